@@ -1,0 +1,137 @@
+"""Volumes and slices from and to files (NIfTI, NRRD, MHA, DICOM folders) through SimpleITK."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+from .grid import Grid, Volume
+
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def image_geometry(image: sitk.Image) -> np.ndarray:
+    """4x4 ijk_to_ras (mm) of a 3D SimpleITK image (which speaks LPS)."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    matrix[:3, 3] = image.GetOrigin()
+    return _LPS @ matrix
+
+
+def image_header(image: sitk.Image, grid: Grid) -> sitk.Image:
+    """Give a SimpleITK image the geometry of `grid`; returns the image."""
+    lps = _LPS @ grid.ijk_to_ras
+    image.SetSpacing(grid.spacing_ijk.tolist())
+    image.SetDirection((lps[:3, :3] / grid.spacing_ijk).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def to_image(volume: Volume) -> sitk.Image:
+    """A SimpleITK image of a volume with the same geometry."""
+    return image_header(sitk.GetImageFromArray(volume.array), volume.grid)
+
+
+def from_image(image: sitk.Image, name: str = "image") -> Volume:
+    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise."""
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel (RGB or vectors); expected grey values.")
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[:, :, :, 0]
+    if image.GetDimension() == 2:
+        image = sitk.JoinSeries(image)
+    if image.GetDimension() != 3:
+        raise InputError(f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice.")
+    array = sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32))
+    return Volume(array, Grid(array.shape, image_geometry(image)))
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read one scalar volume or 2D slice; a folder is read as one DICOM series. Raises InputError."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder.")
+    try:
+        if path.is_dir():
+            files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))
+            if not files:
+                raise InputError(f"{path}: the folder holds no DICOM series.")
+            image = sitk.ReadImage(files)
+        else:
+            image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        if "spacing" in str(error).lower():
+            raise InputError(f"{path}: a voxel spacing is 0 or not a number; correct the header.") from error
+        raise InputError(f"{path}: cannot be read as an image (damaged, or not NIfTI, NRRD, MHA or DICOM).") from error
+    return from_image(image, path.name)
+
+
+def write_atomically(path: str | Path, write) -> None:
+    """Call `write(temporary_path)` beside `path`, then rename; on any error nothing is left behind.
+
+    The temporary name keeps the suffixes of `path`, because writers choose the format by them.
+    """
+    path = Path(path)
+    suffix = "".join(path.suffixes[-2:]) if path.name.count(".") > 1 else path.suffix
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def write_volume(volume: Volume, path: str | Path) -> None:
+    """Write a volume (format from the suffix), compressed and atomically. Raises OSError when it cannot."""
+
+    def write(temporary):
+        try:
+            sitk.WriteImage(to_image(volume), temporary, useCompression=True)
+        except RuntimeError as error:
+            raise OSError(f"{path}: could not be written ({str(error).strip().splitlines()[-1]})") from error
+
+    write_atomically(path, write)
+
+
+def read_affine(path: str | Path) -> np.ndarray:
+    """4x4 RAS-to-RAS matrix of an affine transform file (.h5, .tfm, .txt). Raises InputError.
+
+    The file maps patient to canonical points, stored in LPS as ITK does.
+    """
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such transform file.")
+    try:
+        transform = sitk.ReadTransform(str(path))
+        flat = sitk.CompositeTransform([transform])
+        corners = np.vstack([np.zeros(3), np.eye(3) * 100.0])
+        mapped = np.array([flat.TransformPoint(p.tolist()) for p in corners])
+        if not transform.IsLinear():
+            raise InputError(f"{path}: not an affine transform; expected a matrix from patient to canonical space.")
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as a transform (.h5, .tfm, .txt).") from error
+    matrix = np.eye(4)
+    matrix[:3, :3] = (mapped[1:] - mapped[0]).T / 100.0
+    matrix[:3, 3] = mapped[0]
+    if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise InputError(f"{path}: the transform is singular.")
+    return _LPS @ matrix @ _LPS
+
+
+def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
+    """SimpleITK (LPS) transform of a 4x4 RAS-to-RAS matrix in mm."""
+    lps = _LPS @ matrix_ras @ _LPS
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(lps[:3, :3].ravel().tolist())
+    transform.SetTranslation(lps[:3, 3].tolist())
+    return transform
+
+
+def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
+    """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically."""
+    write_atomically(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))

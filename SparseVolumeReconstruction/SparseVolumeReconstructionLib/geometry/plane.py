@@ -1,0 +1,126 @@
+"""Planes at any pose and the images observed on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import InputError
+from .grid import Volume, check_axes
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A rectangle of pixel centres in patient space.
+
+    shape_ji: rows and columns. ij_to_ras: 4x4; columns 0 and 1 step one pixel along i and j (mm),
+    column 2 is the unit normal, column 3 the centre of pixel (0, 0). thickness_mm: slice thickness
+    (full width of the slice profile) along the normal; 0 is an ideal plane.
+    """
+
+    shape_ji: tuple[int, int]
+    ij_to_ras: np.ndarray
+    thickness_mm: float = 0.0
+
+    def __post_init__(self):
+        matrix = np.array(self.ij_to_ras, dtype=np.float64)
+        if matrix.shape != (4, 4):
+            raise InputError(f"Plane: ij_to_ras has shape {matrix.shape}; expected 4x4.")
+        check_axes(matrix[:3, :2], "Plane")
+        normal = np.cross(matrix[:3, 0], matrix[:3, 1])
+        normal /= np.linalg.norm(normal)
+        matrix[:3, 2] = normal if normal @ matrix[:3, 2] >= 0 else -normal
+        if not (np.isfinite(self.thickness_mm) and self.thickness_mm >= 0):
+            raise InputError(f"Plane: thickness {self.thickness_mm} mm; expected 0 or more.")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "ij_to_ras", matrix)
+        object.__setattr__(self, "shape_ji", tuple(int(n) for n in self.shape_ji))
+
+    @property
+    def spacing_ij(self) -> np.ndarray:
+        """Pixel spacing along i and j in mm."""
+        return np.linalg.norm(self.ij_to_ras[:3, :2], axis=0)
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Unit normal in RAS."""
+        return self.ij_to_ras[:3, 2]
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Centre of the rectangle in RAS mm."""
+        j, i = (np.array(self.shape_ji) - 1) / 2
+        return self.ij_to_ras[:3, :2] @ [i, j] + self.ij_to_ras[:3, 3]
+
+    def points_ras(self) -> np.ndarray:
+        """Pixel centres in row-major order, (rows*columns, 3) in mm."""
+        j, i = np.indices(self.shape_ji)
+        return np.stack([i.ravel(), j.ravel()], 1) @ self.ij_to_ras[:3, :2].T + self.ij_to_ras[:3, 3]
+
+    def with_pixel_size(self, size_mm: float) -> Plane:
+        """The same rectangle (outer pixel edges) sampled at square pixels of `size_mm`."""
+        extent = self.spacing_ij * self.shape_ji[::-1]
+        counts = np.maximum(np.rint(extent / size_mm).astype(int), 1)
+        matrix = self.ij_to_ras.copy()
+        matrix[:3, :2] = matrix[:3, :2] / self.spacing_ij * size_mm
+        matrix[:3, 3] = self.centre - matrix[:3, :2] @ ((counts - 1) / 2)
+        return Plane((counts[1], counts[0]), matrix, self.thickness_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceImage:
+    """One observed slice: `pixels` (rows, columns) float32 on `plane`.
+
+    name: what to call it in messages. thickness_assumed: the thickness was not in the file but taken
+    from the spacing. volume_index: position along the third index axis of the volume it came from.
+    """
+
+    pixels: np.ndarray
+    plane: Plane
+    name: str = "slice"
+    thickness_assumed: bool = True
+    source: str = ""
+    volume_index: int | None = field(default=None)
+
+    def __post_init__(self):
+        pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
+        if pixels.shape != self.plane.shape_ji:
+            raise InputError(f"{self.name}: pixels {pixels.shape} on a plane of shape {self.plane.shape_ji}.")
+        if not np.isfinite(pixels).all():
+            raise InputError(f"{self.name}: {(~np.isfinite(pixels)).sum()} pixels are NaN or infinite; clean the image first.")
+        if float(np.ptp(pixels)) == 0.0:
+            raise InputError(f"{self.name}: the slice is empty (every pixel is {pixels.flat[0]:g}); pick a slice that shows anatomy.")
+        object.__setattr__(self, "pixels", pixels)
+
+
+def slice_of(volume: Volume, index: int, thickness_mm: float | None = None, source: str = "volume") -> SliceImage:
+    """Slice `index` along the third index axis (k) of a volume.
+
+    thickness_mm None: the spacing along k is assumed. Raises InputError when the index is out of range.
+    """
+    count = volume.grid.shape_kji[0]
+    if not 0 <= index < count:
+        raise InputError(f"{source}: slice index {index} is out of range; the volume has slices 0..{count - 1}.")
+    matrix = volume.grid.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, 2] * index
+    thickness = float(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
+    plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
+    return SliceImage(volume.array[index], plane, f"{source}:{index}", thickness_mm is None, source, index)
+
+
+def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:
+    """Raise InputError when two slices on the same pixels show different images.
+
+    tolerance: allowed root mean square difference as a share of the joint standard deviation.
+    """
+    for a, first in enumerate(slices):
+        for second in slices[a + 1 :]:
+            if first.plane.shape_ji != second.plane.shape_ji:
+                continue
+            corners = np.array([[0, 0, 0, 1], [*np.subtract(first.plane.shape_ji[::-1], 1), 0, 1]]).T
+            if np.abs((first.plane.ij_to_ras - second.plane.ij_to_ras) @ corners).max() > 1e-3:
+                continue
+            spread = np.concatenate([first.pixels.ravel(), second.pixels.ravel()]).std()
+            if np.sqrt(np.mean((first.pixels - second.pixels) ** 2)) > tolerance * spread:
+                raise InputError(f"{first.name} and {second.name} lie on the same plane but disagree; remove one of them.")

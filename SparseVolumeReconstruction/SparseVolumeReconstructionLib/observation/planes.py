@@ -1,0 +1,116 @@
+"""The linear operator of slices: volume on a grid -> pixels on planes at any pose, and its adjoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..geometry import Grid, Plane
+
+_PROFILE_STEP_MM = 1.0
+
+
+def slice_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets along the normal (mm) and weights (sum 1) of a box profile of full width `thickness_mm`.
+
+    A slice not thicker than `step_mm` is taken as an ideal plane.
+    """
+    count = max(1, int(np.ceil(thickness_mm / step_mm)))
+    if count == 1:
+        return np.zeros(1), np.ones(1)
+    edges = np.linspace(-thickness_mm / 2, thickness_mm / 2, count + 1)
+    return (edges[:-1] + edges[1:]) / 2, np.full(count, 1.0 / count)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneOperator:
+    """Sparse matrix A of size (observed pixels, voxels of a grid).
+
+    keep: per plane, bool (rows, columns): which pixels are observed. Rows of A run over planes in order, pixels in
+    row-major order.
+    """
+
+    matrix: torch.Tensor
+    transposed: torch.Tensor
+    keep: list[np.ndarray]
+    shape_kji: tuple[int, int, int]
+
+    @property
+    def count(self) -> int:
+        """Number of observed pixels."""
+        return self.matrix.shape[0]
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """(n, K, J, I) volumes -> (n, count) pixels."""
+        return (self.matrix @ volumes.reshape(len(volumes), -1).T).T
+
+    def adjoint(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, count) pixels -> (n, K, J, I): the transposed matrix."""
+        return (self.transposed @ pixels.T).T.reshape(len(pixels), *self.shape_kji)
+
+    def split(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """(n, count) -> one (n, rows, columns) image per plane, 0 where a pixel was not observed."""
+        images, start = [], 0
+        for keep in self.keep:
+            mask = torch.as_tensor(keep, device=pixels.device)
+            image = pixels.new_zeros(len(pixels), *keep.shape)
+            stop = start + int(keep.sum())
+            image[:, mask] = pixels[:, start:stop]
+            images.append(image)
+            start = stop
+        return images
+
+    def join(self, images: list[torch.Tensor]) -> torch.Tensor:
+        """The inverse of `split`: observed pixels of the images, (n, count)."""
+        return torch.cat([image[:, torch.as_tensor(keep, device=image.device)] for image, keep in zip(images, self.keep, strict=True)], 1)
+
+
+def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices and trilinear weights of the 8 voxels around index points (n, 3); 0 weight outside the grid."""
+    size = np.array(shape_kji[::-1])
+    low = np.floor(ijk).astype(np.int64)
+    part = ijk - low
+    indices, weights = [], []
+    for n in range(8):
+        bit = np.array([(n >> axis) & 1 for axis in range(3)])
+        voxel = low + bit
+        weight = np.where(bit == 1, part, 1 - part).prod(1)
+        weight = weight * ((voxel >= 0) & (voxel < size)).all(1)
+        voxel = np.clip(voxel, 0, size - 1)
+        indices.append((voxel[:, 2] * size[1] + voxel[:, 1]) * size[0] + voxel[:, 0])
+        weights.append(weight)
+    return np.stack(indices, 1), np.stack(weights, 1)
+
+
+def plane_operator(planes: list[Plane], grid: Grid, mask: np.ndarray | None = None, device="cpu") -> PlaneOperator:
+    """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
+
+    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None).
+    """
+    ras_to_ijk = grid.ras_to_ijk
+    inside = np.ones(grid.shape_kji, bool) if mask is None else np.asarray(mask, bool)
+    rows, columns, values, keeps, start = [], [], [], [], 0
+    for plane in planes:
+        points = plane.points_ras() @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
+        nearest = np.rint(points).astype(int)
+        valid = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
+        valid[valid] = inside[tuple(nearest[valid].T[::-1])]
+        keeps.append(valid.reshape(plane.shape_ji))
+        points = points[valid]
+        normal = ras_to_ijk[:3, :3] @ plane.normal
+        for offset, share in zip(*slice_profile(plane.thickness_mm), strict=True):
+            index, weight = _corner_weights(points + offset * normal, grid.shape_kji)
+            rows.append(np.repeat(np.arange(start, start + len(points)), 8))
+            columns.append(index.ravel())
+            values.append(weight.ravel() * share)
+        start += len(points)
+    size = (start, grid.size)
+    if start:
+        index = torch.as_tensor(np.stack([np.concatenate(rows), np.concatenate(columns)]))
+        value = torch.as_tensor(np.concatenate(values), dtype=torch.float32)
+    else:
+        index, value = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0)
+    sparse = torch.sparse_coo_tensor(index, value, size, device=device).coalesce()
+    return PlaneOperator(sparse.to_sparse_csr(), sparse.t().coalesce().to_sparse_csr(), keeps, grid.shape_kji)

@@ -1,0 +1,1 @@
+"""Generative systems: each one is a Prior, conditioned on observations it gives a Posterior."""

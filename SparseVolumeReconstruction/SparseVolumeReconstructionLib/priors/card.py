@@ -1,0 +1,52 @@
+"""The model card: what a prior is, where it comes from and how good it was measured to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Covariate(BaseModel):
+    """A number known of a subject on which the prior depends, e.g. gestational age in weeks."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+class ModelCard(BaseModel):
+    """Everything a user should know before trusting a prior.
+
+    quality, time and memory are measured values with the command that prints them.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    system: str
+    version: str
+    anatomy: str
+    modality: str
+    canonical_space: str
+    units: str
+    licence: str
+    data: str
+    split: dict[str, Any] = {}
+    covariate: Covariate | None = None
+    quality: dict[str, Any] = {}
+    time_and_memory: str = ""
+    limits: str = ""
+    notice: str = "Generated content: inferred voxels were not observed. Not for diagnosis."
+
+
+class ModelEntry(BaseModel):
+    """One line of the manifest: the weights file, its digest and size in bytes, and the card."""
+
+    model_config = ConfigDict(extra="forbid")
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int
+    card: ModelCard

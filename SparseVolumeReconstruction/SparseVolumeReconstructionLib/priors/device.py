@@ -1,0 +1,26 @@
+"""The device that computes."""
+
+from __future__ import annotations
+
+import torch
+
+from ..geometry import InputError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of "auto" (the first GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
+
+    Raises InputError for another name and for a GPU that is not there.
+    """
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device(name)
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number.isdigit() or name == "cuda"):
+        raise InputError(f'device "{name}" is not known; expected auto, cpu or cuda:0.')
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        found = f"{count} CUDA GPU(s)" if count else "no CUDA GPU"
+        raise InputError(f'device "{name}" was asked for, but this machine and this torch offer {found}; use --device auto or cpu.')
+    return torch.device("cuda", int(number or 0))

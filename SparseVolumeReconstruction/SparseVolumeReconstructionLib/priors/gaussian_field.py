@@ -1,0 +1,116 @@
+"""The structured Gaussian process on one grid: x = mean + W z + r, r ~ N(0, Psi)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..geometry import Grid, InputError
+
+_JITTER = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianField:
+    """Discretised prior on `grid` (K, J, I).
+
+    mean, sd: (K, J, I). loadings: W, (rank, K, J, I). correlations: C_k, C_j, C_i, the separable correlation of the
+    residual along each axis, so that Psi = D (C_k x C_j x C_i) D with D = diag(sd). noise: observation variance as a
+    share of the residual's: R = noise * diag((A sd)^2).
+    """
+
+    grid: Grid
+    mean: torch.Tensor
+    loadings: torch.Tensor
+    sd: torch.Tensor
+    correlations: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    noise: float
+
+    def residual_covariance(self, volumes: torch.Tensor) -> torch.Tensor:
+        """Psi applied to (n, K, J, I)."""
+        return self.sd * _along_axes(self.correlations, self.sd * volumes)
+
+    def draw(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """One prior sample per generator, (n, K, J, I)."""
+        z = torch.stack([torch.randn(len(self.loadings), generator=g) for g in generators]).to(self.mean)
+        white = torch.stack([torch.randn(self.mean.shape, generator=g) for g in generators]).to(self.mean)
+        factors = tuple(torch.linalg.cholesky(c.double()).to(c.dtype) for c in self.correlations)
+        return self.mean + torch.tensordot(z, self.loadings, 1) + self.sd * _along_axes(factors, white)
+
+    def permuted(self, order: tuple[int, int, int]) -> GaussianField:
+        """The same field with its array axes reordered; `grid` keeps describing the original order."""
+        return replace(
+            self,
+            mean=self.mean.permute(order),
+            sd=self.sd.permute(order),
+            loadings=self.loadings.permute(0, *(n + 1 for n in order)),
+            correlations=tuple(self.correlations[n] for n in order),
+        )
+
+    def on(self, grid: Grid) -> GaussianField:
+        """The field seen on another axis-aligned grid: each axis is blurred and interpolated by a small matrix H.
+
+        mean' = H mean, W' = H W, and Psi' follows from H C H' per axis with sd' = (H sd) sqrt(diag(H C H')).
+        Raises InputError when the axes differ.
+        """
+        if grid.same_as(self.grid):
+            return self
+        turn = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk - self.grid.ijk_to_ras[:3, :3] / self.grid.spacing_ijk
+        if np.abs(turn).max() > 1e-6:
+            raise InputError("The grid is rotated against the canonical axes; condition on a canonical grid and resample the result.")
+        offset = (self.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3]
+        ratio = grid.spacing_ijk / self.grid.spacing_ijk
+        h = [
+            axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(self.mean)
+            for n in range(3)
+        ]
+        correlations, scale = [], torch.ones((), dtype=self.mean.dtype, device=self.mean.device)
+        for n, (operator, correlation) in enumerate(zip(h, self.correlations, strict=True)):
+            covariance = operator @ correlation @ operator.T
+            root = covariance.diagonal().clamp(min=1e-6).sqrt()
+            eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
+            correlations.append((covariance / root[:, None] / root + _JITTER * eye) / (1 + _JITTER))
+            scale = scale * root.reshape([-1 if m == n else 1 for m in range(3)])
+        sd = (_along_axes(h, self.sd[None])[0] * scale).clamp(min=float(self.sd.min()))
+        mean = _along_axes(h, self.mean[None])[0]
+        return GaussianField(grid, mean, _along_axes(h, self.loadings), sd, tuple(correlations), self.noise)
+
+
+def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:
+    """(target, source) matrix: sample index offset + ratio * n; a Gaussian footprint where ratio > 1, else linear."""
+    position = offset + ratio * np.arange(target)
+    distance = np.abs(position[:, None] - np.arange(source))
+    if ratio > 1.05:
+        weight = np.exp(-0.5 * (distance * 2.355 / np.sqrt(ratio**2 - 1)) ** 2)
+        weight /= np.maximum(weight.sum(1, keepdims=True), 1e-6)
+        weight *= ((position >= -0.5) & (position <= source - 0.5))[:, None]
+    else:
+        weight = np.maximum(1 - distance, 0)
+    return torch.as_tensor(weight, dtype=torch.float32)
+
+
+def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
+    """Positive definite (size, size) Toeplitz correlation from values at lags 0, 1, ... (voxels).
+
+    Lags beyond the curve decay with the e-folding length of its last two values.
+    """
+    curve = curve.double().cpu()
+    decay = float((curve[-1] / curve[-2]).clamp(0.0, 0.95))
+    tail = curve[-1] * decay ** torch.arange(1, max(size - len(curve), 0) + 1, dtype=torch.float64)
+    lags = torch.arange(size)
+    toeplitz = torch.cat([curve, tail])[:size][(lags[:, None] - lags).abs()]
+    values, vectors = torch.linalg.eigh(toeplitz)
+    matrix = (vectors * values.clamp(min=_JITTER)) @ vectors.T
+    root = matrix.diagonal().sqrt()
+    return (matrix / root[:, None] / root).float()
+
+
+def _along_axes(factors, volumes: torch.Tensor) -> torch.Tensor:
+    """Apply one matrix per axis to (n, K, J, I)."""
+    k, j, i = factors
+    out = torch.matmul(volumes, i.T)
+    out = torch.matmul(j, out)
+    shape = out.shape
+    return torch.matmul(k, out.reshape(shape[0], shape[1], -1)).reshape(shape[0], len(k), *shape[2:])

@@ -1,0 +1,63 @@
+"""Approximate inverse of S = A (W W' + Psi) A' + R for planes at any pose.
+
+On one plane the residual's correlation is a stationary function on a regular lattice, so it is (nearly) diagonal under
+the 2D Fourier transform; planes are treated as independent and the low-rank part is added by the Woodbury identity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..geometry import Plane
+from ..observation.planes import PlaneOperator
+from .gaussian_field import GaussianField
+
+_PAD = 24
+
+
+class PlanePreconditioner:
+    """Callable: (m, count) -> approximately S^-1 of it. `m_factor` is the Cholesky factor of M = I + (AW)' S_r^-1 AW."""
+
+    def __init__(self, field: GaussianField, planes: list[Plane], operator: PlaneOperator, sd: torch.Tensor, low_rank: torch.Tensor):
+        self._operator, self._sd, self._low_rank = operator, sd, low_rank
+        self._spectra = [plane_spectrum(field, plane) for plane in planes]
+        self._solved = self._residual_inverse(low_rank)
+        m = low_rank.double() @ self._solved.double().T
+        self.m_factor = torch.linalg.cholesky(torch.eye(len(m), dtype=m.dtype, device=m.device) + (m + m.T) / 2).to(low_rank.dtype)
+
+    def _residual_inverse(self, pixels: torch.Tensor) -> torch.Tensor:
+        images = self._operator.split(pixels / self._sd)
+        solved = []
+        for image, spectrum in zip(images, self._spectra, strict=True):
+            size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
+            out = torch.fft.irfft2(torch.fft.rfft2(image, s=size) / spectrum, s=size)
+            solved.append(out[:, : image.shape[1], : image.shape[2]])
+        return self._operator.join(solved) / self._sd if solved else pixels
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        direct = self._residual_inverse(pixels)
+        z = torch.cholesky_solve((pixels @ self._solved.T).T, self.m_factor)
+        return direct - z.T @ self._solved
+
+
+def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:
+    """Residual correlation along array axis `axis` (0, 1, 2 for k, j, i) at |lag| in voxels (any shape), linear between lags."""
+    curve = field.correlations[axis][0]
+    lag = lag.abs().clamp(max=len(curve) - 1.001)
+    low = lag.floor().long()
+    part = lag - low
+    return curve[low] * (1 - part) + curve[low + 1] * part
+
+
+def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
+    """Eigenvalues (rfft2 layout) of a plane's residual correlation plus noise, on a padded periodic lattice."""
+    rows, columns = ((n + _PAD + 1) // 2 * 2 for n in plane.shape_ji)
+    steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
+    j = torch.as_tensor(np.minimum(np.arange(rows), rows - np.arange(rows)) * np.where(np.arange(rows) > rows / 2, -1, 1))
+    i = torch.as_tensor(np.minimum(np.arange(columns), columns - np.arange(columns)) * np.where(np.arange(columns) > columns / 2, -1, 1))
+    correlation = torch.ones(rows, columns, device=field.mean.device)
+    for axis in range(3):
+        lag = j[:, None] * steps[2 - axis, 1] + i * steps[2 - axis, 0]
+        correlation = correlation * axis_correlation(field, axis, lag.to(correlation))
+    return torch.fft.rfft2(correlation).real.clamp(min=0) + field.noise

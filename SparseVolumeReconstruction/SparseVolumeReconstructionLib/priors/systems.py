@@ -1,0 +1,6 @@
+"""The generative systems by the name that model cards use: "module:Class" in this folder.
+
+Each class has `from_weights(tensors: dict[str, Tensor], card: ModelCard, device: torch.device)`.
+"""
+
+SYSTEMS = {"structured-gaussian": "structured_gaussian:StructuredGaussian"}

@@ -1,0 +1,1 @@
+"""From a request to a result: align the slices, condition the prior, write volumes with provenance."""

@@ -1,0 +1,43 @@
+"""Steps, remaining time and cancellation of long work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Cancelled(Exception):
+    """The user asked to stop."""
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """step: what is being done. fraction: 0..1 of the whole work. remaining_s: estimate in seconds, None at first."""
+
+    step: str
+    fraction: float
+    remaining_s: float | None
+
+
+class Progress:
+    """Reports events and raises Cancelled when asked to.
+
+    report: called with each ProgressEvent. cancelled: asked at every update.
+    """
+
+    def __init__(self, report: Callable[[ProgressEvent], None] = lambda event: None, cancelled: Callable[[], bool] = lambda: False):
+        self._report, self._cancelled = report, cancelled
+        self._start = time.monotonic()
+
+    def update(self, step: str, fraction: float) -> None:
+        """Say where the work is; raises Cancelled if the user asked to stop."""
+        self.check()
+        elapsed = time.monotonic() - self._start
+        remaining = elapsed * (1 - fraction) / fraction if fraction > 0.05 else None
+        self._report(ProgressEvent(step, round(fraction, 4), remaining))
+
+    def check(self) -> None:
+        """Raise Cancelled if the user asked to stop; cheap, for inner loops."""
+        if self._cancelled():
+            raise Cancelled("cancelled by the user")

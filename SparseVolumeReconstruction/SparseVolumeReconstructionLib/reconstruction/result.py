@@ -1,0 +1,85 @@
+"""The result: volumes with geometry, the frame, and the provenance of every voxel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nrrd
+import numpy as np
+
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import write_affine, write_volume
+
+FILES = ("mean.nrrd", "std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "frame.h5", "result.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One result in patient space and patient intensity units.
+
+    mean, std: float32. observed: uint8, 1 where a voxel was observed, 0 where it was inferred. template: float32,
+    isotropic, for slice-to-volume reconstruction. samples: (n, K, J, I) float32 on mean's grid.
+    patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict.
+    """
+
+    mean: Volume
+    std: Volume
+    observed: Volume
+    template: Volume
+    samples: np.ndarray
+    patient_to_canonical: np.ndarray
+    provenance: dict = field(default_factory=dict)
+
+
+def write_sequence(samples: np.ndarray, grid: Grid, path: Path) -> None:
+    """Write (n, K, J, I) samples as a Slicer volume sequence (.seq.nrrd)."""
+    directions = np.vstack([np.full(3, np.nan), grid.ijk_to_ras[:3, :3].T])
+    header = {
+        "type": "float",
+        "dimension": 4,
+        "space": "right-anterior-superior",
+        "space directions": directions,
+        "space origin": grid.ijk_to_ras[:3, 3],
+        "kinds": ["list", "domain", "domain", "domain"],
+        "labels": ["sample", "", "", ""],
+        "axis 0 index type": "numeric",
+        "axis 0 index values": " ".join(str(n) for n in range(len(samples))),
+        "encoding": "gzip",
+    }
+    nrrd.write(str(path), np.ascontiguousarray(samples.transpose(0, 3, 2, 1)), header, index_order="F", compression_level=1)
+
+
+def write_result(result: Reconstruction, directory: str | Path) -> dict[str, str]:
+    """Write all files of a result into `directory`, all or none; returns {name: path}.
+
+    Files are written into a temporary folder beside `directory` and moved when all are complete. Raises InputError
+    when the folder cannot be written or the disk is full.
+    """
+    directory = Path(directory)
+    staging = None
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
+        for name, volume in (("mean", result.mean), ("std", result.std), ("observed", result.observed), ("template", result.template)):
+            write_volume(volume, staging / f"{name}.nrrd")
+        if len(result.samples):
+            write_sequence(result.samples, result.mean.grid, staging / "samples.seq.nrrd")
+        write_affine(result.patient_to_canonical, staging / "frame.h5")
+        (staging / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
+        directory.mkdir(exist_ok=True)
+        for name in FILES:
+            if (staging / name).exists():
+                os.replace(staging / name, directory / name)
+            else:
+                (directory / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{directory}: the result could not be written ({error.strerror or error}).") from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return {name: str(directory / name) for name in FILES if (directory / name).exists()}

@@ -1,0 +1,1 @@
+"""Fitting priors to cohorts of volumes."""
