@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import InputError
-from .grid import Volume, check_axes
+from .grid import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,11 @@ class Plane:
         matrix = np.array(self.ij_to_ras, dtype=np.float64)
         if matrix.shape != (4, 4):
             raise InputError(f"Plane: ij_to_ras has shape {matrix.shape}; expected 4x4.")
-        check_axes(matrix[:3, :2], "Plane")
         normal = np.cross(matrix[:3, 0], matrix[:3, 1])
-        normal /= np.linalg.norm(normal)
+        length = np.linalg.norm(normal)
+        if not (np.isfinite(matrix).all() and length > 1e-9):
+            raise InputError("Plane: the two axes are parallel, zero or not finite; expected steps of one pixel in mm.")
+        normal /= length
         matrix[:3, 2] = normal if normal @ matrix[:3, 2] >= 0 else -normal
         if not (np.isfinite(self.thickness_mm) and self.thickness_mm >= 0):
             raise InputError(f"Plane: thickness {self.thickness_mm} mm; expected 0 or more.")
@@ -57,6 +59,11 @@ class Plane:
         """Pixel centres in row-major order, (rows*columns, 3) in mm."""
         j, i = np.indices(self.shape_ji)
         return np.stack([i.ravel(), j.ravel()], 1) @ self.ij_to_ras[:3, :2].T + self.ij_to_ras[:3, 3]
+
+    def transformed(self, matrix: np.ndarray) -> Plane:
+        """The plane seen through a 4x4 affine (mm to mm); a slight shear of its axes is kept."""
+        stretch = float(np.linalg.norm(matrix[:3, :3] @ self.normal))
+        return Plane(self.shape_ji, matrix @ self.ij_to_ras, self.thickness_mm * stretch)
 
     def with_pixel_size(self, size_mm: float) -> Plane:
         """The same rectangle (outer pixel edges) sampled at square pixels of `size_mm`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import SimpleITK as sitk
 
 from .grid import Grid, Volume
 from .io import affine_transform, image_header, to_image
-from .plane import Plane, SliceImage
+from .plane import SliceImage
 
 
 def resample(volume: Volume, grid: Grid, target_to_source: np.ndarray | None = None, *, antialias: bool = True) -> Volume:
@@ -38,9 +40,13 @@ def _blur(image: sitk.Image, source: Grid, target: Grid, target_to_source: np.nd
     return image
 
 
-def resample_slice(image: SliceImage, plane: Plane) -> SliceImage:
-    """Sample a slice on another lattice of the same rectangle (area-weighted when coarser)."""
-    source = Volume(image.pixels[None], Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras))
-    target = Grid((1, *plane.shape_ji), plane.ij_to_ras)
-    pixels = resample(source, target).array[0]
-    return SliceImage(pixels, plane, image.name, image.thickness_assumed, image.source, image.volume_index)
+def resample_slice(image: SliceImage, pixel_size_mm: float) -> SliceImage:
+    """The slice on square pixels of another size over the same rectangle (blurred first when coarser)."""
+    plane = image.plane.with_pixel_size(pixel_size_mm)
+    lattices = []
+    for p in (image.plane, plane):
+        matrix = np.diag([*p.spacing_ij, 1.0, 1.0])
+        matrix[:2, 3] = -p.spacing_ij * (np.array(p.shape_ji[::-1]) - 1) / 2
+        lattices.append(Grid((1, *p.shape_ji), matrix))
+    pixels = resample(Volume(image.pixels[None], lattices[0]), lattices[1]).array[0]
+    return replace(image, pixels=pixels, plane=plane)

@@ -107,6 +107,22 @@ def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
     return (matrix / root[:, None] / root).float()
 
 
+def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tensor, count: int) -> float:
+    """Factor c in [1, 3] on the residual's sd that maximises log p(y) when S_r = c^2 S_1.
+
+    quadratic: d' S_1^-1 d. projection: (AW)' S_1^-1 d, (rank,). gram: (AW)' S_1^-1 AW. count: pixels. With g the
+    eigenvalues of gram and b the projection in its eigenbasis,
+    -2 log p = q / c^2 - sum b^2 / (c^4 (1 + g / c^2)) + count log c^2 + sum log(1 + g / c^2).
+    """
+    if count == 0:
+        return 1.0
+    g, vectors = torch.linalg.eigh((gram + gram.T).double() / 2)
+    b2, g = (vectors.T @ projection.double()) ** 2, g.clamp(min=0)
+    c2 = torch.logspace(0.0, np.log10(9.0), 200, dtype=torch.float64, device=g.device)[:, None]
+    objective = quadratic / c2[:, 0] - (b2 / (c2**2 + g * c2)).sum(1) + count * c2[:, 0].log() + (1 + g / c2).log().sum(1)
+    return float(c2[objective.argmin(), 0].sqrt())
+
+
 def _along_axes(factors, volumes: torch.Tensor) -> torch.Tensor:
     """Apply one matrix per axis to (n, K, J, I)."""
     k, j, i = factors

@@ -22,7 +22,7 @@ from .preconditioner import PlanePreconditioner
 TOLERANCE = 1e-4
 SAMPLE_TOLERANCE = 1e-2
 DENSE_COST = 5e8
-_LANCZOS_STEPS, _LANCZOS_PROBES = 40, 8
+_LANCZOS_STEPS, _LANCZOS_PROBES = 25, 4
 
 
 class PlanesPosterior:
@@ -87,6 +87,10 @@ class PlanesPosterior:
     @property
     def _small(self) -> bool:
         return self._operator.count**2 * self.grid.size <= DENSE_COST
+
+    def residual_scale(self) -> float:
+        """Factor on sd that maximises the evidence of these pixels, with the preconditioner's approximation of S."""
+        return self._precondition.residual_scale(self._difference)
 
     def std(self) -> torch.Tensor:
         """Posterior standard deviation, (K, J, I)."""

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from .gaussian_field import GaussianField
+from .gaussian_field import GaussianField, evidence_scale
 from .intervals import IntervalScale
 
 
@@ -41,7 +41,8 @@ class StackPosterior:
         m = torch.eye(len(self._w), dtype=weighted.dtype, device=weighted.device) + weighted @ self._w.flatten(1).T
         self._m_factor = torch.linalg.cholesky(m.double()).to(m.dtype)
         self._observed = pixels
-        self._mean = f.mean + self._update((pixels - f.mean[index])[None])[0]
+        self._difference = (pixels - f.mean[index])[None]
+        self._mean = f.mean + self._update(self._difference)[0]
 
     def _transform(self, slices: torch.Tensor) -> torch.Tensor:
         """(m, n, J, I) in the eigenbasis of S."""
@@ -104,9 +105,16 @@ class StackPosterior:
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
         return self._restore(torch.stack(out))
 
+    def residual_scale(self) -> float:
+        """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the cohort)."""
+        spectral = self._transform(self._difference / self._sd)
+        weighted = spectral / self._spectrum
+        gram = (self._w / self._spectrum).flatten(1) @ self._w.flatten(1).T
+        return evidence_scale(float((spectral * weighted).sum()), weighted.flatten(1)[0] @ self._w.flatten(1).T, gram, spectral.numel())
+
     def log_evidence(self) -> float:
         """log p(pixels) in nats, exact."""
-        spectral = self._transform((self._observed - self._field.mean[self._index])[None] / self._sd)
+        spectral = self._transform(self._difference / self._sd)
         _, residual = self._solve(spectral)
         quadratic = (spectral.double() * residual.double()).sum()
         log_det = self._spectrum.double().log().sum() + 2 * self._sd.double().log().sum() + 2 * self._m_factor.diagonal().double().log().sum()

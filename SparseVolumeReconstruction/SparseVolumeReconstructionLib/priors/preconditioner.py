@@ -11,7 +11,7 @@ import torch
 
 from ..geometry import Plane
 from ..observation.planes import PlaneOperator
-from .gaussian_field import GaussianField
+from .gaussian_field import GaussianField, evidence_scale
 
 _PAD = 24
 
@@ -39,6 +39,13 @@ class PlanePreconditioner:
         direct = self._residual_inverse(pixels)
         z = torch.cholesky_solve((pixels @ self._solved.T).T, self.m_factor)
         return direct - z.T @ self._solved
+
+
+    def residual_scale(self, difference: torch.Tensor) -> float:
+        """Factor on sd that maximises the approximate evidence of differences (1, count)."""
+        solved = self._residual_inverse(difference)
+        gram = self._low_rank @ self._solved.T
+        return evidence_scale(float((difference * solved).sum()), (solved @ self._low_rank.T)[0], gram, difference.numel())
 
 
 def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..geometry import Grid, InputError, SliceImage
+from ..geometry import Grid, InputError, SliceImage, Volume
 from ..geometry.resample import resample_slice
 from ..observation.planes import plane_operator
+from .alignment_model import AlignmentModel
 from .base import Posterior
 from .card import ModelCard
 from .gaussian_field import GaussianField, correlation_matrix
@@ -30,7 +31,9 @@ class GaussianParameters:
     grid, protocol_grid: canonical grid and the grid of the evaluation protocol. mask: (K, J, I) bool. means: (Q, n), one
     per covariate value in `knots` (Q,). loadings: (rank, n). sd: (n,). curves: residual correlation at lags 0, 1, ...
     voxels along k, j, i. noise: share of the residual variance. multipliers: see IntervalScale. scale_knots: (Q, 2) mean
-    and standard deviation of the log ratio of patient to canonical size at each knot.
+    and standard deviation of the log ratio of canonical to patient size at each knot. rotation_sd: spread of the
+    patients' orientation (rad; above 1 it is not trusted). least_score: slices explained less are refused.
+    reference: (K, J, I), what whole volumes are registered to.
     """
 
     grid: Grid
@@ -44,6 +47,9 @@ class GaussianParameters:
     noise: float
     multipliers: tuple[float, ...]
     scale_knots: torch.Tensor
+    reference: torch.Tensor
+    rotation_sd: float = 0.35
+    least_score: float = 0.5
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
@@ -58,6 +64,8 @@ class GaussianParameters:
             "noise": torch.tensor(self.noise),
             "multipliers": torch.tensor(self.multipliers),
             "scale_knots": self.scale_knots.float(),
+            "reference": (self.reference * 255).round().clamp(0, 255).to(torch.uint8),
+            "alignment": torch.tensor([self.rotation_sd, self.least_score]),
         }
         for name, grid in (("grid", self.grid), ("protocol", self.protocol_grid)):
             tensors[f"{name}_shape"] = torch.tensor(grid.shape_kji)
@@ -83,6 +91,8 @@ class GaussianParameters:
             float(t["noise"]),
             tuple(t["multipliers"].tolist()),
             t["scale_knots"],
+            t["reference"].float() / 255,
+            *t["alignment"].tolist(),
         )
 
 
@@ -92,7 +102,9 @@ class StructuredGaussian:
     def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
         self.card, self.parameters, self.device = card, parameters, torch.device(device)
         self.grid, self.protocol_grid = parameters.grid, parameters.protocol_grid
+        self.reference = Volume(parameters.reference.numpy(), self.grid)
         self.anatomy_mask = torch.as_tensor(parameters.mask)
+        self.adapt = True
         self.intervals = IntervalScale(parameters.multipliers)
         p = parameters
         correlations = tuple(correlation_matrix(c, n).to(self.device) for c, n in zip(p.curves, self.grid.shape_kji, strict=True))
@@ -133,6 +145,15 @@ class StructuredGaussian:
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
+    def alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
+        """The process on a coarse grid (CPU), for finding the frame of slices."""
+        grid = self.grid.with_spacing(max(spacing_mm, float(self.grid.spacing_ijk.max())))
+        field, means = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()
+        p = self.parameters
+        name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
+        return AlignmentModel(name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.least_score)
+
     def condition(
         self,
         slices: list[SliceImage],
@@ -143,19 +164,28 @@ class StructuredGaussian:
     ) -> Posterior:
         """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate gradients.
 
-        check: called in inner loops; raise from it to cancel.
+        The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless `adapt` is
+        False. check: called in inner loops; raise from it to cancel.
         """
         field = self.field(grid, covariate)
+        observe = self._observation(slices, field, check)
+        first = observe(field)
+        scale = first.residual_scale() if slices and self.adapt else 1.0
+        return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
+
+    def _observation(self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None]) -> Callable[[GaussianField], Posterior]:
+        """The slices as a function from a field to its posterior."""
         stack = _as_stack(slices, field.grid)
         if stack is not None:
-            axis, index, pixels = stack
-            return StackPosterior(field, axis, index, torch.as_tensor(pixels).to(self.device), self.intervals)
-        lattices = [resample_slice(s, s.plane.with_pixel_size(size)) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)]
+            axis, index, array = stack
+            stacked = torch.as_tensor(array).to(self.device)
+            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
+        lattices = [resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)]
         planes = [s.plane for s in lattices]
         mask = self.anatomy_mask.numpy() if field.grid.same_as(self.grid) else None
         operator = plane_operator(planes, field.grid, mask, self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
-        return PlanesPosterior(field, planes, operator, pixels, self.intervals, check)
+        return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check)
 
 
 def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:

@@ -103,6 +103,7 @@ def fit_gaussian(
         noise,
         (0.6745, 1.2816, 1.6449, 1.96),
         torch.as_tensor(np.tile([0.0, 0.1], (len(knots), 1)) if scale_knots is None else scale_knots),
+        torch.zeros(grid.shape_kji),
     )
 
 

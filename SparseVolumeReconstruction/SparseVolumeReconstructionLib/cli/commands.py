@@ -1,0 +1,135 @@
+"""What each command does. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..geometry import InputError
+from ..reconstruction.request import ReconstructionRequest
+from .context import build_request
+from .display import shown_progress
+
+
+def reconstruct(args: Namespace) -> None:
+    """Write the files of one reconstruction. Raises InputError."""
+    request = build_request(args)
+    from ..reconstruction.run import run_request
+    from ..zoo import ModelStore
+
+    with shown_progress(args.json_progress) as progress:
+        done = run_request(request, ModelStore(), progress)
+    if not args.json_progress:
+        print("\n".join(done["files"].values()))
+
+
+def evaluate(args: Namespace) -> None:
+    """Write the scores, and the report if asked for. Raises InputError."""
+    if not Path(args.cohort).is_dir():
+        raise InputError(f"{args.cohort}: no such folder; --cohort expects a folder of volumes, one per subject.")
+    for target in filter(None, (args.json, args.report)):
+        if not Path(target).absolute().parent.is_dir():
+            raise InputError(f"{target}: the folder to write into does not exist.")
+    from ..evaluation.protocol import evaluate as run_protocol
+    from ..evaluation.report import write_report
+    from ..geometry.io import write_atomically
+    from ..zoo import ModelStore
+
+    with shown_progress() as progress:
+        scores = run_protocol(args.prior, Path(args.cohort), args.frame, args.contexts, ModelStore(), progress, device=args.device)
+    if args.report:
+        write_report(scores, Path(args.report))
+    write_atomically(args.json, lambda temporary: Path(temporary).write_text(json.dumps(scores, indent=2) + "\n"))
+    print(args.json)
+
+
+def models_list(args: Namespace) -> None:
+    """Print one line per model."""
+    from ..zoo import ModelStore
+
+    store = ModelStore()
+    for entry in store.entries():
+        card = entry.card
+        facts = f"{card.system} {card.version}, {entry.bytes / 1e6:.1f} MB, {'embedded' if store.is_embedded(card.id) else 'imported'}"
+        print(f"{card.id:<20} {card.title} ({card.anatomy}, {card.modality}; {facts})")
+
+
+def models_verify(args: Namespace) -> None:
+    """Print which weights files are whole. Raises InputError naming all that are not."""
+    from ..zoo import ModelStore
+
+    store, broken = ModelStore(), []
+    for entry in store.entries():
+        try:
+            store.verify(entry.card.id)
+            print(f"{entry.card.id}: ok")
+        except InputError as error:
+            broken.append(str(error))
+    if broken:
+        raise InputError(" ".join(broken))
+
+
+def models_import(args: Namespace) -> None:
+    """Add a model to the user's models. Raises InputError."""
+    from ..zoo import ModelStore
+
+    print(f"{ModelStore().import_file(Path(args.file)).card.id}: imported")
+
+
+def models_remove(args: Namespace) -> None:
+    """Delete a model of the user. Raises InputError."""
+    from ..zoo import ModelStore
+
+    ModelStore().remove(args.id)
+    print(f"{args.id}: removed")
+
+
+def train(args: Namespace) -> None:
+    """Fit a structured Gaussian and write its weights file. Raises InputError."""
+    from ..training.structured_gaussian import TrainingOptions, read_split
+    from ..training.structured_gaussian import train as fit
+
+    same = ("anatomy", "modality", "licence", "data", "rank", "spacing_mm", "reference", "mirror", "seed")
+    options = TrainingOptions(
+        model_id=args.id or Path(args.out).stem,
+        split=read_split(Path(args.split)) if args.split else None,
+        **{name: getattr(args, name) for name in same},
+    )
+    with shown_progress() as progress:
+        fit(Path(args.cohort), Path(args.out), options, progress)
+    print(args.out)
+
+
+def benchmark(args: Namespace) -> None:
+    """Print time and memory. Raises InputError."""
+    from ..evaluation.benchmark import benchmark as measure
+    from ..evaluation.benchmark import table
+    from ..worker import WorkerClient
+    from ..zoo import ModelStore
+
+    if args.runs < 1:
+        raise InputError(f"--runs {args.runs}: expected at least 1.")
+    with TemporaryDirectory() as folder, closing(WorkerClient()) as client, shown_progress() as progress:
+        small = ReconstructionRequest(prior=args.prior, frame="registered", spacing_mm=8, device=args.device, output=f"{folder}/out")
+        request = small.model_dump()
+        result = measure(args.prior, ModelStore(), progress, device=args.device, round_trip=lambda: client.run(request), runs=args.runs)
+    print(table(result))
+
+
+def worker(args: Namespace) -> None:
+    """Answer requests until stdin closes."""
+    from ..worker.server import main
+
+    sys.exit(main())
+
+
+def demo(args: Namespace) -> None:
+    """Write the demo's folder. Raises InputError."""
+    from ..slicerside.demo import main
+
+    with shown_progress() as progress:
+        main(args, progress)

@@ -1,0 +1,50 @@
+"""What the user typed as slices, and the request made of it."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..geometry import InputError
+from ..reconstruction.request import ContextSpec, ReconstructionRequest
+
+
+def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
+    """FILE or FILE:k1,k2,... as slices of a file (absolute path); k counts from 0 along the third index axis.
+
+    An existing file whose own name ends like a list of slices is that file. Raises InputError for a list that is none.
+    """
+    path, slices = text, None
+    if not Path(text).exists():
+        head, colon, tail = text.rpartition(":")
+        if re.fullmatch(r"\d+(,\d+)*", tail) and head:
+            path, slices = head, [int(k) for k in dict.fromkeys(tail.split(","))]
+        elif colon and Path(head).exists():
+            raise InputError(f'"{tail}" in "{text}" is no list of slices; expected whole numbers from 0, as in {head}:20,45,70.')
+    return ContextSpec(path=str(Path(path).absolute()), slices=slices, thickness_mm=thickness_mm)
+
+
+def build_request(args: Namespace) -> ReconstructionRequest:
+    """The request of `reconstruct`'s arguments, with absolute paths. Raises InputError for values out of range."""
+    frame = args.frame if args.frame in ("auto", "registered") else str(Path(args.frame).absolute())
+    try:
+        return ReconstructionRequest(
+            prior=args.prior,
+            contexts=[parse_context(text, args.thickness) for text in args.context],
+            frame=frame,
+            like=str(Path(args.like).absolute()) if args.like else None,
+            spacing_mm=args.spacing,
+            samples=args.samples,
+            seed=args.seed,
+            covariate=args.gestational_age,
+            device=args.device,
+            keep_observed=not args.alter_observed,
+            output=str(Path(args.output).absolute()),
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = str(problem["loc"][-1]).removesuffix("_mm")
+        raise InputError(f"--{option} {problem['input']}: {problem['msg'].lower()}.") from error

@@ -1,0 +1,32 @@
+"""Progress on the terminal, or as JSON lines for other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..reconstruction.progress import Progress, ProgressEvent
+
+
+@contextmanager
+def shown_progress(as_json: bool = False) -> Iterator[Progress]:
+    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on stdout."""
+    if as_json:
+        yield Progress(lambda event: print(json.dumps(dataclasses.asdict(event)), flush=True))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[remaining]}"))
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0, remaining="")
+
+        def report(event: ProgressEvent) -> None:
+            remaining = "" if event.remaining_s is None else f"{event.remaining_s:.0f} s left"
+            bar.update(task, description=event.step, completed=event.fraction, remaining=remaining)
+
+        yield Progress(report)

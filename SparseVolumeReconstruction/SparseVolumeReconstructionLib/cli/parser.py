@@ -1,0 +1,167 @@
+"""Commands and options. The parsers import nothing heavy, so that --help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from .. import __version__
+from . import commands
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers from 0, separated by commas."""
+    values = [int(word) for word in text.split(",")]
+    if min(values) < 0:
+        raise ValueError
+    return values
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `command` of its result is the function to call with the result."""
+    parser = _Parser(prog="./run", description="See a whole body from a few slices.")
+    parser.add_argument("--version", action="version", version=__version__)
+    words = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_reconstruct, _evaluate, _models, _train, _benchmark, _worker, _demo):
+        add(words)
+    return parser
+
+
+def _add(words, name: str, command, summary: str, examples: str) -> argparse.ArgumentParser:
+    epilog = "examples:\n" + "\n".join(f"  ./run {line}" for line in examples.strip().splitlines())
+    parser = words.add_parser(name, help=summary, description=summary, epilog=epilog)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_device(parser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda:0")
+
+
+def _reconstruct(words) -> None:
+    examples = """
+reconstruct --prior brain-t1 --context head.nii.gz:40,70,100 --samples 16 --output out
+reconstruct --prior brain-t1 --context axial.nrrd --context sagittal.nrrd --like head.nii.gz --output out
+reconstruct --prior fetal-t2 --context dicom-folder:8,11,14 --gestational-age 29.5 --spacing 0.8 --output out
+reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no context: the model itself)"""
+    add = _add(
+        words, "reconstruct", commands.reconstruct, "Dense volume, uncertainty, samples and template from slices.", examples
+    ).add_argument
+    add("--prior", required=True, metavar="ID", help="the model (see ./run models)")
+    slices = (
+        "observed slices of a volume, a 2D image with geometry or a DICOM folder; k1,k2,... are indices from 0 along its third index axis"
+    )
+    add("--context", action="append", default=[], metavar="FILE[:k1,k2,...]", help=f"{slices}, all if left out; may be repeated")
+    frame = "auto (found from the slices), registered (patient space is the model's space), or a file with the affine transform"
+    add("--frame", default="auto", help=f"{frame} from patient to model space")
+    where = words.choices["reconstruct"].add_mutually_exclusive_group()
+    where.add_argument("--like", metavar="VOLUME", help="output on the grid of this volume")
+    where.add_argument("--spacing", type=number, metavar="MM", help="output isotropic at this spacing in patient RAS (1 mm)")
+    add("--thickness", type=number, metavar="MM", help="slice thickness of all contexts (the spacing between slices if left out)")
+    add("--samples", type=int, default=0, metavar="N", help="posterior samples (0)")
+    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same samples (0)")
+    add("--gestational-age", type=number, metavar="WEEKS", help="for fetal models; inferred from the slices if left out")
+    add("--alter-observed", action="store_true", help="do not reproduce the observed pixels in the mean")
+    _add_device(words.choices["reconstruct"])
+    add("--json-progress", action="store_true", help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout')
+    add(
+        "--output", required=True, metavar="DIR", help="folder for mean, std, observed, template and samples (.nrrd), frame.h5, result.json"
+    )
+
+
+def _evaluate(words) -> None:
+    examples = """
+evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json
+evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 --json scores.json --report scores.html"""
+    summary = "Measure priors and baselines on the volumes of a folder."
+    add = _add(words, "evaluate", commands.evaluate, summary, examples).add_argument
+    add("--prior", required=True, type=lambda text: text.split(","), metavar="ID[,ID...]", help="the models")
+    add("--cohort", required=True, metavar="DIR", help="folder of volumes, one per subject")
+    add(
+        "--frame",
+        required=True,
+        choices=("registered", "patient"),
+        help="registered: the protocol of the papers; patient: own grid, frame found",
+    )
+    add("--contexts", required=True, type=numbers, metavar="n1,n2,...", help="numbers of observed slices, e.g. 1,3,4,5,9")
+    add("--json", required=True, metavar="FILE", help="where to write the scores")
+    add("--report", metavar="FILE.html", help="where to write a report with pictures")
+    _add_device(words.choices["evaluate"])
+
+
+def _models(words) -> None:
+    examples = "models\nmodels verify\nmodels import my-model.safetensors\nmodels remove my-model"
+    parser = _add(words, "models", commands.models_list, "List, verify, import or remove models.", examples)
+    actions = parser.add_subparsers(metavar="ACTION")
+    _add(actions, "list", commands.models_list, "All models.", "models list")
+    _add(actions, "verify", commands.models_verify, "Check every weights file against its SHA-256.", "models verify")
+    importer = _add(actions, "import", commands.models_import, "Add a model.", "models import my-model.safetensors")
+    importer.add_argument("file", metavar="FILE", help="a .safetensors file with a model card, as ./run train writes it")
+    remover = _add(actions, "remove", commands.models_remove, "Delete an imported model.", "models remove my-model")
+    remover.add_argument("id", metavar="ID")
+
+
+def _train(words) -> None:
+    examples = """
+train structured-gaussian --cohort heads --out my-model.safetensors
+train structured-gaussian --cohort heads --out knee-pd.safetensors --id knee-pd --anatomy knee --modality "PD MRI" --rank 40"""
+    parser = _add(words, "train", None, "Fit a model to a folder of volumes.", examples)
+    systems = parser.add_subparsers(metavar="SYSTEM", required=True)
+    gaussian = _add(
+        systems, "structured-gaussian", commands.train, "Low-rank Gaussian with a correlated residual; 20 to 500 volumes.", examples
+    )
+    add = gaussian.add_argument
+    add("--cohort", required=True, metavar="DIR", help="folder of volumes, one per subject, any modality")
+    add("--out", required=True, metavar="FILE", help="the .safetensors file to write")
+    add("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
+    add("--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)")
+    add("--reference", metavar="FILE", help="volume that defines the canonical space, or mni152 (a subject of median size if left out)")
+    add("--no-mirror", dest="mirror", action="store_false", help="anatomy without left-right symmetry: do not add mirror images")
+    add("--licence", default="not stated", help="licence of the data, for the card")
+    add("--data", default="not stated", help="where the data come from, for the card")
+    add("--id", default=None, metavar="ID", help="id of the model (the name of the file)")
+    add("--anatomy", default="unknown", help="what is shown, e.g. brain")
+    add("--modality", default="unknown", help="how it was imaged, e.g. T1w MRI")
+    add("--seed", type=int, default=0, metavar="S")
+    add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)")
+
+
+def _benchmark(words) -> None:
+    parser = _add(
+        words, "benchmark", commands.benchmark, "Time and memory on this machine.", "benchmark\nbenchmark --prior brain-t1 --device cpu"
+    )
+    parser.add_argument("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
+    parser.add_argument("--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)")
+    _add_device(parser)
+
+
+def _worker(words) -> None:
+    summary = "The process that computes: requests and results as JSON lines on stdin and stdout."
+    _add(words, "worker", commands.worker, summary, "worker")
+
+
+def _demo(words) -> None:
+    parser = _add(
+        words, "demo", commands.demo, "Reconstruct a real head from 4 of its slices.", "demo\ndemo --input head.nii.gz --output my-demo"
+    )
+    parser.add_argument("--input", metavar="FILE", help="a head of your own (T1w MRI) instead of the MNI152 template")
+    parser.add_argument("--output", default="demo-output", metavar="DIR", help="folder to write (demo-output)")
+    parser.add_argument("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")

@@ -1,0 +1,1 @@
+"""How good a system is: metrics, baselines, the frozen protocols, the report and the benchmark."""

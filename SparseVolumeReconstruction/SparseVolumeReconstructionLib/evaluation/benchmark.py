@@ -1,0 +1,145 @@
+"""Time and memory of a prior: the protocol's size, and the growth with contexts and voxels."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from ..geometry import Grid, Volume
+from ..geometry.plane import slice_of
+from ..geometry.resample import resample
+from ..reconstruction.progress import Progress
+from ..zoo.store import ModelStore
+from .cases import as_array, context_positions, protocol_grid
+
+CONTEXTS = (1, 2, 4, 7, 10)
+SIZES = (64, 96, 128, 160, 192)
+PROTOCOL_CONTEXTS = 4
+SAMPLES = 16
+RUNS = 7
+
+
+def benchmark(
+    prior_id: str,
+    store: ModelStore,
+    progress: Progress,
+    *,
+    device: str = "auto",
+    round_trip: Callable[[], object] | None = None,
+    contexts: tuple[int, ...] = CONTEXTS,
+    sizes: tuple[int, ...] = SIZES,
+    runs: int = RUNS,
+) -> dict:
+    """Measure warm calls, each setting in a fresh process, medians of `runs` calls; returns JSON-ready numbers.
+
+    round_trip: one small request to a warm worker (given by the caller, who owns the worker). Seconds and MiB. Every row
+    has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib (before) and peak_mib; the row "protocol" also
+    samples_16_s. Raises InputError for an unknown prior.
+    """
+    store.verify(prior_id)
+    settings = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
+    settings |= {f"{n} contexts": (None, n, 1) for n in contexts}
+    settings |= {f"{n}^3 voxels": (n, PROTOCOL_CONTEXTS, 1) for n in sizes}
+    rows = {}
+    spawn = multiprocessing.get_context("spawn")
+    for step, (name, (size, count, samples)) in enumerate(settings.items()):
+        progress.update(f"measuring {name}", step / (len(settings) + 1))
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            rows[name] = pool.submit(_measure, store.user_dir, prior_id, device, size, count, samples, runs).result()
+    result = {"prior": prior_id, "runs": runs, "machine": _machine(), "rows": rows, "growth": _growth(rows, contexts, sizes)}
+    if round_trip:
+        progress.update("measuring the worker", len(settings) / (len(settings) + 1))
+        result["worker_round_trip_s"] = _median(round_trip, runs)
+    return result
+
+
+def _measure(user_dir: Path, prior_id: str, device: str, size: int | None, count: int, samples: int, runs: int) -> dict:
+    """One setting in its own process; size None: the protocol's grid, else size^3 voxels over the same box."""
+    prior = ModelStore(user_dir).load(prior_id, device)
+    own = protocol_grid(prior)
+    body = Volume(as_array(prior.condition([], grid=own).sample([0]))[0], own)
+    grid = own if size is None else own.with_spacing(own.spacing_ijk * own.shape_kji[::-1] / size)
+    slices = _slices(body, grid, count)
+    loaded = _peak_mib()
+    seconds = _median(lambda: as_array(prior.condition(slices, grid=grid).mean()), runs)
+    row = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
+    posterior = prior.condition(slices, grid=grid)
+    seconds = _median(lambda: as_array(posterior.sample(list(range(samples)))), min(3, runs))
+    row |= {"sample_s": seconds / samples, "loaded_mib": loaded, "peak_mib": _peak_mib()}
+    return row | ({f"samples_{samples}_s": seconds} if samples > 1 else {})
+
+
+def _slices(body: Volume, grid: Grid, count: int) -> list:
+    """Axial contexts of a sample of the prior itself: no data is needed."""
+    volume = body if grid is body.grid else resample(body, grid)
+    return [slice_of(volume, k) for k in context_positions(count, grid.shape_kji[0])]
+
+
+def _median(call: Callable[[], object], runs: int) -> float:
+    """Median seconds of `runs` calls after one warm call."""
+    call()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def _peak_mib() -> float | None:
+    """Largest resident memory of this process so far in MiB; None where the system does not tell.
+
+    Linux keeps the parent's peak in ru_maxrss of a child, so its own VmHWM is read there.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return None
+
+
+def _machine() -> dict:
+    return {"system": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def _growth(rows: dict, contexts: tuple[int, ...], sizes: tuple[int, ...]) -> dict:
+    """Ratios of the last to the first setting, measured in the same run."""
+    growth = {}
+    for names in ([f"{n} contexts" for n in contexts], [f"{n}^3 voxels" for n in sizes]):
+        first, last = rows[names[0]], rows[names[-1]]
+        growth[f"{names[0]} -> {names[-1]}"] = {
+            key: last[key] / first[key] for key in ("condition_mean_s", "sample_s", "peak_mib") if first[key] and last[key]
+        }
+    return growth
+
+
+def table(result: dict) -> str:
+    """The benchmark as text."""
+    machine = result["machine"]
+    lines = [
+        f"{result['prior']}: medians of {result['runs']} warm calls, {machine['threads']} threads, torch {machine['torch']}",
+        f"{'':<16}{'contexts':>9}{'voxels':>10}{'condition + mean':>18}{'one sample':>12}{'peak memory':>13}",
+    ]
+    for name, row in result["rows"].items():
+        peak = f"{row['peak_mib']:.0f} MiB" if row["peak_mib"] else "unknown"
+        lines.append(
+            f"{name:<16}{row['contexts']:>9}{row['voxels']:>10}{row['condition_mean_s']:>16.3f} s{row['sample_s']:>10.3f} s{peak:>13}"
+        )
+    lines.append(f"{SAMPLES} samples at the protocol's size: {result['rows']['protocol'][f'samples_{SAMPLES}_s']:.2f} s")
+    for name, ratios in result["growth"].items():
+        lines.append(f"growth {name}: " + ", ".join(f"{key.removesuffix('_s').replace('_', ' ')} x{r:.2f}" for key, r in ratios.items()))
+    if "worker_round_trip_s" in result:
+        lines.append(f"worker round trip: {result['worker_round_trip_s']:.3f} s")
+    return "\n".join(lines)

@@ -1,0 +1,128 @@
+"""The test cases of the two protocols: `registered` (the prior's frame) and `patient` (the subject's own grid)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import Grid, InputError, SliceImage, Volume
+from ..geometry.plane import slice_of
+from ..priors.base import Prior
+from .baselines import Library
+from .cohort import Cohort, brain_mask, on_grid
+
+FRAMES = ("registered", "patient")
+
+
+def as_array(values) -> np.ndarray:
+    """A float32 array of a tensor on any device, or of an array."""
+    return np.asarray(values.cpu() if hasattr(values, "cpu") else values, np.float32)
+
+
+def context_positions(count: int, length: int) -> list[int]:
+    """Positions of `count` contexts spread evenly over `length` slices.
+
+    length * (i + 1) / (count + 1), but length * (2 i + 1) / 8 for four: 1: 60; 3: 30, 60, 90; 4: 15, 45, 75, 105;
+    9: 12, 24 .. 108 of 120 slices. Raises InputError when they do not fit.
+    """
+    if not 0 <= count <= length // 2:
+        raise InputError(f"{count} contexts of {length} slices; expected 0 to {length // 2}.")
+    if count == 4:
+        return [round(length * (2 * i + 1) / 8) for i in range(4)]
+    return [round(length * (i + 1) / (count + 1)) for i in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One test subject: the true volume with axial slices on its first axis, in [0, 1].
+
+    brain: (K, J, I) bool. extent: first slice and number of slices over which contexts are spread.
+    """
+
+    name: str
+    truth: Volume
+    brain: np.ndarray
+    extent: tuple[int, int]
+
+    def positions(self, count: int) -> list[int]:
+        """Slice numbers of `count` contexts."""
+        return [self.extent[0] + p for p in context_positions(count, self.extent[1])]
+
+    def slices(self, positions: list[int]) -> list[SliceImage]:
+        """Contexts with the spacing of slices as thickness. Raises InputError where a slice is empty."""
+        return [slice_of(self.truth, k, float(self.truth.grid.spacing_ijk[2]), self.name) for k in positions]
+
+
+def axial(volume: Volume) -> Volume:
+    """The same voxels with the axes permuted and flipped so that i, j, k run along R, A, S as far as they can."""
+    matrix = volume.grid.ijk_to_ras
+    unit = np.abs(matrix[:3, :3] / volume.grid.spacing_ijk)
+    order = list(max(itertools.permutations(range(3)), key=lambda p: sum(unit[row, axis] for row, axis in enumerate(p))))
+    array, matrix = volume.array.transpose([2 - axis for axis in order[::-1]]), matrix[:, [*order, 3]].copy()
+    for axis in range(3):
+        if matrix[axis, axis] < 0:
+            array = np.flip(array, 2 - axis)
+            matrix[:3, 3] += matrix[:3, axis] * (array.shape[2 - axis] - 1)
+            matrix[:3, axis] *= -1
+    return Volume(np.ascontiguousarray(array), Grid(array.shape, matrix))
+
+
+def protocol_grid(prior: Prior) -> Grid:
+    """The grid of the registered protocol: the prior's own choice, else its canonical grid."""
+    return getattr(prior, "protocol_grid", None) or prior.grid
+
+
+def fitted_on(prior: Prior) -> set[str]:
+    """Names of the subjects that the card's split lists under anything but 'test'."""
+    split = prior.card.split
+    lists = [names for key, names in split.items() if not key.startswith("test") and isinstance(names, list)]
+    return {str(name) for names in lists for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Everything an evaluation runs on. library_kind says whose volumes the library of the baselines holds."""
+
+    frame: str
+    test: list[str]
+    library: Library
+    library_kind: str
+    load: Callable[[str], Case]
+
+
+def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
+    """Register what the frame needs and choose test subjects and library.
+
+    Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of the folder
+    where there are three or more, else all test subjects (each is left out of its own). Raises InputError.
+    """
+    if frame not in FRAMES:
+        raise InputError(f"frame '{frame}'; expected one of {', '.join(FRAMES)}.")
+    seen = set().union(*(fitted_on(prior) for prior in priors))
+    fit = [name for name in cohort.files if name in seen]
+    test = [name for name in cohort.files if name not in seen]
+    if not test:
+        raise InputError("every subject of the folder was used to fit the prior; expected subjects it has not seen.")
+    grid = protocol_grid(priors[0]) if frame == "registered" else priors[0].grid
+    if frame == "registered" and any(not grid.same_as(protocol_grid(prior)) for prior in priors):
+        raise InputError("the priors live on different grids; evaluate them one at a time.")
+    reference = priors[0].reference
+    sources = fit if len(fit) >= 3 else test
+    matrices = cohort.registered(reference, list(dict.fromkeys(sources + (test if frame == "registered" else []))), on_step)
+    library = Library.of(grid, {n: on_grid(cohort.volume(n), grid, matrices[n]) for n in sources if n in matrices})
+
+    def load(name: str) -> Case:
+        volume = cohort.volume(name)
+        if frame == "registered":
+            truth = Volume(on_grid(volume, grid, matrices[name]), grid)
+            return Case(name, truth, brain_mask(truth.array), (0, grid.shape_kji[0]))
+        truth = axial(volume)
+        brain = brain_mask(truth.array)
+        filled = np.flatnonzero(brain.any((1, 2)))
+        return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)))
+
+    usable = [name for name in test if frame == "patient" or name in matrices]
+    return Bench(frame, usable, library, "fit subjects" if sources is fit else "leave one out", load)

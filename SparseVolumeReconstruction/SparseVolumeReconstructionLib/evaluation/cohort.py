@@ -1,0 +1,145 @@
+"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import multiprocessing
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.ndimage import binary_fill_holes
+
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import read_volume, write_atomically
+from ..geometry.register import register_affine
+from ..geometry.resample import resample
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
+FOREGROUND = 0.02
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Volumes of a folder by subject name. skipped: {file name: why} of those that are none or cannot be used."""
+
+    files: dict[str, Path]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def volume(self, name: str) -> Volume:
+        """The normalised volume of one subject. Raises InputError when the file cannot be used."""
+        return normalised(read_volume(self.files[name]), self.files[name].name)
+
+    def registered(
+        self, reference: Volume, names: list[str] | None = None, on_step: Callable[[str, float], None] = lambda step, fraction: None
+    ) -> dict[str, np.ndarray]:
+        """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject (affine, from the whole volume).
+
+        names: of all subjects if None. on_step: called with a text and the fraction done; may raise to cancel.
+        Matrices are kept in $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) under a digest of both contents; the
+        missing ones are found in parallel processes of one thread each, so that they are reproducible. Files that
+        cannot be used are left out and added to `skipped`.
+        """
+        folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
+        folder.mkdir(parents=True, exist_ok=True)
+        names = list(self.files) if names is None else names
+        paths = {name: folder / f"affine-{_digest(reference, self.files[name])}.npy" for name in names}
+        missing = [name for name in names if not paths[name].exists()]
+        if missing:
+            self._register(missing, paths, reference, on_step)
+        return {name: np.load(path) for name, path in paths.items() if path.exists()}
+
+    def _register(self, missing: list[str], paths: dict[str, Path], reference: Volume, on_step) -> None:
+        """Register the missing subjects in parallel and keep each matrix as soon as it is there."""
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=context) as pool:
+            jobs = [pool.submit(_register_file, reference, self.files[name]) for name in missing]
+            try:
+                for done, (name, job) in enumerate(zip(missing, jobs, strict=True)):
+                    on_step(f"registering {name}", done / len(jobs))
+                    try:
+                        matrix = job.result()
+                    except InputError as error:
+                        self.skipped[self.files[name].name] = str(error)
+                        continue
+                    write_atomically(paths[name], lambda temporary, matrix=matrix: np.save(temporary, matrix))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def subject_name(file: str | Path) -> str:
+    """File name without folder and suffix."""
+    name = Path(file).name
+    return next((name[: -len(s)] for s in SUFFIXES if name.lower().endswith(s)), name)
+
+
+def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, modality: str = "") -> Cohort:
+    """Volumes (NIfTI, NRRD, MHA) of a folder in the order of their names.
+
+    skip: patterns of label files. modality: where BIDS names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
+    modality than the one this text mentions are skipped. Raises InputError when nothing is left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected a folder of volumes (NIfTI, NRRD, MHA).")
+    wanted = re.search(r"t1|t2|flair", modality.lower())
+    files, skipped = {}, {}
+    for file in sorted(f for f in folder.iterdir() if f.name.lower().endswith(SUFFIXES)):
+        bids = re.search(r"_(t1|t2|flair)w?$", subject_name(file).lower())
+        if any(fnmatch.fnmatch(file.name.lower(), pattern) for pattern in skip):
+            skipped[file.name] = "label file"
+        elif bids and wanted and bids[1] != wanted[0]:
+            skipped[file.name] = f"not {modality}"
+        elif subject_name(file) in files:
+            skipped[file.name] = f"same subject as {files[subject_name(file)].name}"
+        else:
+            files[subject_name(file)] = file
+    if not files:
+        raise InputError(f"{folder}: holds no volume; expected NIfTI, NRRD or MHA files of whole volumes ({len(skipped)} files skipped).")
+    return Cohort(files, skipped)
+
+
+def normalised(volume: Volume, name: str = "volume") -> Volume:
+    """Intensities divided by the 99.9th percentile of the foreground (> 0) and clipped to [0, 1].
+
+    Raises InputError when voxels are not finite or there is no foreground.
+    """
+    array = volume.array
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: voxels are NaN or infinite; clean the volume first.")
+    foreground = array[array > 0]
+    if min(array.shape) < 2 or len(foreground) < 100 or np.ptp(array) == 0:
+        raise InputError(f"{name}: empty, constant or flat; expected a volume with a background of 0.")
+    return Volume(np.clip(array / np.percentile(foreground, 99.9), 0.0, 1.0).astype(np.float32), volume.grid)
+
+
+def brain_mask(array: np.ndarray) -> np.ndarray:
+    """Foreground (above 2 % of the range) with the holes of every slice filled, (K, J, I) bool."""
+    return np.stack([binary_fill_holes(plane) for plane in np.asarray(array) > FOREGROUND])
+
+
+def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
+    """A volume on the registered frame's grid, (K, J, I) float32 in [0, 1]; `matrix` as `Cohort.registered` gives it."""
+    return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
+
+
+def _digest(reference: Volume, file: Path) -> str:
+    """Digest of everything a registration depends on."""
+    digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32))
+    digest.update(reference.grid.ijk_to_ras.tobytes() + str(reference.grid.shape_kji).encode())
+    digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _register_file(reference: Volume, file: Path) -> np.ndarray:
+    """Runs in its own process; one thread makes it reproducible."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    return register_affine(reference, normalised(read_volume(file), file.name))

@@ -1,0 +1,138 @@
+"""Scores of one estimate, and their summary over subjects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import metrics
+from .cases import Case, as_array
+
+COVERAGE = {f"coverage_{round(level * 100)}": level for level in metrics.LEVELS}
+MEANS = ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "ssim_of_samples", "cc_volume", "cc_slice", "psnr", *COVERAGE)
+MEDIANS = ("seconds_condition", "seconds_mean")
+KEYS = MEANS + MEDIANS
+
+
+@dataclass
+class Scores:
+    """values: by the names in KEYS. curve: SSIM of each slice. coverage: {level name: (distance bins, 2) voxels, inside}."""
+
+    values: dict[str, float]
+    curve: np.ndarray
+    coverage: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def pasted(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray:
+    """A float32 copy of `estimate` that shows the observed slices where they were observed."""
+    estimate = as_array(estimate).copy()
+    estimate[positions] = case.truth.array[positions]
+    return estimate
+
+
+def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores:
+    """Scores of one volume (observed slices already in it)."""
+    truth = case.truth.array
+    similarity = metrics.ssim_map(truth, estimate)
+    curve = metrics.slice_ssim(similarity)
+    return Scores(
+        {
+            "ssim": float(curve.mean()),
+            "ssim_excluding_contexts": float(np.delete(curve, positions).mean()),
+            "ssim_in_brain": metrics.masked_mean(similarity, case.brain),
+            "cc_volume": metrics.pearson(truth, estimate),
+            "cc_slice": metrics.slice_pearson(truth, estimate),
+            "psnr": metrics.psnr(truth, estimate),
+        },
+        curve,
+    )
+
+
+def add_distribution(scores: Scores, case: Case, positions: list[int], posterior, samples: int) -> None:
+    """Add the scores of the samples and the coverage of the intervals over brain voxels that were not observed."""
+    truth = case.truth.array
+    hidden = case.brain.copy()
+    hidden[positions] = False
+    distance = metrics.context_distance(len(truth), positions, case.truth.grid.spacing_ijk[2])
+    for key, level in COVERAGE.items():
+        low, high = (as_array(bound) for bound in posterior.interval(level))
+        inside = (low <= truth) & (truth <= high)
+        scores.values[key] = metrics.masked_mean(inside, hidden)
+        scores.coverage[key] = metrics.coverage_by_distance(inside, hidden, distance)
+    per_sample = []
+    for seed in range(samples):
+        sample = pasted(as_array(posterior.sample([seed]))[0], case, positions)
+        per_sample.append(metrics.slice_ssim(metrics.ssim_map(truth, sample)).mean())
+    if per_sample:
+        scores.values["ssim_of_samples"] = float(np.mean(per_sample))
+
+
+class Tally:
+    """Collects scores by system, number of contexts and subject."""
+
+    def __init__(self):
+        self._scores: dict[str, dict[int, dict[str, Scores]]] = {}
+        self._extent: dict[str, tuple[int, int]] = {}
+
+    def add(self, system: str, count: int, case: Case, scores: Scores) -> None:
+        """Keep the scores of one system for one subject."""
+        self._scores.setdefault(system, {}).setdefault(count, {})[case.name] = scores
+        self._extent[case.name] = case.extent
+
+    def summary(self, systems: list[str], counts: list[int]) -> dict[str, dict[str, dict[str, float | None]]]:
+        """{system: {count: {key: value}}}: means over subjects, medians of times, None where there is no such number."""
+        return {s: {str(n): {key: self._over_subjects(s, n, key) for key in KEYS} for n in counts} for s in systems}
+
+    def _over_subjects(self, system: str, count: int, key: str) -> float | None:
+        values = [s.values.get(key, math.nan) for s in self._scores.get(system, {}).get(count, {}).values()]
+        values = [v for v in values if math.isfinite(v)]
+        if not values:
+            return None
+        return float(np.median(values) if key in MEDIANS else np.mean(values))
+
+    def by_subject(self) -> dict:
+        """{system: {count: {subject: {key: value}}}}; values that are not finite become None."""
+        return {
+            system: {
+                str(n): {
+                    name: {key: float(v) if math.isfinite(v) else None for key, v in scores.values.items()}
+                    for name, scores in subjects.items()
+                }
+                for n, subjects in counts.items()
+            }
+            for system, counts in self._scores.items()
+        }
+
+    def curves(self) -> dict:
+        """{system: {count: [mean SSIM over subjects from the first to the last slice of their extents]}}."""
+
+        places = max((length for _, length in self._extent.values()), default=0)
+
+        def resampled(name: str, curve: np.ndarray) -> np.ndarray:
+            first, length = self._extent[name]
+            return np.interp(np.linspace(first, first + length - 1, places), np.arange(len(curve)), curve)
+
+        return {
+            system: {
+                str(n): np.mean([resampled(name, s.curve) for name, s in subjects.items()], 0).round(4).tolist()
+                for n, subjects in counts.items()
+            }
+            for system, counts in self._scores.items()
+        }
+
+    def coverage_by_distance(self) -> dict:
+        """{system: {count: {bin: {"voxels": n, "coverage_50": share, ...}}}}, voxels of all subjects together."""
+        table: dict = {}
+        for system, counts in self._scores.items():
+            for n, subjects in counts.items():
+                total = {key: sum(s.coverage[key] for s in subjects.values() if key in s.coverage) for key in COVERAGE}
+                if not isinstance(total["coverage_90"], np.ndarray):
+                    continue
+                table.setdefault(system, {})[str(n)] = {
+                    name: {"voxels": int(total["coverage_90"][b, 0]), **{k: float(t[b, 1] / t[b, 0]) for k, t in total.items()}}
+                    for b, name in enumerate(metrics.bin_names())
+                    if total["coverage_90"][b, 0]
+                }
+        return table

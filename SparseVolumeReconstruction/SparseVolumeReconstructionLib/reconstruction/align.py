@@ -1,0 +1,167 @@
+"""Where are these slices? The frame (patient -> canonical affine) and the intensity map from the slices alone.
+
+Coarse: many starts in one batch (positions along the slice normal, orientations where the prior does not trust the
+patient's, covariate values), ranked by weighted correlation with the prior's mean. Fine: the best starts maximise the
+evidence of the low-rank model, tempered because neighbouring pixels are not independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..geometry import InputError, SliceImage
+from ..geometry.resample import resample_slice
+from ..priors.alignment_model import AlignmentModel
+from .intensity import MonotoneMap
+from .match import Matcher
+from .pose import UNITS, PoseFamily, cube_rotations
+from .progress import Progress
+
+_COARSE_MM, _FINE_MM = 6.0, 4.0
+_COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
+_SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None without one.
+
+    score: correlation of the slices with the model's best prediction, 0..1. uncertainty: standard deviations of
+    rotation (degrees), translation (mm) and scale (share), from the curvature of the evidence.
+    """
+
+    patient_to_canonical: np.ndarray
+    intensity: MonotoneMap
+    covariate: float | None
+    score: float | None
+    uncertainty: dict[str, float]
+
+
+def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None) -> Alignment:
+    """Frame and intensity map that make the slices most probable. Raises InputError when no frame explains them.
+
+    slices: at least one, patient mm and units. covariate: known value, or None to infer it.
+    """
+    coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
+    family, theta, value = _starts(slices, coarse, model, covariate)
+    family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
+    best = _distinct(score, family.matrix(theta), _FINALISTS)
+    family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
+    family, theta, value, maps, evidence = _fine_search(fine, family, theta, value, covariate is None, progress)
+    winner = int(evidence.argmax())
+    family, theta, value = family.select(torch.tensor([winner])), theta[winner : winner + 1], value[winner : winner + 1]
+    fit = fine.explained(family, theta, value, maps[winner])
+    if fit < model.least_score:
+        raise InputError(
+            f"The slices do not look like {model.name}: the best match explains {fit:.2f} of them (at least {model.least_score:.2f} expected). "
+            "Check anatomy and modality, or give the frame with --frame."
+        )
+    matrix = family.matrix(theta)[0].double().numpy()
+    known = float(value) if model.has_covariate else None
+    return Alignment(matrix, maps[winner], known, fit, fine.uncertainty(family, theta, value, maps[winner]))
+
+
+def fixed_frame(slices: list[SliceImage], model: AlignmentModel, matrix: np.ndarray, covariate: float | None = None) -> Alignment:
+    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm)."""
+    matcher = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM)
+    linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
+    value = model.covariate_values() if covariate is None else torch.tensor([covariate])
+    theta = torch.zeros(len(value), 9)
+    family = PoseFamily(torch.zeros(3), shift, linear.expand(len(value), 3, 3), torch.zeros(len(value)), model.rotation_sd, model.scale_sd)
+    maps = matcher.intensity_maps(family, theta, value)
+    best = int(matcher.evidence(family, theta, value, maps).argmax())
+    one = torch.tensor([best])
+    score = matcher.explained(family.select(one), theta[one], value[one], maps[best])
+    return Alignment(matrix, maps[best], float(value[best]) if model.has_covariate else None, score, {})
+
+
+def _points(slices: list[SliceImage], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`."""
+    lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
+    points = np.concatenate([s.plane.points_ras() for s in lattices])
+    values = np.concatenate([s.pixels.ravel() for s in lattices])
+    return torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(values)
+
+
+def _starts(slices, matcher: Matcher, model: AlignmentModel, covariate: float | None):
+    """Starting family, theta and covariate values of the coarse search."""
+    foreground = matcher.foreground()
+    centre = matcher.points[foreground].mean(0)
+    normal = torch.as_tensor(np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0))
+    rotations = cube_rotations() if model.rotation_sd > 1 else torch.eye(3)[None]
+    covariates = model.covariate_values(4) if covariate is None else torch.tensor([covariate])
+    shifts = torch.tensor(_SHIFTS_MM)
+    r, c, s = (t.flatten() for t in torch.meshgrid(*(torch.arange(len(a)) for a in (rotations, covariates, shifts)), indexing="ij"))
+    value = covariates[c].clone()
+    family = PoseFamily(centre, model.centre, rotations[r], model.log_scale(value), model.rotation_sd, model.scale_sd)
+    theta = torch.zeros(len(r), 9)
+    direction = (rotations[r] @ normal.float()) * torch.exp(family.log_scale)[:, None]
+    theta[:, 3:6] = direction * (shifts[s] * model.size / 160.0)[:, None] / UNITS[3]
+    return family, theta, value
+
+
+def _coarse_search(matcher, family, theta, value, free: bool, progress):
+    optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.35)
+    for step in range(_COARSE_STEPS):
+        progress.update("finding the frame", 0.05 + 0.1 * step / _COARSE_STEPS)
+        loss = -matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value) * matcher.strength + family.penalty(optimise.theta)
+        optimise.step(loss)
+    with torch.no_grad():
+        score = matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value) * matcher.strength - family.penalty(optimise.theta)
+    return _at(family, matcher, optimise.value.detach()), optimise.theta.detach(), optimise.value.detach(), score
+
+
+def _fine_search(matcher, family, theta, value, free: bool, progress):
+    optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.2)
+    maps: list[MonotoneMap] = []
+    for step in range(_FINE_STEPS):
+        progress.update("refining frame and intensities", 0.15 + 0.2 * step / _FINE_STEPS)
+        if step % 12 == 0:
+            maps = matcher.intensity_maps(_at(family, matcher, optimise.value.detach()), optimise.theta.detach(), optimise.value.detach())
+        here = _at(family, matcher, optimise.value)
+        loss = -matcher.evidence(here, optimise.theta, optimise.value, maps) + here.penalty(optimise.theta)
+        optimise.step(loss, 1 - step / _FINE_STEPS)
+    with torch.no_grad():
+        theta, value = optimise.theta.detach(), optimise.value.detach()
+        family = _at(family, matcher, value)
+        maps = matcher.intensity_maps(family, theta, value)
+        evidence = matcher.evidence(family, theta, value, maps) - family.penalty(theta)
+    return family, theta, value, maps, evidence
+
+
+def _at(family: PoseFamily, matcher: Matcher, value: torch.Tensor) -> PoseFamily:
+    """The family with the size expected at covariate values (B,)."""
+    return replace(family, log_scale=matcher.model.log_scale(value))
+
+
+class _Descent:
+    """Adam over poses and covariates of a batch of independent starts."""
+
+    def __init__(self, theta: torch.Tensor, value: torch.Tensor, with_covariate: bool, rate: float):
+        self.theta, self.value = theta.clone().requires_grad_(), value.clone().requires_grad_(with_covariate)
+        self._rate = rate
+        groups = [{"params": [self.theta], "lr": rate}]
+        if with_covariate:
+            groups.append({"params": [self.value], "lr": rate})
+        self._adam = torch.optim.Adam(groups, betas=(0.8, 0.95))
+
+    def step(self, loss: torch.Tensor, rate: float = 1.0) -> None:
+        for group in self._adam.param_groups:
+            group["lr"] = self._rate * max(rate, 0.05)
+        self._adam.zero_grad()
+        loss.sum().backward()
+        self._adam.step()
+
+
+def _distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.Tensor:
+    """Indices of the best starts that ended more than 3 mm or 5 degrees apart."""
+    chosen: list[int] = []
+    for n in score.argsort(descending=True).tolist():
+        if all((matrices[n] - matrices[m]).abs()[:3, 3].max() > 3 or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09 for m in chosen):
+            chosen.append(n)
+        if len(chosen) == count:
+            break
+    return torch.tensor(chosen)

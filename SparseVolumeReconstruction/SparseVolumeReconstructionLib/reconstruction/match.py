@@ -1,0 +1,117 @@
+"""How well slices match a prior at given poses: correlation with its mean, evidence of its low-rank model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import grid_sample
+
+from ..priors.alignment_model import ANATOMY, AlignmentModel
+from .intensity import MonotoneMap
+from .pose import UNITS, PoseFamily
+
+_MODEL_ERROR = 0.05
+class Matcher:
+    """Slice pixels (points (n, 3) patient mm, values (n,)) against a model; B poses at once.
+
+    Pixels `size_mm` apart are correlated, so log-likelihoods are divided by the number of pixels in one correlation
+    area (about 100 mm^2).
+    """
+
+    def __init__(self, model: AlignmentModel, points: torch.Tensor, values: torch.Tensor, size_mm: float):
+        self.model, self.points, self.values = model, points, values
+        self._temper = max(1.0, 150.0 / size_mm**2)
+        size = torch.as_tensor(model.grid.shape_kji[::-1], dtype=torch.float32)
+        to_unit = torch.as_tensor(model.grid.ras_to_ijk, dtype=torch.float32)
+        self._scale, self._offset = to_unit[:3, :3].T * 2 / (size - 1), to_unit[:3, 3] * 2 / (size - 1) - 1
+        self.strength = len(points) / self._temper / 4
+
+    def foreground(self) -> torch.Tensor:
+        """(n,) bool: pixels that show anatomy rather than air."""
+        return self.values > 0.1 * torch.quantile(self.values, 0.99)
+
+    def _sample(self, family: PoseFamily, theta: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
+        """Model channels at the pixels, (C, B, n)."""
+        unit = family.apply(theta, self.points) @ self._scale + self._offset
+        out = grid_sample(channels[None], unit.reshape(1, 1, len(theta), -1, 3), align_corners=True)
+        return out[0, :, 0]
+
+    def _predict(self, family, theta, value, rank: int | None = None):
+        """Mean (B, n), residual variance (B, n) and loadings (rank, B, n)."""
+        q = len(self.model.knots)
+        sampled = self._sample(family, theta, self.model.maps[: None if rank is None else q + 1 + rank])
+        weights = self.model.knot_weights(value)
+        mean = (sampled[:q] * weights.T[:, :, None]).sum(0)
+        return mean, sampled[q] ** 2 + _MODEL_ERROR**2, sampled[q + 1 :]
+
+    def correlation(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Correlation (B,) of the pixels with the model's mean there."""
+        mean, _, _ = self._predict(family, theta, value, 0)
+        y, m = self.values - self.values.mean(), mean - mean.mean(1, keepdim=True)
+        return (y * m).sum(1) / (y.norm() * m.norm(dim=1).clamp(min=1e-3))
+
+    def intensity_maps(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> list[MonotoneMap]:
+        """One intensity map per pose, from the pixels where the model shows anatomy there."""
+        mean, variance, loadings = self._predict(family, theta, value)
+        variance = variance - _MODEL_ERROR**2 + (loadings**2).sum(0)
+        maps = []
+        for m, v in zip(mean, variance, strict=True):
+            inside = (m > ANATOMY) & (self.values > 0)
+            maps.append(MonotoneMap.fit(self.values[inside].numpy(), m[inside].numpy(), v[inside].numpy()))
+        return maps
+
+    def _canonical(self, maps: list[MonotoneMap]) -> torch.Tensor:
+        """Canonical values (B, n) of the pixels."""
+        return torch.stack([torch.as_tensor(g.to_canonical(self.values.numpy())) for g in maps])
+
+    def _log_slopes(self, maps: list[MonotoneMap]) -> torch.Tensor:
+        """Sum over the foreground of the log slope of each map (B,): without it flat maps would look probable."""
+        values = self.values[self.foreground()].numpy()
+        step = 0.01 * float(values.max())
+        slopes = [(g.to_canonical(values + step) - g.to_canonical(values - step)) / (0.02) for g in maps]
+        return torch.as_tensor(np.array([np.log(np.maximum(s, 1e-3)).sum() for s in slopes], np.float32))
+
+    def _solve(self, family, theta, value, maps):
+        """Residual, its variance, loadings, and the Cholesky factor and right side of the latent equations."""
+        mean, variance, w = self._predict(family, theta, value)
+        difference = self._canonical(maps) - mean
+        scaled = w / (variance * self._temper)
+        m = torch.einsum("rbn,sbn->brs", scaled, w) + torch.eye(len(w))
+        return difference, variance, w, torch.linalg.cholesky(m), torch.einsum("rbn,bn->br", scaled, difference)
+
+    def evidence(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, maps: list[MonotoneMap]) -> torch.Tensor:
+        """Tempered log evidence (B,) of the pixels under the low-rank model, in nats up to a constant."""
+        difference, variance, _, factor, right = self._solve(family, theta, value, maps)
+        half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
+        quadratic = (difference**2 / variance).sum(1) / self._temper - (half**2).sum(1)
+        log_det = variance.log().sum(1) / self._temper + 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        return -0.5 * (quadratic + log_det) + self._log_slopes(maps) / self._temper
+
+    @torch.no_grad()
+    def explained(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> float:
+        """Correlation of the mapped pixels with the model's best prediction, over the union of both foregrounds."""
+        difference, _, w, factor, right = self._solve(family, theta, value, [intensity])
+        z = torch.cholesky_solve(right[..., None], factor)[..., 0]
+        canonical = self._canonical([intensity])[0]
+        predicted = canonical - difference[0] + torch.einsum("br,rbn->bn", z, w)[0]
+        union = (predicted > 2 * ANATOMY) | (canonical > 2 * ANATOMY)
+        return float(torch.corrcoef(torch.stack([canonical[union], predicted[union]]))[0, 1])
+
+    def uncertainty(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> dict[str, float]:
+        """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the evidence's curvature."""
+        steps = torch.eye(9).double() * 0.1
+        both = torch.cat([steps, -steps]).float()
+        batch = family.select(torch.zeros(18, dtype=torch.int64))
+        moved, fixed, maps = theta + both, value.expand(18), [intensity] * 18
+        moved = moved.detach().requires_grad_()
+        loss = -self.evidence(batch, moved, fixed, maps) + batch.penalty(moved)
+        gradients = torch.autograd.grad(loss.sum(), moved)[0].double()
+        hessian = (gradients[:9] - gradients[9:]) / 0.2
+        values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
+        covariance = (vectors / values.clamp(min=1e-2)) @ vectors.T
+        sd = covariance.diagonal().sqrt() * torch.tensor(UNITS, dtype=torch.float64)
+        return {
+            "rotation_deg": float(torch.rad2deg(sd[:3].max())),
+            "translation_mm": float(sd[3:6].max()),
+            "scale": float(sd[6:].max()),
+        }

@@ -1,0 +1,47 @@
+"""Which voxels were observed, and what was observed there."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from ..geometry import Grid, SliceImage
+
+
+def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Mask (K, J, I) bool of the voxels a slice passes through, and the observed values there (0 elsewhere), float32.
+
+    A voxel is observed where its centre is within half a voxel (along the slice's normal) of the mid-plane of a slice and
+    inside its rectangle; thicker slices do not mark more voxels, since each of those holds only a part of the average.
+    Where slices cross, their values are averaged.
+    """
+    total, weight = np.zeros(grid.shape_kji, np.float32), np.zeros(grid.shape_kji, np.float32)
+    for s in slices:
+        box = _box_around(s, grid)
+        if box is None:
+            continue
+        index = np.stack(np.meshgrid(*(np.arange(b.start, b.stop) for b in box[::-1]), indexing="ij"), -1).transpose(2, 1, 0, 3)
+        matrix = np.linalg.inv(s.plane.ij_to_ras) @ grid.ijk_to_ras
+        local = index @ matrix[:3, :3].T + matrix[:3, 3]
+        footprint = np.abs(s.plane.normal @ grid.ijk_to_ras[:3, :3]).sum()
+        rows, columns = s.plane.shape_ji
+        near = (np.abs(local[..., 2]) <= footprint / 2 + 1e-6) & (local[..., 0] >= -0.5) & (local[..., 1] >= -0.5)
+        near &= (local[..., 0] <= columns - 0.5) & (local[..., 1] <= rows - 0.5)
+        values = map_coordinates(s.pixels, [local[near][:, 1], local[near][:, 0]], order=1, mode="nearest")
+        closeness = 1e-3 + 1 - 2 * np.abs(local[near][:, 2]) / (footprint + 1e-6)
+        total[box][near] += values * closeness
+        weight[box][near] += closeness
+    mask = weight > 0
+    return mask, np.where(mask, total / np.maximum(weight, 1e-12), 0).astype(np.float32)
+
+
+def _box_around(image: SliceImage, grid: Grid) -> tuple[slice, slice, slice] | None:
+    """The part of the grid (k, j, i slices) around a slice, None if they do not meet."""
+    rows, columns = image.plane.shape_ji
+    corners = np.array([[i, j, 0, 1] for i in (-0.5, columns - 0.5) for j in (-0.5, rows - 0.5)]).T
+    ijk = (grid.ras_to_ijk @ image.plane.ij_to_ras @ corners)[:3]
+    low = np.maximum(np.floor(ijk.min(1)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(ijk.max(1)).astype(int) + 2, grid.shape_kji[::-1])
+    if (low >= high).any():
+        return None
+    return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))

@@ -1,0 +1,79 @@
+"""The family of frames searched by alignment: patient -> canonical affines with a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+UNITS = (0.1, 0.1, 0.1, 5.0, 5.0, 5.0, 0.05, 0.05, 0.05)
+
+
+@dataclass(frozen=True, eq=False)
+class PoseFamily:
+    """x_canonical = centre_canonical + t + S R R0 (x_patient - centre_patient).
+
+    Parameters theta (B, 9) in UNITS: rotation vector (0.1 rad), translation t (5 mm), log scales along the canonical
+    axes beyond the expected one (0.05). start_rotation: R0, (B, 3, 3). log_scale: expected log of canonical over patient
+    size, (B,). rotation_sd (rad), scale_sd: widths of the Gaussian prior.
+    """
+
+    centre_patient: torch.Tensor
+    centre_canonical: torch.Tensor
+    start_rotation: torch.Tensor
+    log_scale: torch.Tensor
+    rotation_sd: float
+    scale_sd: float
+
+    def select(self, index: torch.Tensor) -> PoseFamily:
+        """The family restricted to starts `index`."""
+        return PoseFamily(
+            self.centre_patient, self.centre_canonical, self.start_rotation[index], self.log_scale[index], self.rotation_sd, self.scale_sd
+        )
+
+    def linear(self, theta: torch.Tensor) -> torch.Tensor:
+        """S R R0, (B, 3, 3)."""
+        units = theta * torch.tensor(UNITS, dtype=theta.dtype)
+        scale = torch.exp(self.log_scale[:, None] + units[:, 6:])
+        return scale[:, :, None] * (torch.linalg.matrix_exp(_skew(units[:, :3])) @ self.start_rotation)
+
+    def apply(self, theta: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Canonical positions (B, n, 3) of patient points (n, 3), mm."""
+        shift = self.centre_canonical + theta[:, 3:6] * UNITS[3]
+        return (points - self.centre_patient) @ self.linear(theta).transpose(1, 2) + shift[:, None]
+
+    def matrix(self, theta: torch.Tensor) -> torch.Tensor:
+        """4x4 patient-to-canonical matrices, (B, 4, 4), RAS mm."""
+        linear = self.linear(theta)
+        out = torch.eye(4, dtype=theta.dtype).repeat(len(theta), 1, 1)
+        out[:, :3, :3] = linear
+        out[:, :3, 3] = self.centre_canonical + theta[:, 3:6] * UNITS[3] - linear @ self.centre_patient
+        return out
+
+    def penalty(self, theta: torch.Tensor) -> torch.Tensor:
+        """Minus the log prior of the pose, (B,), up to a constant."""
+        units = theta * torch.tensor(UNITS, dtype=theta.dtype)
+        full = torch.linalg.matrix_exp(_skew(units[:, :3])) @ self.start_rotation
+        cosine = ((full.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)
+        scale = units[:, 6:]
+        aspect = scale - scale.mean(1, keepdim=True)
+        return (1 - cosine) / self.rotation_sd**2 + 0.5 * (scale.mean(1) / self.scale_sd) ** 2 + 0.5 * (aspect**2).sum(1) / 0.06**2
+
+
+def _skew(v: torch.Tensor) -> torch.Tensor:
+    x, y, z = v.unbind(1)
+    o = torch.zeros_like(x)
+    return torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).reshape(-1, 3, 3)
+
+
+def cube_rotations() -> torch.Tensor:
+    """The 24 rotations that map axes to axes, (24, 3, 3), the identity first."""
+    out = []
+    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2)):
+        for signs in range(8):
+            matrix = torch.zeros(3, 3)
+            for row, column in enumerate(order):
+                matrix[row, column] = -1.0 if signs >> row & 1 else 1.0
+            if torch.linalg.det(matrix) > 0:
+                out.append(matrix)
+    return torch.stack(out)

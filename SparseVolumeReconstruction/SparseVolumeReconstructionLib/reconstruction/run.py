@@ -1,0 +1,35 @@
+"""A request from beginning to end: load the prior, reconstruct, write."""
+
+from __future__ import annotations
+
+import torch
+
+from ..zoo.store import ModelStore
+from .progress import Progress
+from .reconstruct import reconstruct
+from .request import ReconstructionRequest
+from .result import write_result
+
+
+def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict:
+    """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of result.json}.
+
+    When a GPU runs out of memory the work is done again on the CPU and the result says so. Raises InputError or Cancelled.
+    """
+    progress.update("loading the model", 0.0)
+    entry = store.entry(request.prior)
+    try:
+        prior = store.load(request.prior, request.device)
+        result = reconstruct(request, prior, progress)
+        device, warnings = str(prior.device), []
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        result = reconstruct(request, store.load(request.prior, "cpu"), progress)
+        device, warnings = "cpu", ["The GPU ran out of memory; everything was computed on the CPU instead."]
+    result.provenance["prior"]["sha256"] = entry.sha256
+    result.provenance["device"] = device
+    result.provenance["warnings"] += warnings
+    progress.update("writing", 0.95)
+    files = write_result(result, request.output)
+    progress.update("done", 1.0)
+    return {"files": files, "result": result.provenance}

@@ -1,0 +1,183 @@
+"""From nodes to a reconstruction in the worker process and back to nodes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import to_image, write_affine
+from ..worker import WorkerClient, WorkerError
+from .cut import cut_plane
+from .nodes import affine_of, volume_of, world_grid
+from .results import Look, ResultNodes, load_result
+
+
+@dataclass(frozen=True)
+class Context:
+    """Slices of one volume node: `indices` along its third index axis (None: all of them), or the plane of a 4x4 SliceToRAS.
+
+    thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, is assumed.
+    """
+
+    node: object
+    indices: tuple[int, ...] | None = None
+    plane: np.ndarray | None = None
+    thickness_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class ReconstructionInputs:
+    """What to reconstruct, in nodes; see ReconstructionRequest for the fields of the same name.
+
+    contexts: none for the prior itself. frame: "auto", "registered", or a linear transform node from patient (world RAS)
+    to canonical space. like: a volume node on whose grid the results come.
+    """
+
+    prior: str
+    contexts: tuple[Context, ...] = ()
+    frame: object = "auto"
+    like: object | None = None
+    spacing_mm: float | None = None
+    samples: int = 0
+    seed: int = 0
+    covariate: float | None = None
+    device: str = "auto"
+    keep_observed: bool = True
+    name: str = "Reconstruction"
+
+
+class SparseVolumeReconstructionLogic:
+    """Reconstructs volumes from slices in a process of its own, kept between requests. Torch is never imported here.
+
+    With a timer: `start` returns at once, then call `poll` at least ten times a second; callbacks are called from there.
+    Without: `reconstruct` blocks. Inputs are never modified.
+    """
+
+    def __init__(self, client: WorkerClient | None = None):
+        self.client = client or WorkerClient(python=_worker_python())
+
+    def start(
+        self,
+        inputs: ReconstructionInputs,
+        on_progress: Callable[[str, float, float | None], None],
+        on_done: Callable[[ResultNodes], None],
+        on_error: Callable[[Exception], None],
+        output: str | Path | None = None,
+    ) -> str:
+        """Begin a reconstruction and return its id, for `cancel`. output: also keep the result's files in this folder.
+
+        Raises InputError at once for nodes that cannot be used; on_error gets InputError or WorkerError.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
+        result = Path(output).absolute() if output else folder / "result"
+        try:
+            look = Look.like(inputs.contexts[0].node) if inputs.contexts else Look()
+            request = build_request(inputs, folder, result)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+        def done(_answer):
+            try:
+                nodes = load_result(result, inputs.name, look)
+            except Exception as error:
+                fail(error)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                on_done(nodes)
+
+        def fail(error):
+            shutil.rmtree(folder, ignore_errors=True)
+            on_error(InputError(str(error)) if getattr(error, "kind", "") == "input" else error)
+
+        return self.client.submit(request, on_progress, done, fail)
+
+    def poll(self) -> None:
+        """Hand over what the process has answered; call it from a timer."""
+        self.client.poll()
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a reconstruction; its on_error gets a WorkerError of kind "cancelled" within a second."""
+        self.client.cancel(job_id)
+
+    def reconstruct(
+        self,
+        inputs: ReconstructionInputs,
+        on_progress: Callable[[str, float, float | None], None] = lambda step, fraction, remaining_s: None,
+        output: str | Path | None = None,
+    ) -> ResultNodes:
+        """Reconstruct and wait for the nodes. Raises InputError or WorkerError; an interrupt cancels first."""
+        outcome: list = []
+        return self.client.wait(self.start(inputs, on_progress, outcome.append, outcome.append, output), outcome)
+
+    def close(self) -> None:
+        """End the process."""
+        self.client.close()
+
+
+def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> dict:
+    """Write the contexts of `inputs` into `folder` and return the request as plain data. Raises InputError."""
+    from pydantic import ValidationError
+
+    from ..reconstruction.request import ReconstructionRequest
+
+    fields = {
+        "prior": inputs.prior,
+        "contexts": [_write_context(context, folder / f"context-{n}") for n, context in enumerate(inputs.contexts)],
+        "frame": inputs.frame if isinstance(inputs.frame, str) else _write_frame(inputs.frame, folder),
+        "like": _write_grid(world_grid(inputs.like), folder) if inputs.like is not None else None,
+        "output": str(output),
+    }
+    same = ("spacing_mm", "samples", "seed", "covariate", "device", "keep_observed")
+    try:
+        request = ReconstructionRequest(**fields, **{name: getattr(inputs, name) for name in same})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    return request.model_dump()
+
+
+def _write_context(context: Context, folder: Path) -> dict:
+    """One NRRD file per source, named after its node, in a folder of its own; returns the fields of a ContextSpec."""
+    volume, name = volume_of(context.node), context.node.GetName()
+    thickness = context.thickness_mm
+    if context.plane is not None:
+        if context.indices is not None:
+            raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
+        volume = cut_plane(volume, context.plane, thickness, name)
+    folder.mkdir()
+    path = folder / (re.sub(r"[^\w-]+", "_", name) + ".nrrd")
+    sitk.WriteImage(to_image(volume), str(path))
+    return {"path": str(path), "slices": None if context.indices is None else list(context.indices), "thickness_mm": thickness}
+
+
+def _write_frame(node, folder: Path) -> str:
+    write_affine(affine_of(node), folder / "frame.h5")
+    return str(folder / "frame.h5")
+
+
+def _write_grid(grid: Grid, folder: Path) -> str:
+    """A file that carries the geometry of a grid; its voxels are empty."""
+    sitk.WriteImage(to_image(Volume(np.zeros(grid.shape_kji, np.uint8), grid)), str(folder / "like.nrrd"), useCompression=True)
+    return str(folder / "like.nrrd")
+
+
+def _worker_python() -> str:
+    """The Python that runs the worker: in the application its own PythonSlicer, elsewhere the one that runs this."""
+    home = getattr(slicer.app, "slicerHome", None)
+    places = [str(Path(sys.executable).parent), *([f"{home}/bin"] if home else [])]
+    return shutil.which("PythonSlicer", path=os.pathsep.join(places)) or sys.executable
+
+
+__all__ = ["Context", "ReconstructionInputs", "SparseVolumeReconstructionLogic", "WorkerError", "build_request"]

@@ -1,0 +1,70 @@
+"""A real MRML scene outside the Slicer application (slicer-core), for the demonstration and the tests."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import types
+from pathlib import Path
+
+import slicer
+import vtk
+
+from ..geometry import InputError
+
+_kept: list = []
+
+
+def headless_scene() -> slicer.vtkMRMLScene:
+    """Make a scene with its application logic and module logics the current one (`slicer.mrmlScene`) and return it.
+
+    For processes without the Slicer application only.
+    """
+    output = vtk.vtkOutputWindow()
+    output.SetDisplayModeToAlwaysStdErr()
+    vtk.vtkOutputWindow.SetInstance(output)
+    scene = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    temporary = tempfile.TemporaryDirectory(prefix="svr-scene-")
+    application.SetTemporaryPath(temporary.name)
+    application.SetMRMLScene(scene)
+    application.GetColorLogic().SetMRMLScene(scene)
+    application.GetColorLogic().AddDefaultColorNodes()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    logics = {
+        "Volumes": slicer.vtkSlicerVolumesLogic(),
+        "Sequences": slicer.vtkSlicerSequencesLogic(),
+        "Transforms": slicer.vtkSlicerTransformLogic(),
+        "SubjectHierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic(),
+    }
+    for name, logic in logics.items():
+        logic.SetMRMLScene(scene)
+        logic.SetMRMLApplicationLogic(application)
+        application.SetModuleLogic(name, logic)
+    remote = slicer.vtkMRMLRemoteIOLogic()  # reading a bundle asks it for a folder to unpack into
+    remote.SetMRMLApplicationLogic(application)
+    remote.SetMRMLScene(scene)
+    remote.GetCacheManager().SetRemoteCacheDirectory(temporary.name)
+    manager = slicer.vtkDataIOManagerLogic()
+    manager.SetMRMLApplicationLogic(application)
+    manager.SetAndObserveDataIOManager(remote.GetDataIOManager())
+    remote.AddDataIOToScene()
+    slicer.mrmlScene = scene
+    slicer.app = types.SimpleNamespace(applicationLogic=lambda: application, temporaryPath=temporary.name)
+    _kept[:] = [scene, application, logics, remote, manager, temporary]
+    return scene
+
+
+def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
+    """Write the scene and the data of all its nodes as one .mrb file, atomically. Raises InputError when it cannot."""
+    path = Path(path)
+    with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        vtk.vtkObject.GlobalWarningDisplayOff()  # it would list every file it packs
+        try:
+            written = scene.WriteToMRB(str(whole), None)
+        finally:
+            vtk.vtkObject.GlobalWarningDisplayOn()
+        if not written or not whole.exists():
+            raise InputError(f"{path}: the scene could not be written; check the folder and the space on the disk.")
+        os.replace(whole, path)

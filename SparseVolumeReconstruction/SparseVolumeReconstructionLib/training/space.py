@@ -1,0 +1,79 @@
+"""Canonical spaces: the reference that a cohort is registered to, and the grids that a prior lives on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..evaluation.cohort import Cohort, normalised
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import read_volume
+from ..geometry.resample import resample
+
+MNI152 = "mni152"
+_MARGIN_MM = 6.0
+_PROTOCOL_SHARE = 0.77
+
+
+@dataclass(frozen=True, eq=False)
+class CanonicalSpace:
+    """name: what the card calls it. reference: on the canonical grid, [0, 1]. protocol: grid of the evaluation protocol."""
+
+    name: str
+    reference: Volume
+    protocol: Grid
+
+    @property
+    def grid(self) -> Grid:
+        """The canonical grid: RAS axes, isotropic, symmetric about the middle of R so that it can be mirrored."""
+        return self.reference.grid
+
+
+def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float) -> CanonicalSpace:
+    """MNI152 ("mni152", needs nilearn), a volume file, or (None) the cohort's volume of median size. Raises InputError."""
+    if reference == MNI152:
+        return _mni152(spacing_mm)
+    if reference is None:
+        sizes = {}
+        for name in cohort.files:
+            try:
+                volume = cohort.volume(name)
+            except InputError as error:
+                cohort.skipped[cohort.files[name].name] = str(error)
+                continue
+            sizes[name] = np.count_nonzero(volume.array > 0.05) * float(np.prod(volume.grid.spacing_ijk))
+        if not sizes:
+            raise InputError("none of the cohort's files can be used as a volume.")
+        name = sorted(sizes, key=sizes.get)[len(sizes) // 2]
+        volume = cohort.volume(name)
+    else:
+        name, volume = Path(reference).name, normalised(read_volume(reference), Path(reference).name)
+    low, high = _extent(volume)
+    centre, extent = (low + high) / 2, high - low + 2 * _MARGIN_MM
+    grid = Grid.centred(tuple(np.ceil(extent[::-1] / spacing_mm).astype(int)), spacing_mm, centre)
+    slices = max(8, round(_PROTOCOL_SHARE * float(high[2] - low[2])))
+    field = 1.2 * float((high - low)[:2].max())
+    protocol = Grid.centred((slices, 64, 64), (field / 64, field / 64, 1.0), centre)
+    return CanonicalSpace(f"space of {name}", resample(volume, grid), protocol)
+
+
+def _mni152(spacing_mm: float) -> CanonicalSpace:
+    """MNI152 with the protocol of the mental-maps paper: 218 mm field at 64 x 64, the middle 120 mm of the 182 mm field."""
+    from nilearn.datasets import load_mni152_template
+
+    image = load_mni152_template(resolution=1)
+    array = np.ascontiguousarray(np.asarray(image.dataobj, np.float32).transpose())
+    volume = normalised(Volume(array, Grid(array.shape, image.affine)), "MNI152")
+    shape = np.ceil(np.array([164.0, 188.0, 160.0]) / spacing_mm).astype(int)
+    grid = Grid.centred(tuple(shape), spacing_mm, (0.0, -17.0, 5.0))
+    protocol = Grid.centred((120, 64, 64), (218 / 64, 218 / 64, 1.0), (0.0, -17.5, 18.5))
+    return CanonicalSpace("MNI152 (affine)", resample(volume, grid), protocol)
+
+
+def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest foreground position in RAS mm."""
+    kji = np.argwhere(volume.array > 0.05)
+    ras = kji[:, ::-1] @ volume.grid.ijk_to_ras[:3, :3].T + volume.grid.ijk_to_ras[:3, 3]
+    return ras.min(0), ras.max(0)

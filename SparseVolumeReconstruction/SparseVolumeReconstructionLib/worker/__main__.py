@@ -1,0 +1,6 @@
+"""python -m SparseVolumeReconstructionLib.worker"""
+
+from .server import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,40 @@
+"""What the process does for a reconstruct request."""
+
+from __future__ import annotations
+
+from ..geometry.errors import InputError
+from ..reconstruction.progress import Progress
+
+
+class ReconstructionJob:
+    """Reconstructs requests one after the other; models stay in memory between them."""
+
+    def __init__(self):
+        self._store = None
+
+    def warm(self) -> None:
+        """Import the heavy libraries before the first request; where one is missing, the request will say so."""
+        try:
+            from ..reconstruction import run  # noqa: F401
+        except ImportError:
+            return
+
+    def __call__(self, request: dict, progress: Progress) -> dict:
+        """{"files": {name: path}, "result": content of result.json} of a request given as plain data.
+
+        Raises InputError for wrong input and Cancelled when asked to stop.
+        """
+        from pydantic import ValidationError
+
+        from ..reconstruction.request import ReconstructionRequest
+        from ..reconstruction.run import run_request
+        from ..zoo import ModelStore
+
+        try:
+            parsed = ReconstructionRequest.model_validate(request)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "request"
+            raise InputError(f"{field}: {first['msg']}.") from error
+        self._store = self._store or ModelStore()
+        return run_request(parsed, self._store, progress)

@@ -1,0 +1,161 @@
+"""The side of the protocol that computes: a queue of requests, one running, answers as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import IO
+
+from ..geometry.errors import InputError
+from ..reconstruction.progress import Cancelled, Progress
+
+Job = Callable[[dict, Progress], dict]
+
+
+def main() -> int:
+    """Serve reconstruction requests on stdin and stdout until stdin closes and all are done; returns the exit code."""
+    from .jobs import ReconstructionJob
+
+    answers = take_stdout()
+    return Server(sys.stdin, answers, ReconstructionJob()).serve()
+
+
+def take_stdout() -> IO[str]:
+    """The real stdout as a text stream for answers; whatever else writes to stdout from now on goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
+class Server:
+    """Runs `job(request, progress)` for each request on the calling thread; stdin is read on a thread of its own.
+
+    The reading thread lets a cancel reach the running job, through its Progress. job: returns the JSON-ready result;
+    an attribute `warm()`, where it has one, is called once before the first request.
+    """
+
+    def __init__(self, requests: IO[str], answers: IO[str], job: Job):
+        self._requests, self._answers, self._job = requests, answers, job
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._waiting: dict[str, dict] = {}
+        self._running: str | None = None
+        self._cancelled = False
+        self._closed = False
+
+    def serve(self) -> int:
+        """Work until the requests end; returns 0. The process ends at once where nobody reads the answers any more."""
+        threading.Thread(target=self._read, daemon=True).start()
+        getattr(self._job, "warm", lambda: None)()
+        while (entry := self._next()) is not None:
+            self._work(*entry)
+        return 0
+
+    def _next(self) -> tuple[str, dict] | None:
+        with self._changed:
+            self._running = None
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
+            self._running = next(iter(self._waiting))
+            self._cancelled = False
+            return self._running, self._waiting.pop(self._running)
+
+    def _work(self, job_id: str, request: dict) -> None:
+        def report(event):
+            self._answer(job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s)
+
+        try:
+            result = self._job(request, Progress(report, lambda: self._cancelled))
+        except Exception as error:
+            self._answer(job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc())
+        else:
+            self._answer(job_id, "done", result=result)
+
+    def _read(self) -> None:
+        for line in self._requests:
+            if line.strip():
+                self._take(line)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._end_with_reader()
+
+    def _take(self, line: str) -> None:
+        try:
+            message = json.loads(line)
+            operation, job_id = message["op"], str(message.get("id", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._answer(None, "error", kind="input", message=f'not a JSON object with "op": {line.strip()[:80]}', log="")
+        if operation == "reconstruct":
+            self._queue(job_id, message.get("request"))
+        elif operation == "cancel":
+            self._cancel(job_id)
+        elif operation == "ping":
+            self._answer(job_id, "pong", pid=os.getpid())
+        elif operation == "shutdown":
+            os._exit(0)
+        else:
+            known = "reconstruct, cancel, ping, shutdown"
+            self._answer(job_id, "error", kind="input", message=f'unknown operation "{operation}"; known: {known}', log="")
+
+    def _queue(self, job_id: str, request) -> None:
+        problem = None
+        with self._changed:
+            if not isinstance(request, dict):
+                problem = 'the "request" of a reconstruct must be a JSON object'
+            elif not job_id or job_id in self._waiting or job_id == self._running:
+                problem = f'the id "{job_id}" is empty or in use; give each request its own'
+            else:
+                self._waiting[job_id] = request
+                self._changed.notify()
+        if problem:
+            self._answer(job_id, "error", kind="input", message=problem, log="")
+
+    def _cancel(self, job_id: str) -> None:
+        with self._changed:
+            self._cancelled |= job_id == self._running
+            waited = self._waiting.pop(job_id, None) is not None
+        if waited:
+            self._answer(job_id, "error", kind="cancelled", message="cancelled before it began", log="")
+
+    def _answer(self, job_id: str | None, event: str, **fields) -> None:
+        line = json.dumps({"id": job_id, "event": event, **fields})
+        try:
+            with self._writing:
+                self._answers.write(line + "\n")
+                self._answers.flush()
+        except OSError:
+            os._exit(1)
+
+    def _end_with_reader(self) -> None:
+        """After the last request: end at once where the reader of the answers is gone (the parent died), else let the work go on."""
+        if hasattr(select, "poll"):
+            watch = select.poll()
+            watch.register(self._answers.fileno(), 0)
+            watch.poll()
+            os._exit(1)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return "input"
+    if isinstance(error, Cancelled):
+        return "cancelled"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        return "memory"
+    return "internal"
+
+
+def _message(error: Exception) -> str:
+    """One line for people; wrong input explains itself, of anything else the type helps too."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if _kind(error) == "memory":
+        return f"out of memory ({text[:200]}); ask for a coarser output, fewer samples or fewer slices"
+    return f"{type(error).__name__}: {text}" if _kind(error) == "internal" else text

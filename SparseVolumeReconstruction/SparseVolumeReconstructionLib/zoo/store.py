@@ -1,0 +1,126 @@
+"""The store of models: those embedded in the extension and those a user has imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..geometry import InputError
+from ..priors.card import ModelEntry
+from .manifest import EMBEDDED, read_manifest, write_manifest
+from .weights import describe, load_prior, sha256
+
+if TYPE_CHECKING:
+    from ..priors.base import Prior
+
+
+def default_user_dir() -> Path:
+    """$SVR_MODELS_DIR, or the folder of the user's own models in the home folder."""
+    return Path(os.environ.get("SVR_MODELS_DIR") or Path.home() / ".local/share/SparseVolumeReconstruction/models")
+
+
+class ModelStore:
+    """Models by id. Loaded priors stay in memory.
+
+    user_dir: where imported models lie (`default_user_dir()` if None); embedded ones lie in Resources/Models.
+    """
+
+    def __init__(self, user_dir: Path | None = None):
+        self.user_dir = Path(user_dir) if user_dir is not None else default_user_dir()
+        self._loaded: dict[tuple[str, str], Prior] = {}
+
+    def entries(self) -> list[ModelEntry]:
+        """All models, the embedded ones first. Raises InputError for a damaged manifest."""
+        return [*read_manifest(EMBEDDED), *read_manifest(self.user_dir)]
+
+    def is_embedded(self, model_id: str) -> bool:
+        """True for a model that is part of the extension."""
+        return any(entry.card.id == model_id for entry in read_manifest(EMBEDDED))
+
+    def entry(self, model_id: str) -> ModelEntry:
+        """The entry of a model. Raises InputError for an unknown id."""
+        entries = {entry.card.id: entry for entry in reversed(self.entries())}
+        if model_id not in entries:
+            raise InputError(f'no model "{model_id}"; known: {", ".join(sorted(entries)) or "none"}.')
+        return entries[model_id]
+
+    def path(self, model_id: str) -> Path:
+        """The weights file of a model. Raises InputError for an unknown id or a missing file."""
+        path = (EMBEDDED if self.is_embedded(model_id) else self.user_dir) / self.entry(model_id).file
+        if not path.is_file():
+            raise InputError(f'model "{model_id}": its weights file {path} is missing; install or import it again.')
+        return path
+
+    def verify(self, model_id: str) -> None:
+        """Raise InputError unless the weights file is there and has the SHA-256 of the manifest."""
+        path = self.path(model_id)
+        try:
+            digest = sha256(path)
+        except OSError as error:
+            raise InputError(f'model "{model_id}": {path} cannot be read ({error.strerror}).') from error
+        if digest != self.entry(model_id).sha256:
+            raise InputError(
+                f'model "{model_id}": {path} is damaged (its SHA-256 is not that of the manifest); install or import it again.'
+            )
+
+    def load(self, model_id: str, device: str = "auto") -> Prior:
+        """The prior of a model on a device ("auto", "cpu", "cuda:0"), verified before it is read.
+
+        Raises InputError for an unknown id, a missing, damaged or foreign file, or a device that is not there.
+        """
+        from ..priors.device import resolve_device
+
+        target = resolve_device(device)
+        key = (self.entry(model_id).sha256, str(target))
+        if key not in self._loaded:
+            self.verify(model_id)
+            path = self.path(model_id)
+            self._loaded[key] = load_prior(path, describe(path).card, target)
+        return self._loaded[key]
+
+    def import_file(self, path: Path) -> ModelEntry:
+        """Copy a weights file into the user's models; a user's model of the same id is replaced.
+
+        Raises InputError, with nothing changed, where the file is not a model that can be loaded, has the id of an embedded
+        model, or cannot be copied.
+        """
+        import torch
+
+        card = describe(Path(path)).card
+        if self.is_embedded(card.id):
+            raise InputError(f'{path}: a model "{card.id}" is part of the extension; give the file\'s model another id.')
+        try:
+            self.user_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".import-", dir=self.user_dir) as staging:
+                copy = Path(shutil.copyfile(path, Path(staging) / "weights.safetensors"))
+                entry = describe(copy)
+                load_prior(copy, entry.card, torch.device("cpu"))
+                entry = entry.model_copy(update={"file": f"{card.id}-{entry.sha256[:12]}.safetensors"})
+                os.replace(copy, self.user_dir / entry.file)
+                self._replace(card.id, entry)
+        except OSError as error:
+            raise InputError(f"{self.user_dir}: the model could not be imported ({error.strerror or error}).") from error
+        return entry
+
+    def remove(self, model_id: str) -> None:
+        """Delete a model of the user. Raises InputError for an unknown or embedded id, or a folder that cannot be written."""
+        self.entry(model_id)
+        if self.is_embedded(model_id):
+            raise InputError(f'model "{model_id}" is part of the extension and cannot be removed.')
+        try:
+            self._replace(model_id, None)
+        except OSError as error:
+            raise InputError(f"{self.user_dir}: the model could not be removed ({error.strerror or error}).") from error
+
+    def _replace(self, model_id: str, new: ModelEntry | None) -> None:
+        """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any more."""
+        old = read_manifest(self.user_dir)
+        kept = [entry for entry in old if entry.card.id != model_id]
+        write_manifest(self.user_dir, [*kept, new] if new else kept)
+        named = {entry.file for entry in kept} | ({new.file} if new else set())
+        for entry in old:
+            if entry.file not in named:
+                (self.user_dir / entry.file).unlink(missing_ok=True)

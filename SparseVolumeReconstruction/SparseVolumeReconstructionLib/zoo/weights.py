@@ -1,0 +1,76 @@
+"""Weights files: one .safetensors whose metadata holds the model card as JSON under the key "card"."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from ..geometry import InputError
+from ..priors.card import ModelCard, ModelEntry
+from ..priors.systems import SYSTEMS
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..priors.base import Prior
+
+
+def describe(path: Path) -> ModelEntry:
+    """The manifest entry of a weights file: its name, SHA-256, size in bytes, and card.
+
+    Raises InputError where the file is missing, is no safetensors file, or has no card of a known system.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file.")
+    try:
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get("card")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a .safetensors file, or damaged ({_first_line(error)}).") from error
+    if text is None:
+        raise InputError(f'{path}: a .safetensors file without a model card (metadata "card"); it is not a model of this project.')
+    try:
+        card = ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "JSON"
+        raise InputError(f"{path}: its model card is not valid ({field}: {problem['msg']}).") from error
+    if card.system not in SYSTEMS:
+        raise InputError(f'{path}: made for the system "{card.system}", which is not in this version; known: {", ".join(SYSTEMS)}.')
+    return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file as 64 lowercase hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
+    """The prior whose tensors lie in `path`, on `device`. Nothing from the file is executed.
+
+    Raises InputError where the tensors are not those of the card's system; torch.OutOfMemoryError passes through.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    module, name = SYSTEMS[card.system].split(":")
+    system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
+    try:
+        return system.from_weights(load_file(path), card, device)
+    except torch.OutOfMemoryError:
+        raise
+    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f'{path}: its tensors are not those of a "{card.system}" model ({_first_line(error)}).') from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

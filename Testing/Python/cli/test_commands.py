@@ -1,0 +1,154 @@
+"""Commands as scripts call them: exit codes, what is printed where, and what is written."""
+
+import json
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from SparseVolumeReconstructionLib.cli import commands
+from SparseVolumeReconstructionLib.cli import main as run_in_process
+from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled
+from SparseVolumeReconstructionLib.reconstruction.result import FILES
+
+COMMANDS = ("reconstruct", "evaluate", "models", "train", "benchmark", "worker", "demo")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        run_in_process([command, "--help"])
+    text = capsys.readouterr().out
+    assert f"usage: ./run {command}" in text and f"examples:\n  ./run {command}" in text
+
+
+def test_wrong_input_of_a_real_process(svr):
+    for words in ((), ("models", "remove", "nobody"), ("reconstruct", "--prior", "nobody", "--output", "out")):
+        done = svr(*words)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
+
+
+def test_wrong_words_are_one_line(refused):
+    refused(says=["COMMAND"])
+    refused("reconstrukt", says=["reconstrukt"])
+    refused("reconstruct", "--prior", "x", says=["--output", "./run reconstruct --help"])
+    refused("reconstruct", "--prior", "x", "--output", "o", "--like", "v", "--spacing", "1", says=["not allowed with"])
+    refused("reconstruct", "--prior", "x", "--output", "o", "--spacing", "nan", says=["--spacing"])
+    refused("reconstruct", "--prior", "x", "--output", "o", "--samples", "-2", says=["--samples"])
+    refused("reconstruct", "--pri", "x", "--output", "o", says=["--prior"])
+    refused("evaluate", "--prior", "x", "--cohort", "c", "--frame", "other", "--contexts", "1", "--json", "j", says=["--frame"])
+    refused("evaluate", "--prior", "x", "--cohort", "c", "--frame", "patient", "--contexts", "1,x", "--json", "j", says=["--contexts"])
+    refused("train", says=["SYSTEM"])
+
+
+def test_models(svr, models_dir, refused, tmp_path):
+    listed = svr("models")
+    assert listed.returncode == 0 and [line.split()[0] for line in listed.stdout.splitlines()][-1] == "tiny"
+    done = svr("models", "verify")
+    assert done.returncode == 0 and "tiny: ok" in done.stdout
+    weights = next(models_dir.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes() + b"x")
+    done = svr("models", "verify")
+    assert done.returncode == 2 and "SHA-256" in done.stderr and "tiny: ok" not in done.stdout
+    done = svr("models", "import", tmp_path / "tiny.safetensors")
+    assert done.returncode == 0 and done.stdout == "tiny: imported\n", done.stderr
+    assert svr("models", "remove", "tiny").returncode == 0
+    refused("models", "remove", "tiny", says=["tiny", "known:"])
+    refused("models", "import", tmp_path / "none", says=["none"])
+
+
+def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path):
+    words = ("reconstruct", "--prior", "tiny", "--frame", "registered", "--spacing", "8", "--samples", "2", "--output", "new/out")
+    done = svr(*words, "--json-progress")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(FILES)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events and all(set(event) == {"step", "fraction", "remaining_s"} for event in events)
+    fractions = [event["fraction"] for event in events]
+    assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
+    assert done.stderr == ""
+    done = svr(*words)
+    assert done.returncode == 0 and str(tmp_path / "new" / "out" / "mean.nrrd") in done.stdout.splitlines()
+
+
+def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):
+    image = sitk.GetImageFromArray(np.pad(np.full((10, 12, 10), 80, np.int16), 2))
+    image.SetSpacing((12, 12, 12))
+    image.SetOrigin((-78, -90, -78))
+    sitk.WriteImage(image, str(tmp_path / "body.nrrd"))
+    words = ("--prior", "tiny", "--context", "body.nrrd:5,8", "--frame", "registered", "--like", "body.nrrd", "--output", "out")
+    done = svr("reconstruct", *words)
+    assert done.returncode == 0, done.stderr
+    mean = sitk.ReadImage(str(tmp_path / "out" / "mean.nrrd"))
+    assert mean.GetSize() == image.GetSize() and np.allclose(mean.GetOrigin(), image.GetOrigin())
+
+
+def test_reconstruct_refuses_and_writes_nothing(refused, models_dir, tmp_path):
+    base = ("reconstruct", "--frame", "registered", "--output", "out")
+    (tmp_path / "text.nrrd").write_text("not an image")
+    refused(*base, "--prior", "nobody", says=["nobody", "tiny"])
+    refused(*base, "--prior", "tiny", "--context", "none.nrrd", says=["none.nrrd"])
+    refused(*base, "--prior", "tiny", "--context", "text.nrrd", says=["text.nrrd"])
+    refused(*base, "--prior", "tiny", "--context", "text.nrrd:x", says=["is no list of slices"])
+    refused(*base, "--prior", "tiny", "--device", "cuda:99", says=["cuda:99"])
+    refused(*base, "--prior", "tiny", "--device", "abacus", says=["abacus"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "text.nrrd", "tiny.safetensors"]
+
+
+def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models_dir, tmp_path):
+    words = (
+        "reconstruct",
+        "--prior",
+        "tiny",
+        "--frame",
+        "registered",
+        "--spacing",
+        "1",
+        "--samples",
+        "30",
+        "--output",
+        "out",
+        "--json-progress",
+    )
+    command = [python, "-m", "SparseVolumeReconstructionLib.cli", *words]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and errors.splitlines() == ["error: stopped by the user; nothing was written"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.safetensors"]
+
+
+def test_evaluate_refuses_a_folder_that_is_none(refused, models_dir, tmp_path):
+    words = ("--frame", "registered", "--contexts", "1,3")
+    refused("evaluate", "--prior", "tiny", "--cohort", "none", *words, "--json", "s.json", says=["none", "folder"])
+    refused("evaluate", "--prior", "tiny", "--cohort", models_dir, *words, "--json", "no/s.json", says=["no/s.json"])
+    refused("evaluate", "--prior", "nobody", "--cohort", models_dir, *words, "--json", "s.json", says=["nobody"])
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_worker_answers_and_ends_with_its_input(python, environment):
+    command = [python, "-m", "SparseVolumeReconstructionLib.cli", "worker"]
+    message = json.dumps({"op": "ping", "id": "1"}) + "\n"
+    done = subprocess.run(command, input=message, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout.splitlines()[0])["event"] == "pong"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
+        (Cancelled("x"), 130, "stopped by the user"),
+        (KeyboardInterrupt(), 130, "stopped by the user"),
+        (OSError(28, "No space left on device", "out.json"), 2, "out.json: No space left on device"),
+    ],
+)
+def test_exit_codes_of_what_can_go_wrong(monkeypatch, capsys, error, code, says):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(commands, "models_list", fail)
+    assert run_in_process(["models"]) == code
+    assert says in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,54 @@
+"""The benchmark measures real processes."""
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from SparseVolumeReconstructionLib.evaluation import benchmark
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def measured(store):
+    calls = []
+    result = benchmark.benchmark(
+        "tiny", store, Progress(), device="cpu", round_trip=lambda: calls.append(1), contexts=(2,), sizes=(16, 96), runs=3
+    )
+    return result, calls
+
+
+def test_rows_hold_what_was_asked(measured):
+    result, calls = measured
+    assert list(result["rows"]) == ["protocol", "2 contexts", "16^3 voxels", "96^3 voxels"]
+    assert result["rows"]["96^3 voxels"]["voxels"] == 96**3 and result["rows"]["protocol"]["samples_16_s"] > 0
+    assert len(calls) == 4 and result["worker_round_trip_s"] >= 0
+    json.dumps(result, allow_nan=False)
+
+
+def test_larger_volumes_take_more_memory(measured):
+    rows = measured[0]["rows"]
+    growth = measured[0]["growth"]["16^3 voxels -> 96^3 voxels"]
+    assert rows["96^3 voxels"]["peak_mib"] > rows["16^3 voxels"]["peak_mib"] + 10
+    assert growth["peak_mib"] == rows["96^3 voxels"]["peak_mib"] / rows["16^3 voxels"]["peak_mib"] and growth["condition_mean_s"] > 0
+
+
+def test_memory_is_that_of_the_child_and_not_of_the_parent():
+    """A parent that holds much more must not show in the child's peak."""
+    ballast = bytearray(900 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        peak = pool.submit(benchmark._peak_mib).result()
+    assert 30 < peak < 850 and benchmark._peak_mib() > 900
+
+
+def test_table_shows_every_row(measured):
+    text = benchmark.table(measured[0])
+    assert all(name in text for name in measured[0]["rows"]) and "16 samples at the protocol's size" in text and "worker round trip" in text
+
+
+def test_an_unknown_prior_is_refused(store):
+    with pytest.raises(InputError, match="no model"):
+        benchmark.benchmark("huge", store, Progress())

@@ -1,0 +1,157 @@
+"""Contexts, cohorts and the choice of test subjects."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.evaluation import cases, cohort
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.geometry.resample import resample
+
+
+@pytest.mark.parametrize(
+    ("length", "positions"),
+    [
+        (120, [60]),
+        (120, [30, 60, 90]),
+        (120, [15, 45, 75, 105]),
+        (120, [20, 40, 60, 80, 100]),
+        (120, [12, 24, 36, 48, 60, 72, 84, 96, 108]),
+        (80, [40]),
+        (80, [20, 40, 60]),
+        (80, [10, 30, 50, 70]),
+        (80, [10, 20, 30, 40, 50, 60, 70]),
+        (80, []),
+    ],
+)
+def test_contexts_lie_where_the_paper_puts_them(length, positions):
+    assert cases.context_positions(len(positions), length) == positions
+
+
+def test_more_contexts_than_fit_are_refused():
+    with pytest.raises(InputError, match="expected 0 to 5"):
+        cases.context_positions(6, 10)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (0, 2, 1)])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1), (1, -1, 1)])
+def test_axial_moves_no_voxel(order, flips):
+    matrix = np.zeros((4, 4))
+    matrix[list(order), range(3)] = np.array([1.0, 2.0, 3.0]) * flips
+    matrix[:, 3] = [5, -7, 11, 1]
+    turn = np.array([[0.98, -0.17, 0.1], [0.17, 0.985, 0], [-0.1, 0.02, 0.99]])
+    matrix[:3, :3] = np.linalg.qr(turn)[0] * np.sign(np.diag(np.linalg.qr(turn)[1])) @ matrix[:3, :3]
+    volume = Volume(np.random.default_rng(0).uniform(size=(6, 7, 8)).astype(np.float32), Grid((6, 7, 8), matrix))
+    out = cases.axial(volume)
+    assert (np.diag(out.grid.ijk_to_ras)[:3] > 0).all()
+    assert np.abs(np.diag(out.grid.ijk_to_ras)[:3] / out.grid.spacing_ijk).min() > 0.9
+    assert np.allclose(resample(volume, out.grid, antialias=False).array, out.array, atol=1e-5)
+    assert sorted(out.array.ravel()) == sorted(volume.array.ravel())
+
+
+def test_a_folder_is_sorted_into_volumes_and_others(cohort_dir):
+    found = cohort.list_cohort(cohort_dir, modality="T1w MRI")
+    assert len(found.files) == 12 and "sub-99_T1w" in found.files
+    assert found.skipped == {"sub-00_dseg.nii.gz": "label file", "sub-00_FLAIR.nii.gz": "not T1w MRI"}
+    assert "sub-00_FLAIR" in cohort.list_cohort(cohort_dir).files
+    assert len(cohort.list_cohort(cohort_dir, skip=("sub-0*",)).files) == 2
+
+
+def test_wrong_folders_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        cohort.list_cohort(tmp_path / "nothing")
+    with pytest.raises(InputError, match="holds no volume"):
+        cohort.list_cohort(tmp_path)
+
+
+def test_intensities_are_normalised_by_the_foreground():
+    array = np.zeros((10, 40, 40), np.float32)
+    array[2:8, 5:30, 5:30] = 500
+    array[3, 6, 6] = 90000
+    out = cohort.normalised(Volume(array, Grid.centred(array.shape, 1.0))).array
+    assert out.min() == 0 and out[3, 6, 6] == 1 and out[4, 10, 10] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((8, 8, 8)), np.full((8, 8, 8), 5.0), np.full((8, 8, 8), np.nan)])
+def test_volumes_without_content_are_refused(bad):
+    with pytest.raises(InputError, match=r"scan\.nii"):
+        cohort.normalised(Volume(bad.astype(np.float32), Grid.centred(bad.shape, 1.0)), "scan.nii")
+
+
+def test_brain_mask_fills_dark_ventricles():
+    array = np.zeros((1, 20, 20), np.float32)
+    array[0, 4:16, 4:16] = 0.5
+    array[0, 8:11, 8:11] = 0
+    assert cohort.brain_mask(array).sum() == 144
+
+
+@dataclass
+class Split:
+    split: dict = field(default_factory=dict)
+
+
+@dataclass
+class PriorWithSplit:
+    card: Split
+
+
+def test_everything_but_the_test_part_of_the_split_counts_as_seen():
+    prior = PriorWithSplit(Split({"fit": ["a"], "calibration": ["b"], "test": ["c"], "test_other": ["d"], "rule": "by subject"}))
+    assert cases.fitted_on(prior) == {"a", "b"}
+
+
+def test_registration_finds_the_frame_keeps_it_and_names_the_damaged_file(cohort_dir, store, monkeypatch):
+    prior = store.load("tiny")
+    found = cohort.list_cohort(cohort_dir, modality="T1w")
+    reference = Volume(cases.as_array(prior.condition([]).mean()), prior.grid)
+    names = ["sub-08_T1w", "sub-99_T1w"]
+    matrices = found.registered(reference, names)
+    assert list(matrices) == ["sub-08_T1w"] and "damaged" in found.skipped["sub-99_T1w.nii.gz"]
+    aligned = cohort.on_grid(found.volume("sub-08_T1w"), prior.grid, matrices["sub-08_T1w"])
+    unaligned = cohort.on_grid(found.volume("sub-08_T1w"), prior.grid, np.eye(4))
+    before, after = (np.corrcoef(v.ravel(), reference.array.ravel())[0, 1] for v in (unaligned, aligned))
+    assert after > 0.95 and after > before + 0.015
+    monkeypatch.setattr(cohort, "ProcessPoolExecutor", None)
+    assert np.array_equal(found.registered(reference, names[:1])["sub-08_T1w"], matrices["sub-08_T1w"])
+
+
+def test_a_cancelled_registration_stops(cohort_dir, store):
+    prior = store.load("tiny")
+    reference = Volume(cases.as_array(prior.condition([]).mean()) * 0.9, prior.grid)
+
+    def cancel(step, fraction):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cohort.list_cohort(cohort_dir).registered(reference, ["sub-08_T1w"], cancel)
+
+
+def test_test_subjects_and_library_follow_the_split(cohort_dir, store):
+    prior = store.load("tiny")
+    bench = cases.prepare(cohort.list_cohort(cohort_dir, modality="T1w"), [prior], "registered", lambda step, done: None)
+    assert bench.test == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"]
+    assert bench.library_kind == "fit subjects" and len(bench.library.volumes) == 8
+    case = bench.load("sub-09_T1w")
+    assert case.truth.grid.same_as(prior.protocol_grid) and case.positions(4) == [4, 11, 19, 26]
+    assert all(s.plane.thickness_mm == pytest.approx(5) for s in case.slices([4, 11]))
+
+
+def test_a_folder_of_strangers_is_its_own_library(tmp_path, cohort_dir, store):
+    for n in (8, 9, 10):
+        (tmp_path / f"other-{n}.nii.gz").write_bytes((cohort_dir / f"sub-{n:02d}_T1w.nii.gz").read_bytes())
+    bench = cases.prepare(cohort.list_cohort(tmp_path), [store.load("tiny")], "patient", lambda step, done: None)
+    assert bench.test == list(bench.library.volumes) == ["other-10", "other-8", "other-9"] and bench.library_kind == "leave one out"
+    case = bench.load("other-8")
+    first, length = case.extent
+    assert case.brain[first].any() and not case.brain[:first].any()
+    assert first < case.positions(1)[0] < first + length - 1
+
+
+def test_a_folder_of_fitted_subjects_alone_is_refused(tmp_path, cohort_dir, store):
+    write_volume(Volume(np.ones((8, 8, 8), np.float32), Grid.centred((8, 8, 8), 1.0)), tmp_path / "sub-01_T1w.nii.gz")
+    with pytest.raises(InputError, match="has not seen"):
+        cases.prepare(cohort.list_cohort(tmp_path), [store.load("tiny")], "registered", lambda step, done: None)
+    with pytest.raises(InputError, match="expected one of registered, patient"):
+        cases.prepare(cohort.list_cohort(cohort_dir), [store.load("tiny")], "mni", lambda step, done: None)

@@ -1,0 +1,120 @@
+"""The protocols end to end on the tiny population, and the report."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.evaluation import protocol
+from SparseVolumeReconstructionLib.evaluation.report import write_report
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+
+KEYS = {
+    *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "ssim_of_samples", "cc_volume", "cc_slice", "psnr"),
+    *("coverage_50", "coverage_80", "coverage_90", "coverage_95", "seconds_condition", "seconds_mean"),
+}
+BASELINES = ["mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
+
+
+@pytest.fixture(scope="module")
+def registered(cohort_dir, store):
+    events = []
+    result = protocol.evaluate(["tiny"], cohort_dir, "registered", [3, 1, 0], store, Progress(events.append), samples=2)
+    return result, events
+
+
+def test_json_is_the_contract(registered, tmp_path):
+    result, _ = registered
+    protocol.write_json(result, tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert list(content) == ["tiny", *BASELINES, "_about"]
+    for name in ["tiny", *BASELINES]:
+        assert list(content[name]) == ["0", "1", "3"]
+        assert all(set(row) == KEYS for row in content[name].values())
+    assert all(value is not None for value in content["tiny"]["3"].values())
+    assert content["pca"]["3"]["coverage_90"] is None and content["pca"]["3"]["ssim_of_samples"] is None
+    assert content["pca"]["3"]["seconds_condition"] > 0 and content["mean-atlas"]["3"]["seconds_condition"] is None
+    assert set(content["linear-interpolation"]["0"].values()) == {None} and content["mean-atlas"]["0"]["ssim"] > 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.json"]
+
+
+def test_only_unseen_subjects_are_evaluated_and_others_are_named(registered):
+    about = registered[0]["_about"]
+    assert about["subjects"] == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"] == list(about["by_subject"]["tiny"]["3"])
+    assert set(about["files_skipped"]) == {"sub-00_dseg.nii.gz", "sub-00_FLAIR.nii.gz", "sub-99_T1w.nii.gz"} and not about["left_out"]
+    assert about["library"] == {"kind": "fit subjects", "subjects": 8}
+
+
+def test_more_contexts_are_better_and_the_prior_beats_its_mean(registered):
+    result, _ = registered
+    ssim = {name: {n: row["ssim"] for n, row in rows.items()} for name, rows in result.items() if name != "_about"}
+    assert ssim["tiny"]["0"] < ssim["tiny"]["1"] < ssim["tiny"]["3"]
+    assert ssim["tiny"]["0"] == pytest.approx(ssim["mean-atlas"]["0"], abs=1e-4)
+    assert ssim["tiny"]["3"] > ssim["mean-atlas"]["3"] + 0.005 and ssim["tiny"]["3"] > ssim["nearest-slice"]["3"]
+    curve = np.array(result["_about"]["ssim_by_slice"]["tiny"]["1"])
+    assert curve.argmax() == 15 and curve[15] == pytest.approx(1)
+
+
+def test_progress_tells_what_is_done_and_never_goes_back(registered):
+    fractions = [event.fraction for event in registered[1]]
+    assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
+    assert any("registering" in event.step for event in registered[1]) and "contexts" in registered[1][-1].step
+
+
+def test_a_subject_that_cannot_be_used_is_left_out_for_every_system(cohort_dir, store, monkeypatch):
+    real = protocol.condition_registered
+
+    def refuse_one(prior, slices, **options):
+        if slices[0].name.startswith("sub-09"):
+            raise InputError("not this anatomy.")
+        return real(prior, slices, **options)
+
+    monkeypatch.setattr(protocol, "condition_registered", refuse_one)
+    result = protocol.evaluate(["tiny"], cohort_dir, "registered", [2], store, Progress(), samples=0)
+    assert result["_about"]["left_out"] == {"sub-09_T1w, 2 contexts": "not this anatomy."}
+    assert {len(rows["2"]) for rows in result["_about"]["by_subject"].values()} == {2}
+    assert result["tiny"]["2"]["ssim_of_samples"] is None
+
+
+def test_wrong_requests_are_refused_and_cancel_stops(cohort_dir, store):
+    with pytest.raises(InputError, match="at least one prior"):
+        protocol.evaluate([], cohort_dir, "registered", [1], store, Progress())
+    with pytest.raises(InputError, match="contexts of 30 slices"):
+        protocol.evaluate(["tiny"], cohort_dir, "registered", [25], store, Progress())
+    with pytest.raises(InputError, match="no model"):
+        protocol.evaluate(["huge"], cohort_dir, "registered", [1], store, Progress())
+    with pytest.raises(Cancelled):
+        protocol.evaluate(["tiny"], cohort_dir, "registered", [1], store, Progress(cancelled=lambda: True))
+
+
+def test_nothing_is_written_where_it_cannot_be(registered, tmp_path):
+    with pytest.raises(InputError, match="could not be written"):
+        protocol.write_json(registered[0], tmp_path / "no" / "out.json")
+    with pytest.raises(ValueError):
+        protocol.write_json({"a": float("nan")}, tmp_path / "out.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(registered, tmp_path):
+    result, _ = registered
+    write_report(result, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(r"base64,[^']+", "", text)
+    assert text.count("data:image/png;base64") == 2 + 1 + 3
+    gain = result["tiny"]["3"]["ssim"] - result["mean-atlas"]["3"]["ssim"]
+    assert f"<td class='gain'>{gain:+.3f}</td>" in text
+    assert "Best subject" in text and "Worst subject" in text and "sub-99_T1w.nii.gz" in text
+    with pytest.raises(InputError, match="could not be written"):
+        write_report(result, tmp_path / "no" / "report.html")
+
+
+def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path):
+    for name in ("sub-08_T1w", "sub-09_T1w", "sub-10_T1w"):
+        (tmp_path / f"{name}.nii.gz").write_bytes((cohort_dir / f"{name}.nii.gz").read_bytes())
+    result = protocol.evaluate(["tiny"], tmp_path, "patient", [3], store, Progress(), samples=1)
+    about = result["_about"]
+    assert about["frame"] == "patient" and about["library"] == {"kind": "leave one out", "subjects": 3}
+    assert result["nearest-volume"]["3"]["ssim"] is None and result["tiny"]["3"]["ssim"] > 0.3
+    assert 0.3 < result["tiny"]["3"]["coverage_90"] <= 1

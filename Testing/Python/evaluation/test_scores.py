@@ -1,0 +1,91 @@
+"""Scores where the answer is known, and their summary."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from SparseVolumeReconstructionLib.evaluation import scores
+from SparseVolumeReconstructionLib.evaluation.cases import Case
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
+
+SHAPE = (40, 48, 44)
+
+
+class KnownGaussian:
+    """A posterior that is right by construction: the truth was drawn from it."""
+
+    def __init__(self, mean, sd):
+        self.mean_, self.sd = mean, sd
+
+    def interval(self, level):
+        half = norm.ppf(0.5 + level / 2) * self.sd
+        return self.mean_ - half, self.mean_ + half
+
+    def sample(self, seeds):
+        return np.stack([self.mean_ + self.sd * np.random.default_rng(seed).normal(size=SHAPE) for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def known():
+    random = np.random.default_rng(7)
+    mean = 0.5 + 0.1 * np.sin(np.indices(SHAPE).sum(0) / 5)
+    truth = (mean + 0.05 * random.normal(size=SHAPE)).astype(np.float32)
+    brain = np.zeros(SHAPE, bool)
+    brain[:, 5:40, 5:40] = True
+    return Case("someone", Volume(truth, Grid.centred(SHAPE, (1.0, 1.0, 2.0))), brain, (0, 40)), KnownGaussian(mean, 0.05)
+
+
+def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_out(known):
+    case, posterior = known
+    positions = case.positions(3)
+    spoiled = KnownGaussian(posterior.mean_.copy(), 0.05)
+    spoiled.mean_[positions] = 9
+    for distribution in (posterior, spoiled):
+        found = scores.score_mean(case, positions, scores.pasted(distribution.mean_, case, positions))
+        scores.add_distribution(found, case, positions, distribution, samples=2)
+        for key, level in scores.COVERAGE.items():
+            assert found.values[key] == pytest.approx(level, abs=0.01)
+            assert found.coverage[key][:, 0].sum() == 37 * 35 * 35
+        assert found.values["ssim_of_samples"] < found.values["ssim"] - 0.01
+
+
+def test_observed_slices_are_perfect_and_only_they_are_excluded(known):
+    case, _ = known
+    positions = case.positions(4)
+    found = scores.score_mean(case, positions, scores.pasted(np.zeros(SHAPE), case, positions))
+    assert np.allclose(found.curve[positions], 1)
+    rest = np.delete(found.curve, positions)
+    assert found.values["ssim_excluding_contexts"] == pytest.approx(rest.mean())
+    assert found.values["ssim"] == pytest.approx((4 + rest.sum()) / 40)
+
+
+def test_the_truth_scores_one(known):
+    case, _ = known
+    values = scores.score_mean(case, [], case.truth.array).values
+    assert [values[k] for k in ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice")] == pytest.approx([1] * 5)
+
+
+def test_pasting_leaves_the_estimate_alone(known):
+    estimate = np.zeros(SHAPE, np.float32)
+    scores.pasted(estimate, known[0], [3])
+    assert not estimate.any()
+
+
+def test_summary_has_means_medians_and_none(known):
+    case, _ = known
+    tally = scores.Tally()
+    for n, (ssim, seconds) in enumerate([(0.5, 1.0), (0.7, 2.0), (0.6, 9.0)]):
+        subject = Case(f"s{n}", case.truth, case.brain, case.extent)
+        values = {"ssim": ssim, "seconds_mean": seconds, "cc_slice": np.nan, "psnr": np.inf}
+        counts = np.array([[10, 5 + n], *[[0, 0]] * 6])
+        tally.add("a", 3, subject, scores.Scores(values, np.full(40, ssim), dict.fromkeys(scores.COVERAGE, counts)))
+    row = tally.summary(["a", "b"], [3])["a"]["3"]
+    assert row["ssim"] == pytest.approx(0.6) and row["seconds_mean"] == 2.0 and row["psnr"] is None and row["cc_slice"] is None
+    assert set(tally.summary(["a", "b"], [3])["b"]["3"].values()) == {None}
+    assert tally.curves()["a"]["3"] == pytest.approx([0.6] * 40)
+    table = tally.coverage_by_distance()["a"]["3"]
+    assert table == {"0-3 mm": {"voxels": 30, **dict.fromkeys(scores.COVERAGE, pytest.approx(0.6))}}
+    assert tally.by_subject()["a"]["3"]["s1"]["psnr"] is None
+    json.dumps([tally.by_subject(), table], allow_nan=False)

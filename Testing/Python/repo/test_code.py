@@ -1,0 +1,86 @@
+"""Files and functions are short, and public ones say what they take and give."""
+
+import ast
+import re
+
+import pytest
+
+FILE_LINES, FUNCTION_LINES = 400, 60
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+SHAPE_OR_UNIT = re.compile(
+    r"\(\s*[\w*/ +]+,[^)]*\)|\d ?[x×] ?\d|\bmm\b|\bvoxel|\bpixel|\bscalar|\bvector|\bindex|\bper \w+|\bunit|float32|\bbool\b", re.I
+)
+ARRAY = re.compile(r"\bnp\.ndarray\b|\bTensor\b")
+
+
+def long_functions(tree: ast.Module) -> list[str]:
+    """Functions of more lines than allowed."""
+    return [node.name for node in ast.walk(tree) if isinstance(node, FUNCTION) and node.end_lineno - node.lineno >= FUNCTION_LINES]
+
+
+def public_definitions(body: list[ast.stmt], prefix: str = ""):
+    """Public functions, classes and methods (not nested functions) as (name, node)."""
+    for node in body:
+        if isinstance(node, (*FUNCTION, ast.ClassDef)) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body, f"{prefix}{node.name}.")
+
+
+def undocumented(tree: ast.Module) -> list[str]:
+    """Public definitions without a docstring; "module" if it has none itself."""
+    missing = [name for name, node in public_definitions(tree.body) if not ast.get_docstring(node)]
+    return missing if ast.get_docstring(tree) or not tree.body else ["module", *missing]
+
+
+def shapeless(tree: ast.Module) -> list[str]:
+    """Public functions of arrays whose docstring (or their class's or module's) names neither a shape nor a unit."""
+    found = []
+    classes = {name: ast.get_docstring(node) or "" for name, node in public_definitions(tree.body) if isinstance(node, ast.ClassDef)}
+    for name, node in public_definitions(tree.body):
+        if isinstance(node, FUNCTION):
+            arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            annotations = [ast.unparse(a) for a in [node.returns, *(argument.annotation for argument in arguments)] if a is not None]
+            text = (ast.get_docstring(node) or "") + classes.get(name.rpartition(".")[0], "") + (ast.get_docstring(tree) or "")
+            if any(ARRAY.search(annotation) for annotation in annotations) and not SHAPE_OR_UNIT.search(text):
+                found.append(name)
+    return found
+
+
+def require_none(sources, check) -> None:
+    """Fail with a list of all that the check finds in any file."""
+    found = [f"{path}: {what}" for path, tree in sources.items() for what in check(tree)]
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def test_no_file_is_long(sources, repository):
+    lengths = {str(path): len((repository / path).read_text(encoding="utf-8").splitlines()) for path in sources}
+    assert {path: n for path, n in lengths.items() if n > FILE_LINES} == {}
+
+
+def test_no_function_is_long(sources):
+    require_none(sources, long_functions)
+
+
+def test_public_code_has_docstrings(library):
+    documented = {name: tree for name, tree in library.items() if not name.endswith("__main__")}
+    require_none(documented, undocumented)
+
+
+def test_functions_of_arrays_name_shapes_or_units(library):
+    require_none(library, shapeless)
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES),
+        (undocumented, '"""Module."""\nclass A:\n    """A."""\n    def f(self): ...'),
+        (undocumented, "import os"),
+        (shapeless, 'def f(a: np.ndarray):\n    """Turn it."""'),
+    ],
+)
+def test_the_rules_can_be_broken(check, text):
+    assert check(ast.parse(text))
+    assert not check(ast.parse('"""Module."""\ndef f(a: np.ndarray):\n    """Turn (K, J, I)."""'))

@@ -1,0 +1,141 @@
+"""Imports run one way, and the heavy or hosted packages stay where they belong."""
+
+import ast
+import subprocess
+
+import pytest
+
+LAYERS = [
+    {"geometry"},
+    {"observation"},
+    {"priors"},
+    {"zoo"},
+    {"reconstruction"},
+    {"svr", "synthesis", "evaluation", "training"},
+    {"worker"},
+]
+RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}
+TOP = {"cli", "slicerside", "web"}
+HOSTED = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "mrml", "PythonQt", "PySide6", "trame", "trame_slicer"}
+# What the Slicer side and the browser may know: plain data, and the client of the worker.
+SLICERSIDE_MAY = (
+    "geometry",
+    "reconstruction.request",
+    "reconstruction.result",
+    "reconstruction.progress",
+    "evaluation.case_report",
+    "worker",
+    "slicerside",
+    "web",
+)
+UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+BLOCK = """
+import importlib, sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+for name in {modules!r}:
+    importlib.import_module("SparseVolumeReconstructionLib." + name if name else "SparseVolumeReconstructionLib")
+"""
+
+
+def imports(module: str, tree: ast.Module) -> set[str]:
+    """All that a module imports anywhere: library modules as ".geometry.grid", others by their names."""
+    here = module.split(".") if tree.is_package else module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            base = [part for part in here[: len(here) + 1 - node.level] if part] + ([node.module] if node.module else [])
+            found |= {"." + ".".join([*base, alias.name]) for alias in node.names}
+    return {
+        name.replace("SparseVolumeReconstructionLib", "", 1) if name.startswith("SparseVolumeReconstructionLib") else name for name in found
+    }
+
+
+def wrong_way(module: str, names: set[str]) -> list[str]:
+    """Imports of a layer above or beside the module's own."""
+    folder = module.split(".")[0]
+    targets = {name: name.split(".")[1] for name in names if name.startswith(".")}
+    if folder in TOP or folder == "":
+        return []
+    assert folder in RANK, f"{folder} has no place among the layers"
+    return sorted(name for name, to in targets.items() if to != folder and (to in TOP or RANK.get(to, -1) >= RANK[folder]))
+
+
+def beyond_the_worker(module: str, names: set[str]) -> list[str]:
+    """Imports of a module of the Slicer side that reach past requests, results and the worker."""
+    if module.split(".")[0] not in ("slicerside", "web"):
+        return []
+    allowed = tuple(f".{name}" for name in SLICERSIDE_MAY)
+    return sorted(name for name in names if name.startswith(".") and not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed))
+
+
+def test_imports_run_one_way(library):
+    found = {module: wrong_way(module, imports(module, tree)) for module, tree in library.items()}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_slicer_side_knows_only_requests_results_and_the_worker(library):
+    found = {module: beyond_the_worker(module, imports(module, tree)) for module, tree in library.items()}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_only_the_slicer_side_imports_slicer(library):
+    others = {module: tree for module, tree in library.items() if module.split(".")[0] not in ("slicerside", "web")}
+    found = {module: {name for name in imports(module, tree) if name.split(".")[0] in HOSTED} for module, tree in others.items()}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_geometry_imports_no_torch(library):
+    for module, tree in library.items():
+        if module.startswith("geometry"):
+            assert not {"torch"} & {name.split(".")[0] for name in imports(module, tree)}, module
+
+
+def test_nothing_reads_pickles(sources):
+    """torch.load, pickle and its kin execute what a file says; only safetensors and plain arrays are read."""
+    found = []
+    for path, tree in sources.items():
+        tree.is_package = path.name == "__init__.py"
+        found += [f"{path}: {name}" for name in imports("", tree) if name.split(".")[0] in UNPICKLERS]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "torch.hub.load", "eval", "exec"):
+                found.append(f"{path}:{node.lineno}: {ast.unparse(node.func)}")
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+                found.append(f"{path}:{node.lineno}: allow_pickle")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "blocked"),
+    [
+        pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
+        pytest.param({"slicerside", "web", "worker"}, {"torch"}, id="Slicer side and worker client without torch"),
+        pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
+        pytest.param({"cli"}, {"torch", *HOSTED}, id="command line starts without torch"),
+    ],
+)
+def test_imports_without(folders, blocked, library, python, library_environment):
+    """A real Python in which importing the blocked packages fails."""
+    modules = sorted(name for name in library if name.split(".")[0] in folders and not name.endswith("__main__"))
+    assert modules
+    code = BLOCK.format(blocked=blocked, modules=modules)
+    done = subprocess.run([python, "-c", code], env=library_environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_rules_can_be_broken(python, library_environment):
+    tree = ast.parse("from ..zoo.store import ModelStore\nfrom .grid import Grid\nimport torch")
+    tree.is_package = False
+    assert wrong_way("geometry.grid", imports("geometry.grid", tree)) == [".zoo.store.ModelStore"]
+    assert wrong_way("cli.main", imports("cli.main", tree)) == []
+    assert beyond_the_worker("slicerside.logic", imports("slicerside.logic", tree)) == [".zoo.store.ModelStore"]
+    code = BLOCK.format(blocked={"numpy"}, modules=["geometry"])
+    done = subprocess.run([python, "-c", code], env=library_environment, capture_output=True, text=True, check=False)
+    assert "blocked: numpy" in done.stderr

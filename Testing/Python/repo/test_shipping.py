@@ -1,0 +1,84 @@
+"""What is shipped: everything listed, within the size budget, with consistent words."""
+
+import json
+import re
+from pathlib import Path
+
+import SparseVolumeReconstructionLib
+
+MODULE = "SparseVolumeReconstruction"
+EMBEDDED_WEIGHTS_BYTES, ALL_MODELS_BYTES, OTHER_FILE_BYTES = 25e6, 40e6, 1e6
+MACHINE_FOLDERS = ("work", "root", "tmp/w", r"home/\w+", r"Users/\w+")
+MACHINE = re.compile("|".join([rf"(?<![\w.])/{folder}/" for folder in MACHINE_FOLDERS] + [r"\.\./" + "shared"]))
+HOSTS = re.compile("|".join(rf"{name}\.(?:org|com|io)" for name in ("pypi", "pythonhosted", "download.pytorch", "anaconda", "conda")))
+
+
+def text_of(path: Path) -> str | None:
+    """The text of a file; None for pictures, weights and the like."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def test_cmake_lists_every_shipped_file(files, repository):
+    listed = set(re.findall(r"^ +([\w./\-]+\.\w+)$", (repository / MODULE / "CMakeLists.txt").read_text(), re.MULTILINE))
+    there = {path.relative_to(MODULE).as_posix() for path in files if path.parts[0] == MODULE and path.name != "CMakeLists.txt"}
+    assert sorted(there - listed) == [], "add these lines to SparseVolumeReconstruction/CMakeLists.txt"
+    assert sorted(listed - there) == [], "these lines of SparseVolumeReconstruction/CMakeLists.txt name no file"
+
+
+def test_extension_metadata_is_complete_and_one_line_each(repository):
+    text = (repository / "CMakeLists.txt").read_text()
+    values = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"\n]*)"\)$', text, re.MULTILINE))
+    assert set(values) == {"HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"}
+    assert text.count("set(EXTENSION_") == len(values)
+    assert re.search(r"^project\(SparseVolumeReconstruction\)$", text, re.MULTILINE)
+    assert values["DEPENDS"] == "PyTorch"
+
+
+def test_weights_stay_within_the_budget(files, repository):
+    size = {path: (repository / path).stat().st_size for path in files}
+    assert sum(n for path, n in size.items() if path.suffix == ".safetensors") <= EMBEDDED_WEIGHTS_BYTES
+    assert sum(n for path, n in size.items() if "Models" in path.parts) <= ALL_MODELS_BYTES
+    large = {str(path): n for path, n in size.items() if path.suffix != ".safetensors" and n > OTHER_FILE_BYTES}
+    assert large == {}
+
+
+def test_weights_and_images_lie_only_where_they_belong(files):
+    """Weights are safetensors among the models; no image of a patient is in the repository."""
+    foreign = {".pt", ".pth", ".ckpt", ".pkl", ".bin", ".npz", ".npy", ".onnx", ".nii", ".gz", ".nrrd", ".mha", ".dcm", ".mrb"}
+    assert [str(path) for path in files if path.suffix.lower() in foreign] == []
+    models = Path(MODULE, "Resources", "Models")
+    assert [str(path) for path in files if path.suffix == ".safetensors" and path.parent != models] == []
+
+
+def test_texts_name_no_machine_and_no_registry(files, repository):
+    found = []
+    for path in files:
+        for number, line in enumerate((text_of(repository / path) or "").splitlines(), 1):
+            if match := MACHINE.search(line) or HOSTS.search(line):
+                found.append(f"{path}:{number}: {match.group()}")
+    assert found == []
+
+
+def test_the_words_that_are_looked_for_are_found():
+    folder = "work"
+    assert (
+        MACHINE.search(f"see /{folder}/main")
+        and MACHINE.search("data in ../" + "shared/data")
+        and HOSTS.search("https://pypi" + ".org/simple")
+    )
+    assert not MACHINE.search(f"path/{folder}/main") and not HOSTS.search("github.com")
+
+
+def test_version_is_the_same_everywhere(repository):
+    version = SparseVolumeReconstructionLib.__version__
+    assert re.search(rf"^version: {re.escape(version)}$", (repository / "CITATION.cff").read_text(), re.MULTILINE)
+    assert 'attr = "SparseVolumeReconstructionLib.__version__"' in (repository / "pyproject.toml").read_text()
+    assert re.search(rf"^## \[(Unreleased|{re.escape(version)})\]", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_manifest_and_schema_are_json(repository):
+    for name in ("models.json", "models.schema.json"):
+        json.loads((repository / MODULE / "Resources" / "Models" / name).read_text())

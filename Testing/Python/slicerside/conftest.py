@@ -1,0 +1,83 @@
+"""A real MRML scene, and a real process that makes small results."""
+
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
+from SparseVolumeReconstructionLib.worker import WorkerClient
+
+# Reads the contexts it is given and writes a result in which every voxel tells what arrived: no prior is needed for that.
+ECHO = """
+    import sys, time
+    import numpy as np
+    from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+    from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
+    from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
+    from SparseVolumeReconstructionLib.reconstruction.result import Reconstruction, write_result
+    from SparseVolumeReconstructionLib.worker.server import Server, take_stdout
+
+    def job(data, progress):
+        request = ReconstructionRequest.model_validate(data)
+        progress.update("reading", 0.1)
+        contexts = [read_volume(c.path) for c in request.contexts]
+        if request.prior == "slow":
+            for n in range(1000):
+                progress.update("waiting", n / 1000)
+                time.sleep(0.02)
+        if request.prior == "nothing":
+            raise InputError('model "nothing" is not known.')
+        grid = read_volume(request.like).grid if request.like else contexts[0].grid
+        frame = np.eye(4) if request.frame in ("auto", "registered") else read_affine(request.frame)
+        array = contexts[0].array if contexts and contexts[0].grid.same_as(grid) else np.zeros(grid.shape_kji, np.float32)
+        mean, std = Volume(array, grid), Volume(np.linspace(0, 5, grid.size, dtype=np.float32).reshape(grid.shape_kji), grid)
+        observed = Volume((np.indices(grid.shape_kji)[0] == 1).astype(np.uint8), grid)
+        samples = np.stack([array + 10 * (n + 1) for n in range(request.samples)]) if request.samples else np.zeros((0, *grid.shape_kji))
+        provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
+        result = Reconstruction(mean, std, observed, mean, samples.astype(np.float32), frame, provenance)
+        return {"files": write_result(result, request.output), "result": provenance}
+
+    raise SystemExit(Server(sys.stdin, take_stdout(), job).serve())
+"""
+
+
+@pytest.fixture
+def scene():
+    """A new real scene, the current one of `slicer`."""
+    return headless_scene()
+
+
+@pytest.fixture(scope="session")
+def echo_client(tmp_path_factory):
+    """A client of the process that answers with what it was given."""
+    script = tmp_path_factory.mktemp("echo") / "echo.py"
+    script.write_text(textwrap.dedent(ECHO))
+    client = WorkerClient([sys.executable, str(script)])
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def rotation():
+    """Function: 3x3 rotation by `degrees` about an axis."""
+
+    def make(axis, degrees: float) -> np.ndarray:
+        x, y, z = np.asarray(axis, float) / np.linalg.norm(axis)
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        angle = np.radians(degrees)
+        return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bumps():
+    """Function: a smooth positive array of a shape (k, j, i)."""
+
+    def make(shape=(9, 11, 13), seed: int = 0) -> np.ndarray:
+        k, j, i = np.indices(shape)
+        return (100 + 10 * np.sin(i / 2.0 + seed) + 5 * np.cos(j / 3.0) + 2 * k).astype(np.float32)
+
+    return make

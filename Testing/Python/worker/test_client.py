@@ -1,0 +1,184 @@
+"""The client and real processes: order, cancel, death, restart, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
+
+
+def wait_until(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def poll_until(client, condition, seconds: float = 10.0) -> float:
+    """Poll as a timer would until `condition()`; returns the seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        client.poll()
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def begin(client, request):
+    """Submit and wait until it runs; returns (id, list that gets the outcome)."""
+    begun, outcome = [], []
+    job_id = client.submit(request, lambda *progress: begun.append(progress), outcome.append, outcome.append)
+    poll_until(client, lambda: begun or outcome)
+    return job_id, outcome
+
+
+def test_run_returns_the_result_and_the_process_stays(client):
+    first = client.run({"do": "say", "say": "ä€"})
+    assert first["said"] == "ä€"
+    assert client.run({"do": "say"})["pid"] == first["pid"] == client.pid
+
+
+def test_progress_arrives_while_the_job_runs(client):
+    events = []
+    client.run({"do": "count", "steps": 5, "each_s": 0.01}, lambda *progress: events.append(progress))
+    assert [step for step, _, _ in events] == ["starting", *(f"step {n}" for n in range(5))]
+
+
+def test_submit_does_not_block_and_keeps_the_order(client):
+    done = []
+    start = time.monotonic()
+    for name in "abc":
+        client.submit({"do": "count", "steps": 3, "each_s": 0.02, "say": name}, on_done=lambda result: done.append(result["said"]))
+    assert time.monotonic() - start < 0.2 and client.busy
+    poll_until(client, lambda: not client.busy)
+    assert done == list("abc")
+
+
+@pytest.mark.parametrize(("do", "kind"), [("input", "input"), ("bug", "internal"), ("memory", "memory")])
+def test_an_error_keeps_its_kind_and_the_process_goes_on(client, do, kind):
+    with pytest.raises(WorkerError) as caught:
+        client.run({"do": do})
+    pid = client.pid
+    assert caught.value.kind == kind and "Traceback" in caught.value.log
+    assert client.run({"do": "say"})["pid"] == pid
+
+
+@pytest.mark.parametrize("request_", [{"do": "count", "steps": 1000, "each_s": 0.02}, {"do": "deaf"}], ids=["listening", "deaf"])
+def test_cancel_takes_less_than_a_second_and_the_next_request_works(client, alive, request_):
+    job_id, outcome = begin(client, request_)
+    pid = client.pid
+    client.cancel(job_id)
+    assert poll_until(client, lambda: outcome) < 1.0
+    assert outcome[0].kind == "cancelled"
+    assert alive(pid) == (request_["do"] == "count")
+    assert client.run({"do": "say", "say": "again"})["said"] == "again"
+
+
+def test_cancel_of_a_deaf_job_does_not_lose_the_ones_behind_it(client):
+    job_id, outcome = begin(client, {"do": "deaf"})
+    done = []
+    for name in "ab":
+        client.submit({"do": "say", "say": name}, on_done=lambda result: done.append(result["said"]))
+    client.cancel(job_id)
+    poll_until(client, lambda: not client.busy)
+    assert outcome[0].kind == "cancelled" and done == ["a", "b"]
+
+
+def test_cancel_of_a_waiting_request_leaves_the_running_one(client):
+    _, running = begin(client, {"do": "count", "steps": 20, "each_s": 0.02, "say": "kept"})
+    waiting = []
+    client.cancel(client.submit({"do": "say"}, on_done=waiting.append, on_error=waiting.append))
+    poll_until(client, lambda: not client.busy)
+    assert waiting[0].kind == "cancelled" and running[0]["said"] == "kept"
+
+
+def test_death_during_a_run_is_explained_and_the_next_request_works(client):
+    _, outcome = begin(client, {"do": "deaf"})
+    later = []
+    client.submit({"do": "say", "say": "kept"}, on_done=later.append, on_error=later.append)
+    os.kill(client.pid, signal.SIGKILL)
+    poll_until(client, lambda: not client.busy)
+    assert outcome[0].kind == "internal" and "exit code -9" in str(outcome[0]) and "memory" in str(outcome[0])
+    assert later[0]["said"] == "kept"
+    assert client.run({"do": "say", "say": "again"})["said"] == "again"
+
+
+def test_the_exit_code_and_the_last_words_are_reported(client):
+    with pytest.raises(WorkerError) as caught:
+        client.run({"do": "die"})
+    assert "exit code 7" in str(caught.value) and "the device is gone" in str(caught.value)
+    assert "the device is gone" in caught.value.log
+
+
+def test_death_between_requests_is_not_the_next_ones_fault(client, alive):
+    client.run({"do": "say"})
+    pid = client.pid
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: not alive(pid), 5.0)
+    assert client.run({"do": "say", "say": "again"})["said"] == "again"
+
+
+def test_a_process_that_cannot_start_says_why():
+    client = WorkerClient([sys.executable, "-c", "raise SystemExit('no torch here')"])
+    with pytest.raises(WorkerError, match=r"exit code 1.*no torch here"):
+        client.run({})
+    assert not client.busy
+
+
+def test_close_and_disposal_end_the_process(job_command, alive):
+    closed, dropped = WorkerClient(job_command), WorkerClient(job_command)
+    pids = [client.run({"do": "say"})["pid"] for client in (closed, dropped)]
+    closed.close()
+    del dropped
+    assert wait_until(lambda: not any(map(alive, pids)), 2.0)
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_no_orphan_when_the_parent_dies(job_command, library_environment, alive, busy, how):
+    script = f"""
+        import time
+        from SparseVolumeReconstructionLib.worker import WorkerClient
+        client = WorkerClient({job_command!r})
+        print(client.run({{"do": "say"}})["pid"], flush=True)
+        begun = []
+        if {busy}:
+            client.submit({{"do": "deaf"}}, lambda *progress: begun.append(progress))
+            while not begun:
+                client.poll(0.05)
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, env=library_environment)
+    with parent:
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "ready\n" and alive(child)
+        parent.send_signal(how)
+    assert wait_until(lambda: not alive(child), 3.0)
+
+
+def test_an_interrupt_cancels_a_blocking_run(job_command):
+    client = WorkerClient(job_command)
+
+    def interrupt(*progress):
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.run({"do": "count", "steps": 1000, "each_s": 0.02}, interrupt)
+    assert time.monotonic() - start < 3.0 and not client.busy
+    client.close()
+
+
+def test_the_client_needs_only_the_standard_library(library_environment):
+    script = """
+        import sys, SparseVolumeReconstructionLib.worker
+        print([name for name in ("numpy", "torch", "SimpleITK", "pydantic") if name in sys.modules])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, capture_output=True, text=True, env=library_environment, check=True).stdout == "[]\n"
