@@ -32,7 +32,7 @@ class SparseVolumeReconstruction(ScriptedLoadableModule):
 
 
 class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
-    """The panel. It starts the computing process when first shown, so that the first reconstruction finds it warm."""
+    """The panel. The computing process starts with the first reconstruction and ends with the panel."""
 
     def setup(self):
         """Build the panel."""
@@ -46,7 +46,7 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
         self.layout.addStretch(1)
 
     def cleanup(self):
-        """End the computing process with the panel."""
+        """End the computing process."""
         self.logic.close()
         self.label = None
 

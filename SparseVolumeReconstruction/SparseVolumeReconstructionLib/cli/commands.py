@@ -92,15 +92,19 @@ def train(args: Namespace) -> None:
     """Fit a structured Gaussian and write its weights file. Raises InputError."""
     from ..training.structured_gaussian import TrainingOptions, read_split
     from ..training.structured_gaussian import train as fit
+    from ..training.subjects import CovariateRule
 
-    same = ("anatomy", "modality", "licence", "data", "rank", "spacing_mm", "reference", "mirror", "seed")
+    same = ("anatomy", "modality", "licence", "data", "limits", "rank", "spacing_mm", "protocol_slices", "reference", "mirror")
+    same += ("any_orientation", "knot_step", "seed")
     options = TrainingOptions(
         model_id=args.id or Path(args.out).stem,
         split=read_split(Path(args.split)) if args.split else None,
+        augment=tuple(args.augment),
+        covariate=CovariateRule.parse(args.covariate) if args.covariate else None,
         **{name: getattr(args, name) for name in same},
     )
     with shown_progress() as progress:
-        fit(Path(args.cohort), Path(args.out), options, progress)
+        fit([Path(folder) for folder in args.cohort], Path(args.out), options, progress)
     print(args.out)
 
 

@@ -122,21 +122,30 @@ def _models(words) -> None:
 def _train(words) -> None:
     examples = """
 train structured-gaussian --cohort heads --out my-model.safetensors
-train structured-gaussian --cohort heads --out knee-pd.safetensors --id knee-pd --anatomy knee --modality "PD MRI" --rank 40"""
+train structured-gaussian --cohort knees --out knee-pd.safetensors --anatomy knee --modality "PD MRI" --rank 40
+train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" --out child-t1.safetensors"""
     parser = _add(words, "train", None, "Fit a model to a folder of volumes.", examples)
     systems = parser.add_subparsers(metavar="SYSTEM", required=True)
     gaussian = _add(
         systems, "structured-gaussian", commands.train, "Low-rank Gaussian with a correlated residual; 20 to 500 volumes.", examples
     )
     add = gaussian.add_argument
-    add("--cohort", required=True, metavar="DIR", help="folder of volumes, one per subject, any modality")
+    add("--cohort", required=True, action="append", metavar="DIR", help="folder of volumes, one per subject; may be repeated")
     add("--out", required=True, metavar="FILE", help="the .safetensors file to write")
     add("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
     add("--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)")
     add("--reference", metavar="FILE", help="volume that defines the canonical space, or mni152 (a subject of median size if left out)")
+    add("--protocol-slices", type=int, metavar="K", help="axial slices of the evaluation protocol (1 mm apart if left out)")
+    augment = "random relatives (deformation, size, contrast, shading) of every volume: one number, or one per cohort (0)"
+    add("--augment", type=numbers, default=[0], metavar="N[,N...]", help=augment)
+    covariate = "a number in every file name that the mean follows, e.g. gestational_age:weeks:GA([0-9]+)"
+    add("--covariate", metavar="NAME:UNIT:REGEX", help=covariate)
+    add("--knot-step", type=float, default=2.0, metavar="STEP", help="distance of the covariate's knots (2)")
+    add("--any-orientation", action="store_true", help="the patients' orientation in the scanner says nothing (fetuses, specimens)")
     add("--no-mirror", dest="mirror", action="store_false", help="anatomy without left-right symmetry: do not add mirror images")
     add("--licence", default="not stated", help="licence of the data, for the card")
     add("--data", default="not stated", help="where the data come from, for the card")
+    add("--limits", default="", help="what users must know, for the card")
     add("--id", default=None, metavar="ID", help="id of the model (the name of the file)")
     add("--anatomy", default="unknown", help="what is shown, e.g. brain")
     add("--modality", default="unknown", help="how it was imaged, e.g. T1w MRI")

@@ -97,9 +97,9 @@ def _draw(axes, array, view: tuple[int, int], pixel_mm: list[float], step_mm: fl
             0.5, 0.02, f"nearest slice, {away * step_mm:.0f} mm away", color=_CONTEXT, fontsize=8, ha="center", transform=axes.transAxes
         )
     if sd and view[0] == 2:
-        scale = axes.inset_axes([0.08, 0.045, 0.84, 0.028])
+        scale = axes.inset_axes([0.1, 0.045, 0.8, 0.028])
         axes.figure.colorbar(image, cax=scale, orientation="horizontal", ticks=[0, top])
-        scale.set_xticks([0, top], ["0", f"{top:.2g}"], color=_WHITE, fontsize=7)
+        scale.set_xticks([0, top], ["0", f"{top:.3g}"], color=_WHITE, fontsize=7)
         scale.tick_params(length=0, pad=2, top=True, bottom=False, labeltop=True, labelbottom=False)
         scale.spines[:].set_visible(False)
 

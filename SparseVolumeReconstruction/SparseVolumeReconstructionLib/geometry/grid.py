@@ -44,6 +44,8 @@ class Grid:
             raise InputError(f"Grid: ijk_to_ras has shape {matrix.shape}; expected 4x4.")
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"Grid: shape {shape}; expected three sizes of at least 1.")
+        if not np.isfinite(matrix).all():
+            raise InputError("Grid: the geometry has values that are not finite; expected index-to-RAS axes and an origin in mm.")
         check_axes(matrix[:3, :3], "Grid")
         matrix.setflags(write=False)
         object.__setattr__(self, "ijk_to_ras", matrix)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .grid import Grid, Volume
+from .grid import Grid, Volume, check_axes
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -47,6 +47,7 @@ def from_image(image: sitk.Image, name: str = "image") -> Volume:
         image = sitk.JoinSeries(image)
     if image.GetDimension() != 3:
         raise InputError(f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice.")
+    check_axes(image_geometry(image)[:3, :3], name)
     array = sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32))
     return Volume(array, Grid(array.shape, image_geometry(image)))
 
@@ -57,18 +58,23 @@ def read_volume(path: str | Path) -> Volume:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder.")
     try:
-        if path.is_dir():
-            files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))
-            if not files:
-                raise InputError(f"{path}: the folder holds no DICOM series.")
-            image = sitk.ReadImage(files)
-        else:
-            image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(_series(path) if path.is_dir() else str(path))
     except RuntimeError as error:
         if "spacing" in str(error).lower():
             raise InputError(f"{path}: a voxel spacing is 0 or not a number; correct the header.") from error
+        if "orthonormal" in str(error).lower():
+            raise InputError(f"{path}: the axes are not at right angles; resample the image onto a rectangular grid first.") from error
         raise InputError(f"{path}: cannot be read as an image (damaged, or not NIfTI, NRRD, MHA or DICOM).") from error
     return from_image(image, path.name)
+
+
+def _series(folder: Path) -> tuple[str, ...]:
+    """The files of the only DICOM series of a folder, in order."""
+    found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(found) != 1:
+        count = f"{len(found)} DICOM series" if found else "no DICOM series"
+        raise InputError(f"{folder}: the folder holds {count}; expected one, or the path of one image file.")
+    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])
 
 
 def write_atomically(path: str | Path, write) -> None:
@@ -78,8 +84,8 @@ def write_atomically(path: str | Path, write) -> None:
     """
     path = Path(path)
     suffix = "".join(path.suffixes[-2:]) if path.name.count(".") > 1 else path.suffix
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
-    os.close(handle)
+    temporary = str(path.parent / f".{uuid.uuid4().hex}{suffix}")
+    open(temporary, "xb").close()
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -90,13 +96,15 @@ def write_atomically(path: str | Path, write) -> None:
 def write_volume(volume: Volume, path: str | Path) -> None:
     """Write a volume (format from the suffix), compressed and atomically. Raises OSError when it cannot."""
 
-    def write(temporary):
-        try:
-            sitk.WriteImage(to_image(volume), temporary, useCompression=True)
-        except RuntimeError as error:
-            raise OSError(f"{path}: could not be written ({str(error).strip().splitlines()[-1]})") from error
+    _write_with_itk(path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=True))
 
-    write_atomically(path, write)
+
+def _write_with_itk(path: str | Path, write) -> None:
+    """`write_atomically`, with ITK's errors as OSError."""
+    try:
+        write_atomically(path, write)
+    except RuntimeError as error:
+        raise OSError(f"{path}: could not be written ({str(error).strip().splitlines()[-1]})") from error
 
 
 def read_affine(path: str | Path) -> np.ndarray:
@@ -133,5 +141,5 @@ def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
 
 
 def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
-    """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically."""
-    write_atomically(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))
+    """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically. Raises OSError."""
+    _write_with_itk(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))

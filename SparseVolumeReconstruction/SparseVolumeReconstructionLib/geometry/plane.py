@@ -117,17 +117,28 @@ def slice_of(volume: Volume, index: int, thickness_mm: float | None = None, sour
 
 
 def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:
-    """Raise InputError when two slices on the same pixels show different images.
+    """Raise InputError when two slices on the same pixels (in any layout, one may be a part of the other) show different images.
 
     tolerance: allowed root mean square difference as a share of the joint standard deviation.
     """
     for a, first in enumerate(slices):
         for second in slices[a + 1 :]:
-            if first.plane.shape_ji != second.plane.shape_ji:
-                continue
-            corners = np.array([[0, 0, 0, 1], [*np.subtract(first.plane.shape_ji[::-1], 1), 0, 1]]).T
-            if np.abs((first.plane.ij_to_ras - second.plane.ij_to_ras) @ corners).max() > 1e-3:
-                continue
-            spread = np.concatenate([first.pixels.ravel(), second.pixels.ravel()]).std()
-            if np.sqrt(np.mean((first.pixels - second.pixels) ** 2)) > tolerance * spread:
+            one, two = _shared_pixels(first, second)
+            spread = np.concatenate([one, two]).std() if len(one) else 0.0
+            if spread and np.sqrt(np.mean((one - two) ** 2)) > tolerance * spread:
                 raise InputError(f"{first.name} and {second.name} lie on the same plane but disagree; remove one of them.")
+
+
+def _shared_pixels(first: SliceImage, second: SliceImage) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n,) of both slices at the pixels whose centres they share (within a tenth of a pixel)."""
+    plane, other = first.plane, second.plane
+    near = 0.1 * float(plane.spacing_ij.min())
+    apart = abs(plane.normal @ (other.centre - plane.centre)) > near or abs(plane.normal @ other.normal) < 0.9999
+    if apart:
+        return np.zeros(0), np.zeros(0)
+    to_other = np.linalg.inv(other.ij_to_ras)
+    local = (plane.points_ras() @ to_other[:3, :3].T + to_other[:3, 3])[:, :2]
+    column, row = np.rint(local).astype(int).T
+    shared = (column >= 0) & (row >= 0) & (column < other.shape_ji[1]) & (row < other.shape_ji[0])
+    shared &= (np.abs(local - np.rint(local)) * other.spacing_ij <= near).all(1)
+    return first.pixels.ravel()[shared], second.pixels[row[shared], column[shared]]

@@ -31,7 +31,7 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
     offset = np.array(start.TransformPoint(affine.GetCenter())) - np.array(affine.GetCenter())
     affine.SetMatrix(matrix.ravel().tolist())
     affine.SetTranslation(offset.tolist())
-    affine = _optimise(fixed_image, moving_image, affine, [4, 2], 60, seed)
+    affine = _optimise(fixed_image, moving_image, affine, [4, 2], 150, seed)
     origin = np.array(affine.TransformPoint((0.0, 0.0, 0.0)))
     out = np.eye(4)
     out[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
@@ -40,17 +40,17 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
 
 
 def _optimise(fixed, moving, transform, levels_mm, iterations, seed):
-    """One multi-resolution run; `levels_mm` are the smoothing widths, shrunk to about that voxel size."""
+    """One multi-resolution run; `levels_mm` are the sampling distances."""
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricAsMattesMutualInformation(48)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.3, seed)
     spacing = max(fixed.GetSpacing())
-    method.SetShrinkFactorsPerLevel([max(1, round(mm / spacing)) for mm in levels_mm])
-    method.SetSmoothingSigmasPerLevel(levels_mm)
+    method.SetMetricSamplingPercentagePerLevel([min(1.0, (spacing / mm) ** 3 * 2) for mm in levels_mm], seed)
+    method.SetShrinkFactorsPerLevel([1] * len(levels_mm))
+    method.SetSmoothingSigmasPerLevel([mm / 2 for mm in levels_mm])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsConjugateGradientLineSearch(1.0, iterations, 1e-6, 10, lineSearchUpperLimit=5, lineSearchMaximumIterations=8)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, iterations, gradientMagnitudeTolerance=1e-7)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
     method.Execute(fixed, moving)

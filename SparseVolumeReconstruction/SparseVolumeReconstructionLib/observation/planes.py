@@ -44,7 +44,7 @@ class PlaneOperator:
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
         """(n, K, J, I) volumes -> (n, count) pixels."""
-        return (self.matrix @ volumes.reshape(len(volumes), -1).T).T
+        return (self.matrix @ volumes.reshape(len(volumes), self.matrix.shape[1]).T).T
 
     def adjoint(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, count) pixels -> (n, K, J, I): the transposed matrix."""

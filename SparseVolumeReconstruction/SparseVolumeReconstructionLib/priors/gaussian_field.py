@@ -97,7 +97,7 @@ def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
     Lags beyond the curve decay with the e-folding length of its last two values.
     """
     curve = curve.double().cpu()
-    decay = float((curve[-1] / curve[-2]).clamp(0.0, 0.95))
+    decay = float((curve[-1] / curve[-2]).nan_to_num(0.0).clamp(0.0, 0.95)) if len(curve) > 1 else 0.0
     tail = curve[-1] * decay ** torch.arange(1, max(size - len(curve), 0) + 1, dtype=torch.float64)
     lags = torch.arange(size)
     toeplitz = torch.cat([curve, tail])[:size][(lags[:, None] - lags).abs()]
@@ -129,4 +129,4 @@ def _along_axes(factors, volumes: torch.Tensor) -> torch.Tensor:
     out = torch.matmul(volumes, i.T)
     out = torch.matmul(j, out)
     shape = out.shape
-    return torch.matmul(k, out.reshape(shape[0], shape[1], -1)).reshape(shape[0], len(k), *shape[2:])
+    return torch.matmul(k, out.reshape(shape[0], shape[1], shape[2] * shape[3])).reshape(shape[0], len(k), *shape[2:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 
@@ -93,7 +94,11 @@ class PlanesPosterior:
         return self._precondition.residual_scale(self._difference)
 
     def std(self) -> torch.Tensor:
-        """Posterior standard deviation, (K, J, I)."""
+        """Posterior standard deviation, (K, J, I); computed once."""
+        return self._std
+
+    @cached_property
+    def _std(self) -> torch.Tensor:
         if self._small:
             variance = dense_variance(self._field, self._spread, self._dense())
         else:
@@ -110,14 +115,12 @@ class PlanesPosterior:
         """One posterior sample per seed (Matheron's rule), (n, K, J, I)."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         tolerance = TOLERANCE if self._small else SAMPLE_TOLERANCE
-        out = []
-        for start in range(0, len(seeds), 4):
-            part = generators[start : start + 4]
-            drawn = self._field.draw(part)
-            noise = torch.stack([torch.randn(len(self._pixels), generator=g) for g in part]).to(drawn)
-            error = noise * self._sd * math.sqrt(self._field.noise)
-            out.append(drawn + self._spread(self._solve(self._pixels - self._operator.forward(drawn) - error, tolerance)))
-        return torch.cat(out) if out else self._mean.new_zeros(0, *self.grid.shape_kji)
+        out = self._mean.new_empty(len(seeds), *self.grid.shape_kji)
+        for sample, generator in zip(out, generators, strict=True):  # one by one: a sample must not depend on the others asked for
+            drawn = self._field.draw([generator])
+            noise = torch.randn(len(self._pixels), generator=generator).to(drawn) * self._sd * math.sqrt(self._field.noise)
+            sample[:] = (drawn + self._spread(self._solve(self._pixels - self._operator.forward(drawn) - noise, tolerance)))[0]
+        return out
 
     def _dense(self) -> torch.Tensor:
         """S as a matrix, (count, count) float64."""

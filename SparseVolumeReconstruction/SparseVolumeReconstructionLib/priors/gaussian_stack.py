@@ -7,6 +7,7 @@ observed positions and of the two in-plane correlations diagonalise S = A Psi A'
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 
@@ -78,7 +79,11 @@ class StackPosterior:
         return self._restore(self._mean)
 
     def std(self) -> torch.Tensor:
-        """Posterior standard deviation, (K, J, I)."""
+        """Posterior standard deviation, (K, J, I); computed once."""
+        return self._std
+
+    @cached_property
+    def _std(self) -> torch.Tensor:
         f = self._field
         gain_j, gain_i = (self._q_j * self._value_j) ** 2, (self._q_i * self._value_i) ** 2
         explained = torch.matmul(torch.matmul(gain_j, 1 / self._spectrum), gain_i.T)
@@ -103,7 +108,7 @@ class StackPosterior:
             drawn = self._field.draw([generator])
             noise = torch.randn(self._sd.shape, generator=generator).to(drawn) * self._sd * math.sqrt(self._field.noise)
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
-        return self._restore(torch.stack(out))
+        return self._restore(torch.stack(out) if out else self._mean.new_zeros(0, *self._mean.shape))
 
     def residual_scale(self) -> float:
         """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the cohort)."""

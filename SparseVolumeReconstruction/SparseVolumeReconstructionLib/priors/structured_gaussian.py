@@ -49,7 +49,7 @@ class GaussianParameters:
     scale_knots: torch.Tensor
     reference: torch.Tensor
     rotation_sd: float = 0.35
-    least_score: float = 0.5
+    least_score: float = 0.3
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
@@ -112,6 +112,7 @@ class StructuredGaussian:
         self._means = self._expand(p.means)
         self._field = GaussianField(self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise)
         self._cached_on = lru_cache(maxsize=2)(self._on)
+        self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
 
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> StructuredGaussian:
@@ -123,16 +124,17 @@ class StructuredGaussian:
         out[:, self.anatomy_mask] = masked.clamp(min=fill) if fill else masked
         return out.to(self.device)
 
-    def _on(self, shape_kji: tuple[int, ...], ijk_to_ras: bytes) -> tuple[GaussianField, torch.Tensor]:
+    def _on(self, shape_kji: tuple[int, ...], ijk_to_ras: bytes) -> tuple[GaussianField, torch.Tensor, torch.Tensor]:
+        """On another grid: the field, the means (Q, K, J, I) and the anatomy mask (K, J, I) bool."""
         grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
-        rank = len(self._field.loadings)
-        field = replace(self._field, loadings=torch.cat([self._field.loadings, self._means])).on(grid)
-        return replace(field, loadings=field.loadings[:rank]), field.loadings[rank:]
+        rank, mask = len(self._field.loadings), self.anatomy_mask[None].to(self._means)
+        field = replace(self._field, loadings=torch.cat([self._field.loadings, self._means, mask])).on(grid)
+        return replace(field, loadings=field.loadings[:rank]), field.loadings[rank:-1], field.loadings[-1] > 0.5
 
     def field(self, grid: Grid | None = None, covariate: float | None = None) -> GaussianField:
         """The process on `grid` with the mean at `covariate` (the middle of the range if None)."""
         grid = grid or self.grid
-        field, means = self._cached_on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        field, means, _ = self._cached_on(grid.shape_kji, grid.ijk_to_ras.tobytes())
         return replace(field, mean=torch.tensordot(self.knot_weights(covariate), means, 1))
 
     def knot_weights(self, covariate: float | None) -> torch.Tensor:
@@ -145,10 +147,10 @@ class StructuredGaussian:
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
+    def _alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
         """The process on a coarse grid (CPU), for finding the frame of slices."""
         grid = self.grid.with_spacing(max(spacing_mm, float(self.grid.spacing_ijk.max())))
-        field, means = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        field, means, _ = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
         maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()
         p = self.parameters
         name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
@@ -174,16 +176,17 @@ class StructuredGaussian:
         return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
 
     def _observation(self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None]) -> Callable[[GaussianField], Posterior]:
-        """The slices as a function from a field to its posterior."""
+        """The slices as a function from a field to its posterior. Only what lies in the anatomy is evidence."""
+        *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
         stack = _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack
-            stacked = torch.as_tensor(array).to(self.device)
+            inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
+            stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
             return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
         lattices = [resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)]
         planes = [s.plane for s in lattices]
-        mask = self.anatomy_mask.numpy() if field.grid.same_as(self.grid) else None
-        operator = plane_operator(planes, field.grid, mask, self.device)
+        operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
         return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check)
 

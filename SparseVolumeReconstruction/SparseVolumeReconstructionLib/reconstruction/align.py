@@ -22,6 +22,7 @@ from .progress import Progress
 
 _COARSE_MM, _FINE_MM = 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
+DOUBTFUL, _CLEARLY = 0.65, 0.05
 _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 
@@ -29,7 +30,7 @@ _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 class Alignment:
     """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None without one.
 
-    score: correlation of the slices with the model's best prediction, 0..1. uncertainty: standard deviations of
+    score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look twice. uncertainty: standard deviations of
     rotation (degrees), translation (mm) and scale (share), from the curvature of the evidence.
     """
 
@@ -41,27 +42,46 @@ class Alignment:
 
 
 def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None) -> Alignment:
-    """Frame and intensity map that make the slices most probable. Raises InputError when no frame explains them.
+    """Frame and intensity map that make the slices most probable. Raises InputError when they are not this anatomy or contrast.
 
     slices: at least one, patient mm and units. covariate: known value, or None to infer it.
     """
+    best = _search(slices, model, progress, covariate)
+    problem = None
+    if best.score < model.least_score:
+        problem = f"the best match explains {best.score:.2f} of the contrast inside it (at least {model.least_score:.2f} expected)"
+    elif best.score < DOUBTFUL:
+        inverted = _search([_inverted(s) for s in slices], model, progress, covariate)
+        if inverted.score > best.score + _CLEARLY:
+            problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
+    if problem:
+        raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame.")
+    return best
+
+
+def _search(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None) -> Alignment:
+    """The most probable alignment, good or not."""
     coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
     family, theta, value = _starts(slices, coarse, model, covariate)
     family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
     best = _distinct(score, family.matrix(theta), _FINALISTS)
     family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
     family, theta, value, maps, evidence = _fine_search(fine, family, theta, value, covariate is None, progress)
-    winner = int(evidence.argmax())
-    family, theta, value = family.select(torch.tensor([winner])), theta[winner : winner + 1], value[winner : winner + 1]
-    fit = fine.explained(family, theta, value, maps[winner])
-    if fit < model.least_score:
-        raise InputError(
-            f"The slices do not look like {model.name}: the best match explains {fit:.2f} of them (at least {model.least_score:.2f} expected). "
-            "Check anatomy and modality, or give the frame with --frame."
-        )
-    matrix = family.matrix(theta)[0].double().numpy()
-    known = float(value) if model.has_covariate else None
-    return Alignment(matrix, maps[winner], known, fit, fine.uncertainty(family, theta, value, maps[winner]))
+    winner = torch.tensor([int(evidence.argmax())])
+    family, theta, value, intensity = family.select(winner), theta[winner], value[winner], maps[int(winner)]
+    return Alignment(
+        family.matrix(theta)[0].double().numpy(),
+        intensity,
+        float(value.clamp(model.knots[0], model.knots[-1])) if model.has_covariate else None,
+        fine.agreement(family, theta, value, intensity),
+        fine.uncertainty(family, theta, value, intensity),
+    )
+
+
+def _inverted(image: SliceImage) -> SliceImage:
+    """The slice with dark and bright exchanged inside its foreground."""
+    high = float(np.quantile(image.pixels, 0.995))
+    return replace(image, pixels=np.where(image.pixels > 0.1 * high, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0))
 
 
 def fixed_frame(slices: list[SliceImage], model: AlignmentModel, matrix: np.ndarray, covariate: float | None = None) -> Alignment:
@@ -74,7 +94,7 @@ def fixed_frame(slices: list[SliceImage], model: AlignmentModel, matrix: np.ndar
     maps = matcher.intensity_maps(family, theta, value)
     best = int(matcher.evidence(family, theta, value, maps).argmax())
     one = torch.tensor([best])
-    score = matcher.explained(family.select(one), theta[one], value[one], maps[best])
+    score = matcher.agreement(family.select(one), theta[one], value[one], maps[best])
     return Alignment(matrix, maps[best], float(value[best]) if model.has_covariate else None, score, {})
 
 

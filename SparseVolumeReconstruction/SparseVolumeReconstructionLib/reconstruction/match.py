@@ -11,6 +11,8 @@ from .intensity import MonotoneMap
 from .pose import UNITS, PoseFamily
 
 _MODEL_ERROR = 0.05
+_INTERIOR = 0.2
+_FEWEST = 40
 class Matcher:
     """Slice pixels (points (n, 3) patient mm, values (n,)) against a model; B poses at once.
 
@@ -88,14 +90,19 @@ class Matcher:
         return -0.5 * (quadratic + log_det) + self._log_slopes(maps) / self._temper
 
     @torch.no_grad()
-    def explained(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> float:
-        """Correlation of the mapped pixels with the model's best prediction, over the union of both foregrounds."""
+    def agreement(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> float:
+        """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy.
+
+        The outline is left out: it alone makes any brain correlate with any other image of a brain.
+        """
         difference, _, w, factor, right = self._solve(family, theta, value, [intensity])
         z = torch.cholesky_solve(right[..., None], factor)[..., 0]
         canonical = self._canonical([intensity])[0]
         predicted = canonical - difference[0] + torch.einsum("br,rbn->bn", z, w)[0]
-        union = (predicted > 2 * ANATOMY) | (canonical > 2 * ANATOMY)
-        return float(torch.corrcoef(torch.stack([canonical[union], predicted[union]]))[0, 1])
+        inside = (self._predict(family, theta, value)[0][0] > _INTERIOR) & (canonical > 2 * ANATOMY)
+        if int(inside.sum()) < _FEWEST:
+            return 0.0
+        return float(torch.corrcoef(torch.stack([canonical[inside], predicted[inside]]))[0, 1])
 
     def uncertainty(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> dict[str, float]:
         """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the evidence's curvature."""

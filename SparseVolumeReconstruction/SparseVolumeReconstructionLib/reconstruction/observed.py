@@ -15,7 +15,7 @@ def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, n
     inside its rectangle; thicker slices do not mark more voxels, since each of those holds only a part of the average.
     Where slices cross, their values are averaged.
     """
-    total, weight = np.zeros(grid.shape_kji, np.float32), np.zeros(grid.shape_kji, np.float32)
+    total, weight = np.zeros(grid.shape_kji), np.zeros(grid.shape_kji)
     for s in slices:
         box = _box_around(s, grid)
         if box is None:
@@ -27,7 +27,7 @@ def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, n
         rows, columns = s.plane.shape_ji
         near = (np.abs(local[..., 2]) <= footprint / 2 + 1e-6) & (local[..., 0] >= -0.5) & (local[..., 1] >= -0.5)
         near &= (local[..., 0] <= columns - 0.5) & (local[..., 1] <= rows - 0.5)
-        values = map_coordinates(s.pixels, [local[near][:, 1], local[near][:, 0]], order=1, mode="nearest")
+        values = map_coordinates(s.pixels.astype(np.float64), [local[near][:, 1], local[near][:, 0]], order=1, mode="nearest")
         closeness = 1e-3 + 1 - 2 * np.abs(local[near][:, 2]) / (footprint + 1e-6)
         total[box][near] += values * closeness
         weight[box][near] += closeness

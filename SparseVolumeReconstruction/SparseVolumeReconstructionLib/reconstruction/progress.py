@@ -37,6 +37,10 @@ class Progress:
         remaining = elapsed * (1 - fraction) / fraction if fraction > 0.05 else None
         self._report(ProgressEvent(step, round(fraction, 4), remaining))
 
+    def finish(self) -> None:
+        """Say that all is done; too late to cancel."""
+        self._report(ProgressEvent("done", 1.0, 0.0))
+
     def check(self) -> None:
         """Raise Cancelled if the user asked to stop; cheap, for inner loops."""
         if self._cancelled():

@@ -15,6 +15,7 @@ from .. import __version__
 from ..geometry import Grid, InputError, SliceImage, Volume
 from ..geometry.io import read_affine, read_volume
 from ..priors.base import Prior
+from .align import DOUBTFUL
 from .conditioned import Conditioned, condition_patient
 from .contexts import read_contexts
 from .observed import observed_voxels
@@ -51,6 +52,11 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         like = read_volume(request.like).grid if request.like else None
     with clock.step("align_and_condition"):
         conditioned = condition_patient(prior, slices, grid=prior.grid, frame=frame, covariate=request.covariate, progress=progress)
+    if slices and conditioned.alignment.score < DOUBTFUL:
+        warnings.append(
+            f"The slices match the model poorly ({conditioned.alignment.score:.2f} inside the anatomy; above {DOUBTFUL} expected): "
+            "check anatomy, modality and frame before using the result."
+        )
     isotropic = _covering(prior, conditioned.patient_to_canonical, request.spacing_mm or _DEFAULT_SPACING_MM)
     conditioned = Conditioned(conditioned.posterior, conditioned.alignment, like or isotropic)
     with clock.step("mean"):

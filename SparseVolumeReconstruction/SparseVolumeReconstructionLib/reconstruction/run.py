@@ -31,5 +31,5 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     result.provenance["warnings"] += warnings
     progress.update("writing", 0.95)
     files = write_result(result, request.output)
-    progress.update("done", 1.0)
+    progress.finish()
     return {"files": files, "result": result.provenance}

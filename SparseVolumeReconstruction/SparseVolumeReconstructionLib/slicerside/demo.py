@@ -21,7 +21,7 @@ from ..geometry.resample import resample
 from ..reconstruction.progress import Progress
 from .logic import Context, ReconstructionInputs, ResultNodes, SparseVolumeReconstructionLogic
 from .nodes import add_volume
-from .scene import headless_scene, save_bundle
+from .scene import headless_scene, save_bundle, show_in_slice_views
 
 SAMPLES = 16
 _KEPT = (15 / 120, 45 / 120, 75 / 120, 105 / 120)
@@ -84,6 +84,7 @@ def main(args: Namespace, progress: Progress) -> None:
             others = {"the model without slices": _scaled(slicer.util.arrayFromVolume(guess.mean), case)}
             _forget(scene, guess)
     with steps.step("scene", 0.7):
+        show_in_slice_views(scene, result.mean, truth)
         save_bundle(scene, output / "scene.mrb")
     with steps.step("report", 0.85):
         steps.seconds["all of the above"] = time.perf_counter() - started
@@ -179,6 +180,7 @@ def _forget(scene, result: ResultNodes) -> None:
 
 def _report(case: Case, result: ResultNodes, others: dict[str, np.ndarray], seconds: dict[str, float]) -> CaseReport:
     """The page about the case; arrays (K, J, I) on the truth's grid."""
+    inner = {f"reconstruction: {name.replace('_', ' ')}": value for name, value in result.provenance.get("seconds", {}).items()}
     samples = [slicer.util.arrayFromVolume(result.samples.GetNthDataNode(n)) for n in range(result.samples.GetNumberOfDataNodes())]
     size = " × ".join(f"{n * s:.0f}" for n, s in zip(case.truth.grid.shape_kji[::-1], case.truth.grid.spacing_ijk, strict=True))
     return CaseReport(
@@ -195,7 +197,7 @@ def _report(case: Case, result: ResultNodes, others: dict[str, np.ndarray], seco
         slices=case.slices,
         truth=case.truth.array,
         others=others,
-        times=seconds,
+        times=seconds | inner,
         provenance=result.provenance,
         files=_FILES,
     )

@@ -157,7 +157,7 @@ def _write_context(context: Context, folder: Path) -> dict:
             raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
         volume = cut_plane(volume, context.plane, thickness, name)
     folder.mkdir()
-    path = folder / (re.sub(r"[^\w-]+", "_", name) + ".nrrd")
+    path = folder / (re.sub(r"[^\w-]+", "_", name, flags=re.ASCII) + ".nrrd")
     sitk.WriteImage(to_image(volume), str(path))
     return {"path": str(path), "slices": None if context.indices is None else list(context.indices), "thickness_mm": thickness}
 

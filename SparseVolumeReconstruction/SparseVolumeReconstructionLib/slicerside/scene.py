@@ -55,16 +55,32 @@ def headless_scene() -> slicer.vtkMRMLScene:
     return scene
 
 
+def show_in_slice_views(scene: slicer.vtkMRMLScene, background, foreground=None) -> None:
+    """Let the three slice views show a volume when the scene is opened; the foreground begins transparent."""
+    for name in ("Red", "Green", "Yellow"):
+        view = slicer.vtkMRMLSliceCompositeNode()
+        view.SetLayoutName(name)
+        view.SetSingletonTag(name)
+        view.SetBackgroundVolumeID(background.GetID())
+        if foreground is not None:
+            view.SetForegroundVolumeID(foreground.GetID())
+            view.SetForegroundOpacity(0.0)
+        view.SetLinkedControl(True)
+        scene.AddNode(view)
+
+
 def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """Write the scene and the data of all its nodes as one .mrb file, atomically. Raises InputError when it cannot."""
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=path.parent) as folder:
         whole = Path(folder) / path.name
-        vtk.vtkObject.GlobalWarningDisplayOff()  # it would list every file it packs
+        output = vtk.vtkOutputWindow.GetInstance()
+        mode = output.GetDisplayMode()
+        output.SetDisplayModeToNever()  # it would list every file it packs
         try:
             written = scene.WriteToMRB(str(whole), None)
         finally:
-            vtk.vtkObject.GlobalWarningDisplayOn()
+            output.SetDisplayMode(mode)
         if not written or not whole.exists():
             raise InputError(f"{path}: the scene could not be written; check the folder and the space on the disk.")
         os.replace(whole, path)

@@ -25,30 +25,35 @@ _PER_CASE = 5000
 
 def held_out_scores(
     parameters: GaussianParameters,
+    card: ModelCard,
     rows: Rows,
     names: list[str],
-    truth: Callable[[str], np.ndarray],
-    rank: int,
+    truth: Callable[[str], Volume],
     on_step: Callable[[str, float], None],
 ) -> tuple[GaussianParameters, dict]:
     """Parameters with measured interval multipliers, and what was measured.
 
     In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each subject of
     the fold; the multipliers are quantiles of |truth - mean| / std over foreground voxels that were not observed.
-    truth(name): the subject on the protocol grid, (K, J, I), [0, 1].
+    card: of the model to be. truth(name): the subject on the protocol grid, (K, J, I), [0, 1].
     """
     scores = {count: [] for count in _COUNTS}
     generator = np.random.default_rng(0)
     for fold in range(_FOLDS):
         left_out = np.arange(len(names))[fold::_FOLDS]
         part = fit_gaussian(
-            rows.subset(~np.isin(rows.group, left_out)), parameters.mask, parameters.grid, parameters.protocol_grid, rank=rank,
-            knots=parameters.knots.numpy(), scale_knots=parameters.scale_knots.numpy(),
-        )  # fmt: skip
-        prior = StructuredGaussian(part, _UNNAMED)
+            rows.subset(~np.isin(rows.group, left_out)),
+            parameters.mask,
+            parameters.grid,
+            parameters.protocol_grid,
+            rank=len(parameters.loadings),
+            knots=parameters.knots.numpy(),
+            scale_knots=parameters.scale_knots.numpy(),
+        )
+        prior = StructuredGaussian(part, card)
         for done, subject in enumerate(left_out):
             on_step(f"calibrating on {names[subject]}", (fold + done / len(left_out)) / _FOLDS)
-            volume = Volume(truth(names[subject]), prior.protocol_grid)
+            volume = truth(names[subject])
             for count in _COUNTS:
                 scores[count].append(_standardised(prior, volume, count, generator))
     pooled = np.concatenate([np.concatenate(s) for s in scores.values()])
@@ -59,11 +64,6 @@ def held_out_scores(
     return replace(parameters, multipliers=multipliers), {
         "cross-validated coverage of 90 % intervals by number of slices": {k: round(v, 3) for k, v in coverage.items()}
     }
-
-
-_UNNAMED = ModelCard(
-    id="fold", title="", system="structured-gaussian", version="", anatomy="", modality="", canonical_space="", units="", licence="", data=""
-)
 
 
 def _standardised(prior: StructuredGaussian, truth: Volume, count: int, generator: np.random.Generator) -> np.ndarray:

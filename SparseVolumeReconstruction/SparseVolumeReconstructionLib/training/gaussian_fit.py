@@ -19,6 +19,7 @@ _BLOCK = 16384
 _LAGS = 20
 _CURVE_ROWS = 60
 _INFORMATIVE_SD = 0.03
+_ROUGHNESS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,14 @@ def hat_functions(covariate: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """(N, Q) weights of linear interpolation between knots."""
     eye = np.eye(len(knots))
     return np.stack([np.interp(covariate, knots, eye[n]) for n in range(len(knots))], 1) if len(knots) > 1 else np.ones((len(covariate), 1))
+
+
+def knot_solution(design: np.ndarray) -> np.ndarray:
+    """(Q, N) matrix from values of N rows to values at the knots: least squares with a small penalty on bends, and a smaller
+    one on steps, so that a knot with few rows continues its neighbours. design: (N, Q) weights."""
+    count, knots = design.shape
+    rough = np.concatenate([np.diff(np.eye(knots), n=2, axis=0), 0.1 * np.diff(np.eye(knots), axis=0)])
+    return np.linalg.solve(design.T @ design + _ROUGHNESS * count / knots * rough.T @ rough, design.T)
 
 
 def fit_gaussian(
@@ -119,7 +128,7 @@ def _basis(gram: np.ndarray, design: np.ndarray, train: np.ndarray, rank: int) -
     """Coefficients over all rows of the knot means (Q, N) and of the unit principal directions (rank, N), and their variances."""
     h = design[train]
     mean = np.zeros((h.shape[1], len(gram)))
-    mean[:, train] = np.linalg.solve(h.T @ h + 1e-3 * np.eye(h.shape[1]), h.T)
+    mean[:, train] = knot_solution(h)
     centre = np.eye(len(gram))[train] - h @ mean
     values, vectors = np.linalg.eigh(centre @ gram @ centre.T)
     order = np.argsort(values)[::-1][:rank]
@@ -150,4 +159,4 @@ def _correlation_curves(rows: Rows, coefficients: np.ndarray, sd: np.ndarray, ma
                 products[axis, lag] += np.vdot(v[lag:], v[: len(v) - lag])
                 counts[axis, lag] += np.count_nonzero(m[lag:] & m[: len(m) - lag])
     curves = products / np.maximum(counts, 1)
-    return [(c / c[0])[: mask.shape[axis]] for axis, c in enumerate(curves)]
+    return [(c / max(c[0], 1e-12))[: mask.shape[axis]] for axis, c in enumerate(curves)]

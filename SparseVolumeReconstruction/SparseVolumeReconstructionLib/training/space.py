@@ -31,7 +31,7 @@ class CanonicalSpace:
         return self.reference.grid
 
 
-def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float) -> CanonicalSpace:
+def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float, protocol_slices: int | None = None) -> CanonicalSpace:
     """MNI152 ("mni152", needs nilearn), a volume file, or (None) the cohort's volume of median size. Raises InputError."""
     if reference == MNI152:
         return _mni152(spacing_mm)
@@ -53,10 +53,11 @@ def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float) ->
     low, high = _extent(volume)
     centre, extent = (low + high) / 2, high - low + 2 * _MARGIN_MM
     grid = Grid.centred(tuple(np.ceil(extent[::-1] / spacing_mm).astype(int)), spacing_mm, centre)
-    slices = max(8, round(_PROTOCOL_SHARE * float(high[2] - low[2])))
+    height = _PROTOCOL_SHARE * float(high[2] - low[2])
+    slices = protocol_slices or max(8, round(height))
     field = 1.2 * float((high - low)[:2].max())
-    protocol = Grid.centred((slices, 64, 64), (field / 64, field / 64, 1.0), centre)
-    return CanonicalSpace(f"space of {name}", resample(volume, grid), protocol)
+    protocol = Grid.centred((slices, 64, 64), (field / 64, field / 64, height / slices), centre)
+    return CanonicalSpace(f"space of {name}", _as_stored(resample(volume, grid)), protocol)
 
 
 def _mni152(spacing_mm: float) -> CanonicalSpace:
@@ -69,7 +70,12 @@ def _mni152(spacing_mm: float) -> CanonicalSpace:
     shape = np.ceil(np.array([164.0, 188.0, 160.0]) / spacing_mm).astype(int)
     grid = Grid.centred(tuple(shape), spacing_mm, (0.0, -17.0, 5.0))
     protocol = Grid.centred((120, 64, 64), (218 / 64, 218 / 64, 1.0), (0.0, -17.5, 18.5))
-    return CanonicalSpace("MNI152 (affine)", resample(volume, grid), protocol)
+    return CanonicalSpace("MNI152 (affine)", _as_stored(resample(volume, grid)), protocol)
+
+
+def _as_stored(reference: Volume) -> Volume:
+    """The reference in the 8 bits it is stored with, so that registrations to a model's reference are those of its fit."""
+    return Volume(np.round(np.clip(reference.array, 0, 1) * 255).astype(np.float32) / np.float32(255), reference.grid)
 
 
 def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -14,25 +14,31 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import binary_dilation
 
-from ..evaluation.cohort import Cohort, list_cohort, on_grid
-from ..geometry import InputError
+from ..evaluation.cohort import Cohort, on_grid
+from ..geometry import InputError, Volume
 from ..geometry.io import write_atomically
-from ..priors.card import ModelCard
+from ..priors.card import Covariate, ModelCard
 from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
 from ..reconstruction.progress import Progress
 from .calibration import held_out_scores
-from .gaussian_fit import Rows, fit_gaussian
+from .gaussian_fit import Rows, fit_gaussian, hat_functions
+from .quality import measured_quality
 from .space import CanonicalSpace, canonical_space
+from .subjects import CovariateRule, Subjects, knots_over, list_subjects, scale_statistics
 
 _ANATOMY = 0.02
+_ANY_ORIENTATION = 10.0
 _FEWEST_SUBJECTS = 8
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """rank: number of loadings kept. spacing_mm: of the canonical grid. reference: "mni152", a file, or None to choose one
-    of the cohort. mirror: also fit the left-right mirror image of every subject. split: {"fit": [...], "test": [...]} of
-    subject names, by chance (every fourth, shuffled with `seed`) if None.
+    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart
+    if None). reference: "mni152", a file, or None to choose one of the cohort. mirror: also fit the left-right mirror image of
+    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume,
+    one number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
+    split: {"fit": [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text
+    for the card.
     """
 
     model_id: str
@@ -40,43 +46,66 @@ class TrainingOptions:
     modality: str = "unknown"
     licence: str = "not stated"
     data: str = "not stated"
+    limits: str = ""
     rank: int = 40
     spacing_mm: float = 2.0
+    protocol_slices: int | None = None
     reference: str | None = None
     mirror: bool = True
+    any_orientation: bool = False
+    augment: tuple[int, ...] = (0,)
+    covariate: CovariateRule | None = None
+    knot_step: float = 2.0
     seed: int = 0
     split: dict[str, list[str]] | None = None
 
 
-def train(cohort_dir: Path, out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
-    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for a cohort that cannot be used."""
+def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
+    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for cohorts that cannot be used."""
     started = time.perf_counter()
-    cohort = list_cohort(cohort_dir, modality=options.modality)
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: the folder to write into does not exist.")
+    subjects = list_subjects(cohort_dirs, options.modality, options.augment, options.covariate, options.seed)
+    cohort = subjects.cohort
     split = options.split or chance_split(list(cohort.files), options.seed)
     names = [n for n in split["fit"] + split["test"] if n in cohort.files]
-    if sum(n in names for n in split["fit"]) < _FEWEST_SUBJECTS:
-        raise InputError(f"{cohort_dir}: {len(cohort.files)} usable volumes; at least {_FEWEST_SUBJECTS} are needed for the fit.")
-    space = canonical_space(options.reference, cohort, options.spacing_mm)
-    matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.6 * done))
+    space = canonical_space(options.reference, cohort, options.spacing_mm, options.protocol_slices)
+    matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
     fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
+    if len(fit) < _FEWEST_SUBJECTS:
+        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.skipped.items())[:1] if reason != "label file")
+        raise InputError(f"{len(fit)} volumes to fit; at least {_FEWEST_SUBJECTS} are needed ({len(cohort.skipped)} files skipped).{why}")
+    knots = knots_over([subjects.covariate[n] for n in fit], options.knot_step) if options.covariate else np.zeros(1)
+    card = _card(options, space, {"fit": fit, "test": test}, cohort, knots)
     with tempfile.TemporaryDirectory() as folder:
-        rows, mask = _rows(cohort, fit, matrices, space, options.mirror, Path(folder), progress)
+        rows, mask = _rows(subjects, fit, matrices, space, options.mirror, Path(folder), progress)
+        design = hat_functions(np.array([subjects.covariate[n] for n in fit]), knots)
         parameters = fit_gaussian(
-            rows, mask, space.grid, space.protocol, rank=options.rank, on_step=lambda s, f: progress.update(s, 0.7 + 0.1 * f)
+            rows,
+            mask,
+            space.grid,
+            space.protocol,
+            rank=options.rank,
+            knots=knots,
+            scale_knots=scale_statistics([matrices[n] for n in fit], design),
+            on_step=lambda s, f: progress.update(s, 0.7 + 0.1 * f),
         )
         parameters = replace(
             parameters,
             reference=torch.as_tensor(space.reference.array),
-            scale_knots=torch.tensor([_scale_statistics([matrices[n] for n in fit])]),
+            rotation_sd=_ANY_ORIENTATION if options.any_orientation else parameters.rotation_sd,
         )
 
-        def truth(name: str) -> np.ndarray:
-            return on_grid(cohort.volume(name), space.protocol, matrices[name])
+        def truth(name: str, relative: bool = True) -> Volume:
+            volume = subjects.volume(name, 1 if relative and subjects.relatives[name] else 0)
+            return Volume(on_grid(volume, space.protocol, matrices[name]), space.protocol)
 
-        parameters, calibration = held_out_scores(parameters, rows, fit, truth, options.rank, lambda s, f: progress.update(s, 0.8 + 0.15 * f))
-    card = _card(options, space, {"fit": fit, "test": test}, cohort, calibration)
+        parameters, calibration = held_out_scores(parameters, card, rows, fit, truth, lambda s, f: progress.update(s, 0.8 + 0.1 * f))
+    stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
+    quality = measured_quality(stored, {n: truth(n, False) for n in test}, lambda s, f: progress.update(s, 0.9 + 0.1 * f))
     seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    card.time_and_memory = f"Fitted on {len(fit)} subjects in {seconds / 60:.1f} min on a CPU; peak memory {peak:.1f} GiB."
+    spent = f"Fitted on {len(rows.values)} volumes of {len(fit)} subjects in {seconds / 60:.1f} min on a CPU; peak memory {peak:.1f} GiB."
+    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
     write_weights(parameters, card, out)
     progress.update("done", 1.0)
     return card
@@ -110,34 +139,36 @@ def read_split(path: Path) -> dict[str, list[str]]:
 
 
 def _rows(
-    cohort: Cohort, names: list[str], matrices: dict, space: CanonicalSpace, mirror: bool, folder: Path, progress: Progress
+    subjects: Subjects, names: list[str], matrices: dict, space: CanonicalSpace, mirror: bool, folder: Path, progress: Progress
 ) -> tuple[Rows, np.ndarray]:
-    """The subjects on the canonical grid as a float16 memory map of masked voxels, mirror images after them; the mask."""
-    size = (len(names), *space.grid.shape_kji)
-    whole = np.memmap(folder / "whole", np.float16, "w+", shape=size)
+    """Subjects and relatives on the canonical grid as a float16 memory map of masked voxels, mirror images after them; the mask."""
+    members = subjects.members(names)
+    whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(members), *space.grid.shape_kji))
     mean = np.zeros(space.grid.shape_kji)
-    for n, name in enumerate(names):
-        progress.update(f"resampling {name}", 0.6 + 0.1 * n / len(names))
-        whole[n] = on_grid(cohort.volume(name), space.grid, matrices[name])
-        mean += whole[n] / len(names)
+    for n, (name, number) in enumerate(members):
+        progress.update(f"resampling {name}", 0.5 + 0.2 * n / len(members))
+        whole[n] = on_grid(subjects.volume(name, number), space.grid, matrices[name])
+        mean += whole[n] / len(members)
     mask = binary_dilation(mean > _ANATOMY, iterations=2)
     mask = mask | mask[..., ::-1] if mirror else mask
     copies = 2 if mirror else 1
-    values = np.memmap(folder / "rows", np.float16, "w+", shape=(copies * len(names), int(mask.sum())))
-    for n in range(len(names)):
+    values = np.memmap(folder / "rows", np.float16, "w+", shape=(copies * len(members), int(mask.sum())))
+    for n in range(len(members)):
         values[n] = whole[n][mask]
         if mirror:
-            values[len(names) + n] = whole[n][..., ::-1][mask]
-    return Rows(values, np.tile(np.arange(len(names)), copies), np.zeros(len(values))), mask
+            values[len(members) + n] = whole[n][..., ::-1][mask]
+    group = np.array([names.index(name) for name, _ in members])
+    covariate = np.array([subjects.covariate[name] for name, _ in members])
+    return Rows(values, np.tile(group, copies), np.tile(covariate, copies)), mask
 
 
-def _scale_statistics(matrices: list[np.ndarray]) -> list[float]:
-    """Mean and standard deviation of log(canonical size / patient size); matrices map canonical to patient points."""
-    logs = [-np.log(np.abs(np.linalg.det(m[:3, :3]))) / 3 for m in matrices]
-    return [float(np.mean(logs)), float(max(np.std(logs), 0.03))]
-
-
-def _card(options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: Cohort, quality: dict) -> ModelCard:
+def _card(options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: Cohort, knots: np.ndarray) -> ModelCard:
+    rule = options.covariate
+    skipped = sum(reason != "label file" for reason in cohort.skipped.values())
+    limits = (
+        f"Fitted on {len(split['fit'])} subjects ({skipped} files were skipped); background must be 0 (other tissue removed). "
+        "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
+    )
     return ModelCard(
         id=options.model_id,
         title=f"Structured Gaussian, {options.anatomy} {options.modality}",
@@ -150,9 +181,6 @@ def _card(options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: 
         licence=options.licence,
         data=options.data,
         split=split,
-        quality=quality,
-        limits=(
-            f"Fitted on {len(split['fit'])} subjects ({len(cohort.skipped)} files were skipped); background must be 0 (other tissue removed). "
-            "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
-        ),
+        covariate=Covariate(name=rule.name, unit=rule.unit, low=knots[0], high=knots[-1]) if rule else None,
+        limits=f"{limits} {options.limits}".strip(),
     )

@@ -35,6 +35,8 @@ class WorkerError(RuntimeError):
     def __init__(self, kind: str, message: str, log: str = ""):
         super().__init__(message)
         self.kind, self.log = kind, log
+        if kind == "internal" and log:
+            self.__cause__ = RuntimeError(f"in the computing process:\n{log}")  # so that a traceback shows both sides
 
 
 @dataclass

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..geometry.errors import InputError
 from ..reconstruction.progress import Progress
 
+if TYPE_CHECKING:
+    from ..zoo import ModelStore
+
 
 class ReconstructionJob:
-    """Reconstructs requests one after the other; models stay in memory between them."""
+    """Reconstructs requests one after the other; models stay in memory between them, in `store` (made when needed)."""
 
-    def __init__(self):
-        self._store = None
+    def __init__(self, store: ModelStore | None = None):
+        self._store = store
 
     def warm(self) -> None:
         """Import the heavy libraries before the first request; where one is missing, the request will say so."""

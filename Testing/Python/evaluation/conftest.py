@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
@@ -58,8 +59,7 @@ def store(tmp_path_factory):
     bodies = np.stack([body(n) for n in range(len(FIT))])
     mask = np.ones(GRID.shape_kji, bool)
     rows = Rows(bodies[:, mask].astype(np.float16), np.arange(len(bodies)), np.zeros(len(bodies)))
-    protocol = Grid(GRID.shape_kji, GRID.ijk_to_ras)
-    parameters = replace(fit_gaussian(rows, mask, GRID, protocol, rank=4), protocol_grid=protocol)
+    parameters = replace(fit_gaussian(rows, mask, GRID, GRID, rank=4), reference=torch.as_tensor(bodies.mean(0)))
     text = dict.fromkeys(("title", "anatomy", "canonical_space", "units", "licence", "data"), "test")
     card = ModelCard(id="tiny", system="structured-gaussian", version="1", modality="T1w", split={"fit": FIT, "test": TEST}, **text)
     folder = tmp_path_factory.mktemp("models")

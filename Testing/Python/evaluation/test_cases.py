@@ -105,7 +105,7 @@ def test_everything_but_the_test_part_of_the_split_counts_as_seen():
 def test_registration_finds_the_frame_keeps_it_and_names_the_damaged_file(cohort_dir, store, monkeypatch):
     prior = store.load("tiny")
     found = cohort.list_cohort(cohort_dir, modality="T1w")
-    reference = Volume(cases.as_array(prior.condition([]).mean()), prior.grid)
+    reference = prior.reference
     names = ["sub-08_T1w", "sub-99_T1w"]
     matrices = found.registered(reference, names)
     assert list(matrices) == ["sub-08_T1w"] and "damaged" in found.skipped["sub-99_T1w.nii.gz"]
@@ -119,7 +119,7 @@ def test_registration_finds_the_frame_keeps_it_and_names_the_damaged_file(cohort
 
 def test_a_cancelled_registration_stops(cohort_dir, store):
     prior = store.load("tiny")
-    reference = Volume(cases.as_array(prior.condition([]).mean()) * 0.9, prior.grid)
+    reference = Volume(prior.reference.array * 0.9, prior.grid)
 
     def cancel(step, fraction):
         raise KeyboardInterrupt

@@ -111,10 +111,8 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
 
 
 def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path):
-    for name in ("sub-08_T1w", "sub-09_T1w", "sub-10_T1w"):
-        (tmp_path / f"{name}.nii.gz").write_bytes((cohort_dir / f"{name}.nii.gz").read_bytes())
-    result = protocol.evaluate(["tiny"], tmp_path, "patient", [3], store, Progress(), samples=1)
-    about = result["_about"]
-    assert about["frame"] == "patient" and about["library"] == {"kind": "leave one out", "subjects": 3}
-    assert result["nearest-volume"]["3"]["ssim"] is None and result["tiny"]["3"]["ssim"] > 0.3
-    assert 0.3 < result["tiny"]["3"]["coverage_90"] <= 1
+    (tmp_path / "sub-08_T1w.nii.gz").write_bytes((cohort_dir / "sub-08_T1w.nii.gz").read_bytes())
+    result = protocol.evaluate(["tiny"], tmp_path, "patient", [3], store, Progress(), samples=0)
+    assert result["_about"]["frame"] == "patient" and result["_about"]["library"] == {"kind": "leave one out", "subjects": 1}
+    assert result["nearest-volume"]["3"]["ssim"] is None and result["linear-interpolation"]["3"]["ssim"] > 0.2
+    assert result["tiny"]["3"]["ssim"] > 0.3 and 0.3 < result["tiny"]["3"]["coverage_90"] <= 1

@@ -14,6 +14,7 @@ from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
 from SparseVolumeReconstructionLib.slicerside.nodes import add_transform, add_volume, world_grid
 from SparseVolumeReconstructionLib.worker import WorkerError
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 
 @pytest.fixture
@@ -150,3 +151,26 @@ def test_a_timer_sees_progress_and_a_cancel_takes_less_than_a_second(logic, head
     assert isinstance(outcome[0], WorkerError) and outcome[0].kind == "cancelled"
     assert scene.GetNumberOfNodes() == nodes
     assert logic.reconstruct(ReconstructionInputs("p", (Context(head, (3,)),), like=head)).mean is not None
+
+
+def test_a_real_prior_in_the_real_process(scene, write_weights, tmp_path, monkeypatch):
+    ModelStore(tmp_path / "store").import_file(write_weights(tmp_path / "tiny.safetensors"))
+    monkeypatch.setenv("SVR_MODELS_DIR", str(tmp_path / "store"))
+    grid = Grid.centred((12, 14, 13), 12.0)
+    radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)
+    body = add_volume(Volume(np.where(radius < 1, 300 + 550 * radius, 0).astype(np.float32), grid), "body")
+    oblique = np.eye(4)
+    oblique[:3, :3] = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    logic, steps = SparseVolumeReconstructionLogic(), []
+    contexts = (Context(body, (4, 8)), Context(body, plane=oblique))
+    result = logic.reconstruct(
+        ReconstructionInputs("tiny", contexts, "registered", body, samples=2), lambda step, fraction, remaining_s: steps.append(fraction)
+    )
+    logic.close()
+    mean, seen = (slicer.util.arrayFromVolume(node) for node in (result.mean, result.observed))
+    apart = np.abs(grid.points_ras() @ oblique[:3, 2]).reshape(grid.shape_kji) > 20.0  # mm; where slices cross, they are averaged
+    apart[[0, 1, 2, 3, 5, 6, 7, 9, 10, 11]] = False
+    assert np.allclose(mean[apart], slicer.util.arrayFromVolume(body)[apart], atol=1e-3)
+    assert seen[[4, 8]].all() and seen[6].any() and not seen.all()
+    assert result.samples.GetNumberOfDataNodes() == 2 and steps == sorted(steps) and steps[-1] == 1.0
+    assert result.provenance["prior"]["id"] == "tiny"

@@ -11,7 +11,7 @@ import pytest
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
 from SparseVolumeReconstructionLib.slicerside.nodes import add_volume
-from SparseVolumeReconstructionLib.slicerside.scene import save_bundle
+from SparseVolumeReconstructionLib.slicerside.scene import save_bundle, show_in_slice_views
 
 READ = """
     import json, sys
@@ -34,6 +34,8 @@ READ = """
         "window": [mean.GetDisplayNode().GetWindow(), mean.GetDisplayNode().GetLevel()],
         "folder": hierarchy.GetItemName(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(mean))),
         "frame": slicer.util.arrayFromVTKMatrix(frame.GetMatrixTransformToParent()).tolist(),
+        "views": {node.GetLayoutName(): scene.GetNodeByID(node.GetBackgroundVolumeID()).GetName()
+            for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")},
         "seed": json.loads(mean.GetAttribute("SparseVolumeReconstruction.Provenance"))["request"]["seed"],
     }))
 """
@@ -46,7 +48,8 @@ def test_the_bundle_is_read_back_whole_in_a_new_process(scene, echo_client, tmp_
     head.GetDisplayNode().SetAutoWindowLevel(False)
     head.GetDisplayNode().SetWindowLevel(70.0, 90.0)
     logic = SparseVolumeReconstructionLogic(echo_client)
-    logic.reconstruct(ReconstructionInputs("p", (Context(head, (3,)),), like=head, samples=2, seed=9, name="Rec"))
+    result = logic.reconstruct(ReconstructionInputs("p", (Context(head, (3,)),), like=head, samples=2, seed=9, name="Rec"))
+    show_in_slice_views(scene, result.mean, result.std)
     save_bundle(scene, tmp_path / "scene.mrb")
     assert [path.name for path in tmp_path.iterdir()] == ["scene.mrb"]
 
@@ -60,6 +63,7 @@ def test_the_bundle_is_read_back_whole_in_a_new_process(scene, echo_client, tmp_
     assert np.allclose(back["samples"], bumps().mean() + np.array([10, 20]), atol=1e-3)
     assert back["browser"] == [2, "Rec samples"] and back["colours"] in ("Inferno", "Viridis", "Iron")
     assert back["window"] == [70.0, 90.0] and back["folder"] == "Rec" and back["seed"] == 9
+    assert back["views"] == dict.fromkeys(("Red", "Green", "Yellow"), "Rec mean")
     assert np.abs(np.array(back["frame"]) - np.eye(4)).max() < 1e-9
 
 

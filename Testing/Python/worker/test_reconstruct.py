@@ -1,16 +1,20 @@
 """The real process with a real, tiny prior: from files to a result folder, warm the second time, cancelled, killed, refused."""
 
+import json
 import os
 import signal
 import time
 
 import numpy as np
 import pytest
+import torch
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
+from SparseVolumeReconstructionLib.worker.jobs import ReconstructionJob
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 ALL = {"mean.nrrd", "std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "frame.h5", "result.json"}
@@ -45,8 +49,9 @@ def request_for(tmp_path):
 
 
 def test_a_request_becomes_a_folder_and_the_model_stays_warm(client, request_for, tmp_path):
-    steps = []
+    steps, began = [], time.monotonic()
     answer = client.run(request_for(samples=2, seed=7), lambda *event: steps.append(event))
+    cold = time.monotonic() - began
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(answer["files"]) == ALL
     assert answer["result"]["prior"]["id"] == "tiny" and answer["result"]["seed"] == 7
     mean, body = read_volume(tmp_path / "out" / "mean.nrrd"), read_volume(tmp_path / "body.nrrd")
@@ -55,7 +60,7 @@ def test_a_request_becomes_a_folder_and_the_model_stays_warm(client, request_for
     assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len({step for step, _, _ in steps}) >= 4
     pid, began = client.pid, time.monotonic()
     client.run(request_for(samples=2, seed=7))
-    assert client.pid == pid and time.monotonic() - began < 2.0
+    assert client.pid == pid and time.monotonic() - began < cold
 
 
 def test_zero_contexts_give_the_prior(client, request_for, tmp_path):
@@ -87,7 +92,9 @@ def test_a_request_with_unknown_fields_is_wrong_input(client, request_for):
 
 def test_cancel_leaves_nothing_and_the_next_request_works(client, request_for, tmp_path):
     steps, outcome = [], []
-    job = client.submit(request_for(samples=1000, spacing_mm=2.0, like=None), lambda *event: steps.append(event), outcome.append, outcome.append)
+    job = client.submit(
+        request_for(samples=1000, spacing_mm=2.0, like=None), lambda *event: steps.append(event), outcome.append, outcome.append
+    )
     while not any(step.startswith("samples") for step, _, _ in steps):
         client.poll(0.05)
         assert not outcome
@@ -102,7 +109,8 @@ def test_cancel_leaves_nothing_and_the_next_request_works(client, request_for, t
 
 def test_kill_during_a_run_is_told_and_the_next_request_works(client, request_for):
     steps, outcome = [], []
-    client.submit(request_for(samples=1000, spacing_mm=2.0, like=None), lambda *event: steps.append(event), outcome.append, outcome.append)
+    long = request_for(samples=1000, spacing_mm=2.0, like=None)
+    client.submit(long, lambda *event: steps.append(event), outcome.append, outcome.append)
     while not steps:
         client.poll(0.05)
     os.kill(client.pid, signal.SIGKILL)
@@ -112,9 +120,20 @@ def test_kill_during_a_run_is_told_and_the_next_request_works(client, request_fo
     assert client.run(request_for())["files"]
 
 
-def test_lack_of_gpu_memory_is_made_good_on_the_cpu(request_for, write_weights, tmp_path):
-    """On a machine with a GPU, whose memory is made to run out; elsewhere there is nothing to try."""
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA GPU")
-    pytest.fail("to be written")
+class ShortOfMemory(ModelStore):
+    """A store whose GPU is full."""
+
+    def load(self, model_id, device="auto"):
+        """On the CPU only."""
+        if device != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().load(model_id, device)
+
+
+def test_lack_of_gpu_memory_is_made_good_on_the_cpu_and_said(request_for, write_weights, tmp_path):
+    store = ShortOfMemory(tmp_path / "store")
+    store.import_file(write_weights(tmp_path / "tiny.safetensors"))
+    job = ReconstructionJob(store)
+    answer = job(request_for(), Progress())
+    assert any("memory" in warning and "CPU" in warning for warning in answer["result"]["warnings"])
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["warnings"] == answer["result"]["warnings"]

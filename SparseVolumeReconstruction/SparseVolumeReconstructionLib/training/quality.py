@@ -1,0 +1,42 @@
+"""What a model's card says about its quality: measured on subjects that were not fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..evaluation.cases import Case, as_array
+from ..evaluation.cohort import brain_mask
+from ..evaluation.protocol import atlas
+from ..evaluation.scores import add_distribution, pasted, score_mean
+from ..geometry import InputError, Volume
+from ..priors.structured_gaussian import StructuredGaussian
+from ..reconstruction.conditioned import condition_registered
+
+COUNTS = (1, 3, 4, 7, 9)
+
+
+def measured_quality(prior: StructuredGaussian, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> dict:
+    """SSIM of posterior mean and mean atlas (at the covariate found from the slices), and coverage of 90 % intervals.
+
+    subjects: on the protocol grid, (K, J, I), [0, 1]. Observed slices are shown in both; every value is a mean over subjects.
+    """
+    values: dict[str, dict[str, list[float]]] = {"SSIM": {}, "SSIM of the mean atlas": {}, "coverage of 90 % intervals": {}}
+    for done, (name, truth) in enumerate(subjects.items()):
+        on_step(f"measuring {name}", done / len(subjects))
+        case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))
+        for count in COUNTS:
+            try:
+                positions = case.positions(count)
+                conditioned = condition_registered(prior, case.slices(positions), grid=truth.grid)
+            except InputError:
+                continue
+            scores = score_mean(case, positions, pasted(as_array(conditioned.mean()), case, positions))
+            add_distribution(scores, case, positions, conditioned, 0)
+            base = score_mean(case, positions, pasted(as_array(atlas(prior, conditioned)), case, positions))
+            measured = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
+            for key, value in zip(values, measured, strict=True):
+                values[key].setdefault(str(count), []).append(value)
+    table = {key: {count: round(float(np.mean(v)), 3) for count, v in by_count.items()} for key, by_count in values.items()}
+    return {"subjects": sorted(subjects), "frame": "registered", **table} if subjects else {}

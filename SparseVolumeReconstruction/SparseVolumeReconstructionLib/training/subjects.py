@@ -1,0 +1,101 @@
+"""The subjects of a fit: volumes of one or more folders, their covariate, and random relatives where there are few."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..evaluation.cohort import Cohort, list_cohort
+from ..geometry import InputError, Volume
+from .gaussian_fit import knot_solution
+from .population import member
+
+
+@dataclass(frozen=True)
+class CovariateRule:
+    """A number read from each subject's file name: the first group of `pattern`, in `unit`."""
+
+    name: str
+    unit: str
+    pattern: re.Pattern
+
+    @classmethod
+    def parse(cls, text: str) -> CovariateRule:
+        """From "NAME:UNIT:REGEX", e.g. "gestational_age:weeks:GA([0-9]+)". Raises InputError."""
+        parts = text.split(":", 2)
+        if len(parts) < 3 or not all(parts):
+            raise InputError(f'covariate "{text}": expected NAME:UNIT:REGEX, e.g. "gestational_age:weeks:GA([0-9]+)".')
+        try:
+            pattern = re.compile(parts[2])
+        except re.error as error:
+            raise InputError(f'covariate "{text}": "{parts[2]}" is not a regular expression ({error}).') from error
+        if pattern.groups != 1:
+            raise InputError(f'covariate "{text}": the expression has {pattern.groups} groups; expected one, around the number.')
+        return cls(parts[0], parts[1], pattern)
+
+    def value(self, subject: str) -> float:
+        """The subject's value. Raises InputError when its name tells none."""
+        found = self.pattern.search(subject)
+        try:
+            return float(found[1])
+        except (TypeError, ValueError) as error:
+            raise InputError(f'{subject}: its name tells no {self.name} ("{self.pattern.pattern}" finds no number in it).') from error
+
+
+@dataclass(frozen=True, eq=False)
+class Subjects:
+    """cohort: the volumes of all folders by name. relatives: how many random relatives each has. covariate: by name."""
+
+    cohort: Cohort
+    relatives: dict[str, int]
+    covariate: dict[str, float]
+    seed: int
+
+    def volume(self, name: str, number: int = 0) -> Volume:
+        """The subject itself (0) or its relative of that number, [0, 1]. Raises InputError when the file cannot be used."""
+        volume = self.cohort.volume(name)
+        return member(volume, [self.seed, zlib.crc32(name.encode()), number]) if number else volume
+
+    def members(self, names: list[str]) -> list[tuple[str, int]]:
+        """(name, number) of every volume to fit, the relatives of a subject after itself."""
+        return [(name, number) for name in names for number in range(1 + self.relatives[name])]
+
+
+def list_subjects(folders: list[Path], modality: str, augment: tuple[int, ...], rule: CovariateRule | None, seed: int) -> Subjects:
+    """Subjects of all folders. augment: random relatives per volume, one number for all folders or one for each.
+
+    Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
+    """
+    if len(augment) not in (1, len(folders)):
+        raise InputError(f"{len(augment)} numbers of relatives for {len(folders)} cohorts; give one number, or one for each cohort.")
+    files, skipped, relatives = {}, {}, {}
+    for folder, count in zip(folders, augment * len(folders), strict=False):
+        cohort = list_cohort(folder, modality=modality)
+        twice = sorted(set(files) & set(cohort.files))
+        if twice:
+            raise InputError(f"{folder}: {twice[0]} is also in another cohort; rename one of the files.")
+        files |= cohort.files
+        skipped |= cohort.skipped
+        relatives |= dict.fromkeys(cohort.files, count)
+    covariate = {name: rule.value(name) if rule else 0.0 for name in files}
+    return Subjects(Cohort(files, skipped), relatives, covariate, seed)
+
+
+def knots_over(values: list[float], step: float) -> np.ndarray:
+    """Knots every `step` from the lowest value to at least the highest, (Q,)."""
+    return min(values) + step * np.arange(np.ceil((max(values) - min(values)) / step - 1e-9) + 1)
+
+
+def scale_statistics(matrices: list[np.ndarray], design: np.ndarray) -> np.ndarray:
+    """(Q, 2) mean and standard deviation of log(canonical size / patient size) at each knot.
+
+    matrices: canonical to patient points, mm, one per subject. design: (N, Q) weights of the knots.
+    """
+    logs = np.array([-np.log(np.abs(np.linalg.det(m[:3, :3]))) / 3 for m in matrices])
+    at_knots = knot_solution(design) @ logs
+    spread = max(float(np.std(logs - design @ at_knots)), 0.03)
+    return np.stack([at_knots, np.full(len(at_knots), spread)], 1)

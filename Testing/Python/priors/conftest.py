@@ -1,0 +1,71 @@
+"""A small process on a small grid, and its posterior by a dense float64 solve."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from SparseVolumeReconstructionLib.geometry import Grid, Plane
+from SparseVolumeReconstructionLib.priors.gaussian_field import GaussianField, correlation_matrix
+
+CURVE = torch.tensor([1.0, 0.8, 0.5, 0.3, 0.2, 0.1])
+
+
+@pytest.fixture(scope="session")
+def make_field():
+    """make_field(shape_kji, rank=4, seed=0): a process of 2 mm voxels with correlated residual."""
+
+    def make(shape_kji=(8, 7, 6), rank=4, seed=0, noise=0.05) -> GaussianField:
+        g = torch.Generator().manual_seed(seed)
+        mean, sd = torch.rand(shape_kji, generator=g), torch.rand(shape_kji, generator=g) * 0.2 + 0.05
+        loadings = torch.randn(rank, *shape_kji, generator=g) * 0.2
+        return GaussianField(Grid.centred(shape_kji, 2.0), mean, loadings, sd, tuple(correlation_matrix(CURVE, n) for n in shape_kji), noise)
+
+    return make
+
+
+@dataclass
+class Dense:
+    """Posterior of pixels (count,) seen through a dense A (count, voxels) of a field: everything in float64."""
+
+    field: GaussianField
+    a: torch.Tensor
+    pixels: torch.Tensor
+
+    def __post_init__(self):
+        f, a = self.field, self.a.double()
+        eye = torch.eye(f.grid.size).reshape(-1, *f.grid.shape_kji)
+        w = f.loadings.flatten(1).double()
+        self.prior = f.residual_covariance(eye).flatten(1).double() + w.T @ w
+        sd = (a @ f.sd.flatten().double()).clamp(min=float(f.sd.min()))
+        s = a @ self.prior @ a.T + torch.diag(f.noise * sd**2)
+        difference = self.pixels.double() - a @ f.mean.flatten().double()
+        gain = torch.linalg.solve(s, a @ self.prior)
+        self.mean = (f.mean.flatten().double() + gain.T @ difference).reshape(f.grid.shape_kji)
+        self.covariance = self.prior - (a @ self.prior).T @ gain
+        self.std = self.covariance.diagonal().sqrt().reshape(f.grid.shape_kji)
+        quadratic = difference @ torch.linalg.solve(s, difference)
+        self.log_evidence = float(-0.5 * (quadratic + torch.logdet(s) + len(difference) * math.log(2 * math.pi)))
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """dense(field, A, pixels): the exact posterior."""
+    return Dense
+
+
+@pytest.fixture(scope="session")
+def make_plane():
+    """make_plane(seed, thickness_mm=4, size=7, pixel_mm=2): a square plane at a random pose near the origin."""
+
+    def make(seed: int, thickness_mm=4.0, size=7, pixel_mm=2.0) -> Plane:
+        random = np.random.default_rng(seed)
+        q, _ = np.linalg.qr(random.normal(size=(3, 3)))
+        matrix = np.eye(4)
+        matrix[:3, :3] = q * [pixel_mm, pixel_mm, 1]
+        matrix[:3, 3] = random.normal(size=3) - matrix[:3, :2] @ np.full(2, (size - 1) / 2)
+        return Plane((size, size), matrix, thickness_mm)
+
+    return make

@@ -1,0 +1,57 @@
+"""The family of frames: the matrix says what apply does, and the prior prefers what it should."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, cube_rotations
+
+THETA = st.lists(st.floats(-3, 3, width=32), min_size=9, max_size=9)
+
+
+def family(count: int, start=0, log_scale=0.1, rotation_sd=0.35) -> PoseFamily:
+    """A family of `count` starts at one of the 24 orientations."""
+    rotation = cube_rotations()[start].expand(count, 3, 3)
+    return PoseFamily(torch.tensor([10.0, -20, 30]), torch.tensor([1.0, 2, 3]), rotation, torch.full((count,), log_scale), rotation_sd, 0.1)
+
+
+@given(st.lists(THETA, min_size=1, max_size=3), st.integers(0, 23))
+@settings(max_examples=50, deadline=None)
+def test_the_matrix_is_what_apply_does(thetas, start):
+    theta, frames = torch.tensor(thetas), family(len(thetas), start)
+    points = 80 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    matrix = frames.matrix(theta)
+    expected = points @ matrix[:, :3, :3].transpose(1, 2) + matrix[:, None, :3, 3]
+    torch.testing.assert_close(frames.apply(theta, points), expected, rtol=1e-4, atol=2e-2)
+    chosen = frames.select(torch.tensor([len(thetas) - 1]))
+    torch.testing.assert_close(chosen.matrix(theta[-1:]), matrix[-1:], rtol=1e-4, atol=1e-2)
+    assert (torch.linalg.det(matrix[:, :3, :3]) > 0).all()
+
+
+def test_at_rest_the_centres_meet_at_the_expected_size():
+    frames = family(1, log_scale=float(np.log(1.2)))
+    theta = torch.zeros(1, 9)
+    torch.testing.assert_close(frames.apply(theta, torch.tensor([[10.0, -20, 30]])), torch.tensor([[[1.0, 2, 3]]]))
+    torch.testing.assert_close(frames.linear(theta)[0], 1.2 * torch.eye(3))
+    assert float(frames.penalty(theta)[0]) == 0
+
+
+def test_the_prior_of_the_pose():
+    """Turns cost as much as their width says, size as much as its own, changes of aspect more; shifts nothing."""
+    frames = family(5)
+    theta = torch.zeros(5, 9)
+    theta[1, 0] = 3.5  # 0.35 rad: one standard deviation
+    theta[2, 3:6] = 4.0
+    theta[3, 6:] = 2.0  # 0.1: one standard deviation of the size
+    theta[4, 6] = 2.0
+    cost = frames.penalty(theta)
+    np.testing.assert_allclose(cost[:4].numpy(), [0, 0.5, 0, 0.5], atol=0.01)
+    assert cost[4] > cost[3]
+
+
+def test_the_orientations_are_the_24_of_a_cube():
+    rotations = cube_rotations()
+    assert rotations.shape == (24, 3, 3) and torch.equal(rotations[0], torch.eye(3))
+    assert len({tuple(r.flatten().tolist()) for r in rotations}) == 24
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(24))

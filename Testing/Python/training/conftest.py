@@ -1,0 +1,55 @@
+"""A cohort of tiny bodies: ellipsoids that grow with age, with a nucleus, in files whose names tell the age."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.geometry.io import write_volume
+
+AGES = (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
+
+
+def body(age: float, seed: int) -> Volume:
+    """One subject, (24, 22, 20) voxels of 5 mm; shell and nucleus grow with age and vary with the seed."""
+    random = np.random.default_rng(seed)
+    grid = Grid.centred((24, 22, 20), 5.0)
+    points = grid.points_ras().reshape(*grid.shape_kji, 3)
+    size = (0.8 + 0.02 * (age - 20)) * np.array([34.0, 42.0, 48.0])
+    shell = ((points / size) ** 2).sum(-1) < 1
+    centre, radius = size * [0, 0.2, 0.25], size * random.normal(0.4, 0.04, 3)
+    nucleus = (((points - centre) / radius) ** 2).sum(-1) < 1
+    tail = (((points + size * [0, 0.5, 0.4]) / (0.25 * size)) ** 2).sum(-1) < 1
+    texture = gaussian_filter(random.normal(size=grid.shape_kji), 2)
+    image = gaussian_filter(0.5 * shell + 0.35 * nucleus - 0.25 * tail + 0.6 * texture * shell, 0.6)
+    return Volume(np.where(image > 0.05, image, 0).astype(np.float32), grid)
+
+
+@pytest.fixture(scope="session")
+def cohort_dir(tmp_path_factory):
+    """Twelve subjects, one label file and one file that is no image."""
+    folder = tmp_path_factory.mktemp("bodies")
+    for n, age in enumerate(AGES):
+        write_volume(body(age, n), folder / f"age{age}.nii.gz")
+    write_volume(body(20, 0), folder / "age20_labels.nii.gz")
+    (folder / "age99.nii.gz").write_bytes(b"not an image")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Registrations of the tests are kept apart from those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SVR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny tensors: more threads only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

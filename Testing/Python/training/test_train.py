@@ -1,0 +1,110 @@
+"""./run train from a folder of volumes to a model that the store loads and that reconstructs."""
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
+from SparseVolumeReconstructionLib.training.structured_gaussian import TrainingOptions, chance_split, read_split, train
+from SparseVolumeReconstructionLib.training.subjects import CovariateRule
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)] + ["age99"], "test": ["age23", "age27"]}
+
+
+def options(**changes) -> TrainingOptions:
+    """Small and quick."""
+    return TrainingOptions("bodies", anatomy="body", modality="phantom", rank=6, spacing_mm=6.0, protocol_slices=24, split=SPLIT, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(cohort_dir, tmp_path_factory):
+    """(file, card) of a model with relatives and age as covariate."""
+    out = tmp_path_factory.mktemp("model") / "bodies.safetensors"
+    rule = CovariateRule.parse("age:years:age([0-9]+)")
+    return out, train([cohort_dir], out, options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."), Progress())
+
+
+def test_card_says_what_was_done(trained):
+    _, card = trained
+    assert card.split == {"fit": SPLIT["fit"][:-1], "test": SPLIT["test"]}, "the damaged file is left out"
+    assert (card.covariate.name, card.covariate.unit, card.covariate.low, card.covariate.high) == ("age", "years", 20, 32)
+    assert "1 files were skipped" in card.limits and card.limits.endswith("A phantom.")
+    assert "60 volumes of 10 subjects" in card.time_and_memory
+    assert card.quality["subjects"] == ["age23", "age27"]
+    gain = {n: card.quality["SSIM"][n] - card.quality["SSIM of the mean atlas"][n] for n in ("1", "4", "9")}
+    assert gain["9"] > gain["4"] > 0.01, gain
+    assert card.quality["coverage of 90 % intervals"]["4"] > 0.7
+
+
+def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_path):
+    file, card = trained
+    store = ModelStore(tmp_path / "models")
+    store.import_file(file)
+    prior = store.load("bodies", "cpu")
+    assert prior.card == card and file.stat().st_size < 1e6
+    young, old = (prior.condition([], covariate=age).mean() for age in (20, 31))
+    assert (young - old).abs().max() > 0.02, "the mean follows the covariate"
+    assert prior.alignment_model().log_scale(prior.alignment_model().knots)[0] > 0.1, "young bodies are small"
+    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
+    request = ReconstructionRequest(prior="bodies", contexts=[context], like=context.path, output=str(tmp_path / "out"))
+    result = run_request(request, store, Progress())["result"]
+    assert result["covariate"]["name"] == "age" and not result["covariate"]["given"]
+    from SparseVolumeReconstructionLib.geometry.io import read_volume
+
+    mean, truth = (read_volume(path).array for path in (tmp_path / "out" / "mean.nrrd", context.path))
+    assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
+
+
+def test_same_seed_same_model(trained, cohort_dir, tmp_path):
+    from safetensors import safe_open
+
+    again = tmp_path / "again.safetensors"
+    rule = CovariateRule.parse("age:years:age([0-9]+)")
+    train([cohort_dir], again, options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."), Progress())
+    with safe_open(trained[0], "np") as a, safe_open(again, "np") as b:
+        assert set(a.keys()) == set(b.keys())
+        assert all(np.array_equal(a.get_tensor(key), b.get_tensor(key)) for key in a.keys())  # noqa: SIM118
+
+
+def test_small_cohort_is_refused(cohort_dir, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "age20.nii.gz").write_bytes((cohort_dir / "age20.nii.gz").read_bytes())
+    with pytest.raises(InputError, match="volumes to fit; at least 8"):
+        train([tmp_path / "one"], tmp_path / "x.safetensors", TrainingOptions("x"), Progress())
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_cohort_of_damaged_files_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"no image")
+    with pytest.raises(InputError, match="none of the cohort's files"):
+        train([tmp_path], tmp_path / "x.safetensors", TrainingOptions("x"), Progress())
+
+
+def test_cancel_leaves_nothing(cohort_dir, tmp_path):
+    calls = []
+    progress = Progress(cancelled=lambda: len(calls) > 20 or calls.append(1))
+    with pytest.raises(Cancelled):
+        train([cohort_dir], tmp_path / "x.safetensors", options(), progress)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_target_is_said_before_the_work(cohort_dir, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        train([cohort_dir], tmp_path / "none" / "x.safetensors", options(), Progress(cancelled=lambda: True))
+
+
+def test_split(tmp_path):
+    names = [f"s{n}" for n in range(12)]
+    split = chance_split(names, 3)
+    assert sorted(split["fit"] + split["test"]) == sorted(names) and len(split["test"]) == 3
+    assert chance_split(names[::-1], 3) == split != chance_split(names, 4)
+    file = tmp_path / "split.json"
+    for text in ("{", "[]", '{"fit": [1], "test": []}', '{"fit": ["a"]}', '{"fit": "ab", "test": []}'):
+        file.write_text(text)
+        with pytest.raises(InputError, match="not a split file"):
+            read_split(file)
+    with pytest.raises(InputError, match="not a split file"):
+        read_split(tmp_path / "none.json")
