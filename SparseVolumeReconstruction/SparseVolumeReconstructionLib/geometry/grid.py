@@ -108,9 +108,7 @@ class Grid:
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-4) -> bool:
         """True where both grids have the same shape and corner positions within `tolerance_mm`."""
-        return self.shape_kji == other.shape_kji and bool(
-            np.abs(self.corners_ras() - other.corners_ras()).max() <= tolerance_mm
-        )
+        return self.shape_kji == other.shape_kji and bool(np.abs(self.corners_ras() - other.corners_ras()).max() <= tolerance_mm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,6 +68,19 @@ def read_volume(path: str | Path) -> Volume:
     return from_image(image, path.name)
 
 
+def stated_thickness(path: str | Path) -> float | None:
+    """Slice thickness in mm that a DICOM file or folder states; None where it does not, and for other formats."""
+    path = Path(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(_series(path)[0] if path.is_dir() else str(path))
+    reader.ReadImageInformation()
+    text = reader.GetMetaData("0018|0050") if reader.HasMetaDataKey("0018|0050") else ""
+    try:
+        return float(text) if float(text) > 0 else None
+    except ValueError:
+        return None
+
+
 def _series(folder: Path) -> tuple[str, ...]:
     """The files of the only DICOM series of a folder, in order."""
     found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))

@@ -44,9 +44,7 @@ class Prior(Protocol):
     grid: Grid
     anatomy_mask: torch.Tensor
 
-    def condition(
-        self, slices: list[SliceImage], *, grid: Grid | None = None, covariate: float | None = None
-    ) -> Posterior:
+    def condition(self, slices: list[SliceImage], *, grid: Grid | None = None, covariate: float | None = None) -> Posterior:
         """Posterior given slices in canonical mm and canonical units; an empty list gives the prior itself.
 
         grid: where the posterior lives (the canonical grid if None). covariate: value of the card's covariate

@@ -62,10 +62,7 @@ class GaussianField:
             raise InputError("The grid is rotated against the canonical axes; condition on a canonical grid and resample the result.")
         offset = (self.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3]
         ratio = grid.spacing_ijk / self.grid.spacing_ijk
-        h = [
-            axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(self.mean)
-            for n in range(3)
-        ]
+        h = [axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(self.mean) for n in range(3)]
         correlations, scale = [], torch.ones((), dtype=self.mean.dtype, device=self.mean.device)
         for n, (operator, correlation) in enumerate(zip(h, self.correlations, strict=True)):
             covariance = operator @ correlation @ operator.T

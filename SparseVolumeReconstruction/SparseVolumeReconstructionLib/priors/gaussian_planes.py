@@ -47,8 +47,11 @@ class PlanesPosterior:
         self._sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
         self._precondition = PlanePreconditioner(field, planes, operator, self._sd, self._low_rank)
         self._difference = (pixels - operator.forward(field.mean[None])[0])[None]
-        self._weights = self._solve(self._difference, TOLERANCE)
-        self._mean = field.mean + self._spread(self._weights)[0]
+
+    @cached_property
+    def _weights(self) -> torch.Tensor:
+        """S^-1 (y - A mean), (1, count); solved when first needed."""
+        return self._solve(self._difference, TOLERANCE)
 
     def _covariance(self, pixels: torch.Tensor) -> torch.Tensor:
         """S applied to (m, count)."""
@@ -82,8 +85,12 @@ class PlanesPosterior:
         return x
 
     def mean(self) -> torch.Tensor:
-        """Posterior mean, (K, J, I)."""
+        """Posterior mean, (K, J, I); computed once."""
         return self._mean
+
+    @cached_property
+    def _mean(self) -> torch.Tensor:
+        return self._field.mean + self._spread(self._weights)[0]
 
     @property
     def _small(self) -> bool:

@@ -122,5 +122,7 @@ class StackPosterior:
         spectral = self._transform(self._difference / self._sd)
         _, residual = self._solve(spectral)
         quadratic = (spectral.double() * residual.double()).sum()
-        log_det = self._spectrum.double().log().sum() + 2 * self._sd.double().log().sum() + 2 * self._m_factor.diagonal().double().log().sum()
+        log_det = (
+            self._spectrum.double().log().sum() + 2 * self._sd.double().log().sum() + 2 * self._m_factor.diagonal().double().log().sum()
+        )
         return float(-0.5 * (quadratic + log_det + self._observed.numel() * math.log(2 * math.pi)))

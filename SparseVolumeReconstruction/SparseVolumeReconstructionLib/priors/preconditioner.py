@@ -78,4 +78,7 @@ def variance_shares(field: GaussianField, operator: PlaneOperator, sd: torch.Ten
     generator = torch.Generator().manual_seed(0)
     probes = (torch.randint(0, 2, (_PROBES, operator.count), generator=generator) * 2.0 - 1).to(sd)
     seen = operator.forward(field.residual_covariance(operator.adjoint(probes / sd))) / sd
-    return [float((i.sum() / (_PROBES * max(int(k.sum()), 1))).clamp(0.05, 1.0)) for i, k in zip(operator.split(probes * seen), operator.keep, strict=True)]
+    return [
+        float((i.sum() / (_PROBES * max(int(k.sum()), 1))).clamp(0.05, 1.0))
+        for i, k in zip(operator.split(probes * seen), operator.keep, strict=True)
+    ]

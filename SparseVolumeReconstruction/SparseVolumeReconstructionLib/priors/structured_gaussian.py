@@ -143,7 +143,9 @@ class StructuredGaussian:
         if covariate is None or known is None or len(knots) == 1:
             covariate = float(knots.mean())
         elif not known.low <= covariate <= known.high:
-            raise InputError(f"{known.name} {covariate:g} {known.unit} is out of range; {self.card.id} covers {known.low:g} to {known.high:g}.")
+            raise InputError(
+                f"{known.name} {covariate:g} {known.unit} is out of range; {self.card.id} covers {known.low:g} to {known.high:g}."
+            )
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
@@ -175,7 +177,9 @@ class StructuredGaussian:
         scale = first.residual_scale() if slices and self.adapt else 1.0
         return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
 
-    def _observation(self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None]) -> Callable[[GaussianField], Posterior]:
+    def _observation(
+        self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None]
+    ) -> Callable[[GaussianField], Posterior]:
         """The slices as a function from a field to its posterior. Only what lies in the anatomy is evidence."""
         *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
         stack = _as_stack(slices, field.grid)

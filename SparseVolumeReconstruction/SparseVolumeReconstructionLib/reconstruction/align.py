@@ -17,11 +17,12 @@ from ..geometry.resample import resample_slice
 from ..priors.alignment_model import AlignmentModel
 from .intensity import MonotoneMap
 from .match import Matcher
-from .pose import UNITS, PoseFamily, cube_rotations
+from .pose import UNITS, PoseFamily, spread_rotations
 from .progress import Progress
 
-_COARSE_MM, _FINE_MM = 6.0, 4.0
+_SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
+_ROTATIONS, _STARTS, _MARGIN_MM = 576, 48, 20.0
 DOUBTFUL, _CLEARLY = 0.65, 0.05
 _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
@@ -55,14 +56,16 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
         if inverted.score > best.score + _CLEARLY:
             problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
     if problem:
-        raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame.")
+        raise InputError(
+            f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame."
+        )
     return best
 
 
 def _search(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None) -> Alignment:
     """The most probable alignment, good or not."""
     coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
-    family, theta, value = _starts(slices, coarse, model, covariate)
+    family, theta, value = _starts(slices, model, covariate)
     family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
     best = _distinct(score, family.matrix(theta), _FINALISTS)
     family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
@@ -99,27 +102,46 @@ def fixed_frame(slices: list[SliceImage], model: AlignmentModel, matrix: np.ndar
 
 
 def _points(slices: list[SliceImage], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`."""
+    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far background."""
     lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
-    points = np.concatenate([s.plane.points_ras() for s in lattices])
-    values = np.concatenate([s.pixels.ravel() for s in lattices])
+    level = 0.1 * np.quantile(np.concatenate([s.pixels.ravel() for s in lattices]), 0.99)
+    near = [_near_foreground(s.pixels > level, _MARGIN_MM / s.plane.spacing_ij[0]).ravel() for s in lattices]
+    points = np.concatenate([s.plane.points_ras()[n] for s, n in zip(lattices, near, strict=True)])
+    values = np.concatenate([s.pixels.ravel()[n] for s, n in zip(lattices, near, strict=True)])
     return torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(values)
 
 
-def _starts(slices, matcher: Matcher, model: AlignmentModel, covariate: float | None):
-    """Starting family, theta and covariate values of the coarse search."""
-    foreground = matcher.foreground()
-    centre = matcher.points[foreground].mean(0)
+def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
+    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is no foreground."""
+    near = np.ones(foreground.shape, bool)
+    for axis in range(2):
+        filled = np.flatnonzero(foreground.any(1 - axis))
+        if len(filled):
+            place = np.arange(foreground.shape[axis])
+            inside = (place >= filled[0] - margin) & (place <= filled[-1] + margin)
+            near &= inside[:, None] if axis == 0 else inside
+    return near
+
+
+def _starts(slices, model: AlignmentModel, covariate: float | None):
+    """Starting family, theta and covariate values of the coarse search: the best of many by correlation alone."""
+    matcher = Matcher(model, *_points(slices, _SCREEN_MM), _SCREEN_MM)
+    centre = matcher.points[matcher.foreground()].mean(0)
     normal = torch.as_tensor(np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0))
-    rotations = cube_rotations() if model.rotation_sd > 1 else torch.eye(3)[None]
+    rotations = spread_rotations(_ROTATIONS) if model.rotation_sd > 1 else torch.eye(3)[None]
     covariates = model.covariate_values(4) if covariate is None else torch.tensor([covariate])
     shifts = torch.tensor(_SHIFTS_MM)
-    r, c, s = (t.flatten() for t in torch.meshgrid(*(torch.arange(len(a)) for a in (rotations, covariates, shifts)), indexing="ij"))
+    c, r, s = (t.flatten() for t in torch.meshgrid(*(torch.arange(len(a)) for a in (covariates, rotations, shifts)), indexing="ij"))
     value = covariates[c].clone()
     family = PoseFamily(centre, model.centre, rotations[r], model.log_scale(value), model.rotation_sd, model.scale_sd)
     theta = torch.zeros(len(r), 9)
     direction = (rotations[r] @ normal.float()) * torch.exp(family.log_scale)[:, None]
     theta[:, 3:6] = direction * (shifts[s] * model.size / 160.0)[:, None] / UNITS[3]
+    if len(r) > _STARTS:
+        parts = torch.arange(len(r)).split(len(r) // len(covariates))
+        score = torch.cat([matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts])
+        best = score.topk(_STARTS).indices
+        family, theta, value = family.select(best), theta[best], value[best]
     return family, theta, value
 
 
@@ -127,10 +149,14 @@ def _coarse_search(matcher, family, theta, value, free: bool, progress):
     optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.35)
     for step in range(_COARSE_STEPS):
         progress.update("finding the frame", 0.05 + 0.1 * step / _COARSE_STEPS)
-        loss = -matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value) * matcher.strength + family.penalty(optimise.theta)
+        loss = -matcher.correlation(
+            _at(family, matcher, optimise.value), optimise.theta, optimise.value
+        ) * matcher.strength + family.penalty(optimise.theta)
         optimise.step(loss)
     with torch.no_grad():
-        score = matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value) * matcher.strength - family.penalty(optimise.theta)
+        score = matcher.correlation(
+            _at(family, matcher, optimise.value), optimise.theta, optimise.value
+        ) * matcher.strength - family.penalty(optimise.theta)
     return _at(family, matcher, optimise.value.detach()), optimise.theta.detach(), optimise.value.detach(), score
 
 
@@ -180,7 +206,9 @@ def _distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.
     """Indices of the best starts that ended more than 3 mm or 5 degrees apart."""
     chosen: list[int] = []
     for n in score.argsort(descending=True).tolist():
-        if all((matrices[n] - matrices[m]).abs()[:3, 3].max() > 3 or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09 for m in chosen):
+        if all(
+            (matrices[n] - matrices[m]).abs()[:3, 3].max() > 3 or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09 for m in chosen
+        ):
             chosen.append(n)
         if len(chosen) == count:
             break

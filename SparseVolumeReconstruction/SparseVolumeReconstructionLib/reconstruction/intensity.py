@@ -35,7 +35,9 @@ class MonotoneMap:
         Raises InputError when too few pixels show anatomy.
         """
         if len(values) < _FEWEST_PIXELS:
-            raise InputError(f"Only {len(values)} pixels of the slices lie in the anatomy; pick slices that show more of it, or check the frame.")
+            raise InputError(
+                f"Only {len(values)} pixels of the slices lie in the anatomy; pick slices that show more of it, or check the frame."
+            )
         step = max(1, len(mean) // 2000)
         levels = np.linspace(-0.5, 1.6, 421)
         spread = np.sqrt(variance[::step])

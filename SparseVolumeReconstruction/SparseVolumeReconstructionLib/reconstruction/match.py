@@ -13,6 +13,8 @@ from .pose import UNITS, PoseFamily
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
 _FEWEST = 40
+
+
 class Matcher:
     """Slice pixels (points (n, 3) patient mm, values (n,)) against a model; B poses at once.
 
@@ -48,7 +50,16 @@ class Matcher:
 
     def correlation(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """Correlation (B,) of the pixels with the model's mean there."""
-        mean, _, _ = self._predict(family, theta, value, 0)
+        return self._correlate(self._predict(family, theta, value, 0)[0])
+
+    def quick_correlation(self, family: PoseFamily, theta: torch.Tensor, value: float) -> torch.Tensor:
+        """The same (B,) at one covariate value for all poses, without gradients."""
+        with torch.no_grad():
+            mean = torch.tensordot(self.model.knot_weights(torch.tensor([value])), self.model.maps[: len(self.model.knots)], 1)
+            parts = torch.arange(len(theta)).split(512)
+            return torch.cat([self._correlate(self._sample(family.select(n), theta[n], mean)[0]) for n in parts])
+
+    def _correlate(self, mean: torch.Tensor) -> torch.Tensor:
         y, m = self.values - self.values.mean(), mean - mean.mean(1, keepdim=True)
         return (y * m).sum(1) / (y.norm() * m.norm(dim=1).clamp(min=1e-3))
 

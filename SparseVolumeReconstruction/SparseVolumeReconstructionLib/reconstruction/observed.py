@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, SliceImage
+from ..geometry.resample import resample_slice
 
 
 def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -13,9 +14,10 @@ def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, n
 
     A voxel is observed where its centre is within half a voxel (along the slice's normal) of the mid-plane of a slice and
     inside its rectangle; thicker slices do not mark more voxels, since each of those holds only a part of the average.
-    Where slices cross, their values are averaged.
+    Where slices cross, their values are averaged; finer pixels are averaged to the grid's spacing first.
     """
     total, weight = np.zeros(grid.shape_kji), np.zeros(grid.shape_kji)
+    size = float(grid.spacing_ijk.min())
     for s in slices:
         box = _box_around(s, grid)
         if box is None:
@@ -27,7 +29,10 @@ def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, n
         rows, columns = s.plane.shape_ji
         near = (np.abs(local[..., 2]) <= footprint / 2 + 1e-6) & (local[..., 0] >= -0.5) & (local[..., 1] >= -0.5)
         near &= (local[..., 0] <= columns - 0.5) & (local[..., 1] <= rows - 0.5)
-        values = map_coordinates(s.pixels.astype(np.float64), [local[near][:, 1], local[near][:, 0]], order=1, mode="nearest")
+        picture = resample_slice(s, size) if size > 1.2 * float(s.plane.spacing_ij.max()) else s
+        to_picture = np.linalg.inv(picture.plane.ij_to_ras) @ s.plane.ij_to_ras
+        column, row = to_picture[:2, :2] @ local[near][:, :2].T + to_picture[:2, 3:]
+        values = map_coordinates(picture.pixels.astype(np.float64), [row, column], order=1, mode="nearest")
         closeness = 1e-3 + 1 - 2 * np.abs(local[near][:, 2]) / (footprint + 1e-6)
         total[box][near] += values * closeness
         weight[box][near] += closeness

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 UNITS = (0.1, 0.1, 0.1, 5.0, 5.0, 5.0, 0.05, 0.05, 0.05)
 
@@ -66,14 +68,10 @@ def _skew(v: torch.Tensor) -> torch.Tensor:
     return torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).reshape(-1, 3, 3)
 
 
-def cube_rotations() -> torch.Tensor:
-    """The 24 rotations that map axes to axes, (24, 3, 3), the identity first."""
-    out = []
-    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2)):
-        for signs in range(8):
-            matrix = torch.zeros(3, 3)
-            for row, column in enumerate(order):
-                matrix[row, column] = -1.0 if signs >> row & 1 else 1.0
-            if torch.linalg.det(matrix) > 0:
-                out.append(matrix)
-    return torch.stack(out)
+def spread_rotations(count: int) -> torch.Tensor:
+    """`count` rotations spread evenly over all orientations, (count, 3, 3): super-Fibonacci spirals (Alexa, CVPR 2022)."""
+    s = np.arange(count) + 0.5
+    low, high = np.sqrt(s / count), np.sqrt(1 - s / count)
+    alpha, beta = 2 * np.pi * s / np.sqrt(2), 2 * np.pi * s / 1.533751168755204288118041
+    quaternions = np.stack([low * np.sin(alpha), low * np.cos(alpha), high * np.sin(beta), high * np.cos(beta)], 1)
+    return torch.as_tensor(Rotation.from_quat(quaternions).as_matrix(), dtype=torch.float32)

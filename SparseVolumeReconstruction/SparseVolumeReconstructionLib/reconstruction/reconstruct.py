@@ -104,13 +104,17 @@ def _samples(conditioned: Conditioned, request: ReconstructionRequest, progress:
 def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float) -> Grid:
     """Isotropic patient grid that covers the prior's anatomy. Raises InputError when it would be too large."""
     kji = prior.anatomy_mask.nonzero().cpu().numpy()
-    extremes = np.concatenate([kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)] + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)])
+    extremes = np.concatenate(
+        [kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)] + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
+    )
     kji = np.concatenate([extremes, kji[:: max(1, len(kji) // 20000)]])
     canonical = np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T
     patient = (canonical @ np.linalg.inv(patient_to_canonical).T)[:, :3]
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
     if count > _MOST_VOXELS:
-        raise InputError(f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million, choose a larger one.")
+        raise InputError(
+            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million, choose a larger one."
+        )
     return Grid.covering(patient, spacing_mm)
 
 
@@ -121,7 +125,9 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
     if known is None:
         raise InputError(f"{prior.card.id} does not depend on a covariate such as gestational age; leave it out.")
     if not known.low <= request.covariate <= known.high:
-        raise InputError(f"{known.name} {request.covariate:g} {known.unit} is out of range; {prior.card.id} covers {known.low:g} to {known.high:g}.")
+        raise InputError(
+            f"{known.name} {request.covariate:g} {known.unit} is out of range; {prior.card.id} covers {known.low:g} to {known.high:g}."
+        )
 
 
 def _provenance(request, prior, slices: list[SliceImage], conditioned: Conditioned, warnings: list[str], seconds: dict) -> dict:
@@ -158,7 +164,9 @@ def _provenance(request, prior, slices: list[SliceImage], conditioned: Condition
             "match": alignment.score,
         },
         "intensity_map": {"patient": alignment.intensity.patient.tolist(), "canonical": alignment.intensity.canonical.tolist()},
-        "covariate": None if known is None else {"name": known.name, "unit": known.unit, "value": alignment.covariate, "given": request.covariate is not None},
+        "covariate": None
+        if known is None
+        else {"name": known.name, "unit": known.unit, "value": alignment.covariate, "given": request.covariate is not None},
         "warnings": warnings,
         "seconds": seconds,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -52,6 +53,17 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path) -> None:
         "encoding": "gzip",
     }
     nrrd.write(str(path), np.ascontiguousarray(samples.transpose(0, 3, 2, 1)), header, index_order="F", compression_level=1)
+    _blank_date(path)
+
+
+def _blank_date(path: Path) -> None:
+    """Overwrite the comment in which pynrrd writes the date, so that the same result has the same bytes."""
+    with open(path, "r+b") as file:
+        start = file.read(4096)
+        date = re.search(rb"^# on [^\n]*", start, re.MULTILINE)
+        if date:
+            file.seek(date.start())
+            file.write(b"#" + b" " * (len(date[0]) - 1))
 
 
 def write_result(result: Reconstruction, directory: str | Path) -> dict[str, str]:

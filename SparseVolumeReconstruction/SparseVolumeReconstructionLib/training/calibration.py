@@ -58,9 +58,7 @@ def held_out_scores(
                 scores[count].append(_standardised(prior, volume, count, generator))
     pooled = np.concatenate([np.concatenate(s) for s in scores.values()])
     multipliers = tuple(float(q) for q in np.quantile(pooled, LEVELS))
-    coverage = {
-        str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)])) for count, s in scores.items()
-    }
+    coverage = {str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)])) for count, s in scores.items()}
     return replace(parameters, multipliers=multipliers), {
         "cross-validated coverage of 90 % intervals by number of slices": {k: round(v, 3) for k, v in coverage.items()}
     }

@@ -128,7 +128,9 @@ class WorkerClient:
         """Start the process if none runs, so that the first request finds it warm; returns at once."""
         if self._process is None:
             path = os.pathsep.join(filter(None, [str(_LIBRARY), os.environ.get("PYTHONPATH")]))
-            self._process = _Process(self._command, {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
+            # Threads that spin while they wait starve each other on a machine that is busy with other work.
+            quiet = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+            self._process = _Process(self._command, {**quiet, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
 
     def submit(
         self,

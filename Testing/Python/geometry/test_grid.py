@@ -113,6 +113,12 @@ def test_geometry_that_is_none_is_refused(change, says):
 
 
 def test_planes_that_are_none_are_refused():
-    for matrix, thickness in ((np.diag([1.0, 0, 1, 1]), 1.0), (np.full((4, 4), np.nan), 1.0), (np.eye(4), -1.0), (np.eye(4), np.nan), (np.eye(3), 1.0)):
+    for matrix, thickness in (
+        (np.diag([1.0, 0, 1, 1]), 1.0),
+        (np.full((4, 4), np.nan), 1.0),
+        (np.eye(4), -1.0),
+        (np.eye(4), np.nan),
+        (np.eye(3), 1.0),
+    ):
         with pytest.raises(InputError, match="Plane"):
             Plane((4, 4), matrix, thickness)

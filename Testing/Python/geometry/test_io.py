@@ -33,7 +33,9 @@ def test_volumes_come_back_in_place(tmp_path, angles, shift, flip, name):
     np.testing.assert_array_equal(again.array, volume.array)
     np.testing.assert_allclose(again.grid.ijk_to_ras, matrix, atol=1e-4)
     reference = sitk.ReadImage(str(tmp_path / name))
-    np.testing.assert_allclose(np.array(reference.TransformIndexToPhysicalPoint((5, 4, 3))) * [-1, -1, 1], volume.grid.corners_ras()[7], atol=1e-4)
+    np.testing.assert_allclose(
+        np.array(reference.TransformIndexToPhysicalPoint((5, 4, 3))) * [-1, -1, 1], volume.grid.corners_ras()[7], atol=1e-4
+    )
 
 
 @given(ANGLES, SHIFTS, st.tuples(*[st.floats(0.5, 2)] * 3), st.sampled_from(["t.h5", "t.tfm"]))
@@ -63,7 +65,13 @@ def test_transforms_that_cannot_be_frames_are_refused(tmp_path):
     flat.SetMatrix((1, 0, 0, 0, 1, 0, 0, 0, 0))
     sitk.WriteTransform(flat, str(tmp_path / "flat.tfm"))
     sitk.WriteTransform(sitk.AffineTransform(2), str(tmp_path / "plane.tfm"))
-    for name, says in (("text.tfm", "transform"), ("warp.h5", "affine"), ("flat.tfm", "singular"), ("plane.tfm", "transform"), ("no.h5", "no such")):
+    for name, says in (
+        ("text.tfm", "transform"),
+        ("warp.h5", "affine"),
+        ("flat.tfm", "singular"),
+        ("plane.tfm", "transform"),
+        ("no.h5", "no such"),
+    ):
         with pytest.raises(InputError, match=says):
             read_affine(tmp_path / name)
 

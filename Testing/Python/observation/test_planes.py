@@ -20,7 +20,10 @@ def planes(draw, shift_mm=25.0) -> Plane:
     rows, columns = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
     spacing = draw(st.tuples(st.floats(0.5, 4), st.floats(0.5, 4)))
     matrix = np.eye(4)
-    matrix[:3, :3] = np.array(sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix()).reshape(3, 3) * [*spacing, draw(st.sampled_from([-1, 1]))]
+    matrix[:3, :3] = np.array(sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix()).reshape(3, 3) * [
+        *spacing,
+        draw(st.sampled_from([-1, 1])),
+    ]
     centre = np.array(draw(st.tuples(*[st.floats(-shift_mm, shift_mm)] * 3))) + [3, -4, 5]
     matrix[:3, 3] = centre - matrix[:3, :2] @ [(columns - 1) / 2, (rows - 1) / 2]
     return Plane((rows, columns), matrix, draw(st.floats(0, 6)))

@@ -21,7 +21,9 @@ def make_field():
         g = torch.Generator().manual_seed(seed)
         mean, sd = torch.rand(shape_kji, generator=g), torch.rand(shape_kji, generator=g) * 0.2 + 0.05
         loadings = torch.randn(rank, *shape_kji, generator=g) * 0.2
-        return GaussianField(Grid.centred(shape_kji, 2.0), mean, loadings, sd, tuple(correlation_matrix(CURVE, n) for n in shape_kji), noise)
+        return GaussianField(
+            Grid.centred(shape_kji, 2.0), mean, loadings, sd, tuple(correlation_matrix(CURVE, n) for n in shape_kji), noise
+        )
 
     return make
 

@@ -42,7 +42,10 @@ def test_on_the_same_grid_it_is_the_same(make_field):
 
 def test_on_a_turned_grid_it_is_refused(make_field):
     field = make_field()
-    matrix = field.grid.ijk_to_ras @ torch.linalg.matrix_exp(torch.tensor([[0, -0.1, 0, 0], [0.1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.0]])).numpy()
+    matrix = (
+        field.grid.ijk_to_ras
+        @ torch.linalg.matrix_exp(torch.tensor([[0, -0.1, 0, 0], [0.1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.0]])).numpy()
+    )
     with pytest.raises(InputError, match="rotated"):
         field.on(Grid(field.grid.shape_kji, matrix))
 

@@ -14,7 +14,11 @@ from SparseVolumeReconstructionLib.priors.gaussian_stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters, StructuredGaussian
 
 GRID = Grid.centred((14, 15, 16), 4.0)
-CARD = ModelCard(id="t", system="structured-gaussian", **dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "t"))
+CARD = ModelCard(
+    id="t",
+    system="structured-gaussian",
+    **dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "t"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def models_dir(tmp_path_factory) -> Path:
     bodies = np.stack([head(GRID.points_ras(), seed).reshape(GRID.shape_kji) for seed in range(SUBJECTS)])
     mask = bodies.mean(0) > 0.01
     rows = Rows(bodies[:, mask].astype(np.float16), np.arange(SUBJECTS), np.zeros(SUBJECTS))
-    parameters = replace(fit_gaussian(rows, mask, GRID, GRID, rank=12), reference=torch.as_tensor(bodies.mean(0)))
+    parameters = replace(fit_gaussian(rows, mask, GRID, GRID, rank=12), reference=torch.as_tensor(bodies.mean(0)), least_score=0.7)
     text = dict.fromkeys(("title", "version", "canonical_space", "units", "licence", "data"), "test")
     card = ModelCard(id="tiny-head", system="structured-gaussian", anatomy="head", modality="T1w", **text)
     write_prior(parameters, card, folder / "head.safetensors")

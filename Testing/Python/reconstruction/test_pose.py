@@ -4,15 +4,16 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, cube_rotations
+from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, spread_rotations
 
 THETA = st.lists(st.floats(-3, 3, width=32), min_size=9, max_size=9)
 
 
-def family(count: int, start=0, log_scale=0.1, rotation_sd=0.35) -> PoseFamily:
-    """A family of `count` starts at one of the 24 orientations."""
-    rotation = cube_rotations()[start].expand(count, 3, 3)
+def family(count: int, start=None, log_scale=0.1, rotation_sd=0.35) -> PoseFamily:
+    """A family of `count` starts at one of 24 orientations, or at the patient's own."""
+    rotation = (torch.eye(3) if start is None else spread_rotations(24)[start]).expand(count, 3, 3)
     return PoseFamily(torch.tensor([10.0, -20, 30]), torch.tensor([1.0, 2, 3]), rotation, torch.full((count,), log_scale), rotation_sd, 0.1)
 
 
@@ -50,8 +51,11 @@ def test_the_prior_of_the_pose():
     assert cost[4] > cost[3]
 
 
-def test_the_orientations_are_the_24_of_a_cube():
-    rotations = cube_rotations()
-    assert rotations.shape == (24, 3, 3) and torch.equal(rotations[0], torch.eye(3))
-    assert len({tuple(r.flatten().tolist()) for r in rotations}) == 24
-    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(24))
+def test_spread_rotations_leave_no_orientation_far_away():
+    rotations = spread_rotations(576).double()
+    torch.testing.assert_close(rotations @ rotations.transpose(1, 2), torch.eye(3).double().expand(576, 3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(576).double())
+    any_pose = torch.as_tensor(Rotation.random(2000, random_state=0).as_matrix())
+    trace = torch.einsum("aij,bij->ab", any_pose, rotations).amax(1)
+    nearest = torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))
+    assert nearest.mean() < 20 and nearest.max() < 32

@@ -15,8 +15,8 @@ from SparseVolumeReconstructionLib.reconstruction.run import run_request
 
 
 def files(folder) -> dict[str, bytes]:
-    """Content of every file of a folder; times are taken out of result.json."""
-    out = {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Content of every file of a folder; result.json without times, the frame as a matrix (HDF5 stores when it was written)."""
+    out = {path.name: path.read_bytes() for path in folder.iterdir()} | {"frame.h5": read_affine(folder / "frame.h5").tobytes()}
     result = json.loads(out["result.json"])
     assert result.pop("seconds")
     result["request"].pop("output")

@@ -1,0 +1,167 @@
+"""Wrong input as a user gives it: one clear line, exit code 2, nothing written."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
+from SparseVolumeReconstructionLib.priors.structured_gaussian import StructuredGaussian
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+
+@pytest.fixture
+def scan(tmp_path, registered):
+    """head.nrrd in the test's folder, and its volume."""
+    write_volume(registered, tmp_path / "head.nrrd")
+    return registered
+
+
+def test_contexts_that_are_no_slices(refused, scan, tmp_path):
+    (tmp_path / "text.nrrd").write_text("nothing")
+    (tmp_path / "folder").mkdir()
+    sitk.WriteImage(sitk.Image(8, 8, 8, sitk.sitkVectorUInt8), str(tmp_path / "rgb.nrrd"))
+    sitk.WriteImage(sitk.Image([8, 8, 8, 3], sitk.sitkFloat32), str(tmp_path / "four.nii.gz"))
+    refused("--context", "none.nrrd", says="no such file")
+    refused("--context", "none.nrrd:1,2", says="no such file")
+    refused("--context", "text.nrrd", says="cannot be read as an image")
+    refused("--context", "folder", says="no DICOM series")
+    refused("--context", "rgb.nrrd", says="RGB")
+    refused("--context", "four.nii.gz", says="4D")
+
+
+def test_slices_that_show_nothing(refused, scan, tmp_path):
+    for name, value in (("empty", 0.0), ("constant", 7.0)):
+        write_volume(Volume(np.full_like(scan.array, value), scan.grid), tmp_path / f"{name}.nrrd")
+        refused("--context", f"{name}.nrrd:3", says="empty")
+        refused("--context", f"{name}.nrrd", says="no slice")
+    for name, value in (("nan", np.nan), ("inf", np.inf)):
+        array = scan.array.copy()
+        array[9, 3:6, 4] = value
+        write_volume(Volume(array, scan.grid), tmp_path / f"{name}.nrrd")
+        refused("--context", f"{name}.nrrd:9", says="NaN or infinite")
+        refused("--context", f"{name}.nrrd", says="NaN or infinite")
+
+
+def test_indices_out_of_range(refused, scan):
+    refused("--context", "head.nrrd:25", says="out of range; the volume has slices 0..24")
+    refused("--context", "head.nrrd:9,900", says="out of range")
+    refused("--context", "head.nrrd:-1", says="no list of slices")
+
+
+def test_slices_that_contradict_each_other(refused, scan, make_patient, tmp_path):
+    write_volume(make_patient((0, 0, 20), (0, 16, 0), seed=1001).volume(scan.grid), tmp_path / "other.nrrd")
+    refused("--context", "head.nrrd:9", "--context", "other.nrrd:9", says="disagree")
+
+
+def test_geometry_that_is_none(refused, scan, tmp_path):
+    header = "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\nspace origin: (0,0,0)\n"
+    header += "encoding: raw\nendian: little\n\n"
+    (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
+    (tmp_path / "zero.nrrd").write_bytes(header.format("(0,0,0) (0,1,0) (0,0,1)").encode() + bytes(32))
+    refused("--context", "sheared.nrrd", says="right angles")
+    refused("--context", "zero.nrrd", says="spacing is 0")
+    refused("--context", "head.nrrd:9", "--like", "sheared.nrrd", says="right angles")
+    refused("--context", "head.nrrd:9", "--spacing", "0", says="spacing")
+    refused("--context", "head.nrrd:9", "--frame", "registered", "--spacing", "0.1", says="million voxels")
+
+
+@pytest.mark.parametrize(("thickness", "says"), [("0", "greater than 0"), ("-3", "greater than 0"), ("500", "more than the slice is wide"), ("inf", "--thickness"), ("nan", "--thickness")])
+def test_a_thickness_that_is_none(refused, scan, thickness, says, capsys):
+    try:
+        refused("--context", "head.nrrd:9", f"--thickness={thickness}", says=says)
+    except SystemExit as stop:
+        assert stop.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
+    contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9])]
+    done = run_request(request_for(contexts=contexts), store, Progress())
+    assert any("the spacing of 8 mm was assumed" in warning for warning in done["result"]["warnings"])
+    assert done["result"]["contexts"][0]["thickness_assumed"] is True
+    done = run_request(request_for(), store, Progress())
+    assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False
+
+
+def test_frames_that_are_none(refused, scan, tmp_path):
+    (tmp_path / "text.h5").write_text("nothing")
+    flat = sitk.AffineTransform(3)
+    flat.SetMatrix((1, 0, 0, 0, 1, 0, 0, 0, 0))
+    sitk.WriteTransform(flat, str(tmp_path / "flat.tfm"))
+    far = np.eye(4)
+    far[2, 3] = 5000
+    write_affine(far, tmp_path / "far.h5")
+    for frame, says in (("none.h5", "no such transform"), ("text.h5", "cannot be read"), ("flat.tfm", "singular"), ("far.h5", "pixels of the slices lie")):
+        refused("--context", "head.nrrd:9", "--frame", frame, says=says)
+
+
+def test_another_anatomy(refused, scan, tmp_path):
+    """Found by evidence, not by name."""
+    inside = np.linalg.norm(scan.grid.points_ras(), axis=1).reshape(scan.grid.shape_kji) < 70
+    noise = inside * (1 + 0.5 * np.random.default_rng(0).random(scan.grid.shape_kji))
+    write_volume(Volume(noise.astype(np.float32), scan.grid), tmp_path / "ball.nrrd")
+    refused("--context", "ball.nrrd:8,12,16", says="do not look like head T1w")
+
+
+def test_ages(refused, scan):
+    words = ("--context", "head.nrrd:9", "--frame", "registered")
+    for age in ("19", "31", "-5"):
+        refused(*words, f"--gestational-age={age}", prior="tiny-fetus", says="covers 20 to 30")
+    refused(*words, "--gestational-age", "25", says="does not depend on a covariate")
+
+
+def test_weights_that_are_missing_damaged_or_foreign(refused, scan, models_dir, tmp_path, monkeypatch):
+    weights = {entry.card.id: entry.file for entry in ModelStore(models_dir).entries()}
+    for what, says in (("missing", "missing"), ("damaged", "damaged"), ("foreign", "damaged")):
+        folder = tmp_path / what
+        folder.mkdir()
+        for path in models_dir.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        target = folder / weights["tiny-head"]
+        if what == "missing":
+            target.unlink()
+        elif what == "damaged":
+            content = bytearray(target.read_bytes())
+            content[-1] ^= 1
+            target.write_bytes(content)
+        else:
+            target.write_bytes((folder / weights["tiny-fetus"]).read_bytes())
+        monkeypatch.setenv("SVR_MODELS_DIR", str(folder))
+        refused("--context", "head.nrrd:9", says=says)
+    refused("--context", "head.nrrd:9", prior="nobody", says='no model "nobody"')
+
+
+def test_outputs_that_cannot_be_written(store, request_for, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    names = sorted(p.name for p in tmp_path.iterdir())
+    for output in (tmp_path / "file", tmp_path / "file" / "out", "/proc/nobody/out"):
+        with pytest.raises(InputError, match="could not be written"):
+            run_request(request_for(output=str(output)), store, Progress())
+    assert sorted({*names, "head.nrrd"}) == sorted(p.name for p in tmp_path.iterdir()) and (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there(refused, scan):
+    refused("--context", "head.nrrd:9", "--device", "cuda:0", says="no CUDA GPU")
+    refused("--context", "head.nrrd:9", "--device", "gpu", says="expected auto, cpu or cuda:0")
+
+
+def test_a_gpu_without_memory_is_replaced_by_the_cpu(store, request_for, monkeypatch, tmp_path):
+    whole, calls = StructuredGaussian.condition, []
+
+    def condition(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, *args, **kwargs)
+
+    monkeypatch.setattr(StructuredGaussian, "condition", condition)
+    run_request(request_for(), store, Progress())
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert len(calls) == 2 and result["device"] == "cpu" and any("ran out of memory" in w for w in result["warnings"])
