@@ -24,6 +24,7 @@ _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
 _ROTATIONS, _STARTS, _MARGIN_MM = 576, 48, 20.0
 DOUBTFUL, _CLEARLY = 0.65, 0.05
+TWO_BODIES, _MOST_FILES = 40.0, 6
 _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 
@@ -31,8 +32,10 @@ _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 class Alignment:
     """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None without one.
 
-    score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look twice. uncertainty: standard deviations of
-    rotation (degrees), translation (mm) and scale (share), from the curvature of the evidence.
+    score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look twice.
+    uncertainty: standard deviations of rotation (degrees), translation (mm) and scale (share), from the curvature of the
+    evidence. apart: how much more probable (nats per further file) the slices are when every file shows a body of its own;
+    above TWO_BODIES they do not belong together.
     """
 
     patient_to_canonical: np.ndarray
@@ -40,6 +43,7 @@ class Alignment:
     covariate: float | None
     score: float | None
     uncertainty: dict[str, float]
+    apart: float = 0.0
 
 
 def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None) -> Alignment:
@@ -52,14 +56,34 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
     if best.score < model.least_score:
         problem = f"the best match explains {best.score:.2f} of the contrast inside it (at least {model.least_score:.2f} expected)"
     elif best.score < DOUBTFUL:
-        inverted = _search([_inverted(s) for s in slices], model, progress, covariate)
+        inverted = _search([_inverted(s) for s in slices], model, progress.quiet(), covariate)
         if inverted.score > best.score + _CLEARLY:
             problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
     if problem:
         raise InputError(
             f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame."
         )
-    return best
+    return replace(best, apart=_apart(slices, model, best, progress.quiet()))
+
+
+def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
+    """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their own."""
+    files = {s.source: [t for t in slices if t.source == s.source] for s in slices}
+    if not 1 < len(files) <= _MOST_FILES:
+        return 0.0
+    value = torch.tensor([joint.covariate or 0.0])
+    matrix = torch.as_tensor(joint.patient_to_canonical, dtype=torch.float32)
+    log_scale = model.log_scale(value)
+    centre = torch.linalg.solve(matrix[:3, :3], model.centre - matrix[:3, 3])
+    linear = (matrix[:3, :3] / log_scale.exp())[None]
+    family = PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
+    theta = torch.zeros(1, 9)
+    together = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM).evidence(family, theta, value, [joint.intensity]) - family.penalty(
+        theta
+    )
+    matchers = [Matcher(model, *_points(part, _FINE_MM), _FINE_MM) for part in files.values()]
+    separate = sum(_fine_search(m, family, theta, value, False, progress)[-1] for m in matchers)
+    return float(separate - together) / (len(files) - 1)
 
 
 def _search(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None) -> Alignment:

@@ -43,4 +43,6 @@ def _check_thickness(thickness_mm: float | None, volume: Volume, name: str) -> N
     """A slice is thinner than it is wide; anything else is another unit or a projection."""
     width = float((volume.grid.spacing_ijk * volume.grid.shape_kji[::-1])[:2].min())
     if thickness_mm is not None and thickness_mm > width:
-        raise InputError(f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); expected millimetres.")
+        raise InputError(
+            f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); expected millimetres."
+        )

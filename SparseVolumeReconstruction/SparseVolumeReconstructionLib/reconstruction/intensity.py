@@ -11,6 +11,7 @@ from ..geometry import InputError
 
 _QUANTILES = np.array([0.05, 0.5, 0.95, 0.99, 0.998])
 _FEWEST_PIXELS = 50
+_DARKEST = 0.02  # no knot closer to 0, or a breath of noise would span the whole range
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class MonotoneMap:
         canonical = np.interp(_QUANTILES, cumulative, levels)
         knots = [(0.0, 0.0)]
         for y, x in zip(patient, canonical, strict=True):
-            if y > knots[-1][0] * 1.02 and x > knots[-1][1] + 0.005:
+            if y > max(knots[-1][0] * 1.02, _DARKEST * patient[-1]) and x > knots[-1][1] + 0.005:
                 knots.append((float(y), float(x)))
         if len(knots) < 3:
             raise InputError("The slices have too little contrast to be compared with the model; check the images.")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
+from ..geometry import InputError
 from ..priors.alignment_model import ANATOMY, AlignmentModel
 from .intensity import MonotoneMap
 from .pose import UNITS, PoseFamily
@@ -64,14 +65,24 @@ class Matcher:
         return (y * m).sum(1) / (y.norm() * m.norm(dim=1).clamp(min=1e-3))
 
     def intensity_maps(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> list[MonotoneMap]:
-        """One intensity map per pose, from the pixels where the model shows anatomy there."""
+        """One intensity map per pose, from the pixels where the model shows anatomy there.
+
+        A pose at which too little is shown gets a plain scaling, and loses by its evidence; InputError if all are such.
+        """
         mean, variance, loadings = self._predict(family, theta, value)
         variance = variance - _MODEL_ERROR**2 + (loadings**2).sum(0)
-        maps = []
+        maps, problem = [], None
         for m, v in zip(mean, variance, strict=True):
             inside = (m > ANATOMY) & (self.values > 0)
-            maps.append(MonotoneMap.fit(self.values[inside].numpy(), m[inside].numpy(), v[inside].numpy()))
-        return maps
+            try:
+                maps.append(MonotoneMap.fit(self.values[inside].numpy(), m[inside].numpy(), v[inside].numpy()))
+            except InputError as error:
+                problem = error
+                maps.append(None)
+        if problem and not any(maps):
+            raise problem
+        plain = MonotoneMap(np.array([0.0, float(self.values.max())]), np.array([0.0, 1.0]))
+        return [one or plain for one in maps]
 
     def _canonical(self, maps: list[MonotoneMap]) -> torch.Tensor:
         """Canonical values (B, n) of the pixels."""

@@ -37,6 +37,10 @@ class Progress:
         remaining = elapsed * (1 - fraction) / fraction if fraction > 0.05 else None
         self._report(ProgressEvent(step, round(fraction, 4), remaining))
 
+    def quiet(self) -> Progress:
+        """Cancelled by the same, but without reports: for side steps whose fractions would go back."""
+        return Progress(cancelled=self._cancelled)
+
     def finish(self) -> None:
         """Say that all is done; too late to cancel."""
         self._report(ProgressEvent("done", 1.0, 0.0))

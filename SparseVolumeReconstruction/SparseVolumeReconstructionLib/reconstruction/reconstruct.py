@@ -15,7 +15,7 @@ from .. import __version__
 from ..geometry import Grid, InputError, SliceImage, Volume
 from ..geometry.io import read_affine, read_volume
 from ..priors.base import Prior
-from .align import DOUBTFUL
+from .align import DOUBTFUL, TWO_BODIES
 from .conditioned import Conditioned, condition_patient
 from .contexts import read_contexts
 from .observed import observed_voxels
@@ -56,6 +56,11 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         warnings.append(
             f"The slices match the model poorly ({conditioned.alignment.score:.2f} inside the anatomy; above {DOUBTFUL} expected): "
             "check anatomy, modality and frame before using the result."
+        )
+    if conditioned.alignment.apart > TWO_BODIES:
+        warnings.append(
+            "The files fit the model much better as separate bodies than as one "
+            f"({conditioned.alignment.apart:.0f} nats): two patients, a patient who moved between scans, or different contrasts."
         )
     isotropic = _covering(prior, conditioned.patient_to_canonical, request.spacing_mm or _DEFAULT_SPACING_MM)
     conditioned = Conditioned(conditioned.posterior, conditioned.alignment, like or isotropic)
@@ -113,7 +118,7 @@ def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float)
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
     if count > _MOST_VOXELS:
         raise InputError(
-            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million, choose a larger one."
+            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; choose a larger one (at most {_MOST_VOXELS / 1e6:.0f} million)."
         )
     return Grid.covering(patient, spacing_mm)
 

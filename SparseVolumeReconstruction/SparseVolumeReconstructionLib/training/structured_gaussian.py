@@ -132,8 +132,10 @@ def read_split(path: Path) -> dict[str, list[str]]:
     """A split file {"fit": [...], "test": [...]}. Raises InputError."""
     try:
         split = json.loads(path.read_text())
-        assert set(split) == {"fit", "test"} and all(isinstance(n, str) for part in split.values() for n in part)
-    except (OSError, ValueError, AssertionError) as error:
+        parts = [split[key] for key in ("fit", "test")]
+        if len(split) != 2 or not all(isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts):
+            raise ValueError("other content")
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.') from error
     return split
 

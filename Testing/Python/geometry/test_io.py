@@ -131,7 +131,10 @@ def damaged_files(tmp_path):
     write(sitk.Image(8, 8, 8, sitk.sitkFloat32), "whole.nii.gz")
     (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "whole.nii.gz").read_bytes()[:-40])
     (tmp_path / "text.nii.gz").write_text("nothing")
-    header = "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\nspace origin: (0,0,0)\nencoding: raw\nendian: little\n\n"
+    header = (
+        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\n"
+        "space origin: (0,0,0)\nencoding: raw\nendian: little\n\n"
+    )
     (tmp_path / "zero.nrrd").write_bytes(header.format("(0,0,0) (0,1,0) (0,0,1)").encode() + bytes(32))
     (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
     meta = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = {}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"

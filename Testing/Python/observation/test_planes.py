@@ -24,7 +24,7 @@ def planes(draw, shift_mm=25.0) -> Plane:
         *spacing,
         draw(st.sampled_from([-1, 1])),
     ]
-    centre = np.array(draw(st.tuples(*[st.floats(-shift_mm, shift_mm)] * 3))) + [3, -4, 5]
+    centre = np.add(draw(st.tuples(*[st.floats(-shift_mm, shift_mm)] * 3)), [3, -4, 5])
     matrix[:3, 3] = centre - matrix[:3, :2] @ [(columns - 1) / 2, (rows - 1) / 2]
     return Plane((rows, columns), matrix, draw(st.floats(0, 6)))
 

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
 from SparseVolumeReconstructionLib.priors.structured_gaussian import StructuredGaussian
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
@@ -61,7 +61,9 @@ def test_slices_that_contradict_each_other(refused, scan, make_patient, tmp_path
 
 
 def test_geometry_that_is_none(refused, scan, tmp_path):
-    header = "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\nspace origin: (0,0,0)\n"
+    header = (
+        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\nspace origin: (0,0,0)\n"
+    )
     header += "encoding: raw\nendian: little\n\n"
     (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
     (tmp_path / "zero.nrrd").write_bytes(header.format("(0,0,0) (0,1,0) (0,0,1)").encode() + bytes(32))
@@ -72,7 +74,16 @@ def test_geometry_that_is_none(refused, scan, tmp_path):
     refused("--context", "head.nrrd:9", "--frame", "registered", "--spacing", "0.1", says="million voxels")
 
 
-@pytest.mark.parametrize(("thickness", "says"), [("0", "greater than 0"), ("-3", "greater than 0"), ("500", "more than the slice is wide"), ("inf", "--thickness"), ("nan", "--thickness")])
+@pytest.mark.parametrize(
+    ("thickness", "says"),
+    [
+        ("0", "greater than 0"),
+        ("-3", "greater than 0"),
+        ("500", "more than the slice is wide"),
+        ("inf", "--thickness"),
+        ("nan", "--thickness"),
+    ],
+)
 def test_a_thickness_that_is_none(refused, scan, thickness, says, capsys):
     try:
         refused("--context", "head.nrrd:9", f"--thickness={thickness}", says=says)
@@ -97,7 +108,12 @@ def test_frames_that_are_none(refused, scan, tmp_path):
     far = np.eye(4)
     far[2, 3] = 5000
     write_affine(far, tmp_path / "far.h5")
-    for frame, says in (("none.h5", "no such transform"), ("text.h5", "cannot be read"), ("flat.tfm", "singular"), ("far.h5", "pixels of the slices lie")):
+    for frame, says in (
+        ("none.h5", "no such transform"),
+        ("text.h5", "cannot be read"),
+        ("flat.tfm", "singular"),
+        ("far.h5", "pixels of the slices lie"),
+    ):
         refused("--context", "head.nrrd:9", "--frame", frame, says=says)
 
 

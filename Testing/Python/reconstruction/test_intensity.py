@@ -57,3 +57,11 @@ def test_too_few_pixels_and_too_little_contrast_are_refused():
         MonotoneMap.fit(canonical[:20], mean[:20], variance[:20])
     with pytest.raises(InputError, match="contrast"):
         MonotoneMap.fit(np.full(1000, 5.0), mean[:1000], variance[:1000])
+
+
+def test_almost_black_pixels_do_not_make_the_map_steep():
+    """Interpolation at an edge leaves values such as 1e-9; a knot there would send a slightly negative value far away."""
+    canonical, mean, variance = population()
+    values = np.where(np.arange(len(canonical)) % 8, 400 * canonical, 1e-9)
+    found = MonotoneMap.fit(values, mean, variance)
+    assert abs(float(found.to_canonical(np.array([-1.0]))[0])) < 0.1

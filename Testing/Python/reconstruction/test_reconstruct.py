@@ -128,7 +128,7 @@ def test_no_context_is_the_prior_itself(store, request_for, prior, tmp_path):
 
 
 def test_two_hundred_slices_work(store, request_for, make_patient, tmp_path):
-    write_volume(make_patient().volume(Grid.centred((200, 40, 40), (5, 5, 0.7))), tmp_path / "many.nrrd")
+    write_volume(make_patient().volume(Grid.centred((200, 24, 24), (8, 8, 0.7))), tmp_path / "many.nrrd")
     contexts = [ContextSpec(path=str(tmp_path / "many.nrrd"), thickness_mm=0.7)]
     done = run_request(request_for(contexts=contexts), store, Progress())
     assert len(done["result"]["contexts"]) == 200 and np.isfinite(read_volume(tmp_path / "out" / "mean.nrrd").array).all()
@@ -139,7 +139,7 @@ def test_slices_without_content_of_a_whole_file_are_left_out_and_said(store, req
     array[:5] = 0
     write_volume(Volume(array, registered.grid), tmp_path / "part.nrrd")
     done = run_request(request_for(contexts=[ContextSpec(path=str(tmp_path / "part.nrrd"), thickness_mm=8.0)]), store, Progress())
-    assert any("left out (0..4)" in w or "left out" in w for w in done["result"]["warnings"])
+    assert any("left out (0.." in warning for warning in done["result"]["warnings"])
     assert min(c["slice"] for c in done["result"]["contexts"]) >= 5
 
 
@@ -147,12 +147,12 @@ def test_cancelling_at_any_time_leaves_the_folder_as_it_was(store, request_for, 
     run_request(request_for(), store, Progress())
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     names, calls, steps = sorted(p.name for p in tmp_path.iterdir()), [], []
-    request = request_for(samples=5, seed=1, frame="auto", output=str(tmp_path / "reference"))
+    request = request_for(samples=2, seed=1, frame="auto", output=str(tmp_path / "reference"))
     run_request(request, store, Progress(lambda event: steps.append(event.step), lambda: bool(calls.append(1))))
     assert len(set(steps)) >= 8 and steps[-1] == "done"
-    for stop in np.unique(np.linspace(1, len(calls), 12).astype(int)):
+    for stop in np.unique(np.linspace(1, len(calls), 8).astype(int)):
         count = iter(range(1, 10**6))
         with pytest.raises(Cancelled):
-            run_request(request_for(samples=5, seed=1, frame="auto"), store, Progress(cancelled=lambda c=count, s=stop: next(c) >= s))
+            run_request(request_for(samples=2, seed=1, frame="auto"), store, Progress(cancelled=lambda c=count, s=stop: next(c) >= s))
         assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, "reference"])
