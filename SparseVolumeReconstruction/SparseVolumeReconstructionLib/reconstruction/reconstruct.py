@@ -118,7 +118,7 @@ def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float)
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
     if count > _MOST_VOXELS:
         raise InputError(
-            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; choose a larger one (at most {_MOST_VOXELS / 1e6:.0f} million)."
+            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million are made."
         )
     return Grid.covering(patient, spacing_mm)
 
