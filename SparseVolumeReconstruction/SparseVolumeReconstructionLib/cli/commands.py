@@ -95,7 +95,7 @@ def train(args: Namespace) -> None:
     from ..training.subjects import CovariateRule
 
     same = ("anatomy", "modality", "licence", "data", "limits", "rank", "spacing_mm", "protocol_slices", "reference", "mirror")
-    same += ("any_orientation", "knot_step", "seed")
+    same += ("any_orientation", "knot_step", "interval_margin", "seed")
     options = TrainingOptions(
         model_id=args.id or Path(args.out).stem,
         split=read_split(Path(args.split)) if args.split else None,

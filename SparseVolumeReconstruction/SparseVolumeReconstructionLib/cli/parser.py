@@ -143,6 +143,7 @@ train structured-gaussian --cohort templates --augment 20 --covariate "age:years
     add("--knot-step", type=float, default=2.0, metavar="STEP", help="distance of the covariate's knots (2)")
     add("--any-orientation", action="store_true", help="the patients' orientation in the scanner says nothing (fetuses, specimens)")
     add("--no-mirror", dest="mirror", action="store_false", help="anatomy without left-right symmetry: do not add mirror images")
+    add("--interval-margin", type=float, default=1.0, metavar="F", help="factor on the cross-validated interval widths (1)")
     add("--licence", default="not stated", help="licence of the data, for the card")
     add("--data", default="not stated", help="where the data come from, for the card")
     add("--limits", default="", help="what users must know, for the card")

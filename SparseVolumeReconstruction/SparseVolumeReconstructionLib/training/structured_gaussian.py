@@ -37,8 +37,8 @@ class TrainingOptions:
     if None). reference: "mni152", a file, or None to choose one of the cohort. mirror: also fit the left-right mirror image of
     every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume,
     one number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
-    split: {"fit": [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text
-    for the card.
+    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]}
+    of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
     """
 
     model_id: str
@@ -56,6 +56,7 @@ class TrainingOptions:
     augment: tuple[int, ...] = (0,)
     covariate: CovariateRule | None = None
     knot_step: float = 2.0
+    interval_margin: float = 1.0
     seed: int = 0
     split: dict[str, list[str]] | None = None
 
@@ -101,6 +102,8 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
             return Volume(on_grid(volume, space.protocol, matrices[name]), space.protocol)
 
         parameters, calibration = held_out_scores(parameters, card, rows, fit, truth, lambda s, f: progress.update(s, 0.8 + 0.1 * f))
+        parameters = replace(parameters, multipliers=tuple(options.interval_margin * m for m in parameters.multipliers))
+        calibration["factor on the cross-validated widths"] = options.interval_margin
     stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     quality = measured_quality(stored, {n: truth(n, False) for n in test}, lambda s, f: progress.update(s, 0.9 + 0.1 * f))
     seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -10,7 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume, write_affine, write_atomically, write_volume
+from SparseVolumeReconstructionLib.geometry.io import (
+    read_affine,
+    read_volume,
+    stated_thickness,
+    write_affine,
+    write_atomically,
+    write_volume,
+)
 
 WITH_FILES = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 ANGLES, SHIFTS = st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-100, 100)] * 3)
@@ -110,6 +117,14 @@ def test_a_dicom_folder_is_one_volume_in_order_and_in_place(tmp_path):
     np.testing.assert_array_equal(volume.array, array)
     np.testing.assert_allclose(volume.grid.spacing_ijk, [0.7, 0.9, 3.0], atol=1e-4)
     np.testing.assert_allclose(volume.grid.ijk_to_ras[:3, 3] * [-1, -1, 1], axes((0.3, 0, 0)) @ [1, 2, 0], atol=1e-4)
+
+
+def test_a_thickness_that_dicom_states_is_read(tmp_path):
+    write_series(tmp_path / "series", thickness=2.5)
+    write_series(tmp_path / "silent")
+    write_volume(Volume(np.ones((3, 3, 3), np.float32), Grid.centred((3, 3, 3), 1.0)), tmp_path / "v.nii.gz")
+    assert stated_thickness(tmp_path / "series") == stated_thickness(next((tmp_path / "series").iterdir())) == 2.5
+    assert stated_thickness(tmp_path / "silent") is None and stated_thickness(tmp_path / "v.nii.gz") is None
 
 
 def test_a_dicom_folder_without_or_with_several_series_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
 from SparseVolumeReconstructionLib.priors.structured_gaussian import StructuredGaussian
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
@@ -123,6 +123,19 @@ def test_another_anatomy(refused, scan, tmp_path):
     noise = inside * (1 + 0.5 * np.random.default_rng(0).random(scan.grid.shape_kji))
     write_volume(Volume(noise.astype(np.float32), scan.grid), tmp_path / "ball.nrrd")
     refused("--context", "ball.nrrd:8,12,16", says="do not look like head T1w")
+
+
+def test_slices_of_two_patients_are_said_and_of_one_are_not(store, request_for, make_patient, tmp_path):
+    """By evidence: apart they fit much better than together. The same patient in two files does not."""
+    scan = Grid.centred((60, 60, 60), 3.0)
+    for name, patient in (("a", make_patient()), ("b", make_patient()), ("c", make_patient((0, 0, 12), (10, -15, 5), seed=1003))):
+        write_volume(patient.volume(scan), tmp_path / f"{name}.nrrd")
+    said = {}
+    for other in "bc":
+        contexts = [ContextSpec(path=str(tmp_path / f"{name}.nrrd"), slices=k) for name, k in (("a", [22, 34]), (other, [28, 40]))]
+        done = run_request(request_for(contexts=contexts, frame="auto"), store, Progress())
+        said[other] = any("two patients" in warning for warning in done["result"]["warnings"])
+    assert said == {"b": False, "c": True}
 
 
 def test_ages(refused, scan):

@@ -33,10 +33,12 @@ def test_card(prior):
         assert 0.85 <= card.quality["coverage of 90 % intervals"][count] <= 0.97
 
 
-def test_the_mean_grows_up(prior):
-    """Sulci and cortex: the folding of the surface grows, so that later means have more fine structure."""
-    detail = [float(np.abs(np.diff(prior.condition([], covariate=age).mean().numpy(), n=2)).mean()) for age in (22, 28, 34)]
-    assert detail[0] < detail[1] < detail[2]
+def test_the_brain_grows(prior):
+    model = prior.alignment_model()
+    scale = model.log_scale(model.covariate_values()).exp()
+    assert (scale.diff() < 0).all() and 1.4 < scale[0] / scale[-1] < 2, "it is 1.4 to 2 times as long at the end"
+    young, middle, old = (prior.condition([], covariate=age).mean().flatten() for age in (22, 28, 34))
+    assert (young - old).norm() > max((young - middle).norm(), (middle - old).norm())
     with pytest.raises(InputError, match="gestational_age 38 weeks is out of range"):
         prior.condition([], covariate=38)
 
@@ -71,7 +73,7 @@ def test_slices_of_a_fetus_that_lies_anyhow(prior, shared_data, name):
         found = condition_patient(prior, four_slices(volume), grid=volume.grid)
         anatomy = volume.array > 0.05
         cc = [np.corrcoef(x[anatomy], volume.array[anatomy])[0, 1] for x in (found.mean(), atlas(prior, found))]
-        assert cc[0] > cc[1] and cc[0] > 0.75, (name, seed, cc)
+        assert cc[0] > 0.6 and cc[0] > cc[1] + 0.15, (name, seed, cc)
         assert abs(found.covariate - float(name[2:4])) < 4
         assert found.alignment.score > 0.65
         corners = np.c_[template.grid.corners_ras(), np.ones(8)] * [0.8, 0.8, 0.8, 1]
