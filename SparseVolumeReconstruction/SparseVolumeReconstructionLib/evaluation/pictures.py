@@ -27,7 +27,7 @@ class Picture:
 
 
 def picture(case: Case, count: int, estimates: dict[str, np.ndarray], posterior) -> Picture:
-    """Views of the estimates and of the posterior's sd and first sample; the axial one lies halfway between contexts."""
+    """Views of the estimates, (K, J, I) each, and of the posterior's sd and first sample; the axial one lies halfway between contexts."""
     positions = case.positions(count)
     brain = np.argwhere(case.brain)
     k, j, i = np.rint((brain.min(0) + brain.max(0)) / 2).astype(int)

@@ -33,7 +33,7 @@ def pasted(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray
 
 
 def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores:
-    """Scores of one volume (observed slices already in it)."""
+    """Scores of one volume (K, J, I) with the observed slices already in it."""
     truth = case.truth.array
     similarity = metrics.ssim_map(truth, estimate)
     curve = metrics.slice_ssim(similarity)

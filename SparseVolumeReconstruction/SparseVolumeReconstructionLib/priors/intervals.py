@@ -27,6 +27,6 @@ class IntervalScale:
         return float(ratio * norm.ppf(0.5 + level / 2))
 
     def interval(self, mean: torch.Tensor, std: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lower and upper bound, floored at 0 (intensities are not negative)."""
+        """Lower and upper bound, (K, J, I) each, floored at 0 (intensities are not negative)."""
         half = self.half_width(level) * std
         return (mean - half).clamp(min=0), mean + half

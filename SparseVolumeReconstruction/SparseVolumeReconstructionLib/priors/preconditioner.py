@@ -58,7 +58,7 @@ def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torc
 
 
 def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
-    """Eigenvalues (rfft2 layout) of a plane's residual correlation, on a padded periodic lattice."""
+    """Eigenvalues (rows, columns / 2 + 1; rfft2 layout) of a plane's residual correlation, on a padded periodic lattice."""
     rows, columns = ((n + _PAD + 1) // 2 * 2 for n in plane.shape_ji)
     steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
     j = torch.as_tensor(np.minimum(np.arange(rows), rows - np.arange(rows)) * np.where(np.arange(rows) > rows / 2, -1, 1))

@@ -116,7 +116,7 @@ class StructuredGaussian:
 
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> StructuredGaussian:
-        """The prior from the tensors of a weights file."""
+        """The prior from the tensors of a weights file; voxel arrays as in GaussianParameters.to_tensors."""
         return cls(GaussianParameters.from_tensors(tensors), card, device)
 
     def _expand(self, masked: torch.Tensor, fill: float = 0.0) -> torch.Tensor:

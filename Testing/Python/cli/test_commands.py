@@ -74,7 +74,7 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
 
 
 def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):
-    image = sitk.GetImageFromArray(np.pad(np.full((10, 12, 10), 80, np.int16), 2))
+    image = sitk.GetImageFromArray(np.pad(40 + np.random.default_rng(0).integers(0, 60, (10, 12, 10)).astype(np.int16), 2))
     image.SetSpacing((12, 12, 12))
     image.SetOrigin((-78, -90, -78))
     sitk.WriteImage(image, str(tmp_path / "body.nrrd"))
