@@ -23,6 +23,7 @@ from .progress import Progress
 _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
 _ROTATIONS, _STARTS, _MARGIN_MM = 576, 48, 20.0
+_WRONG_SIZE = 0.25  # log of the size over the expected one
 DOUBTFUL, _CLEARLY = 0.65, 0.05
 TWO_BODIES, _MOST_FILES = 40.0, 6
 _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
@@ -52,8 +53,10 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
     slices: at least one, patient mm and units. covariate: known value, or None to infer it.
     """
     best = _search(slices, model, progress, covariate)
-    problem = None
-    if best.score < model.least_score:
+    size, problem = _size_beyond_expected(best, model), None
+    if abs(np.log(size)) > _WRONG_SIZE:
+        problem = f"what they show is {size:.2f} times as large as expected"
+    elif best.score < model.least_score:
         problem = f"the best match explains {best.score:.2f} of the contrast inside it (at least {model.least_score:.2f} expected)"
     elif best.score < DOUBTFUL:
         inverted = _search([_inverted(s) for s in slices], model, progress.quiet(), covariate)
@@ -64,6 +67,12 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
             f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame."
         )
     return replace(best, apart=_apart(slices, model, best, progress.quiet()))
+
+
+def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
+    """Size of what the slices show over the size the model expects (of its covariate)."""
+    log_scale = np.log(np.linalg.det(found.patient_to_canonical[:3, :3])) / 3
+    return float(np.exp(float(model.log_scale(torch.tensor([found.covariate or 0.0]))) - log_scale))
 
 
 def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:

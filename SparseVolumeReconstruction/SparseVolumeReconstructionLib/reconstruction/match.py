@@ -14,6 +14,7 @@ from .pose import UNITS, PoseFamily
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
 _FEWEST = 40
+_STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
 
 
 class Matcher:
@@ -128,14 +129,14 @@ class Matcher:
 
     def uncertainty(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> dict[str, float]:
         """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the evidence's curvature."""
-        steps = torch.eye(9).double() * 0.1
+        steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()
         batch = family.select(torch.zeros(18, dtype=torch.int64))
         moved, fixed, maps = theta + both, value.expand(18), [intensity] * 18
         moved = moved.detach().requires_grad_()
         loss = -self.evidence(batch, moved, fixed, maps) + batch.penalty(moved)
         gradients = torch.autograd.grad(loss.sum(), moved)[0].double()
-        hessian = (gradients[:9] - gradients[9:]) / 0.2
+        hessian = (gradients[:9] - gradients[9:]) / (2 * _STEP)
         values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
         covariance = (vectors / values.clamp(min=1e-2)) @ vectors.T
         sd = covariance.diagonal().sqrt() * torch.tensor(UNITS, dtype=torch.float64)

@@ -79,3 +79,9 @@ def test_slices_of_a_fetus_that_lies_anyhow(prior, shared_data, name):
         corners = np.c_[template.grid.corners_ras(), np.ones(8)] * [0.8, 0.8, 0.8, 1]
         places.append((corners @ move.T @ found.patient_to_canonical.T)[:, :3])
     assert np.linalg.norm(places[0] - places[1], axis=1).mean() < 4, "the frame does not depend on how the fetus lies"
+
+
+def test_an_adult_brain_is_refused(prior, shared_data):
+    adult = normalised(read_volume(next((shared_data / "brain_t1").glob("*.nii.gz"))), "adult")
+    with pytest.raises(InputError, match=r"do not look like fetal brain T2w MRI .*times as large"):
+        condition_patient(prior, four_slices(adult), grid=prior.grid)
