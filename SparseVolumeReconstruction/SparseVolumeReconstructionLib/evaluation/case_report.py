@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import Grid, InputError, SliceImage
-from ..geometry.io import write_atomically
+from ..geometry.io import write_text
 from . import case_figures as figures
 from .baselines import LinearInterpolation
 from .metrics import masked_mean, slice_ssim, ssim_map
@@ -104,11 +104,7 @@ def observed_slices(observed: np.ndarray) -> list[int]:
 
 def write_case_report(report: CaseReport, path: str | Path) -> None:
     """Write the page atomically. Raises InputError when it cannot be written."""
-    text = render(report)
-    try:
-        write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
+    write_text(render(report), path)
 
 
 def render(report: CaseReport) -> str:

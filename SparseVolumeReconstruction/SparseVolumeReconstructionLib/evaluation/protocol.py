@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..geometry import InputError
-from ..geometry.io import write_atomically
+from ..geometry.io import write_text
 from ..priors.base import Prior
 from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
 from ..reconstruction.progress import Progress
@@ -187,11 +187,4 @@ def _about(bench: Bench, tally: Tally, skipped: dict, left_out: dict, cohort: st
 
 def write_json(content: dict, path: str | Path) -> None:
     """Write an evaluation (or any JSON content) atomically. Raises InputError when it cannot be written."""
-
-    def write(temporary):
-        Path(temporary).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-    try:
-        write_atomically(path, write)
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
+    write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)

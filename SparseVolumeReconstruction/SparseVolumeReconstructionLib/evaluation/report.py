@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from ..geometry import InputError
-from ..geometry.io import write_atomically
+from ..geometry.io import write_text
 from . import figures
 from .protocol import BASELINES, Evaluation
 from .scores import KEYS, MEDIANS
@@ -24,11 +23,7 @@ small{color:#57606a;font-weight:400} img{max-width:100%;height:auto;display:bloc
 
 def write_report(result: Evaluation, path: str | Path) -> None:
     """Write the report of `evaluate` atomically. Raises InputError when it cannot be written."""
-    text = render(result)
-    try:
-        write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
+    write_text(render(result), path)
 
 
 def render(result: Evaluation) -> str:

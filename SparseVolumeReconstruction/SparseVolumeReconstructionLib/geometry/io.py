@@ -156,3 +156,11 @@ def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
 def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
     """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically. Raises OSError."""
     _write_with_itk(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text file (UTF-8) atomically. Raises InputError when it cannot be written."""
+    try:
+        write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
