@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from contextlib import closing
@@ -35,15 +34,15 @@ def evaluate(args: Namespace) -> None:
         if not Path(target).absolute().parent.is_dir():
             raise InputError(f"{target}: the folder to write into does not exist.")
     from ..evaluation.protocol import evaluate as run_protocol
+    from ..evaluation.protocol import write_json
     from ..evaluation.report import write_report
-    from ..geometry.io import write_atomically
     from ..zoo import ModelStore
 
     with shown_progress() as progress:
         scores = run_protocol(args.prior, Path(args.cohort), args.frame, args.contexts, ModelStore(), progress, device=args.device)
     if args.report:
         write_report(scores, Path(args.report))
-    write_atomically(args.json, lambda temporary: Path(temporary).write_text(json.dumps(scores, indent=2) + "\n"))
+    write_json(scores, args.json)
     print(args.json)
 
 
