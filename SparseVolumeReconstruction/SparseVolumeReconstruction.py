@@ -1,9 +1,16 @@
 """Sparse Volume Reconstruction: a 3D Slicer module that sees a whole body from a few slices."""
 
 import slicer.util
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest, ScriptedLoadableModuleWidget
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
 
-from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
+from SparseVolumeReconstructionLib.slicerside import logic
+from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs
 
 __all__ = [
     "Context",
@@ -20,39 +27,63 @@ class SparseVolumeReconstruction(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = "Sparse Volume Reconstruction"
+        parent.title = _("Sparse Volume Reconstruction")
         parent.categories = ["Image Synthesis"]
         parent.dependencies = []
         parent.contributors = ["The SparseVolumeReconstruction contributors"]
-        parent.helpText = (
+        parent.helpText = _(
             "Reconstructs a dense volume, its uncertainty and samples from a few slices. "
             "Inferred voxels were not observed: generated content, not for diagnosis."
         )
-        parent.acknowledgementText = "The models' cards name the data that they were fitted to."
+        parent.acknowledgementText = _("The models' cards name the data that they were fitted to.")
+        if hasattr(slicer.app, "connect"):
+            slicer.app.connect("startupCompleted()", _register_sample_data)
+
+
+def _register_sample_data():
+    """Offer the sparse brain in the Sample Data module; once the application and that module are there."""
+    from SparseVolumeReconstructionLib.slicerside.sample_data import register_sample_data
+
+    register_sample_data()
+
+
+class SparseVolumeReconstructionLogic(ScriptedLoadableModuleLogic, logic.SparseVolumeReconstructionLogic):
+    """Reconstructs nodes from nodes; see the library's logic. It also keeps the module's parameter node."""
+
+    def __init__(self, client=None):
+        ScriptedLoadableModuleLogic.__init__(self)
+        logic.SparseVolumeReconstructionLogic.__init__(self, client)
 
 
 class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
-    """The panel. The computing process starts with the first reconstruction and ends with the panel."""
+    """The panel. The computing process starts when the panel is shown and ends with it."""
+
+    def __init__(self, parent=None):
+        self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self):
-        """Build the panel."""
-        import qt
+        """Build the panel; imported here, so that the module loads where there is no Qt."""
+        from SparseVolumeReconstructionLib.slicerside.panel.panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = SparseVolumeReconstructionLogic()
-        self.label = qt.QLabel("Reconstruct from Python: SparseVolumeReconstructionLogic().reconstruct(ReconstructionInputs(...)).")
-        self.label.wordWrap = True
-        self.layout.addWidget(self.label)
-        self.layout.addStretch(1)
+        self.panel = Panel(self.layout, self.logic, self.logic.getParameterNode, self.resourcePath)
+
+    def enter(self):
+        """The panel is shown."""
+        self.panel.start_worker()
+        self.panel.refresh()
 
     def cleanup(self):
-        """End the computing process."""
-        self.logic.close()
-        self.label = None
+        """The panel is closed or reloaded."""
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
 
 
 class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
-    """Self-test of the application: the prior of a body, without any slice, as nodes."""
+    """Self-test of the application: the sample through the panel's own steps."""
 
     def setUp(self):
         """Start from an empty scene."""

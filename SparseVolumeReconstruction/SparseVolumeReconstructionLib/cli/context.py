@@ -37,6 +37,7 @@ def build_request(args: Namespace) -> ReconstructionRequest:
             frame=frame,
             like=str(Path(args.like).absolute()) if args.like else None,
             spacing_mm=args.spacing,
+            outputs=[name for name in args.outputs.split(",") if name],
             samples=args.samples,
             seed=args.seed,
             covariate=args.gestational_age,
@@ -46,5 +47,5 @@ def build_request(args: Namespace) -> ReconstructionRequest:
         )
     except ValidationError as error:
         problem = error.errors()[0]
-        option = str(problem["loc"][-1]).removesuffix("_mm")
+        option = next(word for word in reversed(problem["loc"]) if isinstance(word, str)).removesuffix("_mm")
         raise InputError(f"--{option} {problem['input']}: {problem['msg'].lower()}.") from error

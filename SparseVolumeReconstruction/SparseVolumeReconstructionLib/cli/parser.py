@@ -76,15 +76,20 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     where.add_argument("--like", metavar="VOLUME", help="output on the grid of this volume")
     where.add_argument("--spacing", type=number, metavar="MM", help="output isotropic at this spacing in patient RAS (1 mm)")
     add("--thickness", type=number, metavar="MM", help="slice thickness of all contexts (the spacing between slices if left out)")
+    outputs = "mean, std, template, and atlas (the model without slices, on its own grid)"
+    add(
+        "--outputs",
+        default="mean,std,template",
+        metavar="NAME[,NAME...]",
+        help=f"what to make besides samples: {outputs}; all but the last if left out",
+    )
     add("--samples", type=int, default=0, metavar="N", help="posterior samples (0)")
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same samples (0)")
     add("--gestational-age", type=number, metavar="WEEKS", help="for fetal models; inferred from the slices if left out")
     add("--alter-observed", action="store_true", help="do not reproduce the observed pixels in the mean")
     _add_device(words.choices["reconstruct"])
     add("--json-progress", action="store_true", help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout')
-    add(
-        "--output", required=True, metavar="DIR", help="folder for mean, std, observed, template and samples (.nrrd), frame.h5, result.json"
-    )
+    add("--output", required=True, metavar="DIR", help="folder for the volumes (.nrrd), frame.h5 and result.json")
 
 
 def _evaluate(words) -> None:

@@ -42,8 +42,13 @@ def pearson(truth: np.ndarray, estimate: np.ndarray) -> float:
 
 def slice_pearson(truth: np.ndarray, estimate: np.ndarray) -> float:
     """Mean over slices of the Pearson correlation; slices with no variance in either volume are left out."""
-    values = _correlations(truth.reshape(len(truth), -1), estimate.reshape(len(estimate), -1))
+    values = slice_correlations(truth, estimate)
     return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+
+
+def slice_correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+    """Pearson correlation of each slice, (K,); nan where a slice has no variance in either volume."""
+    return _correlations(truth.reshape(len(truth), -1), estimate.reshape(len(estimate), -1))
 
 
 def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:

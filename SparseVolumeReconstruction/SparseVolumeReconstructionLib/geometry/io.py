@@ -48,7 +48,7 @@ def from_image(image: sitk.Image, name: str = "image") -> Volume:
     if image.GetDimension() != 3:
         raise InputError(f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice.")
     check_axes(image_geometry(image)[:3, :3], name)
-    array = sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32))
+    array = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
     return Volume(array, Grid(array.shape, image_geometry(image)))
 
 
@@ -60,23 +60,43 @@ def read_volume(path: str | Path) -> Volume:
     try:
         image = sitk.ReadImage(_series(path) if path.is_dir() else str(path))
     except RuntimeError as error:
-        if "spacing" in str(error).lower():
-            raise InputError(f"{path}: a voxel spacing is 0 or not a number; correct the header.") from error
-        if "orthonormal" in str(error).lower():
-            raise InputError(f"{path}: the axes are not at right angles; resample the image onto a rectangular grid first.") from error
-        raise InputError(f"{path}: cannot be read as an image (damaged, or not NIfTI, NRRD, MHA or DICOM).") from error
+        raise _unreadable(path, error) from error
     return from_image(image, path.name)
 
 
+def _unreadable(path: Path, error: RuntimeError) -> InputError:
+    """What is wrong with a file that ITK does not read."""
+    if "spacing" in str(error).lower():
+        return InputError(f"{path}: a voxel spacing is 0 or not a number; correct the header.")
+    if "orthonormal" in str(error).lower():
+        return InputError(f"{path}: the axes are not at right angles; resample the image onto a rectangular grid first.")
+    return InputError(f"{path}: cannot be read as an image (damaged, or not NIfTI, NRRD, MHA or DICOM).")
+
+
 def stated_thickness(path: str | Path) -> float | None:
-    """Slice thickness in mm that a DICOM file or folder states; None where it does not, and for other formats."""
+    """Slice thickness in mm (along the third axis) that a DICOM file or folder, or the header of an NRRD file, states.
+
+    None where it states none, and for other formats. Raises InputError for a file that cannot be read.
+    """
     path = Path(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(_series(path)[0] if path.is_dir() else str(path))
-    reader.ReadImageInformation()
-    text = reader.GetMetaData("0018|0050") if reader.HasMetaDataKey("0018|0050") else ""
     try:
-        return float(text) if float(text) > 0 else None
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    if reader.HasMetaDataKey("0018|0050"):
+        return positive(reader.GetMetaData("0018|0050"))
+    if reader.HasMetaDataKey("NRRD_thicknesses[2]"):  # SimpleITK knows that it is there, but cannot tell its value
+        with open(path, encoding="latin-1") as file:
+            return positive(next(line for line in file if line.startswith("thicknesses:")).split()[3])
+    return None
+
+
+def positive(text: str) -> float | None:
+    """The number (in the unit of the text) that a header states; None where it is no finite number above 0."""
+    try:
+        return float(text) if 0 < float(text) < float("inf") else None
     except ValueError:
         return None
 
@@ -106,10 +126,9 @@ def write_atomically(path: str | Path, write) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def write_volume(volume: Volume, path: str | Path) -> None:
-    """Write a volume (format from the suffix), compressed and atomically. Raises OSError when it cannot."""
-
-    _write_with_itk(path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=True))
+def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:
+    """Write a volume (format from the suffix) atomically. Raises OSError when it cannot."""
+    _write_with_itk(path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=compress))
 
 
 def _write_with_itk(path: str | Path, write) -> None:

@@ -113,7 +113,8 @@ def slice_of(volume: Volume, index: int, thickness_mm: float | None = None, sour
     matrix[:3, 3] += matrix[:3, 2] * index
     thickness = float(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
     plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
-    return SliceImage(volume.array[index], plane, f"{source}:{index}", thickness_mm is None, source, index)
+    name = f"{source}:{index}" if count > 1 else source
+    return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index)
 
 
 def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:

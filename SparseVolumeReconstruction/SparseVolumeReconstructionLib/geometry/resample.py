@@ -20,7 +20,7 @@ def resample(volume: Volume, grid: Grid, target_to_source: np.ndarray | None = N
     sqrt(t^2 - s^2) / 2.355 per source axis, the field's usual rule), so that fine structure does not alias.
     """
     matrix = np.eye(4) if target_to_source is None else np.asarray(target_to_source, float)
-    image = sitk.Cast(to_image(volume), sitk.sitkFloat32)
+    image = to_image(Volume(volume.array.astype(np.float32, copy=False), volume.grid))
     if antialias:
         image = _blur(image, volume.grid, grid, matrix)
     reference = image_header(sitk.Image([int(n) for n in grid.shape_kji[::-1]], sitk.sitkUInt8), grid)

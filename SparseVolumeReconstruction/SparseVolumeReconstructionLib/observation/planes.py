@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from ..geometry import Grid, Plane
 
@@ -107,10 +108,11 @@ def plane_operator(planes: list[Plane], grid: Grid, mask: np.ndarray | None = No
             values.append(weight.ravel() * share)
         start += len(points)
     size = (start, grid.size)
-    if start:
-        index = torch.as_tensor(np.stack([np.concatenate(rows), np.concatenate(columns)]))
-        value = torch.as_tensor(np.concatenate(values), dtype=torch.float32)
-    else:
-        index, value = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0)
-    sparse = torch.sparse_coo_tensor(index, value, size, device=device).coalesce()
-    return PlaneOperator(sparse.to_sparse_csr(), sparse.t().coalesce().to_sparse_csr(), keeps, grid.shape_kji)
+    row, column, value = (np.concatenate(parts or [np.zeros(0)]) for parts in (rows, columns, values))
+    sparse = csr_array((value.astype(np.float32), (row.astype(np.int64), column.astype(np.int64))), size)
+    return PlaneOperator(_to_torch(sparse, device), _to_torch(sparse.T.tocsr(), device), keeps, grid.shape_kji)
+
+
+def _to_torch(sparse: csr_array, device) -> torch.Tensor:
+    rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
+    return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device)

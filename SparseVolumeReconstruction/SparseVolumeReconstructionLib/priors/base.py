@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -44,9 +45,18 @@ class Prior(Protocol):
     grid: Grid
     anatomy_mask: torch.Tensor
 
-    def condition(self, slices: list[SliceImage], *, grid: Grid | None = None, covariate: float | None = None) -> Posterior:
+    def condition(
+        self,
+        slices: list[SliceImage],
+        *,
+        grid: Grid | None = None,
+        covariate: float | None = None,
+        check: Callable[[], None] = lambda: None,
+        fast: bool = False,
+    ) -> Posterior:
         """Posterior given slices in canonical mm and canonical units; an empty list gives the prior itself.
 
         grid: where the posterior lives (the canonical grid if None). covariate: value of the card's covariate
-        (inferred from the slices if None).
+        (inferred from the slices if None). check: called in inner loops; raise from it to cancel. fast: only a quick look at
+        the mean is wanted; it may be rough, and on a coarser grid where none is given.
         """

@@ -29,7 +29,7 @@ _LANCZOS_STEPS, _LANCZOS_PROBES = 25, 4
 class PlanesPosterior:
     """Posterior given `pixels` (count,) observed through `operator` on `planes`, canonical units.
 
-    check: called in every solver iteration (raises to cancel).
+    check: called in every solver iteration (raises to cancel). tolerance: relative residual of the mean's solution.
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class PlanesPosterior:
         pixels: torch.Tensor,
         scale: IntervalScale,
         check: Callable[[], None] = lambda: None,
+        tolerance: float = TOLERANCE,
     ):
         self.grid, self._field, self._planes, self._operator = field.grid, field, planes, operator
-        self._scale, self._check, self._pixels = scale, check, pixels
+        self._scale, self._check, self._pixels, self._tolerance = scale, check, pixels, tolerance
         self._low_rank = operator.forward(field.loadings)
         self._sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
         self._precondition = PlanePreconditioner(field, planes, operator, self._sd, self._low_rank)
@@ -51,7 +52,7 @@ class PlanesPosterior:
     @cached_property
     def _weights(self) -> torch.Tensor:
         """S^-1 (y - A mean), (1, count); solved when first needed."""
-        return self._solve(self._difference, TOLERANCE)
+        return self._solve(self._difference, self._tolerance)
 
     def _covariance(self, pixels: torch.Tensor) -> torch.Tensor:
         """S applied to (m, count)."""

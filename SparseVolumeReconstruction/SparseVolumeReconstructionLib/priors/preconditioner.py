@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 
 from ..geometry import Plane
 from ..observation.planes import PlaneOperator
@@ -59,7 +60,7 @@ def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torc
 
 def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
     """Eigenvalues (rows, columns / 2 + 1; rfft2 layout) of a plane's residual correlation, on a padded periodic lattice."""
-    rows, columns = ((n + _PAD + 1) // 2 * 2 for n in plane.shape_ji)
+    rows, columns = (2 * next_fast_len((n + _PAD + 1) // 2) for n in plane.shape_ji)
     steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
     j = torch.as_tensor(np.minimum(np.arange(rows), rows - np.arange(rows)) * np.where(np.arange(rows) > rows / 2, -1, 1))
     i = torch.as_tensor(np.minimum(np.arange(columns), columns - np.arange(columns)) * np.where(np.arange(columns) > columns / 2, -1, 1))

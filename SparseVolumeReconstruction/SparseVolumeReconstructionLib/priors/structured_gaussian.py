@@ -16,12 +16,13 @@ from .alignment_model import AlignmentModel
 from .base import Posterior
 from .card import ModelCard
 from .gaussian_field import GaussianField, correlation_matrix
-from .gaussian_planes import PlanesPosterior
+from .gaussian_planes import TOLERANCE, PlanesPosterior
 from .gaussian_stack import StackPosterior
 from .intervals import IntervalScale
 
 SD_FLOOR = 0.01
 _MOST_PIXELS = 200_000
+_FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +166,19 @@ class StructuredGaussian:
         grid: Grid | None = None,
         covariate: float | None = None,
         check: Callable[[], None] = lambda: None,
+        fast: bool = False,
     ) -> Posterior:
         """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate gradients.
 
         The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless `adapt` is
-        False. check: called in inner loops; raise from it to cancel.
+        False. check: called in inner loops; raise from it to cancel. fast: a quick look at the mean, on a coarser grid, with
+        more noise than there is (which makes the equations easy) and solved roughly.
         """
+        if fast:
+            coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
+            field = self.field(grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk), covariate)
+            field = replace(field, noise=max(_FAST_NOISE, field.noise))
+            return self._observation(slices, field, check, _FAST_TOLERANCE)(field)
         field = self.field(grid, covariate)
         observe = self._observation(slices, field, check)
         first = observe(field)
@@ -178,7 +186,7 @@ class StructuredGaussian:
         return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
 
     def _observation(
-        self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None]
+        self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None], tolerance: float = TOLERANCE
     ) -> Callable[[GaussianField], Posterior]:
         """The slices as a function from a field to its posterior. Only what lies in the anatomy is evidence."""
         *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
@@ -192,7 +200,7 @@ class StructuredGaussian:
         planes = [s.plane for s in lattices]
         operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
-        return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check)
+        return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check, tolerance)
 
 
 def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:

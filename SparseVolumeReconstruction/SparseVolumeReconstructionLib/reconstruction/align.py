@@ -46,6 +46,10 @@ class Alignment:
     uncertainty: dict[str, float]
     apart: float = 0.0
 
+    def to_patient(self, canonical: np.ndarray) -> np.ndarray:
+        """Canonical intensities as patient intensities, not below 0, float32."""
+        return np.maximum(self.intensity.to_patient(canonical), 0)
+
 
 def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None) -> Alignment:
     """Frame and intensity map that make the slices most probable. Raises InputError when they are not this anatomy or contrast.
@@ -120,9 +124,12 @@ def _inverted(image: SliceImage) -> SliceImage:
     return replace(image, pixels=np.where(image.pixels > 0.1 * high, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0))
 
 
-def fixed_frame(slices: list[SliceImage], model: AlignmentModel, matrix: np.ndarray, covariate: float | None = None) -> Alignment:
-    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm)."""
-    matcher = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM)
+def fixed_frame(
+    slices: list[SliceImage], model: AlignmentModel, matrix: np.ndarray, covariate: float | None = None, fast: bool = False
+) -> Alignment:
+    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm); `fast` on fewer pixels."""
+    size = _COARSE_MM if fast else _FINE_MM
+    matcher = Matcher(model, *_points(slices, size), size)
     linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
     value = model.covariate_values() if covariate is None else torch.tensor([covariate])
     theta = torch.zeros(len(value), 9)

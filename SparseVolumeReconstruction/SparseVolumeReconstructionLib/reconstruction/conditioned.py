@@ -39,14 +39,14 @@ class Conditioned:
 
     def to_patient(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical intensities as patient intensities, not below 0."""
-        return np.maximum(self.alignment.intensity.to_patient(canonical), 0)
+        return self.alignment.to_patient(canonical)
 
-    def carry(self, canonical: torch.Tensor, grid: Grid | None = None) -> np.ndarray:
-        """A canonical volume (K, J, I) on the patient's grid (or another patient grid), values unchanged."""
-        grid, array = grid or self.grid, canonical.cpu().numpy()
-        if grid.same_as(self.posterior.grid) and np.array_equal(self.patient_to_canonical, np.eye(4)):
+    def carry(self, canonical: torch.Tensor, source: Grid | None = None) -> np.ndarray:
+        """A volume (K, J, I) on the posterior's grid (or another canonical grid `source`) on the patient's grid, values unchanged."""
+        source, array = source or self.posterior.grid, canonical.cpu().numpy()
+        if self.grid.same_as(source) and np.array_equal(self.patient_to_canonical, np.eye(4)):
             return array
-        return resample(Volume(array, self.posterior.grid), grid, self.patient_to_canonical, antialias=False).array
+        return resample(Volume(array, source), self.grid, self.patient_to_canonical, antialias=False).array
 
     def mean(self) -> np.ndarray:
         """Posterior mean, (K, J, I)."""
@@ -78,7 +78,7 @@ def condition_registered(
 ) -> Conditioned:
     """Posterior on a canonical grid for slices that are in canonical space already (only the intensities are matched)."""
     alignment = _in_frame(prior, slices, np.eye(4), covariate)
-    return Conditioned(_condition(prior, slices, alignment, grid, check), alignment, grid)
+    return Conditioned(condition(prior, slices, alignment, grid=grid, check=check), alignment, grid)
 
 
 def condition_patient(
@@ -96,25 +96,52 @@ def condition_patient(
     look like the prior's anatomy.
     """
     progress = progress or Progress()
-    if frame is None and slices:
-        alignment = align(slices, prior.alignment_model(), progress, covariate)
-    else:
-        alignment = _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate)
+    alignment = align_patient(prior, slices, frame=frame, covariate=covariate, progress=progress)
     progress.update("conditioning", 0.4)
-    return Conditioned(_condition(prior, slices, alignment, prior.grid, progress.check), alignment, grid)
+    return Conditioned(condition(prior, slices, alignment, check=progress.check), alignment, grid)
 
 
-def _in_frame(prior: Prior, slices: list[SliceImage], frame: np.ndarray, covariate: float | None) -> Alignment:
+def align_patient(
+    prior: Prior,
+    slices: list[SliceImage],
+    *,
+    frame: np.ndarray | None = None,
+    covariate: float | None = None,
+    intensity: MonotoneMap | None = None,
+    progress: Progress,
+    fast: bool = False,
+) -> Alignment:
+    """Frame and intensity map of slices in patient space; see `condition_patient`.
+
+    intensity: found before, together with the frame (and the covariate, where there is one). fast: match fewer pixels.
+    """
+    if intensity is not None:
+        return Alignment(frame, intensity, covariate, None, {})
+    if frame is None and slices:
+        return align(slices, prior.alignment_model(), progress, covariate)
+    return _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate, fast)
+
+
+def _in_frame(prior: Prior, slices: list[SliceImage], frame: np.ndarray, covariate: float | None, fast: bool = False) -> Alignment:
     if slices:
-        return fixed_frame(slices, prior.alignment_model(), frame, covariate)
+        return fixed_frame(slices, prior.alignment_model(), frame, covariate, fast)
     known = prior.card.covariate
     return Alignment(frame, MonotoneMap.identity(), covariate if covariate or not known else (known.low + known.high) / 2, None, {})
 
 
-def _condition(prior: Prior, slices: list[SliceImage], alignment: Alignment, grid: Grid, check) -> Posterior:
+def condition(
+    prior: Prior,
+    slices: list[SliceImage],
+    alignment: Alignment,
+    *,
+    grid: Grid | None = None,
+    check: Callable[[], None] = lambda: None,
+    fast: bool = False,
+) -> Posterior:
+    """The prior given aligned slices in patient mm and intensities; grid, check and fast as in Prior.condition."""
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
     canonical = [
         SliceImage(intensity.to_canonical(s.pixels), s.plane.transformed(matrix), s.name, s.thickness_assumed, s.source, s.volume_index)
         for s in slices
     ]
-    return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check)
+    return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check, fast=fast)

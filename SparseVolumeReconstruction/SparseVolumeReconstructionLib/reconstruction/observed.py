@@ -22,18 +22,18 @@ def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, n
         box = _box_around(s, grid)
         if box is None:
             continue
-        index = np.stack(np.meshgrid(*(np.arange(b.start, b.stop) for b in box[::-1]), indexing="ij"), -1).transpose(2, 1, 0, 3)
         matrix = np.linalg.inv(s.plane.ij_to_ras) @ grid.ijk_to_ras
-        local = index @ matrix[:3, :3].T + matrix[:3, 3]
+        k, j, i = np.ogrid[box]
+        column, row, distance = (m[0] * i + m[1] * j + m[2] * k + m[3] for m in matrix[:3])
         footprint = np.abs(s.plane.normal @ grid.ijk_to_ras[:3, :3]).sum()
         rows, columns = s.plane.shape_ji
-        near = (np.abs(local[..., 2]) <= footprint / 2 + 1e-6) & (local[..., 0] >= -0.5) & (local[..., 1] >= -0.5)
-        near &= (local[..., 0] <= columns - 0.5) & (local[..., 1] <= rows - 0.5)
+        near = np.abs(distance) <= footprint / 2 + 1e-6
+        near &= (column >= -0.5) & (row >= -0.5) & (column <= columns - 0.5) & (row <= rows - 0.5)
         picture = resample_slice(s, size) if size > 1.2 * float(s.plane.spacing_ij.max()) else s
         to_picture = np.linalg.inv(picture.plane.ij_to_ras) @ s.plane.ij_to_ras
-        column, row = to_picture[:2, :2] @ local[near][:, :2].T + to_picture[:2, 3:]
+        column, row = to_picture[:2, :2] @ [column[near], row[near]] + to_picture[:2, 3:]
         values = map_coordinates(picture.pixels.astype(np.float64), [row, column], order=1, mode="nearest")
-        closeness = 1e-3 + 1 - 2 * np.abs(local[near][:, 2]) / (footprint + 1e-6)
+        closeness = 1e-3 + 1 - 2 * np.abs(distance[near]) / (footprint + 1e-6)
         total[box][near] += values * closeness
         weight[box][near] += closeness
     mask = weight > 0

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class ContextSpec(BaseModel):
-    """Slices of one file. slices None: all of them. thickness_mm None: the spacing between slices is assumed."""
+    """Slices of one file. slices None: all of them. thickness_mm None: the spacing between slices is assumed.
+
+    source: name of the volume that the file is a part of (the path if None): for messages, and slices of one source are one body.
+    """
 
     model_config = ConfigDict(extra="forbid")
     path: str
     slices: list[int] | None = None
     thickness_mm: float | None = Field(default=None, gt=0)
+    source: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.source or self.path
+
+
+class IntensityMap(BaseModel):
+    """Knots of a monotone map between patient and canonical intensities, as a result.json states it."""
+
+    model_config = ConfigDict(extra="forbid")
+    patient: list[float] = Field(min_length=2)
+    canonical: list[float] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _ascends(self) -> IntensityMap:
+        knots = zip(self.patient, self.patient[1:], self.canonical, self.canonical[1:], strict=False)
+        if len(self.patient) != len(self.canonical) or not all(a < b and c < d for a, b, c, d in knots):
+            raise ValueError("expected as many patient as canonical values, both ascending")
+        return self
 
 
 class ReconstructionRequest(BaseModel):
@@ -21,6 +47,9 @@ class ReconstructionRequest(BaseModel):
     affine transform file from patient to canonical space. like: output on this volume's grid; otherwise
     isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate (gestational
     age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are reproduced in the mean.
+    outputs: the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior without slices,
+    and alone it needs nothing but the frame. fast: a rough and quick mean for interaction, in files that are not compressed.
+    intensity: the map that an earlier result found; only with a frame, and with the covariate where the prior has one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,8 +59,23 @@ class ReconstructionRequest(BaseModel):
     like: str | None = None
     spacing_mm: float | None = Field(default=None, gt=0)
     samples: int = Field(default=0, ge=0, le=1000)
+    outputs: list[Literal["mean", "std", "template", "atlas"]] = ["mean", "std", "template"]
     seed: int = Field(default=0, ge=0)
     covariate: float | None = None
     device: str = "auto"
     keep_observed: bool = True
+    fast: bool = False
+    intensity: IntensityMap | None = None
     output: str
+
+    @field_validator("outputs")
+    @classmethod
+    def _something_is_wanted(cls, outputs: list[str], others) -> list[str]:
+        if not outputs and not others.data.get("samples"):
+            raise ValueError("nothing is asked for; choose at least one of mean, std, template, atlas, or samples")
+        return outputs
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether anything is wanted on the output grid: mean, std or samples."""
+        return bool(self.samples or {"mean", "std"} & set(self.outputs))

@@ -16,25 +16,29 @@ import numpy as np
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import write_affine, write_volume
 
-FILES = ("mean.nrrd", "std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "frame.h5", "result.json")
+VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
+FILES = (*(f"{name}.nrrd" for name in VOLUMES), "samples.seq.nrrd", "frame.h5", "result.json")
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """One result in patient space and patient intensity units.
+    """One result in patient space and patient intensity units; None is what was not asked for.
 
-    mean, std: float32. observed: uint8, 1 where a voxel was observed, 0 where it was inferred. template: float32,
-    isotropic, for slice-to-volume reconstruction. samples: (n, K, J, I) float32 on mean's grid.
-    patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict.
+    patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict. mean, std: float32. observed: uint8 on the same grid, 1 where a
+    voxel was observed, 0 where it was inferred; there with mean, std or samples. samples: (n, K, J, I) float32 on that grid.
+    template: float32, isotropic, for slice-to-volume reconstruction; template_mask: uint8, its anatomy. atlas: float32, the
+    prior without slices on the canonical grid.
     """
 
-    mean: Volume
-    std: Volume
-    observed: Volume
-    template: Volume
-    samples: np.ndarray
     patient_to_canonical: np.ndarray
     provenance: dict = field(default_factory=dict)
+    mean: Volume | None = None
+    std: Volume | None = None
+    observed: Volume | None = None
+    samples: np.ndarray | None = None
+    template: Volume | None = None
+    template_mask: Volume | None = None
+    atlas: Volume | None = None
 
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path) -> None:
@@ -66,7 +70,7 @@ def _blank_date(path: Path) -> None:
             file.write(b"#" + b" " * (len(date[0]) - 1))
 
 
-def write_result(result: Reconstruction, directory: str | Path) -> dict[str, str]:
+def write_result(result: Reconstruction, directory: str | Path, compress: bool = True) -> dict[str, str]:
     """Write all files of a result into `directory`, all or none; returns {name: path}.
 
     Files are written into a temporary folder beside `directory` and moved when all are complete. Raises InputError
@@ -77,10 +81,11 @@ def write_result(result: Reconstruction, directory: str | Path) -> dict[str, str
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
-        for name, volume in (("mean", result.mean), ("std", result.std), ("observed", result.observed), ("template", result.template)):
-            write_volume(volume, staging / f"{name}.nrrd")
-        if len(result.samples):
-            write_sequence(result.samples, result.mean.grid, staging / "samples.seq.nrrd")
+        for name in VOLUMES:
+            if (volume := getattr(result, name)) is not None:
+                write_volume(volume, staging / f"{name}.nrrd", compress)
+        if result.samples is not None:
+            write_sequence(result.samples, result.observed.grid, staging / "samples.seq.nrrd")
         write_affine(result.patient_to_canonical, staging / "frame.h5")
         (staging / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
         directory.mkdir(exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
+
 import torch
 
 from ..zoo.store import ModelStore
@@ -20,7 +22,8 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     entry = store.entry(request.prior)
     try:
         prior = store.load(request.prior, request.device)
-        result = reconstruct(request, prior, progress)
+        with _one_thread() if request.fast else nullcontext():
+            result = reconstruct(request, prior, progress)
         device, warnings = str(prior.device), []
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
@@ -30,6 +33,17 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     result.provenance["device"] = device
     result.provenance["warnings"] += warnings
     progress.update("writing", 0.95)
-    files = write_result(result, request.output)
+    files = write_result(result, request.output, compress=not request.fast)
     progress.finish()
     return {"files": files, "result": result.provenance}
+
+
+@contextmanager
+def _one_thread():
+    """Let torch compute on one thread: for many small steps, several spend more time on waiting for each other than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

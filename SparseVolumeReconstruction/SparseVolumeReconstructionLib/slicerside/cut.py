@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, InputError, Volume
-from ..geometry.resample import resample
 
 _FEWEST_PIXELS = 4
+_THICKEST_MM = 5.0
 
 
-def cut_plane(volume: Volume, slice_to_ras: np.ndarray, thickness_mm: float | None = None, name: str = "volume") -> Volume:
+def cut_plane(
+    volume: Volume, slice_to_ras: np.ndarray, thickness_mm: float | None = None, name: str = "volume", pixel_mm: float = 0.0
+) -> Volume:
     """The plane z = 0 of `slice_to_ras` (4x4, mm) through a volume, as a volume of one slice (1, rows, columns), float32.
+
+    pixel_mm: pixels are at least so large (and not averaged). Raises InputError where the plane is not one or misses the
+    volume; see `plane_grid` for its pixels.
+    """
+    plane = plane_grid(volume.grid, slice_to_ras, thickness_mm, name)
+    if pixel_mm > plane.spacing_ijk[:2].min():
+        plane = plane.with_spacing(np.maximum(plane.spacing_ijk, [pixel_mm, pixel_mm, 0.0]))
+    to_index = volume.grid.ras_to_ijk @ plane.ijk_to_ras
+    rows, columns = np.indices(plane.shape_kji[1:])
+    ijk = to_index[:3, :2] @ [columns.ravel(), rows.ravel()] + to_index[:3, 3:]
+    pixels = map_coordinates(volume.array, ijk[::-1], np.float32, order=1, mode="nearest")  # only what is needed of a large volume
+    return Volume(pixels.reshape(plane.shape_kji), plane)
+
+
+def plane_grid(volume: Grid, slice_to_ras: np.ndarray, thickness_mm: float | None = None, name: str = "volume") -> Grid:
+    """Pixel centres of the plane z = 0 of `slice_to_ras` (4x4, mm) through a volume's grid, as a grid of one slice.
 
     Only the plane's place and normal count: rows and columns run along the volume's own axes as far as the plane allows
     and have its resolution in that direction, so a plane of the volume comes out pixel for pixel. Pixels outside the
-    volume are cut off, not made up. thickness_mm None: the volume's voxel size along the normal.
+    volume are cut off, not made up. The spacing along the normal is thickness_mm; None: the volume's voxel size there, at
+    most 5 mm, because slices are not acquired thicker: what is more is a gap.
     Raises InputError where the plane is not one or misses the volume.
     """
     matrix = np.asarray(slice_to_ras, float)
@@ -23,20 +43,18 @@ def cut_plane(volume: Volume, slice_to_ras: np.ndarray, thickness_mm: float | No
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or length < 1e-9:
         raise InputError(f"{name}: not a plane; expected a 4x4 SliceToRAS matrix with a normal in its third column.")
     normal = normal / length
-    axes = np.stack([*_in_plane(volume.grid, normal), normal], 1)
-    steps = 1.0 / np.linalg.norm(volume.grid.ras_to_ijk[:3, :3] @ axes, axis=0)
-    outline = _outline(volume.grid, normal, float(normal @ matrix[:3, 3]), float(steps[2]) / 2, name) @ axes
+    axes = np.stack([*_in_plane(volume, normal), normal], 1)
+    steps = 1.0 / np.linalg.norm(volume.ras_to_ijk[:3, :3] @ axes, axis=0)
+    outline = _outline(volume, normal, float(normal @ matrix[:3, 3]), float(steps[2]) / 2, name) @ axes
     low, high = outline.min(0), outline.max(0)
     columns, rows = (int(n) + 1 for n in (high - low)[:2] / steps[:2] + 1e-6)
     geometry = np.eye(4)
     geometry[:3, :3] = axes * steps
     geometry[:3, 3] = axes @ low
-    grid = _without_outside(Grid((1, rows, columns), geometry), volume.grid, name)
-    if thickness_mm is not None:
-        geometry = grid.ijk_to_ras.copy()
-        geometry[:3, 2] = normal * thickness_mm
-        grid = Grid(grid.shape_kji, geometry)
-    return resample(volume, grid, antialias=False)
+    grid = _without_outside(Grid((1, rows, columns), geometry), volume, name)
+    geometry = grid.ijk_to_ras.copy()
+    geometry[:3, 2] = normal * (thickness_mm or min(steps[2], _THICKEST_MM))
+    return Grid(grid.shape_kji, geometry)
 
 
 def _in_plane(grid: Grid, normal: np.ndarray) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from ..geometry.resample import resample
 from ..reconstruction.progress import Progress
 from .logic import Context, ReconstructionInputs, ResultNodes, SparseVolumeReconstructionLogic
 from .nodes import add_volume
+from .results import remove_result
 from .scene import headless_scene, save_bundle, show_in_slice_views
 
 SAMPLES = 16
@@ -33,6 +34,7 @@ _FILES = {
     "std.nrrd": "its uncertainty (posterior standard deviation)",
     "observed.nrrd": "mask: 1 where a voxel was observed, 0 where it was inferred",
     "template.nrrd": "isotropic template for slice-to-volume reconstruction",
+    "template_mask.nrrd": "mask of the template: 1 in the anatomy",
     "samples.seq.nrrd": f"{SAMPLES} samples as a sequence",
     "frame.h5": "the frame that was found: transform from patient to canonical space",
     "result.json": "provenance",
@@ -79,10 +81,10 @@ def main(args: Namespace, progress: Progress) -> None:
         with steps.step("reconstruction", 0.2):
             result = logic.reconstruct(inputs, lambda step, fraction, _: progress.update(step, 0.2 + 0.45 * fraction), output)
         with steps.step("the model without any slice", 0.65):
-            nothing = ReconstructionInputs(args.prior, frame=result.frame, like=truth, name="No slices")
+            nothing = ReconstructionInputs(args.prior, frame=result.frame, like=truth, outputs=("mean",), name="No slices")
             guess = logic.reconstruct(nothing)
             others = {"the model without slices": _scaled(slicer.util.arrayFromVolume(guess.mean), case)}
-            _forget(scene, guess)
+            remove_result(guess)
     with steps.step("scene", 0.7):
         show_in_slice_views(scene, result.mean, truth)
         save_bundle(scene, output / "scene.mrb")
@@ -168,14 +170,6 @@ def _scaled(array: np.ndarray, case: Case) -> np.ndarray:
     """A volume (K, J, I) made without slices, in the grey values of the slices: the gain that fits the truth best."""
     gain = float((array * case.truth.array).sum() / max(float((array * array).sum()), 1e-9))
     return array * gain
-
-
-def _forget(scene, result: ResultNodes) -> None:
-    """Take a result out of the scene again."""
-    for node in result.nodes:
-        scene.RemoveNode(node)
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    hierarchy.RemoveItem(result.folder)
 
 
 def _report(case: Case, result: ResultNodes, others: dict[str, np.ndarray], seconds: dict[str, float]) -> CaseReport:

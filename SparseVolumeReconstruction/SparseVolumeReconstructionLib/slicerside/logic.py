@@ -40,8 +40,8 @@ class Context:
 class ReconstructionInputs:
     """What to reconstruct, in nodes; see ReconstructionRequest for the fields of the same name.
 
-    contexts: none for the prior itself. frame: "auto", "registered", or a linear transform node from patient (world RAS)
-    to canonical space. like: a volume node on whose grid the results come.
+    contexts: none for the prior itself. frame: "auto", "registered", or what places the atlas on the patient (canonical to
+    world RAS, mm): a linear transform node or a 4x4 array. like: a volume node on whose grid the results come.
     """
 
     prior: str
@@ -49,11 +49,14 @@ class ReconstructionInputs:
     frame: object = "auto"
     like: object | None = None
     spacing_mm: float | None = None
+    outputs: tuple[str, ...] = ("mean", "std", "template")
     samples: int = 0
     seed: int = 0
     covariate: float | None = None
     device: str = "auto"
     keep_observed: bool = True
+    fast: bool = False
+    intensity: dict | None = None
     name: str = "Reconstruction"
 
 
@@ -74,10 +77,13 @@ class SparseVolumeReconstructionLogic:
         on_done: Callable[[ResultNodes], None],
         on_error: Callable[[Exception], None],
         output: str | Path | None = None,
+        into: ResultNodes | None = None,
     ) -> str:
-        """Begin a reconstruction and return its id, for `cancel`. output: also keep the result's files in this folder.
+        """Begin a reconstruction and return its id, for `cancel`.
 
-        Raises InputError at once for nodes that cannot be used; on_error gets InputError or WorkerError.
+        output: also keep the result's files in this folder. into: a result whose nodes take the new content where they can
+        (see load_result), so that live updates add nothing to the scene. Raises InputError at once for nodes that cannot be
+        used; on_error gets InputError or WorkerError.
         """
         folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
         result = Path(output).absolute() if output else folder / "result"
@@ -90,7 +96,7 @@ class SparseVolumeReconstructionLogic:
 
         def done(_answer):
             try:
-                nodes = load_result(result, inputs.name, look)
+                nodes = load_result(result, inputs.name, look, into)
             except Exception as error:
                 fail(error)
             else:
@@ -132,14 +138,20 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
 
     from ..reconstruction.request import ReconstructionRequest
 
+    names = _names([context.node for context in inputs.contexts])
+    pixel_mm = (inputs.spacing_mm or 0.0) if inputs.fast else 0.0
     fields = {
         "prior": inputs.prior,
-        "contexts": [_write_context(context, folder / f"context-{n}") for n, context in enumerate(inputs.contexts)],
+        "contexts": [
+            _write_context(context, name, folder / f"context-{n}", pixel_mm)
+            for n, (context, name) in enumerate(zip(inputs.contexts, names, strict=True))
+        ],
         "frame": inputs.frame if isinstance(inputs.frame, str) else _write_frame(inputs.frame, folder),
         "like": _write_grid(world_grid(inputs.like), folder) if inputs.like is not None else None,
+        "outputs": list(inputs.outputs),
         "output": str(output),
     }
-    same = ("spacing_mm", "samples", "seed", "covariate", "device", "keep_observed")
+    same = ("spacing_mm", "samples", "seed", "covariate", "device", "keep_observed", "fast", "intensity")
     try:
         request = ReconstructionRequest(**fields, **{name: getattr(inputs, name) for name in same})
     except ValidationError as error:
@@ -148,22 +160,37 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
     return request.model_dump()
 
 
-def _write_context(context: Context, folder: Path) -> dict:
-    """One NRRD file per source, named after its node, in a folder of its own; returns the fields of a ContextSpec."""
-    volume, name = volume_of(context.node), context.node.GetName()
-    thickness = context.thickness_mm
+def _names(nodes: list) -> list[str]:
+    """A name for every node, in order; nodes of the same name get a number, because one name is one body."""
+    alike: dict[str, dict[str, int]] = {}
+    numbers = [alike.setdefault(node.GetName(), {}).setdefault(node.GetID(), len(alike[node.GetName()]) + 1) for node in nodes]
+    return [node.GetName() if n == 1 else f"{node.GetName()} ({n})" for node, n in zip(nodes, numbers, strict=True)]
+
+
+def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -> dict:
+    """One NRRD file per context, called like its node, in a folder of its own; returns the fields of a ContextSpec.
+
+    pixel_mm: smallest pixel of a plane.
+    """
+    volume, thickness = volume_of(context.node), context.thickness_mm
     if context.plane is not None:
         if context.indices is not None:
             raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
-        volume = cut_plane(volume, context.plane, thickness, name)
+        volume = cut_plane(volume, context.plane, thickness, name, pixel_mm)
     folder.mkdir()
     path = folder / (re.sub(r"[^\w-]+", "_", name, flags=re.ASCII) + ".nrrd")
     sitk.WriteImage(to_image(volume), str(path))
-    return {"path": str(path), "slices": None if context.indices is None else list(context.indices), "thickness_mm": thickness}
+    indices = None if context.indices is None else list(context.indices)
+    return {"path": str(path), "slices": indices, "thickness_mm": thickness, "source": name}
 
 
-def _write_frame(node, folder: Path) -> str:
-    write_affine(affine_of(node), folder / "frame.h5")
+def _write_frame(frame, folder: Path) -> str:
+    """The file, which maps the other way (patient to canonical), of a transform node or a 4x4 array."""
+    given = isinstance(frame, np.ndarray)
+    matrix, name = (frame, "frame") if given else (affine_of(frame), frame.GetName())
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise InputError(f"{name}: the transform is singular or not finite; expected one that places the whole atlas on the patient.")
+    write_affine(np.linalg.inv(matrix), folder / "frame.h5")
     return str(folder / "frame.h5")
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import slicer
 import slicer.util
 import vtk
 
 from ..geometry import Grid, InputError, Volume
+from ..geometry.io import positive, stated_thickness
+
+THICKNESS = "SparseVolumeReconstruction.sliceThickness"  # attribute of a volume node whose file is gone: mm along its third axis
+_PARALLEL = 0.999
 
 
 def world_matrix(node) -> np.ndarray:
@@ -59,13 +65,54 @@ def volume_of(node) -> Volume:
     return Volume(slicer.util.arrayFromVolume(node), grid)
 
 
-def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode"):
+def stated_thickness_of(node, normal: np.ndarray) -> float | None:
+    """Thickness in mm of the slices of a volume node, where something states it, for a plane with `normal` (3,) in world RAS.
+
+    What is asked, in this order: the attribute THICKNESS, the file of the node's storage node, Slicer's DICOM database.
+    None where none of them knows, and for a plane that is no slice of the volume: more than about 2.5 degrees off its third axis.
+    """
+    axis = world_grid(node).ijk_to_ras[:3, 2]
+    length = float(np.linalg.norm(axis))
+    if abs(np.dot(normal, axis)) <= _PARALLEL * length * np.linalg.norm(normal):
+        return None
+    stated = positive(node.GetAttribute(THICKNESS) or "") or _thickness_of_file(node) or _thickness_in_database(node)
+    return stated and stated * length / node.GetSpacing()[2]  # a parent transform may scale
+
+
+def _thickness_of_file(node) -> float | None:
+    storage = node.GetStorageNode()
+    path = Path((storage and storage.GetFullNameFromFileName()) or "")
+    try:
+        return stated_thickness(path) if path.is_file() else None
+    except InputError:
+        return None  # the file was changed after the node was loaded
+
+
+def _thickness_in_database(node) -> float | None:
+    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    return positive(database.instanceValue(uids[0], "0018,0050")) if uids and database is not None else None
+
+
+def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode", attributes: dict[str, str] | None = None):
     """A new volume node (class `kind`) in the scene, in world RAS without a parent transform, with a display node."""
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.ijk_to_ras))
-    slicer.util.updateVolumeFromArray(node, volume.array)
+    node = slicer.mrmlScene.CreateNodeByClass(kind)
+    node.UnRegister(None)
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+    for key, value in (attributes or {}).items():
+        node.SetAttribute(key, value)
+    slicer.mrmlScene.AddNode(node)
+    set_volume(node, volume)
     node.CreateDefaultDisplayNodes()
     return node
+
+
+def set_volume(node, volume: Volume) -> None:
+    """Give a volume node other voxels and geometry (world RAS), as one modification."""
+    modifying = node.StartModify()
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.ijk_to_ras))
+    slicer.util.updateVolumeFromArray(node, volume.array)
+    node.EndModify(modifying)
 
 
 def add_transform(matrix: np.ndarray, name: str):

@@ -1,20 +1,26 @@
-"""A result folder as nodes of the scene."""
+"""A result folder as nodes of the scene, found again from any of them, and removed again."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import slicer
+import slicer.util
+import vtk
 
 from ..geometry import InputError, Volume
 from ..geometry.io import read_affine, read_volume
-from .nodes import add_transform, add_volume
+from .nodes import add_transform, add_volume, set_volume
 
 ATTRIBUTE = "SparseVolumeReconstruction."
-_SD_COLOURS = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeIron")
+_VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
+_NAMES = {"std": "sd", "template_mask": "template mask"}
+_WORDS = ("Result", "Role", "Notice", "Provenance")
+_SD_COLOURS = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeGrey")
 
 
 @dataclass(frozen=True)
@@ -46,123 +52,265 @@ class Look:
 
 @dataclass(frozen=True)
 class ResultNodes:
-    """The nodes of one reconstruction, all in world RAS without a parent transform.
+    """The nodes of one reconstruction; None is what was not asked for, or has been deleted.
 
-    mean, std, template: scalar volumes. observed: label map, 1 where observed. samples, browser: sequence and its browser,
-    None without samples. frame: linear transform from patient to canonical RAS. folder: subject hierarchy item.
-    provenance: content of result.json.
+    mean, std, template: scalar volumes; observed, template_mask: label maps (1 where observed, 1 in the anatomy); all in world
+    RAS without a parent transform. samples, browser, current: sequence, its browser and the sample that is shown. frame: linear
+    transform that places the atlas on the patient (canonical to patient RAS). atlas: scalar volume in canonical RAS whose
+    parent transform is the frame. folder: subject hierarchy item, 0 without one. provenance: content of result.json.
     """
 
-    mean: object
-    std: object
-    observed: object
-    template: object
-    frame: object
-    samples: object | None
-    browser: object | None
-    folder: int
     provenance: dict
+    folder: int = 0
+    mean: object | None = None
+    std: object | None = None
+    observed: object | None = None
+    template: object | None = None
+    template_mask: object | None = None
+    atlas: object | None = None
+    samples: object | None = None
+    browser: object | None = None
+    current: object | None = None
+    frame: object | None = None
+
+    @property
+    def roles(self) -> dict[str, object]:
+        """{role: node} of all nodes that there are."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("provenance", "folder")}
+        return {role: node for role, node in named.items() if node is not None}
 
     @property
     def nodes(self) -> list:
         """All nodes that there are."""
-        named = (self.mean, self.std, self.observed, self.template, self.samples, self.browser, self.frame)
-        return [node for node in named if node is not None]
+        return list(self.roles.values())
+
+    @property
+    def main(self):
+        """The node that stands for the result: the mean where there is one."""
+        return self.nodes[0]
+
+    @property
+    def live(self) -> bool:
+        """True for the rough result of a live update."""
+        return bool(self.provenance.get("request", {}).get("fast"))
+
+    @property
+    def found(self) -> dict:
+        """Fields of ReconstructionInputs (frame, intensity, covariate) with which further requests need not search again."""
+        covariate = self.provenance["covariate"]
+        return {
+            "frame": np.linalg.inv(np.array(self.provenance["frame"]["patient_to_canonical"])),
+            "intensity": self.provenance["intensity_map"],
+            "covariate": covariate and covariate["value"],
+        }
+
+    @classmethod
+    def of(cls, node) -> ResultNodes | None:
+        """The result to which a node of the scene belongs; None where it belongs to none or was taken out of the scene."""
+        browser = _sequences().GetFirstBrowserNodeForProxyNode(node)  # the shown sample takes its attributes from the samples
+        mark = (browser or node).GetAttribute(f"{ATTRIBUTE}Result")
+        if mark is None or not slicer.mrmlScene.IsNodePresent(node):
+            return None
+        found = {}
+        for other in _scene_nodes():
+            if other.GetAttribute(f"{ATTRIBUTE}Result") == mark:
+                found.setdefault(other.GetAttribute(f"{ATTRIBUTE}Role"), other)
+        if "browser" in found and "samples" in found:
+            found["current"] = found["browser"].GetProxyNode(found["samples"])
+        roles = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+        return cls(json.loads((browser or node).GetAttribute(f"{ATTRIBUTE}Provenance")), _folder_of(mark), **roles)
 
 
-def load_result(directory: str | Path, name: str = "Reconstruction", look: Look | None = None) -> ResultNodes:
+def load_result(
+    directory: str | Path, name: str = "Reconstruction", look: Look | None = None, into: ResultNodes | None = None
+) -> ResultNodes:
     """Load a folder written by a reconstruction as nodes called "<name> mean" and so on, in a folder `name`.
 
-    Nothing of it stays tied to the files. Raises InputError, with no node added, where a file is missing or damaged.
+    into: a result whose nodes take the new content, so that the scene stays as it is; replaced where its nodes are other ones.
+    Nothing stays tied to the files. Raises InputError, with nothing changed, where a file is missing or damaged.
     """
-    directory, look = Path(directory), look or Look()
-    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in ("mean", "std", "observed", "template")}
-    frame = read_affine(directory / "frame.h5")
+    directory = Path(directory)
     try:
         provenance = json.loads((directory / "result.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
-    samples, browser = _load_samples(directory / "samples.seq.nrrd", f"{name} samples", look)
-    nodes = ResultNodes(
-        mean=_grey(volumes["mean"], f"{name} mean", look),
-        std=_sd(volumes["std"], f"{name} sd"),
-        observed=_mask(volumes["observed"], f"{name} observed"),
-        template=_grey(volumes["template"], f"{name} template", look),
-        frame=add_transform(frame, f"{name} frame"),
-        samples=samples,
-        browser=browser,
-        folder=_folder(name, look),
-        provenance=provenance,
-    )
-    _describe(nodes)
-    return nodes
+    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}
+    frame = np.linalg.inv(read_affine(directory / "frame.h5"))
+    if into is not None and set(into.roles) == {*volumes, "frame"} and all(map(slicer.mrmlScene.IsNodePresent, into.nodes)):
+        return _renewed(into, volumes, frame, provenance)
+    _hierarchy()
+    before = {node.GetID() for node in _scene_nodes()}
+    try:
+        result = _added(directory, volumes, frame, provenance, name, look or Look())
+    except BaseException:
+        for node in [node for node in _scene_nodes() if node.GetID() not in before]:
+            slicer.mrmlScene.RemoveNode(node)
+        raise
+    if into is not None:
+        remove_result(into)
+    return result
 
 
-def _grey(volume: Volume, name: str, look: Look):
-    node = add_volume(volume, name)
-    look.apply(node)
+def remove_result(result: ResultNodes, keep: tuple = ()) -> None:
+    """Take a result out of the scene: its nodes, their display and storage nodes, and its folder.
+
+    keep: nodes that stay, as nodes like any other. What else was put into the folder stays, too.
+    """
+    kept = {node.GetID() for node in keep if node is not None}
+    hierarchy = _hierarchy()
+    for node in result.nodes:
+        if node.GetID() in kept:
+            for word in _WORDS:
+                node.RemoveAttribute(f"{ATTRIBUTE}{word}")
+        elif slicer.mrmlScene.IsNodePresent(node):
+            _remove_node(node)
+    if result.folder:
+        for item in _items(result.folder, recursive=False):
+            hierarchy.SetItemParent(item, hierarchy.GetItemParent(result.folder))
+        hierarchy.RemoveItem(result.folder)
+
+
+def _remove_node(node) -> None:
+    """Remove a node with what only it uses and its subject hierarchy item."""
+    own = []
+    if node.IsA("vtkMRMLStorableNode"):
+        own += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    if node.IsA("vtkMRMLDisplayableNode"):
+        own += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    item = _hierarchy().GetItemByDataNode(node)
+    if item:
+        _hierarchy().RemoveItem(item, False, False)
+    for each in filter(None, [node, *own]):
+        slicer.mrmlScene.RemoveNode(each)
+
+
+def _written(provenance: dict) -> list[str]:
+    """The volumes that a result with this provenance has."""
+    request = provenance.get("request", {})
+    outputs = request.get("outputs", [])
+    observed = request.get("samples") or {"mean", "std"} & set(outputs)
+    there = {*outputs, *(["observed"] if observed else []), *(["template_mask"] if "template" in outputs else [])}
+    return [role for role in _VOLUMES if role in there]
+
+
+def _renewed(result: ResultNodes, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict) -> ResultNodes:
+    """The same nodes with new content. The frame node follows only what was found: a given one may be moving in the user's hand."""
+    for role, volume in volumes.items():
+        set_volume(getattr(result, role), _kind(role, volume))
+    if provenance["frame"]["found_from_slices"]:
+        result.frame.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(frame))
+    renewed = ResultNodes(provenance, result.folder, **result.roles)
+    _state(renewed, result.main.GetAttribute(f"{ATTRIBUTE}Result"))
+    return renewed
+
+
+def _added(directory: Path, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, name: str, look: Look) -> ResultNodes:
+    nodes = {role: _volume_node(role, volume, f"{name} {_NAMES.get(role, role)}", look) for role, volume in volumes.items()}
+    if provenance["request"].get("samples"):
+        nodes |= _load_samples(directory / "samples.seq.nrrd", f"{name} samples", look)
+    nodes["frame"] = add_transform(frame, f"{name} frame")
+    if "atlas" in nodes:
+        nodes["atlas"].SetAndObserveTransformNodeID(nodes["frame"].GetID())
+    mark, hierarchy = uuid.uuid4().hex, _hierarchy()
+    result = ResultNodes(provenance, _folder(name, look, mark), **nodes)
+    for node in result.nodes:
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(result.folder, node), result.folder)
+    _state(result, mark)
+    return result
+
+
+def _kind(role: str, volume: Volume) -> Volume:
+    """Masks as bytes, the rest as it is."""
+    return Volume(volume.array.astype(np.uint8), volume.grid) if role in ("observed", "template_mask") else volume
+
+
+def _volume_node(role: str, volume: Volume, name: str, look: Look):
+    if role in ("observed", "template_mask"):
+        return add_volume(_kind(role, volume), name, "vtkMRMLLabelMapVolumeNode")
+    node = add_volume(volume, name, attributes={f"{ATTRIBUTE}Role": role})  # selectors look at it when the node is added
+    if role == "std":
+        _colour(node, volume.array)
+    else:
+        look.apply(node)
     return node
 
 
-def _sd(volume: Volume, name: str):
+def _colour(node, array: np.ndarray) -> None:
     """Standard deviation in colour, from 0 to the 99.5th percentile of what is not 0."""
-    node = add_volume(volume, name)
-    inferred = volume.array[volume.array > 0]
+    inferred = array[array > 0]
     top = float(np.percentile(inferred, 99.5)) if inferred.size else 1.0
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(next(c for c in _SD_COLOURS if slicer.mrmlScene.GetNodeByID(c)))
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(top, top / 2)
-    return node
 
 
-def _mask(volume: Volume, name: str):
-    return add_volume(Volume(volume.array.astype(np.uint8), volume.grid), name, "vtkMRMLLabelMapVolumeNode")
-
-
-def _load_samples(path: Path, name: str, look: Look) -> tuple:
-    """(sequence node, browser node) of a .seq.nrrd file, (None, None) where there is none."""
-    if not path.exists():
-        return None, None
+def _load_samples(path: Path, name: str, look: Look) -> dict[str, object]:
+    """Sequence, browser and shown sample of a .seq.nrrd file."""
     reader = slicer.vtkMRMLVolumeSequenceStorageNode()
     reader.SetScene(slicer.mrmlScene)
     reader.SetFileName(str(path))
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
-    if not reader.ReadData(sequence):
-        slicer.mrmlScene.RemoveNode(sequence)
+    if not path.exists() or not reader.ReadData(sequence):
         raise InputError(f"{path}: cannot be read as a sequence of volumes; reconstruct again.")
     sequence.SetIndexName("sample")
     sequence.SetIndexUnit("")
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
-    proxy = browser.GetProxyNode(sequence)
-    proxy.SetName(f"{name} current")
-    proxy.CreateDefaultDisplayNodes()
-    look.apply(proxy)
-    return sequence, browser
+    _sequences().UpdateProxyNodesFromSequences(browser)
+    current = browser.GetProxyNode(sequence)
+    current.SetName(f"{name} current")
+    current.CreateDefaultDisplayNodes()
+    look.apply(current)
+    return {"samples": sequence, "browser": browser, "current": current}
 
 
-def _folder(name: str, look: Look) -> int:
+def _scene_nodes() -> list:
+    """All nodes of the scene."""
+    nodes = slicer.mrmlScene.GetNodes()
+    return [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]
+
+
+def _sequences():
+    return slicer.app.applicationLogic().GetModuleLogic("Sequences")
+
+
+def _hierarchy():
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def _folder(name: str, look: Look, mark: str) -> int:
     """A new subject hierarchy folder, beside the look's sibling where that has an item."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    hierarchy = _hierarchy()
     item = hierarchy.GetItemByDataNode(look.sibling) if look.sibling is not None else 0
     parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
-    return hierarchy.CreateFolderItem(parent, name)
+    folder = hierarchy.CreateFolderItem(parent, name)
+    hierarchy.SetItemAttribute(folder, f"{ATTRIBUTE}Result", mark)
+    return folder
 
 
-def _describe(nodes: ResultNodes) -> None:
-    """Put every node into the folder and the provenance into its attributes."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    roles = {id(getattr(nodes, role)): role for role in ("mean", "std", "observed", "template", "frame", "samples", "browser")}
-    text = json.dumps(nodes.provenance, sort_keys=True)
-    proxies = [nodes.browser.GetProxyNode(nodes.samples)] if nodes.browser else []
-    for node in [*nodes.nodes, *proxies]:
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, nodes.folder)
-        else:
-            hierarchy.CreateItem(nodes.folder, node)
-        node.SetAttribute(f"{ATTRIBUTE}Role", roles.get(id(node), "sample"))
-        node.SetAttribute(f"{ATTRIBUTE}Notice", nodes.provenance.get("notice", "Generated content. Not for diagnosis."))
-        node.SetAttribute(f"{ATTRIBUTE}Provenance", text)
+def _folder_of(mark: str) -> int:
+    """The folder of a result, 0 where it was deleted."""
+    hierarchy = _hierarchy()
+    items = _items(hierarchy.GetSceneItemID(), recursive=True)
+    return next((item for item in items if hierarchy.GetItemAttribute(item, f"{ATTRIBUTE}Result") == mark), 0)
+
+
+def _items(parent: int, recursive: bool) -> list[int]:
+    """Items below an item of the subject hierarchy."""
+    found = vtk.vtkIdList()
+    _hierarchy().GetItemChildren(parent, found, recursive)
+    return [found.GetId(n) for n in range(found.GetNumberOfIds())]
+
+
+def _state(result: ResultNodes, mark: str) -> None:
+    """Write the result's mark, the role, notice and provenance into the attributes of every node, every sample included."""
+    words = {
+        "Result": mark,
+        "Notice": result.provenance.get("notice", "Generated content. Not for diagnosis."),
+        "Provenance": json.dumps(result.provenance, sort_keys=True),
+    }
+    samples = [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())] if result.samples else []
+    for role, node in [*result.roles.items(), *(("current", sample) for sample in samples)]:
+        for word, text in {**words, "Role": role}.items():
+            node.SetAttribute(f"{ATTRIBUTE}{word}", text)

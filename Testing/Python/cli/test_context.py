@@ -73,6 +73,12 @@ def test_no_context_is_a_request_too():
     assert request().contexts == [] and request("--spacing", "2").spacing_mm == 2
 
 
+def test_outputs_are_a_list():
+    assert request().outputs == ["mean", "std", "template"]
+    assert request("--outputs", "atlas,mean").outputs == ["atlas", "mean"]
+    assert request("--outputs", "", "--samples", "2").outputs == []
+
+
 def test_frame_is_a_word_or_a_file(folder):
     assert request("--frame", "registered").frame == "registered"
     assert request("--frame", "frame.h5").frame == str(folder / "frame.h5")
@@ -89,6 +95,8 @@ def test_thickness_is_that_of_every_context():
         (["--samples", "-1"], "--samples"),
         (["--samples", "100000"], "--samples"),
         (["--seed", "-3"], "--seed"),
+        (["--outputs", "mean,colour"], "--outputs colour"),
+        (["--outputs", ""], "--outputs"),
         (["--spacing", "0"], "--spacing"),
         (["--context", "a.nrrd", "--thickness", "-2"], "--thickness"),
     ],

@@ -127,6 +127,28 @@ def test_a_thickness_that_dicom_states_is_read(tmp_path):
     assert stated_thickness(tmp_path / "silent") is None and stated_thickness(tmp_path / "v.nii.gz") is None
 
 
+@pytest.mark.parametrize(
+    ("field", "states"), [("NaN NaN 2.5", 2.5), ("1 1 3", 3.0), ("2.5 2.5 NaN", None), ("NaN NaN 0", None), (None, None)]
+)
+def test_a_thickness_that_nrrd_states_is_read(tmp_path, field, states):
+    sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkUInt8), str(tmp_path / "v.nrrd"), useCompression=True)
+    line = f"thicknesses: {field}\n" if field else ""
+    data = (tmp_path / "v.nrrd").read_bytes().replace(b"encoding:", line.encode() + b"encoding:", 1)
+    (tmp_path / "v.nrrd").write_bytes(data)
+    assert stated_thickness(tmp_path / "v.nrrd") == states
+    header, pixels = data.split(b"\n\n", 1)
+    (tmp_path / "pixels.raw.gz").write_bytes(pixels)
+    (tmp_path / "v.nhdr").write_bytes(header + b"\ndata file: pixels.raw.gz\n")
+    assert stated_thickness(tmp_path / "v.nhdr") == states and read_volume(tmp_path / "v.nhdr").grid.size == 64
+
+
+def test_a_thickness_cannot_be_read_from_a_damaged_file(damaged_files, tmp_path):
+    (tmp_path / "cut.nrrd").write_text("NRRD0005\ndimension: 3\nsizes: 4 4")
+    for name in ("cut.nrrd", "text.nii.gz", "none.nii.gz"):
+        with pytest.raises(InputError, match=name):
+            stated_thickness(tmp_path / name)
+
+
 def test_a_dicom_folder_without_or_with_several_series_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no DICOM series"):

@@ -33,11 +33,16 @@ ECHO = """
         frame = np.eye(4) if request.frame in ("auto", "registered") else read_affine(request.frame)
         array = contexts[0].array if contexts and contexts[0].grid.same_as(grid) else np.zeros(grid.shape_kji, np.float32)
         mean, std = Volume(array, grid), Volume(np.linspace(0, 5, grid.size, dtype=np.float32).reshape(grid.shape_kji), grid)
-        observed = Volume((np.indices(grid.shape_kji)[0] == 1).astype(np.uint8), grid)
-        samples = np.stack([array + 10 * (n + 1) for n in range(request.samples)]) if request.samples else np.zeros((0, *grid.shape_kji))
+        mask = Volume((np.indices(grid.shape_kji)[0] == 1).astype(np.uint8), grid)
+        made = {"mean": mean, "std": std, "template": mean, "atlas": mean}
+        made = {name: made[name] for name in request.outputs}
+        made |= {"template_mask": mask} if "template" in made else {}
+        made |= {"observed": mask} if request.on_grid else {}
+        made |= {"samples": np.stack([array + 10 * (n + 1) for n in range(request.samples)]).astype(np.float32)} if request.samples else {}
         provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
-        result = Reconstruction(mean, std, observed, mean, samples.astype(np.float32), frame, provenance)
-        return {"files": write_result(result, request.output), "result": provenance}
+        provenance["frame"] = {"found_from_slices": request.frame == "auto"}
+        result = Reconstruction(frame, provenance, **made)
+        return {"files": write_result(result, request.output, compress=not request.fast), "result": provenance}
 
     raise SystemExit(Server(sys.stdin, take_stdout(), job).serve())
 """

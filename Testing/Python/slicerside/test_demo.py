@@ -76,7 +76,16 @@ def test_the_demonstration_runs_and_leaves_everything_it_promises(tmp_path, libr
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 60 and "Zip" not in done.stderr
     assert done.stdout.split() == [str(tmp_path / "out" / name) for name in ("report.html", "scene.mrb")]
-    expected = {"mean.nrrd", "std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "frame.h5", "result.json"}
+    expected = {
+        "mean.nrrd",
+        "std.nrrd",
+        "observed.nrrd",
+        "template.nrrd",
+        "template_mask.nrrd",
+        "samples.seq.nrrd",
+        "frame.h5",
+        "result.json",
+    }
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected | {"scene.mrb", "report.html"}
     names = zipfile.ZipFile(tmp_path / "out" / "scene.mrb").namelist()
     assert sum("slice_at" in name or "slice at" in name or "slice%20at" in name for name in names) == 4

@@ -56,7 +56,7 @@ def test_each_role_is_the_right_kind_of_node(logic, head):
     assert [node.GetName() for node in (result.mean, result.std, result.frame)] == ["Rec mean", "Rec sd", "Rec frame"]
     mean, sd = result.mean.GetDisplayNode(), result.std.GetDisplayNode()
     assert (mean.GetWindow(), mean.GetLevel(), mean.GetAutoWindowLevel()) == (80.0, 100.0, 0)
-    assert sd.GetColorNode().GetName() in ("Inferno", "Viridis", "Iron")
+    assert sd.GetColorNode().GetName() in ("Inferno", "Viridis", "Grey")
     assert np.isclose(sd.GetLevel() - sd.GetWindow() / 2, 0.0) and 4.9 < sd.GetLevel() + sd.GetWindow() / 2 <= 5.0
 
 
@@ -81,7 +81,7 @@ def test_every_node_is_in_the_folder_beside_the_input_and_carries_the_provenance
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     assert hierarchy.GetItemName(result.folder) == "Rec"
     assert hierarchy.GetItemName(hierarchy.GetItemParent(result.folder)) == "Patient"
-    assert len(result.nodes) == 7
+    assert len(result.nodes) == 9
     for node in result.nodes:
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == result.folder
         assert json.loads(node.GetAttribute("SparseVolumeReconstruction.Provenance")) == result.provenance
@@ -103,7 +103,7 @@ def test_the_process_gets_planes_as_single_slices_with_their_thickness(logic, he
     assert specs[0]["path"] != specs[1]["path"] and specs[1]["path"].endswith("Head_1_T1_.nrrd")
 
 
-def test_a_frame_node_arrives_as_the_transform_from_patient_to_canonical(logic, head, rotation):
+def test_a_frame_node_places_the_atlas_on_the_patient_and_arrives_as_its_inverse(logic, head, rotation):
     frame, outer = np.eye(4), np.eye(4)
     frame[:3, :3], frame[:3, 3], outer[:3, 3] = rotation((0, 1, 2), 50.0) * 0.9, (1, 2, 3), (0, 0, 10)
     node = add_transform(frame, "given")

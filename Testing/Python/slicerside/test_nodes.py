@@ -12,7 +12,15 @@ import vtk
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import image_geometry, read_volume
 from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, build_request
-from SparseVolumeReconstructionLib.slicerside.nodes import add_transform, add_volume, affine_of, volume_of, world_grid
+from SparseVolumeReconstructionLib.slicerside.nodes import (
+    THICKNESS,
+    add_transform,
+    add_volume,
+    affine_of,
+    stated_thickness_of,
+    volume_of,
+    world_grid,
+)
 
 FLIPS = list(itertools.product([1, -1], repeat=3))
 PERMUTATIONS = list(itertools.permutations(range(3)))
@@ -134,3 +142,54 @@ def test_an_empty_node_and_colours_are_refused(scene):
     slicer.util.updateVolumeFromArray(colours, np.zeros((2, 3, 4, 3), np.uint8))
     with pytest.raises(InputError, match="photo: 3 values per voxel"):
         volume_of(colours)
+
+
+@pytest.fixture
+def stored(scene, tmp_path, bumps, rotation):
+    """An oblique volume node whose file states a thickness of 1.25 mm, and the normal of its slices."""
+    write(tmp_path, bumps(), rotation((1, 2, 3), 33.0))
+    data = (tmp_path / "in.nrrd").read_bytes()
+    (tmp_path / "in.nrrd").write_bytes(data.replace(b"encoding:", b"thicknesses: NaN NaN 1.25\nencoding:", 1))
+    node, storage = load(tmp_path), slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(tmp_path / "in.nrrd"))
+    scene.AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    return node, world_grid(node).ijk_to_ras[:3, 2] / node.GetSpacing()[2]
+
+
+def test_the_thickness_that_a_file_states_holds_for_its_own_slices(stored, rotation, tmp_path):
+    node, normal = stored
+    across = world_grid(node).ijk_to_ras[:3, 0]
+    assert stated_thickness_of(node, normal) == stated_thickness_of(node, -3 * normal) == 1.25
+    assert stated_thickness_of(node, rotation(across, 2.0) @ normal) == 1.25
+    assert stated_thickness_of(node, rotation(across, 3.0) @ normal) is None
+    assert stated_thickness_of(node, across) is None
+    (tmp_path / "in.nrrd").write_text("damaged")
+    assert stated_thickness_of(node, normal) is None
+    (tmp_path / "in.nrrd").unlink()
+    assert stated_thickness_of(node, normal) is None
+    node.SetAttribute(THICKNESS, "2")
+    assert stated_thickness_of(node, normal) == 2.0
+
+
+def test_a_thickness_moves_and_grows_with_its_volume(stored, rotation):
+    node, normal = stored
+    turn = np.eye(4)
+    turn[:3, :3] = rotation((2, 1, -1), 25.0) * 1.1
+    node.SetAndObserveTransformNodeID(add_transform(turn, "turned").GetID())
+    assert stated_thickness_of(node, normal) is None
+    assert stated_thickness_of(node, turn[:3, :3] @ normal) == pytest.approx(1.25 * 1.1)
+
+
+def test_the_thickness_of_a_dicom_volume_comes_from_the_database(scene, bumps, monkeypatch):
+    class Database:
+        def instanceValue(self, uid, tag):  # noqa: N802
+            return {("1.2.3", "0018,0050"): "4.5"}.get((uid, tag), "")
+
+    node, normal = add_volume(Volume(bumps(), Grid.centred(bumps().shape, 1.0)), "head"), np.array([0, 0, 1.0])
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    assert stated_thickness_of(node, normal) is None
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    assert stated_thickness_of(node, normal) == 4.5
+    node.SetAttribute("DICOM.instanceUIDs", "9.9")
+    assert stated_thickness_of(node, normal) is None

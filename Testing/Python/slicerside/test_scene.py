@@ -61,7 +61,7 @@ def test_the_bundle_is_read_back_whole_in_a_new_process(scene, echo_client, tmp_
     assert np.array_equal(np.array(back["mean"], np.float32), bumps())
     assert back["observed"] == ["vtkMRMLLabelMapVolumeNode", bumps()[0].size]
     assert np.allclose(back["samples"], bumps().mean() + np.array([10, 20]), atol=1e-3)
-    assert back["browser"] == [2, "Rec samples"] and back["colours"] in ("Inferno", "Viridis", "Iron")
+    assert back["browser"] == [2, "Rec samples"] and back["colours"] in ("Inferno", "Viridis", "Grey")
     assert back["window"] == [70.0, 90.0] and back["folder"] == "Rec" and back["seed"] == 9
     assert back["views"] == dict.fromkeys(("Red", "Green", "Yellow"), "Rec mean")
     assert np.abs(np.array(back["frame"]) - np.eye(4)).max() < 1e-9

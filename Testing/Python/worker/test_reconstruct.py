@@ -13,11 +13,12 @@ from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
 from SparseVolumeReconstructionLib.worker.jobs import ReconstructionJob
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
-ALL = {"mean.nrrd", "std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "frame.h5", "result.json"}
+ALL = set(FILES) - {"atlas.nrrd"}
 
 
 @pytest.fixture(scope="module")

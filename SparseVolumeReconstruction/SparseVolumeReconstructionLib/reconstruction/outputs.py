@@ -1,0 +1,150 @@
+"""The volumes of a result, each made only where it is asked for."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from ..geometry import Grid, InputError, SliceImage, Volume
+from ..priors.base import Prior
+from .align import Alignment
+from .conditioned import Conditioned, condition
+from .observed import observed_voxels
+from .progress import Progress
+from .request import ReconstructionRequest
+from .result import Reconstruction
+
+_DEFAULT_SPACING_MM = 1.0
+_MOST_VOXELS = 60_000_000
+
+
+@dataclass
+class Clock:
+    """Seconds of each step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str):
+        """Time what is done inside."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputMaker:
+    """Makes the volumes that a request asks for from slices that have their place.
+
+    slices, alignment: patient mm and units. like: output grid, None for an isotropic one that covers the anatomy.
+    """
+
+    request: ReconstructionRequest
+    prior: Prior
+    slices: list[SliceImage]
+    alignment: Alignment
+    like: Grid | None
+    clock: Clock
+    progress: Progress
+
+    def make(self) -> Reconstruction:
+        """All volumes; the result's provenance holds the log evidence and the counts of voxels. Raises InputError, Cancelled."""
+        volumes, provenance = {}, {}
+        if self.request.on_grid or "template" in self.request.outputs:
+            with self.clock.step("condition"):
+                self.progress.update("conditioning", 0.4)
+                fast = self.request.fast
+                posterior = condition(self.prior, self.slices, self.alignment, check=self.progress.check, fast=fast)
+            covering = _covering(self.prior, self.alignment.patient_to_canonical, self.request.spacing_mm or _DEFAULT_SPACING_MM)
+            conditioned = Conditioned(posterior, self.alignment, self.like or covering)
+            if self.request.on_grid:
+                volumes |= self._on_grid(conditioned)
+                observed = int(volumes["observed"].array.sum())
+                provenance["voxels"] = {"observed": observed, "inferred": conditioned.grid.size - observed}
+            if "template" in self.request.outputs:
+                with self.clock.step("template"):
+                    volumes |= self._template(Conditioned(posterior, self.alignment, covering))
+            if not fast:
+                provenance["log_evidence"] = self._evidence(conditioned)
+        if "atlas" in self.request.outputs:
+            with self.clock.step("atlas"):
+                self.progress.update("atlas", 0.94)
+                volumes["atlas"] = self._atlas()
+        return Reconstruction(**volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance)
+
+    def _on_grid(self, conditioned: Conditioned) -> dict:
+        """Mean, std and samples on the output grid, with what was observed put into them."""
+        made, grid = {}, conditioned.grid
+        if "mean" in self.request.outputs:
+            with self.clock.step("mean"):
+                self.progress.update("mean", 0.5)
+                made["mean"] = conditioned.mean()
+        if "std" in self.request.outputs:
+            with self.clock.step("std"):
+                self.progress.update("uncertainty", 0.55)
+                made["std"] = conditioned.std()
+        if self.request.samples:
+            with self.clock.step("samples"):
+                made["samples"] = self._samples(conditioned)
+        with self.clock.step("observed"):
+            observed, values = observed_voxels(self.slices, grid)
+        if self.request.keep_observed:
+            for name, array in made.items():
+                array[..., observed] = 0 if name == "std" else values[observed]
+        samples = made.pop("samples", None)
+        volumes = {name: Volume(array, grid) for name, array in made.items()}
+        return {**volumes, "observed": Volume(observed.astype(np.uint8), grid), "samples": samples}
+
+    def _samples(self, conditioned: Conditioned) -> np.ndarray:
+        """Samples with seeds seed, seed + 1, ..., so that fewer samples are the first of more."""
+        count = self.request.samples
+        out = np.empty((count, *conditioned.grid.shape_kji), np.float32)
+        for start in range(0, count, 4):
+            self.progress.update(f"samples {start} of {count}", 0.6 + 0.3 * start / count)
+            seeds = [self.request.seed + n for n in range(start, min(start + 4, count))]
+            out[start : start + len(seeds)] = conditioned.sample(seeds)
+        return out
+
+    def _template(self, conditioned: Conditioned) -> dict[str, Volume]:
+        """The mean inside the anatomy, and the anatomy's mask."""
+        self.progress.update("template", 0.91)
+        anatomy = conditioned.carry(self.prior.anatomy_mask.float(), self.prior.grid) >= 0.5
+        template = np.where(anatomy, conditioned.mean(), 0).astype(np.float32)
+        return {"template": Volume(template, conditioned.grid), "template_mask": Volume(anatomy.astype(np.uint8), conditioned.grid)}
+
+    def _evidence(self, conditioned: Conditioned) -> float:
+        """log p(slices), nats; 0 without slices."""
+        with self.clock.step("evidence"):
+            self.progress.update("evidence", 0.92)
+            return conditioned.posterior.log_evidence() if self.slices else 0.0
+
+    def _atlas(self) -> Volume:
+        """The prior's mean without slices in patient intensities, on the canonical grid."""
+        mean = self.prior.condition([], covariate=self.alignment.covariate).mean()
+        return Volume(self.alignment.to_patient(mean.cpu().numpy()), self.prior.grid)
+
+
+def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float) -> Grid:
+    """Isotropic patient grid that covers the prior's anatomy. Raises InputError when it would be too large."""
+    patient = _outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
+    count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
+    if count > _MOST_VOXELS:
+        raise InputError(
+            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million are made."
+        )
+    return Grid.covering(patient, spacing_mm)
+
+
+@lru_cache(maxsize=4)
+def _outline(prior: Prior) -> np.ndarray:
+    """Points (n, 4; RAS mm and 1) of the prior's anatomy between which the rest of it lies."""
+    kji = prior.anatomy_mask.nonzero().cpu().numpy()
+    extremes = np.concatenate(
+        [kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)] + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
+    )
+    kji = np.concatenate([extremes, kji[:: max(1, len(kji) // 20000)]])
+    return np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T

@@ -1,0 +1,266 @@
+"""Context slices as model nodes of the scene: each the thin slab of one slice of a volume, drawn in all views.
+
+The node is the only place where a context lives: its plane, thickness and state are attributes, the volume is a node
+reference. So contexts are saved with the scene, follow their volume's transforms, and are gone when their node is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import slicer.util
+
+from ..geometry import Grid, InputError
+from .cut import plane_grid
+from .drawing import draw_slice, dress
+from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
+from .results import ATTRIBUTE
+
+ROLE = "context"
+MOST = 100
+_AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
+_VOLUME = f"{ATTRIBUTE}Volume"
+_GAP_MM, _GAP_RATIO, _NEARLY_PARALLEL = 2.0, 2.2, 0.7
+
+
+@dataclass(frozen=True)
+class ContextSlice:
+    """One context: what its node says. Two are equal when they are the same node."""
+
+    node: object
+
+    @property
+    def volume(self):
+        """The volume node that the slice is taken from; None when it was deleted."""
+        return self.node.GetNodeReference(_VOLUME)
+
+    @property
+    def name(self) -> str:
+        """Name of the slice for people, e.g. "MRHead axial 12.0 mm"."""
+        volume = self.volume
+        return f"{volume.GetName() if volume else '?'} {self.orientation} {self.offset_mm:.1f} mm"
+
+    @property
+    def view(self) -> str:
+        """Name of the slice view in which the slice was picked or that shows its orientation best, e.g. "Red"."""
+        return self._get("View") or ""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the slice is used."""
+        return self._get("Enabled") != "0"
+
+    @property
+    def plane(self) -> np.ndarray:
+        """4x4 SliceToRAS of the plane in world RAS (mm), with orthonormal columns. Raises InputError under a non-linear transform."""
+        volume, local = self.volume, np.array(json.loads(self._get("Plane"))).reshape(4, 4)
+        return _orthonormal(world_matrix(volume) @ local) if volume else local
+
+    @property
+    def offset_mm(self) -> float:
+        """Distance of the plane from the origin along its normal, as in the slice views' offset slider."""
+        plane = self.plane
+        return float(plane[:3, 2] @ plane[:3, 3])
+
+    @property
+    def orientation(self) -> str:
+        """ "axial", "coronal", "sagittal" or "oblique" with the angle to the nearest of them."""
+        normal = self.plane[:3, 2]
+        cosines = [abs(float(normal @ axis)) for _, axis in _AXES]
+        best = int(np.argmax(cosines))
+        angle = np.degrees(np.arccos(min(cosines[best], 1.0)))
+        return _AXES[best][0] if angle < 0.5 else f"oblique ({_AXES[best][0]} {angle:.0f}°)"
+
+    @property
+    def stated_thickness_mm(self) -> float | None:
+        """Thickness that the user or the image's header gave; None where it has to be assumed."""
+        text = self._get("Thickness")
+        return float(text) if text else None
+
+    @property
+    def thickness_mm(self) -> float:
+        """The stated thickness, else the voxel size of the volume along the normal. Raises InputError as `grid` does."""
+        return float(self.grid().spacing_ijk[2])
+
+    def grid(self) -> Grid:
+        """Pixels of the slice in world RAS, the spacing along the normal is the thickness.
+
+        Raises InputError where the volume is gone or empty, or the plane misses it.
+        """
+        if self.volume is None:
+            raise InputError("the volume of a context slice was deleted; remove the slice.")
+        return plane_grid(world_grid(self.volume), self.plane, self.stated_thickness_mm, self.volume.GetName())
+
+    def problem(self) -> str | None:
+        """Why the slice cannot be used; None when it can."""
+        try:
+            self.grid()
+            volume_of(self.volume)
+        except InputError as error:
+            return str(error)
+        return None
+
+    def move(self, plane: np.ndarray) -> bool:
+        """Put the slice on another plane (4x4 SliceToRAS in world RAS, mm); False where it is there already.
+
+        In a volume with gaps it is the acquired slice nearest to the plane. Raises InputError, with nothing changed, without a
+        volume or a linear transform, for a plane that misses the volume, and for one across such a volume's slices.
+        """
+        if self.volume is None:
+            raise InputError("the volume of a context slice was deleted; remove the slice.")
+        plane, now = _acquired(self.volume, plane), self.plane
+        if abs(plane[:3, 2] @ (plane[:3, 3] - now[:3, 3])) < 1e-4 and abs(plane[:3, 2] @ now[:3, 2]) > 1 - 1e-9:
+            return False
+        plane_grid(world_grid(self.volume), plane, None, self.volume.GetName())
+        self._place(plane)
+        return True
+
+    def _place(self, plane: np.ndarray) -> None:
+        local = np.linalg.inv(world_matrix(self.volume)) @ plane
+        self._set("Plane", json.dumps([round(float(x), 9) for x in local.ravel()]))
+
+    def set_offset(self, offset_mm: float) -> None:
+        """Move the slice along its normal to an offset in mm."""
+        plane = self.plane
+        plane[:3, 3] += plane[:3, 2] * (offset_mm - self.offset_mm)
+        self.move(plane)
+
+    def set_thickness(self, thickness_mm: float | None) -> None:
+        """State the thickness in mm; None: let it be assumed. Raises InputError unless it is above 0 and finite."""
+        if thickness_mm is not None and not (np.isfinite(thickness_mm) and thickness_mm > 0):
+            raise InputError(f"slice thickness {thickness_mm:g} mm; expected more than 0.")
+        self._set("Thickness", "" if thickness_mm is None else repr(float(thickness_mm)))
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Use the slice or not."""
+        self._set("Enabled", "1" if enabled else "0")
+
+    def draw(self, selected: bool = False, image: bool = False) -> None:
+        """Bring the drawing up to date with plane, thickness, transform and state; hidden where the slice has no place.
+
+        image: show the slice's image on it in 3D.
+        """
+        volume, display = self.volume, self.node.GetDisplayNode()
+        if volume is not None and self.node.GetTransformNodeID() != volume.GetTransformNodeID():
+            self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        try:
+            to_local = np.linalg.inv(world_matrix(volume)) if volume else np.eye(4)
+            draw_slice(self.node, self.grid(), to_local, volume if image else None)
+        except InputError:
+            display.SetVisibility(False)
+            return
+        display.SetVisibility(True)
+        display.SetOpacity(1.0 if self.enabled else 0.3)
+        display.SetLineWidth(4 if selected else 2)
+        display.SetSliceIntersectionThickness(3 if selected else 1)
+
+    def _get(self, key: str) -> str | None:
+        return self.node.GetAttribute(ATTRIBUTE + key)
+
+    def _set(self, key: str, value: str) -> None:
+        self.node.SetAttribute(ATTRIBUTE + key, value)
+
+
+def context_slices() -> list[ContextSlice]:
+    """All contexts of the scene, in the order in which they were added."""
+    models = slicer.util.getNodesByClass("vtkMRMLModelNode")
+    return [ContextSlice(node) for node in models if node.GetAttribute(f"{ATTRIBUTE}Role") == ROLE]
+
+
+def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float, float]) -> ContextSlice:
+    """Take a plane (4x4 SliceToRAS in world RAS, mm) of a volume node as context.
+
+    view, colour: name and RGB (0..1) of the slice view to which it belongs. The thickness comes from the image's header
+    where that states it. Raises InputError, with nothing added, for planes and volumes that cannot be used: results of
+    a reconstruction are refused, because what was inferred was not observed.
+    """
+    check_is_observed(volume)
+    plane = _acquired(volume, _orthonormal(np.asarray(plane, float)))
+    plane_grid(volume_of(volume).grid, plane, None, volume.GetName())
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
+    node.UnRegister(None)
+    node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
+    node.SetNodeReferenceID(_VOLUME, volume.GetID())
+    node.SetAttribute(f"{ATTRIBUTE}View", view)
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(f"{volume.GetName()} context"))
+    context = ContextSlice(node)
+    context.set_thickness(stated_thickness_of(volume, plane[:3, 2]))
+    context.set_enabled(True)
+    slicer.mrmlScene.AddNode(node)
+    context._place(plane)
+    node.CreateDefaultDisplayNodes()
+    dress(node.GetDisplayNode(), colour)
+    return context
+
+
+def slices_of(volume) -> list[np.ndarray]:
+    """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything, along its third index axis.
+
+    Raises InputError where it has more than MOST of them: that is no sparse acquisition.
+    """
+    whole = volume_of(volume)
+    matrix = whole.grid.ijk_to_ras
+    shown = [k for k in range(len(whole.array)) if np.ptp(whole.array[k]) > 0]
+    if len(shown) > MOST:
+        raise InputError(
+            f"{volume.GetName()} has {len(shown)} slices with content, so it is not sparse; at most {MOST} are taken at once. "
+            "Add single slices from the views."
+        )
+    planes = []
+    for k in shown:
+        plane = _orthonormal(matrix)
+        plane[:3, 3] = matrix[:3, 3] + k * matrix[:3, 2]
+        planes.append(plane)
+    return planes
+
+
+def remove_context(context: ContextSlice) -> None:
+    """Delete a context's node with its display and storage nodes."""
+    node = context.node
+    extra = [node.GetDisplayNode(), node.GetStorageNode()]
+    for each in [node, *extra]:
+        if each is not None and each.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(each)
+
+
+def check_is_observed(volume) -> None:
+    """Raise InputError where a volume node is missing or is itself the result of a reconstruction."""
+    if volume is None:
+        raise InputError("no volume is shown there; show a scan in the view first.")
+    if volume.GetAttribute(f"{ATTRIBUTE}Role"):
+        raise InputError(f"{volume.GetName()} was reconstructed, not observed; show the scan itself to take slices from it.")
+
+
+def _acquired(volume, plane: np.ndarray) -> np.ndarray:
+    """The plane of the acquired slice that a plane means: what lies between thick slices was interpolated, not observed."""
+    grid = world_grid(volume)
+    spacing, axis = grid.spacing_ijk, grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
+    if spacing[2] <= max(_GAP_MM, _GAP_RATIO * spacing[:2].max()):
+        return plane
+    along = float(plane[:3, 2] @ axis)
+    if abs(along) < _NEARLY_PARALLEL:
+        raise InputError(
+            f"{volume.GetName()}: its slices lie {spacing[2]:.3g} mm apart, and this plane runs across them: most of its pixels would be "
+            "interpolated, not observed. Take slices in the direction in which they were acquired."
+        )
+    middle = grid.corners_ras().mean(0)
+    middle = middle + axis * float(plane[:3, 2] @ (plane[:3, 3] - middle)) / along  # where the volume's middle line meets the plane
+    index = round(float((grid.ras_to_ijk @ [*middle, 1.0])[2]))
+    near = _orthonormal(grid.ijk_to_ras)
+    near[:3, 3] += min(max(index, 0), grid.shape_kji[0] - 1) * grid.ijk_to_ras[:3, 2]
+    return near
+
+
+def _orthonormal(matrix: np.ndarray) -> np.ndarray:
+    """A plane's matrix with unit columns and its normal at right angles to its axes."""
+    out = np.eye(4)
+    out[:3, 3] = matrix[:3, 3]
+    out[:3, 0] = matrix[:3, 0] / np.linalg.norm(matrix[:3, 0])
+    normal = np.cross(matrix[:3, 0], matrix[:3, 1])
+    normal *= np.sign(normal @ matrix[:3, 2]) or 1.0
+    out[:3, 2] = normal / np.linalg.norm(normal)
+    out[:3, 1] = np.cross(out[:3, 2], out[:3, 0])
+    return out

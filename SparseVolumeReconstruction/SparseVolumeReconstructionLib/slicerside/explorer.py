@@ -1,0 +1,49 @@
+"""Looking at a result: which of its volumes the views show, which sample, and how good it is against a reference."""
+
+from __future__ import annotations
+
+import slicer
+
+from . import views
+from .choices import Layer
+from .results import ResultNodes
+
+
+class Explorer:
+    """Shows a result in the slice views as the parameters say."""
+
+    def __init__(self, parameters):
+        self._parameters = parameters
+
+    @property
+    def result(self) -> ResultNodes | None:
+        """The chosen result; None where none is chosen or its nodes are gone."""
+        node = self._parameters.result
+        return ResultNodes.of(node) if node is not None else None
+
+    def layers(self) -> dict[Layer, object]:
+        """The volumes of the chosen result that can be shown."""
+        result = self.result
+        if result is None:
+            return {}
+        named = {Layer.MEAN: result.mean, Layer.STD: result.std, Layer.SAMPLE: result.current}
+        return {layer: node for layer, node in named.items() if node is not None}
+
+    @property
+    def sample_count(self) -> int:
+        """Number of samples of the chosen result."""
+        result = self.result
+        return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
+
+    def show(self) -> None:
+        """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and mask."""
+        p, result, layers = self._parameters, self.result, self.layers()
+        if p.layer == Layer.SAMPLE and self.sample_count:
+            index = min(p.sample, self.sample_count - 1)
+            if result.browser.GetSelectedItemNumber() != index:
+                result.browser.SetSelectedItemNumber(index)
+                slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(result.browser)
+        wanted = None if p.layer == Layer.NOTHING else layers.get(p.layer) or next(iter(layers.values()), None)
+        views.set_foreground(p.atlas if p.showAtlas and p.atlas else wanted, p.opacity)
+        views.set_label(result.observed if result and p.markObserved else None)
+        views.link(p.linkViews)

@@ -1,0 +1,15 @@
+"""The section of the outputs: all of it is parameters."""
+
+from __future__ import annotations
+
+from .section import Section
+
+
+class OutputSection(Section):
+    """Which volumes are made, on which grid, and where they are computed."""
+
+    FILE = "Outputs.ui"
+
+    def refresh(self) -> None:
+        """A volume whose grid is taken leaves nothing to say about the spacing."""
+        self.ui.spacingSpinBox.enabled = self.presenter.parameters.likeVolume is None

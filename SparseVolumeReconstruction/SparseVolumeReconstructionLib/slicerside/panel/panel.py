@@ -1,0 +1,131 @@
+"""The panel: all sections over one presenter, refreshed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+import slicer.util
+import vtk
+from slicer.util import VTKObservationMixin
+
+from ..logic import SparseVolumeReconstructionLogic
+from ..presenter import Presenter
+from ..requirements import missing_packages
+from .contexts import ContextSection
+from .explore import ExploreSection
+from .frame import FrameSection
+from .outputs import OutputSection
+from .parameters import Parameters
+from .prior import PriorSection
+from .run import RunSection
+from .section import Section
+from .template import TemplateSection
+
+SHORTCUT = "Ctrl+Shift+C"
+_POLL_MS = 20
+
+
+class Panel(VTKObservationMixin):
+    """Builds the sections into a layout. `close` ends everything that it started.
+
+    parameter_node: returns the scene's parameter node, made when missing. resource_path: place of a file of Resources.
+    """
+
+    def __init__(self, layout, logic: SparseVolumeReconstructionLogic, parameter_node: Callable, resource_path: Callable[[str], str]):
+        super().__init__()
+        self._parameter_node, self._tag = parameter_node, None
+        self.logic = logic
+        self.parameters = Parameters(parameter_node())
+        self.presenter = Presenter(self.parameters, logic, self.schedule)
+        self.sections: list[Section] = []
+        self._root = qt.QWidget()
+        layout.addWidget(self._root)
+        column = qt.QVBoxLayout(self._root)
+        column.setContentsMargins(0, 0, 0, 0)
+        for section in (ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, TemplateSection):
+            self.sections.append(section(self.presenter, resource_path))
+            column.addWidget(self.sections[-1].widget)
+        column.addStretch(1)
+        self._dirty, self._poll = self._timer(0, self.refresh), self._timer(_POLL_MS, self._poll_worker)
+        self._dirty.setSingleShot(True)
+        self._connect()
+        self.refresh()
+
+    def schedule(self) -> None:
+        """Refresh soon, once for many changes."""
+        self._dirty.start()
+
+    def refresh(self) -> None:
+        """Bring all sections up to date."""
+        for section in self.sections:
+            section.refresh()
+        if self.presenter.runner.busy and not self._poll.active:
+            self._poll.start()
+
+    def start_worker(self) -> None:
+        """Start the computing process, so that the first request finds it warm."""
+        if not missing_packages():
+            self.logic.client.start()
+
+    def close(self) -> None:
+        """Let go of the scene, the timers and the computing process."""
+        self._dirty.stop()
+        self._poll.stop()
+        self.removeObservers()
+        self.parameters.disconnectGui(self._tag)
+        for section in self.sections:
+            section.close()
+        self.presenter.close()
+        self.logic.close()
+        self._shortcut.deleteLater()
+        self._root.deleteLater()
+        self.sections = []
+
+    def _timer(self, interval_ms: int, slot):
+        timer = qt.QTimer(self._root)
+        timer.setInterval(interval_ms)
+        timer.connect("timeout()", slot)
+        return timer
+
+    def _connect(self) -> None:
+        """Parameters to widgets, scene and shortcut to the panel."""
+        widgets = {}
+        for section in self.sections:
+            for widget in slicer.util.findChildren(section.widget):
+                if widget.inherits("qMRMLNodeComboBox"):
+                    widget.setMRMLScene(slicer.mrmlScene)
+                if name := widget.property("SlicerParameterName"):
+                    widgets[name] = widget
+        for section in self.sections:
+            section.before_parameters()
+        self._tag = self.parameters.connectParametersToGui(widgets)
+        for section in self.sections:
+            section.wire()
+        self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._scene_closes)
+        for event in (slicer.mrmlScene.EndCloseEvent, slicer.mrmlScene.EndImportEvent):
+            self.addObserver(slicer.mrmlScene, event, self._scene_changed)
+        self._shortcut = qt.QShortcut(qt.QKeySequence(SHORTCUT), slicer.util.mainWindow() or self._root)
+        self._shortcut.connect("activated()", self.sections[0].add_hovered)
+
+    def _parameters_changed(self, *_args) -> None:
+        if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
+            self.presenter.parameters_changed()
+            self.schedule()
+
+    def _scene_closes(self, *_args) -> None:
+        """Nothing that is computed now belongs into the next scene."""
+        self.presenter.runner.drop_live()
+        if self.presenter.runner.busy:
+            self.logic.close()
+
+    def _scene_changed(self, *_args) -> None:
+        """After a scene was closed or loaded."""
+        self._parameter_node()  # a closed scene has wiped what marks it as the module's
+        self._parameters_changed()
+
+    def _poll_worker(self) -> None:
+        self.presenter.runner.poll()
+        if not self.presenter.runner.busy:
+            self._poll.stop()

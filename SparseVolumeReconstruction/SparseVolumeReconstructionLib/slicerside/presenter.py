@@ -1,0 +1,211 @@
+"""The workflow of every front end, without any toolkit: contexts, validation with reasons, runs, live updates, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import slicer
+from slicer.util import VTKObservationMixin
+
+from ..geometry import InputError
+from .choices import FrameMode, Layer
+from .context_list import ContextList
+from .explorer import Explorer
+from .i18n import _
+from .logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
+from .nodes import add_transform, affine_of, world_grid
+from .requirements import missing_packages
+from .results import ResultNodes, remove_result
+from .runner import Runner
+
+LIVE_SPACING_MM = 2.0
+
+
+class Presenter(VTKObservationMixin):
+    """What the user can do, whatever shows it.
+
+    parameters: an object with the attributes of Choices. logic: starts the computing process when
+    needed. on_change: called after every change that a front end should show.
+    """
+
+    def __init__(self, parameters, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
+        super().__init__()
+        self.parameters, self._on_change = parameters, on_change
+        self.runner = Runner(logic, on_change)
+        self.explorer = Explorer(parameters)
+        self._live_slices: tuple[str, ...] | None = None
+        self._request = self._key()
+        self.contexts = ContextList(self._contexts_changed)
+
+    @cached_property
+    def models(self):
+        """The store of models. Raises ImportError while packages are missing."""
+        from ..zoo.store import ModelStore
+
+        return ModelStore()
+
+    def reason(self) -> str | None:
+        """Why Apply is not possible now; None when it is."""
+        p = self.parameters
+        if missing := missing_packages():
+            return _("Missing Python packages: {names}. Install them in the Prior section.").format(names=", ".join(missing))
+        try:
+            self.models.path(p.prior)
+            for context in self.contexts.enabled():
+                if problem := context.problem():
+                    return problem
+            self.frame()
+            if p.likeVolume:
+                world_grid(p.likeVolume)
+        except InputError as error:
+            return str(error)
+        return None if p.name.strip() else _("Give the result a name.")
+
+    def outputs(self) -> tuple[str, ...]:
+        """The volumes that are wanted, as in a request."""
+        p = self.parameters
+        wanted = {"mean": True, "std": p.makeStd, "template": p.makeTemplate}
+        return tuple(name for name, on in wanted.items() if on)
+
+    def frame(self):
+        """The frame as ReconstructionInputs take it. Raises InputError where a transform is wanted and there is none."""
+        p = self.parameters
+        if p.frameMode != FrameMode.TRANSFORM:
+            return p.frameMode.value
+        if p.frameTransform is None:
+            raise InputError(_("Choose the transform that places the atlas on the patient, or another frame."))
+        return affine_of(p.frameTransform)
+
+    def inputs(self, **changes) -> ReconstructionInputs:
+        """What is chosen now, with changes. Raises InputError."""
+        p = self.parameters
+        used = self.contexts.enabled()
+        fields = {
+            "prior": p.prior,
+            "contexts": tuple(Context(c.volume, plane=c.plane, thickness_mm=c.stated_thickness_mm) for c in used),
+            "frame": self.frame(),
+            "like": p.likeVolume,
+            "spacing_mm": None if p.likeVolume else p.spacing,
+            "samples": p.samples,
+            "seed": p.seed,
+            "covariate": self.covariate(),
+            "device": p.device.value,
+            "keep_observed": p.keepObserved,
+            "name": p.name.strip(),
+            "outputs": self.outputs(),
+        }
+        return ReconstructionInputs(**fields | changes)
+
+    def covariate(self) -> float | None:
+        """The known covariate (such as gestational age); None when it is to be inferred or the prior has none."""
+        known = self.models.entry(self.parameters.prior).card.covariate
+        return self.parameters.covariate if known and self.parameters.covariateKnown else None
+
+    def apply(self) -> None:
+        """Start the reconstruction. Raises InputError with the reason where it cannot."""
+        if reason := self.reason():
+            raise InputError(reason)
+        self.runner.run(self.inputs(), self._show, _("starting"))
+
+    def show_atlas(self, shown: bool) -> None:
+        """Lay the prior's mean, in the frame that is chosen or found, over the slices, or take it away. Raises InputError."""
+        if shown:
+            wanted = self.inputs(outputs=("atlas",), samples=0, name=f"{self.parameters.prior} atlas")
+            self.runner.run(wanted, self._take_atlas, _("placing the atlas"))
+        else:
+            self.parameters.showAtlas = False
+
+    def edit_frame(self) -> None:
+        """Make the frame a transform node that can be edited: the given one, the one found last, or one at the slices' middle."""
+        p = self.parameters
+        if p.frameTransform is None:
+            result = self.explorer.result
+            found = affine_of(result.frame) if result and result.frame else np.eye(4)
+            used = self.contexts.enabled()
+            if np.array_equal(found, np.eye(4)) and used:
+                found[:3, 3] = np.mean([context.grid().corners_ras().mean(0) for context in used], 0)
+            p.frameTransform = add_transform(found, _("Atlas to patient"))
+        if p.atlas:
+            p.atlas.SetAndObserveTransformNodeID(p.frameTransform.GetID())
+        p.frameMode = FrameMode.TRANSFORM
+
+    def parameters_changed(self) -> None:
+        """To be called when a parameter changed: shows what is chosen and updates the live result where that depends on it."""
+        self.contexts.follow(self.parameters.live)
+        self.contexts.show_images(self.parameters.textured)
+        self._observe_frame()
+        self.explorer.show()
+        if self._request != self._key():
+            self._request = self._key()
+            self._live_slices = None
+            self.update_live()
+
+    def update_live(self) -> None:
+        """Ask for a live update of the mean where live updates are on and possible."""
+        if self.parameters.live and self.reason() is None:
+            self.runner.live(self._live_inputs, self._show_live)
+
+    def close(self) -> None:
+        """Stop observing and drop what waits."""
+        self.runner.drop_live()
+        self.contexts.close()
+        self.removeObservers()
+
+    def _key(self) -> tuple:
+        """The parameters on which a live result depends."""
+        p = self.parameters
+        transform = p.frameTransform.GetID() if p.frameTransform else None
+        return p.live, p.prior, p.covariate, p.covariateKnown, p.frameMode, transform, p.keepObserved, p.device
+
+    def _contexts_changed(self) -> None:
+        self.update_live()
+        self._on_change()
+
+    def _observe_frame(self) -> None:
+        """Editing the transform by hand moves the live result."""
+        node, event = self.parameters.frameTransform, slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        if self.observer(event, self._frame_moved) is not node:
+            self.removeObservers(self._frame_moved)
+            if node is not None:
+                self.addObserver(node, event, self._frame_moved)
+
+    def _frame_moved(self, *_args) -> None:
+        if self.parameters.frameMode == FrameMode.TRANSFORM:
+            self.update_live()
+
+    def _live_inputs(self) -> tuple[ReconstructionInputs, ResultNodes | None]:
+        """A rough mean. Frame and intensities are found anew when other slices are used, not while one of them moves."""
+        shown = self.explorer.result
+        into = shown if shown and shown.live else None
+        used = tuple(context.node.GetID() for context in self.contexts.enabled())
+        known = into is not None and used == self._live_slices and self.parameters.frameMode != FrameMode.TRANSFORM
+        self._live_slices = used
+        name = _("{name} live").format(name=self.parameters.name.strip())
+        wanted = {"like": None, "spacing_mm": LIVE_SPACING_MM, "samples": 0, "outputs": ("mean",), "fast": True, "name": name}
+        return self.inputs(**wanted, **(into.found if known else {})), into
+
+    def _show_live(self, result: ResultNodes) -> None:
+        if self.parameters.result is not result.main:
+            self.parameters.result = result.main
+
+    def _show(self, result: ResultNodes) -> None:
+        p = self.parameters
+        p.showAtlas = False
+        p.layer = Layer.MEAN
+        p.result = result.main
+
+    def _take_atlas(self, result: ResultNodes) -> None:
+        """Keep the atlas of a new alignment instead of the old one, under the transform that the user may edit."""
+        p = self.parameters
+        old = ResultNodes.of(p.atlas) if p.atlas else None
+        if old is not None:
+            remove_result(old, keep=(p.frameTransform,))
+        p.atlas = result.atlas
+        if p.frameMode == FrameMode.TRANSFORM:
+            result.atlas.SetAndObserveTransformNodeID(p.frameTransform.GetID())
+            slicer.mrmlScene.RemoveNode(result.frame)
+        else:
+            p.frameTransform = result.frame
+        p.showAtlas = True

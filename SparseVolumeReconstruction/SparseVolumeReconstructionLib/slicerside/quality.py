@@ -1,0 +1,123 @@
+"""How good a result is against a complete scan of the same patient: table, series and chart nodes, slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import slicer.util
+import vtk
+
+from ..geometry import InputError
+from ..geometry.resample import resample
+from .nodes import volume_of
+from .results import ATTRIBUTE, ResultNodes
+
+ROLE = "quality"
+_SSIM, _CC, _POSITION, _CONTEXT = "SSIM", "Correlation", "Position (mm)", "Context"
+_AXES = ("R", "A", "S")
+
+
+def compare(result: ResultNodes, reference):
+    """SSIM and Pearson correlation of every slice of a result's mean against a reference volume node.
+
+    Slices run along the axis of the result's grid that is nearest to the normal of its contexts; both volumes are scaled
+    by the reference's 99.9th percentile. Adds table nodes, plot series and a chart that replace those of an earlier
+    comparison of the same result. Returns the chart. Raises InputError where the two do not overlap.
+    """
+    from ..evaluation import metrics
+
+    mean, truth = volume_of(result.mean), volume_of(reference)
+    axis, direction = _direction(mean.grid, result.provenance.get("contexts", []))
+    truth = np.moveaxis(resample(truth, mean.grid).array, axis, 0)
+    estimate = np.moveaxis(mean.array, axis, 0)
+    top = float(np.percentile(truth[truth > 0], 99.9)) if (truth > 0).any() else 0.0
+    shown = np.array([np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(truth, estimate, strict=True)])
+    if top <= 0 or not shown.any():
+        raise InputError(f"{reference.GetName()} and the reconstruction do not overlap; choose a scan of the same patient.")
+    truth, estimate = truth / top, estimate / top
+    columns = {
+        _POSITION: _positions(mean.grid, axis, direction)[shown],
+        _SSIM: metrics.slice_ssim(metrics.ssim_map(truth, estimate))[shown],
+        _CC: metrics.slice_correlations(truth, estimate)[shown],
+    }
+    _forget(result)
+    return _chart(result, reference.GetName(), columns, _context_positions(result.provenance.get("contexts", []), direction), direction)
+
+
+def _direction(grid, contexts: list[dict]) -> tuple[int, np.ndarray]:
+    """Array axis of the grid that is nearest to the contexts' mean normal (the third without any), and its unit vector in RAS."""
+    axes = (grid.ijk_to_ras[:3, :3] / grid.spacing_ijk).T
+    normals = [np.array(context["ij_to_ras"])[:3, 2] for context in contexts]
+    along = [sum(abs(float(axis @ normal)) for normal in normals) for axis in axes]
+    index = int(np.argmax(along)) if normals else 2
+    unit = axes[index]
+    return 2 - index, unit * (np.sign(unit[np.argmax(np.abs(unit))]) or 1.0)
+
+
+def _positions(grid, axis: int, direction: np.ndarray) -> np.ndarray:
+    """Position of every slice along `direction`, (K,) in mm."""
+    index = np.zeros((grid.shape_kji[axis], 3))
+    index[:, 2 - axis] = np.arange(grid.shape_kji[axis])
+    return (index @ grid.ijk_to_ras[:3, :3].T + grid.ijk_to_ras[:3, 3]) @ direction
+
+
+def _context_positions(contexts: list[dict], direction: np.ndarray) -> np.ndarray:
+    """Positions (n,) in mm of the contexts that lie across `direction`."""
+    planes = [np.array(context["ij_to_ras"]) for context in contexts]
+    return np.array([plane[:3, 3] @ direction for plane in planes if abs(plane[:3, 2] @ direction) > 0.9])
+
+
+def _chart(result: ResultNodes, reference: str, columns: dict, contexts: np.ndarray, direction: np.ndarray):
+    """All nodes of one comparison."""
+    name = f"{result.main.GetName()} against {reference}"
+    table = _table(result, name, columns)
+    marks = {_POSITION: contexts, _CONTEXT: np.interp(contexts, columns[_POSITION], columns[_SSIM])}
+    chart = _add(result, "vtkMRMLPlotChartNode", name)
+    for colour, column in (((0.0, 0.45, 0.7), _SSIM), ((0.85, 0.37, 0.0), _CC)):
+        _series(result, chart, table, column, colour)
+    if len(contexts):
+        _series(result, chart, _table(result, f"{name}, contexts", marks), _CONTEXT, (0.0, 0.0, 0.0), points=True)
+    axis = _AXES[int(np.argmax(np.abs(direction)))]
+    chart.SetTitle(name)
+    chart.SetXAxisTitle(f"{axis} (mm)")
+    chart.SetYAxisTitle("SSIM, correlation")
+    return chart
+
+
+def _table(result: ResultNodes, name: str, columns: dict):
+    node = _add(result, "vtkMRMLTableNode", name)
+    for title, values in columns.items():
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(float(value))
+        node.AddColumn(column)
+    return node
+
+
+def _series(result: ResultNodes, chart, table, column: str, colour: tuple, points: bool = False) -> None:
+    node = _add(result, "vtkMRMLPlotSeriesNode", column)
+    node.SetAndObserveTableNodeID(table.GetID())
+    node.SetXColumnName(_POSITION)
+    node.SetYColumnName(column)
+    node.SetPlotType(node.PlotTypeScatter)
+    node.SetLineStyle(node.LineStyleNone if points else node.LineStyleSolid)
+    node.SetMarkerStyle(node.MarkerStyleDiamond if points else node.MarkerStyleNone)
+    node.SetMarkerSize(11)
+    node.SetColor(*colour)
+    chart.AddAndObservePlotSeriesNodeID(node.GetID())
+
+
+def _add(result: ResultNodes, kind: str, name: str):
+    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
+    node.SetAttribute(f"{ATTRIBUTE}Result", result.main.GetAttribute(f"{ATTRIBUTE}Result"))
+    return node
+
+
+def _forget(result: ResultNodes) -> None:
+    """Remove the nodes of an earlier comparison of this result."""
+    identity = result.main.GetAttribute(f"{ATTRIBUTE}Result")
+    for node in slicer.util.getNodesByClass("vtkMRMLNode"):
+        if node.GetAttribute(f"{ATTRIBUTE}Role") == ROLE and node.GetAttribute(f"{ATTRIBUTE}Result") == identity:
+            slicer.mrmlScene.RemoveNode(node)

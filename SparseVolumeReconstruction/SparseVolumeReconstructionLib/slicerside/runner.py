@@ -1,0 +1,137 @@
+"""Jobs of a front end: one reconstruction at a time, and live updates of which only the newest counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..geometry import InputError
+from .logic import ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
+from .results import ResultNodes
+
+Done = Callable[[ResultNodes], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What to tell the user. step, fraction (0..1), remaining_s: of the job that runs. error: one line, log: all of it."""
+
+    step: str = ""
+    fraction: float = 0.0
+    remaining_s: float | None = None
+    error: str = ""
+    log: str = ""
+
+
+class Runner:
+    """Runs jobs through the logic. Call `poll` from a timer while `busy`; `on_change` is called when `status` or `running` changed."""
+
+    def __init__(self, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
+        self._logic, self._on_change = logic, on_change
+        self.status = Status()
+        self._job: str | None = None
+        self._live: str | None = None
+        self._newest: Callable[[], None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """True while a job that the user started runs."""
+        return self._job is not None
+
+    @property
+    def busy(self) -> bool:
+        """True while `poll` has to be called."""
+        return self.running or self._live is not None
+
+    def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
+        """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
+        if self.running:
+            raise InputError("a reconstruction runs already; cancel it first.")
+
+        def progress(step, fraction, remaining_s):
+            self._tell(Status(step, fraction, remaining_s))
+
+        def done(result):
+            self._job = None
+            on_done(result)
+            self._tell(Status("done", 1.0))
+            self._next_live()
+
+        def fail(error):
+            self._job = None
+            self._tell(Status() if getattr(error, "kind", "") == "cancelled" else _failure(error))
+            self._next_live()
+
+        self._job = self._logic.start(inputs, progress, done, fail)
+        self._tell(Status(what))
+
+    def cancel(self) -> None:
+        """Stop the job; it ends within a second."""
+        if self.running:
+            self._logic.cancel(self._job)
+            self._tell(Status("cancelling", self.status.fraction))
+
+    def live(self, make_inputs: Callable[[], tuple[ReconstructionInputs, ResultNodes | None]], on_done: Done) -> None:
+        """Ask for a live update. While another is under way, only the newest request waits; older ones are dropped.
+
+        make_inputs: called when the update starts; gives the inputs and the result to write into.
+        """
+
+        def start():
+            inputs, into = make_inputs()
+            self._live = self._logic.start(inputs, lambda *_: None, done, fail, into=into)
+
+        def done(result):
+            self._live = None
+            on_done(result)
+            if self.status.error:
+                self._tell(Status())
+            self._next_live()
+
+        def fail(error):
+            self._live = None
+            if getattr(error, "kind", "") != "cancelled":
+                self._tell(_failure(error))
+            self._next_live()
+
+        self._newest = start
+        self._next_live()
+
+    def drop_live(self) -> None:
+        """Forget the live update that waits."""
+        self._newest = None
+
+    def poll(self) -> None:
+        """Hand over what has been computed."""
+        self._logic.poll()
+
+    def report(self, error: Exception) -> None:
+        """Show wrong input, one line without a log, as the status."""
+        self._tell(Status(error=str(error)))
+
+    def dismiss(self) -> None:
+        """Forget wrong input that was reported; the error of a job, with its log, stays until the next job."""
+        if self.status.error and not self.status.log:
+            self._tell(Status())
+
+    def say(self, text: str) -> None:
+        """Show a message as the status."""
+        self._tell(Status(text))
+
+    def _next_live(self) -> None:
+        if self._newest is None or self.busy:
+            return
+        start, self._newest = self._newest, None
+        try:
+            start()
+        except InputError as error:
+            self._tell(_failure(error))
+
+    def _tell(self, status: Status) -> None:
+        self.status = status
+        self._on_change()
+
+
+def _failure(error: Exception) -> Status:
+    log = error.log if isinstance(error, WorkerError) else ""
+    return Status(error=str(error), log=log or f"{type(error).__name__}: {error}")

@@ -1,0 +1,107 @@
+"""The slice views: what they show and where they stand. Qt-free: only the MRML nodes that the views observe."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import slicer.util
+
+
+def slice_nodes() -> list:
+    """The slice nodes of the views, in the order Red, Green, Yellow and then others by name."""
+    first = {"Red": 0, "Green": 1, "Yellow": 2}
+    nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if node.GetLayoutName()]
+    return sorted(nodes, key=lambda node: (first.get(node.GetLayoutName(), 3), node.GetLayoutName()))
+
+
+def slice_node(view: str):
+    """The slice node of a view, e.g. "Red"; None where there is none."""
+    return next((node for node in slice_nodes() if node.GetLayoutName() == view), None)
+
+
+def view_under_mouse() -> str | None:
+    """Name of the slice view over which the mouse last moved; None where it is over none."""
+    crosshair = next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
+    node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair else None
+    return node.GetLayoutName() if node is not None else None
+
+
+def composite_node(view: str):
+    """The node that says which volumes a view shows; None where there is none."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return next((node for node in nodes if node.GetLayoutName() == view), None)
+
+
+def shown_volumes(view: str) -> list:
+    """The volume nodes that a view shows: background, then foreground."""
+    composite = composite_node(view)
+    ids = [composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()] if composite else []
+    nodes = [slicer.mrmlScene.GetNodeByID(i) for i in ids if i]
+    return [node for node in nodes if node is not None]
+
+
+def plane_of(node) -> np.ndarray:
+    """4x4 SliceToRAS (mm) of the plane that a slice node shows."""
+    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+
+
+def nearest_view(normal: np.ndarray) -> str:
+    """Name of the slice view whose normal is nearest to a direction (3,) in RAS; "" without views."""
+    nodes = slice_nodes()
+    best = max(nodes, key=lambda node: abs(float(plane_of(node)[:3, 2] @ normal)), default=None)
+    return best.GetLayoutName() if best is not None else ""
+
+
+def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
+    """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm), and the others pass through the centre."""
+    for node in slice_nodes():
+        if node.GetLayoutName() == view:
+            matrix = np.eye(4)
+            matrix[:3, :3], matrix[:3, 3] = _turned(plane_of(node)[:3, :3], plane[:3, 2]), centre
+            node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+            node.UpdateMatrices()
+        else:
+            node.JumpSliceByOffsetting(*centre)
+
+
+def _turned(axes: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Axes of a view (3x3, columns right, up, normal), turned no more than its new normal needs: never flipped or spun."""
+    normal = normal * (np.sign(normal @ axes[:, 2]) or 1.0)
+    right = axes[:, 0] - (axes[:, 0] @ normal) * normal
+    if np.linalg.norm(right) < 0.1:
+        right = axes[:, 2] - (axes[:, 2] @ normal) * normal
+    right = right / np.linalg.norm(right)
+    up = np.cross(normal, right)
+    return np.stack([right, up * (np.sign(np.linalg.det(axes)) or 1.0), normal], 1)
+
+
+def set_background(volume) -> None:
+    """Let all slice views show a volume as background."""
+    for node in slice_nodes():
+        if composite := composite_node(node.GetLayoutName()):
+            composite.SetBackgroundVolumeID(volume.GetID())
+
+
+def set_foreground(volume, opacity: float) -> None:
+    """Lay a volume (None: nothing) over the backgrounds of all slice views, opacity 0..1."""
+    for node in slice_nodes():
+        if composite := composite_node(node.GetLayoutName()):
+            composite.SetForegroundVolumeID(volume.GetID() if volume else None)
+            composite.SetForegroundOpacity(opacity)
+            if hasattr(composite, "SetClipToBackgroundVolume"):  # what was inferred reaches beyond what was scanned
+                composite.SetClipToBackgroundVolume(False)
+
+
+def set_label(volume) -> None:
+    """Outline a label map (None: nothing) in all slice views."""
+    for node in slice_nodes():
+        if composite := composite_node(node.GetLayoutName()):
+            composite.SetLabelVolumeID(volume.GetID() if volume else None)
+            composite.SetLabelOpacity(0.3)
+
+
+def link(linked: bool) -> None:
+    """Let the slice views move and change together, or each for itself."""
+    for node in slice_nodes():
+        if composite := composite_node(node.GetLayoutName()):
+            composite.SetLinkedControl(linked)

@@ -1,0 +1,161 @@
+"""Step 4 of the panel, by clicks and keys: outputs, Apply, Cancel, and errors."""
+
+import time
+
+import numpy as np
+import pytest
+
+
+def nodes():
+    """All nodes of the scene."""
+    import slicer.util
+
+    return slicer.util.getNodesByClass("vtkMRMLNode")
+
+
+def grid(node):
+    """Size and 4x4 IJKToRAS of a volume node."""
+    import slicer.util
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return node.GetImageData().GetDimensions(), slicer.util.arrayFromVTKMatrix(matrix)
+
+
+@pytest.fixture
+def ready(desk, sample):
+    """Four slices, a coarse grid, and a frame that need not be found."""
+    desk.add_all(sample)
+    desk.host.choose(desk.ui.frameModeBox, "Already registered")
+    desk.quick()
+    return sample
+
+
+def test_outputs_are_what_was_chosen(desk, ready):
+    host, ui = desk.host, desk.ui
+    host.type(ui.nameEdit, "Half a head")
+    host.click(ui.stdCheckBox)
+    host.click(ui.templateCheckBox)
+    host.type(ui.samplesSpinBox, "3")
+    host.type(ui.spacingSpinBox, "4.5")
+    desk.apply()
+    result = desk.result
+    assert set(result.roles) == {"mean", "observed", "samples", "browser", "current", "frame"}
+    assert result.mean.GetName() == "Half a head mean" and result.samples.GetNumberOfDataNodes() == 3
+    assert result.mean.GetSpacing() == pytest.approx((4.5, 4.5, 4.5))
+    assert ui.resultSelector.currentNode() is result.mean and desk.shown() is result.mean
+    host.click(ui.stdCheckBox)
+    host.click(ui.templateCheckBox)
+    host.type(ui.samplesSpinBox, "0")
+    host.type(ui.nameEdit, "Whole")
+    desk.apply()
+    assert set(desk.result.roles) == {"mean", "std", "observed", "template", "template_mask", "frame"}
+    assert desk.result.mean.GetName() == "Whole mean" and result.mean.GetScene() is not None
+
+
+def test_a_volume_gives_its_grid(desk, ready):
+    wanted = desk.noise("Grid", (20, 24, 28), 6.0)
+    desk.host.choose(desk.ui.likeSelector, "Grid")
+    assert not desk.ui.spacingSpinBox.enabled
+    desk.apply()
+    for role in ("mean", "std", "observed", "current"):
+        node = getattr(desk.result, role)
+        assert grid(node)[0] == grid(wanted)[0]
+        np.testing.assert_allclose(grid(node)[1], grid(wanted)[1], atol=1e-4)
+    desk.host.choose(desk.ui.likeSelector, "None")
+    assert desk.ui.spacingSpinBox.enabled and desk.parameters.likeVolume is None
+
+
+def test_observed_pixels_are_kept_or_not(desk, ready):
+    import slicer.util
+
+    desk.host.choose(desk.ui.likeSelector, ready.GetName())
+    seen, off = slicer.util.arrayFromVolume(ready).astype(float), {}
+    for kept in (True, False):
+        assert desk.ui.keepCheckBox.checked is kept
+        desk.apply()
+        mean, observed = (slicer.util.arrayFromVolume(node) for node in (desk.result.mean, desk.result.observed))
+        off[kept] = np.abs(mean - seen)[observed > 0].mean() if observed.any() else np.abs(mean - seen)[seen > 0].mean()
+        desk.host.click(desk.ui.keepCheckBox)
+    assert off[True] < 1 < 5 < off[False]
+
+
+@pytest.mark.parametrize("what", ["transform", "name", "outside", "prior"])
+def test_apply_is_off_and_says_why(desk, ready, what, monkeypatch):
+    host, ui = desk.host, desk.ui
+    assert ui.applyButton.enabled and ui.applyButton.toolTip == "Reconstruct the volume"
+    if what == "transform":
+        host.choose(ui.frameModeBox, "Transform node")
+        words = "Choose the transform"
+    elif what == "name":
+        host.type(ui.nameEdit, " ")
+        words = "Give the result a name"
+    elif what == "outside":
+        ready.SetOrigin(1000, 1000, 1000)
+        ready.GetImageData().SetDimensions(0, 0, 0)
+        host.click_cell(ui.contextTable, 0, 1)
+        words = "Sparse brain"
+    else:
+        desk.panel.presenter.models.user_dir.mkdir(parents=True, exist_ok=True)
+        desk.parameters.prior = "gone"  # as a scene that was made with another computer's models
+        host.process(0.05)
+        words = 'no model "gone"'
+    assert not ui.applyButton.enabled and words in ui.applyButton.toolTip
+    assert ui.reasonLabel.isVisible() and words in ui.reasonLabel.text
+    with pytest.raises(AssertionError, match="is disabled"):
+        host.click(ui.applyButton)
+    if what == "outside":
+        assert "unusable" in desk.row(0)
+        host.click(ui.removeAllButton)
+    elif what == "name":
+        host.type(ui.nameEdit, "Again")
+    else:
+        host.choose(ui.frameModeBox, "Already registered")
+        desk.parameters.prior = "brain-t1"
+        host.process(0.05)
+    assert ui.applyButton.enabled and not ui.reasonLabel.isVisible()
+
+
+def test_apply_is_cancelled_and_everything_kept(desk, ready):
+    host, ui = desk.host, desk.ui
+    desk.apply()
+    first, before = desk.result, [node.GetID() for node in nodes()]
+    row, contexts = desk.row(0), desk.contexts
+    host.type(ui.spacingSpinBox, "0.8")
+    host.type(ui.samplesSpinBox, "30")
+    host.click(ui.applyButton)
+    assert ui.applyButton.text == "Cancel" and ui.progressBar.isVisible() and ui.statusLabel.isVisible()
+    host.wait_until(lambda: ui.progressBar.value > 5, 60)
+    assert "s left" in ui.statusLabel.text or "min left" in ui.statusLabel.text or ui.statusLabel.text
+    start = time.monotonic()
+    host.click(ui.applyButton)
+    host.wait_until(lambda: not desk.panel.presenter.runner.busy, 10)
+    assert time.monotonic() - start < 2.0
+    host.process(0.05)
+    assert ui.applyButton.text == "Apply" and not ui.progressBar.isVisible() and not ui.errorFrame.isVisible()
+    assert [node.GetID() for node in nodes()] == before and desk.result == first and desk.contexts == contexts and desk.row(0) == row
+    desk.quick()
+    desk.apply()
+    assert desk.result.mean is not first.mean and desk.result.mean.GetSpacing() == pytest.approx((4, 4, 4))
+
+
+def test_an_error_is_one_line_with_a_log(desk):
+    import qt
+
+    desk.noise(shape=(60, 72, 60), spacing=3.0)
+    host, ui = desk.host, desk.ui
+    for view in ("Red", "Green", "Yellow"):
+        host.click(getattr(ui, f"add{view}Button"))
+    desk.quick()
+    before = [node.GetID() for node in nodes()]
+    desk.apply()
+    assert ui.errorFrame.isVisible() and ui.errorLabel.text and "\n" not in ui.errorLabel.text and "Traceback" not in ui.errorLabel.text
+    assert desk.result is None and [node.GetID() for node in nodes()] == before and len(desk.contexts) == 3
+    assert ui.applyButton.enabled and ui.applyButton.text == "Apply" and not ui.logEdit.isVisible()
+    host.click(ui.logButton)
+    assert ui.logEdit.isVisible() and ui.errorLabel.text in ui.logEdit.plainText
+    host.click(ui.copyLogButton)
+    assert qt.QApplication.clipboard().text() == ui.logEdit.plainText
+    host.click(ui.logButton)
+    assert not ui.logEdit.isVisible()

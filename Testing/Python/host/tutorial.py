@@ -1,0 +1,136 @@
+"""The pictures of the README's tutorials: the real panel, used step by step in the test host.
+
+    python -m host.tutorial Resources/Screenshots [--fetal FOLDER]
+
+FOLDER: three stacks of one fetus, `sub-01_run-{1,3,5}_T2w.nii.gz`, each with its `..._desc-brain_mask.nii.gz` (MIALSRTK data, CC0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import slicer.util
+
+from SparseVolumeReconstructionLib.geometry.io import from_image
+from SparseVolumeReconstructionLib.slicerside import views
+from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_volume, world_grid
+from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+
+from .harness import Host
+
+MODULE = Path(__file__).resolve().parents[3] / "SparseVolumeReconstruction" / "SparseVolumeReconstruction.py"
+SIZE = (1280, 800)
+PATIENCE_S = 300
+MARGIN = 8
+
+
+class Tutorial:
+    """The panel in the host, with the widgets of each section by name."""
+
+    def __init__(self, host: Host, folder: Path):
+        self.host, self.folder = host, folder
+        self.panel = host.load(MODULE).panel
+        names = ("contexts", "prior", "frame", "outputs", "run", "explore", "template")
+        self.ui = {name: section.ui for name, section in zip(names, self.panel.sections, strict=True)}
+
+    def apply(self) -> None:
+        """Click Apply and wait for the result."""
+        self.host.click(self.ui["run"].applyButton)
+        self.host.wait_until(lambda: not self.panel.presenter.runner.running, PATIENCE_S)
+        self.require_no_error()
+        self.host.process(0.3)
+
+    def require_no_error(self) -> None:
+        """Stop where the panel shows an error."""
+        if error := self.panel.presenter.runner.status.error:
+            raise SystemExit(error)
+
+    def picture(self, name: str) -> None:
+        """Write one picture."""
+        self.host.process(0.3)
+        self.host.picture(self.folder / f"{name}.png", SIZE)
+        self.host.check()
+
+    def brain(self) -> None:
+        """The four-slice sample: use its slices, reconstruct, look at mean and uncertainty."""
+        scan = load_sparse_brain()
+        slicer.util.setSliceViewerLayers(background=scan, fit=True)
+        self.host.choose(self.ui["contexts"].allSelector, scan.GetName())
+        self.host.click(self.ui["contexts"].useAllButton)
+        self.host.click(self.ui["contexts"].texturedCheckBox)
+        self.picture("brain-1-slices")
+        self.apply()
+        self.picture("brain-2-mean")
+        self.host.choose(self.ui["explore"].layerBox, "Uncertainty (sd)")
+        self.picture("brain-3-uncertainty")
+
+    def fetal(self, source: Path) -> None:
+        """Four slices of three stacks: pick them, reconstruct, hand the template over."""
+        for number, view in ((1, "Red"), (3, "Green"), (5, "Yellow")):
+            stack = masked_stack(source / f"sub-01_run-{number}_T2w", f"Stack {number}")
+            views.set_background(stack)
+            self.host.process(0.2)
+            centre = brain_centre(stack)
+            for shift in (-6.0, 6.0) if view == "Red" else (0.0,):
+                logic = self.host.views[view].logic
+                node = views.slice_node(view)
+                logic.SetSliceOffset(float(views.plane_of(node)[:3, 2] @ centre) + shift)
+                self.host.click(getattr(self.ui["contexts"], f"add{view}Button"))
+                self.require_no_error()
+        slicer.util.resetSliceViews()
+        self.host.choose(self.ui["prior"].priorBox, next(t for t in texts(self.ui["prior"].priorBox) if "fetal-t2" in t))
+        self.picture("fetal-1-slices")
+        self.apply()
+        self.picture("fetal-2-mean")
+        for section in ("contexts", "prior"):
+            self.host.click(getattr(self.ui[section], f"{section}Section"))
+        self.host.click(self.ui["template"].templateSection)
+        with tempfile.TemporaryDirectory() as folder:
+            self.ui["template"].folderEdit.currentPath = folder
+            self.host.process(0.1)
+            self.host.click(self.ui["template"].writeButton)
+            self.picture("fetal-3-template")
+
+
+def texts(combo) -> list[str]:
+    """The items of a combo box."""
+    return [combo.itemText(n) for n in range(combo.count)]
+
+
+def masked_stack(stem: Path, name: str):
+    """A stack cropped to the brain, with 0 outside of it, as Segment Editor and Crop Volume make it; the slices are 3 mm thick."""
+    image, mask = sitk.ReadImage(f"{stem}.nii.gz"), sitk.ReadImage(f"{stem}_desc-brain_mask.nii.gz")
+    mask.CopyInformation(image)
+    j, i = np.argwhere(sitk.GetArrayViewFromImage(mask).any(0)).T
+    rows, columns = (slice(int(n.min()) - MARGIN, int(n.max()) + MARGIN) for n in (j, i))
+    node = add_volume(from_image(sitk.Mask(image, sitk.Cast(mask, sitk.sitkUInt8))[columns, rows]), name)
+    node.SetAttribute(THICKNESS, "3.0")
+    return node
+
+
+def brain_centre(stack) -> np.ndarray:
+    """Centre of what a masked stack shows, (3,) in RAS mm."""
+    ijk = np.argwhere(slicer.util.arrayFromVolume(stack) > 0).mean(0)[::-1]
+    return (world_grid(stack).ijk_to_ras @ [*ijk, 1.0])[:3]
+
+
+def main() -> None:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--fetal", type=Path)
+    arguments = parser.parse_args()
+    with Host() as host:
+        Tutorial(host, arguments.folder).brain()
+    if arguments.fetal:
+        with Host() as host:
+            Tutorial(host, arguments.folder).fetal(arguments.fetal)
+
+
+if __name__ == "__main__":
+    main()

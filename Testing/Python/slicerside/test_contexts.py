@@ -1,0 +1,225 @@
+"""Context slices in a real scene: what the nodes say, what is refused, and what happens when the scene changes."""
+
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.slicerside import views
+from SparseVolumeReconstructionLib.slicerside.context_list import ContextList
+from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
+from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_transform, add_volume
+
+ORIENTATIONS = [(view, name) for view, name in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))]
+
+
+@pytest.fixture
+def slice_views(scene):
+    """Three slice views as nodes: {name: slice node}."""
+    nodes = {}
+    for view, orientation in ORIENTATIONS:
+        node = scene.CreateNodeByClass("vtkMRMLSliceNode")  # with the scene's orientation presets
+        node.UnRegister(None)
+        node.SetName(view)
+        node.SetLayoutName(view)
+        node.SetSingletonTag(view)
+        nodes[view] = scene.AddNode(node)
+        nodes[view].SetOrientation(orientation)
+        composite = slicer.vtkMRMLSliceCompositeNode()
+        composite.SetLayoutName(view)
+        composite.SetSingletonTag(view)
+        scene.AddNode(composite)
+    return nodes
+
+
+def blob(shape=(20, 24, 28), spacing=2.0, name="Scan", matrix=None):
+    """A volume node whose values are all different."""
+    grid = Grid.centred(shape, spacing) if matrix is None else Grid(shape, matrix)
+    return add_volume(Volume(np.arange(grid.size, dtype=np.float32).reshape(shape), grid), name)
+
+
+@pytest.fixture
+def scan(slice_views):
+    node = blob()
+    views.set_background(node)
+    return node
+
+
+@pytest.fixture
+def contexts(scan):
+    changes = []
+    made = ContextList(lambda: changes.append(len(context_slices())))
+    made.changes = changes
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("view", "orientation"), ORIENTATIONS)
+def test_a_view_gives_its_plane(contexts, slice_views, scan, view, orientation):
+    slice_views[view].SetSliceOffset(7.0)
+    context = contexts.add_from_view(view)
+    assert context.volume is scan
+    assert context.offset_mm == pytest.approx(7.0)
+    assert context.orientation == orientation.lower()
+    assert context.view == view
+    assert context.node.GetDisplayNode().GetColor() == pytest.approx(slice_views[view].GetLayoutColor())
+    assert context.stated_thickness_mm is None
+    assert context.thickness_mm == pytest.approx(2.0)
+    assert contexts.selected == context
+
+
+def test_the_drawing_is_the_box_of_the_slice(contexts):
+    context = contexts.add_from_view("Red")
+    bounds = np.zeros(6)
+    context.node.GetRASBounds(bounds)
+    assert bounds == pytest.approx([-28, 28, -24, 24, -1, 1], abs=1e-4)
+    contexts.edit(context, lambda c: c.set_thickness(6.0))
+    context.node.GetRASBounds(bounds)
+    assert bounds[4:] == pytest.approx([-3, 3], abs=1e-4)
+    contexts.show_images(True)
+    texture = context.node.GetDisplayNode().GetTextureImageDataConnection()
+    assert texture is not None
+    contexts.show_images(False)
+    assert context.node.GetDisplayNode().GetTextureImageDataConnection() is None
+
+
+def test_an_oblique_view_gives_an_oblique_slice(contexts, slice_views):
+    matrix = views.plane_of(slice_views["Red"])
+    turn = np.radians(25)
+    matrix[:3, :3] = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]) @ matrix[:3, :3]
+    slice_views["Red"].GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+    slice_views["Red"].UpdateMatrices()
+    context = contexts.add_from_view("Red")
+    assert context.orientation == "oblique (axial 25°)"
+    assert np.allclose(context.plane[:3, 2], matrix[:3, 2])
+
+
+def test_contexts_follow_the_transform_of_their_volume(contexts, scan):
+    context = contexts.add_from_view("Red")
+    before = context.grid().corners_ras()
+    move = np.eye(4)
+    move[:3, 3] = (5, -3, 11)
+    transform = add_transform(move, "move")
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    assert context.grid().corners_ras() == pytest.approx(before + np.array([5, -3, 11]))
+    bounds = np.zeros(6)
+    context.node.GetRASBounds(bounds)
+    assert bounds[4:] == pytest.approx([10, 12])
+    assert contexts.changes[-1] == 1
+    bend = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode")
+    scan.SetAndObserveTransformNodeID(bend.GetID())
+    assert context.problem() is None or "not linear" in context.problem()
+
+
+def test_what_cannot_be_a_context_is_refused(contexts, slice_views, scan):
+    slice_views["Red"].SetSliceOffset(500)
+    with pytest.raises(InputError, match="does not meet the volume"):
+        contexts.add_from_view("Red")
+    scan.SetAttribute("SparseVolumeReconstruction.Role", "mean")
+    with pytest.raises(InputError, match="reconstructed, not observed"):
+        contexts.add_from_view("Green")
+    slicer.mrmlScene.RemoveNode(scan)
+    with pytest.raises(InputError, match="no volume is shown"):
+        contexts.add_from_view("Green")
+    with pytest.raises(InputError, match="no volume is shown"):
+        contexts.add_from_view(None)
+    assert len(contexts) == 0
+
+
+def test_a_result_over_the_scan_does_not_hide_it(contexts, scan):
+    result = blob(name="Mean")
+    result.SetAttribute("SparseVolumeReconstruction.Role", "mean")
+    views.set_foreground(result, 1.0)
+    assert contexts.add_from_view("Red").volume is scan
+
+
+def test_all_slices_of_a_sparse_acquisition(contexts):
+    matrix = np.diag([1.0, 1.0, 20.0, 1.0])
+    matrix[:3, 3] = (-10, -12, -30)
+    sparse = blob((4, 24, 20), name="Sparse", matrix=matrix)
+    slicer.util.arrayFromVolume(sparse)[2] = 0
+    contexts.add_all(sparse)
+    assert [c.offset_mm for c in contexts] == pytest.approx([-30, -10, 30])
+    assert {c.view for c in contexts} == {"Red"}
+    assert contexts.enabled()[0].thickness_mm == pytest.approx(5.0), "a gap is not a thickness"
+    dense = blob((120, 8, 8), name="Dense")
+    with pytest.raises(InputError, match="not sparse"):
+        contexts.add_all(dense)
+
+
+def test_between_slices_with_gaps_nothing_was_observed(contexts, slice_views):
+    matrix = np.diag([1.0, 1.0, 20.0, 1.0])
+    matrix[:3, 3] = (-10, -12, -30)
+    sparse = blob((4, 24, 20), name="Sparse", matrix=matrix)
+    views.set_background(sparse)
+    slice_views["Red"].SetSliceOffset(-14.0)
+    context = contexts.add_from_view("Red")
+    assert context.offset_mm == pytest.approx(-10.0)
+    contexts.edit(context, lambda c: c.set_offset(8.0))
+    assert context.offset_mm == pytest.approx(10.0)
+    with pytest.raises(InputError, match="across them"):
+        contexts.add_from_view("Green")
+
+
+@pytest.mark.parametrize("thickness", [0.0, -1.0, float("nan"), float("inf")])
+def test_wrong_thickness_changes_nothing(contexts, thickness):
+    context = contexts.add_from_view("Red")
+    with pytest.raises(InputError, match="more than 0"):
+        contexts.edit(context, lambda c: c.set_thickness(thickness))
+    assert context.stated_thickness_mm is None
+
+
+def test_views_jump_to_a_context_and_move_it_only_when_live(contexts, slice_views):
+    context = contexts.add_from_view("Red")
+    contexts.edit(context, lambda c: c.set_offset(9.0))
+    contexts.show(context)
+    assert slice_views["Red"].GetSliceOffset() == pytest.approx(9.0)
+    slice_views["Red"].SetSliceOffset(4.0)
+    assert context.offset_mm == pytest.approx(9.0)
+    contexts.follow(True)
+    slice_views["Red"].SetSliceOffset(-6.0)
+    assert context.offset_mm == pytest.approx(-6.0)
+    slice_views["Green"].SetSliceOffset(3.0)
+    assert context.offset_mm == pytest.approx(-6.0)
+    contexts.follow(False)
+    slice_views["Red"].SetSliceOffset(0.0)
+    assert context.offset_mm == pytest.approx(-6.0)
+
+
+def test_deleting_leaves_no_orphans(contexts, scan, scene):
+    before = scene.GetNumberOfNodes()
+    first, second = contexts.add_from_view("Red"), contexts.add_from_view("Green")
+    contexts.remove(first)
+    assert [c.node for c in contexts] == [second.node]
+    scene.RemoveNode(second.node)
+    assert len(contexts) == 0
+    assert contexts.selected is None
+    contexts.add_from_view("Yellow")
+    scene.RemoveNode(scan)
+    assert len(contexts) == 0
+    models = {"vtkMRMLModelNode", "vtkMRMLModelDisplayNode", "vtkMRMLModelStorageNode"}
+    left = [n.GetID() for n in slicer.util.getNodesByClass("vtkMRMLNode") if n.GetClassName() in models]
+    assert len(left) <= 1, left  # at most the display node of the node that was deleted behind the list's back
+    assert scene.GetNumberOfNodes() <= before + 1
+
+
+def test_contexts_are_saved_and_loaded_with_the_scene(contexts, scene, slice_views, tmp_path):
+    slice_views["Red"].SetSliceOffset(5.0)
+    context = contexts.add_from_view("Red")
+    contexts.edit(context, lambda c: c.set_thickness(3.5))
+    contexts.edit(context, lambda c: c.set_enabled(False))
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"), None)
+    contexts.close()
+    scene.Clear(0)
+    assert len(context_slices()) == 0
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    (again,) = context_slices()
+    assert again.volume.GetName() == "Scan"
+    assert (again.offset_mm, again.stated_thickness_mm, again.enabled, again.view) == (pytest.approx(5.0), 3.5, False, "Red")
+    assert again.problem() is None
+
+
+def test_the_header_states_the_thickness(scan, slice_views):
+    scan.SetAttribute(THICKNESS, "1.25")
+    assert add_context(scan, np.eye(4), "Red", (1, 0, 0)).stated_thickness_mm == 1.25
