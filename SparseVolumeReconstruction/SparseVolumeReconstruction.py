@@ -36,8 +36,7 @@ class SparseVolumeReconstruction(ScriptedLoadableModule):
             "Inferred voxels were not observed: generated content, not for diagnosis."
         )
         parent.acknowledgementText = _("The models' cards name the data that they were fitted to.")
-        if hasattr(slicer.app, "connect"):
-            slicer.app.connect("startupCompleted()", _register_sample_data)
+        slicer.app.connect("startupCompleted()", _register_sample_data)
 
 
 def _register_sample_data():
@@ -83,7 +82,7 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
 
 
 class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
-    """Self-test of the application: the sample through the panel's own steps."""
+    """Self-test of the application: the sample and an empty request through the logic, with a real computing process."""
 
     def setUp(self):
         """Start from an empty scene."""
@@ -91,16 +90,32 @@ class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         """Run all tests."""
-        self.setUp()
-        self.test_zero_contexts()
+        for test in (self.test_zero_contexts, self.test_sample):
+            self.setUp()
+            test()
 
     def test_zero_contexts(self):
         """Without contexts the result is the prior itself, as nodes."""
-        logic = SparseVolumeReconstructionLogic()
-        try:
-            result = logic.reconstruct(ReconstructionInputs("brain-t1", frame="registered", spacing_mm=6.0, samples=2))
-        finally:
-            logic.close()
+        result = self._reconstruct(frame="registered", spacing_mm=6.0, samples=2)
         assert slicer.util.arrayFromVolume(result.mean).max() > 0
         assert result.samples.GetNumberOfDataNodes() == 2
-        self.delayDisplay("A reconstruction was made and loaded.")
+        self.delayDisplay("The prior was made and loaded.")
+
+    def test_sample(self):
+        """The four slices of the sample: they are kept, and the rest of the head appears around them."""
+        from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+
+        scan = load_sparse_brain()
+        contexts = tuple(Context(scan, indices=(k,), thickness_mm=1.0) for k in range(4))
+        result = self._reconstruct(contexts, like=scan)
+        assert result.mean.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
+        assert abs(slicer.util.arrayFromVolume(result.mean) - slicer.util.arrayFromVolume(scan)).max() < 1.0
+        assert slicer.util.arrayFromVolume(result.template).any()
+        self.delayDisplay("The sample was reconstructed.")
+
+    def _reconstruct(self, contexts=(), **choices):
+        logic = SparseVolumeReconstructionLogic()
+        try:
+            return logic.reconstruct(ReconstructionInputs("brain-t1", contexts, **choices))
+        finally:
+            logic.close()

@@ -121,6 +121,16 @@ def benchmark(args: Namespace) -> None:
         request = small.model_dump()
         result = measure(args.prior, ModelStore(), progress, device=args.device, round_trip=lambda: client.run(request), runs=args.runs)
     print(table(result))
+    print(_live_table(args.prior))
+
+
+def _live_table(prior_id: str) -> str:
+    """The latency of the panel's live updates, where the viewer's core is installed."""
+    try:
+        from ..slicerside import live_benchmark
+    except ImportError:
+        return "live update: not measured; it needs slicer-core"
+    return live_benchmark.table(live_benchmark.live_latency(prior_id))
 
 
 def worker(args: Namespace) -> None:

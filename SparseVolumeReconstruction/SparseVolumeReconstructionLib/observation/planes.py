@@ -115,4 +115,4 @@ def plane_operator(planes: list[Plane], grid: Grid, mask: np.ndarray | None = No
 
 def _to_torch(sparse: csr_array, device) -> torch.Tensor:
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
-    return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device)
+    return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device, check_invariants=False)

@@ -22,7 +22,7 @@ class ContextList(VTKObservationMixin):
         super().__init__()
         self._on_change = on_change
         self.selected: ContextSlice | None = None
-        self._images = False
+        self._images, self._hovered = False, None
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
         for event in (scene.EndImportEvent, scene.EndCloseEvent):
@@ -42,13 +42,19 @@ class ContextList(VTKObservationMixin):
     def add_from_view(self, view: str | None) -> ContextSlice:
         """Take the plane that a slice view shows, of the scan it shows, as context and select it. Raises InputError."""
         node = views.slice_node(view) if view else None
-        shown = views.shown_volumes(view) if node is not None else []
+        if node is None:
+            raise InputError("no slice view is under the mouse; move it over a view and press the shortcut, or click the view's button.")
+        shown = views.shown_volumes(view)
         observed = [volume for volume in shown if not volume.GetAttribute(f"{ATTRIBUTE}Role")]
         volume = next(iter(observed or shown), None)
         check_is_observed(volume)
         context = self._add(volume, views.plane_of(node), view)
         self.show(context)  # with gaps between slices it is the acquired one, not exactly the plane that was shown
         return context
+
+    def add_hovered(self) -> ContextSlice:
+        """Take the plane of the slice view that the mouse is over, or was last. Raises InputError."""
+        return self.add_from_view(self._hovered)
 
     def add_all(self, volume) -> None:
         """Take every slice of a sparse acquisition that shows anything. Raises InputError."""
@@ -135,6 +141,9 @@ class ContextList(VTKObservationMixin):
             self._draw(context)
             self._on_change()
 
+    def _mouse_moved(self, *_) -> None:
+        self._hovered = views.view_under_mouse() or self._hovered
+
     def _volume_moved(self, volume, _event) -> None:
         for context in self:
             if context.volume is volume:
@@ -162,7 +171,10 @@ class ContextList(VTKObservationMixin):
         self._on_change()
 
     def _adopt(self) -> None:
-        """Draw the contexts that the scene has, and follow their volumes."""
+        """Draw the contexts that the scene has, and follow their volumes and the mouse."""
+        crosshair = views.crosshair_node()
+        if crosshair is not None and not self.hasObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._mouse_moved):
+            self.addObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._mouse_moved)
         for context in self:
             if context.volume is not None:
                 self._observe(context.volume)

@@ -126,6 +126,8 @@ class Runner:
             start()
         except InputError as error:
             self._tell(_failure(error))
+        else:
+            self._on_change()
 
     def _tell(self, status: Status) -> None:
         self.status = status

@@ -19,9 +19,14 @@ def slice_node(view: str):
     return next((node for node in slice_nodes() if node.GetLayoutName() == view), None)
 
 
+def crosshair_node():
+    """The node that follows the mouse over the views; None where there is none."""
+    return next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
+
+
 def view_under_mouse() -> str | None:
-    """Name of the slice view over which the mouse last moved; None where it is over none."""
-    crosshair = next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
+    """Name of the slice view that the mouse is over; None where it is over none."""
+    crosshair = crosshair_node()
     node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair else None
     return node.GetLayoutName() if node is not None else None
 

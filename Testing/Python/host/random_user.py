@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from PySide6 import QtCore, QtWidgets
 
+from SparseVolumeReconstructionLib.slicerside.choices import FrameMode
 from SparseVolumeReconstructionLib.slicerside.results import remove_result
 
 from . import scene_rules
@@ -51,7 +52,8 @@ class RandomUser(RuleBasedStateMachine):
         self.inputs = {node.GetID(): scene_rules.fingerprint(node) for node in (add_stack(), add_body())}
         self.desk.show(slicer.mrmlScene.GetNodeByID(list(self.inputs)[-1]))
         p = self.desk.parameters
-        p.prior, p.spacing, p.samples, p.svrFolder = "tiny", 5.0, 1, str(self.folder / "svr")
+        p.prior, p.frameMode, p.spacing, p.samples = "tiny", FrameMode.REGISTERED, 5.0, 1
+        p.svrFolder = str(self.folder / "svr")
 
     def click(self, name: str) -> None:
         """Click a widget, where a person could."""
@@ -126,7 +128,7 @@ class RandomUser(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def type_name(self, name):
-        self.host.type(self.ui.nameEdit, name)
+        self.ui.nameEdit.text = name  # QTest types ASCII only
 
     @rule(sample=numbers, opacity=st.floats(0, 1))
     def slide(self, sample, opacity):

@@ -95,16 +95,13 @@ def check_contexts(desk) -> None:
 
 
 def check_results() -> None:
-    """Every node of a result leads to its result, whose nodes are there; every result can be chosen."""
+    """Every node of a result leads to its result, whose nodes are there."""
     for node in scene_nodes():
         if word(node, "Result") is None or word(node, "Role") == "quality":
             continue
         result = ResultNodes.of(node)
         assert result is not None, node.GetName()
         assert all(slicer.mrmlScene.IsNodePresent(one) for one in result.nodes)
-        volumes = [one for role, one in result.roles.items() if role in ("mean", "std", "template")]
-        if volumes and result.atlas is None:
-            assert sum(word(one, "Main") == "1" for one in volumes) == 1, [one.GetName() for one in volumes]
 
 
 def check_temporary_folders(desk) -> None:

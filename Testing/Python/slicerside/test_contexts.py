@@ -122,8 +122,8 @@ def test_what_cannot_be_a_context_is_refused(contexts, slice_views, scan):
     slicer.mrmlScene.RemoveNode(scan)
     with pytest.raises(InputError, match="no volume is shown"):
         contexts.add_from_view("Green")
-    with pytest.raises(InputError, match="no volume is shown"):
-        contexts.add_from_view(None)
+    with pytest.raises(InputError, match="no slice view"):
+        contexts.add_from_view("Blue")
     assert len(contexts) == 0
 
 
@@ -223,3 +223,14 @@ def test_contexts_are_saved_and_loaded_with_the_scene(contexts, scene, slice_vie
 def test_the_header_states_the_thickness(scan, slice_views):
     scan.SetAttribute(THICKNESS, "1.25")
     assert add_context(scan, np.eye(4), "Red", (1, 0, 0)).stated_thickness_mm == 1.25
+
+
+def test_the_view_that_the_mouse_was_over_last(contexts, slice_views, scene):
+    crosshair = scene.AddNode(slicer.vtkMRMLCrosshairNode())
+    with pytest.raises(InputError, match="no slice view is under the mouse"):
+        contexts.add_hovered()
+    again = ContextList(lambda: None)
+    crosshair.SetCursorPositionXYZ([1.0, 1.0, 0.0], slice_views["Green"])
+    crosshair.SetCursorPositionInvalid()  # the mouse left for the panel
+    assert again.add_hovered().view == "Green"
+    again.close()

@@ -6,10 +6,16 @@ import textwrap
 
 STUB = """
     import sys, types
+    import slicer
     stub = types.ModuleType("slicer.ScriptedLoadableModule")
-    for name in ("ScriptedLoadableModule", "ScriptedLoadableModuleWidget", "ScriptedLoadableModuleTest"):
-        setattr(stub, name, type(name, (), {"__init__": lambda self, parent=None: setattr(self, "parent", parent)}))
-    sys.modules[stub.__name__] = stub
+    for name in ("", "Widget", "Logic", "Test"):
+        made = type("ScriptedLoadableModule" + name, (), {"__init__": lambda self, parent=None: setattr(self, "parent", parent)})
+        setattr(stub, made.__name__, made)
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr = lambda text: text
+    sys.modules.update({stub.__name__: stub, i18n.__name__: i18n})
+    connected = []
+    slicer.app = types.SimpleNamespace(connect=lambda signal, slot: connected.append(signal))
     import SparseVolumeReconstruction as module
 """
 
@@ -29,6 +35,6 @@ def test_the_module_has_the_classes_that_slicer_looks_for(library_environment):
         parent = types.SimpleNamespace()
         module.SparseVolumeReconstruction(parent)
         assert all(hasattr(module, "SparseVolumeReconstruction" + end) for end in ("", "Widget", "Logic", "Test"))
-        print(parent.title, parent.categories)
+        print(parent.title, parent.categories, connected)
     """
-    assert run(script, library_environment) == "Sparse Volume Reconstruction ['Image Synthesis']"
+    assert run(script, library_environment) == "Sparse Volume Reconstruction ['Image Synthesis'] ['startupCompleted()']"

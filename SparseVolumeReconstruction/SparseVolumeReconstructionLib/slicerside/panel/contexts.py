@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import qt
 
 from ...geometry import InputError
-from .. import views
 from ..contexts import ContextSlice
 from ..i18n import _
 from .section import Section
@@ -39,7 +38,7 @@ class ContextSection(Section):
         for view in ("Red", "Green", "Yellow"):
             button = getattr(ui, f"add{view}Button")
             button.connect("clicked(bool)", lambda _on, view=view: self.attempt(lambda: contexts.add_from_view(view)))
-        ui.addHoveredButton.connect("clicked(bool)", lambda _on: self.add_hovered())
+        ui.addHoveredButton.connect("clicked(bool)", lambda _on: self.attempt(contexts.add_hovered))
         ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(lambda: contexts.add_all(self.presenter.parameters.allVolume)))
         ui.removeAllButton.connect("clicked(bool)", lambda _on: contexts.clear())
         table = ui.contextTable
@@ -52,10 +51,6 @@ class ContextSection(Section):
         self._delete = qt.QShortcut(qt.QKeySequence("Delete"), table)
         self._delete.setContext(qt.Qt.WidgetShortcut)
         self._delete.connect("activated()", self._remove_selected)
-
-    def add_hovered(self) -> None:
-        """Take the slice of the view that is under the mouse, or was last."""
-        self.attempt(lambda: self.presenter.contexts.add_from_view(views.view_under_mouse()))
 
     def refresh(self) -> None:
         """Fill the table from the scene where it differs, so that an open cell editor stays open."""

@@ -52,12 +52,13 @@ class Panel(VTKObservationMixin):
         self._connect()
         self.refresh()
 
-    def schedule(self) -> None:
+    def schedule(self, *_args) -> None:
         """Refresh soon, once for many changes."""
         self._dirty.start()
 
     def refresh(self) -> None:
         """Bring all sections up to date."""
+        self._keep_parameter_node()
         for section in self.sections:
             section.refresh()
         if self.presenter.runner.busy and not self._poll.active:
@@ -104,10 +105,11 @@ class Panel(VTKObservationMixin):
             section.wire()
         self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._scene_closes)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.schedule)
         for event in (slicer.mrmlScene.EndCloseEvent, slicer.mrmlScene.EndImportEvent):
             self.addObserver(slicer.mrmlScene, event, self._scene_changed)
         self._shortcut = qt.QShortcut(qt.QKeySequence(SHORTCUT), slicer.util.mainWindow() or self._root)
-        self._shortcut.connect("activated()", self.sections[0].add_hovered)
+        self._shortcut.connect("activated()", lambda: self.sections[0].attempt(self.presenter.contexts.add_hovered))
 
     def _parameters_changed(self, *_args) -> None:
         if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
@@ -115,15 +117,22 @@ class Panel(VTKObservationMixin):
             self.schedule()
 
     def _scene_closes(self, *_args) -> None:
-        """Nothing that is computed now belongs into the next scene."""
+        """Nothing that is computed or said now belongs into the next scene."""
         self.presenter.runner.drop_live()
         if self.presenter.runner.busy:
             self.logic.close()
+        self.presenter.runner.say("")
 
     def _scene_changed(self, *_args) -> None:
         """After a scene was closed or loaded."""
+        self._keep_parameter_node()
         self._parameter_node()  # a closed scene has wiped what marks it as the module's
         self._parameters_changed()
+
+    def _keep_parameter_node(self) -> None:
+        """The user can delete it like any other node; what is chosen stays, so it comes back."""
+        if self.parameters.parameterNode.GetScene() is None:
+            slicer.mrmlScene.AddNode(self.parameters.parameterNode)
 
     def _poll_worker(self) -> None:
         self.presenter.runner.poll()

@@ -57,8 +57,9 @@ class PriorSection(Section):
         ui.covariateSpinBox.enabled = self.presenter.parameters.covariateKnown
         if known is not None:
             ui.covariateCheckBox.text = _("{name} is known").format(name=known.name.replace("_", " ").capitalize())
+            if ui.covariateSpinBox.suffix != f" {known.unit}":  # setting it anew would undo what is being typed
+                ui.covariateSpinBox.suffix = f" {known.unit}"
             ui.covariateSpinBox.setRange(known.low, known.high)
-            ui.covariateSpinBox.suffix = f" {known.unit}"
         if entry is None:
             return
         ui.removeButton.enabled = not self.presenter.models.is_embedded(entry.card.id)
