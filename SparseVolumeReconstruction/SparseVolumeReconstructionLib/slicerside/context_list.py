@@ -49,6 +49,7 @@ class ContextList(VTKObservationMixin):
         volume = next(iter(observed or shown), None)
         check_is_observed(volume)
         context = self._add(volume, views.plane_of(node), view)
+        self.select(context)
         self.show(context)  # with gaps between slices it is the acquired one, not exactly the plane that was shown
         return context
 
@@ -60,9 +61,8 @@ class ContextList(VTKObservationMixin):
         """Take every slice of a sparse acquisition that shows anything. Raises InputError."""
         check_is_observed(volume)
         planes = slices_of(volume)
-        view = views.nearest_view(planes[0][:3, 2]) if planes else ""
-        for plane in planes:
-            self._add(volume, plane, view)
+        view = views.nearest_view(planes[0][:3, 2])
+        self.select([self._add(volume, plane, view) for plane in planes][-1])
 
     def select(self, context: ContextSlice | None) -> None:
         """Make a context the selected one and let all views jump to it."""
@@ -118,7 +118,6 @@ class ContextList(VTKObservationMixin):
         node = views.slice_node(view)
         context = add_context(volume, plane, view, node.GetLayoutColor() if node else (1.0, 1.0, 0.0))
         self._observe(volume)
-        self.select(context)
         return context
 
     def _draw(self, context: ContextSlice) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import slicer
@@ -92,7 +93,8 @@ class ContextSlice:
         """
         if self.volume is None:
             raise InputError("the volume of a context slice was deleted; remove the slice.")
-        return plane_grid(world_grid(self.volume), self.plane, self.stated_thickness_mm, self.volume.GetName())
+        grid = world_grid(self.volume)
+        return _grid(grid.shape_kji, grid.ijk_to_ras.tobytes(), self.plane.tobytes(), self.stated_thickness_mm, self.volume.GetName())
 
     def problem(self) -> str | None:
         """Why the slice cannot be used; None when it can."""
@@ -164,6 +166,13 @@ class ContextSlice:
         self.node.SetAttribute(ATTRIBUTE + key, value)
 
 
+@lru_cache(maxsize=4 * MOST)
+def _grid(shape_kji: tuple, matrix: bytes, plane: bytes, thickness_mm: float | None, name: str) -> Grid:
+    """`plane_grid`, remembered: it is asked for at every change of anything."""
+    volume, plane = Grid(shape_kji, np.frombuffer(matrix).reshape(4, 4)), np.frombuffer(plane).reshape(4, 4)
+    return plane_grid(volume, plane, thickness_mm, name)
+
+
 def context_slices() -> list[ContextSlice]:
     """All contexts of the scene, in the order in which they were added."""
     models = slicer.util.getNodesByClass("vtkMRMLModelNode")
@@ -199,11 +208,13 @@ def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float
 def slices_of(volume) -> list[np.ndarray]:
     """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything, along its third index axis.
 
-    Raises InputError where it has more than MOST of them: that is no sparse acquisition.
+    Raises InputError where there is none, or where there are more than MOST: that is no sparse acquisition.
     """
     whole = volume_of(volume)
     matrix = whole.grid.ijk_to_ras
     shown = [k for k in range(len(whole.array)) if np.ptp(whole.array[k]) > 0]
+    if not shown:
+        raise InputError(f"{volume.GetName()}: no slice of it shows anything; every one is constant.")
     if len(shown) > MOST:
         raise InputError(
             f"{volume.GetName()} has {len(shown)} slices with content, so it is not sparse; at most {MOST} are taken at once. "

@@ -98,7 +98,7 @@ def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode",
     """A new volume node (class `kind`) in the scene, in world RAS without a parent transform, with a display node."""
     node = slicer.mrmlScene.CreateNodeByClass(kind)
     node.UnRegister(None)
-    node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+    node.SetName(name)
     for key, value in (attributes or {}).items():
         node.SetAttribute(key, value)
     slicer.mrmlScene.AddNode(node)

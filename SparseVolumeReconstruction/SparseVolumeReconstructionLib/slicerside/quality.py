@@ -62,9 +62,13 @@ def _positions(grid, axis: int, direction: np.ndarray) -> np.ndarray:
 
 
 def _context_positions(contexts: list[dict], direction: np.ndarray) -> np.ndarray:
-    """Positions (n,) in mm of the contexts that lie across `direction`."""
-    planes = [np.array(context["ij_to_ras"]) for context in contexts]
-    return np.array([plane[:3, 3] @ direction for plane in planes if abs(plane[:3, 2] @ direction) > 0.9])
+    """Positions (n,) in mm of the middles of the contexts that lie across `direction`."""
+    positions = []
+    for context in contexts:
+        plane, (rows, columns) = np.array(context["ij_to_ras"]), context["pixels_ji"]
+        if abs(plane[:3, 2] @ direction) > 0.9:
+            positions.append((plane @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1])[:3] @ direction)
+    return np.array(positions)
 
 
 def _chart(result: ResultNodes, reference: str, columns: dict, contexts: np.ndarray, direction: np.ndarray):

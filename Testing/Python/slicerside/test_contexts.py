@@ -146,6 +146,9 @@ def test_all_slices_of_a_sparse_acquisition(contexts):
     dense = blob((120, 8, 8), name="Dense")
     with pytest.raises(InputError, match="not sparse"):
         contexts.add_all(dense)
+    slicer.util.arrayFromVolume(sparse)[:] = 3
+    with pytest.raises(InputError, match="no slice of it shows anything"):
+        contexts.add_all(sparse)
 
 
 def test_between_slices_with_gaps_nothing_was_observed(contexts, slice_views):

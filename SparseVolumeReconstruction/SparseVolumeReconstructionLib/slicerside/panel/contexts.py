@@ -57,11 +57,11 @@ class ContextSection(Section):
         contexts, table, ui = list(self.presenter.contexts), self.ui.contextTable, self.ui
         rows = [_row(context) for context in contexts]
         table.blockSignals(True)
-        if rows != self._rows:
-            self._rows = rows
-            table.setRowCount(len(rows))
-            for number, row in enumerate(rows):
+        table.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            if self._rows[number : number + 1] != [row]:
                 self._fill(number, row)
+        self._rows = rows
         chosen = self.presenter.contexts.selected
         if chosen not in contexts:
             table.clearSelection()

@@ -1,0 +1,217 @@
+"""Steps 5 and 6 of the panel, by clicks and keys: a result is looked at, compared, and handed over."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+VIEWS = ("Red", "Green", "Yellow")
+SAMPLES = 4
+
+
+@pytest.fixture(scope="module")
+def explored(bench):
+    """The panel with a reconstruction of the sample, made once for all tests of this file."""
+    bench.clear()
+    bench.add_all(bench.sample())
+    bench.quick(samples=str(SAMPLES))
+    bench.apply()
+    return bench
+
+
+@pytest.fixture
+def desk(explored):
+    """The panel with the reconstruction, shown anew; errors that nobody asked for fail the test."""
+    explored.host.choose(explored.ui.layerBox, "Mean")
+    yield explored
+    explored.wait()
+
+
+@pytest.fixture
+def reference(desk):
+    """A scan of the same patient: the mean, a little noisy, on a finer grid."""
+    import slicer
+    import slicer.util
+
+    mean = desk.result.mean
+    array = slicer.util.arrayFromVolume(mean)
+    node = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, mean, "Scan")
+    node.SetName("Scan")
+    for name in list(node.GetAttributeNames()):
+        node.RemoveAttribute(name)
+    noisy = array + np.random.default_rng(0).normal(0, 0.02 * array.max(), array.shape)
+    slicer.util.updateVolumeFromArray(node, noisy.astype(np.float32))
+    desk.host.process(0.02)
+    yield node
+    slicer.mrmlScene.RemoveNode(node)
+
+
+def of_class(name):
+    """Nodes of a class by name."""
+    import slicer.util
+
+    return {node.GetName(): node for node in slicer.util.getNodesByClass(name)}
+
+
+def column(table, name):
+    """A column of a table node, as an array."""
+    import slicer.util
+
+    return slicer.util.arrayFromTableColumn(table, name)
+
+
+def grid_axis(node):
+    """Direction of a volume node's third axis, upwards, (3,) in RAS."""
+    lps = node_geometry(node)[6:].reshape(3, 3)[:, 2]
+    axis = lps * [-1, -1, 1]
+    return axis * np.sign(axis[2])
+
+
+def node_geometry(node):
+    """Origin, spacing and direction of a volume node in LPS, as SimpleITK says them."""
+    import slicer.util
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ slicer.util.arrayFromVTKMatrix(matrix)
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    return np.concatenate([lps[:3, 3], spacing, (lps[:3, :3] / spacing).ravel()])
+
+
+def file_geometry(path):
+    """The same of a file."""
+    image = sitk.ReadImage(str(path))
+    return np.concatenate([image.GetOrigin(), image.GetSpacing(), image.GetDirection()])
+
+
+def test_layers_are_laid_over_the_views_with_the_opacity(desk):
+    import qt
+
+    result, opacity = desk.result, desk.ui.opacitySlider.findChild(qt.QSlider)
+    layers = {"Uncertainty (sd)": result.std, "Sample": result.current, "Nothing": None, "Mean": result.mean}
+    for share, (text, node) in zip((0.25, 0.5, 0.75, 1.0), layers.items(), strict=True):
+        desk.host.choose(desk.ui.layerBox, text)
+        desk.host.key(opacity, "Home", *["Right"] * round(share / 0.05))
+        assert [desk.shown(view) for view in VIEWS] == [node] * 3, text
+        assert [desk.host.views[view].composite.GetForegroundOpacity() for view in VIEWS] == pytest.approx([share] * 3)
+
+
+def test_samples_are_chosen_by_the_slider(desk):
+    import slicer.util
+
+    result, ui = desk.result, desk.ui
+    assert ui.sampleSlider.maximum == SAMPLES - 1
+    seen = []
+    for number, key in enumerate(("Right", "Right", "End"), 1):
+        desk.host.key(ui.sampleSlider, key)
+        number = SAMPLES - 1 if key == "End" else number
+        assert ui.layerBox.currentText == "Sample" and desk.shown() is result.current and ui.sampleLabel.text == f"{number + 1} / {SAMPLES}"
+        shown = slicer.util.arrayFromVolume(result.current)
+        np.testing.assert_array_equal(shown, slicer.util.arrayFromVolume(result.samples.GetNthDataNode(number)))
+        seen.append(shown.copy())
+    assert not np.array_equal(seen[0], seen[1])
+    desk.host.key(ui.sampleSlider, "Home")
+
+
+def test_samples_are_played(desk):
+    ui, seen = desk.ui, set()
+    desk.host.click(ui.playButton)
+    assert ui.playButton.text == "Pause"
+    desk.host.wait_until(lambda: seen.add(ui.sampleLabel.text) or len(seen) == SAMPLES, 10)
+    desk.host.click(ui.playButton)
+    stopped = ui.sampleLabel.text
+    desk.host.process(1.0)
+    assert ui.playButton.text == "Play" and ui.sampleLabel.text == stopped and desk.shown() is desk.result.current
+
+
+def test_what_was_observed_is_marked(desk):
+    observed, views = desk.result.observed, desk.host.views
+    assert "% of the voxels were observed" in desk.ui.noticeLabel.text
+    desk.host.click(desk.ui.markCheckBox)
+    assert [views[view].composite.GetLabelVolumeID() for view in VIEWS] == [observed.GetID()] * 3
+    desk.host.click(desk.ui.markCheckBox)
+    assert not any(views[view].composite.GetLabelVolumeID() for view in VIEWS)
+
+
+def test_views_are_linked(desk):
+    views = desk.host.views
+    for linked in (False, True):
+        desk.host.click(desk.ui.linkCheckBox)
+        assert [bool(views[view].composite.GetLinkedControl()) for view in VIEWS] == [linked] * 3
+
+
+def test_results_are_chosen(desk):
+    name = desk.result.mean.GetName()
+    desk.host.choose(desk.ui.resultSelector, "None")
+    assert desk.shown() is None and desk.ui.noticeLabel.text == "No result yet." and not desk.ui.writeButton.enabled
+    assert not desk.ui.layerBox.enabled and not desk.ui.sampleSlider.enabled and not desk.ui.playButton.enabled
+    desk.host.choose(desk.ui.resultSelector, name)
+    assert desk.shown() is desk.result.mean and desk.ui.layerBox.enabled
+
+
+def test_a_result_is_compared_with_a_reference(desk, reference):
+    import slicer
+    import slicer.util
+
+    assert not desk.ui.compareButton.enabled
+    desk.host.choose(desk.ui.referenceSelector, "Scan")
+    desk.host.click(desk.ui.compareButton)
+    array, contexts = slicer.util.arrayFromVolume(desk.result.mean), desk.contexts
+    (chart,), tables = of_class("vtkMRMLPlotChartNode").values(), of_class("vtkMRMLTableNode")
+    name = chart.GetName()
+    quality, marks = tables[name], tables[f"{name}, contexts"]
+    assert len(tables) == 2 and chart.GetNumberOfPlotSeriesNodes() == len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    rows = [k for k in range(len(array)) if np.ptp(array[k]) > 0]
+    assert quality.GetNumberOfRows() == len(rows) and marks.GetNumberOfRows() == len(contexts)
+    other = slicer.util.arrayFromVolume(reference)
+    expected = [np.corrcoef(array[k].ravel(), other[k].ravel())[0, 1] for k in rows]
+    np.testing.assert_allclose(column(quality, "Correlation"), expected, atol=0.02)
+    assert 0 < column(quality, "SSIM").min() and column(quality, "SSIM").max() <= 1
+    direction = grid_axis(desk.result.mean)
+    middles = [context.grid().corners_ras().mean(0) @ direction for context in contexts]
+    np.testing.assert_allclose(column(marks, "Position (mm)"), middles, atol=0.5)
+    view = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode()
+    assert view.GetPlotChartNodeID() == chart.GetID()
+    desk.host.click(desk.ui.compareButton)
+    (again,) = of_class("vtkMRMLPlotChartNode").values()
+    assert again is not chart and len(of_class("vtkMRMLTableNode")) == 2 and len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    assert view.GetPlotChartNodeID() == again.GetID()
+
+
+def test_a_reference_elsewhere_is_refused(desk, reference):
+    reference.SetOrigin(900, 900, 900)
+    desk.host.choose(desk.ui.referenceSelector, "Scan")
+    before = len(of_class("vtkMRMLTableNode"))
+    desk.host.click(desk.ui.compareButton)
+    assert desk.ui.errorLabel.isVisible() and "do not overlap" in desk.ui.errorLabel.text and len(of_class("vtkMRMLTableNode")) == before
+
+
+def test_the_template_is_written_with_the_commands(desk, tmp_path):
+    import qt
+
+    host, ui, folder = desk.host, desk.ui, tmp_path / "hand over"
+    host.type(ui.folderEdit.findChild(qt.QLineEdit), str(folder))
+    assert desk.parameters.svrFolder == str(folder) and ui.writeButton.enabled
+    host.click(ui.writeButton)
+    assert ui.statusLabel.isVisible() and str(folder) in ui.statusLabel.text
+    files = {path.name: path for path in folder.iterdir()}
+    assert set(files) == {"template.nii.gz", "template_mask.nii.gz", "commands.txt", "stack-1-Sparse_brain_4_slices.nii.gz"}
+    for name, node in (("template", desk.result.template), ("template_mask", desk.result.template_mask)):
+        np.testing.assert_allclose(file_geometry(files[f"{name}.nii.gz"]), node_geometry(node), atol=1e-4)
+    np.testing.assert_allclose(file_geometry(files["stack-1-Sparse_brain_4_slices.nii.gz"]), node_geometry(desk.contexts[0].volume), atol=1e-4)
+    assert [ui.toolBox.itemText(i) for i in range(ui.toolBox.count)] == ["SVRTK", "NeSVoR", "NiftyMIC"]
+    for tool, program in (("NeSVoR", "nesvor reconstruct"), ("NiftyMIC", "niftymic_reconstruct_volume"), ("SVRTK", "mirtk reconstruct")):
+        host.choose(ui.toolBox, tool)
+        command = ui.commandEdit.plainText
+        assert command.startswith(program) and str(folder / "template_mask.nii.gz") in command and "stack-1-Sparse" in command
+        host.click(ui.copyButton)
+        assert qt.QApplication.clipboard().text() == command and command in files["commands.txt"].read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_said(desk, tmp_path):
+    import qt
+
+    (tmp_path / "taken").write_text("a file")
+    desk.host.type(desk.ui.folderEdit.findChild(qt.QLineEdit), str(tmp_path / "taken"))
+    desk.host.click(desk.ui.writeButton)
+    assert desk.ui.errorLabel.isVisible() and "taken" in desk.ui.errorLabel.text and not desk.ui.logButton.isVisible()
