@@ -292,6 +292,7 @@ def make_application(testing: bool) -> Application:
     crosshair.SetCrosshairName("default")
     scene.AddNode(crosshair)
     logics = {name: logic.GetModuleLogic(name) for name in ("Volumes", "Sequences", "Transforms", "SubjectHierarchy")}
+    logic.SetModuleLogic("Colors", logic.GetColorLogic())  # reading a volume asks for it
     for name, cls in LOGICS.items():
         logics[name] = module_logic = getattr(slicer, cls)()  # the application's logic does not own it
         if hasattr(module_logic, "SetModuleShareDirectory"):

@@ -59,10 +59,15 @@ class ExploreSection(Section):
         result = self.presenter.explorer.result
         if result is None:
             return _("No result yet.")
-        voxels, notes = result.provenance.get("voxels", {}), result.provenance.get("warnings", [])
+        voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
         total = max(sum(voxels.values()), 1)
-        share = _("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)
-        return "\n".join([share, *notes])
+        lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
+        if result.live:
+            lines.append(_("Live: a rough mean. Apply gives the exact one."))
+        if known and known.get("value") is not None:
+            how = _("given") if known["given"] else _("inferred from the slices")
+            lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
+        return "\n".join([*lines, *result.provenance.get("warnings", [])])
 
     def _choose_sample(self, index: int) -> None:
         p = self.presenter.parameters
