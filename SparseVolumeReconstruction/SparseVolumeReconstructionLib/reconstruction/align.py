@@ -67,9 +67,7 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
         if inverted.score > best.score + _CLEARLY:
             problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
     if problem:
-        raise InputError(
-            f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame with --frame."
-        )
+        raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame.")
     return replace(best, apart=_apart(slices, model, best, progress.quiet()))
 
 

@@ -118,6 +118,7 @@ class ContextList(VTKObservationMixin):
         node = views.slice_node(view)
         context = add_context(volume, plane, view, node.GetLayoutColor() if node else (1.0, 1.0, 0.0))
         self._observe(volume)
+        self._draw(context)
         return context
 
     def _draw(self, context: ContextSlice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -85,11 +86,14 @@ class SparseVolumeReconstructionLogic:
         (see load_result), so that live updates add nothing to the scene. Raises InputError at once for nodes that cannot be
         used; on_error gets InputError or WorkerError.
         """
-        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
+        place = getattr(slicer.app, "temporaryPath", None) or tempfile.gettempdir()
+        with _writing(place):
+            folder = Path(tempfile.mkdtemp(prefix="svr-", dir=place))
         result = Path(output).absolute() if output else folder / "result"
         try:
             look = Look.like(inputs.contexts[0].node) if inputs.contexts else Look()
-            request = build_request(inputs, folder, result)
+            with _writing(place):
+                request = build_request(inputs, folder, result)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -105,7 +109,7 @@ class SparseVolumeReconstructionLogic:
 
         def fail(error):
             shutil.rmtree(folder, ignore_errors=True)
-            on_error(InputError(str(error)) if getattr(error, "kind", "") == "input" else error)
+            on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
 
         return self.client.submit(request, on_progress, done, fail)
 
@@ -130,6 +134,25 @@ class SparseVolumeReconstructionLogic:
     def close(self) -> None:
         """End the process."""
         self.client.close()
+
+
+@contextlib.contextmanager
+def _writing(place: str | Path):
+    """A failure to write, which ITK reports as RuntimeError, becomes an InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise InputError(
+            f"{place}: the slices could not be written ({why}); make space there, or choose another temporary folder in the settings."
+        ) from error
+
+
+def _wrong_input(error: WorkerError) -> InputError:
+    """What the process refused, with its log as the cause."""
+    wrong = InputError(str(error))
+    wrong.__cause__ = error
+    return wrong
 
 
 def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> dict:

@@ -47,8 +47,9 @@ def world_grid(node) -> Grid:
         raise InputError(f"{node.GetName()}: the volume node holds no image; choose one with data.")
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
+    to_world = world_matrix(node)
     try:
-        return Grid(image.GetDimensions()[::-1], world_matrix(node) @ slicer.util.arrayFromVTKMatrix(matrix))
+        return Grid(image.GetDimensions()[::-1], to_world @ slicer.util.arrayFromVTKMatrix(matrix))
     except InputError as error:
         raise InputError(f"{node.GetName()}: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 
 import slicer
 import slicer.util
@@ -28,14 +29,19 @@ def missing_packages() -> list[str]:
 def install_missing() -> None:
     """Install what is missing: torch through the PyTorch extension, the others with pip. Blocks; asks before it downloads.
 
-    Raises InputError where the PyTorch extension is missing; it is then offered for installation.
+    Raises InputError where pip fails, and where the PyTorch extension is missing; it is then offered for installation.
     """
     missing = missing_packages()
     if "torch" in missing:
         _install_torch()
     others = [_PACKAGES[name] for name in missing if name in _PACKAGES]
     if others:
-        slicer.util.pip_install(others)
+        try:
+            slicer.util.pip_install(others)
+        except subprocess.CalledProcessError as error:
+            raise InputError(
+                _("{names} could not be installed ({error}); check the network.").format(names=", ".join(others), error=error)
+            ) from error
     importlib.invalidate_caches()
 
 

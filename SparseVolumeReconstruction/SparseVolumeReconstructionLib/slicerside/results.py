@@ -164,7 +164,7 @@ def remove_result(result: ResultNodes, keep: tuple = ()) -> None:
                 node.RemoveAttribute(f"{ATTRIBUTE}{word}")
         elif slicer.mrmlScene.IsNodePresent(node):
             _remove_node(node)
-    if result.folder:
+    if result.folder in _items(hierarchy.GetSceneItemID(), recursive=True):
         for item in _items(result.folder, recursive=False):
             hierarchy.SetItemParent(item, hierarchy.GetItemParent(result.folder))
         hierarchy.RemoveItem(result.folder)

@@ -135,5 +135,6 @@ class Runner:
 
 
 def _failure(error: Exception) -> Status:
-    log = error.log if isinstance(error, WorkerError) else ""
+    source = error if isinstance(error, WorkerError) else error.__cause__
+    log = source.log if isinstance(source, WorkerError) else ""
     return Status(error=str(error), log=log or f"{type(error).__name__}: {error}")

@@ -28,6 +28,7 @@ BOXES = ("stdCheckBox", "templateCheckBox", "keepCheckBox", "markCheckBox", "lin
 SELECTORS = ("allSelector", "frameTransformSelector", "likeSelector", "resultSelector", "referenceSelector")
 BUTTONS = ("addHoveredButton", "atlasButton", "editButton", "playButton", "compareButton", "writeButton", "logButton", "removeAllButton")
 SPIN_BOXES = {"samplesSpinBox": ("0", "1", "3"), "spacingSpinBox": ("4", "5"), "seedSpinBox": ("0", "77")}
+HIDDEN = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", "vtkMRMLSubjectHierarchyNode")
 view_names, numbers = st.sampled_from(VIEWS), st.integers(0, 99)
 
 
@@ -39,7 +40,7 @@ class RandomUser(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.host, self.inputs, self.patience = self.desk.host, {}, 2
+        self.host, self.inputs, self.saved, self.patience = self.desk.host, {}, False, 2
         self.desk.clear()
         self.load()
 
@@ -137,11 +138,15 @@ class RandomUser(RuleBasedStateMachine):
             self.ui.sampleSlider.value = sample
 
     # Runs
-    @rule(wait=st.booleans())
-    def apply_or_cancel(self, wait):
+    @rule()
+    def apply(self):
+        if not self.desk.panel.presenter.runner.running:
+            self.click("applyButton")
+        self.wait()
+
+    @rule()
+    def apply_or_cancel(self):
         self.click("applyButton")
-        if wait:
-            self.wait()
 
     @rule()
     def wait(self):
@@ -157,7 +162,7 @@ class RandomUser(RuleBasedStateMachine):
     @rule(place=numbers)
     def delete_node(self, place):
         """As the Data module does: what only this node uses goes with it."""
-        nodes = [node for node in scene_rules.own_nodes(self.host) if not node.IsA("vtkMRMLDisplayNode") and not node.IsA("vtkMRMLStorageNode")]
+        nodes = [node for node in scene_rules.own_nodes(self.host) if not any(node.IsA(kind) for kind in HIDDEN)]
         if nodes:
             scene_rules.delete(nodes[place % len(nodes)])
 
@@ -182,6 +187,14 @@ class RandomUser(RuleBasedStateMachine):
     @rule()
     def save(self):
         slicer.util.saveScene(str(self.folder / "scene.mrb"))
+        self.saved = True
+
+    @precondition(lambda self: self.saved)
+    @rule(clear=st.booleans())
+    def load_saved(self, clear):
+        slicer.util.loadNodeFromFile(str(self.folder / "scene.mrb"), "SceneFile", {"clear": clear})
+        scans = [node for node in scene_rules.own_nodes(self.host, "vtkMRMLScalarVolumeNode") if not scene_rules.word(node, "Role")]
+        self.inputs = {node.GetID(): scene_rules.fingerprint(node) for node in scans}
 
     @rule()
     def load_more(self):

@@ -62,7 +62,9 @@ def _has_proxy(browser) -> bool:
 
 def delete(node) -> None:
     """Remove a node as the Data module does: what only this node uses goes with it."""
-    parts = parts_of(node)
+    parts, hierarchy = parts_of(node), slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if item := hierarchy.GetItemByDataNode(node):
+        hierarchy.RemoveItem(item, False, False)
     slicer.mrmlScene.RemoveNode(node)
     for part in parts:
         if part.GetScene() is not None:

@@ -110,7 +110,7 @@ def test_frames_follow_a_transform_of_the_volume(desk, sample):
     node.SetMatrixTransformToParent(move.GetMatrix())
     sample.SetAndObserveTransformNodeID(node.GetID())
     desk.host.process(0.05)
-    bounds, corners = [0.0] * 6, box(0) + [7, -5, 20]
+    bounds, corners = [0.0] * 6, box(0) + np.array([7, -5, 20])
     desk.contexts[0].node.GetRASBounds(bounds)
     np.testing.assert_allclose(np.reshape(bounds, (3, 2)), np.stack([corners.min(0), corners.max(0)], 1), atol=1e-3)
     assert desk.row(0)[OFFSET] == f"{desk.contexts[0].offset_mm:.2f}"
@@ -165,7 +165,7 @@ def test_slices_are_removed(desk, sample):
 
     before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     desk.add_all(sample)
-    first, second, third, fourth = desk.contexts
+    first, _, third, fourth = desk.contexts
     desk.host.click_cell(desk.ui.contextTable, 1, REMOVE)
     assert desk.contexts == [first, third, fourth]
     desk.host.click_cell(desk.ui.contextTable, 0, VIEW)
@@ -224,3 +224,14 @@ def test_live_results_follow_the_wheel(desk, dense):
     desk.host.scroll("Red", 2)
     desk.wait()
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(mean), after)
+
+
+@pytest.mark.parametrize(("shape", "words"), [((3, 20, 20), "no slice"), ((120, 20, 20), "not sparse")])
+def test_volumes_without_slices_to_take_are_refused(desk, shape, words):
+    import slicer.util
+
+    volume = desk.noise("Stack", shape)
+    if words == "no slice":
+        slicer.util.updateVolumeFromArray(volume, np.zeros(shape, np.float32))
+    desk.add_all(volume)
+    assert words in desk.ui.errorLabel.text and not desk.contexts

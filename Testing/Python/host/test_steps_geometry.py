@@ -16,6 +16,7 @@ ORIENTATIONS = {
     "left-handed and flipped": ((2, 1, 0), (True, False, True)),
 }
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TURN = sitk.VersorRigid3DTransform((2.0, 1.0, -1.0), np.radians(9.0), (4.0, -3.0, 5.0))
 
 
 def unlike(head):
@@ -24,12 +25,10 @@ def unlike(head):
     return sitk.Resample(head, size, sitk.Transform(), sitk.sitkLinear, head.GetOrigin(), (4.0, 5.0, 6.0), head.GetDirection())
 
 
-def turned(image, degrees=20.0):
+def turned(image):
     """An image turned about an oblique axis and shifted, without resampling."""
-    transform = sitk.VersorRigid3DTransform((2.0, 1.0, -1.0), np.radians(degrees), (4.0, -3.0, 5.0))
-    direction = np.reshape(transform.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
-    image = sitk.Image(image)
-    image.SetOrigin(transform.TransformPoint(image.GetOrigin()))
+    image, direction = sitk.Image(image), np.reshape(TURN.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
+    image.SetOrigin(TURN.TransformPoint(image.GetOrigin()))
     image.SetDirection(direction.ravel().tolist())
     return image
 
@@ -39,16 +38,30 @@ def geometry(image):
     return np.concatenate([image.GetOrigin(), image.GetSpacing(), image.GetDirection()])
 
 
-@pytest.fixture
-def made(desk, tmp_path):
-    """Function: write an image, take slices of it and make everything on its grid; returns (input node, saved results)."""
+def as_loaded(image):
+    """What the application makes of a file: where its axes are left-handed, it turns the order of the slices around."""
+    left_handed = np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) < 0
+    return sitk.Flip(image, (False, False, True), False) if left_handed else image
+
+
+def as_node(image):
+    """A volume node with the axes that an image has, also left-handed ones."""
     import slicer.util
 
-    def run(image, parent=None):
-        sitk.WriteImage(image, str(tmp_path / "input.nrrd"))
-        node = desk.show(slicer.util.loadVolume(str(tmp_path / "input.nrrd"), {"name": "Input"}))
-        if parent is not None:
-            node.SetAndObserveTransformNodeID(parent.GetID())
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    lps[:3, 3] = image.GetOrigin()
+    node = slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), ijkToRAS=TO_LPS @ lps, name="Input")
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+@pytest.fixture
+def made(desk, tmp_path):
+    """Function: take slices of a volume node and make everything on its grid; returns the results as saved, by role."""
+    import slicer.util
+
+    def run(node):
         desk.show(node)
         host, ui = desk.host, desk.ui
         for view in ("Red", "Green"):
@@ -63,71 +76,75 @@ def made(desk, tmp_path):
             path = tmp_path / f"{role}.nrrd"
             assert slicer.util.saveNode(getattr(desk.result, role), str(path))
             saved[role] = sitk.ReadImage(str(path))
-        return node, saved
+        return saved
 
     return run
 
 
-def check(saved, expected, image):
-    """All results lie where they should, and the mean shows the head there."""
+@pytest.fixture
+def load(desk, tmp_path):
+    """Function: write an image to a file, and load it as the application does; returns the node."""
+    import slicer.util
+
+    def write_and_load(image):
+        sitk.WriteImage(image, str(tmp_path / "input.nrrd"))
+        return slicer.util.loadVolume(str(tmp_path / "input.nrrd"), {"name": "Input"})
+
+    return write_and_load
+
+
+def check(saved, expected):
+    """All results have the geometry of an image, and the mean shows there what the image shows."""
     for role in ("mean", "std", "observed", "current"):
         assert saved[role].GetSize() == expected.GetSize(), role
         np.testing.assert_allclose(geometry(saved[role]), geometry(expected), atol=1e-4, err_msg=role)
     assert geometry(saved["template"]) == pytest.approx(geometry(saved["template_mask"]), abs=1e-6)
-    mean, own = sitk.GetArrayFromImage(saved["mean"]), sitk.GetArrayFromImage(image)
+    mean, own = sitk.GetArrayFromImage(saved["mean"]), sitk.GetArrayFromImage(expected)
     assert np.corrcoef(mean.ravel(), own.ravel())[0, 1] > 0.9
     template = sitk.Resample(saved["template"], expected, sitk.Transform(), sitk.sitkLinear)
     assert np.corrcoef(sitk.GetArrayFromImage(template).ravel(), own.ravel())[0, 1] > 0.85
     seen = sitk.GetArrayFromImage(saved["observed"]) > 0
-    assert seen.any() and np.abs(mean - own)[seen].max() < 1.5
+    assert seen.any() and np.corrcoef(mean[seen], own[seen])[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("name", [*ORIENTATIONS, "oblique"])
-def test_results_lie_where_the_file_lies(made, head, name, tmp_path):
-    import slicer.util
-
+def test_results_lie_where_the_file_lies(made, load, head, name):
     if name == "oblique":
-        image = turned(unlike(head), 12.0)
+        image = turned(unlike(head))
     else:
         order, flips = ORIENTATIONS[name]
         image = sitk.Flip(sitk.PermuteAxes(unlike(head), order), flips, False)
-    node, saved = made(image)
-    check(saved, image, image)
-    written = sitk.ReadImage(str(tmp_path / "input.nrrd"))
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), sitk.GetArrayFromImage(image))
-    np.testing.assert_array_equal(geometry(written), geometry(image))
+    check(made(load(image)), as_loaded(image))
 
 
-def test_results_lie_where_the_parent_transform_puts_the_volume(made, head):
+def test_results_lie_where_a_left_handed_node_lies(made, head):
+    image = sitk.PermuteAxes(unlike(head), (2, 1, 0))
+    check(made(as_node(image)), image)
+
+
+def test_results_lie_where_the_parent_transform_puts_the_volume(made, load, head):
     import slicer
     import slicer.util
 
-    image = unlike(head)
-    versor = sitk.VersorRigid3DTransform((1.0, -1.0, 0.5), np.radians(9.0), (6.0, 4.0, -5.0))
-    lps = np.eye(4)
-    lps[:3, :3], lps[:3, 3] = np.reshape(versor.GetMatrix(), (3, 3)), versor.TransformPoint((0.0, 0.0, 0.0))
+    image, lps = unlike(head), np.eye(4)
+    lps[:3, :3], lps[:3, 3] = np.reshape(TURN.GetMatrix(), (3, 3)), TURN.TransformPoint((0.0, 0.0, 0.0))
     parent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Parent")
     parent.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(TO_LPS @ lps @ TO_LPS))
-    node, saved = made(image, parent)
-    expected = sitk.Image(image)
-    expected.SetOrigin(versor.TransformPoint(image.GetOrigin()))
-    expected.SetDirection((lps[:3, :3] @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
-    check(saved, expected, image)
+    node = load(image)
+    node.SetAndObserveTransformNodeID(parent.GetID())
+    check(made(node), turned(image))
     assert node.GetParentTransformNode() is parent
 
 
-def test_inputs_are_not_touched(desk, made, head, tmp_path):
+def test_inputs_are_not_touched(desk, made, load, head, tmp_path):
     import slicer.util
 
-    image = turned(unlike(head), 12.0)
-    node, _ = made(image)
-    before = (node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes())
-    voxels = slicer.util.arrayFromVolume(node).copy()
-    attributes = {name: node.GetAttribute(name) for name in node.GetAttributeNames() or ()}
-    desk.apply()
+    image = unlike(head)
+    node = desk.show(load(image))
+    before = node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes()
+    made(node)
     desk.host.click(desk.ui.atlasButton)
     desk.wait()
-    after = (node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes())
-    assert after == before
-    assert {name: node.GetAttribute(name) for name in node.GetAttributeNames() or ()} == attributes
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), voxels)
+    after = node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes()
+    assert after == before and not list(node.GetAttributeNames() or ())
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), sitk.GetArrayFromImage(as_loaded(image)))

@@ -82,7 +82,7 @@ def test_observed_pixels_are_kept_or_not(desk, ready):
 
 
 @pytest.mark.parametrize("what", ["transform", "name", "outside", "prior"])
-def test_apply_is_off_and_says_why(desk, ready, what, monkeypatch):
+def test_apply_is_off_and_says_why(desk, ready, what):
     host, ui = desk.host, desk.ui
     assert ui.applyButton.enabled and ui.applyButton.toolTip == "Reconstruct the volume"
     if what == "transform":
@@ -93,11 +93,9 @@ def test_apply_is_off_and_says_why(desk, ready, what, monkeypatch):
         words = "Give the result a name"
     elif what == "outside":
         ready.SetOrigin(1000, 1000, 1000)
-        ready.GetImageData().SetDimensions(0, 0, 0)
         host.click_cell(ui.contextTable, 0, 1)
-        words = "Sparse brain"
+        words = "move it inside"
     else:
-        desk.panel.presenter.models.user_dir.mkdir(parents=True, exist_ok=True)
         desk.parameters.prior = "gone"  # as a scene that was made with another computer's models
         host.process(0.05)
         words = 'no model "gone"'
@@ -127,7 +125,7 @@ def test_apply_is_cancelled_and_everything_kept(desk, ready):
     host.click(ui.applyButton)
     assert ui.applyButton.text == "Cancel" and ui.progressBar.isVisible() and ui.statusLabel.isVisible()
     host.wait_until(lambda: ui.progressBar.value > 5, 60)
-    assert "s left" in ui.statusLabel.text or "min left" in ui.statusLabel.text or ui.statusLabel.text
+    assert ui.statusLabel.text
     start = time.monotonic()
     host.click(ui.applyButton)
     host.wait_until(lambda: not desk.panel.presenter.runner.busy, 10)
@@ -150,11 +148,12 @@ def test_an_error_is_one_line_with_a_log(desk):
     desk.quick()
     before = [node.GetID() for node in nodes()]
     desk.apply()
-    assert ui.errorFrame.isVisible() and ui.errorLabel.text and "\n" not in ui.errorLabel.text and "Traceback" not in ui.errorLabel.text
+    assert ui.errorFrame.isVisible() and ui.errorLabel.text.startswith("The slices do not look like brain T1w MRI (brain-t1): ")
+    assert "\n" not in ui.errorLabel.text and "Traceback" not in ui.errorLabel.text
     assert desk.result is None and [node.GetID() for node in nodes()] == before and len(desk.contexts) == 3
     assert ui.applyButton.enabled and ui.applyButton.text == "Apply" and not ui.logEdit.isVisible()
     host.click(ui.logButton)
-    assert ui.logEdit.isVisible() and ui.errorLabel.text in ui.logEdit.plainText
+    assert ui.logEdit.isVisible() and ui.errorLabel.text in ui.logEdit.plainText and "Traceback" in ui.logEdit.plainText
     host.click(ui.copyLogButton)
     assert qt.QApplication.clipboard().text() == ui.logEdit.plainText
     host.click(ui.logButton)

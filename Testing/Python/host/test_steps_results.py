@@ -166,7 +166,7 @@ def test_a_result_is_compared_with_a_reference(desk, reference):
     other = slicer.util.arrayFromVolume(reference)
     expected = [np.corrcoef(array[k].ravel(), other[k].ravel())[0, 1] for k in rows]
     np.testing.assert_allclose(column(quality, "Correlation"), expected, atol=0.02)
-    assert 0 < column(quality, "SSIM").min() and column(quality, "SSIM").max() <= 1
+    assert column(quality, "SSIM").min() > 0 and column(quality, "SSIM").max() <= 1
     direction = grid_axis(desk.result.mean)
     middles = [context.grid().corners_ras().mean(0) @ direction for context in contexts]
     np.testing.assert_allclose(column(marks, "Position (mm)"), middles, atol=0.5)
@@ -198,7 +198,9 @@ def test_the_template_is_written_with_the_commands(desk, tmp_path):
     assert set(files) == {"template.nii.gz", "template_mask.nii.gz", "commands.txt", "stack-1-Sparse_brain_4_slices.nii.gz"}
     for name, node in (("template", desk.result.template), ("template_mask", desk.result.template_mask)):
         np.testing.assert_allclose(file_geometry(files[f"{name}.nii.gz"]), node_geometry(node), atol=1e-4)
-    np.testing.assert_allclose(file_geometry(files["stack-1-Sparse_brain_4_slices.nii.gz"]), node_geometry(desk.contexts[0].volume), atol=1e-4)
+    np.testing.assert_allclose(
+        file_geometry(files["stack-1-Sparse_brain_4_slices.nii.gz"]), node_geometry(desk.contexts[0].volume), atol=1e-4
+    )
     assert [ui.toolBox.itemText(i) for i in range(ui.toolBox.count)] == ["SVRTK", "NeSVoR", "NiftyMIC"]
     for tool, program in (("NeSVoR", "nesvor reconstruct"), ("NiftyMIC", "niftymic_reconstruct_volume"), ("SVRTK", "mirtk reconstruct")):
         host.choose(ui.toolBox, tool)

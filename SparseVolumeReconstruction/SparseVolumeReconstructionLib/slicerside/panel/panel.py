@@ -48,7 +48,9 @@ class Panel(VTKObservationMixin):
             column.addWidget(self.sections[-1].widget)
         column.addStretch(1)
         self._dirty, self._poll = self._timer(0, self.refresh), self._timer(_POLL_MS, self._poll_worker)
-        self._dirty.setSingleShot(True)
+        self._loaded = self._timer(0, self._read_parameters)
+        for once in (self._dirty, self._loaded):
+            once.setSingleShot(True)
         self._connect()
         self.refresh()
 
@@ -71,8 +73,8 @@ class Panel(VTKObservationMixin):
 
     def close(self) -> None:
         """Let go of the scene, the timers and the computing process."""
-        self._dirty.stop()
-        self._poll.stop()
+        for timer in (self._dirty, self._poll, self._loaded):
+            timer.stop()
         self.removeObservers()
         self.parameters.disconnectGui(self._tag)
         for section in self.sections:
@@ -103,7 +105,8 @@ class Panel(VTKObservationMixin):
         self._tag = self.parameters.connectParametersToGui(widgets)
         for section in self.sections:
             section.wire()
-        self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+        modified, after_the_wrapper = vtk.vtkCommand.ModifiedEvent, -1.0
+        self.addObserver(self.parameters.parameterNode, modified, self._parameters_changed, priority=after_the_wrapper)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._scene_closes)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.schedule)
         for event in (slicer.mrmlScene.EndCloseEvent, slicer.mrmlScene.EndImportEvent):
@@ -127,7 +130,12 @@ class Panel(VTKObservationMixin):
         """After a scene was closed or loaded."""
         self._keep_parameter_node()
         self._parameter_node()  # a closed scene has wiped what marks it as the module's
-        self._parameters_changed()
+        self._loaded.start()
+
+    def _read_parameters(self) -> None:
+        """Once all of a scene is loaded: the parameters were read before the nodes that they name were there."""
+        for _again in range(2):  # the first time the wrapper tells the widgets before it has read the node
+            self.parameters.parameterNode.Modified()
 
     def _keep_parameter_node(self) -> None:
         """The user can delete it like any other node; what is chosen stays, so it comes back."""

@@ -90,9 +90,9 @@ class PriorSection(Section):
         self.presenter.parameters.prior = "brain-t1"
 
     def _install(self) -> None:
-        with slicer.util.tryWithErrorDisplay(_("The packages could not be installed."), waitCursor=True):
-            install_missing()
-        self.refresh()
+        with slicer.util.WaitCursor():
+            if self.attempt(install_missing):
+                self.presenter.runner.say(_("The packages were installed."))
 
 
 def _card_html(entry) -> str:

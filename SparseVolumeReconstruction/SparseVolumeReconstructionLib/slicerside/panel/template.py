@@ -23,7 +23,6 @@ class TemplateSection(Section):
         ui = self.ui
         self._commands: dict[str, str] = {}
         ui.folderEdit.filters = ctk.ctkPathLineEdit.Dirs
-        ui.folderEdit.currentPath = self.presenter.parameters.svrFolder
         ui.folderEdit.connect("currentPathChanged(QString)", self._set_folder)
         ui.writeButton.connect("clicked(bool)", lambda _on: self.attempt(self._write))
         ui.toolBox.connect("currentIndexChanged(int)", lambda _index: self._show())
@@ -31,9 +30,11 @@ class TemplateSection(Section):
 
     def refresh(self) -> None:
         """Possible once there is a template and a folder."""
-        result = self.presenter.explorer.result
+        result, folder = self.presenter.explorer.result, self.presenter.parameters.svrFolder
+        if self.ui.folderEdit.currentPath != folder:
+            self.ui.folderEdit.currentPath = folder
         there = result is not None and result.template is not None
-        self.ui.writeButton.enabled = there and bool(self.presenter.parameters.svrFolder)
+        self.ui.writeButton.enabled = there and bool(folder)
         self.ui.writeButton.toolTip = (
             _("Write template and mask in patient space") if there else _("Reconstruct with the SVR template among the outputs first")
         )
