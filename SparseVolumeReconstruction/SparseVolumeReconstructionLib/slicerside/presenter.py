@@ -7,9 +7,11 @@ from functools import cached_property
 
 import numpy as np
 import slicer
+import vtk
 from slicer.util import VTKObservationMixin
 
 from ..geometry import InputError
+from . import quality
 from .choices import FrameMode, Layer
 from .context_list import ContextList
 from .explorer import Explorer
@@ -17,7 +19,7 @@ from .i18n import _
 from .logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
 from .nodes import add_transform, affine_of, world_grid
 from .requirements import missing_packages
-from .results import ResultNodes, remove_result
+from .results import ATTRIBUTE, ResultNodes, remove_result
 from .runner import Runner
 
 LIVE_SPACING_MM = 2.0
@@ -38,6 +40,7 @@ class Presenter(VTKObservationMixin):
         self._live_slices: tuple[str, ...] | None = None
         self._request = self._key()
         self.contexts = ContextList(self._contexts_changed)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
 
     @cached_property
     def models(self):
@@ -162,6 +165,12 @@ class Presenter(VTKObservationMixin):
     def _contexts_changed(self) -> None:
         self.update_live()
         self._on_change()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _node_removed(self, scene, _event, node) -> None:
+        """Comparisons go with the mean that was compared."""
+        if not scene.IsClosing() and node.GetAttribute(f"{ATTRIBUTE}Role") == "mean":
+            quality.forget(node)
 
     def _observe_frame(self) -> None:
         """Editing the transform by hand moves the live result."""

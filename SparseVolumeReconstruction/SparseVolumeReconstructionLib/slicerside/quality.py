@@ -40,7 +40,7 @@ def compare(result: ResultNodes, reference):
         _SSIM: metrics.slice_ssim(metrics.ssim_map(truth, estimate))[shown],
         _CC: metrics.slice_correlations(truth, estimate)[shown],
     }
-    _forget(result)
+    forget(result.mean)
     return _chart(result, reference.GetName(), columns, _context_positions(result.provenance.get("contexts", []), direction), direction)
 
 
@@ -119,9 +119,9 @@ def _add(result: ResultNodes, kind: str, name: str):
     return node
 
 
-def _forget(result: ResultNodes) -> None:
-    """Remove the nodes of an earlier comparison of this result."""
-    identity = result.main.GetAttribute(f"{ATTRIBUTE}Result")
+def forget(mean) -> None:
+    """Remove the nodes of earlier comparisons of a result, given its mean."""
+    identity = mean.GetAttribute(f"{ATTRIBUTE}Result")
     for node in slicer.util.getNodesByClass("vtkMRMLNode"):
         if node.GetAttribute(f"{ATTRIBUTE}Role") == ROLE and node.GetAttribute(f"{ATTRIBUTE}Result") == identity:
             slicer.mrmlScene.RemoveNode(node)

@@ -52,7 +52,8 @@ def facts(desk) -> dict:
     """What is to be the same after the scene was loaded."""
     p, result = desk.parameters, desk.result
     contexts = [
-        [c.plane.tolist(), c.stated_thickness_mm, c.thickness_mm, c.enabled, c.view, c.volume.GetName(), c.node.GetName()] for c in desk.contexts
+        [c.plane.tolist(), c.stated_thickness_mm, c.thickness_mm, c.enabled, c.view, *(node.GetName() for node in (c.volume, c.node))]
+        for c in desk.contexts
     ]
     return {
         "contexts": contexts,

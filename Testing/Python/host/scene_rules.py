@@ -47,17 +47,12 @@ def orphans(host) -> list[str]:
     parts = [*own_nodes(host, "vtkMRMLDisplayNode"), *own_nodes(host, "vtkMRMLStorageNode")]
     alone = [part for part in parts if part.GetID() not in used]
     alone += [node for node in own_nodes(host) if word(node, "Role") == "quality" and not _has_mean(node)]
-    alone += [node for node in own_nodes(host) if word(node, "Result") and word(node, "Role") == "browser" and not _has_proxy(node)]
     return [f"{node.GetID()} {node.GetName()}" for node in alone]
 
 
 def _has_mean(quality) -> bool:
     mark = word(quality, "Result")
     return any(word(node, "Result") == mark and word(node, "Role") == "mean" for node in scene_nodes("vtkMRMLScalarVolumeNode"))
-
-
-def _has_proxy(browser) -> bool:
-    return browser.GetMasterSequenceNode() is not None and browser.GetProxyNode(browser.GetMasterSequenceNode()) is not None
 
 
 def delete(node) -> None:

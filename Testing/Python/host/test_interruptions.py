@@ -53,7 +53,7 @@ def works(desk):
     scene_rules.check_contexts(desk)
     scene_rules.check_results()
     scene_rules.check_temporary_folders(desk)
-    assert not scene_rules.orphans(desk.host)
+    assert scene_rules.orphans(desk.host) == []
 
 
 def test_the_module_is_reloaded_while_a_run_is_going(desk, body):
@@ -154,6 +154,23 @@ def test_the_disk_is_full(desk, body):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "space" in desk.ui.errorLabel.text and desk.ui.errorFrame.isVisible() and desk.result is None
+    works(desk)
+
+
+def test_a_comparison_goes_with_its_result(desk, body):
+    import slicer
+
+    from host import scene_rules
+
+    desk.apply()
+    desk.host.choose(desk.ui.referenceSelector, "Body")
+    desk.host.click(desk.ui.compareButton)
+    assert slicer.util.getNodesByClass("vtkMRMLPlotChartNode") and not desk.status.error
+    scene_rules.delete(desk.result.mean)
+    desk.host.process(0.05)
+    desk.host.check()
+    kinds = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
+    assert [slicer.util.getNodesByClass(kind) for kind in kinds] == [[]] * 3 and desk.result is None
     works(desk)
 
 

@@ -67,7 +67,7 @@ def test_contexts_are_there(restored, facts):
     same_contexts(restored.contexts, facts["contexts"])
     scene_rules.check_contexts(restored)
     scene_rules.check_results()
-    assert not scene_rules.orphans(restored.host)
+    assert scene_rules.orphans(restored.host) == []
     bounds = [0.0] * 6
     restored.contexts[0].node.GetRASBounds(bounds)
     assert np.ptp(np.reshape(bounds, (3, 2)), axis=1).min() > 3.9  # drawn, as thick as the slice
@@ -134,7 +134,7 @@ def test_a_scene_is_added_to_contexts_that_are_there(desk, saved, facts):
     assert desk.parameters.name == facts["values"]["name"] and desk.result.mean.GetName() == facts["roles"]["mean"]
     desk.host.click_cell(desk.ui.contextTable, 9, 2)
     desk.apply()
-    assert not desk.status.error and not scene_rules.orphans(desk.host)
+    assert not desk.status.error and scene_rules.orphans(desk.host) == []
 
 
 def test_live_updates_go_on_after_loading(desk, saved, facts):
