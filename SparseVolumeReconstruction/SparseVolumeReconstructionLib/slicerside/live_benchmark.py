@@ -10,11 +10,11 @@ import slicer
 
 from ..geometry import InputError
 from . import views
-from .choices import Choices, FrameMode
 from .logic import ReconstructionInputs, SparseVolumeReconstructionLogic
-from .presenter import LIVE_SPACING_MM, Presenter
 from .results import ATTRIBUTE
 from .scene import headless_scene
+from .workflow.choices import Choices, FrameMode
+from .workflow.presenter import LIVE_SPACING_MM, Presenter
 
 STEPS = 30
 _VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from PySide6 import QtCore, QtWidgets
 
-from SparseVolumeReconstructionLib.slicerside.choices import FrameMode
 from SparseVolumeReconstructionLib.slicerside.results import remove_result
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
 
 from . import scene_rules
 from .desk import OFFSET, REMOVE, THICKNESS

@@ -16,8 +16,8 @@ import numpy as np
 import slicer
 import slicer.util
 
-from SparseVolumeReconstructionLib.slicerside.choices import Device, FrameMode, Layer
 from SparseVolumeReconstructionLib.slicerside.nodes import add_transform
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import Device, FrameMode, Layer
 
 from .desk import THICKNESS, Desk
 from .harness import Host

@@ -20,7 +20,7 @@ def tiny(bench, tmp_path_factory, write_weights):
 def body_on(desk):
     """The body in the views with a slice of each of them as context, the tiny model chosen."""
     from host.tiny_body import add_body
-    from SparseVolumeReconstructionLib.slicerside.choices import FrameMode
+    from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
 
     p = desk.parameters
     p.prior, p.frameMode, p.spacing, p.samples = "tiny", FrameMode.REGISTERED, 5.0, 2

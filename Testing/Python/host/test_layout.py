@@ -6,8 +6,8 @@ from dataclasses import fields
 import pytest
 import slicer.util
 
-from SparseVolumeReconstructionLib.slicerside.choices import Choices
 from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
 
 SIZES = ((1600, 1000), (1280, 720))
 

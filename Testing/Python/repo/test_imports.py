@@ -96,6 +96,17 @@ def test_only_the_slicer_side_imports_slicer(library):
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def test_only_the_panel_knows_a_toolkit(library):
+    """The workflow is the same for the desktop panel and the browser."""
+    others = {
+        module: tree for module, tree in library.items() if module.startswith("slicerside.") and not module.startswith("slicerside.panel")
+    }
+    assert "slicerside.workflow.presenter" in others
+    toolkits = {"qt", "ctk", "PythonQt", "PySide6", "trame", "trame_slicer"}
+    found = {module: {name for name in imports(module, tree) if name.split(".")[0] in toolkits} for module, tree in others.items()}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
 def test_geometry_imports_no_torch(library):
     for module, tree in library.items():
         if module.startswith("geometry"):

@@ -7,9 +7,9 @@ import slicer.util
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside import views
-from SparseVolumeReconstructionLib.slicerside.context_list import ContextList
 from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
 from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_transform, add_volume
+from SparseVolumeReconstructionLib.slicerside.workflow.context_list import ContextList
 
 ORIENTATIONS = [(view, name) for view, name in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))]
 

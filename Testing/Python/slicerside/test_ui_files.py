@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from SparseVolumeReconstructionLib.slicerside.choices import Choices
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
 
 CONTROLS = {
     "QPushButton", "QCheckBox", "QComboBox", "QSpinBox", "QDoubleSpinBox", "QSlider", "QLineEdit", "QPlainTextEdit", "QTextBrowser",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..choices import Layer
 from ..i18n import _
-from ..quality import compare
 from ..results import ATTRIBUTE
+from ..workflow.choices import Layer
+from ..workflow.quality import compare
 from .section import Section
 
 _FRAME_MS = 400

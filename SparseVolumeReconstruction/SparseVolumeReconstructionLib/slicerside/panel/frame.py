@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..choices import FrameMode
+from ..workflow.choices import FrameMode
 from .section import Section
 
 

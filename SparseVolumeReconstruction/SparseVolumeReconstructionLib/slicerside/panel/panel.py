@@ -10,8 +10,8 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..logic import SparseVolumeReconstructionLogic
-from ..presenter import Presenter
-from ..requirements import missing_packages
+from ..workflow.presenter import Presenter
+from ..workflow.requirements import missing_packages
 from .contexts import ContextSection
 from .explore import ExploreSection
 from .frame import FrameSection

@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
-from ..choices import Device, FrameMode, Layer
+from ..workflow.choices import Device, FrameMode, Layer
 
 
 @parameterNodeWrapper

@@ -10,7 +10,7 @@ import slicer.util
 
 from ...geometry import InputError
 from ..i18n import _
-from ..requirements import install_missing, missing_packages
+from ..workflow.requirements import install_missing, missing_packages
 from .section import Section
 
 

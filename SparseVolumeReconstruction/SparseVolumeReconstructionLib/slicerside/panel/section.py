@@ -7,7 +7,7 @@ from collections.abc import Callable
 import slicer.util
 
 from ...geometry import InputError
-from ..presenter import Presenter
+from ..workflow.presenter import Presenter
 
 
 class Section:

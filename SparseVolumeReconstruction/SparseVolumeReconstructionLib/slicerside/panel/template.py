@@ -8,8 +8,8 @@ import ctk
 import qt
 
 from ...geometry import InputError
-from ..handover import write_template
 from ..i18n import _
+from ..workflow.handover import write_template
 from .section import Section
 
 

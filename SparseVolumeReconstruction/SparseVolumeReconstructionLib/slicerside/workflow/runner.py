@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..geometry import InputError
-from .logic import ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
-from .results import ResultNodes
+from ...geometry import InputError
+from ..logic import ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
+from ..results import ResultNodes
 
 Done = Callable[[ResultNodes], None]
 

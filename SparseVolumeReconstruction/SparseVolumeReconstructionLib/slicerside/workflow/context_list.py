@@ -9,10 +9,10 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from ..geometry import InputError
-from . import views
-from .contexts import ContextSlice, add_context, check_is_observed, context_slices, remove_context, slices_of
-from .results import ATTRIBUTE
+from ...geometry import InputError
+from .. import views
+from ..contexts import ContextSlice, add_context, check_is_observed, context_slices, remove_context, slices_of
+from ..results import ATTRIBUTE
 
 
 class ContextList(VTKObservationMixin):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import slicer
 
-from . import views
+from .. import views
+from ..results import ResultNodes
 from .choices import Layer
-from .results import ResultNodes
 
 
 class Explorer:

@@ -10,16 +10,16 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from ..geometry import InputError
+from ...geometry import InputError
+from ..i18n import _
+from ..logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
+from ..nodes import add_transform, affine_of, world_grid
+from ..results import ATTRIBUTE, ResultNodes, remove_result
 from . import quality
 from .choices import FrameMode, Layer
 from .context_list import ContextList
 from .explorer import Explorer
-from .i18n import _
-from .logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
-from .nodes import add_transform, affine_of, world_grid
 from .requirements import missing_packages
-from .results import ATTRIBUTE, ResultNodes, remove_result
 from .runner import Runner
 
 LIVE_SPACING_MM = 2.0
@@ -45,7 +45,7 @@ class Presenter(VTKObservationMixin):
     @cached_property
     def models(self):
         """The store of models. Raises ImportError while packages are missing."""
-        from ..zoo.store import ModelStore
+        from ...zoo.store import ModelStore
 
         return ModelStore()
 

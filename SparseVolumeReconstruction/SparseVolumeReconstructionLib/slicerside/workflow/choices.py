@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .i18n import _
+from ..i18n import _
 
 
 class FrameMode(Enum):

@@ -8,8 +8,8 @@ import subprocess
 import slicer
 import slicer.util
 
-from ..geometry import InputError
-from .i18n import _
+from ...geometry import InputError
+from ..i18n import _
 
 # Import names and what pip calls them; torch is left to the PyTorch extension, which knows the build for the machine.
 _PACKAGES = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..geometry import InputError
-from ..geometry.io import write_volume
-from ..svr.handover import Handover, Stack, write_handover
-from .contexts import ContextSlice
-from .nodes import volume_of
-from .results import ResultNodes
+from ...geometry import InputError
+from ...geometry.io import write_volume
+from ...svr.handover import Handover, Stack, write_handover
+from ..contexts import ContextSlice
+from ..nodes import volume_of
+from ..results import ResultNodes
 
 
 def write_template(result: ResultNodes, contexts: list[ContextSlice], folder: Path) -> Handover:

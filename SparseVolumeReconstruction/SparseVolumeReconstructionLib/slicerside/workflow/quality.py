@@ -7,10 +7,10 @@ import slicer
 import slicer.util
 import vtk
 
-from ..geometry import InputError
-from ..geometry.resample import resample
-from .nodes import volume_of
-from .results import ATTRIBUTE, ResultNodes
+from ...geometry import InputError
+from ...geometry.resample import resample
+from ..nodes import volume_of
+from ..results import ATTRIBUTE, ResultNodes
 
 ROLE = "quality"
 _SSIM, _CC, _POSITION, _CONTEXT = "SSIM", "Correlation", "Position (mm)", "Context"
@@ -24,7 +24,7 @@ def compare(result: ResultNodes, reference):
     by the reference's 99.9th percentile. Adds table nodes, plot series and a chart that replace those of an earlier
     comparison of the same result. Returns the chart. Raises InputError where the two do not overlap.
     """
-    from ..evaluation import metrics
+    from ...evaluation import metrics
 
     mean, truth = volume_of(result.mean), volume_of(reference)
     axis, direction = _direction(mean.grid, result.provenance.get("contexts", []))
