@@ -57,14 +57,21 @@ def nearest_view(normal: np.ndarray) -> str:
     return best.GetLayoutName() if best is not None else ""
 
 
+def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
+    """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm); None: around the point that is in its middle now."""
+    view, matrix = plane_of(node), np.eye(4)
+    if centre is None:
+        centre = view[:3, 3] + plane[:3, 2] * (plane[:3, 2] @ (plane[:3, 3] - view[:3, 3]))
+    matrix[:3, :3], matrix[:3, 3] = _turned(view[:3, :3], plane[:3, 2]), centre
+    node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+    node.UpdateMatrices()
+
+
 def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
     """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm), and the others pass through the centre."""
     for node in slice_nodes():
         if node.GetLayoutName() == view:
-            matrix = np.eye(4)
-            matrix[:3, :3], matrix[:3, 3] = _turned(plane_of(node)[:3, :3], plane[:3, 2]), centre
-            node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
-            node.UpdateMatrices()
+            face(node, plane, centre)
         else:
             node.JumpSliceByOffsetting(*centre)
 

@@ -67,7 +67,7 @@ def test_a_new_atlas_replaces_the_old_one(desk, sample, atlas):
     desk.host.click(desk.ui.atlasButton)
     desk.wait()
     assert desk.parameters.atlas is not atlas and not slicer.mrmlScene.IsNodePresent(atlas)
-    assert desk.shown() is desk.parameters.atlas and slicer.mrmlScene.GetNumberOfNodes() <= count + 1
+    assert desk.shown() is desk.parameters.atlas and slicer.mrmlScene.GetNumberOfNodes() == count
 
 
 def test_the_frame_is_edited_by_hand(desk, sample, atlas):

@@ -69,6 +69,19 @@ def test_a_view_gives_its_plane(contexts, slice_views, scan, view, orientation):
     assert contexts.selected == context
 
 
+def test_adding_moves_no_other_view_and_does_not_pan(contexts, slice_views):
+    for view, offset in (("Red", 5.0), ("Green", -4.0), ("Yellow", 3.0)):
+        slice_views[view].SetSliceOffset(offset)
+    matrix = views.plane_of(slice_views["Red"])
+    matrix[:3, 3] = (10.0, -6.0, 5.0)
+    slice_views["Red"].GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+    slice_views["Red"].UpdateMatrices()
+    before = {view: views.plane_of(node) for view, node in slice_views.items()}
+    contexts.add_from_view("Red")
+    for view, node in slice_views.items():
+        assert np.allclose(views.plane_of(node), before[view]), view
+
+
 def test_the_drawing_is_the_box_of_the_slice(contexts):
     context = contexts.add_from_view("Red")
     bounds = np.zeros(6)

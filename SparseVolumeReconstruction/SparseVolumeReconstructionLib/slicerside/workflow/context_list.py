@@ -50,7 +50,7 @@ class ContextList(VTKObservationMixin):
         check_is_observed(volume)
         context = self._add(volume, views.plane_of(node), view)
         self.select(context)
-        self.show(context)  # with gaps between slices it is the acquired one, not exactly the plane that was shown
+        views.face(node, context.plane)  # with gaps between slices it is the acquired one, not exactly the plane that was shown
         return context
 
     def add_hovered(self) -> ContextSlice:
@@ -65,7 +65,7 @@ class ContextList(VTKObservationMixin):
         self.select([self._add(volume, plane, view) for plane in planes][-1])
 
     def select(self, context: ContextSlice | None) -> None:
-        """Make a context the selected one and let all views jump to it."""
+        """Make a context the selected one: it is drawn stronger, and live updates move it."""
         if context == self.selected:
             return
         before, self.selected = self.selected, context

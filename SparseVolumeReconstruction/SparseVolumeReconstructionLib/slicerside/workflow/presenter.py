@@ -208,13 +208,14 @@ class Presenter(VTKObservationMixin):
     def _take_atlas(self, result: ResultNodes) -> None:
         """Keep the atlas of a new alignment instead of the old one, under the transform that the user may edit."""
         p = self.parameters
+        given = p.frameTransform if p.frameMode == FrameMode.TRANSFORM else None
         old = ResultNodes.of(p.atlas) if p.atlas else None
         if old is not None:
-            remove_result(old, keep=(p.frameTransform,))
+            remove_result(old, keep=(given,))
         p.atlas = result.atlas
-        if p.frameMode == FrameMode.TRANSFORM:
-            result.atlas.SetAndObserveTransformNodeID(p.frameTransform.GetID())
+        if given is not None:
+            result.atlas.SetAndObserveTransformNodeID(given.GetID())
             slicer.mrmlScene.RemoveNode(result.frame)
-        else:
-            p.frameTransform = result.frame
+        elif p.frameTransform is None:
+            p.frameTransform = result.frame  # to begin with, should it be edited by hand
         p.showAtlas = True

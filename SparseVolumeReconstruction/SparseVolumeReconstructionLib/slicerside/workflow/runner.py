@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...geometry import InputError
+from ..i18n import _
 from ..logic import ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
 from ..results import ResultNodes
 
@@ -46,7 +47,7 @@ class Runner:
     def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
         """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
         if self.running:
-            raise InputError("a reconstruction runs already; cancel it first.")
+            raise InputError(_("a reconstruction runs already; cancel it first."))
 
         def progress(step, fraction, remaining_s):
             self._tell(Status(step, fraction, remaining_s))
@@ -54,7 +55,7 @@ class Runner:
         def done(result):
             self._job = None
             on_done(result)
-            self._tell(Status("done", 1.0))
+            self._tell(Status(_("done"), 1.0))
             self._next_live()
 
         def fail(error):
@@ -69,7 +70,7 @@ class Runner:
         """Stop the job; it ends within a second."""
         if self.running:
             self._logic.cancel(self._job)
-            self._tell(Status("cancelling", self.status.fraction))
+            self._tell(Status(_("cancelling"), self.status.fraction))
 
     def live(self, make_inputs: Callable[[], tuple[ReconstructionInputs, ResultNodes | None]], on_done: Done) -> None:
         """Ask for a live update. While another is under way, only the newest request waits; older ones are dropped.
@@ -79,7 +80,7 @@ class Runner:
 
         def start():
             inputs, into = make_inputs()
-            self._live = self._logic.start(inputs, lambda *_: None, done, fail, into=into)
+            self._live = self._logic.start(inputs, lambda *_event: None, done, fail, into=into)
 
         def done(result):
             self._live = None
