@@ -8,7 +8,10 @@ import math
 from .. import __version__
 from . import commands
 
-DEEP_SYSTEMS = {"slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack."}
+DEEP_SYSTEMS = {
+    "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
+    "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+}
 
 
 class _Parser(argparse.ArgumentParser):

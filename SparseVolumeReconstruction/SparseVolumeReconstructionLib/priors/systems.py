@@ -6,4 +6,5 @@ Each class has `from_weights(tensors: dict[str, Tensor], card: ModelCard, device
 SYSTEMS = {
     "structured-gaussian": "structured_gaussian:StructuredGaussian",
     "slice-vae": "slice_vae.prior:SliceVaePrior",
+    "bruno": "bruno.prior:BrunoPrior",
 }

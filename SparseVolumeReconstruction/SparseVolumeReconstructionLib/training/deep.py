@@ -15,14 +15,15 @@ from ..priors.card import ModelCard
 from ..priors.systems import SYSTEMS
 from ..reconstruction.progress import Progress
 from .calibration import measured_multipliers
-from .loop.config import TrainConfig
+from .loop.checkpoint import prepare_folder
+from .loop.config import TrainConfig, validated
 from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
 from .structured_gaussian import save_weights
 
-TITLES = {"slice-vae": "Slice VAE and Gaussian"}
+TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,15 @@ def train_deep(
     """
     started = time.perf_counter()
     task = make_task(config)
+    prepare_folder(out, resume)
     stacks = load_stacks(folders, config, split, facts.modality, progress)
+    card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
     fit(task, volumes, stacks.volumes("validation"), config, out, resume, _Part(progress, 0.0, 0.9))
     if int(os.environ.get("RANK", "0")):
         return None
     tensors = task.weights(volumes)
     space = axial_space(stacks, config.augmentation.mirror, progress)
-    card = _card(config, stacks, facts)
 
     def prior() -> Prior:
         module, name = SYSTEMS[config.system].split(":")
@@ -83,20 +85,21 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
         f"Knows axial slices only (tilted by up to 5 degrees), and the middle {height:.0f} mm of the anatomy. "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
-    return ModelCard(
-        id=facts.model_id,
-        title=f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
-        system=config.system,
-        version="1",
-        anatomy=facts.anatomy,
-        modality=facts.modality,
-        canonical_space=stacks.space.name,
-        units="intensity over the 99.9th percentile of the foreground, [0, 1]",
-        licence=facts.licence,
-        data=facts.data,
-        split=stacks.names,
-        limits=f"{limits} {facts.limits}".strip(),
-    )
+    words = {
+        "id": facts.model_id,
+        "title": f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
+        "system": config.system,
+        "version": "1",
+        "anatomy": facts.anatomy,
+        "modality": facts.modality,
+        "canonical_space": stacks.space.name,
+        "units": "intensity over the 99.9th percentile of the foreground, [0, 1]",
+        "licence": facts.licence,
+        "data": facts.data,
+        "split": stacks.names,
+        "limits": f"{limits} {facts.limits}".strip(),
+    }
+    return validated(ModelCard, words, "the model's card")
 
 
 class _Part(Progress):

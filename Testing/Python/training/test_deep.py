@@ -95,6 +95,10 @@ def test_wrong_input_is_one_clear_line(words, store, cohort_dir, tmp_path, capsy
     assert 'unknown key "learning_rat"; did you mean "learning_rate"' in refused(capsys, *train, tmp_path / "wrong.yaml")
     assert "no such file" in refused(capsys, *train, "slice-vae-63-tiny")
     assert "holds another run; continue it with --resume" in refused(capsys, *command)
+    (tmp_path / "file").write_text("")
+    assert "cannot be made a folder" in refused(capsys, *train[:-3], "--out", tmp_path / "file", "--config", "slice-vae-64-tiny")
+    named = [*train[:-3], "--id", "No Id", "--out", tmp_path / "named", "--config", "slice-vae-64-tiny"]
+    assert "the model's card: id" in refused(capsys, *named)
     (tmp_path / "other.yaml").write_text("system: structured-gaussian\nsteps: 1\nbatch: 1\n")
     assert "made for structured-gaussian" in refused(capsys, *train, tmp_path / "other.yaml")
     assert not (tmp_path / "out").exists() and (out / CHECKPOINT).exists() and (out / BEST).exists()

@@ -39,6 +39,16 @@ class Average:
                 self.tensors[name].copy_(tensor)
 
 
+def prepare_folder(out: Path, resume: bool) -> None:
+    """Make the folder of a run. Raises InputError where it cannot be made, or holds a run that is not to be continued."""
+    if (out / CHECKPOINT).exists() and not resume:
+        raise InputError(f"{out}: holds another run; continue it with --resume, or choose another --out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror or error}); choose another --out.") from error
+
+
 def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
     """Write tensors and JSON state. Raises InputError when there is no space; what was there before stays."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -82,9 +82,8 @@ class _Run:
         self.log = Log(out, self.step) if fabric.is_global_zero else _Silent()
 
     def _restore(self, resume: bool) -> None:
+        checkpoint.prepare_folder(self.out, resume)
         path = self.out / CHECKPOINT
-        if path.exists() and not resume:
-            raise InputError(f"{self.out}: holds another run; continue it with --resume, or choose another --out.")
         if not path.exists():
             self._save()
             return
@@ -100,7 +99,6 @@ class _Run:
             best = self.best if np.isfinite(self.best) else None
             state = {"step": self.step, "best": best, "since_best": self.since_best, "data": self.data}
             state["config"] = self.config.model_dump(mode="json")
-            self.out.mkdir(parents=True, exist_ok=True)
             checkpoint.save(self.out / CHECKPOINT, checkpoint.pack(self.task.networks, self.optimiser, self.average), state)
         self.fabric.barrier()
         self.saved = self.step
