@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 
@@ -14,13 +16,15 @@ _VALIDATED_CONTEXTS = 3
 
 
 class BrunoConfig(BrunoShape):
-    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts. hold: steps in which the
-    process stays as it is, and the cohort's mean and deviation are found. process_rate: factor on the learning rate of its
-    few parameters afterwards. mean_of: see BrunoPrior.
+    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts. hold: steps in which one
+    part stays as it is while the other learns, and the cohort's mean and deviation are found. held: which part; a process that
+    learns first keeps the flow from latents that tell nothing of other slices. process_rate: factor on the learning rate of the
+    few parameters of the process. mean_of: see BrunoPrior.
     """
 
     sequence: Count = 9
     hold: int = Field(500, ge=0)
+    held: Literal["process", "flow"] = "process"
     process_rate: float = Field(10.0, ge=0)
     mean_of: MeanOf = "samples"
 
@@ -37,10 +41,14 @@ class BrunoTask:
         self.networks = Bruno(validated(BrunoSettings, {**shape, **data}, "model"))
 
     def parameter_groups(self, step: int) -> list[dict]:
-        """The flow, and the process that is held at first."""
+        """The flow and the process, of which one is held at first."""
         process = list(self.networks.process.parameters())
         others = [p for name, p in self.networks.named_parameters() if not name.startswith("process.")]
-        return [{"params": others, "factor": 1.0}, {"params": process, "factor": self._config.process_rate * (step >= self._config.hold)}]
+        free = {part: step >= self._config.hold or part != self._config.held for part in ("flow", "process")}
+        return [
+            {"params": others, "factor": 1.0 * free["flow"]},
+            {"params": process, "factor": self._config.process_rate * free["process"]},
+        ]
 
     def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """Nats per pixel of the queries of one random sequence from each volume (B, K, H, W)."""
@@ -48,7 +56,7 @@ class BrunoTask:
         images, index = self._sequences(batch, generator)
         if step < max(1, self._config.hold):
             self.networks.observe(batch, step)
-        if step == 0:
+        if step == (self._config.hold if self._config.held == "flow" else 0):
             self.networks.initialise(images.flatten(0, 1), index.flatten())
             self._agree()
         return self._nats(images, index, contexts, generator), {"contexts": float(contexts)}

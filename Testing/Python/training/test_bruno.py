@@ -28,7 +28,8 @@ def bodies(count: int, seed: int, slices: int = 20, size: int = 16) -> torch.Ten
 
 def config(**model) -> TrainConfig:
     data = DataConfig(size=16, slices=20)
-    return TrainConfig(system="bruno", steps=1, batch=4, data=data, model={**SMALL, "sequence": 6, "hold": 20, "levels": 64, **model})
+    learn = {"sequence": 6, "hold": 20, "held": "flow", "levels": 64}
+    return TrainConfig(system="bruno", steps=1, batch=4, data=data, model={**SMALL, **learn, **model})
 
 
 def trained(task: BrunoTask, volumes: torch.Tensor, steps: int, seed: int = 0) -> list[float]:
@@ -95,16 +96,32 @@ def test_a_trained_flow_is_invertible(finished):
         assert (network.decode(z, index) - new).abs().max() < 1e-3
 
 
-def test_the_process_is_held_at_first():
+@pytest.mark.parametrize("held", ["process", "flow"])
+def test_one_part_is_held_at_first(held):
     torch.manual_seed(0)
-    task, volumes = BrunoTask(config(hold=3)), bodies(8, 1)
-    before = {name: p.clone() for name, p in task.networks.process.named_parameters()}
-    trained(task, volumes, 3)
-    assert all(torch.equal(p, before[name]) for name, p in task.networks.process.named_parameters())
-    trained(task, volumes, 5)
-    assert all(not torch.equal(p, before[name]) for name, p in task.networks.process.named_parameters())
+    task, volumes = BrunoTask(config(hold=3, held=held)), bodies(8, 1)
+    before = {name: p.clone() for name, p in task.networks.named_parameters()}
+
+    def changed() -> set[str]:
+        return {
+            "process" if n.startswith("process.") else "flow" for n, p in task.networks.named_parameters() if not torch.equal(p, before[n])
+        }
+
+    trained(task, volumes, 3 - (held == "process"))
+    assert changed() == {"process", "flow"} - {held}
+    trained(task, volumes, 6)
+    assert changed() == {"process", "flow"}
     groups = task.parameter_groups(0)
     assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters()))
+
+
+def test_the_flow_starts_from_the_mean_atlas():
+    torch.manual_seed(0)
+    task, volumes = BrunoTask(config(hold=40)), bodies(24, 1)
+    trained(task, volumes, 30)
+    with torch.no_grad():
+        shown = task.networks.decode(torch.zeros(20, 256), torch.arange(20))
+    assert (shown - volumes.mean(0)).abs().mean() < 0.03 < (volumes - volumes.mean(0)).abs().mean()
 
 
 def test_training_repeats_itself():
