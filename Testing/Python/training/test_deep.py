@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,8 +13,11 @@ from SparseVolumeReconstructionLib.evaluation.cohort import brain_mask, list_coh
 from SparseVolumeReconstructionLib.evaluation.metrics import slice_ssim, ssim_map
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
 from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_registered
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, CHECKPOINT
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -78,6 +82,19 @@ def test_slices_of_the_subject_bring_the_codes_nearer(store, cohort_dir):
             codes = prior.network.encode(torch.as_tensor(truth.array))[0]
             errors.append(float(((posterior.codes.mean - codes) ** 2).mean()))
     assert all(four < none for four, none in zip(error[4], error[0], strict=True)), error
+
+
+@pytest.mark.parametrize("frame", ["auto", "registered"])
+def test_it_reconstructs_like_any_prior(store, cohort_dir, tmp_path, frame):
+    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
+    words = {"prior": "bodies-vae", "contexts": [context], "frame": frame, "like": context.path, "samples": 2, "seed": 3}
+    outputs = ["mean", "std", "template", "atlas"]
+    result = run_request(ReconstructionRequest(**words, outputs=outputs, output=str(tmp_path / "out")), store, Progress())["result"]
+    assert np.isfinite(result["log_evidence"]) and result["log_evidence"] != 0
+    mean, std, truth = (read_volume(p).array for p in (tmp_path / "out/mean.nrrd", tmp_path / "out/std.nrrd", context.path))
+    assert np.allclose(mean[[6, 10, 14, 18]], truth[[6, 10, 14, 18]], atol=1e-4) and (std[[6, 10, 14, 18]] == 0).all()
+    assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.7 and std.max() > 0
+    assert {"template.nrrd", "atlas.nrrd", "samples.seq.nrrd"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def refused(capsys, *words) -> str:
