@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
-from SparseVolumeReconstructionLib.priors.systems import SYSTEMS
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.training import deep
 from SparseVolumeReconstructionLib.training.loop.config import read_config
-from SparseVolumeReconstructionLib.training.loop.task import TASKS
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "test": ["age23", "age27"]}
@@ -18,16 +16,12 @@ SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "
 def store(request, repository, cohort_dir, tmp_path_factory):
     """A store with a model "bodies"."""
     folder = tmp_path_factory.mktemp("bruno")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "bruno", "bruno:BrunoTask")
-        patch.setitem(SYSTEMS, "bruno", "bruno.prior:BrunoPrior")
-        patch.setitem(deep.TITLES, "bruno", "Conditional BRUNO")
-        config = read_config(repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml")
-        facts = deep.CardFacts("bodies", modality="phantom")
-        path, _ = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
-        store = ModelStore(folder / "models")
-        store.import_file(path)
-        yield store
+    config = read_config(repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml")
+    facts = deep.CardFacts("bodies", modality="phantom")
+    path, _ = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
+    store = ModelStore(folder / "models")
+    store.import_file(path)
+    return store
 
 
 def test_evaluate_measures_it_beside_the_baselines(store, cohort_dir):

@@ -128,11 +128,11 @@ class Bruno(nn.Module):
         self.process = (ExchangeableProcess if s.process == "exchangeable" else PoseProcess)(s.size**2, s.kind)
 
     def positions(self, index: torch.Tensor) -> torch.Tensor:
-        """Where slices lie along the stack, as shares of its length, of slice numbers of any shape."""
+        """Where the slices of numbers (B, M) lie along the stack, as shares of its length."""
         return (index + 0.5) / self.settings.slices
 
     def encode(self, x: torch.Tensor, index: torch.Tensor, noise: torch.Tensor | float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (..., D) and log determinants (...) of images (..., H, W) at slice numbers (...).
+        """Latents (B, M, D) and log determinants (B, M) of images (B, M, H, W) at slice numbers (B, M); or the same without B.
 
         noise: uniform in [0, 1) where densities are learned, in the shape of x; 0.5 is its middle.
         """
@@ -152,7 +152,7 @@ class Bruno(nn.Module):
         return torch.logit(share), (math.log(shrink) - share.log() - torch.log1p(-share)).flatten(1).sum(1)
 
     def decode(self, z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Images (..., H, W) of latents (..., D) at slice numbers (...), in [0, 1]."""
+        """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M); or the same without B."""
         s, at = self.settings, index.flatten()
         logits = self.flow.inverse(z.flatten(0, -2), self.embedding(at))[:, 0]
         if self.standardise:

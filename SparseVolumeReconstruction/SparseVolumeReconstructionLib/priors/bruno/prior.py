@@ -20,7 +20,7 @@ _SD_FLOOR = 0.01
 
 
 def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space; float16, but for the process."""
+    """Tensors to store besides those of the space: float16, but for the process float32."""
     state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
     weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
     return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}

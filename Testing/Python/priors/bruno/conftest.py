@@ -72,6 +72,7 @@ def make_bruno():
         small = {"size": 8, "slices": 10, "checkerboard": [2, 2], "channel": [2, 0], "filters": 6, "blocks": 1, "dense": 2, "hidden": 8}
         network = Bruno(BrunoSettings(**{**small, "embedding": 5, **changes}))
         size, count = network.settings.size, network.settings.slices
+        network.observe(torch.rand(3, count, size, size), 0)
         network.initialise(torch.rand(16, size, size), torch.arange(16) % count)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
