@@ -24,7 +24,7 @@ class SliceVaeConfig(Section):
     latent_channels: Count = 256
     kl: float = Field(0.2, ge=0)
     slices: Count = 32
-    rank: Count = 24
+    rank: Count = 16
 
 
 class SliceVaeTask:
