@@ -18,6 +18,7 @@ from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_r
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
+from SparseVolumeReconstructionLib.training import deep
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, CHECKPOINT
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -119,6 +120,16 @@ def test_wrong_input_is_one_clear_line(words, store, cohort_dir, tmp_path, capsy
     (tmp_path / "other.yaml").write_text("system: structured-gaussian\nsteps: 1\nbatch: 1\n")
     assert "made for structured-gaussian" in refused(capsys, *train, tmp_path / "other.yaml")
     assert not (tmp_path / "out").exists() and (out / CHECKPOINT).exists() and (out / BEST).exists()
+
+
+def test_who_stops_a_run_is_told_how_to_continue(cohort_dir, tmp_path, capsys, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deep, "fit", stop)
+    command = ["train", "slice-vae", "--cohort", cohort_dir, "--config", "slice-vae-64-tiny", "--out", tmp_path / "out"]
+    assert main([str(word) for word in command]) == 130
+    assert capsys.readouterr().err == "error: stopped by the user; continue with --resume\n"
 
 
 def test_one_volume_is_refused(cohort_dir, tmp_path, capsys):

@@ -84,7 +84,9 @@ class _Run:
     def _restore(self, resume: bool) -> None:
         checkpoint.prepare_folder(self.out, resume)
         path = self.out / CHECKPOINT
-        if not path.exists():
+        there = path.exists()
+        self.fabric.barrier()  # all processes have looked before the first one writes
+        if not there:
             self._save()
             return
         tensors, state = checkpoint.load(path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
@@ -24,7 +24,7 @@ PROGRAM = """
 import sys, json, time
 from pathlib import Path
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig
 from SparseVolumeReconstructionLib.training.loop import loop
@@ -39,7 +39,7 @@ def slowly(self):
     return step(self)
 loop._Run._train_step = slowly
 volumes = load_file(folder / "volumes.safetensors")["volumes"]
-loop.fit(make_task(config), volumes[:4], volumes[4:], config, out, True, Progress())
+loop.fit(make_task(config), volumes[:4], volumes[4:], config, out, sys.argv[4] == "resume", Progress())
 """
 
 
@@ -108,13 +108,11 @@ def test_a_run_stopped_anywhere_continues_exactly(make_config, volumes, finished
 
 
 def test_a_killed_process_continues_exactly(make_config, volumes, finished, tmp_path, python, library_environment):
-    from safetensors.torch import save_file
-
     (tmp_path / "config.json").write_text(make_config().model_dump_json())
     save_file({"volumes": volumes}, tmp_path / "volumes.safetensors")
     command = [python, "-c", PROGRAM, str(tmp_path), str(tmp_path / "out")]
     environment = {**library_environment, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    process = subprocess.Popen([*command, "0.3"], env=environment)
+    process = subprocess.Popen([*command, "0.3", "new"], env=environment)
     checkpoint, deadline = tmp_path / "out" / CHECKPOINT, time.monotonic() + 100
     while not (checkpoint.exists() and step_of(checkpoint) >= 6):
         assert time.monotonic() < deadline and process.poll() is None
@@ -122,7 +120,7 @@ def test_a_killed_process_continues_exactly(make_config, volumes, finished, tmp_
     time.sleep(0.4)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and 6 <= step_of(checkpoint) < 12
-    subprocess.run([*command, "0"], env=environment, check=True, timeout=100)
+    subprocess.run([*command, "0", "resume"], env=environment, check=True, timeout=100)
     assert same(finished / CHECKPOINT, checkpoint) and same(finished / BEST, tmp_path / "out" / BEST)
     assert (finished / "log.csv").read_bytes() == (tmp_path / "out" / "log.csv").read_bytes()
 
@@ -244,13 +242,33 @@ def test_frozen_groups_stay_and_others_move(make_config, volumes, tmp_path):
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
-def test_two_processes_average_their_gradients(make_config, volumes, tmp_path, python, library_environment):
-    from safetensors.torch import save_file
+LINEAR = """
+class Linear:
+    \"\"\"Without chance of its own, so that two processes of one volume must equal one process of two.\"\"\"
+    def __init__(self, config):
+        self.networks = torch.nn.Linear(16, 16)
+    def loss(self, batch, generator, step):
+        return ((self.networks(batch) - batch.flip(-1)) ** 2).mean(), {}
+    def validate(self, volumes, generator):
+        return {"score": float(self.loss(volumes, generator, 0)[0])}
+torch.manual_seed(0)
+make_task = Linear
+"""
 
-    (tmp_path / "config.json").write_text(make_config(steps=3).model_dump_json())
+
+def test_two_processes_do_what_one_does_with_twice_the_batch(make_config, volumes, tmp_path, python, library_environment):
+    quiet = {"deformation_mm": 0, "gamma": 0, "bias": 0, "noise": 0, "mirror": False}
     save_file({"volumes": volumes}, tmp_path / "volumes.safetensors")
-    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "program.py").write_text(PROGRAM.replace("\nfolder, out", LINEAR + "\nfolder, out"))
     environment = {**library_environment, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "program.py")]
-    subprocess.run([python, *words, str(tmp_path), str(tmp_path / "out"), "0"], env=environment, check=True, timeout=100)
-    assert step_of(tmp_path / "out" / CHECKPOINT) == 3 and (tmp_path / "out" / BEST).exists()
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    weights = []
+    for processes in (1, 2):
+        (tmp_path / "config.json").write_text(make_config(batch=2 // processes, augmentation=quiet).model_dump_json())
+        out = str(tmp_path / f"out{processes}")
+        command = [python, *words, str(processes), str(tmp_path / "program.py"), str(tmp_path), out, "0", "new"]
+        subprocess.run(command, env=environment, check=True, timeout=100)
+        weights.append(load_file(tmp_path / out / CHECKPOINT)["network.weight"])
+        assert step_of(tmp_path / out / CHECKPOINT) == 12
+    start = torch.nn.Linear(16, 16)
+    assert torch.allclose(weights[0], weights[1], atol=1e-5) and not torch.allclose(weights[0], start.weight, atol=1e-3)
