@@ -69,7 +69,10 @@ def train_deep(
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
     minutes = (time.perf_counter() - started) / 60
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
-    spent = f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min on {device}."
+    since = " since it was resumed" if resume else ""
+    spent = (
+        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
+    )
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)

@@ -120,7 +120,7 @@ class _Run:
             if self.step % config.checkpoint_every == 0 or last or self.since_best >= config.patience:
                 self._save()
         if not (self.out / BEST).exists():
-            raise InputError(f"{self.out / BEST}: no longer there; start the run anew in another folder.")
+            raise InputError(f"{self.out / BEST}: is not there: no validation gave a finite score, or it was deleted; start a run anew.")
         self.task.networks.load_state_dict(checkpoint.load(self.out / BEST)[0])
         self.task.networks.eval()
 

@@ -177,6 +177,13 @@ def test_early_stop(make_config, volumes, tmp_path):
     train(config, volumes, tmp_path, resume=True)  # nothing is left to do
 
 
+def test_a_run_without_any_finite_score_is_refused(make_config, volumes, tmp_path):
+    config, task = make_config(), make_task(make_config())
+    task.validate = lambda volumes, generator: {"score": float("nan")}
+    with pytest.raises(InputError, match="no validation gave a finite score"):
+        train(config, volumes, tmp_path, task=task)
+
+
 def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(make_config, volumes, tmp_path):
     def limited(config, task):
         size = (tmp_path / CHECKPOINT).stat().st_size
