@@ -10,7 +10,7 @@ from pydantic import Field
 from ..geometry import InputError
 from ..priors.bruno.network import Bruno, BrunoSettings, BrunoShape
 from ..priors.bruno.prior import MeanOf, to_tensors
-from .loop.config import Count, TrainConfig, validated
+from .loop.config import TrainConfig, validated
 
 _VALIDATED_CONTEXTS = 3
 
@@ -22,7 +22,7 @@ class BrunoConfig(BrunoShape):
     few parameters of the process. mean_of: see BrunoPrior.
     """
 
-    sequence: Count = 9
+    sequence: int = Field(9, ge=2)
     hold: int = Field(500, ge=0)
     held: Literal["process", "flow"] = "process"
     process_rate: float = Field(10.0, ge=0)

@@ -172,6 +172,7 @@ def test_weights_hold_the_network():
         ({"process": "both"}, "process"),
         ({"channel": [1]}, "one number of couplings for each scale"),
         ({"sequence": 21}, "20"),
+        ({"sequence": 1}, "greater than or equal to 2"),
         ({"checkerboard": [1] * 5, "channel": [1] * 5}, "5 scales need a size"),
     ],
 )
