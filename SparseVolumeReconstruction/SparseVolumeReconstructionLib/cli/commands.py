@@ -107,6 +107,29 @@ def train(args: Namespace) -> None:
     print(args.out)
 
 
+def train_deep(args: Namespace) -> None:
+    """Train a deep prior and write its weights file. Raises InputError."""
+    out = Path(args.out)
+    identifier = (args.id or out.name).lower()
+    from ..training.deep import CardFacts
+    from ..training.deep import train_deep as fit
+    from ..training.loop.config import find_config, read_config
+    from ..training.structured_gaussian import read_split
+
+    config = read_config(find_config(args.config))
+    if config.system != args.system:
+        raise InputError(f"{args.config}: made for {config.system}; this is ./run train {args.system}.")
+    facts = CardFacts(identifier, args.anatomy, args.modality, args.licence, args.data, args.limits)
+    split = read_split(Path(args.split)) if args.split else None
+    with shown_progress() as progress:
+        done = fit([Path(folder) for folder in args.cohort], config, out, args.resume, facts, split, progress)
+    if done:
+        path, skipped = done
+        for file, reason in ((f, r) for f, r in skipped.items() if r != "label file"):
+            print(f"skipped {file}: {reason}", file=sys.stderr)
+        print(path)
+
+
 def benchmark(args: Namespace) -> None:
     """Print time and memory. Raises InputError."""
     from ..evaluation.benchmark import benchmark as measure

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(f"{error.filename or 'output'}: {error.strerror or error}", 2)
     except (KeyboardInterrupt, Cancelled):
-        return _complain("stopped by the user; nothing was written", 130)
+        left = "continue with --resume" if hasattr(args, "resume") else "nothing was written"
+        return _complain(f"stopped by the user; {left}", 130)
     except Exception as error:
         traceback.print_exc()
         return _complain(f"a fault of this program, please report it with the lines above: {type(error).__name__}: {error}", 1)

@@ -8,6 +8,11 @@ import math
 from .. import __version__
 from . import commands
 
+DEEP_SYSTEMS = {
+    "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
+    "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """Complains in one line."""
@@ -128,7 +133,8 @@ def _train(words) -> None:
     examples = """
 train structured-gaussian --cohort heads --out my-model.safetensors
 train structured-gaussian --cohort knees --out knee-pd.safetensors --anatomy knee --modality "PD MRI" --rank 40
-train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" --out child-t1.safetensors"""
+train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" --out child-t1.safetensors
+train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     parser = _add(words, "train", None, "Fit a model to a folder of volumes.", examples)
     systems = parser.add_subparsers(metavar="SYSTEM", required=True)
     gaussian = _add(
@@ -149,13 +155,33 @@ train structured-gaussian --cohort templates --augment 20 --covariate "age:years
     add("--any-orientation", action="store_true", help="the patients' orientation in the scanner says nothing (fetuses, specimens)")
     add("--no-mirror", dest="mirror", action="store_false", help="anatomy without left-right symmetry: do not add mirror images")
     add("--interval-margin", type=float, default=1.0, metavar="F", help="factor on the cross-validated interval widths (1)")
+    add("--seed", type=int, default=0, metavar="S")
+    _add_card(gaussian)
+    for name, summary in DEEP_SYSTEMS.items():
+        _train_deep(systems, name, summary)
+
+
+def _train_deep(systems, name: str, summary: str) -> None:
+    start = f"train {name} --cohort heads --config {name}-64-cpu --out runs/{name}"
+    example = f"{start}\n{start} --resume"
+    parser = _add(systems, name, commands.train_deep, summary, example)
+    parser.set_defaults(system=name)
+    add = parser.add_argument
+    add("--cohort", required=True, action="append", metavar="DIR", help="folder of volumes, one per subject; may be repeated")
+    add("--config", required=True, metavar="FILE", help="YAML file, or the name of one in Resources/Training")
+    add("--out", required=True, metavar="DIR", help="folder for checkpoints, log.csv, tensorboard and the weights file")
+    add("--resume", action="store_true", help="continue the run in --out where it was stopped")
+    _add_card(parser)
+
+
+def _add_card(parser) -> None:
+    add = parser.add_argument
     add("--licence", default="not stated", help="licence of the data, for the card")
     add("--data", default="not stated", help="where the data come from, for the card")
     add("--limits", default="", help="what users must know, for the card")
-    add("--id", default=None, metavar="ID", help="id of the model (the name of the file)")
+    add("--id", default=None, metavar="ID", help="id of the model (the name of --out)")
     add("--anatomy", default="unknown", help="what is shown, e.g. brain")
     add("--modality", default="unknown", help="how it was imaged, e.g. T1w MRI")
-    add("--seed", type=int, default=0, metavar="S")
     add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)")
 
 

@@ -3,4 +3,8 @@
 Each class has `from_weights(tensors: dict[str, Tensor], card: ModelCard, device: torch.device)`.
 """
 
-SYSTEMS = {"structured-gaussian": "structured_gaussian:StructuredGaussian"}
+SYSTEMS = {
+    "structured-gaussian": "structured_gaussian:StructuredGaussian",
+    "slice-vae": "slice_vae.prior:SliceVaePrior",
+    "bruno": "bruno.prior:BrunoPrior",
+}

@@ -12,6 +12,7 @@ from ..evaluation.cases import context_positions
 from ..evaluation.cohort import brain_mask
 from ..geometry import Volume
 from ..geometry.plane import slice_of
+from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.intervals import LEVELS
 from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
@@ -56,15 +57,35 @@ def held_out_scores(
             volume = truth(names[subject])
             for count in _COUNTS:
                 scores[count].append(_standardised(prior, volume, count, generator))
+    multipliers, coverage = _multipliers(scores)
+    return replace(parameters, multipliers=multipliers), {"cross-validated coverage of 90 % intervals by number of slices": coverage}
+
+
+def measured_multipliers(prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> tuple[tuple, dict]:
+    """Interval multipliers of a prior from subjects it was not fitted on, and what was measured, for the card.
+
+    subjects: by name, on the prior's protocol grid, (K, J, I), [0, 1].
+    """
+    scores = {count: [] for count in _COUNTS}
+    generator = np.random.default_rng(0)
+    for done, (name, truth) in enumerate(subjects.items()):
+        on_step(f"calibrating on {name}", done / len(subjects))
+        for count in _COUNTS:
+            if count <= truth.grid.shape_kji[0] // 2:
+                scores[count].append(_standardised(prior, truth, count, generator))
+    multipliers, coverage = _multipliers({count: s for count, s in scores.items() if s})
+    return multipliers, {"coverage of 90 % intervals on validation subjects by number of slices": coverage}
+
+
+def _multipliers(scores: dict[int, list[np.ndarray]]) -> tuple[tuple[float, ...], dict[str, float]]:
+    """Quantiles of all scores at LEVELS, and the share of each count's that the 90 % interval holds."""
     pooled = np.concatenate([np.concatenate(s) for s in scores.values()])
     multipliers = tuple(float(q) for q in np.quantile(pooled, LEVELS))
-    coverage = {str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)])) for count, s in scores.items()}
-    return replace(parameters, multipliers=multipliers), {
-        "cross-validated coverage of 90 % intervals by number of slices": {k: round(v, 3) for k, v in coverage.items()}
-    }
+    held = {str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)])) for count, s in scores.items()}
+    return multipliers, {count: round(share, 3) for count, share in held.items()}
 
 
-def _standardised(prior: StructuredGaussian, truth: Volume, count: int, generator: np.random.Generator) -> np.ndarray:
+def _standardised(prior: Prior, truth: Volume, count: int, generator: np.random.Generator) -> np.ndarray:
     """A random part of |truth - mean| / std over foreground voxels that were not observed, canonical units."""
     positions = context_positions(count, truth.grid.shape_kji[0])
     slices = [slice_of(truth, k) for k in positions]
@@ -73,5 +94,5 @@ def _standardised(prior: StructuredGaussian, truth: Volume, count: int, generato
     hidden = brain_mask(truth.array)
     hidden[positions] = False
     posterior = conditioned.posterior
-    z = torch.abs(torch.as_tensor(canonical) - posterior.mean()) / posterior.std()
+    z = torch.abs(torch.as_tensor(canonical) - posterior.mean().cpu()) / posterior.std().cpu()
     return generator.choice(z.numpy()[hidden], _PER_CASE)

@@ -11,13 +11,13 @@ from ..evaluation.cohort import brain_mask
 from ..evaluation.protocol import atlas
 from ..evaluation.scores import add_distribution, pasted, score_mean
 from ..geometry import InputError, Volume
-from ..priors.structured_gaussian import StructuredGaussian
+from ..priors.base import Prior
 from ..reconstruction.conditioned import condition_registered
 
 COUNTS = (1, 3, 4, 7, 9)
 
 
-def measured_quality(prior: StructuredGaussian, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> dict:
+def measured_quality(prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> dict:
     """SSIM of posterior mean and mean atlas (at the covariate found from the slices), and coverage of 90 % intervals.
 
     subjects: on the protocol grid, (K, J, I), [0, 1]. Observed slices are shown in both; every value is a mean over subjects.

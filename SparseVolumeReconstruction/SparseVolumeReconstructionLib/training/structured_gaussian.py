@@ -117,9 +117,14 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
 def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) -> None:
     """Write the weights file atomically. Raises InputError when it cannot be written."""
     StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
-    tensors = {name: tensor.contiguous() for name, tensor in parameters.to_tensors().items()}
+    save_weights(parameters.to_tensors(), card, out)
+
+
+def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, out: Path) -> None:
+    """Write tensors (units as the system stores them) and their card as a weights file, atomically. Raises InputError."""
+    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        write_atomically(out, lambda temporary: save_file(tensors, temporary, {"card": card.model_dump_json()}))
+        write_atomically(out, lambda temporary: save_file(kept, temporary, {"card": card.model_dump_json()}))
     except OSError as error:
         raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
 

@@ -1,0 +1,170 @@
+"""What all priors over stacks of axial slices share: their space, the place of slices in the stack, other output grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+
+from ..geometry import Grid, InputError, SliceImage, Volume
+from ..geometry.resample import resample, resample_slice
+from .alignment_model import ANATOMY, AlignmentModel
+from .base import Posterior
+from .card import ModelCard
+from .intervals import IntervalScale
+from .structured_gaussian import GaussianParameters, StructuredGaussian
+
+MOST_TILT_DEGREES = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class AxialSpace:
+    """gaussian: a coarse structured Gaussian of the same cohort, for finding frames; its protocol grid is the stack's grid and
+    its multipliers are those of the prior's intervals. reference: what whole volumes are registered to. atlas: mean of the
+    cohort on the stack's grid, (K, H, W), [0, 1].
+    """
+
+    gaussian: GaussianParameters
+    reference: Volume
+    atlas: torch.Tensor
+
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors to store, all under "space."; 8 bits for images."""
+        tensors = {f"gaussian.{name}": tensor for name, tensor in self.gaussian.to_tensors().items()}
+        tensors["reference"] = _to_bytes(torch.as_tensor(self.reference.array))
+        tensors["reference_ijk_to_ras"] = torch.tensor(self.reference.grid.ijk_to_ras)
+        tensors["atlas"] = _to_bytes(self.atlas)
+        return {f"space.{name}": tensor for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> AxialSpace:
+        """The inverse of `to_tensors`; other tensors are ignored. Raises KeyError when one is missing."""
+        prefix = "space.gaussian."
+        gaussian = GaussianParameters.from_tensors({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        reference = tensors["space.reference"].float() / 255
+        grid = Grid(tuple(reference.shape), tensors["space.reference_ijk_to_ras"].numpy())
+        return cls(gaussian, Volume(reference.numpy(), grid), tensors["space.atlas"].float() / 255)
+
+
+def _to_bytes(image: torch.Tensor) -> torch.Tensor:
+    return (image * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+class AxialPrior:
+    """Base of a prior over the axial slices of a grid; a subclass implements `infer`."""
+
+    def __init__(self, space: AxialSpace, card: ModelCard, device: torch.device | str = "cpu"):
+        self.card, self.space, self.device = card, space, torch.device(device)
+        self.grid = self.protocol_grid = space.gaussian.protocol_grid
+        self.reference = space.reference
+        self.anatomy_mask = space.atlas > ANATOMY
+        self.intervals = IntervalScale(space.gaussian.multipliers)
+        self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
+        self._of_nothing = lru_cache(maxsize=1)(
+            lambda: self.infer([], torch.zeros(0, *self.grid.shape_kji[1:], device=self.device), lambda: None)
+        )
+
+    def _alignment_model(self) -> AlignmentModel:
+        return StructuredGaussian(self.space.gaussian, self.card).alignment_model()
+
+    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None]) -> Posterior:
+        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0."""
+        raise NotImplementedError
+
+    def condition(
+        self,
+        slices: list[SliceImage],
+        *,
+        grid: Grid | None = None,
+        covariate: float | None = None,
+        check: Callable[[], None] = lambda: None,
+        fast: bool = False,
+    ) -> Posterior:
+        """Posterior given nearly axial slices in canonical mm and units. Raises InputError for others, and outside of the stack."""
+        index, pixels = place(slices, self.grid, self.space.atlas.numpy())
+        posterior = self.infer(index, torch.as_tensor(pixels).to(self.device), check) if slices else self._of_nothing()
+        return posterior if grid is None or grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
+
+
+@dataclass(frozen=True, eq=False)
+class OnGrid:
+    """A posterior seen on another grid (linear; 0 outside)."""
+
+    posterior: Posterior
+    grid: Grid
+    intervals: IntervalScale
+
+    def _carry(self, array: torch.Tensor) -> torch.Tensor:
+        volume = Volume(array.cpu().numpy(), self.posterior.grid)
+        return torch.as_tensor(resample(volume, self.grid, antialias=False).array)
+
+    def mean(self) -> torch.Tensor:
+        """(K, J, I)."""
+        return self._carry(self.posterior.mean())
+
+    def std(self) -> torch.Tensor:
+        """(K, J, I)."""
+        return self._carry(self.posterior.std())
+
+    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bounds, (K, J, I) each."""
+        return self.intervals.interval(self.mean(), self.std(), level)
+
+    def sample(self, seeds: list[int]) -> torch.Tensor:
+        """Samples of the posterior, shape (n, K, J, I)."""
+        samples = [self._carry(sample) for sample in self.posterior.sample(seeds)]
+        return torch.stack(samples) if samples else torch.zeros(0, *self.grid.shape_kji)
+
+    def log_evidence(self) -> float:
+        """Of the posterior itself, nats."""
+        return self.posterior.log_evidence()
+
+
+def place(slices: list[SliceImage], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W) float32.
+
+    Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are averaged.
+    Raises InputError for a slice that is tilted by more than 5 degrees or lies more than half a spacing outside of the stack.
+    """
+    found: dict[int, list[np.ndarray]] = {}
+    for image in slices:
+        k = _nearest(image, grid)
+        found.setdefault(k, []).append(_on_slice(image, grid, k, atlas[k]))
+    index = sorted(found)
+    return index, np.stack([np.mean(found[k], 0) for k in index]) if index else np.zeros((0, *grid.shape_kji[1:]), np.float32)
+
+
+def _nearest(image: SliceImage, grid: Grid) -> int:
+    """Number of the grid's slice that is nearest to the middle of `image`. Raises InputError."""
+    axis = grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
+    tilt = float(np.degrees(np.arccos(np.clip(abs(image.plane.normal @ axis), 0, 1))))
+    if tilt > MOST_TILT_DEGREES:
+        raise InputError(
+            f"{image.name}: tilted by {tilt:.0f} degrees; this model knows axial slices only (up to {MOST_TILT_DEGREES:.0f} degrees)."
+        )
+    depth = float((grid.ras_to_ijk @ [*image.plane.centre, 1.0])[2])
+    k = round(depth)
+    if not 0 <= k < grid.shape_kji[0]:
+        low, high = (float((grid.ijk_to_ras @ [0, 0, n, 1])[2]) for n in (0, grid.shape_kji[0] - 1))
+        place = f"{image.name}: at {image.plane.centre[2]:.0f} mm of the model's space"
+        raise InputError(f"{place}; this model knows slices between {low:.0f} and {high:.0f} mm only.")
+    return k
+
+
+def _on_slice(image: SliceImage, grid: Grid, k: int, atlas: np.ndarray) -> np.ndarray:
+    """Pixels (H, W) of the grid's slice k, each from the point of `image` above or below it."""
+    pixel = float(grid.spacing_ijk[:2].min())
+    if float(image.plane.spacing_ij.min()) < 0.95 * pixel:
+        image = resample_slice(image, pixel)
+    j, i = np.indices(grid.shape_kji[1:])
+    points = np.stack([i.ravel(), j.ravel(), np.full(i.size, k), np.ones(i.size)]).T @ grid.ijk_to_ras.T
+    column, row = (points @ np.linalg.inv(image.plane.ij_to_ras).T)[:, :2].T
+    edge = 1e-3
+    rows, columns = image.plane.shape_ji
+    inside = (row >= -edge) & (row <= rows - 1 + edge) & (column >= -edge) & (column <= columns - 1 + edge)
+    values = map_coordinates(image.pixels, [row.clip(0, rows - 1), column.clip(0, columns - 1)], order=1)
+    return np.where(inside, values, atlas.ravel()).reshape(i.shape).astype(np.float32)

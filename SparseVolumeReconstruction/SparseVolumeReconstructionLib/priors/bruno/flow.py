@@ -1,0 +1,233 @@
+"""Conditional RealNVP: an invertible map from an image to latents, given the pose. All log determinants are exact.
+
+Images are (N, C, H, W); a pose is known to the couplings as its embedding (N, E).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class PosedConv(nn.Module):
+    """Convolution with weight norm, plus a bias-free projection of the pose embedding onto every channel.
+
+    The norm and the bias are set from the first batch (see `initialising`), so that the output has mean 0 and variance 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, embedding: int):
+        super().__init__()
+        self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs, size, size))
+        self.log_gain = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.pose = nn.Linear(embedding, outputs, bias=False)
+        self.measure = False
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to (N, outputs, H, W)."""
+        unit = self.direction / self.direction.flatten(1).norm(dim=1)[:, None, None, None]
+        if self.measure:
+            plain = functional.conv2d(x, unit, padding="same")
+            spread, mean = torch.std_mean(plain, (0, 2, 3))
+            self.log_gain.data, self.bias.data = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+        weight = unit * self.log_gain.exp()[:, None, None, None]
+        return functional.conv2d(x, weight, self.bias, padding="same") + self.pose(pose)[:, :, None, None]
+
+
+class PosedLinear(nn.Module):
+    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like `PosedConv`."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int):
+        super().__init__()
+        self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs + embedding))
+        self.log_gain = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.measure = False
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """(N, inputs) to (N, outputs)."""
+        x, unit = torch.cat([x, pose], 1), self.direction / self.direction.norm(dim=1, keepdim=True)
+        if self.measure:
+            spread, mean = torch.std_mean(x @ unit.T, 0)
+            self.log_gain.data, self.bias.data = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+        return functional.linear(x, unit * self.log_gain.exp()[:, None], self.bias)
+
+
+@contextmanager
+def initialising(network: nn.Module) -> Iterator[None]:
+    """A forward pass inside sets the gains and biases of all weight-normed layers from its data."""
+    layers = [layer for layer in network.modules() if isinstance(layer, (PosedConv, PosedLinear))]
+    for layer in layers:
+        layer.measure = True
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer in layers:
+            layer.measure = False
+
+
+class ResidualNet(nn.Module):
+    """Log scale and shift of a coupling: 1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that start at 0."""
+
+    def __init__(self, inputs: int, outputs: int, filters: int, blocks: int, embedding: int):
+        super().__init__()
+        self.enter = PosedConv(inputs, filters, 1, embedding)
+        self.blocks = nn.ModuleList(nn.ModuleList(PosedConv(filters, filters, 3, embedding) for _ in range(2)) for _ in range(blocks))
+        self.head = nn.Conv2d(filters, 2 * outputs, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log scale in (-1, 1) and shift, (N, outputs, H, W) each."""
+        hidden = self.enter(x, pose)
+        for first, second in self.blocks:
+            hidden = hidden + second(functional.elu(first(functional.elu(hidden), pose)), pose)
+        scale, shift = self.head(functional.elu(hidden)).to(x.dtype).chunk(2, 1)
+        return scale.tanh(), shift
+
+
+class DenseNet(nn.Module):
+    """Log scale and shift of a dense coupling: two hidden layers; heads that start at 0."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int, embedding: int):
+        super().__init__()
+        self.layers = nn.ModuleList([PosedLinear(inputs, hidden, embedding), PosedLinear(hidden, hidden, embedding)])
+        self.head = nn.Linear(hidden, 2 * outputs)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log scale in (-1, 1) and shift, (N, outputs) each."""
+        hidden = x
+        for layer in self.layers:
+            hidden = functional.elu(layer(hidden, pose))
+        scale, shift = self.head(hidden).to(x.dtype).chunk(2, 1)
+        return scale.tanh(), shift
+
+
+class CheckerboardCoupling(nn.Module):
+    """Pixels of one colour of a checkerboard are scaled and shifted by what those of the other colour say."""
+
+    def __init__(self, channels: int, colour: int, **net: int):
+        super().__init__()
+        self.colour = colour
+        self.net = ResidualNet(channels, channels, **net)
+
+    def _terms(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        row, column = (torch.arange(n, device=x.device) for n in x.shape[2:])
+        moved = ((row[:, None] + column + self.colour) % 2).to(x)
+        scale, shift = self.net(x * (1 - moved), pose)
+        return scale * moved, shift * moved
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The image and the log determinant (N,)."""
+        scale, shift = self._terms(x, pose)
+        return x * scale.exp() + shift, scale.flatten(1).sum(1)
+
+    def inverse(self, y: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """The image (N, C, H, W) whose result is `y`."""
+        scale, shift = self._terms(y, pose)
+        return (y - shift) * (-scale).exp()
+
+
+class HalfCoupling(nn.Module):
+    """One half of the channels (or, given a DenseNet, of the components) is scaled and shifted by what the other half says.
+
+    alternate: the halves are the even and the odd ones, instead of the first and the last. swap: which half is moved.
+    """
+
+    def __init__(self, net: nn.Module, swap: bool, alternate: bool = False):
+        super().__init__()
+        self.net, self.swap, self.alternate = net, swap, alternate
+
+    def _split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, last = (x[:, ::2], x[:, 1::2]) if self.alternate else x.chunk(2, 1)
+        return (last, first) if self.swap else (first, last)
+
+    def _join(self, kept: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        pair = (moved, kept) if self.swap else (kept, moved)
+        return torch.stack(pair, 2).flatten(1, 2) if self.alternate else torch.cat(pair, 1)
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The image or vector and the log determinant (N,)."""
+        kept, moved = self._split(x)
+        scale, shift = self.net(kept, pose)
+        return self._join(kept, moved * scale.exp() + shift), scale.flatten(1).sum(1)
+
+    def inverse(self, y: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """The image or vector (N, C, ...) whose result is `y`."""
+        kept, moved = self._split(y)
+        scale, shift = self.net(kept, pose)
+        return self._join(kept, (moved - shift) * (-scale).exp())
+
+
+class Flow(nn.Module):
+    """RealNVP of images (N, 1, size, size) with as many latents as pixels, coarse to fine from the end.
+
+    checkerboard, channel: number of couplings of each scale; between two scales the image is squeezed (a quarter of the area, four
+    times the channels), then half of the channels are done. dense: couplings of all latents at the end, with `hidden` units.
+    """
+
+    def __init__(
+        self, size: int, checkerboard: list[int], channel: list[int], filters: int, blocks: int, dense: int, hidden: int, embedding: int
+    ):
+        super().__init__()
+        net = {"filters": filters, "blocks": blocks, "embedding": embedding}
+        self.scales, channels = nn.ModuleList(), 1
+        self.shapes: list[tuple[int, int, int]] = []
+        for number, (plain, squeezed) in enumerate(zip(checkerboard, channel, strict=True)):
+            before = nn.ModuleList(CheckerboardCoupling(channels, n % 2, **net) for n in range(plain))
+            after = nn.ModuleList()
+            if number < len(checkerboard) - 1:
+                channels, size = 4 * channels, size // 2
+                after.extend(HalfCoupling(ResidualNet(channels // 2, channels // 2, **net), bool(n % 2)) for n in range(squeezed))
+                channels //= 2
+            self.shapes.append((channels, size, size))
+            self.scales.append(nn.ModuleList([before, after]))
+        latents = sum(c * h * w for c, h, w in self.shapes)
+        self.dense = nn.ModuleList(
+            HalfCoupling(DenseNet(latents // 2, latents // 2, hidden, embedding), bool(n % 2), alternate=True) for n in range(dense)
+        )
+
+    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents (N, D) of images (N, 1, H, W) and the log determinant (N,)."""
+        total, done = x.new_zeros(len(x)), []
+        for number, (before, after) in enumerate(self.scales):
+            for coupling in before:
+                x, log_det = coupling(x, pose)
+                total = total + log_det
+            if number < len(self.scales) - 1:
+                x = functional.pixel_unshuffle(x, 2)
+                for coupling in after:
+                    x, log_det = coupling(x, pose)
+                    total = total + log_det
+                finished, x = x.chunk(2, 1)
+                done.append(finished.flatten(1))
+        z = torch.cat([*done, x.flatten(1)], 1)
+        for coupling in self.dense:
+            z, log_det = coupling(z, pose)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, z: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """The images (N, 1, H, W) of latents (N, D)."""
+        for coupling in reversed(self.dense):
+            z = coupling.inverse(z, pose)
+        parts = [
+            part.unflatten(1, shape) for part, shape in zip(z.split([c * h * w for c, h, w in self.shapes], 1), self.shapes, strict=True)
+        ]
+        x = parts[-1]
+        for number, (before, after) in reversed(list(enumerate(self.scales))):
+            if number < len(self.scales) - 1:
+                x = torch.cat([parts[number], x], 1)
+                for coupling in reversed(after):
+                    x = coupling.inverse(x, pose)
+                x = functional.pixel_shuffle(x, 2)
+            for coupling in reversed(before):
+                x = coupling.inverse(x, pose)
+        return x

@@ -1,0 +1,1 @@
+"""The slice VAE with a Gaussian over its codes along the stack."""

@@ -1,0 +1,118 @@
+"""./run train of a deep prior: from folders of volumes to a weights file with a model card."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..priors.base import Prior
+from ..priors.card import ModelCard
+from ..priors.systems import SYSTEMS
+from ..reconstruction.progress import Progress
+from .calibration import measured_multipliers
+from .loop.checkpoint import prepare_folder
+from .loop.config import TrainConfig, validated
+from .loop.data import Stacks, axial_space, load_stacks
+from .loop.loop import fit
+from .loop.task import make_task
+from .quality import measured_quality
+from .structured_gaussian import save_weights
+
+TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the user says about the data, for the card."""
+
+    model_id: str
+    anatomy: str = "unknown"
+    modality: str = "unknown"
+    licence: str = "not stated"
+    data: str = "not stated"
+    limits: str = ""
+
+
+def train_deep(
+    folders: list[Path], config: TrainConfig, out: Path, resume: bool, facts: CardFacts, split: dict | None, progress: Progress
+) -> tuple[Path, dict[str, str]] | None:
+    """Train, calibrate and measure; returns the weights file in `out` and the files that were skipped, with reasons.
+
+    split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all processes but the
+    first. Raises InputError.
+    """
+    started = time.perf_counter()
+    task = make_task(config)
+    prepare_folder(out, resume)
+    stacks = load_stacks(folders, config, split, facts.modality, progress)
+    card = _card(config, stacks, facts)
+    volumes = stacks.volumes("fit")
+    fit(task, volumes, stacks.volumes("validation"), config, out, resume, _Part(progress, 0.0, 0.9))
+    if int(os.environ.get("RANK", "0")):
+        return None
+    tensors = task.weights(volumes)
+    space = axial_space(stacks, config.augmentation.mirror, progress)
+
+    def prior() -> Prior:
+        module, name = SYSTEMS[config.system].split(":")
+        system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
+        return system.from_weights(tensors | space.to_tensors(), card, next(task.networks.parameters()).device)
+
+    validation, test = stacks.subjects("validation"), stacks.subjects("test")
+    multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
+    space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
+    quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
+    minutes = (time.perf_counter() - started) / 60
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
+    since = " since it was resumed" if resume else ""
+    spent = (
+        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
+    )
+    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
+    path = out / f"{facts.model_id}.safetensors"
+    save_weights(tensors | space.to_tensors(), card, path)
+    progress.update("done", 1.0)
+    return path, stacks.cohort.skipped
+
+
+def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
+    skipped = sum(reason != "label file" for reason in stacks.cohort.skipped.values())
+    height = stacks.grid.spacing_ijk[2] * stacks.grid.shape_kji[0]
+    limits = (
+        f"Trained on {len(stacks.names['fit'])} subjects ({skipped} files were skipped); background must be 0 (other tissue removed). "
+        f"Knows axial slices only (tilted by up to 5 degrees), and the middle {height:.0f} mm of the anatomy. "
+        "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
+    )
+    words = {
+        "id": facts.model_id,
+        "title": f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
+        "system": config.system,
+        "version": "1",
+        "anatomy": facts.anatomy,
+        "modality": facts.modality,
+        "canonical_space": stacks.space.name,
+        "units": "intensity over the 99.9th percentile of the foreground, [0, 1]",
+        "licence": facts.licence,
+        "data": facts.data,
+        "split": stacks.names,
+        "limits": f"{limits} {facts.limits}".strip(),
+    }
+    return validated(ModelCard, words, "the model's card")
+
+
+class _Part(Progress):
+    """Progress from `low` to `high` of a whole."""
+
+    def __init__(self, whole: Progress, low: float, high: float):
+        self._whole, self._low, self._high = whole, low, high
+
+    def update(self, step: str, fraction: float) -> None:
+        self._whole.update(step, self._low + (self._high - self._low) * fraction)
+
+    def check(self) -> None:
+        self._whole.check()

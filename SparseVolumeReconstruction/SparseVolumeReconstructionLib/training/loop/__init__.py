@@ -1,0 +1,1 @@
+"""The one training loop of all deep priors: configuration, data, augmentation, steps, checkpoints."""

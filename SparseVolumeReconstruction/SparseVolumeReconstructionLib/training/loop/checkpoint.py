@@ -1,0 +1,104 @@
+"""Checkpoints: one .safetensors each, numbers and configuration as JSON in its metadata, written atomically.
+
+Tensors keep their shapes and units; names are those of the state dicts with a prefix per part.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ...geometry import InputError
+from ...geometry.io import write_atomically
+from .config import TrainConfig, differences
+
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+
+
+class Average:
+    """Exponential moving average of all parameters and buffers; `tensors` by the names of the state dict."""
+
+    def __init__(self, networks: nn.Module, decay: float):
+        self._decay = decay
+        self.tensors = {name: tensor.detach().clone() for name, tensor in networks.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, networks: nn.Module, step: int) -> None:
+        """Move towards the networks; faster in the first steps, so that the start is forgotten."""
+        share = 1 - min(self._decay, (1 + step) / (10 + step))
+        for name, tensor in networks.state_dict().items():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, share)
+            else:
+                self.tensors[name].copy_(tensor)
+
+
+def prepare_folder(out: Path, resume: bool) -> None:
+    """Make the folder of a run. Raises InputError where it cannot be made, or holds a run that is not to be continued."""
+    if (out / CHECKPOINT).exists() and not resume:
+        raise InputError(f"{out}: holds another run; continue it with --resume, or choose another --out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror or error}); choose another --out.") from error
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+    """Write tensors and JSON state. Raises InputError when there is no space; what was there before stays."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        write_atomically(path, lambda temporary: save_file(kept, temporary, {"state": json.dumps(state)}))
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: could not be written ({reason}); free some space or choose another --out, then continue with --resume."
+        ) from error
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and state of a file that `save` wrote. Raises InputError for a damaged one."""
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except (SafetensorError, OSError, LookupError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint of this program, or damaged; delete it and start anew.") from error
+
+
+def pack(networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> dict[str, torch.Tensor]:
+    """All that changes in a step."""
+    tensors = {f"network.{name}": tensor for name, tensor in networks.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
+    for index, values in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
+    return tensors
+
+
+def unpack(tensors: dict[str, torch.Tensor], networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> None:
+    """The inverse of `pack`, in place."""
+    networks.load_state_dict(_under(tensors, "network."))
+    for name, tensor in _under(tensors, "average.").items():
+        average.tensors[name].copy_(tensor)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _under(tensors, "optimiser.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def require_same_run(path: Path, state: dict[str, Any], config: TrainConfig, data: str) -> None:
+    """Raise InputError with the differences unless the checkpoint is of this configuration and of these data (digest)."""
+    changed = differences(state["config"], config.model_dump(mode="json"))
+    changed += [] if state["data"] == data else ["the training volumes"]
+    if changed:
+        raise InputError(f"{path}: made with another configuration ({'; '.join(changed)}); restore it, or choose another --out.")

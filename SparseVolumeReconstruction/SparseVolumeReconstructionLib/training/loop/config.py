@@ -1,0 +1,135 @@
+"""What a training run is made of, read from a YAML file; a key that is not known is refused with the nearest one that is."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...geometry import InputError
+
+_SHIPPED = Path(__file__).resolve().parents[3] / "Resources" / "Training"
+
+Count = Annotated[int, Field(ge=1)]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Part of a configuration: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """The stack of axial slices that a prior knows.
+
+    size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None: from the reference.
+    reference: "mni152", a volume file, or None to choose a volume of the cohort. spacing_mm: voxels of the reference.
+    """
+
+    size: Annotated[int, Field(ge=16, le=512)] = 64
+    slices: Count = 120
+    field_mm: float | None = Field(218.0, gt=0)
+    height_mm: float | None = Field(120.0, gt=0)
+    reference: str | None = "mni152"
+    spacing_mm: float = Field(2.0, gt=0)
+
+
+class AugmentationConfig(Section):
+    """Random changes of every training volume, standard deviations.
+
+    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis. gamma: log of the exponent of
+    the intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and right
+    are exchanged in half of the volumes.
+    """
+
+    deformation_mm: float = Field(2.0, ge=0)
+    nodes: Annotated[int, Field(ge=2)] = 6
+    gamma: float = Field(0.1, ge=0)
+    bias: float = Field(0.05, ge=0)
+    noise: float = Field(0.01, ge=0)
+    mirror: bool = True
+
+
+class TrainConfig(Section):
+    """One run. The learning rate at a step is learning_rate * decay ** step.
+
+    batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported. precision: of the
+    arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
+    model: what the system itself needs, see its task. validation: share of the fitted subjects kept for validation.
+    """
+
+    system: str
+    seed: int = 0
+    steps: Count
+    batch: Count
+    learning_rate: float = Field(1e-3, gt=0)
+    decay: float = Field(1.0, gt=0, le=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    precision: Literal["32", "bf16-mixed"] = "32"
+    validate_every: Count = 500
+    checkpoint_every: Count = 500
+    patience: Count = 20
+    clip: float = Field(10.0, gt=0)
+    validation: float = Field(0.1, gt=0, lt=1)
+    augmentation: AugmentationConfig = AugmentationConfig()
+    data: DataConfig = DataConfig()
+    model: dict[str, Any] = {}
+
+
+def read_config(path: str | Path) -> TrainConfig:
+    """The configuration in a YAML file. Raises InputError."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML ({str(error).splitlines()[0]}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f'{path}: expected keys and values, e.g. "system: slice-vae".')
+    return validated(TrainConfig, content, str(path))
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of that path, or the shipped one of that name. Raises InputError."""
+    shipped = {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
+    path = Path(name)
+    if not path.exists() and str(name) not in shipped:
+        raise InputError(f"{name}: no such file, nor one of the shipped configurations {', '.join(shipped)}.")
+    return path if path.exists() else shipped[str(name)]
+
+
+def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
+    """`content` as a `model`. Raises InputError naming the first wrong key or value, and the nearest valid key."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            valid = _keys_beside(model, first["loc"])
+            near = difflib.get_close_matches(str(first["loc"][-1]), valid, 1, 0.0)
+            raise InputError(f'{where}: unknown key "{name}"; did you mean "{near[0]}"? Known: {", ".join(valid)}.') from error
+        raise InputError(f"{where}: {name}: {first['msg']}.") from error
+
+
+def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
+    """Valid keys where `place` (a path of keys) ends."""
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two configurations, as "key: old -> new"."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found

@@ -1,0 +1,126 @@
+"""From folders of volumes to stacks of axial slices: registered, normalised, and kept for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...evaluation.cohort import Cohort, on_grid
+from ...geometry import Grid, InputError, Volume
+from ...geometry.io import write_atomically
+from ...priors.axial import AxialSpace
+from ...reconstruction.progress import Progress
+from ..gaussian_fit import Rows, fit_gaussian
+from ..space import CanonicalSpace, canonical_space
+from ..structured_gaussian import chance_split
+from ..subjects import list_subjects, scale_statistics
+from .config import DataConfig, TrainConfig
+
+_FRAME_MM, _FRAME_RANK = 4.0, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Stacks:
+    """space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of each part, [0, 1].
+
+    matrices: canonical to patient points, mm, by name. skipped: {file: why}.
+    """
+
+    space: CanonicalSpace
+    cohort: Cohort
+    names: dict[str, list[str]]
+    matrices: dict[str, np.ndarray]
+
+    @property
+    def grid(self) -> Grid:
+        """Of every stack."""
+        return self.space.protocol
+
+    def volumes(self, part: str) -> torch.Tensor:
+        """Stacks of a part, (N, K, H, W)."""
+        arrays = [_stack(self.cohort, name, self.grid, self.matrices[name]) for name in self.names[part]]
+        return torch.as_tensor(np.stack(arrays)) if arrays else torch.zeros(0, *self.grid.shape_kji)
+
+    def subjects(self, part: str) -> dict[str, Volume]:
+        """The same by name."""
+        return {name: Volume(array.numpy(), self.grid) for name, array in zip(self.names[part], self.volumes(part), strict=True)}
+
+
+def load_stacks(folders: list[Path], config: TrainConfig, split: dict[str, list[str]] | None, modality: str, progress: Progress) -> Stacks:
+    """Register the subjects of a split (by chance if None). Part of "fit" becomes "validation".
+
+    Files that cannot be used are left out and named in `cohort.skipped`. Raises InputError when too few are left.
+    """
+    cohort = list_subjects(folders, modality, (0,), None, config.seed).cohort
+    data, split = config.data, split or chance_split(list(cohort.files), config.seed)
+    space = canonical_space(data.reference, cohort, data.spacing_mm, data.slices)
+    space = replace(space, protocol=stack_grid(space.protocol, data))
+    wanted = [name for name in split["fit"] + split["test"] if name in cohort.files]
+    matrices = cohort.registered(space.reference, wanted, lambda step, done: progress.update(step, 0.0))
+    usable = []
+    for name in matrices:
+        progress.update(f"preparing {name}", 0.0)
+        try:
+            _stack(cohort, name, space.protocol, matrices[name])
+            usable.append(name)
+        except InputError as error:
+            cohort.skipped[cohort.files[name].name] = str(error)
+    fit, test = ([n for n in split[part] if n in usable] for part in ("fit", "test"))
+    if len(fit) < 3:
+        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.skipped.items())[:1] if reason != "label file")
+        raise InputError(
+            f"{len(fit)} volumes to fit; at least 3 are needed, one of them for validation ({len(cohort.skipped)} files skipped).{why}"
+        )
+    order = np.random.default_rng(config.seed).permutation(len(fit))
+    left = sorted(order[: max(1, round(config.validation * len(fit)))])
+    names = {"fit": [n for i, n in enumerate(fit) if i not in left], "validation": [fit[i] for i in left], "test": test}
+    return Stacks(space, cohort, names, matrices)
+
+
+def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
+    """The grid of the stack around the middle of the protocol's grid."""
+    shape = (data.slices, data.size, data.size)
+    extent = protocol.spacing_ijk * protocol.shape_kji[::-1]
+    field, height = data.field_mm or extent[0], data.height_mm or extent[2]
+    centre = (protocol.corners_ras()[0] + protocol.corners_ras()[-1]) / 2
+    return Grid.centred(shape, (field / data.size, field / data.size, height / data.slices), centre)
+
+
+def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndarray:
+    """One subject on the grid, (K, H, W) float32; kept as float16 in $SVR_CACHE under a digest of all it depends on."""
+    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
+    digest = hashlib.sha256(cohort.files[name].read_bytes() + matrix.tobytes() + grid.ijk_to_ras.tobytes())
+    digest.update(str(grid.shape_kji).encode())
+    path = folder / f"stack-{digest.hexdigest()}.npy"
+    if not path.exists():
+        array = on_grid(cohort.volume(name), grid, matrix).astype(np.float16)
+        write_atomically(path, lambda temporary: np.save(temporary, array))
+    return np.load(path, allow_pickle=False).astype(np.float32)
+
+
+def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
+    """What finding frames needs, fitted on the same subjects as the networks."""
+    grid = stacks.space.grid.with_spacing(max(_FRAME_MM, float(stacks.space.grid.spacing_ijk.max())))
+    names = stacks.names["fit"]
+    coarse = np.stack([on_grid(stacks.cohort.volume(name), grid, stacks.matrices[name]) for name in names])
+    mask = coarse.mean(0) > 0.01
+    group = np.arange(len(names))
+    if mirror:
+        mask, coarse, group = mask | mask[..., ::-1], np.concatenate([coarse, coarse[..., ::-1]]), np.tile(group, 2)
+    rows = Rows(coarse[:, mask].astype(np.float16), group, np.zeros(len(coarse)))
+    gaussian = fit_gaussian(
+        rows,
+        mask,
+        grid,
+        stacks.grid,
+        rank=_FRAME_RANK,
+        scale_knots=scale_statistics([stacks.matrices[name] for name in names], np.ones((len(names), 1))),
+        folds=min(5, len(names)),
+        on_step=lambda step, fraction: progress.check(),
+    )
+    return AxialSpace(gaussian, stacks.space.reference, stacks.volumes("fit").mean(0))

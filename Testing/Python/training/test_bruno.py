@@ -1,0 +1,191 @@
+"""Training conditional BRUNO on small round bodies whose brightness, size and layers vary."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.bruno.network import Bruno, read_settings
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.training.bruno import BrunoTask
+from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig, read_config
+from SparseVolumeReconstructionLib.training.loop.loop import fit
+
+SMALL = {"checkerboard": [1, 2], "channel": [2, 0], "filters": 6, "blocks": 1, "dense": 2, "hidden": 16, "embedding": 8}
+
+
+def bodies(count: int, seed: int, slices: int = 20, size: int = 16) -> torch.Tensor:
+    """(count, slices, size, size): each with a brightness and a width of its own, layers along the stack, and noise."""
+    random = torch.Generator().manual_seed(seed)
+    k, j, i = torch.meshgrid(torch.linspace(-1, 1, slices), *[torch.linspace(-1, 1, size)] * 2, indexing="ij")
+    bright, wide = torch.rand(2, count, 1, 1, 1, generator=random)
+    inside = ((i / (0.6 + 0.3 * wide)) ** 2 + (j / 0.8) ** 2 + (k / 1.4) ** 2) < 1
+    noise = 0.02 * torch.randn(count, slices, size, size, generator=random)
+    return torch.where(inside, 0.25 + 0.4 * bright + 0.15 * torch.sin(3 * k) + noise, torch.zeros(()))
+
+
+def config(**model) -> TrainConfig:
+    data = DataConfig(size=16, slices=20)
+    learn = {"sequence": 6, "hold": 20, "held": "flow", "levels": 64}
+    return TrainConfig(system="bruno", steps=1, batch=4, data=data, model={**SMALL, **learn, **model})
+
+
+def trained(task: BrunoTask, volumes: torch.Tensor, steps: int, seed: int = 0) -> list[float]:
+    """The loop in its shortest form: the losses (nats per pixel)."""
+    groups = task.parameter_groups(0)
+    optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 3e-3)
+    random, losses = torch.Generator().manual_seed(seed), []
+    for step in range(steps):
+        for group, wanted in zip(optimiser.param_groups, task.parameter_groups(step), strict=True):
+            group["lr"] = 3e-3 * wanted["factor"]
+        batch = volumes[torch.randperm(len(volumes), generator=random)[:4]]
+        optimiser.zero_grad()
+        loss, _ = task.loss(batch, random, step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(task.networks.parameters(), 10.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+@pytest.fixture(scope="module", params=["exchangeable", "pose"])
+def finished(request) -> tuple[BrunoTask, list[float]]:
+    """A task after 250 steps, and its losses."""
+    torch.manual_seed(0)
+    task = BrunoTask(config(process=request.param))
+    return task, trained(task, bodies(24, 1), 250)
+
+
+def test_the_likelihood_of_new_bodies_rises(finished):
+    task, losses = finished
+    assert all(math.isfinite(loss) for loss in losses)
+    torch.manual_seed(0)
+    start = BrunoTask(config())
+    start.loss(bodies(4, 1), torch.Generator().manual_seed(0), 0)
+    new, random = bodies(6, 2), torch.Generator
+    before = start.validate(new, random().manual_seed(1))
+    after = task.validate(new, random().manual_seed(1))
+    assert after["score"] < before["score"] - 0.3
+    assert after["error"] < 0.85 * before["error"]  # at the start it is that of the mean atlas of a few bodies
+
+
+def test_contexts_tell_of_the_body(finished):
+    network, new = finished[0].networks, bodies(8, 3)
+    index = torch.tensor([2, 6, 14, 17, 10]).expand(8, 5)
+    images = torch.take_along_dim(new, index[..., None, None], 1)
+    with torch.no_grad():
+        given = network(images, index, 4).mean() / 256
+        alone = network(images[:, 4:], index[:, 4:]).mean() / 256
+        z, _ = network.encode(images[:, :4], index[:, :4])
+        at = network.positions(index)
+        errors = []
+        for count in (0, 4):
+            mean = network.process.predict(z[:, :count], at[:, :count], at[:, 4:]).mean
+            errors.append((network.decode(mean, index[:, 4:]) - images[:, 4:]).square().mean())
+    assert given > alone + 0.01  # 2.6 nats an image, most of which is noise
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_a_trained_flow_is_invertible(finished):
+    network, new = finished[0].networks, bodies(3, 4)
+    index = torch.arange(20).expand(3, 20)
+    with torch.no_grad():
+        z, _ = network.encode(new, index)
+        assert (network.decode(z, index) - new).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("held", ["process", "flow"])
+def test_one_part_is_held_at_first(held):
+    torch.manual_seed(0)
+    task, volumes = BrunoTask(config(hold=3, held=held)), bodies(8, 1)
+    before = {name: p.clone() for name, p in task.networks.named_parameters()}
+
+    def changed() -> set[str]:
+        return {
+            "process" if n.startswith("process.") else "flow" for n, p in task.networks.named_parameters() if not torch.equal(p, before[n])
+        }
+
+    trained(task, volumes, 3 - (held == "process"))
+    assert changed() == {"process", "flow"} - {held}
+    trained(task, volumes, 6)
+    assert changed() == {"process", "flow"}
+    groups = task.parameter_groups(0)
+    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters()))
+
+
+def test_the_flow_starts_from_the_mean_atlas():
+    torch.manual_seed(0)
+    task, volumes = BrunoTask(config(hold=40)), bodies(24, 1)
+    trained(task, volumes, 30)
+    with torch.no_grad():
+        shown = task.networks.decode(torch.zeros(20, 256), torch.arange(20))
+    assert (shown - volumes.mean(0)).abs().mean() < 0.03 < (volumes - volumes.mean(0)).abs().mean()
+
+
+def test_training_repeats_itself():
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        losses.append(trained(BrunoTask(config()), bodies(8, 1), 4))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("process", ["exchangeable", "pose"])
+def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path):
+    found, volumes = {}, bodies(6, 1)
+    run = config(process=process, hold=4).model_copy(update={"steps": 12, "checkpoint_every": 3, "validate_every": 6})
+    for name in ("whole", "broken"):
+        torch.manual_seed(0)
+        task = BrunoTask(run)
+        if name == "broken":
+            plain = task.loss
+
+            def loss(batch, generator, step, plain=plain):
+                if step == 8:
+                    raise KeyboardInterrupt
+                return plain(batch, generator, step)
+
+            task.loss = loss
+            with pytest.raises(KeyboardInterrupt):
+                fit(task, volumes, bodies(2, 2), run, tmp_path / name, False, Progress())
+            torch.manual_seed(9)
+            task = BrunoTask(run)
+        fit(task, volumes, bodies(2, 2), run, tmp_path / name, name == "broken", Progress())
+        found[name] = task.networks.state_dict()
+    assert all(torch.equal(tensor, found["broken"][name]) for name, tensor in found["whole"].items())
+
+
+def test_weights_hold_the_network():
+    torch.manual_seed(0)
+    task = BrunoTask(config(process="pose", kind="gaussian"))
+    tensors = task.weights(bodies(2, 0))
+    assert read_settings(tensors["settings"]) == task.networks.settings
+    Bruno(read_settings(tensors["settings"])).load_state_dict({n[8:]: t for n, t in tensors.items() if n.startswith("network.")})
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"filtres": 3}, 'unknown key "filtres"; did you mean "filters"'),
+        ({"process": "both"}, "process"),
+        ({"channel": [1]}, "one number of couplings for each scale"),
+        ({"sequence": 21}, "20"),
+        ({"sequence": 1}, "greater than or equal to 2"),
+        ({"checkerboard": [1] * 5, "channel": [1] * 5}, "5 scales need a size"),
+    ],
+)
+def test_wrong_settings_are_refused(model, message):
+    with pytest.raises(InputError, match=message):
+        BrunoTask(config(**model))
+
+
+def test_configurations_can_be_used(repository):
+    files = sorted(Path(repository, "SparseVolumeReconstruction/Resources/Training").glob("bruno*.yaml"))
+    assert {"bruno-64-tiny.yaml", "bruno-64-cpu.yaml", "bruno-64-gpu.yaml"} <= {file.name for file in files}
+    for file in files:
+        found = read_config(file)
+        with torch.device("meta"):
+            shape = BrunoTask(found).networks.settings
+        assert (shape.process == "pose") == ("-pose-" in file.name) and shape.size == found.data.size
