@@ -132,6 +132,17 @@ def test_training_repeats_itself():
     assert losses[0] == losses[1]
 
 
+def test_mixed_precision_gives_nearly_the_same(finished):
+    task, volumes = finished[0], bodies(4, 5)
+    random = torch.Generator().manual_seed
+    exact = task.validate(volumes, random(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = task.validate(volumes, random(0))
+        loss, _ = task.loss(volumes, random(0), 1000)
+    assert loss.dtype == torch.float32
+    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(exact["error"], rel=0.1)
+
+
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
 def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path):
     found, volumes = {}, bodies(6, 1)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
+from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep
 from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -39,3 +42,15 @@ def test_samples_differ_and_the_card_is_measured(store):
     assert float((one - other)[prior.anatomy_mask].abs().mean()) > 0.005
     assert prior.card.system == "bruno" and prior.card.quality["subjects"] == SPLIT["test"]
     assert np.isfinite(list(prior.card.quality["SSIM"].values())).all()
+
+
+def test_it_reconstructs_like_any_prior(store, cohort_dir, tmp_path):
+    observed = [6, 10, 14, 18]
+    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=observed, thickness_mm=5.0)
+    words = {"prior": "bodies", "contexts": [context], "frame": "auto", "like": context.path, "samples": 2, "seed": 3}
+    request = ReconstructionRequest(**words, outputs=["mean", "std", "template", "atlas"], output=str(tmp_path / "out"))
+    result = run_request(request, store, Progress())["result"]
+    assert np.isfinite(result["log_evidence"]) and result["log_evidence"] != 0
+    mean, std, truth = (read_volume(p).array for p in (tmp_path / "out/mean.nrrd", tmp_path / "out/std.nrrd", context.path))
+    assert np.allclose(mean[observed], truth[observed], atol=1e-4) and (std[observed] == 0).all()
+    assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.7 and std.max() > 0

@@ -209,7 +209,7 @@ class PoseProcess(_Process):
         factor, white = self._whitened(z, position)
         across = torch.linalg.solve_triangular(factor, self.kernel(position.to(z), query.to(z)), upper=False)
         variance = self.variance[:, None] - (across**2).sum(-2)
-        return (across.mT @ white)[..., 0].transpose(1, 2), variance.transpose(1, 2)
+        return (across * white).sum(-2).transpose(1, 2), variance.transpose(1, 2)  # no product that autocast would round
 
     def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
         """Gaussian deviations from the mean at the queries, (S, m, D): a draw without contexts, less what it predicts of itself."""
