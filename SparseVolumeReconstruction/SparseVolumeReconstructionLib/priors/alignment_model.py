@@ -55,8 +55,8 @@ class AlignmentModel:
 
     def _extent(self) -> tuple[torch.Tensor, torch.Tensor]:
         kji = self.anatomy.nonzero().float()
-        ras = kji.flip(1) @ torch.as_tensor(self.grid.ijk_to_ras[:3, :3].T, dtype=torch.float32)
-        ras = ras + torch.as_tensor(self.grid.ijk_to_ras[:3, 3], dtype=torch.float32)
+        matrix = torch.tensor(self.grid.ijk_to_ras, dtype=torch.float32)
+        ras = kji.flip(1) @ matrix[:3, :3].T + matrix[:3, 3]
         return ras.mean(0), ras.amax(0) - ras.amin(0)
 
     def knot_weights(self, value: torch.Tensor) -> torch.Tensor:

@@ -71,8 +71,8 @@ class AxialPrior:
     def _alignment_model(self) -> AlignmentModel:
         return StructuredGaussian(self.space.gaussian, self.card).alignment_model()
 
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None]) -> Posterior:
-        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0."""
+    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> Posterior:
+        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0. fast: as in `condition`."""
         raise NotImplementedError
 
     def condition(
@@ -86,7 +86,7 @@ class AxialPrior:
     ) -> Posterior:
         """Posterior given nearly axial slices in canonical mm and units. Raises InputError for others, and outside of the stack."""
         index, pixels = place(slices, self.grid, self.space.atlas.numpy())
-        posterior = self.infer(index, torch.as_tensor(pixels).to(self.device), check) if slices else self._of_nothing()
+        posterior = self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast) if slices else self._of_nothing()
         return posterior if grid is None or grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
 
 

@@ -45,9 +45,9 @@ class BrunoPrior(AxialPrior):
         return cls(network, AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None]) -> BrunoPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`."""
-        return BrunoPosterior(self, index, pixels, check)
+    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:
+        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the mean of the latents."""
+        return BrunoPosterior(self, index, pixels, check, "latents" if fast else self.mean_of)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
@@ -62,8 +62,8 @@ class BrunoPrior(AxialPrior):
 class BrunoPosterior:
     """The stack given some of its slices, which are part of every volume as they are; arrays (K, H, W)."""
 
-    def __init__(self, prior: BrunoPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None]):
-        self.grid, self._prior, self._check = prior.grid, prior, check
+    def __init__(self, prior: BrunoPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], mean_of: MeanOf):
+        self.grid, self._prior, self._check, self._mean_of = prior.grid, prior, check, mean_of
         device, count = pixels.device, prior.grid.shape_kji[0]
         self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
         self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
@@ -90,8 +90,8 @@ class BrunoPosterior:
         return self._decoded()
 
     def mean(self) -> torch.Tensor:
-        """Mean of samples, or what the mean of the latents shows, as the prior says; (K, H, W)."""
-        return self.moments()[0] if self._prior.mean_of == "samples" else self._decoded()
+        """Mean of samples, or what the mean of the latents shows; (K, H, W)."""
+        return self.moments()[0] if self._mean_of == "samples" else self._decoded()
 
     def std(self) -> torch.Tensor:
         """Spread of samples, at least 0.01, (K, H, W)."""

@@ -45,8 +45,8 @@ class SliceVaePrior(AxialPrior):
         codes, space = SliceCodes.from_tensors(tensors), AxialSpace.from_tensors(tensors)
         return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, space, card, device)
 
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None]) -> SliceVaePosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`."""
+    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> SliceVaePosterior:
+        """Posterior given `pixels` (n, H, W) of the slices `index`; its mean is always fast."""
         return SliceVaePosterior(self, index, pixels, check)
 
     def decode(self, codes: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:

@@ -57,6 +57,7 @@ def test_the_same_seed_gives_the_same_sample_whatever_is_drawn_with_it(make_prio
 def test_mean_of_samples_and_mean_of_latents(make_prior, body):
     slices = [slice_of(body, 4)]
     samples, latents = make_prior().condition(slices), make_prior(mean_of="latents").condition(slices)
+    assert torch.equal(make_prior().condition(slices, fast=True).mean(), latents.mean())
     assert torch.equal(latents.mean(), samples.decoded_mean()) and not torch.allclose(latents.mean(), samples.mean(), atol=1e-3)
     mean, variance = samples.moments(100)
     drawn = samples.sample(list(range(400)))
