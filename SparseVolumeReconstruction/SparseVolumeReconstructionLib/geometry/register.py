@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
+from .errors import InputError
 from .grid import Volume
 from .io import _LPS, to_image
 
@@ -13,7 +14,8 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
     """4x4 RAS-to-RAS matrix (mm) from points of `fixed` to points of `moving`.
 
     Starts from the intensity moments (or `initial`), then maximises Mattes mutual information over a
-    similarity and then an affine transform, from coarse to fine; deterministic for a given seed on one thread.
+    similarity and then an affine transform, from coarse to fine; deterministic for a given seed on one thread. Raises
+    InputError where the volumes do not overlap, or one shows nothing to register.
     """
     fixed_image, moving_image = (sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving))
     if initial is None:
@@ -53,5 +55,8 @@ def _optimise(fixed, moving, transform, levels_mm, iterations, seed):
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, iterations, gradientMagnitudeTolerance=1e-7)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, moving)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError as error:
+        raise InputError(f"the volumes could not be registered ({str(error).strip().splitlines()[-1]}); do they show the same?") from error
     return transform

@@ -22,5 +22,5 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:
         found = f"{count} CUDA GPU(s)" if count else "no CUDA GPU"
-        raise InputError(f'device "{name}" was asked for, but this machine and this torch offer {found}; use --device auto or cpu.')
+        raise InputError(f'device "{name}" was asked for, but this machine and this torch offer {found}; use auto or cpu.')
     return torch.device("cuda", int(number or 0))
