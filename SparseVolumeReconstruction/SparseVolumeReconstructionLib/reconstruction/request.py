@@ -48,7 +48,7 @@ class ReconstructionRequest(BaseModel):
     isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate (gestational
     age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are reproduced in the mean.
     outputs: the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior without slices,
-    and alone it needs nothing but the frame. fast: a rough and quick mean for interaction, in files that are not compressed.
+    and alone it needs nothing but the frame. fast: a rough and quick mean for interaction. compress: smaller files, more time.
     intensity: the map that an earlier result found; only with a frame, and with the covariate where the prior has one.
     """
 
@@ -65,6 +65,7 @@ class ReconstructionRequest(BaseModel):
     device: str = "auto"
     keep_observed: bool = True
     fast: bool = False
+    compress: bool = True
     intensity: IntensityMap | None = None
     output: str
 

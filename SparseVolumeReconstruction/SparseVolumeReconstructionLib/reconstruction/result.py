@@ -41,7 +41,7 @@ class Reconstruction:
     atlas: Volume | None = None
 
 
-def write_sequence(samples: np.ndarray, grid: Grid, path: Path) -> None:
+def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
     """Write (n, K, J, I) samples as a Slicer volume sequence (.seq.nrrd)."""
     directions = np.vstack([np.full(3, np.nan), grid.ijk_to_ras[:3, :3].T])
     header = {
@@ -54,7 +54,7 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path) -> None:
         "labels": ["sample", "", "", ""],
         "axis 0 index type": "numeric",
         "axis 0 index values": " ".join(str(n) for n in range(len(samples))),
-        "encoding": "gzip",
+        "encoding": "gzip" if compress else "raw",
     }
     nrrd.write(str(path), np.ascontiguousarray(samples.transpose(0, 3, 2, 1)), header, index_order="F", compression_level=1)
     _blank_date(path)
@@ -85,7 +85,7 @@ def write_result(result: Reconstruction, directory: str | Path, compress: bool =
             if (volume := getattr(result, name)) is not None:
                 write_volume(volume, staging / f"{name}.nrrd", compress)
         if result.samples is not None:
-            write_sequence(result.samples, result.observed.grid, staging / "samples.seq.nrrd")
+            write_sequence(result.samples, result.observed.grid, staging / "samples.seq.nrrd", compress)
         write_affine(result.patient_to_canonical, staging / "frame.h5")
         (staging / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
         directory.mkdir(exist_ok=True)

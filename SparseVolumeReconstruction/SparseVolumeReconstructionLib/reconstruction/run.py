@@ -33,7 +33,7 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     result.provenance["device"] = device
     result.provenance["warnings"] += warnings
     progress.update("writing", 0.95)
-    files = write_result(result, request.output, compress=not request.fast)
+    files = write_result(result, request.output, request.compress)
     progress.finish()
     return {"files": files, "result": result.provenance}
 

@@ -173,6 +173,7 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
         "like": _write_grid(world_grid(inputs.like), folder) if inputs.like is not None else None,
         "outputs": list(inputs.outputs),
         "output": str(output),
+        "compress": folder not in output.parents,  # what is read back at once and then deleted need not be small
     }
     same = ("spacing_mm", "samples", "seed", "covariate", "device", "keep_observed", "fast", "intensity")
     try:

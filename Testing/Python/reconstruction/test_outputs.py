@@ -100,8 +100,16 @@ def test_a_quick_look_is_nearly_as_good_and_says_what_it_is(store, request_for, 
         assert done["result"]["request"]["fast"] is fast and ("log_evidence" in done["result"]) is not fast
         np.testing.assert_allclose(mean[[10, 15, 19]], truth[[10, 15, 19]], atol=1e-3)
     assert errors[True] < 1.15 * errors[False] < 0.15 * truth.max()
-    header = (tmp_path / "out" / "mean.nrrd").read_bytes()[:1000]
-    assert b"encoding: raw" in header
+
+
+def test_files_are_compressed_unless_time_matters_more(store, request_for, oblique, tmp_path):
+    volumes = []
+    for compress, encoding in ((True, b"encoding: gzip"), (False, b"encoding: raw")):
+        run_request(request_for(**oblique, outputs=["mean"], samples=2, compress=compress), store, Progress())
+        for name in ("mean.nrrd", "samples.seq.nrrd"):
+            assert encoding in (tmp_path / "out" / name).read_bytes()[:1000]
+        volumes.append(read_volume(tmp_path / "out" / "mean.nrrd").array)
+    assert np.array_equal(*volumes)
 
 
 def test_what_was_found_before_need_not_be_found_again(store, request_for, oblique, tmp_path):
