@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import to_image, write_affine
 from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
-from .nodes import affine_of, volume_of, world_grid
+from .nodes import affine_of, file_stem, volume_of, world_grid
 from .results import Look, ResultNodes, load_result
 
 
@@ -202,7 +201,7 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
             raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
         volume = cut_plane(volume, context.plane, thickness, name, pixel_mm)
     folder.mkdir()
-    path = folder / (re.sub(r"[^\w-]+", "_", name, flags=re.ASCII) + ".nrrd")
+    path = folder / f"{file_stem(name)}.nrrd"
     sitk.WriteImage(to_image(volume), str(path))
     indices = None if context.indices is None else list(context.indices)
     return {"path": str(path), "slices": indices, "thickness_mm": thickness, "source": name}

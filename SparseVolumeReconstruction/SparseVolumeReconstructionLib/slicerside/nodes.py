@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,11 @@ def _thickness_in_database(node) -> float | None:
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     return positive(database.instanceValue(uids[0], "0018,0050")) if uids and database is not None else None
+
+
+def file_stem(name: str) -> str:
+    """A node's name as the name of a file without suffix: letters, digits, "_" and "-" of ASCII."""
+    return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII)
 
 
 def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode", attributes: dict[str, str] | None = None):

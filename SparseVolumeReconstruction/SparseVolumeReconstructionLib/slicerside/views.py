@@ -87,33 +87,35 @@ def _turned(axes: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return np.stack([right, up * (np.sign(np.linalg.det(axes)) or 1.0), normal], 1)
 
 
+def _composites() -> list:
+    """The nodes that say what the slice views show."""
+    found = [composite_node(node.GetLayoutName()) for node in slice_nodes()]
+    return [node for node in found if node is not None]
+
+
 def set_background(volume) -> None:
     """Let all slice views show a volume as background."""
-    for node in slice_nodes():
-        if composite := composite_node(node.GetLayoutName()):
-            composite.SetBackgroundVolumeID(volume.GetID())
+    for composite in _composites():
+        composite.SetBackgroundVolumeID(volume.GetID())
 
 
 def set_foreground(volume, opacity: float) -> None:
     """Lay a volume (None: nothing) over the backgrounds of all slice views, opacity 0..1."""
-    for node in slice_nodes():
-        if composite := composite_node(node.GetLayoutName()):
-            composite.SetForegroundVolumeID(volume.GetID() if volume else None)
-            composite.SetForegroundOpacity(opacity)
-            if hasattr(composite, "SetClipToBackgroundVolume"):  # what was inferred reaches beyond what was scanned
-                composite.SetClipToBackgroundVolume(False)
+    for composite in _composites():
+        composite.SetForegroundVolumeID(volume.GetID() if volume else None)
+        composite.SetForegroundOpacity(opacity)
+        if hasattr(composite, "SetClipToBackgroundVolume"):  # what was inferred reaches beyond what was scanned
+            composite.SetClipToBackgroundVolume(False)
 
 
 def set_label(volume) -> None:
     """Outline a label map (None: nothing) in all slice views."""
-    for node in slice_nodes():
-        if composite := composite_node(node.GetLayoutName()):
-            composite.SetLabelVolumeID(volume.GetID() if volume else None)
-            composite.SetLabelOpacity(0.3)
+    for composite in _composites():
+        composite.SetLabelVolumeID(volume.GetID() if volume else None)
+        composite.SetLabelOpacity(0.3)
 
 
 def link(linked: bool) -> None:
     """Let the slice views move and change together, or each for itself."""
-    for node in slice_nodes():
-        if composite := composite_node(node.GetLayoutName()):
-            composite.SetLinkedControl(linked)
+    for composite in _composites():
+        composite.SetLinkedControl(linked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,21 +21,9 @@ from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
-from .structured_gaussian import save_weights
+from .structured_gaussian import CardFacts, save_weights
 
 TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What the user says about the data, for the card."""
-
-    model_id: str
-    anatomy: str = "unknown"
-    modality: str = "unknown"
-    licence: str = "not stated"
-    data: str = "not stated"
-    limits: str = ""
 
 
 def train_deep(

@@ -32,7 +32,19 @@ _FEWEST_SUBJECTS = 8
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class CardFacts:
+    """What the user says about the data, for the card."""
+
+    model_id: str
+    anatomy: str = "unknown"
+    modality: str = "unknown"
+    licence: str = "not stated"
+    data: str = "not stated"
+    limits: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingOptions(CardFacts):
     """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart
     if None). reference: "mni152", a file, or None to choose one of the cohort. mirror: also fit the left-right mirror image of
     every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume,
@@ -41,12 +53,6 @@ class TrainingOptions:
     of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
     """
 
-    model_id: str
-    anatomy: str = "unknown"
-    modality: str = "unknown"
-    licence: str = "not stated"
-    data: str = "not stated"
-    limits: str = ""
     rank: int = 40
     spacing_mm: float = 2.0
     protocol_slices: int | None = None

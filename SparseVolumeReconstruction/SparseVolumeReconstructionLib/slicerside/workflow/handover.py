@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ...geometry import InputError
 from ...geometry.io import write_volume
 from ...svr.handover import Handover, Stack, write_handover
 from ..contexts import ContextSlice
-from ..nodes import volume_of
+from ..nodes import file_stem, volume_of
 from ..results import ResultNodes
 
 
@@ -24,8 +23,7 @@ def write_template(result: ResultNodes, contexts: list[ContextSlice], folder: Pa
         folder.mkdir(parents=True, exist_ok=True)
         for number, context in enumerate(stacks.values(), 1):
             volume = volume_of(context.volume)
-            name = re.sub(r"[^\w-]+", "_", context.volume.GetName(), flags=re.ASCII)
-            path = folder / f"stack-{number}-{name}.nii.gz"
+            path = folder / f"stack-{number}-{file_stem(context.volume.GetName())}.nii.gz"
             write_volume(volume, path)
             written.append(Stack(path, context.thickness_mm))
     except OSError as error:
