@@ -27,7 +27,9 @@ def resample(
     if antialias and not labels:
         image = _blur(image, volume.grid, grid, matrix)
     reference = image_header(sitk.Image([int(n) for n in grid.shape_kji[::-1]], sitk.sitkUInt8), grid)
-    out = sitk.Resample(image, reference, affine_transform(matrix), sitk.sitkNearestNeighbor if labels else sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    out = sitk.Resample(
+        image, reference, affine_transform(matrix), sitk.sitkNearestNeighbor if labels else sitk.sitkLinear, 0.0, sitk.sitkFloat32
+    )
     return Volume(sitk.GetArrayFromImage(out), grid)
 
 

@@ -56,26 +56,30 @@ def train_deep(
     multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
     space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
-    minutes = (time.perf_counter() - started) / 60
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
+    training = how_trained(task.networks, config, facts, started, resume)
     since = " since it was resumed" if resume else ""
     spent = (
-        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
+        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; "
+        f"{training['minutes']} min{since} on {training['device']}."
     )
-    training = {
-        "config": facts.config,
-        "config_sha256": digest(config),
-        "device": device,
-        "date": date.today().isoformat(),
-        "minutes": round(minutes, 1),
-        "resumed": resume,
-        "parameters": sum(p.numel() for p in task.networks.parameters()),
-    }
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
     return path, stacks.cohort.skipped
+
+
+def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts, started: float, resumed: bool) -> dict:
+    """What a card says of a training that began at `started` (time.perf_counter)."""
+    return {
+        "config": facts.config,
+        "config_sha256": digest(config),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)",
+        "date": date.today().isoformat(),
+        "minutes": round((time.perf_counter() - started) / 60, 1),
+        "resumed": resumed,
+        "parameters": sum(p.numel() for p in networks.parameters()),
+    }
 
 
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:

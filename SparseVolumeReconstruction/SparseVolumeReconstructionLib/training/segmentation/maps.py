@@ -40,8 +40,10 @@ class LabelMaps:
     skipped: dict[str, str]
 
 
-def load_maps(folder: Path, config: TrainConfig, progress: Progress) -> LabelMaps:
-    """Code, register and keep the label maps of a folder; a share (config.validation) of the people is kept for validation.
+def load_maps(folder: Path, config: TrainConfig, split: dict[str, list[str]] | None, progress: Progress) -> LabelMaps:
+    """Code, register and keep the label maps of a folder.
+
+    The "test" people of a split are kept for validation; without one, a share (config.validation) of all, by chance.
 
     Files that cannot be used are left out and named in `skipped`. Raises InputError when too few are left.
     """
@@ -57,11 +59,13 @@ def load_maps(folder: Path, config: TrainConfig, progress: Progress) -> LabelMap
             found[name] = _registered(file, space.reference, grid)
         except InputError as error:
             cohort.skipped[file.name] = str(error)
-    if len(found) < 2:
-        raise InputError(f"{folder}: {len(found)} label maps can be used; expected at least 2, one of them for validation.{_why(cohort)}")
     order = np.random.default_rng(config.seed).permutation(sorted(found)).tolist()
     count = max(1, round(config.validation * len(order)))
-    names = {"fit": sorted(order[count:]), "validation": sorted(order[:count])}
+    split = split or {"fit": sorted(order[count:]), "test": sorted(order[:count])}
+    names = {part: [name for name in split[chosen] if name in found] for part, chosen in (("fit", "fit"), ("validation", "test"))}
+    if not all(names.values()):
+        counts = " and ".join(f"{len(members)} for {part}" for part, members in names.items())
+        raise InputError(f"{folder}: usable label maps: {counts}; expected at least one of each.{_why(cohort)}")
     maps = {part: torch.as_tensor(np.stack([found[n] for n in members]) * np.float32(STEP)) for part, members in names.items()}
     return LabelMaps(space.name, grid, maps, names, cohort.skipped)
 

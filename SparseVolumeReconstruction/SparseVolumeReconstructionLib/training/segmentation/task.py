@@ -37,6 +37,11 @@ class SegmentationTask:
         self.networks = make_network(self._config.features)
         self._loss = DiceLoss(softmax=True, to_onehot_y=True)
 
+    @property
+    def reduce(self) -> int:
+        """Pixels of the label map along R and A that become one of the image."""
+        return self._config.synthesis.reduce
+
     def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """One minus the mean soft Dice over classes, of images of the label maps (B, K, H, W)."""
         images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
@@ -47,7 +52,7 @@ class SegmentationTask:
         """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H, W)."""
         scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
         mean = scores.nanmean(0)
-        return {"score": 1 - float(mean.mean()), **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)}}
+        return {"score": 1 - float(mean.nanmean()), **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)}}
 
     @torch.no_grad()
     def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
