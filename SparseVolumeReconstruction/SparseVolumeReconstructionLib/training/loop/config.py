@@ -29,7 +29,7 @@ class DataConfig(Section):
     """The stack of axial slices that a prior knows.
 
     size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None: from the reference.
-    reference: "mni152", a volume file, or None to choose a volume of the cohort. spacing_mm: voxels of the reference.
+    reference: "mni152", a subject of the cohort, a volume file, or None to choose a subject. spacing_mm: voxels of the reference.
     """
 
     size: Annotated[int, Field(ge=16, le=512)] = 64
