@@ -11,7 +11,7 @@ from ..evaluation.cases import Case
 from ..evaluation.cohort import brain_mask, on_grid
 from ..evaluation.pictures import orthogonal
 from ..evaluation.scores import score_mean
-from ..geometry import SliceImage, Volume
+from ..geometry import Grid, SliceImage, Volume
 from ..svr.average import gaussian_average
 from ..svr.motion import acquire, random_translations, stack_planes
 from .base import Figure, Setting, Table
@@ -62,9 +62,10 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
 
 def moving_stacks(body: Volume, most_mm: float, seed: int) -> list[list[SliceImage]]:
     """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up to most_mm (mm) per axis."""
-    stacks = []
+    corners, stacks = body.grid.corners_ras(), []
+    field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), FINE_MM)
     for axis in (2, 1, 0):
-        planes = stack_planes(body.grid, axis, PIXEL_MM, THICKNESS_MM, THICKNESS_MM)
+        planes = stack_planes(field, axis, PIXEL_MM, THICKNESS_MM, THICKNESS_MM)
         stacks.append(acquire(body, planes, random_translations(len(planes), most_mm, 3 * seed + axis)))
     return stacks
 
@@ -91,7 +92,7 @@ def _figure(measured: Measured, averages: dict[str, np.ndarray], subject: str) -
 def _note() -> str:
     return (
         f"Motion: every slice of three stacks (pixels of {PIXEL_MM:g} mm, slices {THICKNESS_MM:g} mm thick without gaps) sees the body "
-        f"translated by a random amount, uniform between -{MOTIONS_MM[-1]:g} and {MOTIONS_MM[-1]:g} mm along each axis; the paper says only "
-        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
+        f"translated by a random amount, uniform between -{MOTIONS_MM[-1]:g} and {MOTIONS_MM[-1]:g} mm along each axis; the paper says "
+        "only “10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
         "Lengths are those of the registered bodies."
     )

@@ -43,7 +43,8 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """Random changes of every training volume, standard deviations.
 
-    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis. gamma: log of the exponent of
+    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis; where the data's extent is not given,
+    of a stack of 218 x 218 x 120 mm. gamma: log of the exponent of
     the intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and right
     are exchanged in half of the volumes.
     """
