@@ -12,7 +12,6 @@ from ..priors.base import Prior
 from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
 from .cases import as_array
 
-
 _FRESH_SEED = 2**32
 
 

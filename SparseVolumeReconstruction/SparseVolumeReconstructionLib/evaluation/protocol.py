@@ -162,9 +162,8 @@ class _Run:
             return scored[name]
 
         for identifier, one in inferred.items():
-            add_distribution(
-                score(identifier, one.mean, one.seconds | self._sampling.get(identifier, {})), case, positions, one.posterior, one.samples
-            )
+            scores = score(identifier, one.mean, one.seconds | self._sampling.get(identifier, {}))
+            add_distribution(scores, case, positions, one.posterior, one.samples)
         reference = next(iter(inferred.values())).posterior
         score("mean-atlas", atlas(next(iter(self.priors.values())), reference), {})
         library = self.bench.library.without(case.name)
