@@ -87,5 +87,7 @@ class Experiment:
 
 _FETAL = {"cohort": "folder of T2w templates of fetal brains", "spina-bifida": "folder of the like with spina bifida"}
 EXPERIMENTS: dict[str, Experiment] = {
-    "000-exp1": Experiment("maps:brains", "Mental maps: whole brains from 0 to 9 axial slices, all systems.", "brain-t1"),
+    "000-exp1": Experiment("maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"),
+    "000-exp2": Experiment("maps:fetuses", "Mental maps: fetal brains, and first volumes under motion.", "fetal-t2", _FETAL, tuple(_FETAL)),
+    "000-initial": Experiment("maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)),
 }
