@@ -11,7 +11,7 @@ from torch import nn
 from ...geometry import InputError
 from .config import TrainConfig
 
-TASKS = {"slice-vae": "slice_vae:SliceVaeTask", "bruno": "bruno:BrunoTask"}
+TASKS = {"slice-vae": "slice_vae:SliceVaeTask", "bruno": "bruno:BrunoTask", "volume-model": "volume_model:VolumeModelTask"}
 
 
 class Task(Protocol):
