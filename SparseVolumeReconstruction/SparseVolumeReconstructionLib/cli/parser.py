@@ -12,6 +12,7 @@ from . import commands
 DEEP_SYSTEMS = {
     "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
     "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+    "volume-model": "Generator of whole volumes: 3D VAE, VAE-GAN, WGAN-GP, alpha-GAN or alpha-WGAN.",
 }
 
 

@@ -7,4 +7,5 @@ SYSTEMS = {
     "structured-gaussian": "structured_gaussian:StructuredGaussian",
     "slice-vae": "slice_vae.prior:SliceVaePrior",
     "bruno": "bruno.prior:BrunoPrior",
+    "volume-model": "volume_model.prior:VolumeModelPrior",
 }

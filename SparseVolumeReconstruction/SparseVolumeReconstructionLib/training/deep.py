@@ -24,7 +24,7 @@ from .loop.task import make_task
 from .quality import measured_quality
 from .structured_gaussian import CardFacts, save_weights
 
-TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
+TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO", "volume-model": "Volume model"}
 
 
 def train_deep(
@@ -92,7 +92,7 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     )
     words = {
         "id": facts.model_id,
-        "title": f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
+        "title": f"{config.model.get('title', TITLES[config.system])}, {facts.anatomy} {facts.modality}",
         "system": config.system,
         "version": "1",
         "anatomy": facts.anatomy,

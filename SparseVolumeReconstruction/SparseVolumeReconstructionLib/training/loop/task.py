@@ -11,7 +11,12 @@ from torch import nn
 from ...geometry import InputError
 from .config import TrainConfig
 
-TASKS = {"slice-vae": "slice_vae:SliceVaeTask", "bruno": "bruno:BrunoTask", "segmentation": "segmentation.task:SegmentationTask"}
+TASKS = {
+    "slice-vae": "slice_vae:SliceVaeTask",
+    "bruno": "bruno:BrunoTask",
+    "volume-model": "volume_model:VolumeModelTask",
+    "segmentation": "segmentation.task:SegmentationTask",
+}
 
 
 class Task(Protocol):
