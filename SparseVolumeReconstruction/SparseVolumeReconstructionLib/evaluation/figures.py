@@ -16,11 +16,16 @@ _SYSTEM_COLOURS = ("#b3001b", "#0b6e4f", "#5b2a86", "#0b3c8c")
 _LEVEL_COLOURS = ("#9ecae1", "#6baed6", "#2171b5", "#08306b")
 
 
-def _inline(figure: Figure, text: str) -> str:
-    """An <img> element that carries the picture."""
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return f"<img alt='{text}' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def inline(picture: bytes, text: str) -> str:
+    """An <img> element that carries a PNG file. text: what it shows."""
+    return f"<img alt='{text}' src='data:image/png;base64,{base64.b64encode(picture).decode()}'>"
 
 
 def _axes(width: float, height: float):
@@ -46,7 +51,7 @@ def curve(curves: dict[str, list[float]], names: list[str]) -> str:
         axes.plot(np.linspace(0, 100, len(values)), values, color=colour, label=name, lw=2 if strong else 1.2, zorder=3 if strong else 2)
     axes.set(xlabel="position, % from inferior to superior (peaks: contexts)", ylabel="SSIM", xlim=(0, 100))
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.18))
-    return _inline(figure, "SSIM by slice")
+    return inline(png(figure), "SSIM by slice")
 
 
 def calibration(table: dict[str, dict]) -> str:
@@ -66,7 +71,7 @@ def calibration(table: dict[str, dict]) -> str:
     panels[0].set_ylabel("voxels inside the interval")
     figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper center", title="dotted: promised")
     figure.supxlabel("distance to the nearest context, mm", fontsize=10)
-    return _inline(figure, "coverage by distance")
+    return inline(png(figure), "coverage by distance")
 
 
 def mosaic(picture: Picture, names: list[str]) -> str:
@@ -88,4 +93,4 @@ def mosaic(picture: Picture, names: list[str]) -> str:
                     panel.axhline(line, color="#4cc9f0", lw=0.7)
         panels[0, column].set_title(name if name != "sd" else f"sd (0 to {spread:.2f})", color="white", fontsize=8)
     figure.subplots_adjust(0, 0, 1, 0.95, 0.02, 0.02)
-    return _inline(figure, "mosaic of three orthogonal views")
+    return inline(png(figure), "mosaic of three orthogonal views")

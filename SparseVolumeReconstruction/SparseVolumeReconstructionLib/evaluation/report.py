@@ -16,7 +16,8 @@ h1{font-size:1.6em;margin-bottom:.1em} h2{font-size:1.2em;margin-top:2em;border-
 p.lead{color:#57606a;margin-top:0} .scroll{overflow-x:auto}
 table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}
 th,td{padding:.28em .7em;text-align:right;border-bottom:1px solid #e6e9ed;white-space:nowrap} th:first-child,td:first-child{text-align:left}
-tr.system td{font-weight:600} .gain{color:#0a6b36;background:#e3f4ea} .loss{color:#9b1c1c;background:#fbe6e6}
+tr.system td{font-weight:600} tr.printed td{color:#57606a;font-style:italic}
+.gain{color:#0a6b36;background:#e3f4ea} .loss{color:#9b1c1c;background:#fbe6e6}
 small{color:#57606a;font-weight:400} img{max-width:100%;height:auto;display:block} details{margin:.6em 0} summary{cursor:pointer}
 """
 
@@ -45,9 +46,13 @@ def render(result: Evaluation) -> str:
         *(f"<details><summary>{n} contexts</summary>{_details(result, n)}</details>" for n in counts),
         _left_out(about),
     ]
-    head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>"
-    body = "".join(parts)
-    return f"<!doctype html><html lang='en'><head>{head}<title>Evaluation</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    return page("Evaluation", parts)
+
+
+def page(title: str, parts: list[str]) -> str:
+    """One HTML page of the parts of its body."""
+    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'><title>{html.escape(title)}</title>"
+    return f"<!doctype html><html lang='en'><head>{head}<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
 
 
 def _table(header: list[str], rows: list[tuple[str, list[str]]]) -> str:

@@ -6,6 +6,7 @@ import importlib
 import os
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from ..priors.systems import SYSTEMS
 from ..reconstruction.progress import Progress
 from .calibration import measured_multipliers
 from .loop.checkpoint import prepare_folder
-from .loop.config import TrainConfig, validated
+from .loop.config import TrainConfig, digest, validated
 from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
@@ -40,7 +41,7 @@ def train_deep(
     stacks = load_stacks(folders, config, split, facts.modality, progress)
     card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
-    fit(task, volumes, stacks.volumes("validation"), config, out, resume, _Part(progress, 0.0, 0.9))
+    fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
     if int(os.environ.get("RANK", "0")):
         return None
     tensors = task.weights(volumes)
@@ -61,7 +62,16 @@ def train_deep(
     spent = (
         f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
     )
-    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
+    training = {
+        "config": facts.config,
+        "config_sha256": digest(config),
+        "device": device,
+        "date": date.today().isoformat(),
+        "minutes": round(minutes, 1),
+        "resumed": resume,
+        "parameters": sum(p.numel() for p in task.networks.parameters()),
+    }
+    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
@@ -91,16 +101,3 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
         "limits": f"{limits} {facts.limits}".strip(),
     }
     return validated(ModelCard, words, "the model's card")
-
-
-class _Part(Progress):
-    """Progress from `low` to `high` of a whole."""
-
-    def __init__(self, whole: Progress, low: float, high: float):
-        self._whole, self._low, self._high = whole, low, high
-
-    def update(self, step: str, fraction: float) -> None:
-        self._whole.update(step, self._low + (self._high - self._low) * fraction)
-
-    def check(self) -> None:
-        self._whole.check()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -121,6 +123,11 @@ def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
     for part in place[:-1]:
         model = model.model_fields[part].annotation
     return sorted(model.model_fields)
+
+
+def digest(config: TrainConfig) -> str:
+    """SHA-256 of all that a configuration says, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
