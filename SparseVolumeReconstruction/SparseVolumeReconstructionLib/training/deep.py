@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -35,13 +34,12 @@ def train_deep(
     split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all processes but the
     first. Raises InputError.
     """
-    started = time.perf_counter()
     task = make_task(config)
     prepare_folder(out, resume)
     stacks = load_stacks(folders, config, split, facts.modality, progress)
     card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
-    fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
+    minutes = fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
     if int(os.environ.get("RANK", "0")):
         return None
     tensors = task.weights(volumes)
@@ -56,19 +54,14 @@ def train_deep(
     multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
     space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
-    minutes = (time.perf_counter() - started) / 60
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
-    since = " since it was resumed" if resume else ""
-    spent = (
-        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
-    )
+    spent = f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min on {device}."
     training = {
         "config": facts.config,
         "config_sha256": digest(config),
         "device": device,
         "date": date.today().isoformat(),
         "minutes": round(minutes, 1),
-        "resumed": resume,
         "parameters": sum(p.numel() for p in task.networks.parameters()),
     }
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})

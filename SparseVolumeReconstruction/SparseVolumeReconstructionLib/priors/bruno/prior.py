@@ -30,6 +30,14 @@ def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
     return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}
 
 
+def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
+    """The network that `to_tensors` stored; images of (K, H, W) within half a step of 8 bits. Raises KeyError, ValueError."""
+    network = Bruno(read_settings(tensors["settings"]))
+    names = {name: f"network.{name}" for name in network.state_dict()}
+    network.load_state_dict({n: unpack(stored, tensors) if stored.startswith(_IMAGES) else tensors[stored] for n, stored in names.items()})
+    return network
+
+
 class BrunoPrior(AxialPrior):
     """network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the latents."""
 
@@ -43,12 +51,8 @@ class BrunoPrior(AxialPrior):
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        network = Bruno(read_settings(tensors["settings"]))
-        names = {f"network.{name}" for name in network.state_dict()}
-        stored = {name: unpack(name, tensors) if name.startswith(_IMAGES) else tensors[name] for name in names}
-        network.load_state_dict({name.removeprefix("network."): t for name, t in stored.items()})
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
-        return cls(network, AxialSpace.from_tensors(tensors), card, device, mean_of)
+        return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:
