@@ -7,4 +7,6 @@ SYSTEMS = {
     "structured-gaussian": "structured_gaussian:StructuredGaussian",
     "slice-vae": "slice_vae.prior:SliceVaePrior",
     "bruno": "bruno.prior:BrunoPrior",
+    "gqn": "query.prior:QueryPrior",
+    "cvae": "query.prior:QueryPrior",
 }

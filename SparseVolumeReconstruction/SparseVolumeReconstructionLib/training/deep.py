@@ -23,7 +23,12 @@ from .loop.task import make_task
 from .quality import measured_quality
 from .structured_gaussian import CardFacts, save_weights
 
-TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
+TITLES = {
+    "slice-vae": "Slice VAE and Gaussian",
+    "bruno": "Conditional BRUNO",
+    "gqn": "Generative Query Network",
+    "cvae": "Conditional VAE",
+}
 
 
 def train_deep(

@@ -11,7 +11,8 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
 from ..packed import pack, unpack
-from .network import Bruno, read_settings, settings_tensor
+from ..stored import settings_tensor
+from .network import Bruno, read_settings
 
 MeanOf = Literal["samples", "latents"]
 _DRAWS, _TOGETHER = 16, 8
