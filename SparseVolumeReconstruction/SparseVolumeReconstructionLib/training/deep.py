@@ -28,6 +28,7 @@ TITLES = {
     "bruno": "Conditional BRUNO",
     "gqn": "Generative Query Network",
     "cvae": "Conditional VAE",
+    "volume-model": "Volume model",
 }
 
 
@@ -86,7 +87,7 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     )
     words = {
         "id": facts.model_id,
-        "title": f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
+        "title": f"{config.model.get('title', TITLES[config.system])}, {facts.anatomy} {facts.modality}",
         "system": config.system,
         "version": "1",
         "anatomy": facts.anatomy,

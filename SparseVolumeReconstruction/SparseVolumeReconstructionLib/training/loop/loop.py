@@ -77,7 +77,8 @@ class _Run:
         self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
         groups = task.parameter_groups(0) if hasattr(task, "parameter_groups") else [{"params": list(task.networks.parameters())}]
-        self.optimiser = torch.optim.Adam([{"params": list(group["params"])} for group in groups], lr=config.learning_rate)
+        parameters = [{"params": list(group["params"])} for group in groups]
+        self.optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
         self.average = Average(task.networks, config.ema)
         self.step, self.saved, self.best, self.since_best = 0, 0, float("inf"), 0
         self._began = time.perf_counter()
