@@ -91,26 +91,27 @@ def _summary(result: Evaluation, priors: list[str], counts: list[str]) -> str:
 def _curve(about: dict, priors: list[str], count: str) -> str:
     curves = {name: c[count] for name, c in about["ssim_by_slice"].items() if count in c}
     picture = figures.curve(curves, [*priors, "mean-atlas", "nearest-slice", "linear-interpolation"])
-    return f"<h2>SSIM by slice, {count} contexts</h2>{picture}" if picture else ""
+    return f"<h2>SSIM by slice, {count} contexts</h2>{figures.inline(picture, 'SSIM by slice')}" if picture else ""
 
 
 def _calibration(about: dict, prior: str) -> str:
     table = about["coverage_by_distance"].get(prior)
     title = f"<h2>Do the intervals of {html.escape(prior)} hold what they promise?</h2>"
-    return f"{title}{figures.calibration(table)}" if table else ""
+    return f"{title}{figures.inline(figures.calibration(table), 'coverage by distance')}" if table else ""
 
 
 def _mosaics(result: Evaluation, prior: str) -> list[str]:
     """Best, typical and worst subject by SSIM of the first prior."""
-    if not result.pictures:
+    count, pictures = next(iter(result.pictures.items()))
+    scores = result["_about"]["by_subject"][prior][str(count)]
+    ranked = sorted(pictures, key=lambda name: scores[name]["ssim"])
+    if not ranked:
         return []
-    count = str(next(iter(result.pictures.values())).count)
-    scores = result["_about"]["by_subject"][prior][count]
-    ranked = sorted(result.pictures, key=lambda name: scores[name]["ssim"])
     chosen = {"Typical": ranked[len(ranked) // 2], "Best": ranked[-1], "Worst": ranked[0]}
+    columns = ["truth", prior, f"{prior} sd", f"{prior} sample 1", "mean-atlas", "linear-interpolation", "pca"]
     return [
         f"<h2>{title} subject: {html.escape(name)} <small>SSIM {scores[name]['ssim']:.3f} from {count} contexts (lines)</small></h2>"
-        + figures.mosaic(result.pictures[name], ["truth", prior, "sd", "sample", "mean-atlas", "linear-interpolation", "pca"])
+        + figures.inline(figures.mosaic(pictures[name], columns), "mosaic of three orthogonal views")
         for title, name in chosen.items()
     ]
 

@@ -60,21 +60,28 @@ def train_deep(
     multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
     space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
-    spent = f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min on {device}."
-    training = {
-        "config": facts.config,
-        "config_sha256": digest(config),
-        "device": device,
-        "date": date.today().isoformat(),
-        "minutes": round(minutes, 1),
-        "parameters": sum(p.numel() for p in task.networks.parameters()),
-    }
+    training = how_trained(task.networks, config, facts, minutes)
+    spent = (
+        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; "
+        f"{training['minutes']} min on {training['device']}."
+    )
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
     return path, stacks.cohort.skipped
+
+
+def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts, minutes: float) -> dict:
+    """What a card says of a training of so many `minutes`."""
+    return {
+        "config": facts.config,
+        "config_sha256": digest(config),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)",
+        "date": date.today().isoformat(),
+        "minutes": round(minutes, 1),
+        "parameters": sum(p.numel() for p in networks.parameters()),
+    }
 
 
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:

@@ -17,6 +17,7 @@ TASKS = {
     "gqn": "query:GqnTask",
     "cvae": "query:CvaeTask",
     "volume-model": "volume_model:VolumeModelTask",
+    "segmentation": "segmentation.task:SegmentationTask",
 }
 
 
