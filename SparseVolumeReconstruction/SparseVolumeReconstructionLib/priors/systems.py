@@ -9,4 +9,5 @@ SYSTEMS = {
     "bruno": "bruno.prior:BrunoPrior",
     "gqn": "query.prior:QueryPrior",
     "cvae": "query.prior:QueryPrior",
+    "volume-model": "volume_model.prior:VolumeModelPrior",
 }

@@ -33,7 +33,7 @@ _FEWEST_SUBJECTS = 8
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the user says about the data, for the card."""
+    """What the user says about the data, for the card. config: name of a deep prior's configuration."""
 
     model_id: str
     anatomy: str = "unknown"
@@ -41,6 +41,7 @@ class CardFacts:
     licence: str = "not stated"
     data: str = "not stated"
     limits: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..packed import pack, unpack
 from ..stored import settings_tensor
 from .network import Bruno, read_settings
 
@@ -18,13 +19,24 @@ _DRAWS, _TOGETHER = 16, 8
 _CHUNK = 60
 _FIRST_SEED = 2**40
 _SD_FLOOR = 0.01
+_IMAGES = "network.standardise."
 
 
 def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16, but for the process float32."""
-    state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
-    weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
+    """Tensors to store besides those of the space: float16, but for the process float32 and 8 bits for images."""
+    weights = {}
+    for name, t in ((f"network.{name}", t.detach().cpu()) for name, t in network.state_dict().items()):
+        images = name.startswith(_IMAGES)
+        weights |= pack(name, t) if images else {name: t if name.startswith("network.process.") else t.half()}
     return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}
+
+
+def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
+    """The network that `to_tensors` stored; images of (K, H, W) within half a step of 8 bits. Raises KeyError, ValueError."""
+    network = Bruno(read_settings(tensors["settings"]))
+    names = {name: f"network.{name}" for name in network.state_dict()}
+    network.load_state_dict({n: unpack(stored, tensors) if stored.startswith(_IMAGES) else tensors[stored] for n, stored in names.items()})
+    return network
 
 
 class BrunoPrior(AxialPrior):
@@ -40,10 +52,8 @@ class BrunoPrior(AxialPrior):
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        network = Bruno(read_settings(tensors["settings"]))
-        network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
-        return cls(network, AxialSpace.from_tensors(tensors), card, device, mean_of)
+        return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -57,8 +59,8 @@ class AugmentationConfig(Section):
 class TrainConfig(Section):
     """One run. The learning rate at a step is learning_rate * decay ** step.
 
-    batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported. precision: of the
-    arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
+    betas: of Adam. batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported.
+    precision: of the arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
     model: what the system itself needs, see its task. validation: share of the fitted subjects kept for validation.
     """
 
@@ -68,6 +70,7 @@ class TrainConfig(Section):
     batch: Count
     learning_rate: float = Field(1e-3, gt=0)
     decay: float = Field(1.0, gt=0, le=1)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     ema: float = Field(0.999, ge=0, lt=1)
     precision: Literal["32", "bf16-mixed"] = "32"
     validate_every: Count = 500
@@ -121,6 +124,11 @@ def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
     for part in place[:-1]:
         model = model.model_fields[part].annotation
     return sorted(model.model_fields)
+
+
+def digest(config: TrainConfig) -> str:
+    """SHA-256 of all that a configuration says, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

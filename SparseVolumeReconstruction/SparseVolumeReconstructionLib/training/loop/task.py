@@ -16,6 +16,8 @@ TASKS = {
     "bruno": "bruno:BrunoTask",
     "gqn": "query:GqnTask",
     "cvae": "query:CvaeTask",
+    "volume-model": "volume_model:VolumeModelTask",
+    "segmentation": "segmentation.task:SegmentationTask",
 }
 
 

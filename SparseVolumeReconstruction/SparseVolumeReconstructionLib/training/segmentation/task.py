@@ -1,0 +1,85 @@
+"""What the segmentation network learns: the Dice loss on images made anew in every step."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceLoss
+from monai.networks.nets import BasicUNet
+from pydantic import Field
+
+from ...geometry import InputError
+from ..loop.config import Count, Section, TrainConfig, validated
+from .structures import CLASSES, NAMES
+from .synthesis import SynthesisConfig, synthesise
+
+STEP = 1 / 255
+"""Label maps go through the loop as volumes in [0, 1]: a code times this."""
+_VALIDATION_IMAGES = 2
+
+
+class SegmentationConfig(Section):
+    """features: channels of the U-Net at each of its five sizes, and of its end. synthesis: see SynthesisConfig."""
+
+    features: tuple[Count, Count, Count, Count, Count, Count] = (16, 16, 32, 64, 128, 16)
+    synthesis: SynthesisConfig = Field(SynthesisConfig())
+
+
+class SegmentationTask:
+    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes times STEP, on a grid finer than that of the images."""
+
+    def __init__(self, config: TrainConfig):
+        self._config = validated(SegmentationConfig, config.model, "model")
+        reduce, alone = self._config.synthesis.reduce, config.augmentation
+        if config.data.size % reduce:
+            raise InputError(f"data: size: {config.data.size}; expected a multiple of model.synthesis.reduce, {reduce}.")
+        if alone.deformation_mm or alone.gamma or alone.bias or alone.noise:
+            raise InputError("augmentation: label maps are changed by model.synthesis alone; set all but mirror to 0.")
+        self.networks = make_network(self._config.features)
+        self._loss = DiceLoss(softmax=True, to_onehot_y=True)
+
+    @property
+    def reduce(self) -> int:
+        """Pixels of the label map along R and A that become one of the image."""
+        return self._config.synthesis.reduce
+
+    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """One minus the mean soft Dice over classes, of images of the label maps (B, K, H, W)."""
+        images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
+        return self._loss(self.networks(images[:, None]).float(), classes[:, None]), {}
+
+    @torch.no_grad()
+    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+        """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H, W)."""
+        scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
+        mean = scores.nanmean(0)
+        return {"score": 1 - float(mean.nanmean()), **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)}}
+
+    @torch.no_grad()
+    def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
+        """Dice of every structure on `images` images of each label map, (N * images, 15); nan where one is not there."""
+        found = []
+        for volume in volumes.repeat_interleave(images, 0):
+            image, classes = synthesise(to_codes(volume[None]), self._config.synthesis, generator)
+            found.append(dice(self.networks(image[:, None]).argmax(1)[0], classes[0]))
+        return torch.stack(found)
+
+    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The network as `Segmenter` reads it; nothing depends on the volumes (N, K, H, W)."""
+        network = {f"network.{name}": tensor.half() for name, tensor in self.networks.state_dict().items()}
+        return {**network, "features": torch.tensor(self._config.features)}
+
+
+def make_network(features: tuple[int, ...]) -> BasicUNet:
+    """A U-Net from images (B, 1, K, H, W) to the scores of 16 classes, (B, 16, K, H, W)."""
+    return BasicUNet(3, 1, CLASSES, features)
+
+
+def to_codes(volumes: torch.Tensor) -> torch.Tensor:
+    """Codes (int64) of label maps as the loop holds them, same shape."""
+    return (volumes / STEP).round().long()
+
+
+def dice(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Dice coefficient of each structure between two arrays of classes, (15,); nan where neither has it."""
+    counts = [((one == n).sum(), (other == n).sum(), ((one == n) & (other == n)).sum()) for n in range(1, CLASSES)]
+    return torch.stack([2 * both / (a + b) for a, b, both in counts])

@@ -1,0 +1,156 @@
+"""Volume models: divergence, penalty and distance against closed forms; whose turn it is; all five models train."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.volume_model.network import Generator, read_settings
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.loop import fit
+from SparseVolumeReconstructionLib.training.loop.task import make_task
+from SparseVolumeReconstructionLib.training.volume_model import VolumeModelTask, divergence, energy_distance, gradient_penalty
+
+KINDS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
+
+
+def small(kind: str, **model) -> TrainConfig:
+    """The shipped trial configuration, on stacks of 10 slices of 16 x 16 pixels."""
+    config = read_config(find_config(f"{kind}-64-tiny")).model_dump()
+    config["data"] |= {"size": 16, "slices": 10}
+    config["model"] |= {"depth": 8, "widths": [4, 8], "latent": 6} | model
+    return TrainConfig.model_validate(config)
+
+
+def bodies(count: int, seed: int = 0) -> torch.Tensor:
+    """(count, 10, 16, 16): balls of different brightness and width."""
+    k, j, i = torch.meshgrid(torch.linspace(-1, 1, 10), *[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
+    bright, wide = torch.rand(2, count, 1, 1, 1, generator=torch.Generator().manual_seed(seed))
+    return (0.4 + 0.5 * bright) * torch.sigmoid(12 * (0.5 + 0.3 * wide - (k**2 + j**2 + i**2).sqrt()))
+
+
+def chance(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_divergence_is_that_of_torch():
+    mean, log_variance = torch.randn(2, 5, 7, generator=chance())
+    drawn = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    wanted = torch.distributions.kl_divergence(drawn, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    assert torch.allclose(divergence(mean, log_variance), wanted, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(norm=st.floats(0, 5), seed=st.integers(0, 99))
+def test_penalty_of_a_linear_critic_is_known(norm, seed):
+    direction = torch.randn(4, 6, 6, generator=chance(seed))
+    direction = (direction * norm / direction.norm()).requires_grad_()
+    real, made = torch.randn(2, 3, 4, 6, 6, generator=chance(seed + 1))
+    penalty = gradient_penalty(lambda x: (x * direction).sum((1, 2, 3)), real, made, chance(seed))
+    assert float(penalty) == pytest.approx((norm - 1) ** 2, abs=1e-4)
+    if norm > 0.01:
+        (slope,) = torch.autograd.grad(penalty, direction)
+        assert torch.allclose(slope, 2 * (norm - 1) * direction / norm, atol=1e-4), "a critic can learn from it"
+
+
+def test_penalty_is_taken_between_real_and_made():
+    seen = []
+    real, made = torch.zeros(64, 2), torch.ones(64, 2)
+    gradient_penalty(lambda x: seen.append(x.detach()) or x.sum(1), real, made, chance())
+    assert seen[0].min() > 0 and seen[0].max() < 1 and seen[0][:, 0].std() > 0.2 and torch.equal(seen[0][:, 0], seen[0][:, 1])
+
+
+def test_energy_distance_of_normal_samples():
+    one, same, other = (shift + torch.randn(600, 400, generator=chance(seed)) for seed, shift in ((0, 0.0), (1, 0.0), (2, 0.5)))
+    assert abs(energy_distance(one, same)) < 0.003
+    wanted = 2 * math.sqrt(2 + 0.25) - 2 * math.sqrt(2)  # distances of many components are nearly their root mean square
+    assert energy_distance(one, other) == pytest.approx(wanted, abs=0.01)
+    assert energy_distance(one[:1], other[:1]) == pytest.approx(2 * float((one[0] - other[0]).square().mean().sqrt()), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_those_whose_turn_it_is_move(kind):
+    torch.manual_seed(0)
+    task, volumes = make_task(small(kind)), bodies(2)
+    groups = task.parameter_groups(0)
+    optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 1e-2)
+    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters())) and not list(task.networks.buffers())
+    turns = []
+    for step in range(12):
+        before = {name: p.detach().clone() for name, p in task.networks.named_parameters()}
+        factors = [g["factor"] for g in task.parameter_groups(step)]
+        optimiser.zero_grad()
+        loss, terms = task.loss(volumes, chance(step), step)
+        assert float(loss.detach()) == pytest.approx(sum(float(t) for t in terms.values()), rel=1e-4)
+        loss.backward()
+        optimiser.step()
+        moved = {name for name, p in task.networks.named_parameters() if not torch.equal(p, before[name])}
+        critics = {name for name in before if "critic" in name}
+        assert moved <= (critics if factors[0] == 0 else set(before) - critics)
+        assert len(moved) > 0.8 * len(critics if factors[0] == 0 else set(before) - critics)
+        turns.append(factors[0] == 0)
+    wanted = {"volume-vae": 0, "wgan-gp": 10}.get(kind, 6)
+    assert sum(turns) == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_trains_in_the_loop_and_seeds_decide(kind, tmp_path):
+    config, volumes = small(kind), bodies(8)
+    runs = []
+    for name in ("one", "two"):
+        task = make_task(config)
+        fit(task, volumes[:6], volumes[6:], config, tmp_path / name, False, Progress())
+        runs.append(task.weights(volumes[:6]))
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0]), "the same seed gives the same weights"
+    values = [line.split(",") for line in (tmp_path / "one" / "log.csv").read_text().splitlines()[1:]]
+    assert all(math.isfinite(float(value)) for _, _, value in values)
+    assert {"validation/score"} <= {name for _, name, _ in values}
+    generator = Generator(read_settings(runs[0]["settings"]))
+    generator.load_state_dict({n.removeprefix("network."): t for n, t in runs[0].items() if n.startswith("network.")})
+    assert generator(torch.zeros(2, 6)).shape == (2, 8, 16, 16) and runs[0]["residual_sd"].shape == (10, 16, 16)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_longer_training_brings_samples_nearer(kind):
+    config = small(kind)
+    task, volumes = make_task(config), bodies(24)
+    before = task.validate(bodies(6, 1), chance())["score"]
+    groups = task.parameter_groups(0)
+    optimiser = torch.optim.Adam([{"params": g["params"]} for g in groups], 2e-3, config.betas)
+    for step in range(300):
+        optimiser.zero_grad()
+        loss, _ = task.loss(volumes[torch.randperm(24, generator=chance(step))[:4]], chance(step), step)
+        loss.backward()
+        optimiser.step()
+    assert task.validate(bodies(6, 1), chance())["score"] < 0.6 * before
+
+
+def test_weights_tell_the_error_that_is_left():
+    task, volumes = make_task(small("volume-vae")), bodies(6)
+    stored = task.weights(volumes)["residual_sd"].float() / 510
+    stacks = task.networks.generator(task.networks.encoder(task._resampled(volumes))[:, :6])
+    coarse = (stacks - task._resampled(volumes)).square().mean().sqrt()
+    assert float(stored.square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match='without an adversary, codes are "kl"'):
+        VolumeModelTask(small("volume-vae", codes="none"))
+    with pytest.raises(InputError, match="2 widths need a depth and a size that are multiples of 4"):
+        VolumeModelTask(small("volume-vae", depth=6))
+    with pytest.raises(InputError, match='unknown key "critic_step"; did you mean "critic_steps"'):
+        VolumeModelTask(small("wgan-gp", critic_step=5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shipped_configurations_are_valid(kind):
+    for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu"):
+        config = read_config(find_config(f"{kind}-{name}"))
+        assert config.system == "volume-model" and Path(find_config(f"{kind}-{name}")).stem.startswith(kind)
+        with torch.device("meta"):
+            assert make_task(config).networks
