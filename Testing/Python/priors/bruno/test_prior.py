@@ -18,13 +18,6 @@ def make_prior(make_bruno, space, card):
     return lambda process="pose", mean_of="samples": BrunoPrior(make_bruno(5, process=process), space, card, mean_of=mean_of)
 
 
-@pytest.fixture
-def body(space) -> Volume:
-    """One body on the stack's grid, as the prior stores images."""
-    noise = 0.2 * torch.rand(space.atlas.shape, generator=torch.Generator().manual_seed(1))
-    return Volume(torch.where(space.atlas > 0, space.atlas + noise, 0.0).clamp(0, 1).numpy(), space.reference.grid)
-
-
 @PROCESSES
 @pytest.mark.parametrize("positions", [[], [5], [2, 5, 7], list(range(1, 10))])
 def test_any_number_of_contexts_gives_a_posterior(make_prior, body, process, positions):
