@@ -45,12 +45,12 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class TrainingOptions(CardFacts):
-    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart
-    if None). reference: "mni152", a file, or None to choose one of the cohort. mirror: also fit the left-right mirror image of
-    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume,
-    one number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
-    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]}
-    of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
+    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart if None).
+    reference: "mni152", a subject of the cohort, a file, or None to choose a subject. mirror: also fit the left-right mirror image of
+    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume, one
+    number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`. interval_margin:
+    factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]} of subject names, by
+    chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
     """
 
     rank: int = 40
