@@ -29,7 +29,7 @@ def compress(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def expand(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What `compress` was given, in its types, shapes and units. Raises ValueError for damaged content, and for a tensor of over a gigabyte."""
+    """What `compress` was given, (n,) or any other shape. Raises ValueError for damaged content, and for over a gigabyte."""
     return {name: _expanded(name, tensors) for name in tensors if not name.endswith(_SUFFIX)}
 
 

@@ -69,7 +69,7 @@ def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) 
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file, in the units and shapes in which they were given to `save_weights`. Raises SafetensorError, OSError or ValueError."""
+    """The tensors of a weights file, in the units that `save_weights` was given. Raises SafetensorError, OSError or ValueError."""
     from safetensors.torch import load_file
 
     from .compression import expand
