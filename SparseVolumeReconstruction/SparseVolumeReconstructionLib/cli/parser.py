@@ -12,6 +12,8 @@ from . import commands
 DEEP_SYSTEMS = {
     "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
     "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+    "gqn": "Generative Query Network: slices drawn in steps from the mean representation of the contexts.",
+    "cvae": "Conditional VAE of axial slices given their pose and the mean representation of the contexts.",
     "volume-model": "Generator of whole volumes: 3D VAE, VAE-GAN, WGAN-GP, alpha-GAN or alpha-WGAN.",
 }
 

@@ -13,7 +13,7 @@ from ..geometry.io import write_atomically
 
 
 def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array that `compute()` gives, from $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) where it is there already.
+    """The array (n, ...) that `compute()` gives, from $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) where it is there already.
 
     name: what it is. parts: the contents of all that it depends on.
     """

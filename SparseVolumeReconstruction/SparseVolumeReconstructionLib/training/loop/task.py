@@ -14,6 +14,8 @@ from .config import TrainConfig
 TASKS = {
     "slice-vae": "slice_vae:SliceVaeTask",
     "bruno": "bruno:BrunoTask",
+    "gqn": "query:GqnTask",
+    "cvae": "query:CvaeTask",
     "volume-model": "volume_model:VolumeModelTask",
     "segmentation": "segmentation.task:SegmentationTask",
 }

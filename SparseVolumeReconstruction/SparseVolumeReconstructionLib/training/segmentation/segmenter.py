@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from ...geometry import Grid, InputError, Volume
 from ...geometry.resample import resample
 from ...priors.card import ModelCard
+from ...zoo.weights import read_tensors
 from .task import WindowedUNet
 
 SYSTEM = "segmentation"
@@ -28,7 +29,7 @@ class Segmenter:
         try:
             with safe_open(path, "pt") as file:
                 card = ModelCard.model_validate_json((file.metadata() or {})["card"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = read_tensors(path)
             if card.system != SYSTEM:
                 raise ValueError(card.system)
             network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())

@@ -98,14 +98,14 @@ class WindowedUNet(nn.Module):
 
 
 def central(values: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
-    """The middle of the last two axes, a view (..., *window)."""
+    """The middle of the last two axes of values (N, H, W), or with more axes before, as a view."""
     for axis, size in zip((-2, -1), window, strict=True):
         values = values.narrow(axis, (values.shape[axis] - size) // 2, size)
     return values
 
 
 def to_codes(volumes: torch.Tensor) -> torch.Tensor:
-    """Codes (int64) of label maps as the loop holds them, same shape."""
+    """Codes (int64) of label maps (N, K, H, W) as the loop holds them."""
     return (volumes / STEP).round().long()
 
 

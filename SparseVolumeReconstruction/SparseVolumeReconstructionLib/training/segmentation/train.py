@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import torch
@@ -11,12 +10,13 @@ import torch
 from ...geometry import Grid
 from ...priors.card import ModelCard
 from ...reconstruction.progress import Progress
+from ...zoo.weights import save_weights
 from ..deep import how_trained
 from ..loop.checkpoint import prepare_folder
 from ..loop.config import TrainConfig, validated
 from ..loop.loop import fit
 from ..loop.task import make_task
-from ..structured_gaussian import CardFacts, save_weights
+from ..structured_gaussian import CardFacts
 from .maps import LabelMaps, load_maps
 from .segmenter import SYSTEM
 from .structures import NAMES
@@ -33,11 +33,10 @@ def train_segmentation(
     split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation. Returns the weights file
     in `out`, whose card holds the Dice of every structure on images of those; None in all processes but the first. Raises InputError.
     """
-    started = time.perf_counter()
     task = make_task(config)
     prepare_folder(out, resume)
     maps = load_maps(folder, config, split, progress.part(0.0, 0.1))
-    fit(task, maps.maps["fit"], maps.maps["validation"], config, out, resume, progress.part(0.1, 0.95))
+    minutes = fit(task, maps.maps["fit"], maps.maps["validation"], config, out, resume, progress.part(0.1, 0.95))
     if int(os.environ.get("RANK", "0")):
         return None
     words = {
@@ -53,7 +52,7 @@ def train_segmentation(
         "data": facts.data,
         "split": maps.names,
         "quality": _quality(task, maps),
-        "training": how_trained(task.networks, config, facts, started, resume),
+        "training": how_trained(task.networks, config, facts, minutes),
         "limits": f"Learned from synthetic images alone; skull-stripped, registered brains. {facts.limits}".strip(),
     }
     grid = image_grid(maps.grid, task.reduce)
