@@ -23,7 +23,7 @@ _NETWORKS = {"gqn": (Gqn, GqnSettings), "cvae": (Cvae, CvaeSettings)}
 
 
 def to_tensors(network: QueryNetwork, coherent: bool) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16 weights, settings, and `coherent` (see QueryPrior)."""
+    """Tensors to store besides those of the space: float16 weights, settings (n,), and `coherent` (see QueryPrior)."""
     weights = {f"network.{name}": t.detach().cpu().half() for name, t in network.state_dict().items()}
     return {**weights, "settings": settings_tensor(network.settings), "coherent": torch.tensor(coherent)}
 

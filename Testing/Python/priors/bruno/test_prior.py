@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, SliceImage, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, SliceImage
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.priors.bruno.prior import BrunoPrior, to_tensors
 

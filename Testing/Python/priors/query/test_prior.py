@@ -87,7 +87,7 @@ def test_the_mean_is_that_of_samples_and_a_fast_one_is_near(make_prior, body, sy
     assert (fast.mean() - exact).abs().mean() < (drawn[0] - exact).abs().mean()
     assert torch.equal(fast.std(), posterior.std())
     hidden = [k for k in range(10) if k != 4]
-    spread = posterior.std()[hidden] ** 2 - prior.network.settings.sigma ** 2
+    spread = posterior.std()[hidden] ** 2 - prior.network.settings.sigma**2
     assert spread.mean() == pytest.approx(float(drawn[:, hidden].var(0).mean()), rel=0.5)
 
 
