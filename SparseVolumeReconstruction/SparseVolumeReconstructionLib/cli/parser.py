@@ -156,7 +156,11 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     add("--out", required=True, metavar="FILE", help="the .safetensors file to write")
     add("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
     add("--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)")
-    add("--reference", metavar="FILE", help="volume that defines the canonical space, or mni152 (a subject of median size if left out)")
+    add(
+        "--reference",
+        metavar="FILE",
+        help="volume or subject that is the canonical space, or mni152 (a median subject if left out)",
+    )
     add("--protocol-slices", type=int, metavar="K", help="axial slices of the evaluation protocol (1 mm apart if left out)")
     augment = "random relatives (deformation, size, contrast, shading) of every volume: one number, or one per cohort (0)"
     add("--augment", type=numbers, default=[0], metavar="N[,N...]", help=augment)

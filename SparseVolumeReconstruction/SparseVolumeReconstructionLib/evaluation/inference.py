@@ -12,25 +12,20 @@ from ..priors.base import Prior
 from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
 from .cases import as_array
 
+_FRESH_SEED = 2**32
+
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I), and the times they took in seconds.
+    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I); seconds: by the names that scores have.
 
-    Observed slices are not put into the arrays yet. Times of samples are per sample; nan without any.
+    Observed slices are not put into the arrays yet.
     """
 
     posterior: Conditioned
     mean: np.ndarray
     samples: list[np.ndarray]
-    seconds_condition: float
-    seconds_mean: float
-    seconds_sample: float
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """The times by the names that scores have."""
-        return {name: getattr(self, name) for name in ("seconds_condition", "seconds_mean", "seconds_sample")}
+    seconds: dict[str, float]
 
 
 def infer(prior: Prior, slices: list[SliceImage], grid: Grid, frame: str, samples: int) -> Inferred:
@@ -40,7 +35,13 @@ def infer(prior: Prior, slices: list[SliceImage], grid: Grid, frame: str, sample
     posterior = condition(prior, slices, grid=grid)
     conditioned = time.perf_counter()
     mean = as_array(posterior.mean())
-    ready = time.perf_counter()
-    drawn = [as_array(posterior.sample([seed]))[0] for seed in range(samples)]
-    per_sample = (time.perf_counter() - ready) / samples if samples else float("nan")
-    return Inferred(posterior, mean, drawn, conditioned - start, ready - conditioned, per_sample)
+    seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}
+    return Inferred(posterior, mean, [as_array(posterior.sample([seed]))[0] for seed in range(samples)], seconds)
+
+
+def sampling_seconds(inferred: Inferred) -> float:
+    """Seconds that one more sample takes, after a warm one."""
+    inferred.posterior.sample([_FRESH_SEED])
+    start = time.perf_counter()
+    inferred.posterior.sample([_FRESH_SEED + 1])
+    return time.perf_counter() - start

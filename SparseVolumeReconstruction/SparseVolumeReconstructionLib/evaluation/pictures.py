@@ -22,6 +22,7 @@ class Picture:
     views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up, the patient's right (or
     front) on the left. aspect: pixel height over width of each view. context_rows: rows of the coronal and sagittal views that were
     observed. swept: numbers of axial slices spread over the stack; sweep: {name: these slices, (n, J, I)} float16, seen alike.
+    positions: numbers of the observed slices. at: voxel (k, j, i) that the views go through.
     """
 
     count: int
@@ -31,6 +32,7 @@ class Picture:
     swept: list[int]
     sweep: dict[str, np.ndarray]
     positions: list[int]
+    at: tuple[int, int, int]
 
 
 def picture(case: Case, count: int, estimates: dict[str, np.ndarray], inferred: dict[str, Inferred]) -> Picture:
@@ -44,9 +46,6 @@ def picture(case: Case, count: int, estimates: dict[str, np.ndarray], inferred: 
         k = min(((a + b) // 2 for a, b in itertools.pairwise(edges)), key=lambda middle: abs(middle - k))
     swept = [first + min(round(length * (n + 1) / SWEEP), length - 1) for n in range(SWEEP)]
 
-    def views(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return tuple(v[::-1, ::-1].astype(np.float16) for v in (array[k], array[:, j], array[:, :, i]))
-
     everything = {"truth": case.truth.array, **estimates}
     for name, one in inferred.items():
         everything[f"{name} sd"] = as_array(one.posterior.std())
@@ -56,10 +55,17 @@ def picture(case: Case, count: int, estimates: dict[str, np.ndarray], inferred: 
     rows = [case.truth.grid.shape_kji[0] - 1 - p for p in positions]
     return Picture(
         count,
-        {name: views(array) for name, array in everything.items()},
+        {name: orthogonal(array, (k, j, i)) for name, array in everything.items()},
         (y / x, z / x, z / y),
         rows,
         swept,
         {name: array[swept][:, ::-1, ::-1].astype(np.float16) for name, array in everything.items()},
         positions,
+        (k, j, i),
     )
+
+
+def orthogonal(array: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axial, coronal and sagittal view of a volume (K, J, I) through voxel `at` (k, j, i), as in `Picture.views`."""
+    k, j, i = at
+    return tuple(v[::-1, ::-1].astype(np.float16) for v in (array[k], array[:, j], array[:, :, i]))

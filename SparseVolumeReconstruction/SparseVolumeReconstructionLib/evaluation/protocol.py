@@ -21,7 +21,7 @@ from ..zoo.store import ModelStore
 from .baselines import baselines
 from .cases import Bench, Case, prepare
 from .cohort import LABEL_FILES, Cohort, list_cohort
-from .inference import Inferred, infer
+from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
 from .scores import Scores, Tally, add_distribution, pasted, score_mean
 
@@ -33,8 +33,8 @@ METRICS = (
     "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two samples where the "
     "foreground was not observed; "
     "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means over subjects. "
-    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean, seconds_sample: medians after one "
-    "warm call; means without contexts come from one computation for all subjects where they share a frame."
+    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians after one warm call; "
+    "seconds_sample: of one sample more. Without contexts, registered subjects share one computation."
 )
 
 
@@ -121,7 +121,7 @@ class _Run:
     def __init__(self, priors: dict[str, Prior], bench: Bench, samples: int):
         self.priors, self.bench, self.samples = priors, bench, samples
         self.tally, self.left_out = Tally(), {}
-        self._warm = False
+        self._sampling: dict[str, dict[str, float]] = {}
         self._of_nothing: dict[str, Inferred] = {}
 
     def load(self, name: str) -> Case | None:
@@ -140,10 +140,10 @@ class _Run:
         slices, inferred = case.slices(case.positions(count)), {}
         for identifier, prior in self.priors.items():
             check()
-            if slices and not self._warm:
-                infer(prior, slices, case.truth.grid, self.bench.frame, 0)
+            if slices and identifier not in self._sampling:
+                warm = infer(prior, slices, case.truth.grid, self.bench.frame, 0)
+                self._sampling[identifier] = {"seconds_sample": sampling_seconds(warm)} if self.samples else {}
             inferred[identifier] = infer(prior, slices, case.truth.grid, self.bench.frame, self.samples)
-        self._warm = self._warm or bool(slices)
         if shared:
             self._of_nothing = inferred
         return inferred
@@ -162,7 +162,8 @@ class _Run:
             return scored[name]
 
         for identifier, one in inferred.items():
-            add_distribution(score(identifier, one.mean, one.seconds), case, positions, one.posterior, one.samples)
+            scores = score(identifier, one.mean, one.seconds | self._sampling.get(identifier, {}))
+            add_distribution(scores, case, positions, one.posterior, one.samples)
         reference = next(iter(inferred.values())).posterior
         score("mean-atlas", atlas(next(iter(self.priors.values())), reference), {})
         library = self.bench.library.without(case.name)

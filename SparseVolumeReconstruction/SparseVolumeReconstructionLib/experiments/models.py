@@ -93,11 +93,11 @@ class Models:
     left_out: dict[str, str] = field(default_factory=dict)
     _loaded: dict[str, Prior] = field(default_factory=dict)
 
-    def get(self, key: str, size: int = 64) -> Prior:
+    def get(self, key: str, size: int = 64, progress: Progress | None = None) -> Prior:
         """The prior of a system for slices of size x size pixels. Raises LeftOut, and InputError where training fails."""
         name = key if size == 64 else f"{key}-{size}"
         if name not in self._loaded:
-            path = self._path(key, size)
+            path = self._path(key, size, progress or self.progress)
             entry = describe(path)
             self._loaded[name] = load_prior(path, entry.card, resolve_device(self.device))
             self.used[name] = entry
@@ -106,14 +106,14 @@ class Models:
     def several(self, keys: list[str]) -> dict[str, Prior]:
         """The priors that can be had; `left_out` names the others."""
         found = {}
-        for key in keys:
+        for number, key in enumerate(keys):
             try:
-                found[key] = self.get(key)
+                found[key] = self.get(key, progress=self.progress.part(number / len(keys), (number + 1) / len(keys)))
             except LeftOut as error:
                 self.left_out[key] = str(error)
         return found
 
-    def _path(self, key: str, size: int) -> Path:
+    def _path(self, key: str, size: int, progress: Progress) -> Path:
         """The weights file of a system, trained if need be."""
         config = f"{key}-{size if self.scale == 'tiny' else f'{self.population.kind}{size}'}-{self.scale}"
         model_id = self.population.name + ("" if key == GAUSSIAN else f"-{key}") + ("" if size == 64 else f"-{size}")
@@ -127,29 +127,29 @@ class Models:
         if not self.may_train:
             raise LeftOut(f"no model {model_id} in {self.folder} or among the installed ones, and training was not wanted")
         if key == GAUSSIAN:
-            self._fit_gaussian(model_id, trained)
+            self._fit_gaussian(model_id, trained, progress)
         else:
-            self._train(model_id, config, trained)
+            self._train(model_id, config, trained, progress)
         return trained
 
-    def _train(self, model_id: str, config: str, path: Path) -> None:
+    def _train(self, model_id: str, config: str, path: Path, progress: Progress) -> None:
         """Train in the folder of `path`, or continue there."""
         try:
             settings = read_config(find_config(config))
         except InputError as error:
             raise LeftOut(f"no configuration {config} is shipped") from error
         facts = CardFacts(model_id, *self._facts(), config=config)
-        self.progress.update(f"training {model_id}", 0.0)
-        if train_deep(self.cohorts, settings, path.parent, True, facts, self.split, self.progress) is None:
+        progress.update(f"training {model_id}", 0.0)
+        if train_deep(self.cohorts, settings, path.parent, True, facts, self.split, progress) is None:
             raise InputError("experiments run in one process; train the models by ./run train under torchrun first.")
 
-    def _fit_gaussian(self, model_id: str, path: Path) -> None:
+    def _fit_gaussian(self, model_id: str, path: Path, progress: Progress) -> None:
         """On the grid of the other models of this scale; only tiny ones are not embedded."""
         data = read_config(find_config(f"slice-vae-64-{self.scale}")).data
         space = {"spacing_mm": data.spacing_mm, "protocol_slices": data.slices, "reference": data.reference}
         words = dict(zip(("model_id", "anatomy", "modality", "licence", "data"), (model_id, *self._facts()), strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
-        train(self.cohorts, path, TrainingOptions(**words, **space, rank=_TINY_RANK, split=self.split), self.progress)
+        train(self.cohorts, path, TrainingOptions(**words, **space, rank=_TINY_RANK, split=self.split), progress)
 
     def _facts(self) -> tuple[str, str, str, str]:
         if self.scale == "tiny":

@@ -16,7 +16,6 @@ from .alignment_model import ANATOMY, AlignmentModel
 from .base import Posterior
 from .card import ModelCard
 from .intervals import IntervalScale
-from .packed import pack, unpack
 from .structured_gaussian import GaussianParameters, StructuredGaussian
 
 MOST_TILT_DEGREES = 5.0
@@ -34,10 +33,11 @@ class AxialSpace:
     atlas: torch.Tensor
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
-        """Tensors to store, all under "space."."""
+        """Tensors to store, all under "space."; 8 bits for images."""
         tensors = {f"gaussian.{name}": tensor for name, tensor in self.gaussian.to_tensors().items()}
-        tensors |= pack("reference", torch.as_tensor(self.reference.array)) | pack("atlas", self.atlas)
+        tensors["reference"] = _to_bytes(torch.as_tensor(self.reference.array))
         tensors["reference_ijk_to_ras"] = torch.tensor(self.reference.grid.ijk_to_ras)
+        tensors["atlas"] = _to_bytes(self.atlas)
         return {f"space.{name}": tensor for name, tensor in tensors.items()}
 
     @classmethod
@@ -45,9 +45,13 @@ class AxialSpace:
         """The inverse of `to_tensors`; other tensors are ignored. Raises KeyError when one is missing."""
         prefix = "space.gaussian."
         gaussian = GaussianParameters.from_tensors({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-        reference = unpack("space.reference", tensors)
+        reference = tensors["space.reference"].float() / 255
         grid = Grid(tuple(reference.shape), tensors["space.reference_ijk_to_ras"].numpy())
-        return cls(gaussian, Volume(reference.numpy(), grid), unpack("space.atlas", tensors))
+        return cls(gaussian, Volume(reference.numpy(), grid), tensors["space.atlas"].float() / 255)
+
+
+def _to_bytes(image: torch.Tensor) -> torch.Tensor:
+    return (image * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 class AxialPrior:

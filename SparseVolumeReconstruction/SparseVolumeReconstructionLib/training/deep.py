@@ -14,6 +14,7 @@ from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.systems import SYSTEMS
 from ..reconstruction.progress import Progress
+from ..zoo.weights import save_weights
 from .calibration import measured_multipliers
 from .loop.checkpoint import prepare_folder
 from .loop.config import TrainConfig, digest, validated
@@ -21,7 +22,7 @@ from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
-from .structured_gaussian import CardFacts, save_weights
+from .structured_gaussian import CardFacts
 
 TITLES = {
     "slice-vae": "Slice VAE and Gaussian",

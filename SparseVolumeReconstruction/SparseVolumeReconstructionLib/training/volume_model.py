@@ -60,6 +60,9 @@ class _Networks(nn.Module):
         self.generator = Generator(settings)
         codes = {"none": 0, "critic": 1, "kl": 2}[config.codes] * settings.latent
         self.encoder = Tower(settings, codes, normalise=True) if codes else None
+        if config.codes == "kl":  # from the first step on, the generator knows codes drawn from N(0, I)
+            nn.init.zeros_(self.encoder.head.weight)
+            nn.init.zeros_(self.encoder.head.bias)
         self.critic = None if config.adversary == "none" else Tower(settings, 1, normalise=config.adversary == "bce")
         self.code_critic = CodeCritic(settings.latent, config.hidden) if config.codes == "critic" else None
 

@@ -12,20 +12,21 @@ from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
 from ..intervals import IntervalScale
-from ..packed import pack, unpack
 from .codes import CodePosterior, SliceCodes
 from .network import SliceVae
 
 _DRAWS = 16
 _FIRST_SEED = 2**40  # of the samples behind the standard deviation
 _CHUNK = 64
+_SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 
 
 def to_tensors(network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor) -> dict[str, torch.Tensor]:
     """Tensors to store besides those of the space: float16 weights, 8-bit loadings and decoder_sd (K, H, W)."""
     weights = {f"network.{name}": t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     shape = torch.tensor([network.size, network.width, network.latent // 4])
-    return {**weights, "network_shape": shape, **pack("decoder_sd", decoder_sd), **codes.to_tensors()}
+    sd = (decoder_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
+    return {**weights, "network_shape": shape, "decoder_sd": sd, **codes.to_tensors()}
 
 
 class SliceVaePrior(AxialPrior):
@@ -42,7 +43,7 @@ class SliceVaePrior(AxialPrior):
         network = SliceVae(*tensors["network_shape"].tolist())
         network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
         codes, space = SliceCodes.from_tensors(tensors), AxialSpace.from_tensors(tensors)
-        return cls(network, codes, unpack("decoder_sd", tensors), space, card, device)
+        return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, space, card, device)
 
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> SliceVaePosterior:
         """Posterior given `pixels` (n, H, W) of the slices `index`; its mean is always fast."""

@@ -18,7 +18,6 @@ _SD_FLOOR = 0.02
 _TEMPER = 4.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
 _STARTS = 4
 _DRAWS, _DRAWS_OF_NOTHING = 8, 64
-_TOGETHER = 8
 _FIRST_SEED = 2**40  # of the samples behind mean and standard deviation
 _STEPS, _FAST_STEPS = 45, 15
 
@@ -76,12 +75,11 @@ class VolumeModelPosterior:
         starts[0] = 0
         return self.codes.mode(starts.to(self._prior.device))
 
-    def _drawn(self, seeds: list[int]) -> torch.Tensor:
-        """Codes of the posterior, (len(seeds), L); those of the prior where nothing was seen."""
+    def _drawn(self, seed: int) -> torch.Tensor:
+        """A code of the posterior, (1, L); of the prior where nothing was seen."""
         if self._index:
-            return self.codes.sample(seeds, self.mode())
-        drawn = [torch.randn(self.codes.latent, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(drawn).to(self._prior.device)
+            return self.codes.sample([seed], self.mode())
+        return torch.randn(1, self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(self._prior.device)
 
     def mean(self) -> torch.Tensor:
         """Mean of samples, (K, H, W); with `fast`, what the most likely code shows."""
@@ -94,12 +92,8 @@ class VolumeModelPosterior:
     def _sample_moments(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance over samples."""
         count = _DRAWS if self._index else _DRAWS_OF_NOTHING
-        total, squares = 0.0, 0.0
-        for first in range(0, count, _TOGETHER):
-            drawn = self.sample([_FIRST_SEED + n for n in range(first, min(first + _TOGETHER, count))])
-            total, squares = total + drawn.sum(0), squares + (drawn**2).sum(0)
-        mean = total / count
-        return mean, ((squares - count * mean**2) / (count - 1)).clamp(min=0)
+        drawn = self.sample([_FIRST_SEED + n for n in range(count)])
+        return drawn.mean(0), drawn.var(0)
 
     def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
@@ -108,9 +102,9 @@ class VolumeModelPosterior:
     def sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes of codes drawn given the seen slices, (len(seeds), K, H, W)."""
         parts = [torch.zeros(0, *self.grid.shape_kji, device=self._prior.device)]
-        for first in range(0, len(seeds), _TOGETHER):
+        for seed in seeds:  # each alone: rounding depends on a batch, and a seed decides a sample
             self._check()
-            parts.append(self._prior.decode(self._drawn(seeds[first : first + _TOGETHER])))
+            parts.append(self._prior.decode(self._drawn(seed)))
         return torch.cat(parts)
 
     def log_evidence(self) -> float:

@@ -29,7 +29,7 @@ class DataConfig(Section):
     """The stack of axial slices that a prior knows.
 
     size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None: from the reference.
-    reference: "mni152", a volume file, or None to choose a volume of the cohort. spacing_mm: voxels of the reference.
+    reference: "mni152", a subject of the cohort, a volume file, or None to choose a subject. spacing_mm: voxels of the reference.
     """
 
     size: Annotated[int, Field(ge=16, le=512)] = 64
@@ -43,7 +43,8 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """Random changes of every training volume, standard deviations.
 
-    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis. gamma: log of the exponent of
+    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis; where the data's extent is not given,
+    of a stack of 218 x 218 x 120 mm. gamma: log of the exponent of
     the intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and right
     are exchanged in half of the volumes.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +9,10 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
+from ...evaluation.cache import kept
 from ...evaluation.cohort import Cohort, list_cohort
 from ...geometry import Grid, InputError, Volume
-from ...geometry.io import read_volume, write_atomically
+from ...geometry.io import read_volume
 from ...geometry.register import register_affine
 from ...geometry.resample import resample
 from ...reconstruction.progress import Progress
@@ -93,19 +92,15 @@ def brain_of(volume: Volume) -> Volume:
 
 
 def _registered(file: Path, reference: Volume, grid: Grid) -> np.ndarray:
-    """Codes of a label map on the grid, (K, H, W) uint8; kept in $SVR_CACHE under a digest of all they depend on."""
-    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(file.read_bytes() + reference.array.astype(np.float32).tobytes() + MEANS.tobytes())
-    digest.update(reference.grid.ijk_to_ras.tobytes() + grid.ijk_to_ras.tobytes() + str(grid.shape_kji).encode())
-    path = folder / f"labels-{digest.hexdigest()}.npy"
-    if not path.exists():
+    """Codes of a label map on the grid, (K, H, W) uint8."""
+
+    def compute() -> np.ndarray:
         codes = brain_of(read_volume(file))
-        shown = Volume(MEANS[codes.array.astype(np.uint8)], codes.grid)
-        matrix = register_affine(reference, shown)
-        array = resample(codes, grid, matrix, labels=True).array.astype(np.uint8)
-        write_atomically(path, lambda temporary: np.save(temporary, array))
-    return np.load(path, allow_pickle=False)
+        matrix = register_affine(reference, Volume(MEANS[codes.array.astype(np.uint8)], codes.grid))
+        return resample(codes, grid, matrix, labels=True).array.astype(np.uint8)
+
+    parts = [reference.array, reference.grid.ijk_to_ras, grid.ijk_to_ras, np.array(grid.shape_kji), MEANS]
+    return kept("labels", [file.read_bytes(), *(np.ascontiguousarray(part).tobytes() for part in parts)], compute)
 
 
 def _why(cohort: Cohort) -> str:

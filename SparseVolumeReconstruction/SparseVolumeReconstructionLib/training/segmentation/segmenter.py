@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from ...geometry import Grid, InputError, Volume
 from ...geometry.resample import resample
 from ...priors.card import ModelCard
-from .task import make_network
+from ...zoo.weights import read_tensors
+from .task import WindowedUNet
 
 SYSTEM = "segmentation"
 
@@ -28,10 +29,10 @@ class Segmenter:
         try:
             with safe_open(path, "pt") as file:
                 card = ModelCard.model_validate_json((file.metadata() or {})["card"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = read_tensors(path)
             if card.system != SYSTEM:
                 raise ValueError(card.system)
-            network = make_network(tuple(tensors["features"].tolist()))
+            network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())
             network.load_state_dict({n.removeprefix("network."): t.float() for n, t in tensors.items() if n.startswith("network.")})
             grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
         except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
@@ -42,5 +43,5 @@ class Segmenter:
     def __call__(self, volume: Volume) -> Volume:
         """Classes 0 to 15 (uint8) of a volume ([0, 1], background 0, canonical mm) on the network's grid."""
         image = volume if volume.grid.same_as(self.grid) else resample(volume, self.grid)
-        scores = self._network(torch.as_tensor(image.array, device=self._device)[None, None].float())
-        return Volume(scores[0].argmax(0).to(torch.uint8).cpu().numpy(), self.grid)
+        classes = self._network(torch.as_tensor(image.array, device=self._device)[None].float())[0]
+        return Volume(classes.to(torch.uint8).cpu().numpy(), self.grid)

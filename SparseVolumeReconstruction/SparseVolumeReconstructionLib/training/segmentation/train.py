@@ -10,12 +10,13 @@ import torch
 from ...geometry import Grid
 from ...priors.card import ModelCard
 from ...reconstruction.progress import Progress
+from ...zoo.weights import save_weights
 from ..deep import how_trained
 from ..loop.checkpoint import prepare_folder
 from ..loop.config import TrainConfig, validated
 from ..loop.loop import fit
 from ..loop.task import make_task
-from ..structured_gaussian import CardFacts, save_weights
+from ..structured_gaussian import CardFacts
 from .maps import LabelMaps, load_maps
 from .segmenter import SYSTEM
 from .structures import NAMES

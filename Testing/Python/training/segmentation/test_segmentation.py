@@ -142,6 +142,7 @@ def test_other_files_are_refused(trained, write_weights, tmp_path):
     ("changes", "message"),
     [
         ({"model": {"features": [4, 4, 8, 8, 8, 4], "synthesis": {"blurr": 1}}}, 'unknown key "synthesis.blurr"; did you mean "blur"'),
+        ({"model": {"window": [32, 33]}}, "model: window: (32, 33); the images have 32 x 32 pixels"),
         ({"augmentation": {"deformation_mm": 1}}, "augmentation: label maps are changed by model.synthesis alone"),
         ({"data": {"size": 63, "slices": 32}}, "size: 63; expected a multiple"),
         ({"data": {"size": 64, "slices": 32, "reference": None}}, 'reference: none; label maps need the space of the images, "mni152"'),
