@@ -119,7 +119,7 @@ def train_deep(args: Namespace) -> None:
     config = read_config(find_config(args.config))
     if config.system != args.system:
         raise InputError(f"{args.config}: made for {config.system}; this is ./run train {args.system}.")
-    facts = CardFacts(identifier, args.anatomy, args.modality, args.licence, args.data, args.limits)
+    facts = CardFacts(identifier, args.anatomy, args.modality, args.licence, args.data, args.limits, Path(args.config).stem)
     split = read_split(Path(args.split)) if args.split else None
     with shown_progress() as progress:
         done = fit([Path(folder) for folder in args.cohort], config, out, args.resume, facts, split, progress)
@@ -127,6 +127,48 @@ def train_deep(args: Namespace) -> None:
         path, skipped = done
         for file, reason in ((f, r) for f, r in skipped.items() if r != "label file"):
             print(f"skipped {file}: {reason}", file=sys.stderr)
+        print(path)
+
+
+def experiment(args: Namespace) -> None:
+    """Run one experiment and write what it found. Raises InputError."""
+    from ..experiments.base import EXPERIMENTS, Setting
+
+    chosen = EXPERIMENTS[args.name]
+    data = {option: Path(getattr(args, option.replace("-", "_"))) for option in chosen.data}
+    for option, folder in data.items():
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; --{option} expects a {chosen.data[option]}.")
+    from ..experiments.models import POPULATIONS, Models, default_samples
+    from ..experiments.writing import write_findings
+    from ..training.structured_gaussian import read_split
+
+    out, population = Path(args.out), POPULATIONS[chosen.population]
+    samples = args.samples or default_samples(args.device)
+    split = read_split(Path(args.split) if args.split else population.split)
+    with shown_progress() as progress:
+        cohorts, folder = [data[option] for option in chosen.fit], Path(args.models) if args.models else out / "models"
+        models = Models(folder, population, cohorts, split, args.scale, args.device, not args.no_training, progress.part(0, 0.5))
+        setting = Setting(data, out, args.device, models, args.scale == "tiny", progress.part(0.5, 1), samples, args.subjects)
+        report = write_findings(chosen.function()(setting), setting)
+    print(report)
+
+
+def train_segmentation(args: Namespace) -> None:
+    """Train the segmentation network and write its weights file. Raises InputError."""
+    from ..training.loop.config import find_config, read_config
+    from ..training.segmentation.train import train_segmentation as fit
+    from ..training.structured_gaussian import CardFacts, read_split
+
+    config, out = read_config(find_config(args.config)), Path(args.out)
+    if config.system != "segmentation":
+        raise InputError(f"{args.config}: made for {config.system}; this is ./run train segmentation.")
+    words = {name: getattr(args, name) for name in ("anatomy", "modality", "licence", "data", "limits")}
+    facts = CardFacts((args.id or out.name).lower(), **words, config=Path(args.config).stem)
+    split = read_split(Path(args.split)) if args.split else None
+    with shown_progress() as progress:
+        path = fit(Path(args.cohort), config, out, args.resume, facts, split, progress)
+    if path:
         print(path)
 
 

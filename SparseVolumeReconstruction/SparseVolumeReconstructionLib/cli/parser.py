@@ -6,11 +6,14 @@ import argparse
 import math
 
 from .. import __version__
+from ..experiments.base import EXPERIMENTS
 from . import commands
 
 DEEP_SYSTEMS = {
     "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
     "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+    "gqn": "Generative Query Network: slices drawn in steps from the mean representation of the contexts.",
+    "cvae": "Conditional VAE of axial slices given their pose and the mean representation of the contexts.",
     "volume-model": "Generator of whole volumes: 3D VAE, VAE-GAN, WGAN-GP, alpha-GAN or alpha-WGAN.",
 }
 
@@ -41,12 +44,19 @@ def numbers(text: str) -> list[int]:
     return values
 
 
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `command` of its result is the function to call with the result."""
     parser = _Parser(prog="./run", description="See a whole body from a few slices.")
     parser.add_argument("--version", action="version", version=__version__)
     words = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_reconstruct, _evaluate, _models, _train, _benchmark, _worker, _demo):
+    for add in (_reconstruct, _evaluate, _models, _train, _experiment, _benchmark, _worker, _demo):
         add(words)
     return parser
 
@@ -146,7 +156,11 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     add("--out", required=True, metavar="FILE", help="the .safetensors file to write")
     add("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
     add("--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)")
-    add("--reference", metavar="FILE", help="volume that defines the canonical space, or mni152 (a subject of median size if left out)")
+    add(
+        "--reference",
+        metavar="FILE",
+        help="volume or subject that is the canonical space, or mni152 (a median subject if left out)",
+    )
     add("--protocol-slices", type=int, metavar="K", help="axial slices of the evaluation protocol (1 mm apart if left out)")
     augment = "random relatives (deformation, size, contrast, shading) of every volume: one number, or one per cohort (0)"
     add("--augment", type=numbers, default=[0], metavar="N[,N...]", help=augment)
@@ -160,6 +174,7 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     _add_card(gaussian)
     for name, summary in DEEP_SYSTEMS.items():
         _train_deep(systems, name, summary)
+    _train_segmentation(systems)
 
 
 def _train_deep(systems, name: str, summary: str) -> None:
@@ -167,12 +182,24 @@ def _train_deep(systems, name: str, summary: str) -> None:
     example = f"{start}\n{start} --resume"
     parser = _add(systems, name, commands.train_deep, summary, example)
     parser.set_defaults(system=name)
+    _add_run(parser, "folder of volumes, one per subject; may be repeated", action="append")
+    _add_card(parser)
+
+
+def _train_segmentation(systems) -> None:
+    start = "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
+    summary = "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
+    parser = _add(systems, "segmentation", commands.train_segmentation, summary, f"{start}\n{start} --resume")
+    _add_run(parser, "folder of label maps with FreeSurfer's numbers, one per person")
+    _add_card(parser)
+
+
+def _add_run(parser, cohort: str, **several) -> None:
     add = parser.add_argument
-    add("--cohort", required=True, action="append", metavar="DIR", help="folder of volumes, one per subject; may be repeated")
+    add("--cohort", required=True, metavar="DIR", help=cohort, **several)
     add("--config", required=True, metavar="FILE", help="YAML file, or the name of one in Resources/Training")
     add("--out", required=True, metavar="DIR", help="folder for checkpoints, log.csv, tensorboard and the weights file")
     add("--resume", action="store_true", help="continue the run in --out where it was stopped")
-    _add_card(parser)
 
 
 def _add_card(parser) -> None:
@@ -184,6 +211,30 @@ def _add_card(parser) -> None:
     add("--anatomy", default="unknown", help="what is shown, e.g. brain")
     add("--modality", default="unknown", help="how it was imaged, e.g. T1w MRI")
     add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)")
+
+
+def _experiment(words) -> None:
+    examples = """
+experiment 000-exp1 --cohort heads --out results/000-exp1 --models runs
+experiment 000-exp1 --cohort heads --out results/000-exp1 --models runs --scale gpu --no-training"""
+    parser = _add(words, "experiment", None, "Make the tables and figures of a paper again, beside the printed numbers.", examples)
+    names = parser.add_subparsers(metavar="NAME", required=True)
+    for name, experiment in EXPERIMENTS.items():
+        folders = " ".join(f"--{option} DIR" for option in experiment.data)
+        one = _add(names, name, commands.experiment, experiment.summary, f"experiment {name} {folders} --out results/{name}")
+        one.set_defaults(name=name)
+        add = one.add_argument
+        for option, holds in experiment.data.items():
+            add(f"--{option}", required=True, metavar="DIR", help=holds)
+        add("--out", required=True, metavar="DIR", help="folder for report.html, findings.json, tables.md and pictures")
+        add("--models", metavar="DIR", help="where models are looked for and trained (OUT/models)")
+        sizes = "which shipped configurations to train with: tiny (a trial on bodies of any kind), cpu or gpu"
+        add("--scale", choices=("tiny", "cpu", "gpu"), default="cpu", help=f"{sizes} (cpu)")
+        add("--no-training", action="store_true", help="leave out systems that have no model, and name them")
+        add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (the shipped one)")
+        add("--samples", type=positive, metavar="N", help="posterior samples scored per case (8; on a GPU 100)")
+        add("--subjects", type=positive, metavar="N", help="use only the first N test subjects")
+        _add_device(one)
 
 
 def _benchmark(words) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ import torch
 from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
-from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
+from ..reconstruction.conditioned import Conditioned
 from ..reconstruction.progress import Progress
 from ..zoo.store import ModelStore
 from .baselines import baselines
-from .cases import Bench, Case, as_array, prepare
-from .cohort import LABEL_FILES, list_cohort
+from .cases import Bench, Case, prepare
+from .cohort import LABEL_FILES, Cohort, list_cohort
+from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
 from .scores import Scores, Tally, add_distribution, pasted, score_mean
 
@@ -28,28 +29,21 @@ BASELINES = ("mean-atlas", "nearest-slice", "linear-interpolation", "nearest-vol
 PICTURE_COUNT = 4
 METRICS = (
     "Observed slices are shown in every system's estimate. ssim: mean over all slices (scikit-image, 7x7 uniform window, data "
-    "range 1); ssim_in_brain: mean of the SSIM map in the foreground; ssim_of_samples: mean over posterior samples; psnr: peak 1; "
+    "range 1); ssim_in_brain: mean of the SSIM map in the foreground; cc: Pearson correlation; psnr: peak 1; ..._of_samples: mean over "
+    "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two samples where the "
+    "foreground was not observed; "
     "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means over subjects. "
-    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians after one warm call."
+    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians after one warm call; "
+    "seconds_sample: of one sample more. Without contexts, registered subjects share one computation."
 )
 
 
 class Evaluation(dict):
-    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {subject: Picture}."""
+    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count: {subject: Picture}}."""
 
-    def __init__(self, content: dict, pictures: dict[str, Picture]):
+    def __init__(self, content: dict, pictures: dict[int, dict[str, Picture]]):
         super().__init__(content)
         self.pictures = pictures
-
-
-@dataclass(frozen=True)
-class _Inferred:
-    """A system's posterior for one case and the times in seconds it took."""
-
-    posterior: Conditioned
-    mean: np.ndarray
-    seconds_condition: float
-    seconds_mean: float
 
 
 def evaluate(
@@ -71,89 +65,118 @@ def evaluate(
     A subject that cannot be used at some count is left out there for every system and named in `_about`.
     Raises InputError when nothing can be evaluated.
     """
-    if not prior_ids or not counts:
-        raise InputError("nothing to evaluate; expected at least one prior and one number of contexts.")
+    if not prior_ids:
+        raise InputError("nothing to evaluate; expected at least one prior.")
     priors = {identifier: store.load(identifier, device) for identifier in dict.fromkeys(prior_ids)}
+    cohort = list_cohort(cohort_dir, skip=skip, modality=next(iter(priors.values())).card.modality)
+    return evaluate_priors(priors, cohort, Path(cohort_dir).name, frame, counts, progress, samples=samples)
+
+
+def evaluate_priors(
+    priors: dict[str, Prior],
+    cohort: Cohort,
+    cohort_name: str,
+    frame: str,
+    counts: list[int],
+    progress: Progress,
+    *,
+    samples: int,
+    subjects: int | None = None,
+    pictured: list[int] | None = None,
+) -> Evaluation:
+    """The same for priors by any name and a cohort that is listed already.
+
+    The first prior gives the mean atlas. subjects: only that many, the first ones. pictured: numbers of contexts of which
+    pictures are kept (one of them if None).
+    """
     counts = sorted(set(counts))
-    first = next(iter(priors.values()))
-    cohort = list_cohort(cohort_dir, skip=skip, modality=first.card.modality)
+    if not counts:
+        raise InputError("nothing to evaluate; expected at least one number of contexts.")
     bench = prepare(cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done))
-    tally, pictures, left_out, warm = Tally(), {}, {}, False
-    shown = PICTURE_COUNT if PICTURE_COUNT in counts else counts[len(counts) // 2]
+    bench = replace(bench, test=bench.test[:subjects])
+    run = _Run(priors, bench, samples)
+    kept = pictured or [PICTURE_COUNT if PICTURE_COUNT in counts else counts[len(counts) // 2]]
+    pictures: dict[int, dict[str, Picture]] = {count: {} for count in kept if count in counts}
     for number, name in enumerate(bench.test):
-        case = _load(bench, name, left_out)
+        case = run.load(name)
         for step, count in enumerate(counts if case else []):
             progress.update(f"{name}: {count} contexts", 0.4 + 0.6 * (number + step / len(counts)) / len(bench.test))
             try:
-                if not warm:
-                    _infer_all(priors, case, count, frame)
-                    warm = True
-                estimates, posterior = _score_case(priors, bench, case, count, samples, tally)
+                estimates, inferred = run.score(case, count, progress.check)
             except InputError as error:
-                left_out[f"{name}, {count} contexts"] = str(error)
+                run.left_out[f"{name}, {count} contexts"] = str(error)
                 continue
-            if count == shown:
-                pictures[name] = picture(case, count, estimates, posterior)
-    content = tally.summary([*priors, *BASELINES], counts)
+            if count in pictures:
+                pictures[count][name] = picture(case, count, estimates, inferred)
+    content = run.tally.summary([*priors, *BASELINES], counts)
     if all(content[identifier][str(n)]["ssim"] is None for identifier in priors for n in counts):
-        raise InputError(f"{Path(cohort_dir).name}: no subject could be evaluated ({next(iter(left_out.values()), 'none is left')}).")
-    content["_about"] = _about(bench, tally, cohort.skipped, left_out, Path(cohort_dir).name, list(priors))
+        raise InputError(f"{cohort_name}: no subject could be evaluated ({next(iter(run.left_out.values()), 'none is left')}).")
+    content["_about"] = _about(bench, run.tally, cohort.skipped, run.left_out, cohort_name, list(priors))
     return Evaluation(content, pictures)
 
 
-def _load(bench: Bench, name: str, left_out: dict[str, str]) -> Case | None:
-    """A case, or None with the reason noted."""
-    try:
-        return bench.load(name)
-    except InputError as error:
-        left_out[name] = str(error)
-        return None
+class _Run:
+    """All systems on the same cases. left_out: {case: why}."""
 
+    def __init__(self, priors: dict[str, Prior], bench: Bench, samples: int):
+        self.priors, self.bench, self.samples = priors, bench, samples
+        self.tally, self.left_out = Tally(), {}
+        self._sampling: dict[str, dict[str, float]] = {}
+        self._of_nothing: dict[str, Inferred] = {}
 
-def _infer_all(priors: dict[str, Prior], case: Case, count: int, frame: str) -> dict[str, _Inferred]:
-    """Condition every prior on the same contexts of one case, timed."""
-    slices = case.slices(case.positions(count))
-    inferred = {}
-    for identifier, prior in priors.items():
-        start = time.perf_counter()
-        if frame == "registered":
-            posterior = condition_registered(prior, slices, grid=case.truth.grid)
-        else:
-            posterior = condition_patient(prior, slices, grid=case.truth.grid)
-        conditioned = time.perf_counter()
-        mean = as_array(posterior.mean())
-        inferred[identifier] = _Inferred(posterior, mean, conditioned - start, time.perf_counter() - conditioned)
-    return inferred
+    def load(self, name: str) -> Case | None:
+        """A case, or None with the reason noted."""
+        try:
+            return self.bench.load(name)
+        except InputError as error:
+            self.left_out[name] = str(error)
+            return None
 
+    def _infer(self, case: Case, count: int, check: Callable[[], None]) -> dict[str, Inferred]:
+        """Condition every prior on the same contexts of one case. Without contexts, registered subjects share all."""
+        shared = count == 0 and self.bench.frame == "registered"
+        if shared and self._of_nothing:
+            return self._of_nothing
+        slices, inferred = case.slices(case.positions(count)), {}
+        for identifier, prior in self.priors.items():
+            check()
+            if slices and identifier not in self._sampling:
+                warm = infer(prior, slices, case.truth.grid, self.bench.frame, 0)
+                self._sampling[identifier] = {"seconds_sample": sampling_seconds(warm)} if self.samples else {}
+            inferred[identifier] = infer(prior, slices, case.truth.grid, self.bench.frame, self.samples)
+        if shared:
+            self._of_nothing = inferred
+        return inferred
 
-def _score_case(priors: dict[str, Prior], bench: Bench, case: Case, count: int, samples: int, tally: Tally) -> tuple:
-    """Score every system and baseline for one case; returns their estimates by name and the first prior's posterior."""
-    positions = case.positions(count)
-    inferred = _infer_all(priors, case, count, bench.frame)
-    scored: list[tuple[str, Scores]] = []
-    estimates = {}
+    def score(self, case: Case, count: int, check: Callable[[], None]) -> tuple[dict[str, np.ndarray], dict[str, Inferred]]:
+        """Score every system and baseline for one case; returns their estimates (K, J, I) by name, and what was inferred."""
+        positions = case.positions(count)
+        inferred = self._infer(case, count, check)
+        scored: dict[str, Scores] = {}
+        estimates = {}
 
-    def score(name: str, estimate: np.ndarray, condition_s: float = math.nan, mean_s: float = math.nan) -> Scores:
-        estimates[name] = pasted(estimate, case, positions)
-        scores = score_mean(case, positions, estimates[name])
-        scores.values |= {"seconds_condition": condition_s, "seconds_mean": mean_s}
-        scored.append((name, scores))
-        return scores
+        def score(name: str, estimate: np.ndarray, seconds: dict[str, float]) -> Scores:
+            estimates[name] = pasted(estimate, case, positions)
+            scored[name] = score_mean(case, positions, estimates[name])
+            scored[name].values |= seconds
+            return scored[name]
 
-    for identifier, one in inferred.items():
-        scores = score(identifier, one.mean, one.seconds_condition, one.seconds_mean)
-        add_distribution(scores, case, positions, one.posterior, samples)
-    prior, reference = next(iter(priors.values())), next(iter(inferred.values())).posterior
-    score("mean-atlas", atlas(prior, reference))
-    library = bench.library.without(case.name)
-    for baseline in baselines(library) if count else []:
-        start = time.perf_counter()
-        estimate = baseline.condition(case.slices(positions), case.truth.grid, reference.patient_to_canonical)
-        conditioned = time.perf_counter()
-        score(baseline.name, estimate.mean(), conditioned - start, time.perf_counter() - conditioned)
-    for name, scores in scored:
-        tally.add(name, count, case, scores)
-    return estimates, reference
+        for identifier, one in inferred.items():
+            scores = score(identifier, one.mean, one.seconds | self._sampling.get(identifier, {}))
+            add_distribution(scores, case, positions, one.posterior, one.samples)
+        reference = next(iter(inferred.values())).posterior
+        score("mean-atlas", atlas(next(iter(self.priors.values())), reference), {})
+        library = self.bench.library.without(case.name)
+        for baseline in baselines(library) if count else []:
+            start = time.perf_counter()
+            estimate = baseline.condition(case.slices(positions), case.truth.grid, reference.patient_to_canonical)
+            conditioned = time.perf_counter()
+            mean = estimate.mean()
+            seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}
+            score(baseline.name, mean, seconds)
+        for name, scores in scored.items():
+            self.tally.add(name, count, case, scores)
+        return estimates, inferred
 
 
 def atlas(prior: Prior, result: Conditioned) -> np.ndarray:

@@ -16,7 +16,8 @@ h1{font-size:1.6em;margin-bottom:.1em} h2{font-size:1.2em;margin-top:2em;border-
 p.lead{color:#57606a;margin-top:0} .scroll{overflow-x:auto}
 table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}
 th,td{padding:.28em .7em;text-align:right;border-bottom:1px solid #e6e9ed;white-space:nowrap} th:first-child,td:first-child{text-align:left}
-tr.system td{font-weight:600} .gain{color:#0a6b36;background:#e3f4ea} .loss{color:#9b1c1c;background:#fbe6e6}
+tr.system td{font-weight:600} tr.printed td{color:#57606a;font-style:italic}
+.gain{color:#0a6b36;background:#e3f4ea} .loss{color:#9b1c1c;background:#fbe6e6}
 small{color:#57606a;font-weight:400} img{max-width:100%;height:auto;display:block} details{margin:.6em 0} summary{cursor:pointer}
 """
 
@@ -45,9 +46,13 @@ def render(result: Evaluation) -> str:
         *(f"<details><summary>{n} contexts</summary>{_details(result, n)}</details>" for n in counts),
         _left_out(about),
     ]
-    head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>"
-    body = "".join(parts)
-    return f"<!doctype html><html lang='en'><head>{head}<title>Evaluation</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    return page("Evaluation", parts)
+
+
+def page(title: str, parts: list[str]) -> str:
+    """One HTML page of the parts of its body."""
+    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'><title>{html.escape(title)}</title>"
+    return f"<!doctype html><html lang='en'><head>{head}<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
 
 
 def _table(header: list[str], rows: list[tuple[str, list[str]]]) -> str:
@@ -86,26 +91,27 @@ def _summary(result: Evaluation, priors: list[str], counts: list[str]) -> str:
 def _curve(about: dict, priors: list[str], count: str) -> str:
     curves = {name: c[count] for name, c in about["ssim_by_slice"].items() if count in c}
     picture = figures.curve(curves, [*priors, "mean-atlas", "nearest-slice", "linear-interpolation"])
-    return f"<h2>SSIM by slice, {count} contexts</h2>{picture}" if picture else ""
+    return f"<h2>SSIM by slice, {count} contexts</h2>{figures.inline(picture, 'SSIM by slice')}" if picture else ""
 
 
 def _calibration(about: dict, prior: str) -> str:
     table = about["coverage_by_distance"].get(prior)
     title = f"<h2>Do the intervals of {html.escape(prior)} hold what they promise?</h2>"
-    return f"{title}{figures.calibration(table)}" if table else ""
+    return f"{title}{figures.inline(figures.calibration(table), 'coverage by distance')}" if table else ""
 
 
 def _mosaics(result: Evaluation, prior: str) -> list[str]:
     """Best, typical and worst subject by SSIM of the first prior."""
-    if not result.pictures:
+    count, pictures = next(iter(result.pictures.items()))
+    scores = result["_about"]["by_subject"][prior][str(count)]
+    ranked = sorted(pictures, key=lambda name: scores[name]["ssim"])
+    if not ranked:
         return []
-    count = str(next(iter(result.pictures.values())).count)
-    scores = result["_about"]["by_subject"][prior][count]
-    ranked = sorted(result.pictures, key=lambda name: scores[name]["ssim"])
     chosen = {"Typical": ranked[len(ranked) // 2], "Best": ranked[-1], "Worst": ranked[0]}
+    columns = ["truth", prior, f"{prior} sd", f"{prior} sample 1", "mean-atlas", "linear-interpolation", "pca"]
     return [
         f"<h2>{title} subject: {html.escape(name)} <small>SSIM {scores[name]['ssim']:.3f} from {count} contexts (lines)</small></h2>"
-        + figures.mosaic(result.pictures[name], ["truth", prior, "sd", "sample", "mean-atlas", "linear-interpolation", "pca"])
+        + figures.inline(figures.mosaic(pictures[name], columns), "mosaic of three orthogonal views")
         for title, name in chosen.items()
     ]
 

@@ -11,8 +11,9 @@ from . import metrics
 from .cases import Case, as_array
 
 COVERAGE = {f"coverage_{round(level * 100)}": level for level in metrics.LEVELS}
-MEANS = ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "ssim_of_samples", "cc_volume", "cc_slice", "psnr", *COVERAGE)
-MEDIANS = ("seconds_condition", "seconds_mean")
+OF_SAMPLES = ("ssim_of_samples", "cc_slice_of_samples", "sample_difference")
+MEANS = ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr", *OF_SAMPLES, *COVERAGE)
+MEDIANS = ("seconds_condition", "seconds_mean", "seconds_sample")
 KEYS = MEANS + MEDIANS
 
 
@@ -50,8 +51,8 @@ def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores
     )
 
 
-def add_distribution(scores: Scores, case: Case, positions: list[int], posterior, samples: int) -> None:
-    """Add the scores of the samples and the coverage of the intervals over brain voxels that were not observed."""
+def add_distribution(scores: Scores, case: Case, positions: list[int], posterior, samples: list[np.ndarray]) -> None:
+    """Add the scores of samples (K, J, I) and the coverage of the intervals over brain voxels that were not observed."""
     truth = case.truth.array
     hidden = case.brain.copy()
     hidden[positions] = False
@@ -61,12 +62,13 @@ def add_distribution(scores: Scores, case: Case, positions: list[int], posterior
         inside = (low <= truth) & (truth <= high)
         scores.values[key] = metrics.masked_mean(inside, hidden)
         scores.coverage[key] = metrics.coverage_by_distance(inside, hidden, distance)
-    per_sample = []
-    for seed in range(samples):
-        sample = pasted(as_array(posterior.sample([seed]))[0], case, positions)
-        per_sample.append(metrics.slice_ssim(metrics.ssim_map(truth, sample)).mean())
-    if per_sample:
-        scores.values["ssim_of_samples"] = float(np.mean(per_sample))
+    if samples:
+        shown = [pasted(sample, case, positions) for sample in samples]
+        scores.values["ssim_of_samples"] = float(np.mean([metrics.slice_ssim(metrics.ssim_map(truth, s)).mean() for s in shown]))
+        scores.values["cc_slice_of_samples"] = float(np.mean([metrics.slice_pearson(truth, s) for s in shown]))
+    if len(samples) > 1:
+        variance = np.stack([sample[hidden] for sample in samples]).var(0, ddof=1, dtype=np.float64)
+        scores.values["sample_difference"] = math.sqrt(2 * variance.mean()) if hidden.any() else math.nan
 
 
 class Tally:

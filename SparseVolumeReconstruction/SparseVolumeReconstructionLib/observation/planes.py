@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,16 @@ def slice_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tup
         return np.zeros(1), np.ones(1)
     edges = np.linspace(-thickness_mm / 2, thickness_mm / 2, count + 1)
     return (edges[:-1] + edges[1:]) / 2, np.full(count, 1.0 / count)
+
+
+def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`, cut off at twice that width."""
+    count = 2 * int(np.ceil(thickness_mm / step_mm)) + 1
+    if thickness_mm <= step_mm:
+        return np.zeros(1), np.ones(1)
+    offsets = np.linspace(-thickness_mm, thickness_mm, count)
+    weights = np.exp2(-((2 * offsets / thickness_mm) ** 2))
+    return offsets, weights / weights.sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +96,13 @@ def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[n
     return np.stack(indices, 1), np.stack(weights, 1)
 
 
-def plane_operator(planes: list[Plane], grid: Grid, mask: np.ndarray | None = None, device="cpu") -> PlaneOperator:
+def plane_operator(
+    planes: list[Plane], grid: Grid, mask: np.ndarray | None = None, device="cpu", profile: Callable[[float], tuple] = slice_profile
+) -> PlaneOperator:
     """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
 
-    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None).
+    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None). profile: offsets in
+    mm and weights of a slice of some thickness in mm.
     """
     ras_to_ijk = grid.ras_to_ijk
     inside = np.ones(grid.shape_kji, bool) if mask is None else np.asarray(mask, bool)
@@ -101,7 +115,7 @@ def plane_operator(planes: list[Plane], grid: Grid, mask: np.ndarray | None = No
         keeps.append(valid.reshape(plane.shape_ji))
         points = points[valid]
         normal = ras_to_ijk[:3, :3] @ plane.normal
-        for offset, share in zip(*slice_profile(plane.thickness_mm), strict=True):
+        for offset, share in zip(*profile(plane.thickness_mm), strict=True):
             index, weight = _corner_weights(points + offset * normal, grid.shape_kji)
             rows.append(np.repeat(np.arange(start, start + len(points)), 8))
             columns.append(index.ravel())

@@ -20,7 +20,8 @@ class Covariate(BaseModel):
 class ModelCard(BaseModel):
     """Everything a user should know before trusting a prior.
 
-    quality, time and memory are measured values with the command that prints them.
+    quality, time and memory are measured values with the command that prints them. training: how a deep prior came about
+    (config, config_sha256, device, date, minutes, parameters).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,6 +39,7 @@ class ModelCard(BaseModel):
     covariate: Covariate | None = None
     quality: dict[str, Any] = {}
     time_and_memory: str = ""
+    training: dict[str, Any] = {}
     limits: str = ""
     notice: str = "Generated content: inferred voxels were not observed. Not for diagnosis."
 

@@ -41,6 +41,10 @@ class Progress:
         """Cancelled by the same, but without reports: for side steps whose fractions would go back."""
         return Progress(cancelled=self._cancelled)
 
+    def part(self, low: float, high: float) -> Progress:
+        """A step of this work: its fractions 0..1 are `low` to `high` of the whole."""
+        return _Part(self, low, high)
+
     def finish(self) -> None:
         """Say that all is done; too late to cancel."""
         self._report(ProgressEvent("done", 1.0, 0.0))
@@ -49,3 +53,22 @@ class Progress:
         """Raise Cancelled if the user asked to stop; cheap, for inner loops."""
         if self._cancelled():
             raise Cancelled("cancelled by the user")
+
+
+class _Part(Progress):
+    """Progress from `low` to `high` of a whole."""
+
+    def __init__(self, whole: Progress, low: float, high: float):
+        self._whole, self._low, self._high = whole, low, high
+
+    def update(self, step: str, fraction: float) -> None:
+        self._whole.update(step, self._low + (self._high - self._low) * fraction)
+
+    def quiet(self) -> Progress:
+        return self._whole.quiet()
+
+    def finish(self) -> None:
+        self.update("done", 1.0)
+
+    def check(self) -> None:
+        self._whole.check()

@@ -33,7 +33,7 @@ def measured_quality(prior: Prior, subjects: dict[str, Volume], on_step: Callabl
             except InputError:
                 continue
             scores = score_mean(case, positions, pasted(as_array(conditioned.mean()), case, positions))
-            add_distribution(scores, case, positions, conditioned, 0)
+            add_distribution(scores, case, positions, conditioned, [])
             base = score_mean(case, positions, pasted(as_array(atlas(prior, conditioned)), case, positions))
             measured = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
             for key, value in zip(values, measured, strict=True):

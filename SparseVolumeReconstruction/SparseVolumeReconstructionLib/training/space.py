@@ -32,7 +32,10 @@ class CanonicalSpace:
 
 
 def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float, protocol_slices: int | None = None) -> CanonicalSpace:
-    """MNI152 ("mni152", needs nilearn), a volume file, or (None) the cohort's volume of median size. Raises InputError."""
+    """MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume of median size.
+
+    Raises InputError.
+    """
     if reference == MNI152:
         return _mni152(spacing_mm)
     if reference is None:
@@ -48,6 +51,8 @@ def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float, pr
             raise InputError("none of the cohort's files can be used as a volume.")
         name = sorted(sizes, key=sizes.get)[len(sizes) // 2]
         volume = cohort.volume(name)
+    elif reference in cohort.files:
+        name, volume = cohort.files[reference].name, cohort.volume(reference)
     else:
         name, volume = Path(reference).name, normalised(read_volume(reference), Path(reference).name)
     low, high = _extent(volume)

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from scipy.ndimage import binary_dilation
 
 from ..evaluation.cohort import Cohort, on_grid
 from ..geometry import InputError, Volume
-from ..geometry.io import write_atomically
 from ..priors.card import Covariate, ModelCard
 from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
 from ..reconstruction.progress import Progress
+from ..zoo.weights import save_weights
 from .calibration import held_out_scores
 from .gaussian_fit import Rows, fit_gaussian, hat_functions
 from .quality import measured_quality
@@ -33,7 +32,7 @@ _FEWEST_SUBJECTS = 8
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the user says about the data, for the card."""
+    """What the user says about the data, for the card. config: name of a deep prior's configuration."""
 
     model_id: str
     anatomy: str = "unknown"
@@ -41,16 +40,17 @@ class CardFacts:
     licence: str = "not stated"
     data: str = "not stated"
     limits: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True)
 class TrainingOptions(CardFacts):
-    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart
-    if None). reference: "mni152", a file, or None to choose one of the cohort. mirror: also fit the left-right mirror image of
-    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume,
-    one number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
-    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]}
-    of subject names, by chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
+    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart if None).
+    reference: "mni152", a subject of the cohort, a file, or None to choose a subject. mirror: also fit the left-right mirror image of
+    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume, one
+    number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`. interval_margin:
+    factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]} of subject names, by
+    chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
     """
 
     rank: int = 40
@@ -124,15 +124,6 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
     """Write the weights file atomically. Raises InputError when it cannot be written."""
     StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     save_weights(parameters.to_tensors(), card, out)
-
-
-def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, out: Path) -> None:
-    """Write tensors (units as the system stores them) and their card as a weights file, atomically. Raises InputError."""
-    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        write_atomically(out, lambda temporary: save_file(kept, temporary, {"card": card.model_dump_json()}))
-    except OSError as error:
-        raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:

@@ -6,13 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.evaluation import protocol
+from SparseVolumeReconstructionLib.evaluation import inference, protocol
 from SparseVolumeReconstructionLib.evaluation.report import write_report
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
 
 KEYS = {
-    *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "ssim_of_samples", "cc_volume", "cc_slice", "psnr"),
+    *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr"),
+    *("ssim_of_samples", "cc_slice_of_samples", "sample_difference", "seconds_sample"),
     *("coverage_50", "coverage_80", "coverage_90", "coverage_95", "seconds_condition", "seconds_mean"),
 }
 BASELINES = ["mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
@@ -64,14 +65,14 @@ def test_progress_tells_what_is_done_and_never_goes_back(registered):
 
 
 def test_a_subject_that_cannot_be_used_is_left_out_for_every_system(cohort_dir, store, monkeypatch):
-    real = protocol.condition_registered
+    real = inference.condition_registered
 
     def refuse_one(prior, slices, **options):
         if slices[0].name.startswith("sub-09"):
             raise InputError("not this anatomy.")
         return real(prior, slices, **options)
 
-    monkeypatch.setattr(protocol, "condition_registered", refuse_one)
+    monkeypatch.setattr(inference, "condition_registered", refuse_one)
     result = protocol.evaluate(["tiny"], cohort_dir, "registered", [2], store, Progress(), samples=0)
     assert result["_about"]["left_out"] == {"sub-09_T1w, 2 contexts": "not this anatomy."}
     assert {len(rows["2"]) for rows in result["_about"]["by_subject"].values()} == {2}
@@ -102,6 +103,7 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
     write_report(result, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(r"base64,[^']+", "", text)
+    assert list(result.pictures) == [1] and {"tiny sd", "tiny sample 2", "pca"} <= set(result.pictures[1]["sub-08_T1w"].views)
     assert text.count("data:image/png;base64") == 2 + 1 + 3
     gain = result["tiny"]["3"]["ssim"] - result["mean-atlas"]["3"]["ssim"]
     assert f"<td class='gain'>{gain:+.3f}</td>" in text

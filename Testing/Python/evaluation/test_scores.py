@@ -44,11 +44,12 @@ def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_ou
     spoiled.mean_[positions] = 9
     for distribution in (posterior, spoiled):
         found = scores.score_mean(case, positions, scores.pasted(distribution.mean_, case, positions))
-        scores.add_distribution(found, case, positions, distribution, samples=2)
+        scores.add_distribution(found, case, positions, distribution, list(distribution.sample([0, 1, 2])))
         for key, level in scores.COVERAGE.items():
             assert found.values[key] == pytest.approx(level, abs=0.01)
             assert found.coverage[key][:, 0].sum() == 37 * 35 * 35
         assert found.values["ssim_of_samples"] < found.values["ssim"] - 0.01
+        assert found.values["sample_difference"] == pytest.approx(0.05 * 2**0.5, rel=0.02), "two independent draws"
 
 
 def test_observed_slices_are_perfect_and_only_they_are_excluded(known):

@@ -13,6 +13,7 @@ LAYERS = [
     {"reconstruction"},
     {"svr", "synthesis", "evaluation"},
     {"training"},  # it measures what it fits with the protocols of evaluation
+    {"experiments"},
     {"worker"},
 ]
 RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}

@@ -10,12 +10,12 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
-from .network import Bruno, read_settings, settings_tensor
+from ..stored import settings_tensor
+from .network import Bruno, read_settings
 
 MeanOf = Literal["samples", "latents"]
 _DRAWS, _TOGETHER = 16, 8
 _CHUNK = 60
-_FIRST_SEED = 2**40
 _SD_FLOOR = 0.01
 
 
@@ -24,6 +24,13 @@ def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
     state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
     weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
     return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}
+
+
+def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
+    """The network that `to_tensors` stored, of slices of (H, W) pixels. Raises KeyError or ValueError for other tensors."""
+    network = Bruno(read_settings(tensors["settings"]))
+    network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
+    return network
 
 
 class BrunoPrior(AxialPrior):
@@ -39,10 +46,8 @@ class BrunoPrior(AxialPrior):
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        network = Bruno(read_settings(tensors["settings"]))
-        network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
-        return cls(network, AxialSpace.from_tensors(tensors), card, device, mean_of)
+        return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:
@@ -72,6 +77,7 @@ class BrunoPosterior:
         self._seen = network.encode(self._pixels[None], self._index[None])[0] if index else empty
         self._at, self._query = network.positions(self._index[None]), network.positions(self._hidden[None])
         self.moments = lru_cache(maxsize=2)(self._moments)
+        self._drawn: dict[int, torch.Tensor] = {}  # samples by seed that the moments have left
         self._decoded = lru_cache(maxsize=1)(self._decoded_mean)
 
     def _volume(self, latents: torch.Tensor) -> torch.Tensor:
@@ -101,17 +107,19 @@ class BrunoPosterior:
     def _moments(self, draws: int = _DRAWS) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance over `draws` samples (the paper: 100), (K, H, W) each.
 
-        They come in pairs that deviate from the mean of the latents in opposite directions, which steadies their mean.
+        They come in pairs that deviate from the mean of the latents in opposite directions, which steadies their mean. The first
+        ones are those of seeds 0, 1 ..., so that who asks for these samples too need not wait.
         """
         process = self._prior.network.process
         centre = process.predict(self._seen, self._at, self._query).mean[0]
         total, squares, pairs = 0.0, 0.0, max(1, draws // 2)
         for start in range(0, pairs, _TOGETHER):
-            seeds = range(_FIRST_SEED + start, _FIRST_SEED + min(start + _TOGETHER, pairs))
-            for drawn in self._latents(seeds):
-                for latents in (drawn, 2 * centre - drawn):
-                    volume = self._volume(latents)
-                    total, squares = total + volume, squares + volume**2
+            seeds = range(start, min(start + _TOGETHER, pairs))
+            for seed, drawn in zip(seeds, self._latents(seeds), strict=True):
+                pair = self._volume(drawn), self._volume(2 * centre - drawn)
+                total, squares = total + sum(pair), squares + sum(volume**2 for volume in pair)
+                if seed < _TOGETHER:
+                    self._drawn[seed] = pair[0]
         mean = total / (2 * pairs)
         return mean, (squares / (2 * pairs) - mean**2).clamp(min=0)
 
@@ -123,7 +131,9 @@ class BrunoPosterior:
         """Volumes of joint draws of all latents, (len(seeds), K, H, W)."""
         if not seeds:
             return self._pixels.new_zeros(0, *self.grid.shape_kji)
-        return torch.stack([self._volume(drawn) for drawn in self._latents(seeds)])
+        new = [seed for seed in seeds if seed not in self._drawn]
+        found = self._drawn | {seed: self._volume(drawn) for seed, drawn in zip(new, self._latents(new) if new else [], strict=True)}
+        return torch.stack([found[seed] for seed in seeds])
 
     def _latents(self, seeds: Iterable[int]) -> torch.Tensor:
         """Joint draws of the latents of the slices that were not seen, (len(seeds), m, D)."""

@@ -7,7 +7,6 @@ gradient penalty is defined per volume.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated
 
@@ -16,9 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from ..bruno.network import settings_tensor
-
-__all__ = ["CodeCritic", "Generator", "Tower", "VolumeSettings", "VolumeShape", "along_stack", "read_settings", "settings_tensor"]
+from ..stored import settings_text
 
 _GROUPS = 8
 _SLOPE = 0.2
@@ -58,8 +55,8 @@ class VolumeSettings(VolumeShape):
 
 
 def read_settings(stored: torch.Tensor) -> VolumeSettings:
-    """The inverse of `settings_tensor` (n,). Raises ValueError for other content."""
-    return VolumeSettings.model_validate(json.loads(bytes(stored.tolist())))
+    """What `settings_tensor` stored, (n,). Raises ValueError for other content."""
+    return VolumeSettings.model_validate_json(settings_text(stored))
 
 
 def along_stack(slices: int, wanted: int) -> torch.Tensor:

@@ -9,8 +9,9 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..stored import settings_tensor
 from .codes import CodesGiven
-from .network import Generator, along_stack, read_settings, settings_tensor
+from .network import Generator, along_stack, read_settings
 
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _SD_FLOOR = 0.02

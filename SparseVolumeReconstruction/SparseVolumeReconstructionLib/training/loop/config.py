@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,7 +29,7 @@ class DataConfig(Section):
     """The stack of axial slices that a prior knows.
 
     size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None: from the reference.
-    reference: "mni152", a volume file, or None to choose a volume of the cohort. spacing_mm: voxels of the reference.
+    reference: "mni152", a subject of the cohort, a volume file, or None to choose a subject. spacing_mm: voxels of the reference.
     """
 
     size: Annotated[int, Field(ge=16, le=512)] = 64
@@ -41,7 +43,8 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """Random changes of every training volume, standard deviations.
 
-    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis. gamma: log of the exponent of
+    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis; where the data's extent is not given,
+    of a stack of 218 x 218 x 120 mm. gamma: log of the exponent of
     the intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and right
     are exchanged in half of the volumes.
     """
@@ -122,6 +125,11 @@ def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
     for part in place[:-1]:
         model = model.model_fields[part].annotation
     return sorted(model.model_fields)
+
+
+def digest(config: TrainConfig) -> str:
+    """SHA-256 of all that a configuration says, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,0 +1,47 @@
+"""What a prior says of one case, computed once and timed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import Grid, SliceImage
+from ..priors.base import Prior
+from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
+from .cases import as_array
+
+_FRESH_SEED = 2**32
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I); seconds: by the names that scores have.
+
+    Observed slices are not put into the arrays yet.
+    """
+
+    posterior: Conditioned
+    mean: np.ndarray
+    samples: list[np.ndarray]
+    seconds: dict[str, float]
+
+
+def infer(prior: Prior, slices: list[SliceImage], grid: Grid, frame: str, samples: int) -> Inferred:
+    """Condition a prior on the slices of a case; frame: "registered" or "patient". Sample n has seed n. Raises InputError."""
+    start = time.perf_counter()
+    condition = condition_registered if frame == "registered" else condition_patient
+    posterior = condition(prior, slices, grid=grid)
+    conditioned = time.perf_counter()
+    mean = as_array(posterior.mean())
+    seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}
+    return Inferred(posterior, mean, [as_array(posterior.sample([seed]))[0] for seed in range(samples)], seconds)
+
+
+def sampling_seconds(inferred: Inferred) -> float:
+    """Seconds that one more sample takes, after a warm one."""
+    inferred.posterior.sample([_FRESH_SEED])
+    start = time.perf_counter()
+    inferred.posterior.sample([_FRESH_SEED + 1])
+    return time.perf_counter() - start

@@ -1,0 +1,99 @@
+"""What an experiment is given and what it finds. Nothing heavy is imported, so that the command line knows all experiments."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..reconstruction.progress import Progress
+    from .models import Models
+
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """header: the columns; the first cell of a row is its name. None is shown as "–". note: how it was measured.
+
+    Numbers of a paper are rows or columns of their own whose names say "printed".
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as the bytes of a PNG file, and what it shows."""
+
+    title: str
+    png: bytes
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment found. question: what the paper wanted to know. notes: what a reader must know of the numbers."""
+
+    name: str
+    title: str
+    question: str
+    tables: list[Table]
+    figures: list[Figure]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """data: the experiment's folders by name. out: where to write. tiny: a trial of seconds on few, small bodies.
+
+    samples: posterior samples scored per case. subjects: how many of the test subjects are used (all if None).
+    """
+
+    data: dict[str, Path]
+    out: Path
+    device: str
+    models: Models
+    tiny: bool
+    progress: Progress
+    samples: int = 8
+    subjects: int | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """run: "module:function" of this folder, a function `run(setting) -> Findings`. population: what its models are trained on,
+    see `models.POPULATIONS`. data: {option of the command line: what its folder holds}. fit: options whose folders hold volumes
+    to train on.
+    """
+
+    run: str
+    summary: str
+    population: str
+    data: dict[str, str] = field(default_factory=lambda: {"cohort": "folder of skull-stripped T1w heads"})
+    fit: tuple[str, ...] = ("cohort",)
+
+    def function(self) -> Callable[[Setting], Findings]:
+        """The experiment itself."""
+        module, name = self.run.split(":")
+        return getattr(importlib.import_module(f"{__package__}.{module}"), name)
+
+
+_FETAL = {"cohort": "folder of T2w templates of fetal brains", "spina-bifida": "folder of the like with spina bifida"}
+_LABELLED = {
+    "cohort": "folder of skull-stripped T1w heads",
+    "labels": "folder of label maps with FreeSurfer's numbers, one per person",
+}
+EXPERIMENTS: dict[str, Experiment] = {
+    "000-exp1": Experiment("maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"),
+    "000-exp2": Experiment("maps:fetuses", "Mental maps: fetal brains, and first volumes under motion.", "fetal-t2", _FETAL, tuple(_FETAL)),
+    "000-initial": Experiment("maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)),
+    "001-table1": Experiment("volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"),
+    "001-ras": Experiment("atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED),
+}

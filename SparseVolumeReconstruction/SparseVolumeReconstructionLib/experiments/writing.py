@@ -1,0 +1,90 @@
+"""What an experiment found, as files: a report that stands alone, JSON, Markdown and pictures."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from ..evaluation import figures
+from ..evaluation.protocol import write_json
+from ..evaluation.report import page
+from ..geometry import InputError
+from ..geometry.io import write_atomically, write_text
+from .base import Cell, Findings, Setting, Table
+
+NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosis."
+
+
+def write_findings(findings: Findings, setting: Setting) -> Path:
+    """Write report.html, findings.json, tables.md and a PNG file of every figure into `setting.out`; returns the report.
+
+    Raises InputError when it cannot be written.
+    """
+    out = setting.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        names = [f"{number:02d}-{slug(figure.title)}.png" for number, figure in enumerate(findings.figures, 1)]
+        for name, figure in zip(names, findings.figures, strict=True):
+            write_atomically(out / name, lambda temporary, figure=figure: Path(temporary).write_bytes(figure.png))
+    except OSError as error:
+        raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
+    content = {key: getattr(findings, key) for key in ("name", "title", "question", "notes")}
+    content["tables"] = [asdict(table) for table in findings.tables]
+    content["figures"] = [
+        {"title": figure.title, "file": name, "note": figure.note} for name, figure in zip(names, findings.figures, strict=True)
+    ]
+    write_json(content, out / "findings.json")
+    write_text(_markdown(findings), out / "tables.md")
+    write_text(render(findings), out / "report.html")
+    return out / "report.html"
+
+
+def slug(title: str) -> str:
+    """A title as the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def shown(cell: Cell) -> str:
+    """A cell as text; numbers with three or four figures that matter."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if abs(cell) < 10 else f"{cell:.1f}" if abs(cell) < 100 else f"{cell:.0f}"
+    return str(cell)
+
+
+def render(findings: Findings) -> str:
+    """The report as HTML text; nothing in it refers to another file."""
+    parts = [
+        f"<h1>{html.escape(findings.title)}</h1>",
+        f"<p class='lead'>{html.escape(findings.question)}</p>",
+        *(_html_table(table) for table in findings.tables),
+        *(
+            f"<h2>{html.escape(figure.title)}</h2>{figures.inline(figure.png, html.escape(figure.title))}"
+            f"<p><small>{html.escape(figure.note)}</small></p>"
+            for figure in findings.figures
+        ),
+        "<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(note)}</li>" for note in [*findings.notes, NOTICE]) + "</ul>",
+    ]
+    return page(findings.title, parts)
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
+    rows = []
+    for row in table.rows:
+        kind = " class='printed'" if "printed" in str(row[0]) else ""
+        rows.append(f"<tr{kind}>{''.join(f'<td>{html.escape(shown(cell))}</td>' for cell in row)}</tr>")
+    body = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    return f"<h2>{html.escape(table.title)}</h2>{body}<p><small>{html.escape(table.note)}</small></p>"
+
+
+def _markdown(findings: Findings) -> str:
+    parts = [f"# {findings.title}", findings.question]
+    for table in findings.tables:
+        rows = [table.header, ["---", *["---:"] * (len(table.header) - 1)], *([shown(c) for c in row] for row in table.rows)]
+        lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        parts += [f"## {table.title}", lines, *([table.note] if table.note else [])]
+    return "\n\n".join([*parts, "## Notes", "\n".join(f"- {note}" for note in [*findings.notes, NOTICE])]) + "\n"
