@@ -15,7 +15,7 @@ from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.priors.volume_model.network import Generator, read_settings
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import AugmentationConfig, TrainConfig, find_config, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.training.volume_model import VolumeModelTask, divergence, energy_distance, gradient_penalty
@@ -118,7 +118,7 @@ def test_every_model_trains_in_the_loop_and_seeds_decide(kind, tmp_path):
     assert all(math.isfinite(float(value)) for _, _, value in values)
     assert {"validation/score"} <= {name for _, name, _ in values}
     generator = Generator(read_settings(runs[0]["settings"]))
-    generator.load_state_dict({n.removeprefix("network."): t for n, t in runs[0].items() if n.startswith("network.")})
+    generator.load_state_dict(under(runs[0]))
     assert generator(torch.zeros(2, 6)).shape == (2, 8, 16, 16) and runs[0]["residual_sd"].shape == (10, 16, 16)
 
 
@@ -137,12 +137,25 @@ def test_longer_training_brings_samples_nearer(kind):
     assert task.validate(bodies(6, 1), chance())["score"] < 0.6 * before
 
 
-def test_weights_tell_the_error_that_is_left():
-    task, volumes = make_task(small("volume-vae")), bodies(6)
-    stored = task.weights(volumes)["residual_sd"].float() / 510
-    stacks = task.networks.generator(task.networks.encoder(task._resampled(volumes))[:, :6])
-    coarse = (stacks - task._resampled(volumes)).square().mean().sqrt()
-    assert float(stored.square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
+def test_weights_tell_the_error_that_is_left_and_the_codes_that_there_are():
+    config = small("volume-vae")
+    task = make_task(config.model_copy(update={"augmentation": AugmentationConfig(mirror=False)}))
+    for parameter in task.networks.encoder.head.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.3, generator=chance())
+    volumes = bodies(6)
+    stored = task.weights(volumes)
+    mean, log_variance = task.networks.encoder(task._resampled(volumes)).chunk(2, 1)
+    coarse = (task.networks.generator(mean) - task._resampled(volumes)).square().mean().sqrt()
+    assert float((stored["residual_sd"] / 510.0).square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
+    before, after = (state["start.weight"].double() for state in (task.networks.generator.state_dict(), under(stored)))
+    covariance = torch.cov(mean.T, correction=0) + torch.diag(log_variance.exp().mean(0))
+    wanted = before @ covariance.double() @ before.T
+    assert float((after @ after.T - wanted).abs().max() / wanted.abs().max()) < 0.01
+
+
+def under(stored: dict) -> dict:
+    """The generator's state among stored tensors."""
+    return {name.removeprefix("network."): tensor for name, tensor in stored.items() if name.startswith("network.")}
 
 
 def test_parts_that_do_not_fit_are_refused():
