@@ -43,7 +43,7 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
     reference = next(iter(setting.models.several(measured.systems).values())).reference
     fine = reference.grid.with_spacing(FINE_MM)
     matrices = measured.cohort.registered(reference, measured.subjects)
-    found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM}
+    found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM[-1 if setting.tiny else 0 :]}
     averages: dict[str, np.ndarray] = {}
     for number, name in enumerate(measured.subjects):
         setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(measured.subjects))
@@ -51,7 +51,7 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
         body = Volume(on_grid(volume, fine, matrices[name]), fine)
         truth = Volume(on_grid(volume, measured.grid, matrices[name]), measured.grid)
         case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))
-        for motion in MOTIONS_MM:
+        for motion in found:
             stacks = moving_stacks(body, motion, seed=number)
             average = gaussian_average([image for stack in stacks for image in stack], measured.grid).array
             found[motion].append(score_mean(case, case.positions(CONTEXTS), average).values)
