@@ -16,7 +16,7 @@ from ..priors.card import ModelCard
 from ..priors.systems import SYSTEMS
 from ..reconstruction.progress import Progress
 from .calibration import measured_multipliers
-from .loop.checkpoint import prepare_folder
+from .loop.checkpoint import CHECKPOINT, prepare_folder
 from .loop.config import TrainConfig, digest, validated
 from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
@@ -38,6 +38,7 @@ def train_deep(
     started = time.perf_counter()
     task = make_task(config)
     prepare_folder(out, resume)
+    resumed = (out / CHECKPOINT).exists()
     stacks = load_stacks(folders, config, split, facts.modality, progress)
     card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
@@ -58,7 +59,7 @@ def train_deep(
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
     minutes = (time.perf_counter() - started) / 60
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
-    since = " since it was resumed" if resume else ""
+    since = " since it was resumed" if resumed else ""
     spent = (
         f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
     )
@@ -68,7 +69,7 @@ def train_deep(
         "device": device,
         "date": date.today().isoformat(),
         "minutes": round(minutes, 1),
-        "resumed": resume,
+        "resumed": resumed,
         "parameters": sum(p.numel() for p in task.networks.parameters()),
     }
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
