@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..evaluation.cases import as_array, protocol_grid
+from ..evaluation.cases import as_array, fitted_on, protocol_grid
 from ..evaluation.cohort import Cohort, on_grid
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
@@ -53,13 +53,12 @@ def generate(setting: Setting) -> Generated:
     if any(not full.same_as(protocol_grid(prior)) for prior in priors.values()):
         raise InputError("the systems live on different grids; give models of one size.")
     grid = with_slices(full, min(_SLICES, full.shape_kji[0]))
-    real = _real(setting, first, grid, setting.progress.part(0, 0.3))
+    real = _real(setting, list(priors.values()), grid, setting.progress.part(0, 0.3))
     count = max(_TINY_COUNT if setting.tiny else _COUNT, setting.samples)
     sets = {}
     for done, (name, prior) in enumerate(priors.items()):
-        sets[name] = samples(
-            prior, count, full, grid, setting.progress.part(0.3 + 0.7 * done / len(priors), 0.3 + 0.7 * (done + 1) / len(priors))
-        )
+        share = [0.3 + 0.7 * (done + n) / len(priors) for n in (0, 1)]
+        sets[name] = samples(prior, count, full, grid, setting.progress.part(*share))
     sets[PCA] = pca_samples(real["fit"], count, torch.Generator().manual_seed(0))
     sets[ATLAS] = real["fit"].mean(0, keepdim=True).expand(count, -1, -1, -1)
     sets[REAL] = real["fit"]
@@ -71,18 +70,19 @@ def with_slices(grid: Grid, slices: int) -> Grid:
     return grid.with_spacing(grid.spacing_ijk * [1, 1, grid.shape_kji[0] / slices])
 
 
-def _real(setting: Setting, prior: Prior, grid: Grid, progress: Progress) -> dict:
-    """Fitted and test subjects, (N, K, H, W), in the frame of `prior`, and the names of the latter."""
-    cohort: Cohort = list_subjects(setting.models.cohorts, prior.card.modality, (0,), None, 0).cohort
-    names = {part: [name for name in setting.models.split[part] if name in cohort.files] for part in ("fit", "test")}
-    names["test"] = names["test"][: setting.subjects]
-    matrices = cohort.registered(prior.reference, names["fit"] + names["test"], progress.update)
-    full = protocol_grid(prior)
+def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress) -> dict:
+    """Fitted subjects, and test subjects that no prior was fitted on, (N, K, H, W), in the priors' frame; names of the latter."""
+    cohort: Cohort = list_subjects(setting.models.cohorts, priors[0].card.modality, (0,), None, 0).cohort
+    seen, split = set().union(*(fitted_on(prior) for prior in priors)), setting.models.split
+    unseen = [name for name in split["test"] if name not in seen][: setting.subjects]
+    names = {part: [name for name in wanted if name in cohort.files] for part, wanted in (("fit", split["fit"]), ("test", unseen))}
+    matrices = cohort.registered(priors[0].reference, names["fit"] + names["test"], progress.update)
+    full = protocol_grid(priors[0])
     found = {}
     for part in names:
         names[part] = [name for name in names[part] if name in matrices]
         if len(names[part]) < 3:
-            raise InputError(f"{len(names[part])} subjects to {part} can be used; expected at least 3.")
+            raise InputError(f"{len(names[part])} {part} subjects can be used; expected at least 3.")
         found[part] = torch.stack([_carried(on_grid(cohort.volume(n), full, matrices[n]), full, grid) for n in names[part]])
     return found | {"names": names["test"]}
 

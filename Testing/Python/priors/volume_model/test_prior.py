@@ -49,6 +49,16 @@ def test_a_volumes_result_does_not_depend_on_the_others(normalise):
     assert torch.allclose(tower(volumes[1:2])[0], tower(volumes)[1], atol=1e-5)
 
 
+def test_a_generator_of_other_codes(prior):
+    mean = torch.randn(5, generator=torch.Generator().manual_seed(0)).double()
+    root = torch.randn(5, 5, generator=torch.Generator().manual_seed(1)).double()
+    factor = torch.linalg.cholesky(root @ root.T + torch.eye(5))
+    z = torch.randn(3, 5, generator=torch.Generator().manual_seed(2))
+    other = prior.generator.with_codes(mean, factor @ factor.T)
+    assert torch.allclose(other(z), prior.generator((mean + z.double() @ factor.T).float()), atol=1e-5)
+    assert not torch.allclose(other(z), prior.generator(z), atol=1e-2), "the generator itself stays as it was"
+
+
 @pytest.mark.parametrize(("slices", "wanted"), [(120, 64), (64, 120), (24, 16), (10, 10)])
 def test_stacks_are_resampled_linearly(slices, wanted):
     weights = along_stack(slices, wanted)
