@@ -104,8 +104,8 @@ def _figure(measured: Measured, averages: dict[str, np.ndarray], subject: str) -
 def _note(scan: Scan) -> str:
     most = f"{MOTIONS_MM[-1]:g} mm"
     return (
-        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps); for every slice the body "
-        f"is translated by a random amount, uniform between -{most} and {most} along each axis. The paper says only “10mm of random "
-        "motion in translation only”. No slice of an average counts as observed; templates show their four slices. Lengths are those of "
-        "the registered bodies."
+        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps); the body is "
+        f"translated for every slice by a random amount, uniform between -{most} and {most} along each axis. The paper says only "
+        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
+        "Lengths are those of the registered bodies."
     )

@@ -32,7 +32,7 @@ def test_what_is_there_is_not_trained_again(trained, make_models, tmp_path):
 def test_a_model_that_is_not_there_is_left_out_and_named(make_models, tmp_path):
     models = make_models(tmp_path, may_train=False)
     assert models.several(["slice-vae"]) == {} and "brain-t1-slice-vae" in models.left_out["slice-vae"]
-    assert models.provenance().rows[0][1].startswith("left out: no model brain-t1-slice-vae")
+    assert models.provenance().rows[0][1].startswith("left out: there is no model brain-t1-slice-vae")
     with pytest.raises(LeftOut, match="no configuration magic-64-tiny is shipped"):
         make_models(tmp_path).get("magic")
     with pytest.raises(LeftOut, match="brain-t1-slice-vae-128"):
