@@ -125,7 +125,7 @@ class Models:
             self.store.verify(model_id)
             return self.store.path(model_id)
         if not self.may_train:
-            raise LeftOut(f"no model {model_id} in {self.folder} or among the installed ones, and training was not wanted")
+            raise LeftOut(f"there is no model {model_id}, and training was not wanted")
         if key == GAUSSIAN:
             self._fit_gaussian(model_id, trained, progress)
         else:

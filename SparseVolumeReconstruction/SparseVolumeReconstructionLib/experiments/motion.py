@@ -51,14 +51,14 @@ class Motion:
 
 def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
     """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`: subject of the figure."""
-    reference = next(iter(setting.models.several(measured.systems).values())).reference
     scan = TINY if setting.tiny else CLINICAL
-    fine = reference.grid.with_spacing(scan.body_mm)
-    matrices = measured.cohort.registered(reference, measured.subjects)
+    fine = measured.reference.grid.with_spacing(scan.body_mm)
+    subjects = list(measured.scores.pictures[CONTEXTS])
+    matrices = measured.cohort.registered(measured.reference, subjects)
     found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM[-1 if setting.tiny else 0 :]}
     averages: dict[str, np.ndarray] = {}
-    for number, name in enumerate(measured.subjects):
-        setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(measured.subjects))
+    for number, name in enumerate(subjects):
+        setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(subjects))
         volume = measured.cohort.volume(name)
         body = Volume(on_grid(volume, fine, matrices[name]), fine)
         truth = Volume(on_grid(volume, measured.grid, matrices[name]), measured.grid)
@@ -104,8 +104,8 @@ def _figure(measured: Measured, averages: dict[str, np.ndarray], subject: str) -
 def _note(scan: Scan) -> str:
     most = f"{MOTIONS_MM[-1]:g} mm"
     return (
-        f"Motion: every slice of three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps) sees "
-        f"the body translated by a random amount, uniform between -{most} and {most} along each axis; the paper says only “10mm of random "
-        "motion in translation only”. No slice of an average counts as observed; templates show their four slices. Lengths are those of the "
-        "registered bodies."
+        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps); the body is "
+        f"translated for every slice by a random amount, uniform between -{most} and {most} along each axis. The paper says only "
+        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
+        "Lengths are those of the registered bodies."
     )

@@ -54,10 +54,10 @@ def test_brains(run):
     assert gaussian[1:] == sorted(gaussian[1:]) and gaussian[0] == pytest.approx(ssim["mean-atlas"][0], abs=1e-4)
     assert ssim["pca"][0] is None and ssim["bruno"] == ssim["slice-vae"], "they are the same weights here"
     difference = found["Difference between two samples (root mean square, hidden foreground)"]["structured-gaussian"]
-    assert difference == sorted(difference, reverse=True) and difference[-1] > 0
+    assert difference[1:] == sorted(difference[1:], reverse=True) and min(difference) > 0
     assert found["SSIM of samples, all slices"]["slice-vae"][3] < 1 and found["Seconds"]["slice-vae: mean volume"][3] > 0
     assert found["Gain over mean-atlas"]["structured-gaussian"][2].startswith("+")
-    assert found["Models"]["bruno-pose"][0].startswith("left out: no model brain-t1-bruno-pose")
+    assert found["Models"]["bruno-pose"][0].startswith("left out: there is no model brain-t1-bruno-pose")
     assert "bruno-pose was left out" in text and "2 samples of each posterior were scored" in text
 
 

@@ -17,6 +17,7 @@ def test_what_was_trained_is_known_of_each_model(trained):
     assert vae["config"] == "slice-vae-64-tiny" and vae["config sha256"] == digest(read_config(find_config("slice-vae-64-tiny")))[:12]
     path = trained.folder / "slice-vae-64-tiny" / vae["file"]
     assert vae["sha256"] == sha256(path)[:12] and "CPU" in vae["device"] and vae["date"].startswith("20")
+    assert trained.used["slice-vae"].card.training["resumed"] is False
     network = trained.get("slice-vae").network
     assert vae["million parameters"] == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6) and vae["minutes"] >= 0
 
@@ -32,7 +33,7 @@ def test_what_is_there_is_not_trained_again(trained, make_models, tmp_path):
 def test_a_model_that_is_not_there_is_left_out_and_named(make_models, tmp_path):
     models = make_models(tmp_path, may_train=False)
     assert models.several(["slice-vae"]) == {} and "brain-t1-slice-vae" in models.left_out["slice-vae"]
-    assert models.provenance().rows[0][1].startswith("left out: no model brain-t1-slice-vae")
+    assert models.provenance().rows[0][1].startswith("left out: there is no model brain-t1-slice-vae")
     with pytest.raises(LeftOut, match="no configuration magic-64-tiny is shipped"):
         make_models(tmp_path).get("magic")
     with pytest.raises(LeftOut, match="brain-t1-slice-vae-128"):
