@@ -154,6 +154,24 @@ def experiment(args: Namespace) -> None:
     print(report)
 
 
+def train_segmentation(args: Namespace) -> None:
+    """Train the segmentation network and write its weights file. Raises InputError."""
+    from ..training.loop.config import find_config, read_config
+    from ..training.segmentation.train import train_segmentation as fit
+    from ..training.structured_gaussian import CardFacts, read_split
+
+    config, out = read_config(find_config(args.config)), Path(args.out)
+    if config.system != "segmentation":
+        raise InputError(f"{args.config}: made for {config.system}; this is ./run train segmentation.")
+    words = {name: getattr(args, name) for name in ("anatomy", "modality", "licence", "data", "limits")}
+    facts = CardFacts((args.id or out.name).lower(), **words, config=Path(args.config).stem)
+    split = read_split(Path(args.split)) if args.split else None
+    with shown_progress() as progress:
+        path = fit(Path(args.cohort), config, out, args.resume, facts, split, progress)
+    if path:
+        print(path)
+
+
 def benchmark(args: Namespace) -> None:
     """Print time and memory. Raises InputError."""
     from ..evaluation.benchmark import benchmark as measure

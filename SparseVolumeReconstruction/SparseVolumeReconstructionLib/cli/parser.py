@@ -12,6 +12,9 @@ from . import commands
 DEEP_SYSTEMS = {
     "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
     "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
+    "gqn": "Generative Query Network: slices drawn in steps from the mean representation of the contexts.",
+    "cvae": "Conditional VAE of axial slices given their pose and the mean representation of the contexts.",
+    "volume-model": "Generator of whole volumes: 3D VAE, VAE-GAN, WGAN-GP, alpha-GAN or alpha-WGAN.",
 }
 
 
@@ -171,6 +174,7 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     _add_card(gaussian)
     for name, summary in DEEP_SYSTEMS.items():
         _train_deep(systems, name, summary)
+    _train_segmentation(systems)
 
 
 def _train_deep(systems, name: str, summary: str) -> None:
@@ -178,12 +182,24 @@ def _train_deep(systems, name: str, summary: str) -> None:
     example = f"{start}\n{start} --resume"
     parser = _add(systems, name, commands.train_deep, summary, example)
     parser.set_defaults(system=name)
+    _add_run(parser, "folder of volumes, one per subject; may be repeated", action="append")
+    _add_card(parser)
+
+
+def _train_segmentation(systems) -> None:
+    start = "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
+    summary = "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
+    parser = _add(systems, "segmentation", commands.train_segmentation, summary, f"{start}\n{start} --resume")
+    _add_run(parser, "folder of label maps with FreeSurfer's numbers, one per person")
+    _add_card(parser)
+
+
+def _add_run(parser, cohort: str, **several) -> None:
     add = parser.add_argument
-    add("--cohort", required=True, action="append", metavar="DIR", help="folder of volumes, one per subject; may be repeated")
+    add("--cohort", required=True, metavar="DIR", help=cohort, **several)
     add("--config", required=True, metavar="FILE", help="YAML file, or the name of one in Resources/Training")
     add("--out", required=True, metavar="DIR", help="folder for checkpoints, log.csv, tensorboard and the weights file")
     add("--resume", action="store_true", help="continue the run in --out where it was stopped")
-    _add_card(parser)
 
 
 def _add_card(parser) -> None:

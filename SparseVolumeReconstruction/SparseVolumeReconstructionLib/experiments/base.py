@@ -86,8 +86,15 @@ class Experiment:
 
 
 _FETAL = {"cohort": "folder of T2w templates of fetal brains", "spina-bifida": "folder of the like with spina bifida"}
+_LABELLED = {
+    "cohort": "folder of skull-stripped T1w heads",
+    "labels": "folder of label maps with FreeSurfer's numbers, one per person",
+}
 EXPERIMENTS: dict[str, Experiment] = {
     "000-exp1": Experiment("maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"),
     "000-exp2": Experiment("maps:fetuses", "Mental maps: fetal brains, and first volumes under motion.", "fetal-t2", _FETAL, tuple(_FETAL)),
     "000-initial": Experiment("maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)),
+    "001-table1": Experiment("volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"),
+    "001-ras": Experiment("atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED),
+    "cost": Experiment("cost:cost", "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.", "brain-t1", {}, ()),
 }

@@ -12,19 +12,24 @@ from .io import affine_transform, image_header, to_image
 from .plane import SliceImage
 
 
-def resample(volume: Volume, grid: Grid, target_to_source: np.ndarray | None = None, *, antialias: bool = True) -> Volume:
+def resample(
+    volume: Volume, grid: Grid, target_to_source: np.ndarray | None = None, *, antialias: bool = True, labels: bool = False
+) -> Volume:
     """Sample a volume on another grid (linear; 0 outside).
 
     target_to_source: 4x4 RAS-to-RAS from points of `grid` to points of `volume` (identity if None).
     antialias: first blur to the target's voxel size where that is coarser (Gaussian of standard deviation
     sqrt(t^2 - s^2) / 2.355 per source axis, the field's usual rule), so that fine structure does not alias.
+    labels: the values are names, not amounts: the nearest voxel's is taken.
     """
     matrix = np.eye(4) if target_to_source is None else np.asarray(target_to_source, float)
     image = to_image(Volume(volume.array.astype(np.float32, copy=False), volume.grid))
-    if antialias:
+    if antialias and not labels:
         image = _blur(image, volume.grid, grid, matrix)
     reference = image_header(sitk.Image([int(n) for n in grid.shape_kji[::-1]], sitk.sitkUInt8), grid)
-    out = sitk.Resample(image, reference, affine_transform(matrix), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    out = sitk.Resample(
+        image, reference, affine_transform(matrix), sitk.sitkNearestNeighbor if labels else sitk.sitkLinear, 0.0, sitk.sitkFloat32
+    )
     return Volume(sitk.GetArrayFromImage(out), grid)
 
 

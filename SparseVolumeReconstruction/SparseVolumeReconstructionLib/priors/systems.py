@@ -7,4 +7,7 @@ SYSTEMS = {
     "structured-gaussian": "structured_gaussian:StructuredGaussian",
     "slice-vae": "slice_vae.prior:SliceVaePrior",
     "bruno": "bruno.prior:BrunoPrior",
+    "gqn": "query.prior:QueryPrior",
+    "cvae": "query.prior:QueryPrior",
+    "volume-model": "volume_model.prior:VolumeModelPrior",
 }

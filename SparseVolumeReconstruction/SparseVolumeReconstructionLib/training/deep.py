@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,16 +14,23 @@ from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.systems import SYSTEMS
 from ..reconstruction.progress import Progress
+from ..zoo.weights import save_weights
 from .calibration import measured_multipliers
-from .loop.checkpoint import CHECKPOINT, prepare_folder
+from .loop.checkpoint import prepare_folder
 from .loop.config import TrainConfig, digest, validated
 from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
-from .structured_gaussian import CardFacts, save_weights
+from .structured_gaussian import CardFacts
 
-TITLES = {"slice-vae": "Slice VAE and Gaussian", "bruno": "Conditional BRUNO"}
+TITLES = {
+    "slice-vae": "Slice VAE and Gaussian",
+    "bruno": "Conditional BRUNO",
+    "gqn": "Generative Query Network",
+    "cvae": "Conditional VAE",
+    "volume-model": "Volume model",
+}
 
 
 def train_deep(
@@ -35,14 +41,12 @@ def train_deep(
     split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all processes but the
     first. Raises InputError.
     """
-    started = time.perf_counter()
     task = make_task(config)
     prepare_folder(out, resume)
-    resumed = (out / CHECKPOINT).exists()
     stacks = load_stacks(folders, config, split, facts.modality, progress)
     card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
-    fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
+    minutes = fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
     if int(os.environ.get("RANK", "0")):
         return None
     tensors = task.weights(volumes)
@@ -57,26 +61,33 @@ def train_deep(
     multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
     space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
-    minutes = (time.perf_counter() - started) / 60
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)"
-    since = " since it was resumed" if resumed else ""
+    training = how_trained(task.networks, config, facts, minutes)
     spent = (
-        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; {minutes:.1f} min{since} on {device}."
+        f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; "
+        f"{training['minutes']} min on {training['device']}."
     )
-    training = {
-        "config": facts.config,
-        "config_sha256": digest(config),
-        "device": device,
-        "date": date.today().isoformat(),
-        "minutes": round(minutes, 1),
-        "resumed": resumed,
-        "parameters": sum(p.numel() for p in task.networks.parameters()),
-    }
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
     return path, stacks.cohort.skipped
+
+
+def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts, minutes: float) -> dict:
+    """What a card says of a training of so many `minutes`."""
+    return {
+        "config": facts.config,
+        "config_sha256": digest(config),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)",
+        "date": date.today().isoformat(),
+        "minutes": round(minutes, 1),
+        "parameters": sum(p.numel() for p in networks.parameters()),
+    }
+
+
+def _title(config: TrainConfig) -> str:
+    aware = "Pose-aware " if config.model.get("process") == "pose" else ""
+    return config.model.get("title", aware + TITLES[config.system])
 
 
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
@@ -89,7 +100,7 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     )
     words = {
         "id": facts.model_id,
-        "title": f"{TITLES[config.system]}, {facts.anatomy} {facts.modality}",
+        "title": f"{_title(config)}, {facts.anatomy} {facts.modality}",
         "system": config.system,
         "version": "1",
         "anatomy": facts.anatomy,

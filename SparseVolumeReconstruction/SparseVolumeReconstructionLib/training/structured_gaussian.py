@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from scipy.ndimage import binary_dilation
 
 from ..evaluation.cohort import Cohort, on_grid
 from ..geometry import InputError, Volume
-from ..geometry.io import write_atomically
 from ..priors.card import Covariate, ModelCard
 from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
 from ..reconstruction.progress import Progress
+from ..zoo.weights import save_weights
 from .calibration import held_out_scores
 from .gaussian_fit import Rows, fit_gaussian, hat_functions
 from .quality import measured_quality
@@ -125,15 +124,6 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
     """Write the weights file atomically. Raises InputError when it cannot be written."""
     StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     save_weights(parameters.to_tensors(), card, out)
-
-
-def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, out: Path) -> None:
-    """Write tensors (units as the system stores them) and their card as a weights file, atomically. Raises InputError."""
-    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        write_atomically(out, lambda temporary: save_file(kept, temporary, {"card": card.model_dump_json()}))
-    except OSError as error:
-        raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:

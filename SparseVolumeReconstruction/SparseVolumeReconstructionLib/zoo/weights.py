@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from ..geometry import InputError
+from ..geometry.io import write_atomically
 from ..priors.card import ModelCard, ModelEntry
 from ..priors.systems import SYSTEMS
 
@@ -54,18 +55,39 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) -> None:
+    """Write tensors (units as the system stores them) and their card as a weights file, atomically. Raises InputError."""
+    from safetensors.torch import save_file
+
+    from .compression import compress
+
+    kept = compress(tensors)
+    try:
+        write_atomically(path, lambda temporary: save_file(kept, temporary, {"card": card.model_dump_json()}))
+    except OSError as error:
+        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file, in the units that `save_weights` was given. Raises SafetensorError, OSError or ValueError."""
+    from safetensors.torch import load_file
+
+    from .compression import expand
+
+    return expand(load_file(path))
+
+
 def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
     """The prior whose tensors lie in `path`, on `device`. Nothing from the file is executed.
 
     Raises InputError where the tensors are not those of the card's system; torch.OutOfMemoryError passes through.
     """
     import torch
-    from safetensors.torch import load_file
 
     module, name = SYSTEMS[card.system].split(":")
     system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
     try:
-        return system.from_weights(load_file(path), card, device)
+        return system.from_weights(read_tensors(path), card, device)
     except torch.OutOfMemoryError:
         raise
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:

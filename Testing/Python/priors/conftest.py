@@ -1,4 +1,4 @@
-"""A small process on a small grid, and its posterior by a dense float64 solve."""
+"""A small process on a small grid, and its posterior by a dense float64 solve; a small stack of axial slices."""
 
 import math
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.geometry import Grid, Plane
+from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
+from SparseVolumeReconstructionLib.priors.axial import AxialSpace
+from SparseVolumeReconstructionLib.priors.card import ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian_field import GaussianField, correlation_matrix
+from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters
 
 CURVE = torch.tensor([1.0, 0.8, 0.5, 0.3, 0.2, 0.1])
 
@@ -71,3 +74,42 @@ def make_plane():
         return Plane((size, size), matrix, thickness_mm)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def space() -> AxialSpace:
+    """10 slices of 8 x 8 pixels of a round body, 12 mm apart."""
+    grid = Grid.centred((10, 8, 8), 12.0)
+    radius = torch.as_tensor(np.linalg.norm(grid.points_ras() / [40, 40, 60], axis=1).reshape(grid.shape_kji), dtype=torch.float32)
+    mask = radius < 1
+    atlas = torch.where(mask, 0.3 + 0.4 * radius, 0.0)
+    n = int(mask.sum())
+    gaussian = GaussianParameters(
+        grid=grid,
+        protocol_grid=grid,
+        mask=mask.numpy(),
+        means=atlas[mask][None],
+        knots=torch.zeros(1),
+        loadings=0.05 * torch.ones(1, n),
+        sd=torch.full((n,), 0.05),
+        curves=tuple(torch.tensor([1.0, 0.5, 0.2]) for _ in "kji"),
+        noise=0.02,
+        multipliers=(0.67, 1.28, 1.64, 1.96),
+        scale_knots=torch.tensor([[0.0, 0.1]]),
+        reference=atlas,
+    )
+    return AxialSpace(gaussian, Volume(atlas.numpy(), grid), atlas)
+
+
+@pytest.fixture(scope="session")
+def card() -> ModelCard:
+    """Of a model that knows nothing."""
+    words = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")
+    return ModelCard(**dict.fromkeys(words, "test"), id="tiny", system="tiny")
+
+
+@pytest.fixture
+def body(space) -> Volume:
+    """One body on the stack's grid, as the prior stores images."""
+    noise = 0.2 * torch.rand(space.atlas.shape, generator=torch.Generator().manual_seed(1))
+    return Volume(torch.where(space.atlas > 0, space.atlas + noise, 0.0).clamp(0, 1).numpy(), space.reference.grid)

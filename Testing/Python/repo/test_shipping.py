@@ -7,7 +7,7 @@ from pathlib import Path
 import SparseVolumeReconstructionLib
 
 MODULE = "SparseVolumeReconstruction"
-EMBEDDED_WEIGHTS_BYTES, ALL_MODELS_BYTES, OTHER_FILE_BYTES = 25e6, 40e6, 1e6
+EMBEDDED_WEIGHTS_BYTES, ALL_MODELS_BYTES, OTHER_FILE_BYTES = 36e6, 40e6, 1e6
 MACHINE_FOLDERS = ("work", "root", "tmp/w", r"home/\w+", r"Users/\w+")
 MACHINE = re.compile("|".join([rf"(?<![\w.])/{folder}/" for folder in MACHINE_FOLDERS] + [r"\.\./" + "shared"]))
 HOSTS = re.compile("|".join(rf"{name}\.(?:org|com|io)" for name in ("pypi", "pythonhosted", "download.pytorch", "anaconda", "conda")))

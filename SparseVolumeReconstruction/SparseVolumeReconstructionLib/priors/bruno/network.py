@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated, Literal
 
@@ -11,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn import functional
 
+from ..stored import PoseKind, pose_table, settings_text
 from .flow import Flow, initialising
 from .process import ExchangeableProcess, PoseProcess
 
-_OCTAVES = 6
 _LEAST_DEVIATION = 0.2  # of logits: where the cohort is empty, another body need not be
 
 
@@ -39,7 +38,7 @@ class BrunoShape(BaseModel):
     dense: int = Field(6, ge=0)
     hidden: int = Field(256, ge=1)
     embedding: int = Field(32, ge=1)
-    pose: Literal["one-hot", "fourier"] = "one-hot"
+    pose: PoseKind = "one-hot"
     alpha: float = Field(0.05, gt=0, lt=0.5)
     levels: int = Field(256, ge=2)
     standardise: bool = True
@@ -64,24 +63,17 @@ class BrunoSettings(BrunoShape):
         return self
 
 
-def settings_tensor(settings: BaseModel) -> torch.Tensor:
-    """Settings as the bytes of their JSON, (n,) uint8, to be stored among the weights."""
-    return torch.tensor(list(settings.model_dump_json().encode()), dtype=torch.uint8)
-
-
 def read_settings(stored: torch.Tensor) -> BrunoSettings:
     """The inverse of `settings_tensor` (n,). Raises ValueError for other content."""
-    return BrunoSettings.model_validate(json.loads(bytes(stored.tolist())))
+    return BrunoSettings.model_validate_json(settings_text(stored))
 
 
 class PoseEmbedding(nn.Module):
     """A position of the stack as a vector: one dense layer with leaky ReLU, shared by all couplings."""
 
-    def __init__(self, slices: int, embedding: int, pose: str):
+    def __init__(self, slices: int, embedding: int, pose: PoseKind):
         super().__init__()
-        position = (torch.arange(slices) + 0.5) / slices
-        waves = math.pi * 2.0 ** torch.arange(_OCTAVES) * position[:, None]
-        table = torch.eye(slices) if pose == "one-hot" else torch.cat([position[:, None], waves.sin(), waves.cos()], 1)
+        table = pose_table(slices, pose)
         self.register_buffer("table", table, persistent=False)
         self.layer = nn.Linear(table.shape[1], embedding)
 

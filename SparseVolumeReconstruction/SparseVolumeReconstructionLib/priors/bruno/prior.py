@@ -10,7 +10,8 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
-from .network import Bruno, read_settings, settings_tensor
+from ..stored import settings_tensor
+from .network import Bruno, read_settings
 
 MeanOf = Literal["samples", "latents"]
 _DRAWS, _TOGETHER = 16, 8
@@ -23,6 +24,13 @@ def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
     state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
     weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
     return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}
+
+
+def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
+    """The network that `to_tensors` stored, of slices of (H, W) pixels. Raises KeyError or ValueError for other tensors."""
+    network = Bruno(read_settings(tensors["settings"]))
+    network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
+    return network
 
 
 class BrunoPrior(AxialPrior):
@@ -38,10 +46,8 @@ class BrunoPrior(AxialPrior):
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        network = Bruno(read_settings(tensors["settings"]))
-        network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
-        return cls(network, AxialSpace.from_tensors(tensors), card, device, mean_of)
+        return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:

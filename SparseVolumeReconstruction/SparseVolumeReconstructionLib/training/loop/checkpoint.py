@@ -16,7 +16,7 @@ from torch import nn
 
 from ...geometry import InputError
 from ...geometry.io import write_atomically
-from .config import TrainConfig, differences
+from .config import TrainConfig, differences, validated
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 
@@ -98,7 +98,7 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 def require_same_run(path: Path, state: dict[str, Any], config: TrainConfig, data: str) -> None:
     """Raise InputError with the differences unless the checkpoint is of this configuration and of these data (digest)."""
-    changed = differences(state["config"], config.model_dump(mode="json"))
+    changed = differences(validated(TrainConfig, state["config"], str(path)).model_dump(mode="json"), config.model_dump(mode="json"))
     changed += [] if state["data"] == data else ["the training volumes"]
     if changed:
         raise InputError(f"{path}: made with another configuration ({'; '.join(changed)}); restore it, or choose another --out.")

@@ -60,8 +60,8 @@ class AugmentationConfig(Section):
 class TrainConfig(Section):
     """One run. The learning rate at a step is learning_rate * decay ** step.
 
-    batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported. precision: of the
-    arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
+    betas: of Adam. batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported.
+    precision: of the arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
     model: what the system itself needs, see its task. validation: share of the fitted subjects kept for validation.
     """
 
@@ -71,6 +71,7 @@ class TrainConfig(Section):
     batch: Count
     learning_rate: float = Field(1e-3, gt=0)
     decay: float = Field(1.0, gt=0, le=1)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     ema: float = Field(0.999, ge=0, lt=1)
     precision: Literal["32", "bf16-mixed"] = "32"
     validate_every: Count = 500

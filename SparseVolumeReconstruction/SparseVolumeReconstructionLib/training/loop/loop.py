@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,11 @@ _LOG_EVERY = 10
 
 def fit(
     task: Task, volumes: torch.Tensor, validation: torch.Tensor, config: TrainConfig, out: Path, resume: bool, progress: Progress
-) -> Path:
-    """Train `task.networks` on volumes (N, K, H, W), [0, 1]; returns the file of the averaged weights that validated best.
+) -> float:
+    """Train `task.networks` on volumes (N, K, H, W), [0, 1]; returns the minutes it took, those before a resume included.
 
-    The networks hold these weights afterwards. out: folder of the run. resume: continue from its checkpoint, if there is one.
+    The networks hold the averaged weights that validated best afterwards. out: folder of the run. resume: continue from its
+    checkpoint, if there is one.
     Works on one process and, under torchrun, on several: each takes `config.batch` volumes, gradients are averaged.
     Raises InputError for a folder of another run, a loss that is not finite, a full disk or a device that is lost.
     """
@@ -52,7 +54,7 @@ def fit(
     finally:
         torch.use_deterministic_algorithms(deterministic)
         run.log.close()
-    return out / BEST
+    return run.seconds / 60
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -67,7 +69,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
 
 
 class _Run:
-    """A run at `step` steps; `saved`: step of the last checkpoint."""
+    """A run at `step` steps after `seconds`; `saved`: step of the last checkpoint."""
 
     def __init__(self, fabric: Fabric, task: Task, volumes, validation, config: TrainConfig, out: Path, resume: bool):
         self.fabric, self.task, self.config, self.out = fabric, task, config, out
@@ -75,9 +77,11 @@ class _Run:
         self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
         groups = task.parameter_groups(0) if hasattr(task, "parameter_groups") else [{"params": list(task.networks.parameters())}]
-        self.optimiser = torch.optim.Adam([{"params": list(group["params"])} for group in groups], lr=config.learning_rate)
+        parameters = [{"params": list(group["params"])} for group in groups]
+        self.optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
         self.average = Average(task.networks, config.ema)
         self.step, self.saved, self.best, self.since_best = 0, 0, float("inf"), 0
+        self._began = time.perf_counter()
         self._restore(resume)
         self.log = Log(out, self.step) if fabric.is_global_zero else _Silent()
 
@@ -93,13 +97,19 @@ class _Run:
         checkpoint.require_same_run(path, state, self.config, self.data)
         checkpoint.unpack(tensors, self.task.networks, self.optimiser, self.average)
         self.step = self.saved = state["step"]
+        self._began -= 60 * state["minutes"]
         self.best, self.since_best = state["best"] if state["best"] is not None else float("inf"), state["since_best"]
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this run so far, up to the last checkpoint before a resume."""
+        return time.perf_counter() - self._began
 
     def _save(self) -> None:
         """The checkpoint of this step, from the first process."""
         if self.fabric.is_global_zero:
             best = self.best if np.isfinite(self.best) else None
-            state = {"step": self.step, "best": best, "since_best": self.since_best, "data": self.data}
+            state = {"step": self.step, "best": best, "since_best": self.since_best, "data": self.data, "minutes": self.seconds / 60}
             state["config"] = self.config.model_dump(mode="json")
             checkpoint.save(self.out / CHECKPOINT, checkpoint.pack(self.task.networks, self.optimiser, self.average), state)
         self.fabric.barrier()

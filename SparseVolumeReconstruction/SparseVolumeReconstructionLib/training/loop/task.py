@@ -11,7 +11,14 @@ from torch import nn
 from ...geometry import InputError
 from .config import TrainConfig
 
-TASKS = {"slice-vae": "slice_vae:SliceVaeTask", "bruno": "bruno:BrunoTask"}
+TASKS = {
+    "slice-vae": "slice_vae:SliceVaeTask",
+    "bruno": "bruno:BrunoTask",
+    "gqn": "query:GqnTask",
+    "cvae": "query:CvaeTask",
+    "volume-model": "volume_model:VolumeModelTask",
+    "segmentation": "segmentation.task:SegmentationTask",
+}
 
 
 class Task(Protocol):

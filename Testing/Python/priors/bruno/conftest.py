@@ -7,12 +7,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal, multivariate_t
 
-from SparseVolumeReconstructionLib.geometry import Grid, Volume
-from SparseVolumeReconstructionLib.priors.axial import AxialSpace
 from SparseVolumeReconstructionLib.priors.bruno.network import Bruno, BrunoSettings
 from SparseVolumeReconstructionLib.priors.bruno.process import ExchangeableProcess, PoseProcess
-from SparseVolumeReconstructionLib.priors.card import ModelCard
-from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters
 
 DIMENSIONS = 3
 
@@ -83,35 +79,3 @@ def make_bruno():
         return network
 
     return make
-
-
-@pytest.fixture(scope="session")
-def space() -> AxialSpace:
-    """10 slices of 8 x 8 pixels of a round body, 12 mm apart."""
-    grid = Grid.centred((10, 8, 8), 12.0)
-    radius = torch.as_tensor(np.linalg.norm(grid.points_ras() / [40, 40, 60], axis=1).reshape(grid.shape_kji), dtype=torch.float32)
-    mask = radius < 1
-    atlas = torch.where(mask, 0.3 + 0.4 * radius, 0.0)
-    n = int(mask.sum())
-    gaussian = GaussianParameters(
-        grid=grid,
-        protocol_grid=grid,
-        mask=mask.numpy(),
-        means=atlas[mask][None],
-        knots=torch.zeros(1),
-        loadings=0.05 * torch.ones(1, n),
-        sd=torch.full((n,), 0.05),
-        curves=tuple(torch.tensor([1.0, 0.5, 0.2]) for _ in "kji"),
-        noise=0.02,
-        multipliers=(0.67, 1.28, 1.64, 1.96),
-        scale_knots=torch.tensor([[0.0, 0.1]]),
-        reference=atlas,
-    )
-    return AxialSpace(gaussian, Volume(atlas.numpy(), grid), atlas)
-
-
-@pytest.fixture(scope="session")
-def card() -> ModelCard:
-    """Of a model that knows nothing."""
-    words = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")
-    return ModelCard(**dict.fromkeys(words, "test"), id="tiny", system="bruno")

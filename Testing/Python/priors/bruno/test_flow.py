@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from SparseVolumeReconstructionLib.priors.bruno.flow import PosedConv, PosedLinear, initialising
-from SparseVolumeReconstructionLib.priors.bruno.network import BrunoSettings, read_settings, settings_tensor
+from SparseVolumeReconstructionLib.priors.bruno.network import BrunoSettings, read_settings
+from SparseVolumeReconstructionLib.priors.stored import settings_tensor
 
 SHAPES = [
     pytest.param({}, id="two scales"),

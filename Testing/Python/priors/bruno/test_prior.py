@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, SliceImage, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, SliceImage
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.priors.bruno.prior import BrunoPrior, to_tensors
 
@@ -16,13 +16,6 @@ PROCESSES = pytest.mark.parametrize("process", ["exchangeable", "pose"])
 def make_prior(make_bruno, space, card):
     """make_prior(process, mean_of): a prior of random weights."""
     return lambda process="pose", mean_of="samples": BrunoPrior(make_bruno(5, process=process), space, card, mean_of=mean_of)
-
-
-@pytest.fixture
-def body(space) -> Volume:
-    """One body on the stack's grid, as the prior stores images."""
-    noise = 0.2 * torch.rand(space.atlas.shape, generator=torch.Generator().manual_seed(1))
-    return Volume(torch.where(space.atlas > 0, space.atlas + noise, 0.0).clamp(0, 1).numpy(), space.reference.grid)
 
 
 @PROCESSES

@@ -1,0 +1,1 @@
+"""Networks that are asked for slices: GQN and a conditional VAE, given the mean of the contexts' representations."""

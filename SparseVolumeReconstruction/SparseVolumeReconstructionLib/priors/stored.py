@@ -1,0 +1,29 @@
+"""What networks of axial slices share: settings as tensors, and positions of the stack as vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import BaseModel
+
+PoseKind = Literal["one-hot", "fourier"]
+_OCTAVES = 6
+
+
+def settings_tensor(settings: BaseModel) -> torch.Tensor:
+    """Settings as the bytes of their JSON, (n,) uint8, to be stored among the weights."""
+    return torch.tensor(list(settings.model_dump_json().encode()), dtype=torch.uint8)
+
+
+def settings_text(stored: torch.Tensor) -> str:
+    """The JSON of a `settings_tensor` (n,). Raises ValueError where it is not text."""
+    return bytes(stored.tolist()).decode()
+
+
+def pose_table(slices: int, kind: PoseKind) -> torch.Tensor:
+    """The positions of a stack as vectors (slices, P): one-hot, or sines and cosines, so that neighbours are alike."""
+    position = (torch.arange(slices) + 0.5) / slices
+    waves = math.pi * 2.0 ** torch.arange(_OCTAVES) * position[:, None]
+    return torch.eye(slices) if kind == "one-hot" else torch.cat([position[:, None], waves.sin(), waves.cos()], 1)

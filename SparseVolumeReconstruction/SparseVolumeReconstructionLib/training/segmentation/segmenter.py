@@ -1,0 +1,47 @@
+"""The trained network: from a volume to its structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from ...geometry import Grid, InputError, Volume
+from ...geometry.resample import resample
+from ...priors.card import ModelCard
+from ...zoo.weights import read_tensors
+from .task import WindowedUNet
+
+SYSTEM = "segmentation"
+
+
+class Segmenter:
+    """network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of every structure."""
+
+    def __init__(self, network: torch.nn.Module, grid: Grid, card: ModelCard, device: torch.device):
+        self._network, self.grid, self.card, self._device = network.to(device).eval(), grid, card, device
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Segmenter:
+        """From the file of `train_segmentation`. Raises InputError for any other."""
+        try:
+            with safe_open(path, "pt") as file:
+                card = ModelCard.model_validate_json((file.metadata() or {})["card"])
+            tensors = read_tensors(path)
+            if card.system != SYSTEM:
+                raise ValueError(card.system)
+            network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())
+            network.load_state_dict({n.removeprefix("network."): t.float() for n, t in tensors.items() if n.startswith("network.")})
+            grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
+        except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
+            raise InputError(f"{path}: no segmentation network of this program, or damaged; ./run train segmentation makes one.") from error
+        return cls(network, grid, card, device)
+
+    @torch.no_grad()
+    def __call__(self, volume: Volume) -> Volume:
+        """Classes 0 to 15 (uint8) of a volume ([0, 1], background 0, canonical mm) on the network's grid."""
+        image = volume if volume.grid.same_as(self.grid) else resample(volume, self.grid)
+        classes = self._network(torch.as_tensor(image.array, device=self._device)[None].float())[0]
+        return Volume(classes.to(torch.uint8).cpu().numpy(), self.grid)

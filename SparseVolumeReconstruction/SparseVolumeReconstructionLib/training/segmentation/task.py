@@ -1,0 +1,115 @@
+"""What the segmentation network learns: the Dice loss on images made anew in every step."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceLoss
+from monai.networks.nets import BasicUNet
+from pydantic import Field
+from torch import nn
+
+from ...geometry import InputError
+from ..loop.config import Count, Section, TrainConfig, validated
+from .structures import CLASSES, NAMES
+from .synthesis import SynthesisConfig, synthesise
+
+STEP = 1 / 255
+"""Label maps go through the loop as volumes in [0, 1]: a code times this."""
+_VALIDATION_IMAGES = 2
+
+
+class SegmentationConfig(Section):
+    """features: channels of the U-Net at each of its five sizes, and of its end. window: pixels of the image along A and R, around its
+    middle, that the network sees; all else is background. synthesis: see SynthesisConfig.
+    """
+
+    features: tuple[Count, Count, Count, Count, Count, Count] = (16, 16, 32, 64, 128, 16)
+    window: tuple[Count, Count] = (64, 64)
+    synthesis: SynthesisConfig = Field(SynthesisConfig())
+
+
+class SegmentationTask:
+    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes times STEP, on a grid finer than that of the images."""
+
+    def __init__(self, config: TrainConfig):
+        self._config = validated(SegmentationConfig, config.model, "model")
+        reduce, alone = self._config.synthesis.reduce, config.augmentation
+        if config.data.size % reduce:
+            raise InputError(f"data: size: {config.data.size}; expected a multiple of model.synthesis.reduce, {reduce}.")
+        if alone.deformation_mm or alone.gamma or alone.bias or alone.noise:
+            raise InputError("augmentation: label maps are changed by model.synthesis alone; set all but mirror to 0.")
+        if max(self._config.window) > config.data.size // reduce:
+            raise InputError(
+                f"model: window: {self._config.window}; the images have {config.data.size // reduce} x {config.data.size // reduce} pixels."
+            )
+        self.networks = WindowedUNet(self._config.features, self._config.window)
+        self._loss = DiceLoss(softmax=True, to_onehot_y=True)
+
+    @property
+    def reduce(self) -> int:
+        """Pixels of the label map along R and A that become one of the image."""
+        return self._config.synthesis.reduce
+
+    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """One minus the mean soft Dice over classes, of images of the label maps (B, K, H, W)."""
+        images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
+        scores = self.networks.scores(images)
+        return self._loss(scores.float(), central(classes, self._config.window)[:, None]), {}
+
+    @torch.no_grad()
+    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+        """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H, W)."""
+        scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
+        mean = scores.nanmean(0)
+        return {"score": 1 - float(mean.nanmean()), **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)}}
+
+    @torch.no_grad()
+    def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
+        """Dice of every structure on `images` images of each label map, (N * images, 15); nan where one is not there."""
+        found = []
+        for volume in volumes.repeat_interleave(images, 0):
+            image, classes = synthesise(to_codes(volume[None]), self._config.synthesis, generator)
+            found.append(dice(self.networks(image)[0], classes[0]))
+        return torch.stack(found)
+
+    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The network as `Segmenter` reads it; nothing depends on the volumes (N, K, H, W)."""
+        network = {f"network.{name}": tensor.half() for name, tensor in self.networks.state_dict().items()}
+        return {**network, "features": torch.tensor(self._config.features), "window": torch.tensor(self._config.window)}
+
+
+class WindowedUNet(nn.Module):
+    """A U-Net that looks at the middle of every axial slice."""
+
+    def __init__(self, features: tuple[int, ...], window: tuple[int, int]):
+        super().__init__()
+        self._window = window
+        self.unet = BasicUNet(3, 1, CLASSES, features)
+
+    def scores(self, images: torch.Tensor) -> torch.Tensor:
+        """Scores of the classes in the window, (B, 16, K, *window), of images (B, K, H, W)."""
+        return self.unet(central(images, self._window)[:, None])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Classes 0 to 15, (B, K, H, W) int64, of images (B, K, H, W), [0, 1]."""
+        classes = torch.zeros(images.shape, dtype=torch.int64, device=images.device)
+        central(classes, self._window)[:] = self.scores(images).argmax(1)
+        return classes
+
+
+def central(values: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
+    """The middle of the last two axes of values (N, H, W), or with more axes before, as a view."""
+    for axis, size in zip((-2, -1), window, strict=True):
+        values = values.narrow(axis, (values.shape[axis] - size) // 2, size)
+    return values
+
+
+def to_codes(volumes: torch.Tensor) -> torch.Tensor:
+    """Codes (int64) of label maps (N, K, H, W) as the loop holds them."""
+    return (volumes / STEP).round().long()
+
+
+def dice(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Dice coefficient of each structure between two arrays of classes, (15,); nan where neither has it."""
+    counts = [((one == n).sum(), (other == n).sum(), ((one == n) & (other == n)).sum()) for n in range(1, CLASSES)]
+    return torch.stack([2 * both / (a + b) for a, b, both in counts])
