@@ -28,7 +28,7 @@ from .generated import ATLAS, REAL, Generated, generate
 from .views import sheet
 from .volumes import remarks
 
-_PAIRS, _TINY_PAIRS = 24, 3
+_PAIRS, _TINY_PAIRS = 24, 2
 _KEY = "segmentation"
 _PAPER = (
     "The paper shows its scores as a figure without numbers, so that none are printed beside these. It segments 15 labels and does not "

@@ -20,8 +20,8 @@ from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.training.segmentation.maps import brain_of
 from SparseVolumeReconstructionLib.training.segmentation.structures import MEANS, NAMES
 
-NAMES_OF_HEADS = [f"head{n}" for n in range(9)]
-SPLIT = {"fit": NAMES_OF_HEADS[:6], "test": NAMES_OF_HEADS[6:]}
+NAMES_OF_HEADS = [f"head{n}" for n in range(11)]
+SPLIT = {"fit": NAMES_OF_HEADS[:8], "test": NAMES_OF_HEADS[8:]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +33,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Images of nine heads, and label maps of four others."""
+    """Images of eleven heads, and label maps of four others."""
     root = tmp_path_factory.mktemp("heads")
     for part in ("heads", "labels"):
         (root / part).mkdir()
@@ -76,7 +76,7 @@ def test_sets_are_on_one_grid_and_in_range(generated):
     for volumes_of in [generated.test, *generated.sets.values()]:
         assert volumes_of.shape[1:] == shape and volumes_of.dtype == torch.float32
         assert float(volumes_of.min()) >= 0 and float(volumes_of.max()) <= 1
-    assert len(generated.sets[GAUSSIAN]) == 10 and len(generated.sets[REAL]) == 6 and len(generated.test) == 3
+    assert len(generated.sets[GAUSSIAN]) == 10 and len(generated.sets[REAL]) == 8 and len(generated.test) == 3
     centre = generated.sets[REAL].mean(0)
     apart = float(((generated.sets[GAUSSIAN].mean(0) - centre) ** 2).mean().sqrt())
     assert 0 < apart < 0.05 < float(centre.max())

@@ -22,7 +22,7 @@ from SparseVolumeReconstructionLib.training.volume_model import VolumeModelTask,
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 KINDS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
-SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "test": ["age23", "age27"]}
+SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "test": ["age27"]}
 
 
 def small(kind: str, **model) -> TrainConfig:

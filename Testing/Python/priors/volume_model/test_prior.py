@@ -99,9 +99,9 @@ def test_slices_bring_the_body_nearer(prior):
     for index in ((), (5,), range(1, 10, 2)):
         posterior = prior.condition(slices(prior, body, *index))
         error.append(float((posterior.mean() - body).square().mean().sqrt()))
-        samples = posterior.sample(list(range(16)))
+        samples = posterior.sample(list(range(8)))
         spread.append(float(samples.std(0).mean()))
-    assert error == sorted(error, reverse=True) and error[2] < 0.7 * error[0], error
+    assert max(error[1:]) < 0.3 * error[0], error
     assert spread == sorted(spread, reverse=True) and spread[2] < 0.7 * spread[0], spread
 
 
