@@ -58,7 +58,7 @@ def benchmark(
     result = {"prior": prior_id, "runs": runs, "machine": _machine(), "rows": rows, "growth": _growth(rows, contexts, sizes)}
     if round_trip:
         progress.update("measuring the worker", len(settings) / (len(settings) + 1))
-        result["worker_round_trip_s"] = _median(round_trip, runs)
+        result["worker_round_trip_s"] = median_seconds(round_trip, runs)
     return result
 
 
@@ -69,12 +69,12 @@ def _measure(user_dir: Path, prior_id: str, device: str, size: int | None, count
     body = Volume(as_array(prior.condition([], grid=own).sample([0]))[0], own)
     grid = own if size is None else own.with_spacing(own.spacing_ijk * own.shape_kji[::-1] / size)
     slices = _slices(body, grid, count)
-    loaded = _peak_mib()
-    seconds = _median(lambda: as_array(prior.condition(slices, grid=grid).mean()), runs)
+    loaded = peak_mib()
+    seconds = median_seconds(lambda: as_array(prior.condition(slices, grid=grid).mean()), runs)
     row = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
     posterior = prior.condition(slices, grid=grid)
-    seconds = _median(lambda: as_array(posterior.sample(list(range(samples)))), min(3, runs))
-    row |= {"sample_s": seconds / samples, "loaded_mib": loaded, "peak_mib": _peak_mib()}
+    seconds = median_seconds(lambda: as_array(posterior.sample(list(range(samples)))), min(3, runs))
+    row |= {"sample_s": seconds / samples, "loaded_mib": loaded, "peak_mib": peak_mib()}
     return row | ({f"samples_{samples}_s": seconds} if samples > 1 else {})
 
 
@@ -84,7 +84,7 @@ def _slices(body: Volume, grid: Grid, count: int) -> list:
     return [slice_of(volume, k) for k in context_positions(count, grid.shape_kji[0])]
 
 
-def _median(call: Callable[[], object], runs: int) -> float:
+def median_seconds(call: Callable[[], object], runs: int) -> float:
     """Median seconds of `runs` calls after one warm call."""
     call()
     seconds = []
@@ -95,7 +95,7 @@ def _median(call: Callable[[], object], runs: int) -> float:
     return statistics.median(seconds)
 
 
-def _peak_mib() -> float | None:
+def peak_mib() -> float | None:
     """Largest resident memory of this process so far in MiB; None where the system does not tell.
 
     Linux keeps the parent's peak in ru_maxrss of a child, so its own VmHWM is read there.

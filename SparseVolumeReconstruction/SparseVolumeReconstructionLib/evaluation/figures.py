@@ -154,7 +154,7 @@ def _sheet(rows: list[tuple[str, list[tuple[np.ndarray | None, float]]]], titles
                 panel.imshow(view.astype(np.float32), cmap=colours, vmin=0, vmax=white, aspect=aspect, interpolation="bilinear")
         for row in lines:
             line[0].axhline(row, color="#4cc9f0", lw=0.7)
-        line[0].set_ylabel(name, color="white", fontsize=8)
+        line[0].set_ylabel(name, color="white", fontsize=8, rotation=0, ha="right", va="center")
     for panel, title in zip(panels[0], titles, strict=True):
         panel.set_title(title, color="white", fontsize=8)
     figure.subplots_adjust(0.03, 0, 1, 0.95, 0.02, 0.02)

@@ -96,4 +96,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "000-initial": Experiment("maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)),
     "001-table1": Experiment("volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"),
     "001-ras": Experiment("atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED),
+    "cost": Experiment("cost:cost", "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.", "brain-t1", {}, ()),
 }

@@ -9,7 +9,7 @@ from ..evaluation import figures
 from ..evaluation.cases import context_positions
 from ..evaluation.cohort import Cohort
 from ..evaluation.protocol import BASELINES, METRICS, Evaluation, evaluate_priors
-from ..geometry import Grid, InputError
+from ..geometry import Grid, InputError, Volume
 from ..training.subjects import list_subjects
 from .base import Cell, Figure, Setting, Table
 from .models import GAUSSIAN
@@ -40,23 +40,21 @@ class Printed:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """scores: as `evaluate_priors` gives them. systems: the priors' names. counts: numbers of contexts. grid: of all volumes."""
+    """scores: as `evaluate_priors` gives them. systems: the priors' names. counts: numbers of contexts. grid: of all volumes, which
+    were registered to `reference`.
+    """
 
     scores: Evaluation
     systems: list[str]
     counts: list[int]
     grid: Grid
+    reference: Volume
     cohort: Cohort
 
     @property
     def deep(self) -> list[str]:
         """The systems but for the structured Gaussian."""
         return [name for name in self.systems if name != GAUSSIAN]
-
-    @property
-    def subjects(self) -> list[str]:
-        """Names of the test subjects."""
-        return self.scores["_about"]["subjects"]
 
     def value(self, system: str, count: int, key: str) -> float | None:
         """A mean over the test subjects (a median of seconds); None where there is none."""
@@ -73,7 +71,7 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
     options = {"samples": setting.samples, "subjects": setting.subjects, "pictured": pictured}
     name = ", ".join(folder.name for folder in setting.models.cohorts)
     scores = evaluate_priors(priors, cohort, name, "registered", counts, setting.progress.part(0, 0.9), **options)
-    return Measured(scores, list(priors), counts, first.protocol_grid, cohort)
+    return Measured(scores, list(priors), counts, first.protocol_grid, first.reference, cohort)
 
 
 def metric_tables(measured: Measured, printed: Printed | None = None) -> list[Table]:
@@ -123,7 +121,7 @@ def _gain(measured: Measured, name: str, other: str, count: int) -> str | None:
 
 def answers(measured: Measured) -> list[str]:
     """What the numbers say of the three questions that decide, in words."""
-    many = [n for n in measured.counts if n >= 3]
+    many = [n for n in measured.counts if n >= 3 and measured.value(measured.systems[0], n, "ssim") is not None]
 
     def better(one: str, two: str) -> str:
         held = [n for n in many if measured.value(one, n, "ssim") > measured.value(two, n, "ssim")]
@@ -193,10 +191,12 @@ def mosaic_figure(measured: Measured, count: int, subject: str) -> Figure:
 
 
 def typical(measured: Measured, count: int) -> str:
-    """The subject for whom the first system's SSIM is the median."""
-    pictures = measured.scores.pictures[count]
+    """The subject for whom the first system's SSIM is the median, of those with all pictures. Raises InputError where there is none."""
+    shown = set.intersection(*(set(pictures) for pictures in measured.scores.pictures.values()))
     scores = measured.scores["_about"]["by_subject"][measured.systems[0]][str(count)]
-    return sorted(pictures, key=lambda name: scores[name]["ssim"])[len(pictures) // 2]
+    if not shown:
+        raise InputError("no test subject could be used with every number of contexts; the evaluation names the reasons.")
+    return sorted(shown, key=lambda name: (scores[name]["ssim"], name))[len(shown) // 2]
 
 
 def remarks(setting: Setting, measured: Measured) -> list[str]:

@@ -125,7 +125,7 @@ class Models:
             self.store.verify(model_id)
             return self.store.path(model_id)
         if not self.may_train:
-            raise LeftOut(f"no model {model_id} in {self.folder} or among the installed ones, and training was not wanted")
+            raise LeftOut(f"there is no model {model_id}, and training was not wanted")
         if key == GAUSSIAN:
             self._fit_gaussian(model_id, trained, progress)
         else:
@@ -135,12 +135,12 @@ class Models:
     def _train(self, model_id: str, config: str, path: Path, progress: Progress) -> None:
         """Train in the folder of `path`, or continue there."""
         try:
-            settings = read_config(find_config(config))
+            file = find_config(config)
         except InputError as error:
             raise LeftOut(f"no configuration {config} is shipped") from error
         facts = CardFacts(model_id, *self._facts(), config=config)
         progress.update(f"training {model_id}", 0.0)
-        if train_deep(self.cohorts, settings, path.parent, True, facts, self.split, progress) is None:
+        if train_deep(self.cohorts, read_config(file), path.parent, True, facts, self.split, progress) is None:
             raise InputError("experiments run in one process; train the models by ./run train under torchrun first.")
 
     def _fit_gaussian(self, model_id: str, path: Path, progress: Progress) -> None:

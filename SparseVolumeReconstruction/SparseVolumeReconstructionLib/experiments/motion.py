@@ -19,7 +19,6 @@ from .measuring import Measured
 
 CONTEXTS = 4
 MOTIONS_MM = (0.0, 5.0, 10.0)
-PIXEL_MM, THICKNESS_MM, FINE_MM = 1.125, 3.3, 1.0  # of the stacks: those of clinical fetal scans
 _KEYS = {
     "ssim": "SSIM",
     "ssim_excluding_contexts": "SSIM, other slices",
@@ -27,6 +26,18 @@ _KEYS = {
     "cc_volume": "CC",
 }
 _PRINTED = {"Gaussian average, 10 mm (printed)": 0.297, "BRUNO from 4 slices (printed)": 0.679}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Square pixels and thickness of the slices, which have no gaps, and the voxels of the body that is scanned; mm."""
+
+    pixel_mm: float
+    thickness_mm: float
+    body_mm: float
+
+
+CLINICAL, TINY = Scan(1.125, 3.3, 1.0), Scan(4.0, 6.6, 4.0)  # clinical: that of fetal scans
 
 
 @dataclass(frozen=True)
@@ -40,32 +51,33 @@ class Motion:
 
 def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
     """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`: subject of the figure."""
-    reference = next(iter(setting.models.several(measured.systems).values())).reference
-    fine = reference.grid.with_spacing(FINE_MM)
-    matrices = measured.cohort.registered(reference, measured.subjects)
-    found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM}
+    scan = TINY if setting.tiny else CLINICAL
+    fine = measured.reference.grid.with_spacing(scan.body_mm)
+    subjects = list(measured.scores.pictures[CONTEXTS])
+    matrices = measured.cohort.registered(measured.reference, subjects)
+    found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM[-1 if setting.tiny else 0 :]}
     averages: dict[str, np.ndarray] = {}
-    for number, name in enumerate(measured.subjects):
-        setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(measured.subjects))
+    for number, name in enumerate(subjects):
+        setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(subjects))
         volume = measured.cohort.volume(name)
         body = Volume(on_grid(volume, fine, matrices[name]), fine)
         truth = Volume(on_grid(volume, measured.grid, matrices[name]), measured.grid)
         case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))
-        for motion in MOTIONS_MM:
-            stacks = moving_stacks(body, motion, seed=number)
+        for motion in found:
+            stacks = moving_stacks(body, scan, motion, seed=number)
             average = gaussian_average([image for stack in stacks for image in stack], measured.grid).array
             found[motion].append(score_mean(case, case.positions(CONTEXTS), average).values)
         if name == shown:
             averages = {"one moving stack": gaussian_average(stacks[0], measured.grid).array, "average of three": average}
-    return Motion(_table(measured, found), _figure(measured, averages, shown), [_note()])
+    return Motion(_table(measured, found), _figure(measured, averages, shown), [_note(scan)])
 
 
-def moving_stacks(body: Volume, most_mm: float, seed: int) -> list[list[SliceImage]]:
+def moving_stacks(body: Volume, scan: Scan, most_mm: float, seed: int) -> list[list[SliceImage]]:
     """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up to most_mm (mm) per axis."""
     corners, stacks = body.grid.corners_ras(), []
-    field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), FINE_MM)
+    field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), scan.body_mm)
     for axis in (2, 1, 0):
-        planes = stack_planes(field, axis, PIXEL_MM, THICKNESS_MM, THICKNESS_MM)
+        planes = stack_planes(field, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)
         stacks.append(acquire(body, planes, random_translations(len(planes), most_mm, 3 * seed + axis)))
     return stacks
 
@@ -89,10 +101,11 @@ def _figure(measured: Measured, averages: dict[str, np.ndarray], subject: str) -
     return Figure("First volumes", png, f"{subject}; motion of up to {MOTIONS_MM[-1]:g} mm. Lines: the four slices of the templates.")
 
 
-def _note() -> str:
+def _note(scan: Scan) -> str:
+    most = f"{MOTIONS_MM[-1]:g} mm"
     return (
-        f"Motion: every slice of three stacks (pixels of {PIXEL_MM:g} mm, slices {THICKNESS_MM:g} mm thick without gaps) sees the body "
-        f"translated by a random amount, uniform between -{MOTIONS_MM[-1]:g} and {MOTIONS_MM[-1]:g} mm along each axis; the paper says "
-        "only “10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
+        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps); the body is "
+        f"translated for every slice by a random amount, uniform between -{most} and {most} along each axis. The paper says only "
+        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
         "Lengths are those of the registered bodies."
     )

@@ -85,6 +85,11 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
     }
 
 
+def _title(config: TrainConfig) -> str:
+    aware = "Pose-aware " if config.model.get("process") == "pose" else ""
+    return config.model.get("title", aware + TITLES[config.system])
+
+
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     skipped = sum(reason != "label file" for reason in stacks.cohort.skipped.values())
     height = stacks.grid.spacing_ijk[2] * stacks.grid.shape_kji[0]
@@ -95,7 +100,7 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     )
     words = {
         "id": facts.model_id,
-        "title": f"{config.model.get('title', TITLES[config.system])}, {facts.anatomy} {facts.modality}",
+        "title": f"{_title(config)}, {facts.anatomy} {facts.modality}",
         "system": config.system,
         "version": "1",
         "anatomy": facts.anatomy,

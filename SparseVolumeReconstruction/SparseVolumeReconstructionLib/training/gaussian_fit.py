@@ -6,7 +6,7 @@ memory map, and only (subjects x subjects) matrices are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +95,9 @@ def fit_gaussian(
         count += test.sum()
     on_step("residual", 0.5)
     sd = _root_mean_square(rows, held_out).clip(SD_FLOOR)
-    curves = _correlation_curves(rows, held_out, sd, mask)
+    informative = np.zeros(mask.shape, bool)
+    informative[mask] = sd > _INFORMATIVE_SD
+    curves = correlation_curves(_normalised(rows, held_out, sd, informative, mask), informative)
     on_step("loadings", 0.8)
     mean, basis, in_sample = _basis(gram, design, np.ones(len(gram), bool), rank)
     spread = np.sqrt(np.minimum(variances / count, in_sample))
@@ -144,19 +146,22 @@ def _root_mean_square(rows: Rows, coefficients: np.ndarray) -> np.ndarray:
     return out
 
 
-def _correlation_curves(rows: Rows, coefficients: np.ndarray, sd: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
-    """Correlation of the normalised residual at lags 0.._LAGS-1 along k, j, i, pooled where it is informative."""
-    informative = np.zeros(mask.shape, bool)
-    informative[mask] = sd > _INFORMATIVE_SD
-    products, counts = np.zeros((3, _LAGS)), np.zeros((3, _LAGS))
+def _normalised(rows: Rows, coefficients: np.ndarray, sd: np.ndarray, informative: np.ndarray, mask: np.ndarray) -> Iterator[np.ndarray]:
+    """Some residuals in units of their deviation, (K, J, I), 0 where they tell nothing."""
     for number in np.linspace(0, len(coefficients) - 1, min(len(coefficients), _CURVE_ROWS)).astype(int):
         volume = np.zeros(mask.shape, np.float32)
         volume[mask] = rows.combine(coefficients[number : number + 1])[0] / sd
-        volume[~informative] = 0
+        yield volume * informative
+
+
+def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -> list[np.ndarray]:
+    """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I) that are 0 but where `informative` (K, J, I)."""
+    products, counts = np.zeros((3, _LAGS)), np.zeros((3, _LAGS))
+    for volume in volumes:
         for axis in range(3):
             v, m = np.moveaxis(volume, axis, 0), np.moveaxis(informative, axis, 0)
             for lag in range(min(_LAGS, len(v))):
                 products[axis, lag] += np.vdot(v[lag:], v[: len(v) - lag])
                 counts[axis, lag] += np.count_nonzero(m[lag:] & m[: len(m) - lag])
     curves = products / np.maximum(counts, 1)
-    return [(c / max(c[0], 1e-12))[: mask.shape[axis]] for axis, c in enumerate(curves)]
+    return [(c / max(c[0], 1e-12))[: informative.shape[axis]] for axis, c in enumerate(curves)]

@@ -51,8 +51,8 @@ class _QueryTask:
 
     def sigma(self, step: int) -> float:
         """Standard deviation of the pixels' noise in a step."""
-        last, done = self._config.sigma, min(1.0, step / max(1, self._config.anneal))
-        return max(last, self._config.sigma_start + (last - self._config.sigma_start) * done)
+        last, left = self._config.sigma, max(0.0, 1 - step / self._config.anneal) if self._config.anneal else 0.0
+        return last + max(0.0, self._config.sigma_start - last) * left
 
     def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
         """Nats per pixel of the queries of one random sequence from each volume (B, K, H, W), at most."""

@@ -6,9 +6,11 @@ import torch
 from pydantic import Field
 from torch.nn.functional import avg_pool3d
 
+from ..priors.alignment_model import ANATOMY
 from ..priors.slice_vae.codes import SliceCodes
 from ..priors.slice_vae.network import SliceVae
-from ..priors.slice_vae.prior import to_tensors
+from ..priors.slice_vae.prior import SD_FLOOR, to_tensors
+from .gaussian_fit import correlation_curves
 from .loop.config import Count, Section, TrainConfig, validated
 
 _CHUNK = 64
@@ -60,12 +62,15 @@ class SliceVaeTask:
         """Networks, the Gaussian over the codes of volumes (N, K, H, W) (and their mirror images), and the decoder's error."""
         self.networks.eval()
         device = next(self.networks.parameters()).device
-        codes, squares = [], torch.zeros(volumes.shape[1:], device=device)
+        codes, errors = [], []
         for volume in volumes:
             for image in (volume.to(device), volume.to(device).flip(-1))[: 2 if self._mirror else 1]:
                 codes.append(torch.cat([self.networks.encode(part)[0] for part in image.split(_CHUNK)]))
                 decoded = torch.cat([self.networks.decode(part) for part in codes[-1].split(_CHUNK)])
-                squares += (decoded - image) ** 2
-        error = avg_pool3d((squares / len(codes))[None, None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[0, 0].sqrt()
+                errors.append((image - decoded).cpu().half())
+        square = sum(error.float() ** 2 for error in errors) / len(errors)
+        sd = avg_pool3d(square[None, None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[0, 0].sqrt()
+        inside = (volumes.mean(0) > ANATOMY).cpu() & (sd > SD_FLOOR)
+        curves = correlation_curves((torch.where(inside, e.float() / sd, 0).numpy() for e in errors), inside.numpy())
         gaussian = SliceCodes.fit(torch.stack(codes).cpu(), self._config.rank)
-        return to_tensors(self.networks, gaussian, error.cpu())
+        return to_tensors(self.networks, gaussian, sd, [torch.as_tensor(curve, dtype=torch.float32) for curve in curves])

@@ -74,6 +74,7 @@ class VolumeModelTask:
         self._config = validated(VolumeModelConfig, config.model, "model")
         shape = {name: getattr(self._config, name) for name in VolumeShape.model_fields}
         data = {"size": config.data.size, "slices": config.data.slices}
+        self._mirror = config.augmentation.mirror
         self._settings = validated(VolumeSettings, shape | data, "model")
         self.networks = _Networks(self._config, self._settings)
         self._shrink = along_stack(self._settings.slices, self._settings.depth)
@@ -194,18 +195,29 @@ class VolumeModelTask:
         terms = self._errors(volumes, decoded) | {"divergence": self._config.kl * nats.mean() / volumes[0].numel()}
         return terms | {"error": (decoded - volumes).square().mean().sqrt()}
 
+    @torch.no_grad()
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The generator, and the error it leaves of volumes (N, K, H, W)."""
+        """The generator, and the error it leaves of volumes (N, K, H, W).
+
+        Where codes are drawn to N(0, I) by the divergence alone, which a few thousand steps do not finish, the stored generator
+        takes N(0, I) to the Gaussian that the codes of the volumes (and their mirror images) have.
+        """
         networks = self.networks.eval().requires_grad_(False)
         device = next(networks.parameters()).device
         stretch = along_stack(self._settings.depth, self._settings.slices).to(device)
-        squares = torch.zeros(volumes.shape[1:], device=device)
-        for part in volumes.split(_CHUNK):
-            stacks = part.to(device)
-            codes = self._encoded(self._resampled(stacks), None)[0] if networks.encoder else None
-            codes = closest_codes(networks.generator, self._resampled(stacks), self._settings.latent) if codes is None else codes
-            squares += ((torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - stacks) ** 2).sum(0)
-        return to_tensors(networks.generator, (squares / len(volumes)).sqrt().cpu())
+        squares, found = torch.zeros(volumes.shape[1:], device=device), []
+        images = torch.cat([volumes, volumes.flip(-1)]) if self._mirror else volumes
+        for part in images.split(_CHUNK):
+            wanted = self._resampled(part.to(device))
+            found.append(networks.encoder(wanted) if networks.encoder else closest_codes(networks.generator, wanted, self._settings.latent))
+            codes = found[-1][:, : self._settings.latent]
+            squares += ((torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - part.to(device)) ** 2).sum(0)
+        generator = networks.generator
+        if self._config.codes == "kl":
+            mean, log_variance = torch.cat(found).double().chunk(2, 1)
+            variance = log_variance.clamp(-10, 10).exp().mean(0)
+            generator = generator.with_codes(mean.mean(0), torch.cov(mean.T, correction=0) + torch.diag(variance))
+        return to_tensors(generator, (squares / len(images)).sqrt().cpu())
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -48,4 +48,4 @@ def _expanded(name: str, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     if len(content) != size:
         raise ValueError(f"{name} holds other than {size} bytes")
     places = np.frombuffer(content, np.uint8).reshape(_TYPES[kind].itemsize, -1)
-    return torch.from_numpy(np.ascontiguousarray(places.T)).view(_TYPES[kind]).reshape(shape)
+    return torch.from_numpy(places.T.copy()).view(_TYPES[kind]).reshape(shape)

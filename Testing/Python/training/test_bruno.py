@@ -16,16 +16,6 @@ from SparseVolumeReconstructionLib.training.loop.loop import fit
 SMALL = {"checkerboard": [1, 2], "channel": [2, 0], "filters": 6, "blocks": 1, "dense": 2, "hidden": 16, "embedding": 8}
 
 
-def bodies(count: int, seed: int, slices: int = 20, size: int = 16) -> torch.Tensor:
-    """(count, slices, size, size): each with a brightness and a width of its own, layers along the stack, and noise."""
-    random = torch.Generator().manual_seed(seed)
-    k, j, i = torch.meshgrid(torch.linspace(-1, 1, slices), *[torch.linspace(-1, 1, size)] * 2, indexing="ij")
-    bright, wide = torch.rand(2, count, 1, 1, 1, generator=random)
-    inside = ((i / (0.6 + 0.3 * wide)) ** 2 + (j / 0.8) ** 2 + (k / 1.4) ** 2) < 1
-    noise = 0.02 * torch.randn(count, slices, size, size, generator=random)
-    return torch.where(inside, 0.25 + 0.4 * bright + 0.15 * torch.sin(3 * k) + noise, torch.zeros(()))
-
-
 def config(**model) -> TrainConfig:
     data = DataConfig(size=16, slices=20)
     learn = {"sequence": 6, "hold": 20, "held": "flow", "levels": 64}
@@ -51,28 +41,28 @@ def trained(task: BrunoTask, volumes: torch.Tensor, steps: int, seed: int = 0) -
 
 
 @pytest.fixture(scope="module", params=["exchangeable", "pose"])
-def finished(request) -> tuple[BrunoTask, list[float]]:
+def finished(request, round_bodies) -> tuple[BrunoTask, list[float]]:
     """A task after 250 steps, and its losses."""
     torch.manual_seed(0)
     task = BrunoTask(config(process=request.param))
-    return task, trained(task, bodies(24, 1), 250)
+    return task, trained(task, round_bodies(24, 1), 250)
 
 
-def test_the_likelihood_of_new_bodies_rises(finished):
+def test_the_likelihood_of_new_bodies_rises(finished, round_bodies):
     task, losses = finished
     assert all(math.isfinite(loss) for loss in losses)
     torch.manual_seed(0)
     start = BrunoTask(config())
-    start.loss(bodies(4, 1), torch.Generator().manual_seed(0), 0)
-    new, random = bodies(6, 2), torch.Generator
+    start.loss(round_bodies(4, 1), torch.Generator().manual_seed(0), 0)
+    new, random = round_bodies(6, 2), torch.Generator
     before = start.validate(new, random().manual_seed(1))
     after = task.validate(new, random().manual_seed(1))
     assert after["score"] < before["score"] - 0.3
     assert after["error"] < 0.85 * before["error"]  # at the start it is that of the mean atlas of a few bodies
 
 
-def test_contexts_tell_of_the_body(finished):
-    network, new = finished[0].networks, bodies(8, 3)
+def test_contexts_tell_of_the_body(finished, round_bodies):
+    network, new = finished[0].networks, round_bodies(8, 3)
     index = torch.tensor([2, 6, 14, 17, 10]).expand(8, 5)
     images = torch.take_along_dim(new, index[..., None, None], 1)
     with torch.no_grad():
@@ -88,8 +78,8 @@ def test_contexts_tell_of_the_body(finished):
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_a_trained_flow_is_invertible(finished):
-    network, new = finished[0].networks, bodies(3, 4)
+def test_a_trained_flow_is_invertible(finished, round_bodies):
+    network, new = finished[0].networks, round_bodies(3, 4)
     index = torch.arange(20).expand(3, 20)
     with torch.no_grad():
         z, _ = network.encode(new, index)
@@ -97,9 +87,9 @@ def test_a_trained_flow_is_invertible(finished):
 
 
 @pytest.mark.parametrize("held", ["process", "flow"])
-def test_one_part_is_held_at_first(held):
+def test_one_part_is_held_at_first(held, round_bodies):
     torch.manual_seed(0)
-    task, volumes = BrunoTask(config(hold=3, held=held)), bodies(8, 1)
+    task, volumes = BrunoTask(config(hold=3, held=held)), round_bodies(8, 1)
     before = {name: p.clone() for name, p in task.networks.named_parameters()}
 
     def changed() -> set[str]:
@@ -115,25 +105,25 @@ def test_one_part_is_held_at_first(held):
     assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters()))
 
 
-def test_the_flow_starts_from_the_mean_atlas():
+def test_the_flow_starts_from_the_mean_atlas(round_bodies):
     torch.manual_seed(0)
-    task, volumes = BrunoTask(config(hold=40)), bodies(24, 1)
+    task, volumes = BrunoTask(config(hold=40)), round_bodies(24, 1)
     trained(task, volumes, 30)
     with torch.no_grad():
         shown = task.networks.decode(torch.zeros(20, 256), torch.arange(20))
     assert (shown - volumes.mean(0)).abs().mean() < 0.03 < (volumes - volumes.mean(0)).abs().mean()
 
 
-def test_training_repeats_itself():
+def test_training_repeats_itself(round_bodies):
     losses = []
     for _ in range(2):
         torch.manual_seed(3)
-        losses.append(trained(BrunoTask(config()), bodies(8, 1), 4))
+        losses.append(trained(BrunoTask(config()), round_bodies(8, 1), 4))
     assert losses[0] == losses[1]
 
 
-def test_mixed_precision_gives_nearly_the_same(finished):
-    task, volumes = finished[0], bodies(4, 5)
+def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
+    task, volumes = finished[0], round_bodies(4, 5)
     random = torch.Generator().manual_seed
     exact = task.validate(volumes, random(0))
     with torch.autocast("cpu", torch.bfloat16):
@@ -144,8 +134,8 @@ def test_mixed_precision_gives_nearly_the_same(finished):
 
 
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
-def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path):
-    found, volumes = {}, bodies(6, 1)
+def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path, round_bodies):
+    found, volumes = {}, round_bodies(6, 1)
     run = config(process=process, hold=4).model_copy(update={"steps": 12, "checkpoint_every": 3, "validate_every": 6})
     for name in ("whole", "broken"):
         torch.manual_seed(0)
@@ -160,18 +150,18 @@ def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path):
 
             task.loss = loss
             with pytest.raises(KeyboardInterrupt):
-                fit(task, volumes, bodies(2, 2), run, tmp_path / name, False, Progress())
+                fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, False, Progress())
             torch.manual_seed(9)
             task = BrunoTask(run)
-        fit(task, volumes, bodies(2, 2), run, tmp_path / name, name == "broken", Progress())
+        fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, name == "broken", Progress())
         found[name] = task.networks.state_dict()
     assert all(torch.equal(tensor, found["broken"][name]) for name, tensor in found["whole"].items())
 
 
-def test_weights_hold_the_network():
+def test_weights_hold_the_network(round_bodies):
     torch.manual_seed(0)
     task = BrunoTask(config(process="pose", kind="gaussian"))
-    tensors = task.weights(bodies(2, 0))
+    tensors = task.weights(round_bodies(2, 0))
     network = read_network(tensors)
     assert network.settings == task.networks.settings
     for name, tensor in task.networks.state_dict().items():

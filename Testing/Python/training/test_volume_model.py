@@ -1,5 +1,6 @@
 """Volume models: divergence, penalty and distance against closed forms; whose turn it is; all five models train."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,20 +9,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.evaluation.cohort import list_cohort, on_grid
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.priors.volume_model.network import Generator, read_settings
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import AugmentationConfig, TrainConfig, find_config, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.training.volume_model import VolumeModelTask, divergence, energy_distance, gradient_penalty
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 KINDS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
+SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "test": ["age27"]}
 
 
 def small(kind: str, **model) -> TrainConfig:
     """The shipped trial configuration, on stacks of 10 slices of 16 x 16 pixels."""
     config = read_config(find_config(f"{kind}-64-tiny")).model_dump()
+    config |= {"steps": 12, "validate_every": 6}
     config["data"] |= {"size": 16, "slices": 10}
     config["model"] |= {"depth": 8, "widths": [4, 8], "latent": 6} | model
     return TrainConfig.model_validate(config)
@@ -52,7 +59,7 @@ def test_penalty_of_a_linear_critic_is_known(norm, seed):
     direction = (direction * norm / direction.norm()).requires_grad_()
     real, made = torch.randn(2, 3, 4, 6, 6, generator=chance(seed + 1))
     penalty = gradient_penalty(lambda x: (x * direction).sum((1, 2, 3)), real, made, chance(seed))
-    assert float(penalty) == pytest.approx((norm - 1) ** 2, abs=1e-4)
+    assert float(penalty.detach()) == pytest.approx((norm - 1) ** 2, abs=1e-4)
     if norm > 0.01:
         (slope,) = torch.autograd.grad(penalty, direction)
         assert torch.allclose(slope, 2 * (norm - 1) * direction / norm, atol=1e-4), "a critic can learn from it"
@@ -80,7 +87,7 @@ def test_only_those_whose_turn_it_is_move(kind):
     groups = task.parameter_groups(0)
     optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 1e-2)
     assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters())) and not list(task.networks.buffers())
-    turns = []
+    turns, ever = [], set()
     for step in range(12):
         before = {name: p.detach().clone() for name, p in task.networks.named_parameters()}
         factors = [g["factor"] for g in task.parameter_groups(step)]
@@ -92,10 +99,10 @@ def test_only_those_whose_turn_it_is_move(kind):
         moved = {name for name, p in task.networks.named_parameters() if not torch.equal(p, before[name])}
         critics = {name for name in before if "critic" in name}
         assert moved <= (critics if factors[0] == 0 else set(before) - critics)
-        assert len(moved) > 0.8 * len(critics if factors[0] == 0 else set(before) - critics)
+        ever |= moved
         turns.append(factors[0] == 0)
     wanted = {"volume-vae": 0, "wgan-gp": 10}.get(kind, 6)
-    assert sum(turns) == wanted
+    assert sum(turns) == wanted and len(ever) > 0.9 * len(before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +118,7 @@ def test_every_model_trains_in_the_loop_and_seeds_decide(kind, tmp_path):
     assert all(math.isfinite(float(value)) for _, _, value in values)
     assert {"validation/score"} <= {name for _, name, _ in values}
     generator = Generator(read_settings(runs[0]["settings"]))
-    generator.load_state_dict({n.removeprefix("network."): t for n, t in runs[0].items() if n.startswith("network.")})
+    generator.load_state_dict(under(runs[0]))
     assert generator(torch.zeros(2, 6)).shape == (2, 8, 16, 16) and runs[0]["residual_sd"].shape == (10, 16, 16)
 
 
@@ -121,8 +128,8 @@ def test_longer_training_brings_samples_nearer(kind):
     task, volumes = make_task(config), bodies(24)
     before = task.validate(bodies(6, 1), chance())["score"]
     groups = task.parameter_groups(0)
-    optimiser = torch.optim.Adam([{"params": g["params"]} for g in groups], 2e-3, config.betas)
-    for step in range(300):
+    optimiser = torch.optim.Adam([{"params": g["params"]} for g in groups], 5e-3, config.betas)
+    for step in range(120):
         optimiser.zero_grad()
         loss, _ = task.loss(volumes[torch.randperm(24, generator=chance(step))[:4]], chance(step), step)
         loss.backward()
@@ -130,12 +137,25 @@ def test_longer_training_brings_samples_nearer(kind):
     assert task.validate(bodies(6, 1), chance())["score"] < 0.6 * before
 
 
-def test_weights_tell_the_error_that_is_left():
-    task, volumes = make_task(small("volume-vae")), bodies(6)
-    stored = task.weights(volumes)["residual_sd"].float() / 510
-    stacks = task.networks.generator(task.networks.encoder(task._resampled(volumes))[:, :6])
-    coarse = (stacks - task._resampled(volumes)).square().mean().sqrt()
-    assert float(stored.square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
+def test_weights_tell_the_error_that_is_left_and_the_codes_that_there_are():
+    config = small("volume-vae")
+    task = make_task(config.model_copy(update={"augmentation": AugmentationConfig(mirror=False)}))
+    for parameter in task.networks.encoder.head.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.3, generator=chance())
+    volumes = bodies(6)
+    stored = task.weights(volumes)
+    mean, log_variance = task.networks.encoder(task._resampled(volumes)).chunk(2, 1)
+    coarse = (task.networks.generator(mean) - task._resampled(volumes)).square().mean().sqrt()
+    assert float((stored["residual_sd"] / 510.0).square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
+    before, after = (state["start.weight"].double() for state in (task.networks.generator.state_dict(), under(stored)))
+    covariance = torch.cov(mean.T, correction=0) + torch.diag(log_variance.exp().mean(0))
+    wanted = before @ covariance.double() @ before.T
+    assert float((after @ after.T - wanted).abs().max() / wanted.abs().max()) < 0.01
+
+
+def under(stored: dict) -> dict:
+    """The generator's state among stored tensors."""
+    return {name.removeprefix("network."): tensor for name, tensor in stored.items() if name.startswith("network.")}
 
 
 def test_parts_that_do_not_fit_are_refused():
@@ -152,5 +172,35 @@ def test_shipped_configurations_are_valid(kind):
     for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu"):
         config = read_config(find_config(f"{kind}-{name}"))
         assert config.system == "volume-model" and Path(find_config(f"{kind}-{name}")).stem.startswith(kind)
-        with torch.device("meta"):
+        with torch.device("meta"):  # shapes alone
             assert make_task(config).networks
+
+
+@pytest.fixture(scope="module")
+def store(cohort_dir, tmp_path_factory):
+    """A store with a model that was trained by the command."""
+    folder = tmp_path_factory.mktemp("volume-model")
+    (folder / "split.json").write_text(json.dumps(SPLIT))
+    command = ["train", "volume-model", "--cohort", cohort_dir, "--config", "volume-vae-64-tiny", "--out", folder / "bodies"]
+    assert main([*map(str, command), "--split", str(folder / "split.json"), "--modality", "phantom"]) == 0
+    store = ModelStore(folder / "models")
+    store.import_file(folder / "bodies" / "bodies.safetensors")
+    return store
+
+
+def test_the_command_makes_a_model_that_the_store_loads(store):
+    card = store.load("bodies", "cpu").card
+    assert card.system == "volume-model" and card.title.startswith("3D VAE,") and card.quality["subjects"] == SPLIT["test"]
+    held = card.quality["coverage of 90 % intervals on validation subjects by number of slices"].values()
+    assert 0.85 < sum(held) / len(held) < 0.95
+
+
+def test_slices_of_a_subject_bring_the_mean_nearer(store, cohort_dir):
+    prior, cohort = store.load("bodies", "cpu"), list_cohort(cohort_dir)
+    matrices, error = cohort.registered(prior.reference, SPLIT["test"]), {0: 0.0, 4: 0.0}
+    for name in SPLIT["test"]:
+        truth = Volume(on_grid(cohort.volume(name), prior.grid, matrices[name]), prior.grid)
+        for count in error:
+            contexts = [slice_of(truth, k) for k in (5, 9, 13, 17)[:count]]
+            error[count] += float(((prior.condition(contexts).mean().numpy() - truth.array) ** 2).mean() ** 0.5)
+    assert error[4] < error[0], error

@@ -17,7 +17,7 @@ from .parts import QueryNetwork
 
 _DRAWS = 16
 _CHUNK = 60
-_FIRST_SEED = 2**40
+_EVIDENCE_SEED = 2**40
 _SEEN_SD = 0.01
 _NETWORKS = {"gqn": (Gqn, GqnSettings), "cvae": (Cvae, CvaeSettings)}
 
@@ -64,6 +64,7 @@ class QueryPosterior:
         self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
         self._representation = self._network.represent(self._pixels[None], self._index[None])
         self._moments = lru_cache(maxsize=1)(self._moments_of_draws)
+        self._drawn = lru_cache(maxsize=_DRAWS // 2)(lambda seed: self._volume(self._noise(seed)))
         self._centre = lru_cache(maxsize=1)(lambda: self._volume(pixels.new_zeros(1, *self._network.noise_shape)))
 
     def _volume(self, noise: torch.Tensor) -> torch.Tensor:
@@ -95,9 +96,8 @@ class QueryPosterior:
     def _moments_of_draws(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance over draws, (K, H, W) each; in pairs with opposite noise, which steadies their mean."""
         total, squares = 0.0, 0.0
-        for seed in range(_FIRST_SEED, _FIRST_SEED + _DRAWS // 2):
-            noise = self._noise(seed)
-            for volume in (self._volume(noise), self._volume(-noise)):
+        for seed in range(_DRAWS // 2):  # those of the first samples, so that who asks for both need not wait twice
+            for volume in (self._drawn(seed), self._volume(-self._noise(seed))):
                 total, squares = total + volume, squares + volume**2
         mean = total / _DRAWS
         return mean, (squares / _DRAWS - mean**2).clamp(min=0)
@@ -108,7 +108,7 @@ class QueryPosterior:
 
     def sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes drawn with latents from the prior given the contexts, without pixel noise: (len(seeds), K, H, W)."""
-        drawn = [self._volume(self._noise(seed)) for seed in seeds]
+        drawn = [self._drawn(seed) for seed in seeds]
         return torch.stack(drawn) if drawn else self._pixels.new_zeros(0, *self.grid.shape_kji)
 
     def log_evidence(self) -> float:
@@ -121,7 +121,7 @@ class QueryPosterior:
             return 0.0
         each = network.tower(self._pixels, self._index)
         below = (each.cumsum(0) - each) / torch.arange(count, device=each.device).clamp(min=1)[:, None, None, None]
-        noise = torch.randn(count, *network.noise_shape, generator=torch.Generator().manual_seed(_FIRST_SEED)).to(each)
+        noise = torch.randn(count, *network.noise_shape, generator=torch.Generator().manual_seed(_EVIDENCE_SEED)).to(each)
         drawn, divergence = network(self._index, below, noise, self._pixels)
         sigma = network.settings.sigma
         pixels = 0.5 * ((drawn - self._pixels) / sigma) ** 2 + math.log(sigma) + 0.5 * math.log(2 * math.pi)

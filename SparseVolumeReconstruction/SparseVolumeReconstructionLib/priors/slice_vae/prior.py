@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..gaussian_field import GaussianField, correlation_matrix
+from ..gaussian_stack import StackPosterior
 from ..intervals import IntervalScale
 from .codes import CodePosterior, SliceCodes
 from .network import SliceVae
@@ -18,24 +21,48 @@ from .network import SliceVae
 _DRAWS = 16
 _FIRST_SEED = 2**40  # of the samples behind the standard deviation
 _CHUNK = 64
+_FIRST_ERROR = 2**41  # added to a sample's seed for the decoder's error
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
+_NOISE = 1e-3
+SD_FLOOR = 0.002
 
 
-def to_tensors(network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16 weights, 8-bit loadings and decoder_sd (K, H, W)."""
+def to_tensors(network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor, curves: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors to store besides those of the space: float16 weights, 8-bit loadings and decoder_sd (K, H, W).
+
+    curves: correlation of the decoder's error at lags 0, 1, ... along k, j, i.
+    """
     weights = {f"network.{name}": t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     shape = torch.tensor([network.size, network.width, network.latent // 4])
     sd = (decoder_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
-    return {**weights, "network_shape": shape, "decoder_sd": sd, **codes.to_tensors()}
+    stored = {f"curve_{axis}": curve.float() for axis, curve in zip("kji", curves, strict=True)}
+    return {**weights, "network_shape": shape, "decoder_sd": sd, **stored, **codes.to_tensors()}
 
 
 class SliceVaePrior(AxialPrior):
-    """network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves unexplained."""
+    """network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves unexplained; neighbouring
+    voxels of it are correlated as `curves` tell, see `to_tensors`.
+    """
 
-    def __init__(self, network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor, space: AxialSpace, card: ModelCard, device="cpu"):
+    def __init__(
+        self,
+        network: SliceVae,
+        codes: SliceCodes,
+        decoder_sd: torch.Tensor,
+        curves: list[torch.Tensor],
+        space: AxialSpace,
+        card: ModelCard,
+        device="cpu",
+    ):
         super().__init__(space, card, device)
         self.network = network.to(self.device).eval().requires_grad_(False)
-        self.codes, self.decoder_sd = codes.to(self.device), decoder_sd.to(self.device)
+        self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
+        correlations = tuple(correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True))
+        self._error = GaussianField(self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, correlations, _NOISE)
+
+    def around(self, decoded: torch.Tensor, index: list[int], pixels: torch.Tensor) -> StackPosterior:
+        """Volumes around `decoded` (K, H, W), as far from it as the decoder errs, given `pixels` (n, H, W) of slices `index`."""
+        return StackPosterior(replace(self._error, mean=decoded), 0, index, pixels, self.intervals)
 
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> SliceVaePrior:
@@ -43,7 +70,8 @@ class SliceVaePrior(AxialPrior):
         network = SliceVae(*tensors["network_shape"].tolist())
         network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
         codes, space = SliceCodes.from_tensors(tensors), AxialSpace.from_tensors(tensors)
-        return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, space, card, device)
+        curves = [tensors[f"curve_{axis}"] for axis in "kji"]
+        return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, curves, space, card, device)
 
     def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> SliceVaePosterior:
         """Posterior given `pixels` (n, H, W) of the slices `index`; its mean is always fast."""
@@ -68,43 +96,41 @@ class SliceVaePosterior:
         shape = (0, prior.network.latent)
         self._seen, self._log_variance = prior.network.encode(pixels) if index else (pixels.new_zeros(shape),) * 2
         self.codes = CodePosterior(prior.codes, index, self._seen, self._log_variance.exp())
-        self._mean = lru_cache(maxsize=1)(self._decoded_mean)
-        self._spread = lru_cache(maxsize=1)(self._sample_variance)
+        self._around_mean = lru_cache(maxsize=1)(lambda: self._around(self.codes.mean))
+        self.std = lru_cache(maxsize=1)(self._std)
+
+    def _around(self, codes: torch.Tensor) -> StackPosterior:
+        return self._prior.around(self._prior.decode(codes, self._check), self._index, self._pixels)
 
     def mean(self) -> torch.Tensor:
-        """What the mean of the codes shows, (K, H, W); measured to be as near to the truth as the mean of decoded samples."""
-        return self._mean()
+        """What the mean of the codes shows, and the decoder's error as the seen slices tell it, (K, H, W).
 
-    def std(self) -> torch.Tensor:
-        """Spread of decoded samples and what the decoder leaves unexplained, (K, H, W)."""
-        return (self._spread() + self._prior.decoder_sd**2).sqrt()
+        Measured to be as near to the truth as the mean of decoded samples.
+        """
+        return self._around_mean().mean().clamp(0, 1)
 
-    def _decoded_mean(self) -> torch.Tensor:
-        return self._prior.decode(self.codes.mean, self._check)
-
-    def _sample_variance(self) -> torch.Tensor:
-        drawn = self.sample([_FIRST_SEED + n for n in range(_DRAWS)])
-        return drawn.var(0)
+    def _std(self) -> torch.Tensor:
+        """Spread of decoded samples, each corrected by the seen slices, and what is left of the decoder's error, (K, H, W)."""
+        drawn = [self._around(self.codes.sample(_FIRST_SEED + n)).mean() for n in range(_DRAWS)]
+        return (torch.stack(drawn).var(0) + self._around_mean().std() ** 2).sqrt()
 
     def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
         return self._intervals.interval(self.mean(), self.std(), level)
 
     def sample(self, seeds: list[int]) -> torch.Tensor:
-        """Decoded draws of the codes, (len(seeds), K, H, W)."""
-        drawn = [self._prior.decode(self.codes.sample(seed), self._check) for seed in seeds]
-        return torch.stack(drawn) if drawn else self._pixels.new_zeros(0, *self.grid.shape_kji)
+        """Decoded draws of the codes with draws of the decoder's error, (len(seeds), K, H, W)."""
+        drawn = [self._around(self.codes.sample(seed)).sample([_FIRST_ERROR + seed])[0] for seed in seeds]
+        return torch.stack(drawn).clamp(0, 1) if drawn else self._pixels.new_zeros(0, *self.grid.shape_kji)
 
     def log_evidence(self) -> float:
         """Roughly the evidence lower bound of the slices, nats; 0 without slices.
 
-        log p(pixels | codes), as if the decoder's errors were independent, + log p(codes) + entropy of the encoder.
+        log p(pixels | codes), the density of the decoder's error, + log p(codes) + entropy of the encoder.
         """
         if not self._index:
             return 0.0
-        sd = self._prior.decoder_sd[self._index].clamp(min=0.01)
-        error = (self._pixels - self._prior.network.decode(self._seen)) / sd
-        inside = self._prior.anatomy_mask.to(error.device)[self._index]
-        pixels = -0.5 * (error**2 + 2 * sd.log() + math.log(2 * math.pi))[inside].sum()
+        decoded = torch.zeros_like(self._around_mean().mean())
+        decoded[self._index] = self._prior.decode(self._seen, self._check)
         entropy = 0.5 * (self._log_variance + math.log(2 * math.pi * math.e)).sum()
-        return float(pixels + entropy) + self.codes.log_evidence()
+        return self._prior.around(decoded, self._index, self._pixels).log_evidence() + float(entropy) + self.codes.log_evidence()

@@ -38,10 +38,10 @@ class CodesGiven:
 
     def mode(self, starts: torch.Tensor) -> torch.Tensor:
         """The most likely code (L,) that is found from starts (B, L): a third of the steps from each, the rest from the best."""
-        found = self._descend(starts, 0.0, self.seen, self.steps // 3)
+        found = self.descend(starts, 0.0, self.seen, self.steps // 3)
         with torch.no_grad():
             best = self.cost(found, 0.0, self.seen).argmin()
-        return self._descend(found[best][None], 0.0, self.seen, self.steps - self.steps // 3)[0]
+        return self.descend(found[best][None], 0.0, self.seen, self.steps - self.steps // 3)[0]
 
     def sample(self, seeds: list[int], start: torch.Tensor) -> torch.Tensor:
         """One code for each seed, (len(seeds), L), by a descent from `start` (L,).
@@ -53,9 +53,10 @@ class CodesGiven:
         chances = [torch.Generator().manual_seed(seed) for seed in seeds]
         centre = torch.stack([torch.randn(self.latent, generator=c) for c in chances]).to(start)
         noise = torch.stack([torch.randn(len(self.seen), generator=c) for c in chances]).to(start)
-        return self._descend(start.expand_as(centre), centre, self.seen + self.sd * noise, self.steps)
+        return self.descend(start.expand_as(centre), centre, self.seen + self.sd * noise, self.steps)
 
-    def _descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor, steps: int) -> torch.Tensor:
+    def descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor, steps: int) -> torch.Tensor:
+        """Codes (B, L) of low `cost`, from `start` (B, L)."""
         codes = start.detach().clone().requires_grad_()
         optimiser = torch.optim.Adam([codes], _RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -70,7 +71,6 @@ class CodesGiven:
 
 def closest_codes(generator: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor, latent: int) -> torch.Tensor:
     """Codes (B, latent) whose volumes are near to `volumes` (B, D, H, W)."""
-    sd = volumes.new_full((volumes[0].numel(),), _CLOSE_SD)
-    start = volumes.new_zeros(1, latent)
-    given = [CodesGiven(lambda z: generator(z).flatten(1), v.flatten(), sd, latent, _CLOSE_STEPS) for v in volumes]
-    return torch.stack([g.mode(start) for g in given])
+    seen = volumes.flatten(1)
+    given = CodesGiven(lambda z: generator(z).flatten(1), seen, seen.new_full(seen.shape[1:], _CLOSE_SD), latent)
+    return given.descend(seen.new_zeros(len(seen), latent), 0.0, seen, _CLOSE_STEPS)

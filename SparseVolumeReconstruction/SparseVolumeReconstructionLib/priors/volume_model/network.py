@@ -7,6 +7,7 @@ gradient penalty is defined per volume.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Annotated
 
@@ -86,6 +87,15 @@ class Generator(nn.Module):
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(leaky_relu(norm(x), _SLOPE))
         return torch.sigmoid(x[:, 0].float())
+
+    def with_codes(self, mean: torch.Tensor, covariance: torch.Tensor) -> Generator:
+        """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance), (L,) and (L, L) float64."""
+        other = copy.deepcopy(self)
+        weight = self.start.weight.double()
+        with torch.no_grad():
+            other.start.weight.copy_(weight @ torch.linalg.cholesky(covariance))
+            other.start.bias.add_(weight @ mean)
+        return other
 
 
 class Tower(nn.Module):

@@ -15,7 +15,7 @@ from .network import Generator, along_stack, read_settings
 
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _SD_FLOOR = 0.02
-_TEMPER = 4.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
+_TEMPER = 3.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
 _STARTS = 4
 _DRAWS, _DRAWS_OF_NOTHING = 8, 64
 _FIRST_SEED = 2**40  # of the samples behind mean and standard deviation

@@ -13,6 +13,7 @@ from SparseVolumeReconstructionLib.priors.slice_vae.prior import SliceVaePrior
 from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters
 
 SLICES, SIZE = 9, 16
+CURVES = [torch.tensor(curve) for curve in ([1.0, 0.6, 0.3], [1.0, 0.5], [1.0, 0.5])]
 
 
 @pytest.fixture(scope="session")
@@ -58,4 +59,4 @@ def prior(codes, space):
     words = dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test")
     card = ModelCard(id="small", system="slice-vae", **words)
     network = SliceVae(SIZE, 4, 2)
-    return SliceVaePrior(network, codes, torch.full((SLICES, SIZE, SIZE), 0.05), space, card)
+    return SliceVaePrior(network, codes, torch.full((SLICES, SIZE, SIZE), 0.05), CURVES, space, card)

@@ -49,6 +49,16 @@ def test_a_volumes_result_does_not_depend_on_the_others(normalise):
     assert torch.allclose(tower(volumes[1:2])[0], tower(volumes)[1], atol=1e-5)
 
 
+def test_a_generator_of_other_codes(prior):
+    mean = torch.randn(5, generator=torch.Generator().manual_seed(0)).double()
+    root = torch.randn(5, 5, generator=torch.Generator().manual_seed(1)).double()
+    factor = torch.linalg.cholesky(root @ root.T + torch.eye(5))
+    z = torch.randn(3, 5, generator=torch.Generator().manual_seed(2))
+    other = prior.generator.with_codes(mean, factor @ factor.T)
+    assert torch.allclose(other(z), prior.generator((mean + z.double() @ factor.T).float()), atol=1e-5)
+    assert not torch.allclose(other(z), prior.generator(z), atol=1e-2), "the generator itself stays as it was"
+
+
 @pytest.mark.parametrize(("slices", "wanted"), [(120, 64), (64, 120), (24, 16), (10, 10)])
 def test_stacks_are_resampled_linearly(slices, wanted):
     weights = along_stack(slices, wanted)
@@ -89,9 +99,9 @@ def test_slices_bring_the_body_nearer(prior):
     for index in ((), (5,), range(1, 10, 2)):
         posterior = prior.condition(slices(prior, body, *index))
         error.append(float((posterior.mean() - body).square().mean().sqrt()))
-        samples = posterior.sample(list(range(16)))
+        samples = posterior.sample(list(range(8)))
         spread.append(float(samples.std(0).mean()))
-    assert error == sorted(error, reverse=True) and error[2] < 0.7 * error[0], error
+    assert max(error[1:]) < 0.3 * error[0], error
     assert spread == sorted(spread, reverse=True) and spread[2] < 0.7 * spread[0], spread
 
 
