@@ -37,8 +37,9 @@ def fit(
     Raises InputError for a folder of another run, a loss that is not finite, a full disk or a device that is lost.
     """
     fabric = make_fabric(config)
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
     run = _Run(fabric, task, volumes, validation, config, out, resume)
     try:
         run.go(progress)
@@ -52,7 +53,8 @@ def fit(
             "is kept: continue with --resume."
         ) from error
     finally:
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(before[0])
+        torch.utils.deterministic.fill_uninitialized_memory = before[1]
         run.log.close()
     return run.seconds / 60
 
