@@ -102,6 +102,38 @@ def space() -> AxialSpace:
 
 
 @pytest.fixture(scope="session")
+def make_ball_space():
+    """make_ball_space(slices, size): a ball in a stack of slices 12 mm apart, of size x size pixels of 10 mm."""
+
+    def make(slices: int, size: int) -> AxialSpace:
+        stack = Grid.centred((slices, size, size), (10.0, 10.0, 12.0), (1.0, -2.0, 3.0))
+        grid = Grid.centred((12, 14, 13), 14.0)
+
+        def ball(on):
+            return np.clip(1.2 - np.linalg.norm(on.points_ras() / 70, axis=1), 0, 1).reshape(on.shape_kji).astype(np.float32)
+
+        mask = ball(grid) > 0
+        count = int(mask.sum())
+        gaussian = GaussianParameters(
+            grid,
+            stack,
+            mask,
+            torch.as_tensor(ball(grid)[mask])[None],
+            torch.zeros(1),
+            0.05 * torch.randn(3, count, generator=torch.Generator().manual_seed(2)),
+            torch.full((count,), 0.05),
+            tuple(torch.tensor([1.0, 0.5, 0.2]) for _ in "kji"),
+            0.02,
+            (0.67, 1.28, 1.64, 1.96),
+            torch.tensor([[0.0, 0.1]]),
+            torch.zeros(grid.shape_kji),
+        )
+        return AxialSpace(gaussian, Volume(ball(grid), grid), torch.as_tensor(ball(stack)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def card() -> ModelCard:
     """Of a model that knows nothing."""
     words = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")

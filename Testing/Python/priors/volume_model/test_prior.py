@@ -102,7 +102,7 @@ def test_slices_bring_the_body_nearer(prior):
         samples = posterior.sample(list(range(8)))
         spread.append(float(samples.std(0).mean()))
     assert max(error[1:]) < 0.3 * error[0], error
-    assert spread == sorted(spread, reverse=True) and spread[2] < 0.7 * spread[0], spread
+    assert max(spread[1:]) < 0.3 * spread[0], spread
 
 
 def test_a_fast_mean_is_that_of_the_most_likely_code(prior):

@@ -1,4 +1,4 @@
-"""From a folder of volumes to a GQN or a conditional VAE that the store loads and that is evaluated."""
+"""From a folder of volumes to BRUNO, GQN or a conditional VAE that the store loads and that is evaluated."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ from SparseVolumeReconstructionLib.zoo import ModelStore
 SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "test": ["age23", "age27"]}
 
 
-@pytest.fixture(scope="module", params=["gqn-64-tiny", "cvae-64-tiny"])
+@pytest.fixture(scope="module", params=["bruno-64-tiny", "bruno-pose-64-tiny", "gqn-64-tiny", "cvae-64-tiny"])
 def store(request, repository, cohort_dir, tmp_path_factory):
     """A store with a model "bodies"."""
-    folder = tmp_path_factory.mktemp("query")
+    folder = tmp_path_factory.mktemp("trained")
     config = read_config(repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml")
     facts = deep.CardFacts("bodies", modality="phantom")
     path, _ = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
@@ -40,7 +40,7 @@ def test_samples_differ_and_the_card_is_measured(store):
     prior = store.load("bodies", "cpu")
     one, other = prior.condition([]).sample([0, 1])
     assert float((one - other)[prior.anatomy_mask].abs().mean()) > 0.005
-    assert prior.card.system in ("gqn", "cvae") and prior.card.quality["subjects"] == SPLIT["test"]
+    assert prior.card.system in ("bruno", "gqn", "cvae") and prior.card.quality["subjects"] == SPLIT["test"]
     assert np.isfinite(list(prior.card.quality["SSIM"].values())).all()
 
 
