@@ -17,7 +17,7 @@ def test_what_was_trained_is_known_of_each_model(trained):
     assert vae["config"] == "slice-vae-64-tiny" and vae["config sha256"] == digest(read_config(find_config("slice-vae-64-tiny")))[:12]
     path = trained.folder / "slice-vae-64-tiny" / vae["file"]
     assert vae["sha256"] == sha256(path)[:12] and "CPU" in vae["device"] and vae["date"].startswith("20")
-    assert trained.used["slice-vae"].card.training["resumed"] is False
+    assert 0 < vae["minutes"] < 60 and vae["million parameters"] > 0.01
     network = trained.get("slice-vae").network
     assert vae["million parameters"] == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6) and vae["minutes"] >= 0
 
