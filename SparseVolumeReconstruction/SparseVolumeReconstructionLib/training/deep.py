@@ -86,8 +86,8 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
 
 
 def _title(config: TrainConfig) -> str:
-    aware = "Pose-aware " if config.model.get("process") == "pose" else ""
-    return config.model.get("title", aware + TITLES[config.system])
+    title = config.model.get("title", TITLES[config.system])
+    return f"Pose-aware {title[0].lower()}{title[1:]}" if config.model.get("process") == "pose" else title
 
 
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from SparseVolumeReconstructionLib.priors.bruno.flow import PosedConv, PosedLinear, initialising
 from SparseVolumeReconstructionLib.priors.bruno.network import BrunoSettings, read_settings
 from SparseVolumeReconstructionLib.priors.stored import settings_tensor
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SHAPES = [
     pytest.param({}, id="two scales"),
@@ -144,3 +145,13 @@ def test_settings_survive_storage_and_wrong_ones_are_refused():
     for wrong in ({"checkerboard": [1]}, {"size": 6}, {"filter": 3}, {"alpha": 0.5}):
         with pytest.raises(ValidationError):
             BrunoSettings(**wrong)
+
+
+def test_the_embedded_flow_is_inverted():
+    network = ModelStore().load("brain-t1-bruno-pose", "cpu").network
+    images = torch.cat([torch.rand(6, 64, 64, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 64, 64)])
+    index = torch.arange(0, 120, 15)
+    with torch.no_grad():
+        z, log_det = network.encode(images, index)
+        assert torch.isfinite(z).all() and torch.isfinite(log_det).all()
+        assert (network.decode(z, index) - images).abs().max() < 1e-3
