@@ -12,17 +12,22 @@ import numpy as np
 from ..geometry.io import write_atomically
 
 
+def cache_folder() -> Path:
+    """$SVR_CACHE, or ~/.cache/SparseVolumeReconstruction; made where it is not there."""
+    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array (n, ...) that `compute()` gives, from $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) where it is there already.
+    """The array (n, ...) that `compute()` gives, from the folder where it is there already.
 
     name: what it is. parts: the contents of all that it depends on.
     """
-    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
-    folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)
-    path = folder / f"{name}-{digest.hexdigest()}.npy"
+    path = cache_folder() / f"{name}-{digest.hexdigest()}.npy"
     if not path.exists():
         array = compute()
         write_atomically(path, lambda temporary: np.save(temporary, array))

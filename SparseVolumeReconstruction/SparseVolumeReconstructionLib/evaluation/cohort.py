@@ -20,6 +20,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume, write_atomically
 from ..geometry.register import register_affine
 from ..geometry.resample import resample
+from .cache import cache_folder
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
@@ -47,8 +48,7 @@ class Cohort:
         missing ones are found in parallel processes of one thread each, so that they are reproducible. Files that
         cannot be used are left out and added to `skipped`.
         """
-        folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = cache_folder()
         names = list(self.files) if names is None else names
         paths = {name: folder / f"affine-{_digest(reference, self.files[name])}.npy" for name in names}
         missing = [name for name in names if not paths[name].exists()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -17,7 +16,7 @@ from ..geometry.resample import resample
 from ..priors.axial import AxialSpace
 from ..priors.base import Prior
 from ..priors.device import resolve_device
-from ..priors.systems import SYSTEMS
+from ..priors.systems import system_class
 from ..training.loop.config import TrainConfig, find_config, read_config
 from ..training.loop.data import stack_grid
 from ..training.loop.task import make_task
@@ -113,8 +112,6 @@ def _trained(config: TrainConfig, space: AxialSpace, bodies: torch.Tensor, devic
             torch.cuda.synchronize(device)
 
     seconds = median_seconds(steps, 1 if config.data.size > SIZES[0] else _RUNS) / turns
-    module, name = SYSTEMS[config.system].split(":")
-    system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
     card = ModelStore().entry(_MODEL).card.model_copy(update={"system": config.system})
-    prior = system.from_weights(task.weights(bodies) | space.to_tensors(), card, device)
+    prior = system_class(config.system).from_weights(task.weights(bodies) | space.to_tensors(), card, device)
     return seconds, sum(p.numel() for p in networks.parameters()), prior

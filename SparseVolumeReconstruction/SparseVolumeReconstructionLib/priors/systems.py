@@ -3,6 +3,10 @@
 Each class has `from_weights(tensors: dict[str, Tensor], card: ModelCard, device: torch.device)`.
 """
 
+from __future__ import annotations
+
+import importlib
+
 SYSTEMS = {
     "structured-gaussian": "structured_gaussian:StructuredGaussian",
     "slice-vae": "slice_vae.prior:SliceVaePrior",
@@ -11,3 +15,9 @@ SYSTEMS = {
     "cvae": "query.prior:QueryPrior",
     "volume-model": "volume_model.prior:VolumeModelPrior",
 }
+
+
+def system_class(system: str) -> type:
+    """The class of a system, whose module is imported now. Raises KeyError for an unknown name."""
+    module, name = SYSTEMS[system].split(":")
+    return getattr(importlib.import_module(f".{module}", __package__), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import replace
 from datetime import date
@@ -12,7 +11,7 @@ import torch
 
 from ..priors.base import Prior
 from ..priors.card import ModelCard
-from ..priors.systems import SYSTEMS
+from ..priors.systems import system_class
 from ..reconstruction.progress import Progress
 from ..zoo.weights import save_weights
 from .calibration import measured_multipliers
@@ -53,9 +52,8 @@ def train_deep(
     space = axial_space(stacks, config.augmentation.mirror, progress)
 
     def prior() -> Prior:
-        module, name = SYSTEMS[config.system].split(":")
-        system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
-        return system.from_weights(tensors | space.to_tensors(), card, next(task.networks.parameters()).device)
+        device = next(task.networks.parameters()).device
+        return system_class(config.system).from_weights(tensors | space.to_tensors(), card, device)
 
     validation, test = stacks.subjects("validation"), stacks.subjects("test")
     multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from ..geometry import InputError
 from ..geometry.io import write_atomically
 from ..priors.card import ModelCard, ModelEntry
-from ..priors.systems import SYSTEMS
+from ..priors.systems import SYSTEMS, system_class
 
 if TYPE_CHECKING:
     import torch
@@ -84,8 +83,7 @@ def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
     """
     import torch
 
-    module, name = SYSTEMS[card.system].split(":")
-    system = getattr(importlib.import_module(f"..priors.{module}", __package__), name)
+    system = system_class(card.system)
     try:
         return system.from_weights(read_tensors(path), card, device)
     except torch.OutOfMemoryError:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...evaluation.cache import kept
 from ...evaluation.cohort import Cohort, on_grid
 from ...geometry import Grid, InputError, Volume
-from ...geometry.io import write_atomically
 from ...priors.axial import AxialSpace
 from ...reconstruction.progress import Progress
 from ..gaussian_fit import Rows, fit_gaussian
@@ -93,14 +91,8 @@ def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
 
 def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndarray:
     """One subject on the grid, (K, H, W) float32; kept as float16 in $SVR_CACHE under a digest of all it depends on."""
-    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
-    digest = hashlib.sha256(cohort.files[name].read_bytes() + matrix.tobytes() + grid.ijk_to_ras.tobytes())
-    digest.update(str(grid.shape_kji).encode())
-    path = folder / f"stack-{digest.hexdigest()}.npy"
-    if not path.exists():
-        array = on_grid(cohort.volume(name), grid, matrix).astype(np.float16)
-        write_atomically(path, lambda temporary: np.save(temporary, array))
-    return np.load(path, allow_pickle=False).astype(np.float32)
+    parts = [cohort.files[name].read_bytes(), matrix.tobytes(), grid.ijk_to_ras.tobytes(), str(grid.shape_kji).encode()]
+    return kept("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16)).astype(np.float32)
 
 
 def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
