@@ -18,11 +18,12 @@ COUNTS = (1, 3, 4, 7, 9)
 
 
 def measured_quality(prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> dict:
-    """SSIM of posterior mean and mean atlas (at the covariate found from the slices), and coverage of 90 % intervals.
+    """SSIM of the posterior mean and of the prior mean (before any slice, at the covariate found), and coverage of 90 % intervals.
 
-    subjects: on the protocol grid, (K, J, I), [0, 1]. Observed slices are shown in both; every value is a mean over subjects.
+    subjects: on the protocol grid, (K, J, I), [0, 1]. The prior mean is the mean atlas only of a Gaussian. Observed slices are
+    shown in both; every value is a mean over subjects.
     """
-    values: dict[str, dict[str, list[float]]] = {"SSIM": {}, "SSIM of the mean atlas": {}, "coverage of 90 % intervals": {}}
+    values: dict[str, dict[str, list[float]]] = {"SSIM": {}, "SSIM of the prior mean": {}, "coverage of 90 % intervals": {}}
     for done, (name, truth) in enumerate(subjects.items()):
         on_step(f"measuring {name}", done / len(subjects))
         case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))

@@ -29,7 +29,7 @@ def test_card(prior):
     assert "research use" in card.licence.lower() and "not for diagnosis" in card.notice.lower()
     assert not set(card.split["test"]) & set(card.split["fit"])
     for count in ("1", "3", "4", "7"):
-        assert card.quality["SSIM"][count] > card.quality["SSIM of the mean atlas"][count] + 0.05
+        assert card.quality["SSIM"][count] > card.quality["SSIM of the prior mean"][count] + 0.05
         assert 0.85 <= card.quality["coverage of 90 % intervals"][count] <= 0.97
 
 

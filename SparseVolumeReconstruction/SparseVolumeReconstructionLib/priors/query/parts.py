@@ -13,6 +13,7 @@ from torch.nn import functional
 from ..stored import PoseKind, pose_table
 
 _LOG_SD = (-6.0, 3.0)
+_LEAK = 0.1
 
 
 class QueryShape(BaseModel):
@@ -67,18 +68,18 @@ class PoseMaps(Maps):
 
 
 class Residual(nn.Module):
-    """relu(main(x) + skip(x)); stride 2 halves the map."""
+    """activation(main(x) + skip(x)), leaky: with a plain ReLU all of a tower can die, and no context is seen; stride 2 halves the map."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, stride: int):
         super().__init__()
         size = {1: 3, 2: 2}[stride]
         last = nn.Conv2d(hidden, outputs, size, stride, padding=(size - 1) // 2)
-        self.main = nn.Sequential(nn.Conv2d(inputs, hidden, 3, padding=1), nn.ReLU(), last)
+        self.main = nn.Sequential(nn.Conv2d(inputs, hidden, 3, padding=1), nn.LeakyReLU(_LEAK), last)
         self.skip = nn.Conv2d(inputs, outputs, size, stride, padding=(size - 1) // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, outputs, H / stride, W / stride)."""
-        return functional.relu(self.main(x) + self.skip(x))
+        return functional.leaky_relu(self.main(x) + self.skip(x), _LEAK)
 
 
 class Tower(nn.Module):
@@ -89,7 +90,7 @@ class Tower(nn.Module):
         width, halvings = shape.tower, scale.bit_length() - 1
         self.pose = PoseMaps(data.slices, shape.pose, shape.pose_channels, data.size // scale)
         self.down = nn.Sequential(
-            nn.Conv2d(1, width, 2, 2), nn.ReLU(), *(Residual(width, width // 2, width, 2) for _ in range(halvings - 1))
+            nn.Conv2d(1, width, 2, 2), nn.LeakyReLU(_LEAK), *(Residual(width, width // 2, width, 2) for _ in range(halvings - 1))
         )
         self.join = Residual(width + shape.pose_channels, width // 2, width, 1)
         self.out = nn.Conv2d(width, shape.representation, 1)
