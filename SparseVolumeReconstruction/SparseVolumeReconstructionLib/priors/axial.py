@@ -19,6 +19,7 @@ from .intervals import IntervalScale
 from .structured_gaussian import GaussianParameters, StructuredGaussian
 
 MOST_TILT_DEGREES = 5.0
+_MOST_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def place(slices: list[SliceImage], grid: Grid, atlas: np.ndarray) -> tuple[list
     """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W) float32.
 
     Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are averaged.
-    Raises InputError for a slice that is tilted by more than 5 degrees or lies more than half a spacing outside of the stack.
+    Raises InputError for a slice that is tilted by more than 5 degrees or lies more than 3 mm outside of the stack.
     """
     found: dict[int, list[np.ndarray]] = {}
     for image in slices:
@@ -147,8 +148,8 @@ def _nearest(image: SliceImage, grid: Grid) -> int:
             f"{image.name}: tilted by {tilt:.0f} degrees; this model knows axial slices only (up to {MOST_TILT_DEGREES:.0f} degrees)."
         )
     depth = float((grid.ras_to_ijk @ [*image.plane.centre, 1.0])[2])
-    k = round(depth)
-    if not 0 <= k < grid.shape_kji[0]:
+    k = int(np.clip(round(depth), 0, grid.shape_kji[0] - 1))
+    if abs(depth - k) * grid.spacing_ijk[2] > max(_MOST_OUTSIDE_MM, grid.spacing_ijk[2] / 2):
         low, high = (float((grid.ijk_to_ras @ [0, 0, n, 1])[2]) for n in (0, grid.shape_kji[0] - 1))
         place = f"{image.name}: at {image.plane.centre[2]:.0f} mm of the model's space"
         raise InputError(f"{place}; this model knows slices between {low:.0f} and {high:.0f} mm only.")

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ..geometry import InputError
 from ..priors.bruno.network import Bruno, BrunoSettings, BrunoShape
-from ..priors.bruno.prior import MeanOf, to_tensors
+from ..priors.bruno.prior import to_tensors
+from ..priors.drawn import MeanOf
 from .loop.config import TrainConfig, validated
 
 _VALIDATED_CONTEXTS = 3

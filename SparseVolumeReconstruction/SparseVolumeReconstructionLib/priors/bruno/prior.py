@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..drawn import DrawnPosterior, MeanOf
 from ..stored import settings_tensor
 from .network import Bruno, read_settings
 
-MeanOf = Literal["samples", "latents"]
-_DRAWS, _TOGETHER = 16, 8
 _CHUNK = 60
-_SD_FLOOR = 0.01
 
 
 def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
@@ -64,81 +60,26 @@ class BrunoPrior(AxialPrior):
         return torch.cat(parts)
 
 
-class BrunoPosterior:
-    """The stack given some of its slices, which are part of every volume as they are; arrays (K, H, W)."""
+class BrunoPosterior(DrawnPosterior):
+    """The stack given some of its slices; codes are latents (m, D)."""
 
     def __init__(self, prior: BrunoPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], mean_of: MeanOf):
-        self.grid, self._prior, self._check, self._mean_of = prior.grid, prior, check, mean_of
-        device, count = pixels.device, prior.grid.shape_kji[0]
-        self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
-        self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
-        network = prior.network
+        super().__init__(prior, index, pixels, check, mean_of)
+        self._prior, network = prior, prior.network
         empty = pixels.new_zeros(1, 0, network.settings.size**2)
         self._seen = network.encode(self._pixels[None], self._index[None])[0] if index else empty
         self._at, self._query = network.positions(self._index[None]), network.positions(self._hidden[None])
-        self.moments = lru_cache(maxsize=2)(self._moments)
-        self._drawn: dict[int, torch.Tensor] = {}  # samples by seed that the moments have left
-        self._decoded = lru_cache(maxsize=1)(self._decoded_mean)
 
-    def _volume(self, latents: torch.Tensor) -> torch.Tensor:
-        """The volume (K, H, W) of latents (m, D) of the slices that were not seen."""
-        volume = self._pixels.new_empty(self.grid.shape_kji)
-        volume[self._index] = self._pixels
-        volume[self._hidden] = self._prior.decode(latents, self._hidden, self._check)
-        return volume
+    def _centre(self) -> torch.Tensor:
+        return self._prior.network.process.predict(self._seen, self._at, self._query).mean[0]
 
-    @torch.no_grad()
-    def _decoded_mean(self) -> torch.Tensor:
-        return self._volume(self._prior.network.process.predict(self._seen, self._at, self._query).mean[0])
-
-    def decoded_mean(self) -> torch.Tensor:
-        """What the mean of the latents shows, (K, H, W)."""
-        return self._decoded()
-
-    def mean(self) -> torch.Tensor:
-        """Mean of samples, or what the mean of the latents shows; (K, H, W)."""
-        return self.moments()[0] if self._mean_of == "samples" else self._decoded()
-
-    def std(self) -> torch.Tensor:
-        """Spread of samples, at least 0.01, (K, H, W)."""
-        return (self.moments()[1] + _SD_FLOOR**2).sqrt()
-
-    @torch.no_grad()
-    def _moments(self, draws: int = _DRAWS) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance over `draws` samples (the paper: 100), (K, H, W) each.
-
-        They come in pairs that deviate from the mean of the latents in opposite directions, which steadies their mean. The first
-        ones are those of seeds 0, 1 ..., so that who asks for these samples too need not wait.
-        """
-        process = self._prior.network.process
-        centre = process.predict(self._seen, self._at, self._query).mean[0]
-        total, squares, pairs = 0.0, 0.0, max(1, draws // 2)
-        for start in range(0, pairs, _TOGETHER):
-            seeds = range(start, min(start + _TOGETHER, pairs))
-            for seed, drawn in zip(seeds, self._latents(seeds), strict=True):
-                pair = self._volume(drawn), self._volume(2 * centre - drawn)
-                total, squares = total + sum(pair), squares + sum(volume**2 for volume in pair)
-                if seed < _TOGETHER:
-                    self._drawn[seed] = pair[0]
-        mean = total / (2 * pairs)
-        return mean, (squares / (2 * pairs) - mean**2).clamp(min=0)
-
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
-        return self._prior.intervals.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
-        """Volumes of joint draws of all latents, (len(seeds), K, H, W)."""
-        if not seeds:
-            return self._pixels.new_zeros(0, *self.grid.shape_kji)
-        new = [seed for seed in seeds if seed not in self._drawn]
-        found = self._drawn | {seed: self._volume(drawn) for seed, drawn in zip(new, self._latents(new) if new else [], strict=True)}
-        return torch.stack([found[seed] for seed in seeds])
-
-    def _latents(self, seeds: Iterable[int]) -> torch.Tensor:
-        """Joint draws of the latents of the slices that were not seen, (len(seeds), m, D)."""
+    def _draw(self, seeds: Sequence[int]) -> torch.Tensor:
+        """Joint draws of the latents, (len(seeds), m, D)."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         return self._prior.network.process.sample(self._seen, self._at, self._query, generators)
+
+    def _show(self, codes: torch.Tensor) -> torch.Tensor:
+        return self._prior.decode(codes, self._hidden, self._check)
 
     @torch.no_grad()
     def log_evidence(self) -> float:

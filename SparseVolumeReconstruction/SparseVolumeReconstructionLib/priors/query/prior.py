@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..drawn import DrawnPosterior
 from ..stored import settings_tensor, settings_text
 from .cvae import Cvae, CvaeSettings
 from .gqn import Gqn, GqnSettings
 from .parts import QueryNetwork
 
-_DRAWS = 16
 _CHUNK = 60
 _EVIDENCE_SEED = 2**40
-_SEEN_SD = 0.01
 _NETWORKS = {"gqn": (Gqn, GqnSettings), "cvae": (Cvae, CvaeSettings)}
 
 
@@ -53,63 +51,32 @@ class QueryPrior(AxialPrior):
         return QueryPosterior(self, index, pixels, check, fast)
 
 
-class QueryPosterior:
-    """The stack given some of its slices, which are part of every volume as they are; arrays (K, H, W)."""
+class QueryPosterior(DrawnPosterior):
+    """The stack given some of its slices; codes are the noise (m or 1, *noise_shape) that slices are drawn with.
+
+    The standard deviation has the noise in it that the model takes pixels to have; samples are without it.
+    """
 
     def __init__(self, prior: QueryPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool):
-        self.grid, self._prior, self._check, self._fast = prior.grid, prior, check, fast
-        self._network = prior.network
-        device, count = pixels.device, prior.grid.shape_kji[0]
-        self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
-        self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
+        super().__init__(prior, index, pixels, check, "latents" if fast else "samples")
+        self._prior, self._network = prior, prior.network
+        self._floor[self._hidden] = self._network.settings.sigma
         self._representation = self._network.represent(self._pixels[None], self._index[None])
-        self._moments = lru_cache(maxsize=1)(self._moments_of_draws)
-        self._drawn = lru_cache(maxsize=_DRAWS // 2)(lambda seed: self._volume(self._noise(seed)))
-        self._centre = lru_cache(maxsize=1)(lambda: self._volume(pixels.new_zeros(1, *self._network.noise_shape)))
 
-    def _volume(self, noise: torch.Tensor) -> torch.Tensor:
-        """The volume (K, H, W) that is drawn with noise (m or 1, *noise_shape) for the m slices that were not seen."""
-        volume = self._pixels.new_empty(self.grid.shape_kji)
-        volume[self._index] = self._pixels
-        noise = noise.expand(len(self._hidden), *noise.shape[1:])
-        for at, part in zip(self._hidden.split(_CHUNK), noise.split(_CHUNK), strict=True):
-            self._check()
-            volume[at] = self._network(at, self._representation.expand(len(at), -1, -1, -1), part)[0]
-        return volume
+    def _centre(self) -> torch.Tensor:
+        return self._pixels.new_zeros(1, *self._network.noise_shape)
 
-    def _noise(self, seed: int) -> torch.Tensor:
-        """Noise (m or 1, *noise_shape) of a sample."""
+    def _draw(self, seeds: Sequence[int]) -> list[torch.Tensor]:
         count = 1 if self._prior.coherent else len(self._hidden)
-        drawn = torch.randn(count, *self._network.noise_shape, generator=torch.Generator().manual_seed(seed))
-        return drawn.to(self._pixels)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return [torch.randn(count, *self._network.noise_shape, generator=generator).to(self._pixels) for generator in generators]
 
-    def mean(self) -> torch.Tensor:
-        """Mean of draws, or, of a fast posterior, what the mean of the latents shows; (K, H, W)."""
-        return self._centre() if self._fast else self._moments()[0]
-
-    def std(self) -> torch.Tensor:
-        """Spread of draws and the noise that the model takes pixels to have, (K, H, W); 0.01 where a slice was seen."""
-        noise = torch.full((self.grid.shape_kji[0], 1, 1), self._network.settings.sigma, device=self._pixels.device)
-        noise[self._index] = _SEEN_SD
-        return (self._moments()[1] + noise**2).sqrt()
-
-    def _moments_of_draws(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance over draws, (K, H, W) each; in pairs with opposite noise, which steadies their mean."""
-        total, squares = 0.0, 0.0
-        for seed in range(_DRAWS // 2):  # those of the first samples, so that who asks for both need not wait twice
-            for volume in (self._drawn(seed), self._volume(-self._noise(seed))):
-                total, squares = total + volume, squares + volume**2
-        mean = total / _DRAWS
-        return mean, (squares / _DRAWS - mean**2).clamp(min=0)
-
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
-        return self._prior.intervals.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
-        """Volumes drawn with latents from the prior given the contexts, without pixel noise: (len(seeds), K, H, W)."""
-        drawn = [self._drawn(seed) for seed in seeds]
-        return torch.stack(drawn) if drawn else self._pixels.new_zeros(0, *self.grid.shape_kji)
+    def _show(self, codes: torch.Tensor) -> torch.Tensor:
+        parts, codes = [], codes.expand(len(self._hidden), *codes.shape[1:])
+        for at, noise in zip(self._hidden.split(_CHUNK), codes.split(_CHUNK), strict=True):
+            self._check()
+            parts.append(self._network(at, self._representation.expand(len(at), -1, -1, -1), noise)[0])
+        return torch.cat(parts)
 
     def log_evidence(self) -> float:
         """A lower bound of log p(seen slices), nats, with one fixed draw of the latents; 0 without slices.

@@ -1,0 +1,92 @@
+"""A posterior over a stack that is known by its draws: the seen slices are part of every volume, the others are shown from codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Literal
+
+import torch
+
+from .axial import AxialPrior
+
+MeanOf = Literal["samples", "latents"]
+_DRAWS, _TOGETHER = 16, 8
+
+
+class DrawnPosterior:
+    """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are `hidden` (m,).
+
+    A subclass implements `_centre`, `_draw` and `_show`. floor: the least standard deviation, (K, 1, 1). mean_of: the mean shows
+    the mean of samples, or of the latents.
+    """
+
+    def __init__(self, prior: AxialPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], mean_of: MeanOf):
+        self.grid, self._intervals, self._check, self._mean_of = prior.grid, prior.intervals, check, mean_of
+        device, count = pixels.device, prior.grid.shape_kji[0]
+        self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
+        self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
+        self._floor = pixels.new_full((count, 1, 1), 0.01)
+        self._drawn: dict[int, torch.Tensor] = {}  # samples by seed that the moments have left
+        self.moments = lru_cache(maxsize=2)(self._moments)
+        self.decoded_mean = lru_cache(maxsize=1)(self._decoded_mean)
+
+    def _centre(self) -> torch.Tensor:
+        """The mean of the codes."""
+        raise NotImplementedError
+
+    def _draw(self, seeds: Sequence[int]) -> Sequence[torch.Tensor]:
+        """Codes of the samples of one or more seeds."""
+        raise NotImplementedError
+
+    def _show(self, codes: torch.Tensor) -> torch.Tensor:
+        """The slices (m, H, W) of codes."""
+        raise NotImplementedError
+
+    def _volume(self, codes: torch.Tensor) -> torch.Tensor:
+        volume = self._pixels.new_empty(self.grid.shape_kji)
+        volume[self._index], volume[self._hidden] = self._pixels, self._show(codes)
+        return volume
+
+    @torch.no_grad()
+    def _decoded_mean(self) -> torch.Tensor:
+        """What the mean of the codes shows, (K, H, W)."""
+        return self._volume(self._centre())
+
+    def mean(self) -> torch.Tensor:
+        """Mean of samples, or what the mean of the latents shows; (K, H, W)."""
+        return self.moments()[0] if self._mean_of == "samples" else self.decoded_mean()
+
+    def std(self) -> torch.Tensor:
+        """Spread of samples on top of the least standard deviation, (K, H, W)."""
+        return (self.moments()[1] + self._floor**2).sqrt()
+
+    @torch.no_grad()
+    def _moments(self, draws: int = _DRAWS) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance over `draws` samples (the paper: 100), (K, H, W) each.
+
+        They come in pairs that deviate from the mean of the codes in opposite directions, which steadies their mean. The first
+        ones are those of seeds 0, 1 ..., so that who asks for these samples too need not wait.
+        """
+        centre = self._centre()
+        total, squares, pairs = 0.0, 0.0, max(1, draws // 2)
+        for start in range(0, pairs, _TOGETHER):
+            seeds = range(start, min(start + _TOGETHER, pairs))
+            for seed, codes in zip(seeds, self._draw(seeds), strict=True):
+                pair = self._volume(codes), self._volume(2 * centre - codes)
+                total, squares = total + sum(pair), squares + sum(volume**2 for volume in pair)
+                if seed < _TOGETHER:
+                    self._drawn[seed] = pair[0]
+        mean = total / (2 * pairs)
+        return mean, (squares / (2 * pairs) - mean**2).clamp(min=0)
+
+    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
+        return self._intervals.interval(self.mean(), self.std(), level)
+
+    @torch.no_grad()
+    def sample(self, seeds: list[int]) -> torch.Tensor:
+        """Volumes of draws of all codes, (len(seeds), K, H, W)."""
+        new = [seed for seed in seeds if seed not in self._drawn]
+        found = self._drawn | {seed: self._volume(codes) for seed, codes in zip(new, self._draw(new) if new else [], strict=True)}
+        return torch.stack([found[seed] for seed in seeds]) if seeds else self._pixels.new_zeros(0, *self.grid.shape_kji)
