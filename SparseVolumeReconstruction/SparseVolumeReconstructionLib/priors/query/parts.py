@@ -13,20 +13,21 @@ from torch.nn import functional
 from ..stored import PoseKind, pose_table
 
 _LOG_SD = (-6.0, 3.0)
-_LEAK = 0.1
 
 
 class QueryShape(BaseModel):
     """The shape of either network, apart from that of the data.
 
-    tower: channels of the tower. representation: channels of what it makes of the contexts. pose: how a position of the stack is
-    given, see `pose_table`; as a map of pose_channels, since convolutions do not know where they are. latent: latent numbers
-    (of the whole slice, or channels of a map). sigma: standard deviation of the pixels' noise; where it is large, images that
-    say nothing are likely enough.
+    tower: channels of the tower. leak: share of negative numbers that its activations keep; with 0, a ReLU as in the papers, all
+    of it can die, and no context is seen. representation: channels of what it makes of the contexts. pose: how a position of the
+    stack is given, see `pose_table`; as a map of pose_channels, since convolutions do not know where they are. latent: latent
+    numbers (of the whole slice, or channels of a map). sigma: standard deviation of the pixels' noise; where it is large, images
+    that say nothing are likely enough.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     tower: int = Field(256, ge=2)
+    leak: float = Field(0.0, ge=0, lt=1)
     representation: int = Field(256, ge=1)
     pose: PoseKind = "fourier"
     pose_channels: int = Field(16, ge=1)
@@ -68,18 +69,19 @@ class PoseMaps(Maps):
 
 
 class Residual(nn.Module):
-    """activation(main(x) + skip(x)), leaky: with a plain ReLU all of a tower can die, and no context is seen; stride 2 halves the map."""
+    """relu(main(x) + skip(x)), where negative numbers keep a share `leak`; stride 2 halves the map."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int, leak: float):
         super().__init__()
+        self.leak = leak
         size = {1: 3, 2: 2}[stride]
         last = nn.Conv2d(hidden, outputs, size, stride, padding=(size - 1) // 2)
-        self.main = nn.Sequential(nn.Conv2d(inputs, hidden, 3, padding=1), nn.LeakyReLU(_LEAK), last)
+        self.main = nn.Sequential(nn.Conv2d(inputs, hidden, 3, padding=1), nn.LeakyReLU(leak), last)
         self.skip = nn.Conv2d(inputs, outputs, size, stride, padding=(size - 1) // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, outputs, H / stride, W / stride)."""
-        return functional.leaky_relu(self.main(x) + self.skip(x), _LEAK)
+        return functional.leaky_relu(self.main(x) + self.skip(x), self.leak)
 
 
 class Tower(nn.Module):
@@ -90,9 +92,11 @@ class Tower(nn.Module):
         width, halvings = shape.tower, scale.bit_length() - 1
         self.pose = PoseMaps(data.slices, shape.pose, shape.pose_channels, data.size // scale)
         self.down = nn.Sequential(
-            nn.Conv2d(1, width, 2, 2), nn.LeakyReLU(_LEAK), *(Residual(width, width // 2, width, 2) for _ in range(halvings - 1))
+            nn.Conv2d(1, width, 2, 2),
+            nn.LeakyReLU(shape.leak),
+            *(Residual(width, width // 2, width, 2, shape.leak) for _ in range(halvings - 1)),
         )
-        self.join = Residual(width + shape.pose_channels, width // 2, width, 1)
+        self.join = Residual(width + shape.pose_channels, width // 2, width, 1, shape.leak)
         self.out = nn.Conv2d(width, shape.representation, 1)
 
     def forward(self, slices: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
