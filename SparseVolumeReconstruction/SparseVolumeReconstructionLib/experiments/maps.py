@@ -8,6 +8,7 @@ from ..evaluation import figures
 from ..evaluation.metrics import slice_pearson
 from ..evaluation.pictures import Picture
 from .base import Figure, Findings, Setting, Table
+from .context_use import use_of_contexts
 from .measuring import (
     ATLAS,
     Measured,
@@ -54,7 +55,12 @@ def brains(setting: Setting) -> Findings:
         "000-exp1",
         "Mental maps, experiment 1: brains",
         "How near does a brain come to the truth that is inferred from none to nine axial slices, and what do the slices add?",
-        [*metric_tables(measured, BRAINS), *gain_tables(measured, [ATLAS, "bruno", GAUSSIAN]), setting.models.provenance()],
+        [
+            *metric_tables(measured, BRAINS),
+            *gain_tables(measured, [ATLAS, "bruno", GAUSSIAN]),
+            use_of_contexts(setting, measured),
+            setting.models.provenance(),
+        ],
         [
             *count_figures(measured, BRAINS),
             *curve_figures(measured, [1, 3, 5, 9]),
@@ -73,7 +79,13 @@ def initial(setting: Setting) -> Findings:
         "000-initial",
         "Mental maps, initial experiments: GQN and C-VAE on fetal brains",
         "The paper was not satisfied: the GQN showed the same for all slices, the C-VAE an average of the observed ones. Is it so?",
-        [_likeness(measured), *metric_tables(measured), *gain_tables(measured, [ATLAS]), setting.models.provenance()],
+        [
+            _likeness(measured),
+            use_of_contexts(setting, measured, 4),
+            *metric_tables(measured),
+            *gain_tables(measured, [ATLAS]),
+            setting.models.provenance(),
+        ],
         [
             _sweep(measured, subject, ["truth", *measured.systems, ATLAS], "Slices through the stack: means"),
             _sweep(measured, subject, ["truth", *(f"{n} sample 1" for n in measured.systems)], "Slices through the stack: one sample"),

@@ -1,0 +1,42 @@
+"""Whether systems use the slices that they are shown: the same question asked with the slices of somebody else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..evaluation import metrics
+from ..evaluation.cases import Case, prepare
+from ..evaluation.protocol import atlas
+from ..priors.base import Prior
+from ..reconstruction.conditioned import condition_registered
+from .base import Setting, Table
+from .measuring import Measured
+
+_MOST_SUBJECTS = 6
+
+
+def use_of_contexts(setting: Setting, measured: Measured, count: int = 3) -> Table:
+    """SSIM of the slices that were not observed, given `count` slices of the subject, of another subject, and none."""
+    priors = {name: setting.models.get(name) for name in measured.systems}
+    bench = prepare(measured.cohort, list(priors.values()), "registered", lambda *_step: None)
+    cases = [bench.load(name) for name in bench.test[: min(_MOST_SUBJECTS, setting.subjects or _MOST_SUBJECTS)]]
+    rows = []
+    for done, (name, prior) in enumerate(priors.items()):
+        setting.progress.update(f"{name} with the slices of others", 0.9 + 0.1 * done / len(priors))
+        own, others, none = np.mean([_scores(prior, *pair, count) for pair in zip(cases, cases[1:] + cases[:1], strict=True)], 0)
+        rows.append([name, own, others, none, f"{own - none:+.3f}", f"{own - others:+.3f}"])
+    header = ["system", "own slices", "another's slices", "no slices", "own over none", "own over another's"]
+    note = (
+        f"{len(cases)} test subjects, {count} contexts; SSIM without the observed slices. A system that ignores its contexts has three "
+        "equal numbers; one that knows anatomy and intensities but not the person has two."
+    )
+    return Table("Are the contexts used?", header, rows, note)
+
+
+def _scores(prior: Prior, case: Case, other: Case, count: int) -> list[float]:
+    """Of one subject: given its own slices, those of `other`, none."""
+    positions = case.positions(count)
+    own, others = (condition_registered(prior, source.slices(positions), grid=case.truth.grid) for source in (case, other))
+    estimates = (own.mean(), others.mean(), atlas(prior, own))
+    curves = [metrics.slice_ssim(metrics.ssim_map(case.truth.array, estimate)) for estimate in estimates]
+    return [float(np.delete(curve, positions).mean()) for curve in curves]
