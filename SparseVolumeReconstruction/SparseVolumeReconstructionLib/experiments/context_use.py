@@ -12,20 +12,21 @@ from ..reconstruction.conditioned import condition_registered
 from .base import Setting, Table
 from .measuring import Measured
 
-_MOST_SUBJECTS = 6
+_SUBJECTS = 6
 
 
 def use_of_contexts(setting: Setting, measured: Measured, count: int = 3) -> Table:
-    """SSIM of the slices that were not observed, given `count` slices of the subject, of another subject, and none."""
+    """SSIM of the slices that were not observed, given `count` slices of the subject, of another test subject (if any), and none."""
     priors = {name: setting.models.get(name) for name in measured.systems}
     bench = prepare(measured.cohort, list(priors.values()), "registered", lambda *_step: None)
-    cases = [bench.load(name) for name in bench.test[: min(_MOST_SUBJECTS, setting.subjects or _MOST_SUBJECTS)]]
+    cases = [bench.load(name) for name in bench.test[: max(2, min(_SUBJECTS, setting.subjects or _SUBJECTS))]]
     rows = []
     for done, (name, prior) in enumerate(priors.items()):
         setting.progress.update(f"{name} with the slices of others", 0.9 + 0.1 * done / len(priors))
         own, others, none = np.mean([_scores(prior, *pair, count) for pair in zip(cases, cases[1:] + cases[:1], strict=True)], 0)
-        rows.append([name, own, others, none, f"{own - none:+.3f}", f"{own - others:+.3f}"])
-    header = ["system", "own slices", "another's slices", "no slices", "own over none", "own over another's"]
+        compared = [others, f"{own - others:+.3f}"] if len(cases) > 1 else [None, None]
+        rows.append([name, own, none, f"{own - none:+.3f}", *compared])
+    header = ["system", "own slices", "no slices", "own over none", "another's slices", "own over another's"]
     note = (
         f"{len(cases)} test subjects, {count} contexts; SSIM without the observed slices. A system that ignores its contexts has three "
         "equal numbers; one that knows anatomy and intensities but not the person has two."
