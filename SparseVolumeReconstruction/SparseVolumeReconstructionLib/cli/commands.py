@@ -109,25 +109,29 @@ def train(args: Namespace) -> None:
 
 def train_deep(args: Namespace) -> None:
     """Train a deep prior and write its weights file. Raises InputError."""
-    out = Path(args.out)
-    identifier = (args.id or out.name).lower()
-    from ..training.deep import CardFacts
     from ..training.deep import train_deep as fit
-    from ..training.loop.config import find_config, read_config
-    from ..training.structured_gaussian import read_split
 
-    config = read_config(find_config(args.config))
-    if config.system != args.system:
-        raise InputError(f"{args.config}: made for {config.system}; this is ./run train {args.system}.")
-    facts = CardFacts(identifier, args.anatomy, args.modality, args.licence, args.data, args.limits, Path(args.config).stem)
-    split = read_split(Path(args.split)) if args.split else None
+    setting = _training(args)
     with shown_progress() as progress:
-        done = fit([Path(folder) for folder in args.cohort], config, out, args.resume, facts, split, progress)
+        done = fit([Path(folder) for folder in args.cohort], *setting, progress)
     if done:
         path, skipped = done
         for file, reason in ((f, r) for f, r in skipped.items() if r != "label file"):
             print(f"skipped {file}: {reason}", file=sys.stderr)
         print(path)
+
+
+def _training(args: Namespace) -> tuple:
+    """Configuration, folder, whether to resume, facts for the card and split, as trainings take them. Raises InputError."""
+    from ..training.loop.config import find_config, read_config
+    from ..training.structured_gaussian import CardFacts, read_split
+
+    config, out = read_config(find_config(args.config)), Path(args.out)
+    if config.system != args.system:
+        raise InputError(f"{args.config}: made for {config.system}; this is ./run train {args.system}.")
+    words = {name: getattr(args, name) for name in ("anatomy", "modality", "licence", "data", "limits")}
+    facts = CardFacts((args.id or out.name).lower(), **words, config=Path(args.config).stem)
+    return config, out, args.resume, facts, read_split(Path(args.split)) if args.split else None
 
 
 def experiment(args: Namespace) -> None:
@@ -156,18 +160,11 @@ def experiment(args: Namespace) -> None:
 
 def train_segmentation(args: Namespace) -> None:
     """Train the segmentation network and write its weights file. Raises InputError."""
-    from ..training.loop.config import find_config, read_config
     from ..training.segmentation.train import train_segmentation as fit
-    from ..training.structured_gaussian import CardFacts, read_split
 
-    config, out = read_config(find_config(args.config)), Path(args.out)
-    if config.system != "segmentation":
-        raise InputError(f"{args.config}: made for {config.system}; this is ./run train segmentation.")
-    words = {name: getattr(args, name) for name in ("anatomy", "modality", "licence", "data", "limits")}
-    facts = CardFacts((args.id or out.name).lower(), **words, config=Path(args.config).stem)
-    split = read_split(Path(args.split)) if args.split else None
+    setting = _training(args)
     with shown_progress() as progress:
-        path = fit(Path(args.cohort), config, out, args.resume, facts, split, progress)
+        path = fit(Path(args.cohort), *setting, progress)
     if path:
         print(path)
 

@@ -178,7 +178,8 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
 
 
 def _train_deep(systems, name: str, summary: str) -> None:
-    start = f"train {name} --cohort heads --config {name}-64-cpu --out runs/{name}"
+    kind = "alpha-wgan" if name == "volume-model" else name
+    start = f"train {name} --cohort heads --config {kind}-64-cpu --out runs/{kind}"
     example = f"{start}\n{start} --resume"
     parser = _add(systems, name, commands.train_deep, summary, example)
     parser.set_defaults(system=name)
@@ -190,6 +191,7 @@ def _train_segmentation(systems) -> None:
     start = "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
     summary = "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
     parser = _add(systems, "segmentation", commands.train_segmentation, summary, f"{start}\n{start} --resume")
+    parser.set_defaults(system="segmentation")
     _add_run(parser, "folder of label maps with FreeSurfer's numbers, one per person")
     _add_card(parser)
 
