@@ -8,69 +8,68 @@ from dataclasses import dataclass
 
 import torch
 
-_RATE = 0.1
-_CLOSE_SD, _CLOSE_STEPS = 0.3, 100  # of the error of a whole volume, where many voxels err together
+_CLOSE_SD, _CLOSE_STEPS = 0.3, 30  # of the error of a whole volume, where many voxels err together
+_MEMORY = 20
 
 
 @dataclass(frozen=True, eq=False)
 class CodesGiven:
     """observe: codes (B, L) to what would be seen (B, n). seen, sd: (n,). latent: L.
 
-    steps: of a descent by Adam, whose rate falls to 0 along a cosine. check: called in every step; raise from it to cancel.
+    steps: of a descent by L-BFGS, each of one call of `observe` or a few. check: called in every one; raise from it to cancel.
     """
 
     observe: Callable[[torch.Tensor], torch.Tensor]
     seen: torch.Tensor
     sd: torch.Tensor
     latent: int
-    steps: int = 60
+    steps: int = 20
     check: Callable[[], None] = lambda: None
 
-    def cost(self, codes: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
-        """Half the squared distances of codes (B, L) from `centre` and of what they show from `seen`, in deviations; (B,)."""
-        error = (self.observe(codes) - seen) / self.sd
-        return 0.5 * ((codes - centre) ** 2).sum(1) + 0.5 * (error**2).sum(1)
+    def cost(self, code: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
+        """Half the squared distances of a code (L,) from `centre` and of what it shows from `seen`, in deviations; a number."""
+        error = (self.observe(code[None])[0] - seen) / self.sd
+        return 0.5 * ((code - centre) ** 2).sum() + 0.5 * (error**2).sum()
 
-    def log_joint(self, codes: torch.Tensor) -> torch.Tensor:
-        """log p(seen, codes) of codes (B, L), nats, (B,)."""
+    def log_joint(self, code: torch.Tensor) -> float:
+        """log p(seen, code) of a code (L,), nats."""
         constant = self.sd.log().sum() + 0.5 * (self.sd.numel() + self.latent) * math.log(2 * math.pi)
-        return -self.cost(codes, 0.0, self.seen) - constant
+        return -float(self.cost(code, 0.0, self.seen) + constant)
 
-    def mode(self, starts: torch.Tensor) -> torch.Tensor:
-        """The most likely code (L,) that is found from starts (B, L): a third of the steps from each, the rest from the best."""
-        found = self.descend(starts, 0.0, self.seen, self.steps // 3)
-        with torch.no_grad():
-            best = self.cost(found, 0.0, self.seen).argmin()
-        return self.descend(found[best][None], 0.0, self.seen, self.steps - self.steps // 3)[0]
+    def mode(self) -> torch.Tensor:
+        """The most likely code (L,), as far as a descent from 0 finds it."""
+        return self._descend(self.seen.new_zeros(self.latent), 0.0, self.seen)
 
-    def sample(self, seeds: list[int], start: torch.Tensor) -> torch.Tensor:
-        """One code for each seed, (len(seeds), L), by a descent from `start` (L,).
+    def sample(self, seed: int, start: torch.Tensor) -> torch.Tensor:
+        """A code (L,), by a descent from `start` (L,).
 
-        Each is the most likely code of another problem, whose prior mean and observation are drawn from N(0, I) and
-        N(seen, sd^2): randomise, then optimise. Exact where `observe` is linear; for a network it is an approximation, as the
-        weights that would correct it (Bardsley et al. 2014) need Jacobians, and as the descent has few steps.
+        It is the most likely code of another problem, whose prior mean and observation are drawn from N(0, I) and N(seen, sd^2):
+        randomise, then optimise. Exact where `observe` is linear; for a network it is an approximation, as the weights that
+        would correct it (Bardsley et al. 2014) need Jacobians, and as the descent has few steps.
         """
-        chances = [torch.Generator().manual_seed(seed) for seed in seeds]
-        centre = torch.stack([torch.randn(self.latent, generator=c) for c in chances]).to(start)
-        noise = torch.stack([torch.randn(len(self.seen), generator=c) for c in chances]).to(start)
-        return self.descend(start.expand_as(centre), centre, self.seen + self.sd * noise, self.steps)
+        chance = torch.Generator().manual_seed(seed)
+        centre = torch.randn(self.latent, generator=chance).to(start)
+        noise = torch.randn(len(self.seen), generator=chance).to(start)
+        return self._descend(start, centre, self.seen + self.sd * noise)
 
-    def descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor, steps: int) -> torch.Tensor:
-        """Codes (B, L) of low `cost`, from `start` (B, L)."""
-        codes = start.detach().clone().requires_grad_()
-        optimiser = torch.optim.Adam([codes], _RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    def _descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
+        """A code (L,) of low `cost`, from `start` (L,)."""
+        code = start.detach().clone().requires_grad_()
+        optimiser = torch.optim.LBFGS([code], max_iter=self.steps, history_size=_MEMORY, line_search_fn="strong_wolfe")
+
+        def cost() -> torch.Tensor:
+            self.check()
+            value = self.cost(code, centre, seen)
+            (code.grad,) = torch.autograd.grad(value, code)
+            return value
+
         with torch.enable_grad():
-            for _ in range(steps):
-                self.check()
-                (codes.grad,) = torch.autograd.grad(self.cost(codes, centre, seen).sum(), codes)
-                optimiser.step()
-                schedule.step()
-        return codes.detach()
+            optimiser.step(cost)
+        return code.detach()
 
 
 def closest_codes(generator: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor, latent: int) -> torch.Tensor:
     """Codes (B, latent) whose volumes are near to `volumes` (B, D, H, W)."""
     seen = volumes.flatten(1)
-    given = CodesGiven(lambda z: generator(z).flatten(1), seen, seen.new_full(seen.shape[1:], _CLOSE_SD), latent)
-    return given.descend(seen.new_zeros(len(seen), latent), 0.0, seen, _CLOSE_STEPS)
+    sd = seen.new_full(seen.shape[1:], _CLOSE_SD)
+    return torch.stack([CodesGiven(lambda z: generator(z).flatten(1), one, sd, latent, _CLOSE_STEPS).mode() for one in seen])

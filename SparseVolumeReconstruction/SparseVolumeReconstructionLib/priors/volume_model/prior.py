@@ -16,10 +16,9 @@ from .network import Generator, along_stack, read_settings
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _SD_FLOOR = 0.02
 _TEMPER = 3.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
-_STARTS = 4
 _DRAWS, _DRAWS_OF_NOTHING = 8, 64
 _FIRST_SEED = 2**40  # of the samples behind mean and standard deviation
-_STEPS, _FAST_STEPS = 45, 15
+_STEPS, _FAST_STEPS = 15, 8
 
 
 def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -66,20 +65,14 @@ class VolumeModelPosterior:
         sd = _TEMPER * prior.residual_sd[index].clamp(min=_SD_FLOOR).flatten()
         latent, steps = prior.generator.settings.latent, _FAST_STEPS if fast else _STEPS
         self.codes = CodesGiven(lambda z: prior.decode(z, index).flatten(1), pixels.flatten(), sd, latent, steps, check)
-        self.mode = lru_cache(maxsize=1)(self._mode)
+        self.mode = lru_cache(maxsize=1)(self.codes.mode)
         self._moments = lru_cache(maxsize=1)(self._sample_moments)
 
-    def _mode(self) -> torch.Tensor:
-        """The most likely code that was found, (L,)."""
-        starts = torch.randn(_STARTS, self.codes.latent, generator=torch.Generator().manual_seed(_FIRST_SEED))
-        starts[0] = 0
-        return self.codes.mode(starts.to(self._prior.device))
-
     def _drawn(self, seed: int) -> torch.Tensor:
-        """A code of the posterior, (1, L); of the prior where nothing was seen."""
+        """A code of the posterior, (L,); of the prior where nothing was seen."""
         if self._index:
-            return self.codes.sample([seed], self.mode())
-        return torch.randn(1, self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(self._prior.device)
+            return self.codes.sample(seed, self.mode())
+        return torch.randn(self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(self._prior.device)
 
     def mean(self) -> torch.Tensor:
         """Mean of samples, (K, H, W); with `fast`, what the most likely code shows."""
@@ -104,9 +97,9 @@ class VolumeModelPosterior:
         parts = [torch.zeros(0, *self.grid.shape_kji, device=self._prior.device)]
         for seed in seeds:  # each alone: rounding depends on a batch, and a seed decides a sample
             self._check()
-            parts.append(self._prior.decode(self._drawn(seed)))
+            parts.append(self._prior.decode(self._drawn(seed)[None]))
         return torch.cat(parts)
 
     def log_evidence(self) -> float:
         """log p(slices, code) of the most likely code, nats; 0 without slices. Codes are not integrated over: it only ranks poses."""
-        return float(self.codes.log_joint(self.mode()[None])) if self._index else 0.0
+        return self.codes.log_joint(self.mode()) if self._index else 0.0

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from SparseVolumeReconstructionLib.priors.volume_model.codes import CodesGiven, closest_codes
 
 LATENT, SEEN = 4, 9
+DRAWS = 1500
 
 
-def problem(seed: int = 0, steps: int = 300) -> tuple[CodesGiven, torch.Tensor, torch.Tensor]:
+def problem(seed: int = 0, steps: int = 20) -> tuple[CodesGiven, torch.Tensor, torch.Tensor]:
     """Codes seen through a matrix and a shift, and their exact posterior: mean (L,) and covariance (L, L)."""
     chance = torch.Generator().manual_seed(seed)
     matrix, shift = torch.randn(SEEN, LATENT, generator=chance), torch.randn(SEEN, generator=chance)
@@ -27,42 +28,33 @@ def problem(seed: int = 0, steps: int = 300) -> tuple[CodesGiven, torch.Tensor, 
 @given(seed=st.integers(0, 99))
 def test_the_mode_of_a_linear_generator_is_its_exact_mean(seed):
     codes, mean, _ = problem(seed)
-    starts = torch.randn(3, LATENT, generator=torch.Generator().manual_seed(seed + 1))
-    assert torch.allclose(codes.mode(starts), mean, atol=2e-3)
+    assert torch.allclose(codes.mode(), mean, atol=2e-3)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_samples_of_a_linear_generator_are_exact(seed):
     codes, mean, covariance = problem(seed)
-    drawn = codes.sample(list(range(4000)), mean)
+    drawn = torch.stack([codes.sample(number, mean) for number in range(DRAWS)])
     sd = covariance.diagonal().sqrt()
-    assert float(((drawn.mean(0) - mean) / sd).abs().max()) < 4 / math.sqrt(4000)
+    assert float(((drawn.mean(0) - mean) / sd).abs().max()) < 4 / math.sqrt(DRAWS)
     scaled = torch.cov(drawn.T) / (sd[:, None] * sd)
-    assert float((scaled - covariance / (sd[:, None] * sd)).abs().max()) < 0.08
+    assert float((scaled - covariance / (sd[:, None] * sd)).abs().max()) < 0.12
     wide = torch.eye(LATENT) / (sd[:, None] * sd)
     assert float((wide - covariance / (sd[:, None] * sd)).abs().max()) > 1, "the observation tells something"
 
 
 def test_log_joint_is_that_of_torch():
     codes, *_ = problem(3)
-    z = torch.randn(2, LATENT, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(LATENT, generator=torch.Generator().manual_seed(0))
     normal = torch.distributions.Normal
-    wanted = normal(0.0, 1.0).log_prob(z).sum(1) + normal(codes.observe(z), codes.sd).log_prob(codes.seen).sum(1)
-    assert torch.allclose(codes.log_joint(z), wanted, atol=1e-3)
-
-
-def test_the_best_of_several_starts_is_followed():
-    seen = torch.tensor([1.0])
-    codes = CodesGiven(lambda z: torch.where(z > 0, z.tanh(), 0.2 * z.tanh()), seen, torch.tensor([0.05]), 1, 30)
-    starts = torch.tensor([[-4.0], [4.0]])
-    assert codes.mode(starts) > 0.5 and codes.mode(starts.flip(0)) > 0.5 and codes.mode(starts[:1]) < 0
+    wanted = normal(0.0, 1.0).log_prob(z).sum() + normal(codes.observe(z[None])[0], codes.sd).log_prob(codes.seen).sum()
+    assert codes.log_joint(z) == pytest.approx(float(wanted), abs=1e-3)
 
 
 def test_a_seed_decides_a_sample():
     codes, mean, _ = problem()
-    together, alone = codes.sample([5, 6, 5], mean), codes.sample([6], mean)
-    assert torch.equal(together[0], together[2]) and not torch.equal(together[0], together[1])
-    assert torch.allclose(together[1], alone[0], atol=1e-4)
+    one, other, again = (codes.sample(seed, mean) for seed in (5, 6, 5))
+    assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 def test_closest_codes_show_the_volume_again():
