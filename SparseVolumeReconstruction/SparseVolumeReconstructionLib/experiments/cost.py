@@ -23,8 +23,9 @@ from ..training.loop.task import make_task
 from ..zoo import ModelStore
 from .base import Findings, Setting, Table
 from .loops import ratios
+from .models import SLICE_MODELS, VOLUME_MODELS
 
-KEYS = ("slice-vae", "bruno", "bruno-pose", "gqn", "cvae", "volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
+KEYS = (*SLICE_MODELS, *VOLUME_MODELS)
 SIZES = (64, 128, 256)
 _MODEL = "brain-t1"
 _CONTEXTS = 4

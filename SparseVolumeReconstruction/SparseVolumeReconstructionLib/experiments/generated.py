@@ -16,9 +16,9 @@ from ..priors.base import Prior
 from ..reconstruction.progress import Progress
 from ..training.subjects import list_subjects
 from .base import Setting
-from .models import GAUSSIAN
+from .models import GAUSSIAN, VOLUME_MODELS
 
-DEEP = ["slice-vae", "volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan"]
+DEEP = ["slice-vae", *VOLUME_MODELS]
 PCA = "PCA Gaussian"
 ATLAS = "mean atlas, again and again"
 REAL = "real (fitted subjects)"

@@ -24,10 +24,10 @@ from .measuring import (
     sample_figures,
     typical,
 )
-from .models import GAUSSIAN
+from .models import GAUSSIAN, SLICE_MODELS, VOLUME_MODELS
 from .motion import motion_findings
 
-SYSTEMS = [GAUSSIAN, "slice-vae", "bruno-pose", "bruno", "gqn", "cvae"]
+SYSTEMS = [GAUSSIAN, *SLICE_MODELS]
 BRAINS = Printed(
     "conditional BRUNO, ADNI (printed)",
     {"SSIM": {1: 0.695, 3: 0.719, 5: 0.733, 9: 0.736}, "CC": {1: 0.913, 3: 0.917, 5: 0.919, 9: 0.922}},
@@ -49,7 +49,7 @@ _FETAL = (
 def brains(setting: Setting) -> Findings:
     """Experiment 1: brains from 0 to 9 slices."""
     counts, pictured = [0, 1, 3, 4, 5, 9], [0, 3, 9]
-    measured = measure(setting, SYSTEMS, counts, pictured)
+    measured = measure(setting, [*SYSTEMS, *VOLUME_MODELS], counts, pictured)
     subject = typical(measured, 3)
     return Findings(
         "000-exp1",

@@ -21,6 +21,8 @@ from ..zoo.weights import describe, load_prior
 from .base import Table
 
 GAUSSIAN = "structured-gaussian"
+SLICE_MODELS = ("slice-vae", "bruno-pose", "bruno", "gqn", "cvae")
+VOLUME_MODELS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
 SCALES = ("tiny", "cpu", "gpu")
 _TINY_RANK = 8
 
