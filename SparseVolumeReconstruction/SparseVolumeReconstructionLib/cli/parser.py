@@ -228,7 +228,7 @@ experiment 000-exp1 --cohort heads --out results/000-exp1 --models runs --scale 
         add = one.add_argument
         for option, holds in experiment.data.items():
             add(f"--{option}", required=True, metavar="DIR", help=holds)
-        add("--out", required=True, metavar="DIR", help="folder for report.html, findings.json, tables.md and pictures")
+        add("--out", required=True, metavar="DIR", help="folder for report.html, report.md, findings.json and pictures")
         add("--models", metavar="DIR", help="where models are looked for and trained (OUT/models)")
         sizes = "which shipped configurations to train with: tiny (a trial on bodies of any kind), cpu or gpu"
         add("--scale", choices=("tiny", "cpu", "gpu"), default="cpu", help=f"{sizes} (cpu)")

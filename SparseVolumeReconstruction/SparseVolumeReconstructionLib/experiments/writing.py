@@ -1,4 +1,4 @@
-"""What an experiment found, as files: a report that stands alone, JSON, Markdown and pictures."""
+"""What an experiment found, as files: a report that stands alone, the same as Markdown with its pictures beside it, JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosi
 
 
 def write_findings(findings: Findings, setting: Setting) -> Path:
-    """Write report.html, findings.json, tables.md and a PNG file of every figure into `setting.out`; returns the report.
+    """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`; returns the report.
 
     Raises InputError when it cannot be written.
     """
@@ -36,7 +36,7 @@ def write_findings(findings: Findings, setting: Setting) -> Path:
         {"title": figure.title, "file": name, "note": figure.note} for name, figure in zip(names, findings.figures, strict=True)
     ]
     write_json(content, out / "findings.json")
-    write_text(_markdown(findings), out / "tables.md")
+    write_text(_markdown(findings, names), out / "report.md")
     write_text(render(findings), out / "report.html")
     return out / "report.html"
 
@@ -81,10 +81,12 @@ def _html_table(table: Table) -> str:
     return f"<h2>{html.escape(table.title)}</h2>{body}<p><small>{html.escape(table.note)}</small></p>"
 
 
-def _markdown(findings: Findings) -> str:
+def _markdown(findings: Findings, pictures: list[str]) -> str:
     parts = [f"# {findings.title}", findings.question]
     for table in findings.tables:
         rows = [table.header, ["---", *["---:"] * (len(table.header) - 1)], *([shown(c) for c in row] for row in table.rows)]
         lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
         parts += [f"## {table.title}", lines, *([table.note] if table.note else [])]
+    for figure, name in zip(findings.figures, pictures, strict=True):
+        parts += [f"## {figure.title}", f"![{figure.title}]({name})", *([figure.note] if figure.note else [])]
     return "\n\n".join([*parts, "## Notes", "\n".join(f"- {note}" for note in [*findings.notes, NOTICE])]) + "\n"

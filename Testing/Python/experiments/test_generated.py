@@ -140,7 +140,7 @@ def test_the_score_of_real_pairs_is_high_and_written(ras, setting):
     assert rows[f"minus {REAL}"][bound] == 0
     assert dict(learned.rows)["cerebral white matter"] > 0.6 and "segmentation" in [row[0] for row in models.rows]
     report = write_findings(ras, setting)
-    assert report.is_file() and "Realistic atlas score" in (report.parent / "tables.md").read_text()
+    assert report.is_file() and "Realistic atlas score" in (report.parent / "report.md").read_text()
 
 
 def test_a_volume_that_is_moved_scores_as_itself(setting, generated):

@@ -25,7 +25,7 @@ def test_cells(cell, text):
 
 def test_files(tmp_path):
     report = write_findings(FINDINGS, SimpleNamespace(out=tmp_path / "new" / "out"))
-    assert sorted(path.name for path in report.parent.iterdir()) == ["01-two-views.png", "findings.json", "report.html", "tables.md"]
+    assert sorted(path.name for path in report.parent.iterdir()) == ["01-two-views.png", "findings.json", "report.html", "report.md"]
     text = report.read_text()
     assert "A &lt; B" in text and "ours &amp; theirs" in text and "mind &lt;this&gt;" in text and "Not for diagnosis" in text
     assert "<tr class='printed'><td>the paper (printed)</td><td>–</td></tr>" in text
@@ -33,7 +33,8 @@ def test_files(tmp_path):
     assert (report.parent / "01-two-views.png").read_bytes() == PNG
     content = json.loads((report.parent / "findings.json").read_text())
     assert content["tables"][0]["rows"][0] == ["ours & theirs", 0.12345] and content["figures"][0]["file"] == "01-two-views.png"
-    lines = (report.parent / "tables.md").read_text().splitlines()
+    lines = (report.parent / "report.md").read_text().splitlines()
+    assert "![Two views!](01-two-views.png)" in lines
     assert "| ours & theirs | 0.123 |" in lines and "| a\\|b | 7 |" in lines and "- mind <this>" in lines
 
 
