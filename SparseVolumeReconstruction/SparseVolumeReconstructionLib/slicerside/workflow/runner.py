@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...geometry import InputError
 from ..i18n import _
@@ -46,8 +47,30 @@ class Runner:
 
     def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
         """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
+        self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
+
+    def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[], None]) -> None:
+        """Read uploaded files of one volume into a node, as a job like any other; on_end is called when they are not needed any more.
+
+        Raises InputError when a job runs already.
+        """
+
+        def start(progress, done, fail):
+            def read(node):
+                on_end()
+                done(node)
+
+            def failed(error):
+                on_end()
+                fail(error)
+
+            return self._logic.read(paths, name, progress, read, failed)
+
+        self._begin(start, on_done, _("reading {name}").format(name=name))
+
+    def _begin(self, start: Callable[..., str], on_done: Callable, what: str) -> None:
         if self.running:
-            raise InputError(_("a reconstruction runs already; cancel it first."))
+            raise InputError(_("something runs already; cancel it first, or wait until it is done."))
 
         def progress(step, fraction, remaining_s):
             self._tell(Status(step, fraction, remaining_s))
@@ -63,7 +86,7 @@ class Runner:
             self._tell(Status() if getattr(error, "kind", "") == "cancelled" else _failure(error))
             self._next_live()
 
-        self._job = self._logic.start(inputs, progress, done, fail)
+        self._job = start(progress, done, fail)
         self._tell(Status(what))
 
     def cancel(self) -> None:

@@ -1,0 +1,122 @@
+"""./run web: one desk behind one address, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..geometry import InputError
+
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
+os.environ.setdefault("WSLINK_READY_MSG", "")
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone."""
+
+    host: str = LOOPBACK
+    port: int = 0
+    token: str | None = None
+    input: Path | None = None
+    browser: bool = False
+
+
+def serve(options: Options) -> None:
+    """Serve until interrupted (SIGINT or SIGTERM); then the worker has ended and nothing is left on the disk. Raises InputError."""
+    from .guard import is_loopback
+
+    if not is_loopback(options.host) and not options.token:
+        raise InputError(f"--host {options.host} lets other machines in: give --token as well, which visitors then need.")
+    if options.input is not None and not options.input.exists():
+        raise InputError(f"{options.input}: no such file or folder.")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    asyncio.run(_serve(options))
+
+
+async def _serve(options: Options) -> None:
+    from aiohttp import web
+    from trame.app import get_server
+
+    from .desk import Desk
+    from .guard import Guard, is_loopback
+    from .page import build_page
+    from .transfer import UPLOAD_BYTES, Transfer
+
+    server = get_server(name="svr", client_type="vue3")
+    server.state.upload_limit = UPLOAD_BYTES
+    desk = Desk(server)
+    build_page(server)
+    names = {"localhost", "127.0.0.1", "::1", options.host} if is_loopback(options.host) else None
+    guard = Guard(options.token, names, desk.start_over)
+
+    def bind(wslink) -> None:
+        wslink.app.middlewares.append(guard.middleware())
+        wslink.app.router.add_routes([*Transfer(desk).routes(), web.post("/paraview/", _session)])
+
+    server.controller.on_server_bind.add(bind)
+    server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, desk))
+    try:
+        await _until_interrupted(server, options)
+    finally:
+        desk.close()
+
+
+async def _session(_request):
+    """What trame's page asks first: where its websocket is."""
+    from aiohttp import web
+
+    return web.json_response({"id": "svr", "sessionURL": "ws://USE_HOST/ws", "secret": "wslink-secret"})
+
+
+def _report(loop, context: dict) -> None:
+    """Faults go to the log; a visitor who leaves while something is sent is none."""
+    if not isinstance(context.get("exception"), ConnectionResetError):
+        loop.default_exception_handler(context)
+
+
+async def _until_interrupted(server, options: Options) -> None:
+    """Run the server's coroutine; a signal stops it."""
+    sys.argv[1:] = []  # the server would read the arguments that were meant for this program
+    task = asyncio.ensure_future(
+        server.start(
+            exec_mode="coroutine",
+            host=options.host,
+            port=options.port,
+            open_browser=False,
+            show_connection_info=False,
+            disable_logging=True,
+            timeout=0,
+            thread=True,  # that is: it sets no signal handlers
+        )
+    )
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    except OSError as error:
+        raise InputError(f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another.") from error
+
+
+def _announce(port: int, options: Options, desk) -> None:
+    """Print the address; load what was given on the command line."""
+    address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
+    if options.token:
+        address += f"?token={options.token}"
+    print(f"Open {address}   (Ctrl-C ends it)", flush=True)
+    if options.input is not None:
+        desk.open(options.input)
+    if options.browser:
+        webbrowser.open(address)

@@ -1,0 +1,81 @@
+"""The four views of the page: Slicer's displayable managers, rendered here and sent as pictures by trame-slicer."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from trame_slicer.core import ViewManager
+from trame_slicer.rca_view import register_rca_factories
+from trame_slicer.views import ViewLayoutDefinition
+
+# The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
+COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
+LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+THREE_D = "ThreeD"
+_FPS, _QUALITY = 25.0, 70
+
+
+class Views:
+    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by these names."""
+
+    def __init__(self, server):
+        application = slicer.app.applicationLogic()
+        application.SetSliceLogics(vtk.vtkCollection())
+        application.SetViewLogics(vtk.vtkCollection())
+        for factory in (slicer.vtkMRMLSliceViewDisplayableManagerFactory, slicer.vtkMRMLThreeDViewDisplayableManagerFactory):
+            factory.GetInstance().SetMRMLApplicationLogic(application)
+        crosshair = slicer.vtkMRMLCrosshairNode()
+        crosshair.SetCrosshairName("default")
+        slicer.mrmlScene.AddNode(crosshair)
+        self._manager = ViewManager(slicer.mrmlScene, application)
+        register_rca_factories(
+            self._manager,
+            server,
+            slice_view_ui_f=_no_controls,
+            three_d_view_ui_f=_no_controls,
+            target_fps=_FPS,
+            blur_fps=_FPS,
+            interactive_quality=_QUALITY,
+        )
+        vtk.vtkObject.GlobalWarningDisplayOff()  # VTK 9.6 announces, for every view, what VTK 9.7 will do otherwise
+        for name, label in LABELS.items():
+            self._manager.create_view(ViewLayoutDefinition.slice_view(label, label=name, color=COLOURS[name]))
+        self._three_d = self._manager.create_view(ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138")))
+        vtk.vtkObject.GlobalWarningDisplayOn()
+        for renderer in self._three_d.renderers():
+            renderer.SetUseDepthPeeling(False)  # too slow without a GPU
+            renderer.SetUseDepthPeelingForVolumes(False)
+        self._manager.set_current_view_ids([*LABELS, THREE_D])
+
+    def slice_view(self, name: str):
+        """The slice view of a name such as "Red"."""
+        return self._manager.get_view(name)
+
+    def fit(self) -> None:
+        """Let all views show the whole of what they show; slice views stay in their orientation."""
+        for name in LABELS:
+            self.slice_view(name).reset_view()
+        self.fit_3d()
+
+    def fit_3d(self) -> None:
+        """Let the 3D view look at everything from the front, somewhat from above and the left."""
+        self._three_d.fit_view_to_content()
+        camera = self._three_d.first_renderer().GetActiveCamera()
+        camera.Azimuth(25)
+        camera.Elevation(20)
+        self._three_d.first_renderer().ResetCameraScreenSpace(0.95)
+        self._three_d.schedule_render()
+
+    def show_planes(self, on: bool) -> None:
+        """Show the slices of the slice views in the 3D view, or not."""
+        for name in LABELS:
+            self.slice_view(name).set_visible_in_3d(on)
+
+    def close(self) -> None:
+        """Let go of the render windows."""
+        for view in self._manager.get_views():
+            view.finalize()
+
+
+def _no_controls(*_) -> None:
+    """The page has its own controls around the pictures."""
