@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import tempfile
 from dataclasses import fields
@@ -23,6 +22,7 @@ from .binding import PREFIX, WatchedChoices, from_page, to_page
 from .sections.contexts import ContextSection
 from .sections.explore import ExploreSection
 from .sections.frame import FrameSection
+from .sections.learn import LearnSection
 from .sections.look import LookSection
 from .sections.outputs import OutputSection
 from .sections.prior import PriorSection
@@ -32,8 +32,7 @@ from .views import Views
 
 _POLL_S = 0.02
 _NOT_FROM_THE_PAGE = ("svrFolder", "atlas")  # folders of this machine, and what only the presenter sets
-_SECTIONS = (ScanSection, ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, LookSection)
-log = logging.getLogger(__name__)
+_SECTIONS = (ScanSection, ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, LearnSection, LookSection)
 
 
 class Desk(VTKObservationMixin):
@@ -63,7 +62,7 @@ class Desk(VTKObservationMixin):
     def open(self, path: Path) -> None:
         """Read a file or DICOM folder of this machine, as if it had been uploaded."""
         paths = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-        self.attempt(lambda: self.presenter.runner.read(paths, path.name, self.scan.take, lambda: None))
+        self.attempt(lambda: self.presenter.runner.read(paths, path.name, self.scan.take, lambda _error: None))
 
     def schedule(self, *_args) -> None:
         """Refresh soon, once for many changes."""
@@ -149,6 +148,7 @@ class Desk(VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_removed(self, _scene, _event, node) -> None:
         self.parameters.forget(node)
+        self.sections["learn"].map.forget_removed(node)
         self.schedule()
 
     async def _poll(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import re
 import shutil
 import tempfile
@@ -19,7 +19,6 @@ UPLOAD_BYTES = 1 << 30
 _MOST_FILES = 2000
 _CHUNK = 1 << 18
 _REFUSED = (".mrb", ".zip", ".gz", ".tar", ".7z", ".nhdr", ".mhd", ".raw", ".txt", ".json")
-log = logging.getLogger(__name__)
 
 
 class Transfer:
@@ -36,21 +35,30 @@ class Transfer:
         return web.Response(text="yes")
 
     async def _upload(self, request: web.Request) -> web.Response:
-        """Take the files of one volume; the answer says what was wrong, in one line."""
+        """Take the files of one volume and wait until the worker has read them; the answer says what was wrong, in one line."""
         folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._desk.folder))
+        ended: asyncio.Future = asyncio.get_running_loop().create_future()
+
+        def end(error: Exception | None) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not ended.cancelled():
+                ended.set_result(error)
+
         try:
             if request.headers.get("X-SVR") != "1":
                 raise InputError("uploads come from the page.")
             paths, name = await _receive(request, folder)
-            self._desk.presenter.runner.read(paths, name, self._desk.scan.take, lambda: shutil.rmtree(folder, ignore_errors=True))
+            self._desk.presenter.runner.read(paths, name, self._desk.scan.take, end)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, InputError):
                 return web.Response(status=_status(error), text=str(error))
+            if isinstance(error, ConnectionError | ValueError):  # the visitor has gone, or sends no well-formed parts
+                return web.Response(status=400, text="The upload was cut off, or is damaged; try again.")
             raise
-        self._desk.presenter.runner.dismiss()
         self._desk.schedule()
-        return web.Response(text="reading")
+        error = await ended
+        return web.Response(text="") if error is None else web.Response(status=422, text=str(error))
 
     async def _download(self, request: web.Request) -> web.Response:
         """One file of the chosen result."""

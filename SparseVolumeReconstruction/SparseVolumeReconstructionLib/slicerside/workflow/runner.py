@@ -49,19 +49,20 @@ class Runner:
         """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
         self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
 
-    def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[], None]) -> None:
-        """Read uploaded files of one volume into a node, as a job like any other; on_end is called when they are not needed any more.
+    def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[Exception | None], None]) -> None:
+        """Read uploaded files of one volume into a node, as a job like any other.
 
-        Raises InputError when a job runs already.
+        on_done: gets the node. on_end: gets the error, or None, once the files are not needed any more. Raises InputError when a
+        job runs already.
         """
 
         def start(progress, done, fail):
             def read(node):
-                on_end()
+                on_end(None)
                 done(node)
 
             def failed(error):
-                on_end()
+                on_end(error)
                 fail(error)
 
             return self._logic.read(paths, name, progress, read, failed)

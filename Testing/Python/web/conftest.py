@@ -1,0 +1,55 @@
+"""A server and a browser; where one cannot be had, the tests are skipped and say why."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def screenshots(repository) -> Path:
+    """Where pictures of the page are kept, to be looked at."""
+    folder = repository / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory, library_environment, write_weights):
+    """Function: start a server with words; all of them are ended at last. A tiny model, "tiny", is among its models."""
+    for name in ("trame_slicer", "slicer"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"NO TEST OF THE BROWSER EDITION: {name} is not installed; ./run test installs it")
+    from web.served import Served, environment_of
+
+    models = tmp_path_factory.mktemp("models")
+    environment = {**environment_of(library_environment), "SVR_MODELS_DIR": str(models)}
+    running = []
+
+    def start(*words: str) -> Served:
+        running.append(Served(tmp_path_factory.mktemp("served"), environment, *words))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def browse():
+    """Function: start a browser of a size; all of them are ended at last."""
+    if importlib.util.find_spec("selenium") is None:
+        pytest.skip("NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+    from web.browser import Browser, missing
+
+    if why := missing():
+        pytest.skip(f"NO TEST OF THE PAGE: {why}")
+    running = []
+
+    def start(width: int = 1400, height: int = 900) -> Browser:
+        running.append(Browser(width, height))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
