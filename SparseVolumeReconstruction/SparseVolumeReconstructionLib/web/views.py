@@ -13,6 +13,8 @@ COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
 LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 THREE_D = "ThreeD"
 _FPS, _QUALITY = 25.0, 70
+_MARGIN = 0.12  # what is inferred reaches beyond what was scanned
+_CLOSER = 1.45  # the planes in 3D are larger than what they show
 
 
 class Views:
@@ -55,6 +57,7 @@ class Views:
         """Let all views show the whole of what they show; slice views stay in their orientation."""
         for name in LABELS:
             self.slice_view(name).reset_view()
+            self.slice_view(name).zoom(-_MARGIN)
         self.fit_3d()
 
     def fit_3d(self) -> None:
@@ -63,7 +66,9 @@ class Views:
         camera = self._three_d.first_renderer().GetActiveCamera()
         camera.Azimuth(25)
         camera.Elevation(20)
-        self._three_d.first_renderer().ResetCameraScreenSpace(0.95)
+        self._three_d.first_renderer().ResetCameraScreenSpace()
+        camera.Dolly(_CLOSER)
+        self._three_d.first_renderer().ResetCameraClippingRange()
         self._three_d.schedule_render()
 
     def show_planes(self, on: bool) -> None:

@@ -13,8 +13,9 @@ import slicer
 import slicer.util
 
 from ...evaluation.case_report import CaseReport, write_case_report
-from ...geometry import InputError, Plane, SliceImage
+from ...geometry import InputError, SliceImage
 from ...geometry.io import write_affine, write_text, write_volume
+from ...geometry.plane import slice_of
 from ...reconstruction.result import write_sequence
 from ..contexts import ContextSlice
 from ..cut import cut_plane
@@ -114,7 +115,4 @@ def _report(result: ResultNodes, contexts: list[ContextSlice]) -> CaseReport:
 def _slice(context: ContextSlice) -> SliceImage:
     """The image of a context slice."""
     cut = cut_plane(volume_of(context.volume), context.plane, context.stated_thickness_mm, context.volume.GetName())
-    thickness = float(cut.grid.spacing_ijk[2])
-    matrix = cut.grid.ijk_to_ras.copy()
-    matrix[:3, 2] /= thickness
-    return SliceImage(cut.array[0], Plane(matrix, cut.array.shape[1:], thickness), context.name)
+    return slice_of(cut, 0, source=context.name)

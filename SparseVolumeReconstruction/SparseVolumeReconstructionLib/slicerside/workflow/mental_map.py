@@ -112,6 +112,7 @@ class MentalMap:
             "like": self._steps[0].result.mean if self._steps else None,
             "spacing_mm": None if self._steps else SPACING_MM,
             "outputs": ("mean", "std"),
+            "fast": True,
             "samples": 0,
             "name": f"{_NAME} {count}",
         }
