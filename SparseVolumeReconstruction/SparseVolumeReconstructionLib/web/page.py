@@ -18,6 +18,7 @@ def build_page(server) -> None:
     server.enable_module(
         {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js"], "styles": ["svr/svr.css"]},
     )
+    server.state.trame__template_error = (RESOURCES / "lost.html").read_text(encoding="utf-8")
     text = (RESOURCES / "page.html").read_text(encoding="utf-8")
     parts = {name: (RESOURCES / f"{name}.html").read_text(encoding="utf-8") for name in (*_PANEL, "run", "look")}
     for name, part in parts.items():

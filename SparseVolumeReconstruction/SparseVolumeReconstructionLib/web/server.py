@@ -11,6 +11,7 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from ..geometry import InputError
 
@@ -22,13 +23,17 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone."""
+    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
+
+    sessions: people who can work at the same time, each with a server process of their own.
+    """
 
     host: str = LOOPBACK
     port: int = 0
     token: str | None = None
     input: Path | None = None
     browser: bool = False
+    sessions: int = 1
 
 
 def serve(options: Options) -> None:
@@ -40,7 +45,19 @@ def serve(options: Options) -> None:
     if options.input is not None and not options.input.exists():
         raise InputError(f"{options.input}: no such file or folder.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    asyncio.run(_serve(options))
+    if options.sessions > 1:
+        from .sessions import serve_sessions
+
+        asyncio.run(serve_sessions(options))
+    else:
+        asyncio.run(_serve(options))
+
+
+def door_of(options: Options):
+    """The door for these options: on this machine alone it answers to this machine's names only."""
+    from .guard import Door, is_loopback
+
+    return Door(options.token, {"localhost", "127.0.0.1", "::1", options.host} if is_loopback(options.host) else None)
 
 
 async def _serve(options: Options) -> None:
@@ -48,7 +65,7 @@ async def _serve(options: Options) -> None:
     from trame.app import get_server
 
     from .desk import Desk
-    from .guard import Guard, is_loopback
+    from .guard import Guard, middleware
     from .page import build_page
     from .transfer import UPLOAD_BYTES, Transfer
 
@@ -56,11 +73,10 @@ async def _serve(options: Options) -> None:
     server.state.upload_limit = UPLOAD_BYTES
     desk = Desk(server)
     build_page(server)
-    names = {"localhost", "127.0.0.1", "::1", options.host} if is_loopback(options.host) else None
-    guard = Guard(options.token, names, desk.start_over)
+    guard = Guard(door_of(options), desk.start_over)
 
     def bind(wslink) -> None:
-        wslink.app.middlewares.append(guard.middleware())
+        wslink.app.middlewares.append(middleware(guard.answer))
         wslink.app.router.add_routes([*Transfer(desk).routes(), web.post("/paraview/", _session)])
 
     server.controller.on_server_bind.add(bind)
@@ -84,6 +100,14 @@ def _report(loop, context: dict) -> None:
         loop.default_exception_handler(context)
 
 
+def on_interrupt(call) -> None:
+    """Call this on Ctrl-C, or when the process is asked to end."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, call)
+
+
 async def _until_interrupted(server, options: Options) -> None:
     """Run the server's coroutine; a signal stops it."""
     sys.argv[1:] = []  # the server would read the arguments that were meant for this program
@@ -99,10 +123,7 @@ async def _until_interrupted(server, options: Options) -> None:
             thread=True,  # that is: it sets no signal handlers
         )
     )
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_report)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+    on_interrupt(task.cancel)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -112,11 +133,16 @@ async def _until_interrupted(server, options: Options) -> None:
 
 def _announce(port: int, options: Options, desk) -> None:
     """Print the address; load what was given on the command line."""
-    address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
-    if options.token:
-        address += f"?token={options.token}"
-    print(f"Open {address}   (Ctrl-C ends it)", flush=True)
+    announce(port, options)
     if options.input is not None:
         desk.open(options.input)
+
+
+def announce(port: int, options: Options) -> None:
+    """Print the address, and open it where that was asked for."""
+    address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
+    if options.token:
+        address += f"?token={quote(options.token)}"
+    print(f"Open {address}   (Ctrl-C ends it)", flush=True)
     if options.browser:
         webbrowser.open(address)

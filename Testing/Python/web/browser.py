@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-QUIET = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --hide-scrollbars --force-device-scale-factor=1"
-)
+from SparseVolumeReconstructionLib.web.chromium import headless_chromium, resize
+
 WAIT_S = 90.0
-
-
-def missing() -> str | None:
-    """Why no browser can be had here; None where it can."""
-    names = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    return f"{' and '.join(names)} not installed; on Debian apt-get install chromium chromium-driver" if names else None
 
 
 class Browser:
@@ -31,16 +21,8 @@ class Browser:
 
     def __init__(self, width: int = 1400, height: int = 900):
         self._folder = tempfile.TemporaryDirectory(prefix="svr-chromium-", ignore_cleanup_errors=True)
-        self.downloads = Path(self._folder.name) / "downloads"
-        self.downloads.mkdir()
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        for word in [*QUIET.split(), f"--user-data-dir={self._folder.name}/profile"]:
-            options.add_argument(word)
-        options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-        self.resize(width, height)
+        self.downloads = Path(self._folder.name) / "browser" / "downloads"
+        self.driver = headless_chromium(Path(self._folder.name) / "browser", width, height)
 
     def close(self) -> None:
         """End the browser."""
@@ -48,9 +30,8 @@ class Browser:
         self._folder.cleanup()
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page, not the window, this size in pixels."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        """Give the page this size in pixels."""
+        resize(self.driver, width, height)
 
     def open(self, address: str) -> None:
         """Go to an address and wait for the page."""
@@ -124,4 +105,4 @@ class Browser:
         return path
 
 
-__all__ = ["Browser", "Keys", "missing"]
+__all__ = ["Browser", "Keys"]

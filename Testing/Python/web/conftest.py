@@ -38,12 +38,12 @@ def served(tmp_path_factory, library_environment, write_weights):
 @pytest.fixture(scope="session")
 def browse():
     """Function: start a browser of a size; all of them are ended at last."""
-    if importlib.util.find_spec("selenium") is None:
-        pytest.skip("NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
-    from web.browser import Browser, missing
+    from SparseVolumeReconstructionLib.web.chromium import missing
 
     if why := missing():
         pytest.skip(f"NO TEST OF THE PAGE: {why}")
+    from web.browser import Browser
+
     running = []
 
     def start(width: int = 1400, height: int = 900) -> Browser:
