@@ -1,4 +1,4 @@
-// What only a browser can do: send files, notice find a lost server again, the key C over a view.
+// What only a browser can do: send files, name pictures, notice find a lost server again, the key C over a view.
 (() => {
   const say = (text) => { const place = document.getElementById("upload-status"); if (place) place.textContent = text; };
   const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + " MB";
@@ -35,6 +35,13 @@
     const focused = event.target.closest?.("[data-view]")?.dataset.view;
     document.getElementById("add-" + (focused || hovered))?.click();
   });
+
+  document.querySelector("meta[name=viewport]").content = "width=device-width,initial-scale=1";  // everybody may zoom
+
+  // The pictures of the views come without a text for those who cannot see them.
+  new MutationObserver(() => document.querySelectorAll("[data-view] img:not([alt])").forEach((picture) => {
+    picture.alt = picture.closest("[data-view]").getAttribute("aria-label");
+  })).observe(document, { childList: true, subtree: true });
 
   // A page that has lost its server (see lost.html) comes back to the same session when the server answers.
   setInterval(() => {
