@@ -28,6 +28,7 @@ from .sections.outputs import OutputSection
 from .sections.prior import PriorSection
 from .sections.run import RunSection
 from .sections.scan import ScanSection
+from .sections.section import Section
 from .views import Views
 
 _POLL_S = 0.02
@@ -47,9 +48,12 @@ class Desk(VTKObservationMixin):
         self.logic = SparseVolumeReconstructionLogic()
         self.parameters = WatchedChoices(self._parameters_changed)
         self.presenter = Presenter(self.parameters, self.logic, self.schedule)
-        self._dirty, self._closed, self._polling = False, False, None
-        self.sections = {section.NAME: section(self) for section in _SECTIONS}
+        self._dirty: set[str] = set()
+        self._closed, self._polling = False, None
+        self.sections: dict[str, Section] = {}
+        self.sections |= {section.NAME: section(self) for section in _SECTIONS}
         self._connect()
+        self._dirty = {*self.sections}
         self.refresh()
         if not missing_packages():
             self.logic.client.start()
@@ -66,19 +70,23 @@ class Desk(VTKObservationMixin):
 
     def schedule(self, *_args) -> None:
         """Refresh soon, once for many changes."""
+        self.schedule_section(*self.sections)
+
+    def schedule_section(self, *names: str) -> None:
+        """Refresh these sections soon: where only they can have changed."""
         if not self._dirty and not self._closed:
-            self._dirty = True
             asyncio.get_running_loop().call_soon(self.refresh)
+        self._dirty.update(names)
 
     def refresh(self) -> None:
         """Bring the page up to date."""
-        self._dirty = False
+        names, self._dirty = self._dirty, set()
         if self._closed:
             return
         with self.server.state as state:
             state.update(to_page(self.parameters))
-            for name, section in self.sections.items():
-                state[name] = section.state()
+            for name in names:
+                state[name] = self.sections[name].state()
         if self.presenter.runner.busy and self._polling is None:
             self._polling = asyncio.get_running_loop().create_task(self._poll())
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import slicer
 import vtk
 from trame_slicer.core import ViewManager
-from trame_slicer.rca_view import register_rca_factories
+from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import ViewLayoutDefinition
 
 # The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
 COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
 LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 THREE_D = "ThreeD"
-_FPS, _QUALITY = 25.0, 70
+_SLICE_FPS, _THREE_D_FPS = (25.0, 25.0), (15.0, 4.0)  # while the mouse is over the view, and else
+_QUALITY = 70
 _MARGIN = 0.12  # what is inferred reaches beyond what was scanned
 _CLOSER = 1.45  # the planes in 3D are larger than what they show
 
@@ -30,20 +31,16 @@ class Views:
         crosshair.SetCrosshairName("default")
         slicer.mrmlScene.AddNode(crosshair)
         self._manager = ViewManager(slicer.mrmlScene, application)
-        register_rca_factories(
-            self._manager,
-            server,
-            slice_view_ui_f=_no_controls,
-            three_d_view_ui_f=_no_controls,
-            target_fps=_FPS,
-            blur_fps=_FPS,
-            interactive_quality=_QUALITY,
-        )
+        for factory, rates in ((RemoteSliceViewFactory, _SLICE_FPS), (RemoteThreeDViewFactory, _THREE_D_FPS)):
+            rates = {"target_fps": rates[0], "blur_fps": rates[1]}
+            self._manager.register_factory(factory(server, populate_view_ui_f=None, interactive_quality=_QUALITY, **rates))
         vtk.vtkObject.GlobalWarningDisplayOff()  # VTK 9.6 announces, for every view, what VTK 9.7 will do otherwise
         for name, label in LABELS.items():
             self._manager.create_view(ViewLayoutDefinition.slice_view(label, label=name, color=COLOURS[name]))
         self._three_d = self._manager.create_view(ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138")))
         vtk.vtkObject.GlobalWarningDisplayOn()
+        for view in self._manager.get_views():
+            view.render_window().SetMultiSamples(0)  # a CPU draws several times as many pictures a second without
         for renderer in self._three_d.renderers():
             renderer.SetUseDepthPeeling(False)  # too slow without a GPU
             renderer.SetUseDepthPeelingForVolumes(False)
@@ -80,7 +77,3 @@ class Views:
         """Let go of the render windows."""
         for view in self._manager.get_views():
             view.finalize()
-
-
-def _no_controls(*_) -> None:
-    """The page has its own controls around the pictures."""

@@ -69,7 +69,7 @@ class MentalMap:
         if not self.running:
             raise InputError(_("start the map first."))
         if self.position + 1 < len(self._steps):
-            self._go(self.position + 1)
+            self.show(self.position + 1)
             return
         self._take_new()
         if self.position >= len(self._used):
@@ -79,7 +79,7 @@ class MentalMap:
     def back(self) -> None:
         """Show what one slice less tells."""
         if self.position > 0:
-            self._go(self.position - 1)
+            self.show(self.position - 1)
 
     def stop(self) -> None:
         """Forget the steps and use all slices again."""
@@ -127,10 +127,10 @@ class MentalMap:
             before = volume_of(self._steps[-1].result.mean).array
             change = float(np.sqrt(np.mean((mean - before)[inside] ** 2)))
         self._steps.append(Step(len(self._steps), result, float(deviation[inside].mean()) if inside.any() else 0.0, change))
-        self._go(len(self._steps) - 1)
+        self.show(len(self._steps) - 1)
 
-    def _go(self, position: int) -> None:
-        """Show a step: its result, and its slices as the ones in use."""
+    def show(self, position: int) -> None:
+        """Show a step that was made: its result, and its slices as the ones in use."""
         presenter = self._presenter
         self.position = position
         for context in presenter.contexts:

@@ -110,8 +110,9 @@ class Runner:
             self._live = None
             on_done(result)
             if self.status.error:
-                self._tell(Status())
+                self.status = Status()
             self._next_live()
+            self._on_change()
 
         def fail(error):
             self._live = None

@@ -69,7 +69,8 @@ class LearnSection(Section):
         question = self.quiz.ask(volume)
         self._hidden = volume.GetID()
         self._picture = picture_address(question.picture)
-        self.presenter.parameters.result = self.map.steps[0].result.main
+        self.map.show(0)
+        self.presenter.contexts.hide(True)  # they would give the answer away
         views.set_background(self.map.steps[0].result.mean)
 
     def _answer(self) -> None:
@@ -83,6 +84,7 @@ class LearnSection(Section):
     def _show_scan(self) -> None:
         volume = slicer.mrmlScene.GetNodeByID(self._hidden) if self._hidden else None
         self._hidden, self._picture = None, ""
+        self.presenter.contexts.hide(False)
         if volume is not None:
             views.set_background(volume)
 

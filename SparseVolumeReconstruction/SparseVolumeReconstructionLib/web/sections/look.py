@@ -20,7 +20,7 @@ class LookSection(Section):
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
-            desk.views.slice_view(name).modified.connect(lambda *_: desk.schedule())
+            desk.views.slice_view(name).modified.connect(lambda *_: desk.schedule_section(self.NAME))
 
     def actions(self) -> dict[str, Action]:
         """Show the planes of the slice views in 3D, or not; step a view."""
