@@ -1,4 +1,4 @@
-"""The page: one template, put together from the files of Resources/Web."""
+"""The page: templates, one for every section, from the files of Resources/Web."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trame.ui.html import DivLayout
 
 RESOURCES = Path(__file__).resolve().parents[2] / "Resources" / "Web"
 TITLE = "Sparse Volume Reconstruction"
-_PANEL = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn")
+_PARTS = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "run", "look")
 
 
 def build_page(server) -> None:
@@ -19,9 +19,12 @@ def build_page(server) -> None:
         {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js"], "styles": ["svr/svr.css"]},
     )
     server.state.trame__template_error = (RESOURCES / "lost.html").read_text(encoding="utf-8")
-    text = (RESOURCES / "page.html").read_text(encoding="utf-8")
-    parts = {name: (RESOURCES / f"{name}.html").read_text(encoding="utf-8") for name in (*_PANEL, "run", "look")}
-    for name, part in parts.items():
-        text = text.replace(f"<!-- {name} -->", part)
-    with DivLayout(server, classes="svr") as layout:
-        layout.root.add_child(text)
+    for name in _PARTS:
+        _template(server, f"part_{name}", f"{name}.html")
+    _template(server, "main", "page.html")
+
+
+def _template(server, name: str, file: str) -> None:
+    """A file of Resources/Web as a template of the page; each is drawn anew only when a variable changes that it shows."""
+    with DivLayout(server, template_name=name, classes="svr" if name == "main" else "part") as layout:
+        layout.root.add_child((RESOURCES / file).read_text(encoding="utf-8"))
