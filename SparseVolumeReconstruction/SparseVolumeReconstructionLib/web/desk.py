@@ -66,7 +66,12 @@ class Desk(VTKObservationMixin):
     def open(self, path: Path) -> None:
         """Read a file or DICOM folder of this machine, as if it had been uploaded."""
         paths = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-        self.attempt(lambda: self.presenter.runner.read(paths, path.name, self.scan.take, lambda _error: None))
+
+        def end(error: Exception | None) -> None:
+            if error is not None:
+                asyncio.get_running_loop().call_soon(self.presenter.runner.report, error)
+
+        self.attempt(lambda: self.presenter.runner.read(paths, path.name, self.scan.take, end))
 
     def schedule(self, *_args) -> None:
         """Refresh soon, once for many changes."""

@@ -77,6 +77,32 @@ def test_the_log_says_nothing(server):
     assert server.complaints() == []
 
 
+def test_when_a_visitor_has_gone_the_next_begins_anew(monkeypatch):
+    test_utils = pytest.importorskip("aiohttp.test_utils")
+    from aiohttp import DummyCookieJar, web
+
+    from SparseVolumeReconstructionLib.web import guard as module
+
+    async def alive(_request):
+        return web.Response(text="yes")
+
+    async def visit() -> list:
+        cleared, said = [], []
+        guard = module.Guard(module.Door(None, None), lambda: cleared.append(True))
+        application = web.Application(middlewares=[module.middleware(guard.answer)])
+        application.router.add_get("/alive", alive)
+        async with test_utils.TestClient(test_utils.TestServer(application), cookie_jar=DummyCookieJar()) as client:
+            first = (await client.get("/", allow_redirects=False)).cookies["svr-session"].value
+            said.append((await client.get("/", allow_redirects=False)).status)
+            monkeypatch.setattr(module, "AWAY_S", 0.0)
+            second = (await client.get("/", allow_redirects=False)).cookies["svr-session"].value
+            for cookie in (first, second):
+                said.append((await client.get("/alive", headers={"Cookie": f"svr-session={cookie}"})).status)
+        return [*said, len(cleared), first != second]
+
+    assert asyncio.run(visit()) == [409, 403, 200, 1, True]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -11,6 +11,7 @@ pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not ins
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 SPACING_MM, SAMPLES, SEED = 4.0, 3, 5
 
@@ -156,8 +157,41 @@ def test_a_reload_finds_everything_as_it_was(result, screenshots):
     result.resize(1400, 900)
 
 
+def test_a_plane_across_thick_slices_is_refused_with_the_reason(result):
+    result.click("add-Green")
+    result.wait(lambda: "this plane runs across them" in result.text("run-error"), "message")
+    result.click("run-dismiss")
+
+
+def test_live_updates_follow_what_is_used(result):
+    result.click("live")
+    result.rows()[3].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    result.wait(lambda: "Reconstruction live mean" in [option.text for option in Select(result.there("result-menu")).options], "live mean")
+    result.wait(lambda: not result.there("live-mark"), "end of the update")
+    result.click("live")
+
+
+def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
+    path = result.download("template.nrrd")
+    copy = tmp_path / "my scan.nrrd"
+    copy.write_bytes(path.read_bytes())
+    result.there("upload-input").send_keys(str(copy))
+    result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
+    assert result.text("upload-status") == ""
+    wrong = tmp_path / "notes.nii"
+    wrong.write_text("this is no image")
+    result.there("upload-input").send_keys(str(wrong))
+    result.wait(lambda: "no image of the format" in result.text("upload-status"), "message")
+    huge = tmp_path / "huge.nii"
+    with open(huge, "wb") as file:
+        file.truncate(3 << 30)
+    result.there("upload-input").send_keys(str(huge))
+    result.wait(lambda: "at most" in result.text("upload-status"), "message")
+
+
 def test_nothing_was_complained_about(result, server):
-    assert result.complaints() == []
+    refused = result.complaints()  # the browser says so of every answer that is no success
+    assert len(refused) == 1 and "/upload" in refused[0]
     assert server.complaints() == []
 
 

@@ -52,24 +52,18 @@ class Runner:
     def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[Exception | None], None]) -> None:
         """Read uploaded files of one volume into a node, as a job like any other.
 
-        on_done: gets the node. on_end: gets the error, or None, once the files are not needed any more. Raises InputError when a
-        job runs already.
+        on_done: gets the node. on_end: gets what went wrong, or None, once the files are not needed any more. Raises InputError
+        when a job runs already.
         """
 
-        def start(progress, done, fail):
-            def read(node):
-                on_end(None)
-                done(node)
+        def done(node):
+            on_end(None)
+            on_done(node)
 
-            def failed(error):
-                on_end(error)
-                fail(error)
+        self._begin(lambda *callbacks: self._logic.read(paths, name, *callbacks), done, _("reading {name}").format(name=name), on_end)
 
-            return self._logic.read(paths, name, progress, read, failed)
-
-        self._begin(start, on_done, _("reading {name}").format(name=name))
-
-    def _begin(self, start: Callable[..., str], on_done: Callable, what: str) -> None:
+    def _begin(self, start: Callable[..., str], on_done: Callable, what: str, on_error: Callable[[Exception], None] | None = None) -> None:
+        """on_error: who is told of an error instead of the status."""
         if self.running:
             raise InputError(_("something runs already; cancel it first, or wait until it is done."))
 
@@ -84,7 +78,10 @@ class Runner:
 
         def fail(error):
             self._job = None
-            self._tell(Status() if getattr(error, "kind", "") == "cancelled" else _failure(error))
+            if on_error is not None:
+                on_error(error)
+            quiet = on_error is not None or getattr(error, "kind", "") == "cancelled"
+            self._tell(Status() if quiet else _failure(error))
             self._next_live()
 
         self._job = start(progress, done, fail)
