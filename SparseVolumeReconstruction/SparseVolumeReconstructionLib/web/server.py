@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,16 @@ def serve(options: Options) -> None:
 
         asyncio.run(serve_sessions(options))
     else:
-        asyncio.run(_serve(options))
+        with _private_folder():
+            asyncio.run(_serve(options))
+
+
+@contextlib.contextmanager
+def _private_folder():
+    """One folder for all temporary files of this process and of the worker; it goes when they have ended."""
+    with tempfile.TemporaryDirectory(prefix="svr-web-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield
 
 
 def door_of(options: Options):

@@ -41,6 +41,7 @@ class Views:
         vtk.vtkObject.GlobalWarningDisplayOn()
         for view in self._manager.get_views():
             view.render_window().SetMultiSamples(0)  # a CPU draws several times as many pictures a second without
+        self._three_d.render_window().SetMultiSamples(4)  # here lines are oblique
         for renderer in self._three_d.renderers():
             renderer.SetUseDepthPeeling(False)  # too slow without a GPU
             renderer.SetUseDepthPeelingForVolumes(False)

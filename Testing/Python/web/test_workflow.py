@@ -172,9 +172,10 @@ def test_live_updates_follow_what_is_used(result):
 
 
 def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
-    path = result.download("template.nrrd")
+    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+
     copy = tmp_path / "my scan.nrrd"
-    copy.write_bytes(path.read_bytes())
+    copy.write_bytes(FILE.read_bytes())
     result.there("upload-input").send_keys(str(copy))
     result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
     assert result.text("upload-status") == ""
