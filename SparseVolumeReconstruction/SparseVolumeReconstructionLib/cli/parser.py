@@ -280,6 +280,10 @@ web --sessions 8 --host 0.0.0.0 --token class-of-2026      (eight people, each w
     add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other needs --token")
     add("--token", metavar="T", help="what visitors have to know; part of the printed address")
     add(
-        "--sessions", type=positive, default=1, metavar="N", help="people who can work at the same time, each in a process of their own (1)"
+        "--sessions",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="people who can work at the same time, each with processes of their own, about 1.5 GB (1)",
     )
     add("--browser", action="store_true", help="open the page in this machine's browser")

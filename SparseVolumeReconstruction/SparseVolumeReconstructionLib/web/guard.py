@@ -21,11 +21,11 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="viewport" content="width=device-width,initial-scale=1">{again}
 <style>body{{font:16px/1.5 system-ui,sans-serif;background:#101418;color:#e6e9ed;display:grid;place-items:center;min-height:100vh;margin:0}}
 main{{max-width:30rem;padding:2rem}}h1{{font-size:1.3rem}}a{{color:#8cc2ff}}input,button{{font:inherit;padding:.4rem .7rem}}</style>
 </head><body><main><h1>{title}</h1>{text}</main></body></html>"""
-_IN_USE = "<p>One person at a time can work here, and somebody does. Try again later, or start a server of your own.</p>"
+_IN_USE = "<p>One person at a time can work here, and somebody does. This page tries again by itself.</p>"
 _ASK = """<p>{why}</p><form action="./" method="get">
 <label>Token <input name="token" type="password" autofocus></label> <button>Go</button></form>"""
 
@@ -130,8 +130,9 @@ def _same(given: str, expected: str) -> bool:
 
 
 def page(title: str, text: str, status: int) -> web.Response:
-    """A small page that says something; `text` is HTML."""
-    return web.Response(status=status, content_type="text/html", text=_PAGE.format(title=escape(title), text=text))
+    """A small page that says something; `text` is HTML. One that says that there is no place tries again by itself."""
+    again = '<meta http-equiv="refresh" content="20">' if status in (409, 503) else ""
+    return web.Response(status=status, content_type="text/html", text=_PAGE.format(title=escape(title), text=text, again=again))
 
 
 def is_loopback(host: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes.util
 import logging
 import os
 import signal
@@ -16,7 +17,8 @@ from urllib.parse import quote
 
 from ..geometry import InputError
 
-os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
+if sys.platform == "linux":
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
 os.environ.setdefault("WSLINK_READY_MSG", "")
 
 LOOPBACK = "127.0.0.1"
@@ -45,6 +47,8 @@ def serve(options: Options) -> None:
         raise InputError(f"--host {options.host} lets other machines in: give --token as well, which visitors then need.")
     if options.input is not None and not options.input.exists():
         raise InputError(f"{options.input}: no such file or folder.")
+    if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
+        raise InputError("the views cannot be drawn: libEGL is missing; on Debian apt-get install libegl1 libgl1.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if options.sessions > 1:
         from .sessions import serve_sessions
@@ -115,7 +119,8 @@ def on_interrupt(call) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, call)
+        with contextlib.suppress(NotImplementedError):  # not on Windows, where Ctrl-C cancels the main task
+            loop.add_signal_handler(number, call)
 
 
 async def _until_interrupted(server, options: Options) -> None:

@@ -20,7 +20,7 @@ from .guard import AWAY_S, SOCKET, Door, middleware, page, secret_of, welcome
 from .server import LOOPBACK, Options, announce, door_of, on_interrupt
 
 _START_S, _END_S, _STEP_S = 120.0, 20.0, 0.2
-_TAKEN = "<p>All places are taken. Try again later.</p>"
+_TAKEN = "<p>All places are taken. This page tries again by itself.</p>"
 _NOT_PASSED_ON = {"host", "origin", "cookie", "set-cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
 
 

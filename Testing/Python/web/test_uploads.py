@@ -57,6 +57,25 @@ def test_good_files_are_read(server, bytes_of):
         assert server.upload((f"head{suffix}", bytes_of(suffix))) == (200, "")
 
 
+def test_a_dicom_series_is_read_whatever_its_files_are_called(server, image, tmp_path):
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k in range(SHAPE[0]):
+        part = image[:, :, k]
+        part.SetMetaData("0008|0060", "MR")
+        part.SetMetaData("0020|000d", "1.2.3")
+        part.SetMetaData("0020|000e", "1.2.3.4")
+        part.SetMetaData("0008|0018", f"1.2.3.4.{k + 1}")
+        part.SetMetaData("0020|0013", str(k))
+        part.SetMetaData("0020|0032", f"0\\0\\{4.0 * k}")
+        part.SetMetaData("0020|0037", "1\\0\\0\\0\\1\\0")
+        part.SetMetaData("0018|0050", "3.5")
+        writer.SetFileName(str(tmp_path / f"{k}.dcm"))
+        writer.Execute(part)
+    files = [(f"IM{9 - k}", (tmp_path / f"{k}.dcm").read_bytes()) for k in range(SHAPE[0])]
+    assert server.upload(*files) == (200, "")
+
+
 WRONG = {
     "text called .nii": ([("notes.nii", b"This is no image. " * 50)], "no image of the format that its name says"),
     "truncated": ("truncated", "damaged or not complete"),
