@@ -150,8 +150,9 @@ def test_a_reload_finds_everything_as_it_was(result, screenshots):
     result.wait(lambda: len(result.rows()) == 4, "rows")
     assert result.text("context-count") == "4 of 4 slices used"
     result.wait(lambda: result.picture("Red"), "picture")
+    before = {view: result.picture(view) for view in ("Red", "ThreeD")}
     result.resize(1024, 768)
-    result.wait(lambda: result.picture("ThreeD"), "picture")
+    result.wait(lambda: all(result.picture(view) != picture for view, picture in before.items()), "pictures of the new size")
     result.driver.execute_script("document.querySelector('.sections').scrollTop = 0")
     result.screenshot(screenshots / "web-1024x768.png")
     result.resize(1400, 900)
