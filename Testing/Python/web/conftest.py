@@ -15,8 +15,8 @@ def screenshots(repository) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory, library_environment, write_weights):
-    """Function: start a server with words; all of them are ended at last. A tiny model, "tiny", is among its models."""
+def served(tmp_path_factory, library_environment):
+    """Function: start a server with words; all of them are ended at last. No models but the embedded ones."""
     for name in ("trame_slicer", "slicer"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"NO TEST OF THE BROWSER EDITION: {name} is not installed; ./run test installs it")
