@@ -17,7 +17,9 @@ WAIT_S = 90.0
 
 
 class Browser:
-    """One browser with a profile of its own. Elements are found by their id."""
+    """One browser with a profile of its own. Elements are found by their id. keys: names of keys for `press`."""
+
+    keys = Keys
 
     def __init__(self, width: int = 1400, height: int = 900):
         self._folder = tempfile.TemporaryDirectory(prefix="svr-chromium-", ignore_cleanup_errors=True)
@@ -103,6 +105,3 @@ class Browser:
         link.click()
         self.wait(lambda: path.exists() and not list(self.downloads.glob("*.crdownload")), name)
         return path
-
-
-__all__ = ["Browser", "Keys"]

@@ -53,3 +53,28 @@ def browse():
     yield start
     for each in running:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def server(served):
+    """One server for the tests of a file."""
+    return served()
+
+
+@pytest.fixture(scope="module")
+def page(server, browse):
+    """Its page, 1400 x 900, with all sections open."""
+    browser = browse()
+    browser.open(server.address)
+    browser.driver.execute_script("document.querySelectorAll('details.section').forEach(each => { each.open = true })")
+    return browser
+
+
+@pytest.fixture(scope="module")
+def slices(page):
+    """The page with the four slices of the sample as contexts, loaded with the keyboard."""
+    page.press("sample-button", page.keys.ENTER)
+    page.wait(lambda: page.there("all-button").is_enabled(), "sample")
+    page.press("all-button", page.keys.SPACE)
+    page.wait(lambda: len(page.rows()) == 4, "four rows")
+    return page

@@ -8,25 +8,6 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 
-@pytest.fixture(scope="module")
-def server(served):
-    """One server for the steps of this file."""
-    return served()
-
-
-@pytest.fixture(scope="module")
-def page(server, browse):
-    """The page, with the sample's slices as contexts and every section open."""
-    browser = browse()
-    browser.open(server.address)
-    browser.driver.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
-    browser.press("sample-button", Keys.ENTER)
-    browser.wait(lambda: browser.there("all-button").is_enabled(), "sample")
-    browser.press("all-button", Keys.SPACE)
-    browser.wait(lambda: len(browser.rows()) == 4, "four rows")
-    return browser
-
-
 def violations(page) -> list[str]:
     """What breaks axe's rules, one line each."""
     from axe_core_python.selenium import Axe
@@ -36,24 +17,24 @@ def violations(page) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [(1400, 900), (1024, 768)])
-def test_axe_finds_nothing(page, size):
-    page.resize(*size)
-    assert "\n".join(violations(page)) == ""
-    page.resize(1400, 900)
+def test_axe_finds_nothing(slices, size):
+    slices.resize(*size)
+    assert "\n".join(violations(slices)) == ""
+    slices.resize(1400, 900)
 
 
-def test_axe_finds_what_is_wrong(page):
-    page.driver.execute_script("document.querySelector('.top').insertAdjacentHTML('beforeend', '<button id=\"bad\"></button>')")
-    assert any("button-name" in line for line in violations(page))
-    page.driver.execute_script("document.getElementById('bad').remove()")
+def test_axe_finds_what_is_wrong(slices):
+    slices.driver.execute_script("document.querySelector('.top').insertAdjacentHTML('beforeend', '<button id=\"bad\"></button>')")
+    assert any("button-name" in line for line in violations(slices))
+    slices.driver.execute_script("document.getElementById('bad').remove()")
 
 
-def test_every_control_can_be_reached_with_the_tab_key(page):
-    page.driver.execute_script("document.querySelector('.skip').focus()")
+def test_every_control_can_be_reached_with_the_tab_key(slices):
+    slices.driver.execute_script("document.querySelector('.skip').focus()")
     reached = set()
     for _ in range(160):
-        ActionChains(page.driver).send_keys(Keys.TAB).perform()
-        reached.add(page.driver.switch_to.active_element.get_attribute("id"))
+        ActionChains(slices.driver).send_keys(Keys.TAB).perform()
+        reached.add(slices.driver.switch_to.active_element.get_attribute("id"))
         if "fit-button" in reached:
             break
     wanted = {
@@ -70,42 +51,42 @@ def test_every_control_can_be_reached_with_the_tab_key(page):
     assert wanted <= reached
 
 
-def test_slices_are_scrolled_and_taken_with_the_keyboard(page):
-    before = page.there("scroll-Red").get_property("value")
-    page.press("scroll-Red", Keys.ARROW_RIGHT)
-    page.wait(lambda: page.there("scroll-Red").get_property("value") != before, "another offset")
-    page.press("scroll-Red", "c")
-    page.wait(lambda: len(page.rows()) == 5, "fifth row")
-    page.driver.execute_script("document.querySelectorAll('.table tbody tr .icon')[4].focus()")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    page.wait(lambda: len(page.rows()) == 4, "four rows again")
+def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):
+    before = slices.there("scroll-Red").get_property("value")
+    slices.press("scroll-Red", Keys.ARROW_RIGHT)
+    slices.wait(lambda: slices.there("scroll-Red").get_property("value") != before, "another offset")
+    slices.press("scroll-Red", "c")
+    slices.wait(lambda: len(slices.rows()) == 5, "fifth row")
+    slices.driver.execute_script("document.querySelectorAll('.table tbody tr .icon')[4].focus()")
+    slices.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    slices.wait(lambda: len(slices.rows()) == 4, "four rows again")
 
 
-def test_the_mental_map_goes_step_by_step(page, screenshots):
-    page.choose("prior-menu", "Structured Gaussian, brain T1w MRI")
-    page.click("map-start")
-    steps = lambda: page.driver.find_elements("css selector", "#learn tbody tr")  # noqa: E731
-    page.wait(lambda: len(steps()) == 1, "the anatomy without slices", 300)
+def test_the_mental_map_goes_step_by_step(slices, screenshots):
+    slices.choose("prior-menu", "Structured Gaussian, brain T1w MRI")
+    slices.click("map-start")
+    steps = lambda: slices.driver.find_elements("css selector", "#learn tbody tr")  # noqa: E731
+    slices.wait(lambda: len(steps()) == 1, "the anatomy without slices", 300)
     for count in (2, 3):
-        page.click("map-forward")
-        page.wait(lambda count=count: len(steps()) == count, f"step {count}", 120)
-    page.wait(lambda: page.text("context-count") == "2 of 4 slices used", "count of slices")
-    page.driver.execute_script("document.getElementById('learn').scrollIntoView()")
-    page.screenshot(screenshots / "web-mental-map.png")
-    page.click("map-back")
-    page.wait(lambda: page.text("context-count") == "1 of 4 slices used", "one slice less")
+        slices.click("map-forward")
+        slices.wait(lambda count=count: len(steps()) == count, f"step {count}", 120)
+    slices.wait(lambda: slices.text("context-count") == "2 of 4 slices used", "count of slices")
+    slices.driver.execute_script("document.getElementById('learn').scrollIntoView()")
+    slices.screenshot(screenshots / "web-mental-map.png")
+    slices.click("map-back")
+    slices.wait(lambda: slices.text("context-count") == "1 of 4 slices used", "one slice less")
 
 
-def test_where_is_this_slice(page, screenshots):
-    page.click("quiz-ask")
-    page.wait(lambda: page.driver.find_elements("css selector", ".question img"), "question")
-    page.wait(lambda: page.picture("Red"), "picture")
-    page.driver.execute_script("document.getElementById('quiz-verdict').scrollIntoView({block: 'end'})")
-    page.screenshot(screenshots / "web-quiz.png")
-    assert violations(page) == []
-    page.click("quiz-answer")
-    page.wait(lambda: "mm off" in page.text("quiz-verdict") and "1 placed" in page.text("quiz-verdict"), "verdict")
+def test_where_is_this_slice(slices, screenshots):
+    slices.click("quiz-ask")
+    slices.wait(lambda: slices.driver.find_elements("css selector", ".question img"), "question")
+    slices.wait(lambda: slices.picture("Red"), "picture")
+    slices.driver.execute_script("document.getElementById('quiz-verdict').scrollIntoView({block: 'end'})")
+    slices.screenshot(screenshots / "web-quiz.png")
+    assert violations(slices) == []
+    slices.click("quiz-answer")
+    slices.wait(lambda: "mm off" in slices.text("quiz-verdict") and "1 placed" in slices.text("quiz-verdict"), "verdict")
 
 
-def test_nothing_was_complained_about(page, server):
-    assert page.complaints() == [] and server.complaints() == []
+def test_nothing_was_complained_about(slices, server):
+    assert slices.complaints() == [] and server.complaints() == []

@@ -17,34 +17,9 @@ SPACING_MM, SAMPLES, SEED = 4.0, 3, 5
 
 
 @pytest.fixture(scope="module")
-def server(served):
-    """One server for the steps of this file."""
-    return served()
-
-
-@pytest.fixture(scope="module")
-def page(server, browse):
-    """The page of it, 1400 x 900."""
-    browser = browse()
-    browser.open(server.address)
-    return browser
-
-
-@pytest.fixture(scope="module")
-def contexts(page):
-    """The sample, with its four slices as contexts."""
-    page.click("sample-button")
-    page.wait(lambda: "Sparse brain, 4 slices" in page.driver.page_source, "sample")
-    page.click("all-button")
-    page.wait(lambda: len(page.rows()) == 4, "four rows")
-    return page
-
-
-@pytest.fixture(scope="module")
-def result(contexts):
+def result(slices):
     """The reconstruction, coarse, with some samples."""
-    page = contexts
-    page.driver.execute_script("document.querySelectorAll('details.section').forEach(each => { each.open = true })")
+    page = slices
     for name, value in (("out-spacing", SPACING_MM), ("out-samples", SAMPLES), ("out-seed", SEED)):
         field = page.there(name)
         field.send_keys(Keys.CONTROL, "a")
@@ -78,8 +53,8 @@ def test_the_page_says_what_it_is_not_for(page):
     assert "Not for diagnosis" in page.driver.find_element(By.CSS_SELECTOR, ".notice").text
 
 
-def test_slices_are_rows_and_can_be_edited(contexts, screenshots):
-    page = contexts
+def test_slices_are_rows_and_can_be_edited(slices, screenshots):
+    page = slices
     assert page.text("context-count") == "4 of 4 slices used"
     page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
     page.wait(lambda: page.text("context-count") == "3 of 4 slices used", "row that is not used")
@@ -92,6 +67,11 @@ def test_slices_are_rows_and_can_be_edited(contexts, screenshots):
     assert page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1].get_property("value") == "1"
     page.click("run-dismiss")
     page.wait(lambda: not page.there("run-error"), "message put away")
+    for typed in ("2.5", "1"):
+        thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
+        thickness.send_keys(Keys.CONTROL, "a")
+        thickness.send_keys(typed, Keys.TAB)
+        page.wait(lambda field=thickness, typed=typed: field.get_property("value") == typed, f"thickness of {typed} mm")
 
 
 def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
