@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -33,28 +34,30 @@ const start = performance.now(), timer = setInterval(() => {
 }, 20);
 setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
 """
-# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean.
+# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean. Before, an axial
+# slice is selected: the selected one follows its view while updates are live.
 _UPDATE = """
-const [offset, done] = arguments, slider = document.getElementById("scroll-Green");
+const [offset, done] = arguments, slider = document.getElementById("scroll-Green"), rest = (ms) => new Promise((go) => setTimeout(go, ms));
+const live = () => Boolean(document.getElementById("live-mark")), idle = async () => { do await rest(300); while (live()); };
 const picture = document.querySelector('[data-view="Yellow"] img');
-slider.value = offset;
-slider.dispatchEvent(new Event("input"));
-setTimeout(() => {
-  const start = performance.now(), pictures = [];
-  let began = false, ended = 0;
-  const watch = new MutationObserver(() => { pictures.push(performance.now()); });
+(async () => {
+  document.querySelector(".table tbody .link").click();
+  await idle();
+  slider.value = offset;
+  slider.dispatchEvent(new Event("input"));
+  await idle();
+  await rest(700);
+  const pictures = [], watch = new MutationObserver(() => { pictures.push(performance.now()); });
   watch.observe(picture, {attributes: true, attributeFilter: ["src"]});
+  const start = performance.now(), late = () => performance.now() - start > 30000;
   document.getElementById("add-Green").click();
-  const timer = setInterval(() => {
-    const live = document.getElementById("live-mark");
-    began ||= Boolean(live);
-    if (began && !live && !ended) ended = performance.now();
-    const shown = ended && pictures.find((time) => time >= ended - 30);
-    if (shown || performance.now() - start > 30000) {
-      clearInterval(timer); watch.disconnect(); done(shown ? (shown - start) / 1000 : null);
-    }
-  }, 4);
-}, 1200);
+  while (!live() && !late()) await rest(4);
+  while (live() && !late()) await rest(4);
+  const ended = performance.now(), shown = () => pictures.find((time) => time >= ended - 30);
+  while (!shown() && !late()) await rest(4);
+  watch.disconnect();
+  done(shown() ? (shown() - start) / 1000 : null);
+})();
 """
 
 
@@ -92,6 +95,8 @@ def _measure(driver, address: str, prior_id: str) -> PageSpeed:
     _set(driver, "frame-mode", "registered")
     driver.execute_async_script(_SCROLL, 1.0)
     pictures, seconds = driver.execute_async_script(_SCROLL, SCROLL_S)
+    driver.find_element("id", "add-Red").click()
+    _until(driver, "return document.querySelectorAll('.table tbody .link').length === 1")
     driver.find_element("id", "live").click()
     updates = [driver.execute_async_script(_UPDATE, -30 + 10 * n) for n in range(UPDATES + 1)][1:]
     if None in updates:
@@ -143,5 +148,10 @@ def table(speed: PageSpeed) -> str:
     return (
         f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while a slice view is scrolled; "
         f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
-        f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s"
+        f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}"
     )
+
+
+def _load() -> str:
+    """How busy the machine was in the last minute, where the system tells: such numbers mean little without it."""
+    return f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else ""
