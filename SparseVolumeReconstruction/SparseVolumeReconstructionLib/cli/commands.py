@@ -184,6 +184,7 @@ def benchmark(args: Namespace) -> None:
         result = measure(args.prior, ModelStore(), progress, device=args.device, round_trip=lambda: client.run(request), runs=args.runs)
     print(table(result))
     print(_live_table(args.prior))
+    print(_page_table(args.prior))
 
 
 def _live_table(prior_id: str) -> str:
@@ -193,6 +194,16 @@ def _live_table(prior_id: str) -> str:
     except ImportError:
         return "live update: not measured; it needs slicer-core"
     return live_benchmark.table(live_benchmark.live_latency(prior_id))
+
+
+def _page_table(prior_id: str) -> str:
+    """How quick the browser edition is, where it and a browser are installed."""
+    try:
+        from ..web import benchmark as page
+
+        return page.table(page.page_speed(prior_id))
+    except (ImportError, InputError) as error:
+        return f"page: not measured; {error}"
 
 
 def worker(args: Namespace) -> None:
@@ -208,3 +219,12 @@ def demo(args: Namespace) -> None:
 
     with shown_progress() as progress:
         main(args, progress)
+
+
+def web(args: Namespace) -> None:
+    """Serve the browser edition until interrupted. Raises InputError."""
+    try:
+        from ..web.server import Options, serve
+    except ImportError as error:
+        raise InputError(f"the browser edition needs more packages ({error.name} is missing): ./run web installs them.") from error
+    serve(Options(args.host, args.port, args.token, Path(args.input).absolute() if args.input else None, args.browser, args.sessions))

@@ -51,12 +51,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port: 0 to 65535."""
+    if not 0 <= int(text) <= 65535:
+        raise ValueError
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `command` of its result is the function to call with the result."""
     parser = _Parser(prog="./run", description="See a whole body from a few slices.")
     parser.add_argument("--version", action="version", version=__version__)
     words = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_reconstruct, _evaluate, _models, _train, _experiment, _benchmark, _worker, _demo):
+    for add in (_reconstruct, _evaluate, _models, _train, _experiment, _benchmark, _worker, _demo, _web):
         add(words)
     return parser
 
@@ -260,3 +267,25 @@ def _demo(words) -> None:
     parser.add_argument("--input", metavar="FILE", help="a head of your own (T1w MRI) instead of the MNI152 template")
     parser.add_argument("--output", default="demo-output", metavar="DIR", help="folder to write (demo-output)")
     parser.add_argument("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
+
+
+def _web(words) -> None:
+    examples = """
+web                                     (prints an address; open it in a browser on this machine)
+web --input head.nii.gz --port 8080
+web --host 0.0.0.0 --token "$(openssl rand -hex 16)"      (for others; put TLS in front of it where the network is not yours)
+web --sessions 8 --host 0.0.0.0 --token class-of-2026      (eight people, each with a scene and a process of their own)"""
+    summary = "The browser edition: the panel and the four views of 3D Slicer as a page, with no Slicer installed."
+    add = _add(words, "web", commands.web, summary, examples).add_argument
+    add("--input", metavar="FILE", help="a scan (NIfTI, NRRD or a DICOM folder) to begin with; others can be uploaded in the page")
+    add("--port", type=port, default=8080, metavar="N", help="port to listen on; 0: any that is free (8080)")
+    add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other needs --token")
+    add("--token", metavar="T", help="what visitors have to know; part of the printed address")
+    add(
+        "--sessions",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="people who can work at the same time, each with processes of their own, about 1.5 GB (1)",
+    )
+    add("--browser", action="store_true", help="open the page in this machine's browser")

@@ -16,10 +16,10 @@ import SimpleITK as sitk
 import slicer
 
 from ..geometry import Grid, InputError, Volume
-from ..geometry.io import to_image, write_affine
+from ..geometry.io import read_volume, to_image, write_affine
 from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
-from .nodes import affine_of, file_stem, volume_of, world_grid
+from .nodes import THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .results import Look, ResultNodes, load_result
 
 
@@ -111,6 +111,35 @@ class SparseVolumeReconstructionLogic:
             on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
 
         return self.client.submit(request, on_progress, done, fail)
+
+    def read(
+        self,
+        paths: list[Path],
+        name: str,
+        on_progress: Callable[[str, float, float | None], None],
+        on_done: Callable[[object], None],
+        on_error: Callable[[Exception], None],
+    ) -> str:
+        """Begin to read the files of one volume that nobody trusts in the process; returns the id. on_done gets the volume node."""
+        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
+
+        def done(answer):
+            try:
+                node = add_volume(read_volume(answer["files"]["volume"]), name)
+            except Exception as error:
+                fail(error)
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            if answer["result"]["thickness_mm"]:
+                node.SetAttribute(THICKNESS, str(answer["result"]["thickness_mm"]))
+            on_done(node)
+
+        def fail(error):
+            shutil.rmtree(folder, ignore_errors=True)
+            on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
+
+        request = {"paths": [str(path) for path in paths], "name": name, "output": str(folder)}
+        return self.client.submit(request, on_progress, done, fail, operation="read")
 
     def poll(self) -> None:
         """Hand over what the process has answered; call it from a timer."""

@@ -30,6 +30,7 @@ def headless_scene() -> slicer.vtkMRMLScene:
     application.SetMRMLScene(scene)
     application.GetColorLogic().SetMRMLScene(scene)
     application.GetColorLogic().AddDefaultColorNodes()
+    _add_inferno(scene)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     logics = {
         "Volumes": slicer.vtkSlicerVolumesLogic(),
@@ -53,6 +54,29 @@ def headless_scene() -> slicer.vtkMRMLScene:
     slicer.app = types.SimpleNamespace(applicationLogic=lambda: application, temporaryPath=temporary.name)
     _kept[:] = [scene, application, logics, remote, manager, temporary]
     return scene
+
+
+def _add_inferno(scene: slicer.vtkMRMLScene) -> None:
+    """The colours of uncertainties, under the id that they have in the application, where they come from a file."""
+    from matplotlib import colormaps
+
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetTypeToUser()
+    table.SetSingletonTag("FileInferno.txt")
+    table.SetName("Inferno")
+    table.SetNumberOfColors(256)
+    for index, colour in enumerate(colormaps["inferno"](range(256))):
+        table.SetColor(index, *(float(part) for part in colour))
+    table.SetSaveWithScene(False)
+    scene.AddNode(table)
+
+
+def close_headless_scene() -> None:
+    """Let go of the scene and logics that headless_scene made, and remove their temporary folder."""
+    temporary = _kept[-1]
+    slicer.mrmlScene.Clear(True)
+    _kept.clear()
+    temporary.cleanup()
 
 
 def show_in_slice_views(scene: slicer.vtkMRMLScene, background, foreground=None) -> None:

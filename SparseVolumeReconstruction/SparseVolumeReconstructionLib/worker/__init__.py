@@ -2,8 +2,9 @@
 
 Importing this package needs the standard library alone, so that an application can start the process without torch.
 
-One JSON object a line. To the process: {"op": "reconstruct", "id", "request": {...}}, {"op": "cancel", "id"},
-{"op": "ping", "id"}, {"op": "shutdown"}. From it: {"id", "event": "progress", "step", "fraction", "remaining_s"},
+One JSON object a line. To the process: {"op": "reconstruct", "id", "request": {...}}, {"op": "read", "id", "request": {...}} (files
+that nobody trusts), {"op": "cancel", "id"}, {"op": "ping", "id"}, {"op": "shutdown"}.
+From it: {"id", "event": "progress", "step", "fraction", "remaining_s"},
 {"id", "event": "done", "result"}, {"id", "event": "error", "kind": "input|cancelled|memory|internal", "message", "log"},
 {"id", "event": "pong", "pid"}. Requests are done one after the other, in the order in which they came.
 """

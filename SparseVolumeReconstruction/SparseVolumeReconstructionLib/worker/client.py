@@ -45,6 +45,7 @@ class _Job:
     on_progress: ReportProgress
     on_done: Callable[[dict], None]
     on_error: Callable[[WorkerError], None]
+    operation: str = "reconstruct"
     cancel_by: float | None = None
 
 
@@ -138,8 +139,9 @@ class WorkerClient:
         on_progress: ReportProgress = _silent,
         on_done: Callable[[dict], None] = _silent,
         on_error: Callable[[WorkerError], None] = _silent,
+        operation: str = "reconstruct",
     ) -> str:
-        """Queue a request (plain data of a ReconstructionRequest) and return its id.
+        """Queue a request (plain data of a ReconstructionRequest, or of what the operation takes) and return its id.
 
         on_done gets {"files": {name: path}, "result": {...}}; exactly one of on_done and on_error is called.
         """
@@ -147,8 +149,8 @@ class WorkerClient:
             self._process = None  # it ended while idle
         self.start()
         job_id = f"job-{next(self._numbers)}"
-        self._jobs[job_id] = _Job(request, on_progress, on_done, on_error)
-        self._process.send(op="reconstruct", id=job_id, request=request)
+        self._jobs[job_id] = _Job(request, on_progress, on_done, on_error, operation)
+        self._process.send(op=operation, id=job_id, request=request)
         return job_id
 
     def cancel(self, job_id: str) -> None:
@@ -228,6 +230,6 @@ class WorkerClient:
         if self._jobs:
             self.start()
             for other, waiting in self._jobs.items():
-                self._process.send(op="reconstruct", id=other, request=waiting.request)
+                self._process.send(op=waiting.operation, id=other, request=waiting.request)
         if job is not None:
             job.on_error(error)

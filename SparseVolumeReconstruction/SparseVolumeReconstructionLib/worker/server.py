@@ -20,9 +20,10 @@ Job = Callable[[dict, Progress], dict]
 def main() -> int:
     """Serve reconstruction requests on stdin and stdout until stdin closes and all are done; returns the exit code."""
     from .jobs import ReconstructionJob
+    from .reading import read_upload
 
     answers = take_stdout()
-    return Server(sys.stdin, answers, ReconstructionJob()).serve()
+    return Server(sys.stdin, answers, ReconstructionJob(), {"read": read_upload}).serve()
 
 
 def take_stdout() -> IO[str]:
@@ -37,14 +38,15 @@ class Server:
     """Runs `job(request, progress)` for each request on the calling thread; stdin is read on a thread of its own.
 
     The reading thread lets a cancel reach the running job, through its Progress. job: returns the JSON-ready result;
-    an attribute `warm()`, where it has one, is called once before the first request.
+    an attribute `warm()`, where it has one, is called once before the first request. others: further operations by name.
     """
 
-    def __init__(self, requests: IO[str], answers: IO[str], job: Job):
-        self._requests, self._answers, self._job = requests, answers, job
+    def __init__(self, requests: IO[str], answers: IO[str], job: Job, others: dict[str, Job] | None = None):
+        self._requests, self._answers = requests, answers
+        self._jobs = {"reconstruct": job, **(others or {})}
         self._changed = threading.Condition()
         self._writing = threading.Lock()
-        self._waiting: dict[str, dict] = {}
+        self._waiting: dict[str, tuple[str, dict]] = {}
         self._running: str | None = None
         self._cancelled = False
         self._closed = False
@@ -52,12 +54,12 @@ class Server:
     def serve(self) -> int:
         """Work until the requests end; returns 0. The process ends at once where nobody reads the answers any more."""
         threading.Thread(target=self._read, daemon=True).start()
-        getattr(self._job, "warm", lambda: None)()
+        getattr(self._jobs["reconstruct"], "warm", lambda: None)()
         while (entry := self._next()) is not None:
             self._work(*entry)
         return 0
 
-    def _next(self) -> tuple[str, dict] | None:
+    def _next(self) -> tuple[str, str, dict] | None:
         with self._changed:
             self._running = None
             self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -65,14 +67,14 @@ class Server:
                 return None
             self._running = next(iter(self._waiting))
             self._cancelled = False
-            return self._running, self._waiting.pop(self._running)
+            return self._running, *self._waiting.pop(self._running)
 
-    def _work(self, job_id: str, request: dict) -> None:
+    def _work(self, job_id: str, operation: str, request: dict) -> None:
         def report(event):
             self._answer(job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s)
 
         try:
-            result = self._job(request, Progress(report, lambda: self._cancelled))
+            result = self._jobs[operation](request, Progress(report, lambda: self._cancelled))
         except Exception as error:
             self._answer(job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc())
         else:
@@ -93,8 +95,8 @@ class Server:
             operation, job_id = message["op"], str(message.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._answer(None, "error", kind="input", message=f'not a JSON object with "op": {line.strip()[:80]}', log="")
-        if operation == "reconstruct":
-            self._queue(job_id, message.get("request"))
+        if operation in self._jobs:
+            self._queue(job_id, operation, message.get("request"))
         elif operation == "cancel":
             self._cancel(job_id)
         elif operation == "ping":
@@ -102,18 +104,18 @@ class Server:
         elif operation == "shutdown":
             os._exit(0)
         else:
-            known = "reconstruct, cancel, ping, shutdown"
+            known = ", ".join([*self._jobs, "cancel", "ping", "shutdown"])
             self._answer(job_id, "error", kind="input", message=f'unknown operation "{operation}"; known: {known}', log="")
 
-    def _queue(self, job_id: str, request) -> None:
+    def _queue(self, job_id: str, operation: str, request) -> None:
         problem = None
         with self._changed:
             if not isinstance(request, dict):
-                problem = 'the "request" of a reconstruct must be a JSON object'
+                problem = 'the "request" must be a JSON object'
             elif not job_id or job_id in self._waiting or job_id == self._running:
                 problem = f'the id "{job_id}" is empty or in use; give each request its own'
             else:
-                self._waiting[job_id] = request
+                self._waiting[job_id] = operation, request
                 self._changed.notify()
         if problem:
             self._answer(job_id, "error", kind="input", message=problem, log="")

@@ -13,7 +13,7 @@ from SparseVolumeReconstructionLib.cli import main as run_in_process
 from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 
-COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "demo")
+COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "demo", "web")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("demo", "test", "reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker")
+COMMANDS = ("demo", "test", "reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "web")
 
 
 def run(repository, *words, **environment):

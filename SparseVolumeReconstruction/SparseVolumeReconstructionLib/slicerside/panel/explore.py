@@ -47,27 +47,12 @@ class ExploreSection(Section):
         ui.sampleLabel.text = f"{ui.sampleSlider.value + 1} / {count}" if count else "–"
         if count < 2 and ui.playButton.checked:
             ui.playButton.checked = False
-        ui.noticeLabel.text = self._notice()
+        ui.noticeLabel.text = explorer.summary()
         ui.compareButton.enabled = explorer.result is not None and explorer.result.mean is not None and p.reference is not None
 
     def close(self) -> None:
         """Stop the film."""
         self._timer.stop()
-
-    def _notice(self) -> str:
-        """What is observed and what is inferred in the chosen result."""
-        result = self.presenter.explorer.result
-        if result is None:
-            return _("No result yet.")
-        voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
-        total = max(sum(voxels.values()), 1)
-        lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
-        if result.live:
-            lines.append(_("Live: a rough mean. Apply gives the exact one."))
-        if known and known.get("value") is not None:
-            how = _("given") if known["given"] else _("inferred from the slices")
-            lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
-        return "\n".join([*lines, *result.provenance.get("warnings", [])])
 
     def _choose_sample(self, index: int) -> None:
         p = self.presenter.parameters

@@ -21,7 +21,7 @@ class FrameSection(Section):
         ui, p, presenter = self.ui, self.presenter.parameters, self.presenter
         ui.frameTransformSelector.enabled = p.frameMode == FrameMode.TRANSFORM
         ui.editButton.enabled = p.frameMode != FrameMode.REGISTERED
-        ui.editButton.checked = self._editing()
+        ui.editButton.checked = presenter.frame_handles()
         ui.atlasButton.checked = p.showAtlas
         ui.atlasButton.enabled = not presenter.runner.running and (p.showAtlas or presenter.reason() is None)
 
@@ -31,20 +31,5 @@ class FrameSection(Section):
 
     def _edit(self, on: bool) -> None:
         """Handles to translate and rotate the transform in the views."""
-        if on and not self.attempt(self.presenter.edit_frame):
-            return
-        node = self.presenter.parameters.frameTransform
-        if node is not None:
-            node.CreateDefaultDisplayNodes()
-            display = node.GetDisplayNode()
-            display.SetEditorVisibility(on)
-            display.SetEditorSliceIntersectionVisibility(on)
-            display.SetEditorTranslationEnabled(True)
-            display.SetEditorRotationEnabled(True)
-            display.SetEditorScalingEnabled(False)
-        self.refresh()
-
-    def _editing(self) -> bool:
-        node = self.presenter.parameters.frameTransform
-        display = node.GetDisplayNode() if node is not None else None
-        return bool(display is not None and display.GetEditorVisibility())
+        if self.attempt(lambda: self.presenter.show_frame_handles(on)):
+            self.refresh()

@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
-from ..workflow.choices import Device, FrameMode, Layer
+from ..workflow.choices import RANGES, Device, FrameMode, Layer
 
 
 @parameterNodeWrapper
@@ -20,7 +20,7 @@ class Parameters:
 
     prior: str = "brain-t1"
     covariateKnown: bool = False
-    covariate: Annotated[float, WithinRange(0.0, 100.0)] = 30.0
+    covariate: Annotated[float, WithinRange(*RANGES["covariate"])] = 30.0
 
     frameMode: FrameMode = FrameMode.AUTO
     frameTransform: vtkMRMLLinearTransformNode
@@ -29,17 +29,17 @@ class Parameters:
 
     makeStd: bool = True
     makeTemplate: bool = True
-    samples: Annotated[int, WithinRange(0, 64)] = 8
+    samples: Annotated[int, WithinRange(*RANGES["samples"])] = 8
     name: str = "Reconstruction"
-    spacing: Annotated[float, WithinRange(0.5, 5.0)] = 1.0
+    spacing: Annotated[float, WithinRange(*RANGES["spacing"])] = 1.0
     likeVolume: vtkMRMLScalarVolumeNode
     keepObserved: bool = True
     device: Device = Device.AUTO
-    seed: Annotated[int, WithinRange(0, 999999)] = 0
+    seed: Annotated[int, WithinRange(*RANGES["seed"])] = 0
 
     result: vtkMRMLScalarVolumeNode
     layer: Layer = Layer.MEAN
-    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
+    opacity: Annotated[float, WithinRange(*RANGES["opacity"])] = 1.0
     sample: Annotated[int, Minimum(0)] = 0
     markObserved: bool = False
     linkViews: bool = True

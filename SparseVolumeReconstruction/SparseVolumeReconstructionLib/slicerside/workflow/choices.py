@@ -45,6 +45,22 @@ class Layer(Enum):
         return {"mean": _("Mean"), "std": _("Uncertainty (sd)"), "sample": _("Sample"), "nothing": _("Nothing")}[self.value]
 
 
+# Lowest and highest value of every choice that is a number; sample: no more than there are.
+RANGES = {
+    "covariate": (0.0, 100.0),
+    "samples": (0, 64),
+    "spacing": (0.5, 5.0),
+    "seed": (0, 999999),
+    "opacity": (0.0, 1.0),
+    "sample": (0, 999),
+}
+_VOLUME = "vtkMRMLScalarVolumeNode"
+# The choices that are nodes, with the class of each.
+NODES = {name: _VOLUME for name in ("allVolume", "atlas", "likeVolume", "result", "reference")} | {
+    "frameTransform": "vtkMRMLLinearTransformNode"
+}
+
+
 @dataclass
 class Choices:
     """All that a user chooses, with its defaults; lengths in mm, nodes are None until chosen.

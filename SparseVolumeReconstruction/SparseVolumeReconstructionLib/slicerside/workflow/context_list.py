@@ -22,7 +22,7 @@ class ContextList(VTKObservationMixin):
         super().__init__()
         self._on_change = on_change
         self.selected: ContextSlice | None = None
-        self._images, self._hovered = False, None
+        self._images, self._hidden, self._hovered = False, False, None
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
         for event in (scene.EndImportEvent, scene.EndCloseEvent):
@@ -110,6 +110,12 @@ class ContextList(VTKObservationMixin):
             for context in self:
                 self._draw(context)
 
+    def hide(self, on: bool) -> None:
+        """Draw no contexts at all, or draw them again."""
+        self._hidden = on
+        for context in self:
+            self._draw(context)
+
     def close(self) -> None:
         """Stop observing the scene."""
         self.removeObservers()
@@ -123,6 +129,8 @@ class ContextList(VTKObservationMixin):
 
     def _draw(self, context: ContextSlice) -> None:
         context.draw(selected=context == self.selected, image=self._images)
+        if self._hidden:
+            context.node.GetDisplayNode().SetVisibility(False)
 
     def _observe(self, volume) -> None:
         event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import slicer
 
 from .. import views
+from ..i18n import _
 from ..results import ResultNodes
 from .choices import Layer
 
@@ -34,6 +35,21 @@ class Explorer:
         """Number of samples of the chosen result."""
         result = self.result
         return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
+
+    def summary(self) -> str:
+        """What is observed and what is inferred in the chosen result, in lines."""
+        result = self.result
+        if result is None:
+            return _("No result yet.")
+        voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
+        total = max(sum(voxels.values()), 1)
+        lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
+        if result.live:
+            lines.append(_("Live: a rough mean. Apply gives the exact one."))
+        if known and known.get("value") is not None:
+            how = _("given") if known["given"] else _("inferred from the slices")
+            lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
+        return "\n".join([*lines, *result.provenance.get("warnings", [])])
 
     def show(self) -> None:
         """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and mask."""

@@ -134,6 +134,28 @@ class Presenter(VTKObservationMixin):
             p.atlas.SetAndObserveTransformNodeID(p.frameTransform.GetID())
         p.frameMode = FrameMode.TRANSFORM
 
+    def frame_handles(self) -> bool:
+        """Whether the frame's transform has handles in the views."""
+        display = self._frame_display()
+        return bool(display is not None and display.GetEditorVisibility())
+
+    def show_frame_handles(self, on: bool) -> None:
+        """Handles to translate and rotate the transform in the views; they make it the frame. Raises InputError as `edit_frame`."""
+        if on:
+            self.edit_frame()
+            self.parameters.frameTransform.CreateDefaultDisplayNodes()
+        display = self._frame_display()
+        if display is not None:
+            display.SetEditorVisibility(on)
+            display.SetEditorSliceIntersectionVisibility(on)
+            display.SetEditorTranslationEnabled(True)
+            display.SetEditorRotationEnabled(True)
+            display.SetEditorScalingEnabled(False)
+
+    def _frame_display(self):
+        node = self.parameters.frameTransform
+        return node.GetDisplayNode() if node is not None else None
+
     def parameters_changed(self) -> None:
         """To be called when a parameter changed: shows what is chosen and updates the live result where that depends on it."""
         self.contexts.follow(self.parameters.live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...geometry import InputError
 from ..i18n import _
@@ -46,8 +47,25 @@ class Runner:
 
     def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
         """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
+        self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
+
+    def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[Exception | None], None]) -> None:
+        """Read uploaded files of one volume into a node, as a job like any other.
+
+        on_done: gets the node. on_end: gets what went wrong, or None, once the files are not needed any more. Raises InputError
+        when a job runs already.
+        """
+
+        def done(node):
+            on_end(None)
+            on_done(node)
+
+        self._begin(lambda *callbacks: self._logic.read(paths, name, *callbacks), done, _("reading {name}").format(name=name), on_end)
+
+    def _begin(self, start: Callable[..., str], on_done: Callable, what: str, on_error: Callable[[Exception], None] | None = None) -> None:
+        """on_error: who is told of an error instead of the status."""
         if self.running:
-            raise InputError(_("a reconstruction runs already; cancel it first."))
+            raise InputError(_("something runs already; cancel it first, or wait until it is done."))
 
         def progress(step, fraction, remaining_s):
             self._tell(Status(step, fraction, remaining_s))
@@ -60,10 +78,13 @@ class Runner:
 
         def fail(error):
             self._job = None
-            self._tell(Status() if getattr(error, "kind", "") == "cancelled" else _failure(error))
+            if on_error is not None:
+                on_error(error)
+            quiet = on_error is not None or getattr(error, "kind", "") == "cancelled"
+            self._tell(Status() if quiet else _failure(error))
             self._next_live()
 
-        self._job = self._logic.start(inputs, progress, done, fail)
+        self._job = start(progress, done, fail)
         self._tell(Status(what))
 
     def cancel(self) -> None:
@@ -86,8 +107,9 @@ class Runner:
             self._live = None
             on_done(result)
             if self.status.error:
-                self._tell(Status())
+                self.status = Status()
             self._next_live()
+            self._on_change()
 
         def fail(error):
             self._live = None

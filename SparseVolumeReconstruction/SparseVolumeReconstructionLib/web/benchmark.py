@@ -1,0 +1,157 @@
+"""How quick the page is, measured in the browser: frames while a slice view is scrolled, and a new slice until its posterior is shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..geometry import InputError
+from ..worker import WorkerClient
+from .chromium import headless_chromium, missing
+
+SCROLL_S, UPDATES = 6.0, 6
+_SIZE, _SPACING_MM, _TIMEOUT_S = (1400, 900), 2.0, 120.0
+
+# Moves the axial slider every 20 ms and counts the pictures that arrive; gives [pictures, seconds].
+_SCROLL = """
+const [seconds, done] = arguments, slider = document.getElementById("scroll-Red");
+const picture = document.querySelector('[data-view="Red"] img');
+let pictures = 0, step = 0;
+const watch = new MutationObserver(() => { pictures += 1; });
+watch.observe(picture, {attributes: true, attributeFilter: ["src"]});
+const start = performance.now(), timer = setInterval(() => {
+  slider.value = -20 + (step++ % 50);
+  slider.dispatchEvent(new Event("input"));
+}, 20);
+setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
+"""
+# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean. Before, an axial
+# slice is selected: the selected one follows its view while updates are live.
+_UPDATE = """
+const [offset, done] = arguments, slider = document.getElementById("scroll-Green"), rest = (ms) => new Promise((go) => setTimeout(go, ms));
+const live = () => Boolean(document.getElementById("live-mark")), idle = async () => { do await rest(300); while (live()); };
+const picture = document.querySelector('[data-view="Yellow"] img');
+(async () => {
+  document.querySelector(".table tbody .link").click();
+  await idle();
+  slider.value = offset;
+  slider.dispatchEvent(new Event("input"));
+  await idle();
+  await rest(700);
+  const pictures = [], watch = new MutationObserver(() => { pictures.push(performance.now()); });
+  watch.observe(picture, {attributes: true, attributeFilter: ["src"]});
+  const start = performance.now(), late = () => performance.now() - start > 30000;
+  document.getElementById("add-Green").click();
+  while (!live() && !late()) await rest(4);
+  while (live() && !late()) await rest(4);
+  const ended = performance.now(), shown = () => pictures.find((time) => time >= ended - 30);
+  while (!shown() && !late()) await rest(4);
+  watch.disconnect();
+  done(shown() ? (shown() - start) / 1000 : null);
+})();
+"""
+
+
+@dataclass(frozen=True)
+class PageSpeed:
+    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added, to the shown posterior."""
+
+    frames_per_s: float
+    update_s: list[float]
+
+
+def page_speed(prior_id: str) -> PageSpeed:
+    """Start a server and a browser and measure, warm. The scan is the prior's own mean, so that no data is needed; the frame is known.
+
+    Raises InputError where no browser can be had, or the page does not answer.
+    """
+    if why := missing():
+        raise InputError(why)
+    with tempfile.TemporaryDirectory(prefix="svr-page-") as folder:
+        scan = _scan(prior_id, Path(folder))
+        with _served(scan, Path(folder) / "log.txt") as address:
+            driver = headless_chromium(Path(folder) / "browser", *_SIZE)
+            try:
+                return _measure(driver, address, prior_id)
+            finally:
+                driver.quit()
+
+
+def _measure(driver, address: str, prior_id: str) -> PageSpeed:
+    driver.set_script_timeout(_TIMEOUT_S)
+    driver.get(address)
+    _until(driver, "return document.querySelectorAll('.scans li').length === 1 && !document.getElementById('cancel-button')")
+    _until(driver, "return Boolean(document.querySelector('[data-view=\"Red\"] img')?.src)")
+    _set(driver, "prior-menu", prior_id)
+    _set(driver, "frame-mode", "registered")
+    driver.execute_async_script(_SCROLL, 1.0)
+    pictures, seconds = driver.execute_async_script(_SCROLL, SCROLL_S)
+    driver.find_element("id", "add-Red").click()
+    _until(driver, "return document.querySelectorAll('.table tbody .link').length === 1")
+    driver.find_element("id", "live").click()
+    updates = [driver.execute_async_script(_UPDATE, -30 + 10 * n) for n in range(UPDATES + 1)][1:]
+    if None in updates:
+        raise InputError("the page showed no update within 30 s.")
+    return PageSpeed(pictures / seconds, updates)
+
+
+def _set(driver, name: str, value: str) -> None:
+    """Choose an entry of a menu by its value, also in a closed section."""
+    script = "const menu = document.getElementById(arguments[0]); menu.value = arguments[1]; menu.dispatchEvent(new Event('change'))"
+    driver.execute_script(script, name, value)
+
+
+def _until(driver, script: str) -> None:
+    until = time.monotonic() + _TIMEOUT_S
+    while not driver.execute_script(script):
+        if time.monotonic() > until:
+            raise InputError(f"the page did not get ready within {_TIMEOUT_S:.0f} s.")
+        time.sleep(0.1)
+
+
+def _scan(prior_id: str, folder: Path) -> Path:
+    """The prior's mean as a file."""
+    request = {"prior": prior_id, "frame": "registered", "spacing_mm": _SPACING_MM, "outputs": ["mean"], "output": str(folder / "scan")}
+    with closing(WorkerClient()) as client:
+        return Path(client.run(request)["files"]["mean.nrrd"])
+
+
+@contextmanager
+def _served(scan: Path, log: Path):
+    """The address of a server in a process of its own, which shows the scan."""
+    command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", "--input", str(scan)]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + _TIMEOUT_S
+        while not (found := re.search(r"Open (\S+)", log.read_text(errors="replace"))):
+            if process.poll() is not None or time.monotonic() > until:
+                raise InputError(f"the server did not start: {log.read_text(errors='replace').strip()[-300:]}")
+            time.sleep(0.1)
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def table(speed: PageSpeed) -> str:
+    """The measurements as text."""
+    return (
+        f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while a slice view is scrolled; "
+        f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
+        f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}"
+    )
+
+
+def _load() -> str:
+    """How busy the machine was in the last minute, where the system tells: such numbers mean little without it."""
+    return f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else ""

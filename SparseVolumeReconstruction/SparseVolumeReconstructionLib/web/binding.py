@@ -1,0 +1,83 @@
+"""What is chosen, between the page and the presenter's parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from enum import Enum
+
+import slicer
+
+from ..geometry import InputError
+from ..slicerside.workflow.choices import NODES, RANGES, Choices
+
+PREFIX = "p_"
+_LONGEST_TEXT = 200
+
+
+class WatchedChoices(Choices):
+    """Choices that tell when one of them becomes another."""
+
+    _tell: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, on_change: Callable[[], None]):
+        super().__init__()
+        self.__dict__["_tell"] = on_change
+
+    def __setattr__(self, name: str, value: object) -> None:
+        before = getattr(self, name)
+        super().__setattr__(name, value)
+        if before is not value and before != value:
+            self._tell()
+
+    def forget(self, node: object) -> None:
+        """Let no choice name a node that was taken out of the scene."""
+        for name in NODES:
+            if getattr(self, name) is node:
+                setattr(self, name, None)
+
+
+def to_page(choices: Choices) -> dict[str, object]:
+    """Every choice as a value that the page can hold: enums by value, nodes by id ("" for none)."""
+    return {PREFIX + field.name: _plain(field.name, getattr(choices, field.name)) for field in fields(Choices)}
+
+
+def _plain(name: str, value: object) -> object:
+    if name in NODES:
+        return value.GetID() if value is not None else ""
+    return value.value if isinstance(value, Enum) else value
+
+
+def from_page(name: str, value: object) -> object:
+    """The choice that a value from the page means; what comes from a page is not trusted.
+
+    Numbers out of range are taken to the nearest end of it. Raises InputError for a value of another kind.
+    """
+    if name in NODES:
+        node = slicer.mrmlScene.GetNodeByID(str(value)) if value else None
+        if value and (node is None or not node.IsA(NODES[name])):
+            raise InputError("what was chosen is not in the scene any more; choose another.")
+        return node
+    default = getattr(Choices(), name)
+    if isinstance(default, Enum):
+        try:
+            return type(default)(value)
+        except ValueError:
+            raise InputError(f'{name}: "{str(value)[:40]}" is not one of {", ".join(member.value for member in type(default))}.') from None
+    if isinstance(default, bool):
+        return bool(value)
+    if isinstance(default, str):
+        return str(value)[:_LONGEST_TEXT]
+    return _number(name, value, type(default))
+
+
+def _number(name: str, value: object, kind: type) -> float | int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f'{name}: "{str(value)[:40]}" is no number.')
+    low, high = RANGES[name]
+    return kind(min(max(number, low), high))

@@ -1,0 +1,30 @@
+"""The page: templates, one for every section, from the files of Resources/Web."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trame.ui.html import DivLayout
+
+RESOURCES = Path(__file__).resolve().parents[2] / "Resources" / "Web"
+TITLE = "Sparse Volume Reconstruction"
+_PARTS = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "run", "look")
+
+
+def build_page(server) -> None:
+    """Make the page of a trame server; what it shows and does are the sections of a Desk."""
+    server.state.trame__title = TITLE
+    server.state.trame__favicon = None
+    server.enable_module(
+        {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js"], "styles": ["svr/svr.css"]},
+    )
+    server.state.trame__template_error = (RESOURCES / "lost.html").read_text(encoding="utf-8")
+    for name in _PARTS:
+        _template(server, f"part_{name}", f"{name}.html")
+    _template(server, "main", "page.html")
+
+
+def _template(server, name: str, file: str) -> None:
+    """A file of Resources/Web as a template of the page; each is drawn anew only when a variable changes that it shows."""
+    with DivLayout(server, template_name=name, classes="svr" if name == "main" else "part") as layout:
+        layout.root.add_child((RESOURCES / file).read_text(encoding="utf-8"))

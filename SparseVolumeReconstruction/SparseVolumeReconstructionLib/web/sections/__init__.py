@@ -1,0 +1,1 @@
+"""The sections of the page, as those of the desktop panel: what each shows, and what can be done in it."""

@@ -1,0 +1,91 @@
+"""The section of the context slices: taken from the views, listed, edited."""
+
+from __future__ import annotations
+
+import math
+
+from ...geometry import InputError
+from ...slicerside.contexts import ContextSlice
+from ..views import LABELS
+from .section import Action, Section
+
+
+class ContextSection(Section):
+    """The table of the scene's contexts."""
+
+    NAME = "contexts"
+
+    def actions(self) -> dict[str, Action]:
+        """Take slices, edit and remove rows."""
+        contexts = self.presenter.contexts
+        return {
+            "add": self._add,
+            "all": lambda: self._after_first(lambda: contexts.add_all(self.presenter.parameters.allVolume)),
+            "clear": contexts.clear,
+            "select": lambda row: self._go(_the(contexts, row)),
+            "enable": lambda row, on: contexts.edit(_the(contexts, row), lambda each: each.set_enabled(bool(on))),
+            "offset": lambda row, text: contexts.edit(_the(contexts, row), lambda each: each.set_offset(_number(text))),
+            "thickness": lambda row, text: contexts.edit(
+                _the(contexts, row), lambda each: each.set_thickness(_number(text) if str(text).strip() else None)
+            ),
+            "remove": lambda row: contexts.remove(_the(contexts, row)),
+        }
+
+    def state(self) -> dict:
+        """The rows, and a sentence about them."""
+        contexts = self.presenter.contexts
+        rows = [_row(context, context == contexts.selected) for context in contexts]
+        used = sum(row["enabled"] for row in rows)
+        count = f"{used} of {len(rows)} slices used" if rows else "No slices yet: the result would be the prior's own anatomy."
+        return {"rows": rows, "count": count}
+
+    def _add(self, view: str) -> None:
+        if view not in LABELS:
+            raise InputError("that is no slice view.")
+        self._after_first(lambda: self.presenter.contexts.add_from_view(view))
+
+    def _after_first(self, add) -> None:
+        """The first slices are something to look at in 3D."""
+        first = not len(self.presenter.contexts)
+        add()
+        if first:
+            self.desk.views.fit_3d()
+
+    def _go(self, context: ContextSlice) -> None:
+        self.presenter.contexts.select(context)
+        self.presenter.contexts.show(context)
+
+
+def _the(contexts, row: str) -> ContextSlice:
+    found = next((context for context in contexts if context.node.GetID() == row), None)
+    if found is None:
+        raise InputError("that slice is not in the list any more.")
+    return found
+
+
+def _row(context: ContextSlice, selected: bool) -> dict:
+    """What a row shows; without a place it says so."""
+    volume = context.volume
+    row = {
+        "id": context.node.GetID(),
+        "view": context.view,
+        "enabled": context.enabled,
+        "selected": selected,
+        "volume": volume.GetName() if volume else "",
+        "problem": context.problem() or "",
+    }
+    try:
+        place = {"name": context.orientation, "offset": round(context.offset_mm, 2), "thickness": round(context.thickness_mm, 2)}
+        return row | place | {"assumed": context.stated_thickness_mm is None}
+    except InputError:
+        return row | {"name": "unusable", "offset": "", "thickness": "", "assumed": False}
+
+
+def _number(text: object) -> float:
+    try:
+        number = float(str(text).replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f'"{str(text)[:40]}" is no number; expected mm.')
+    return number

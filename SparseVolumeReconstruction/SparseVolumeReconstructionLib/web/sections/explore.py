@@ -1,0 +1,75 @@
+"""The section to look at results: layer, opacity, samples as a film, quality against a reference, files to take away."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...slicerside.workflow.choices import Layer
+from ...slicerside.workflow.export import files_of
+from ...slicerside.workflow.quality import compare
+from ..plot import chart_svg
+from .section import Action, Section, option
+
+_FRAME_S = 0.4
+
+
+class ExploreSection(Section):
+    """What the views show of a result."""
+
+    NAME = "explore"
+
+    def __init__(self, desk):
+        super().__init__(desk)
+        self._film: asyncio.Task | None = None
+        self._chart = ""
+
+    def actions(self) -> dict[str, Action]:
+        """Choose a sample, play them, compare with a reference."""
+        return {"sample": self._choose_sample, "play": self._play, "compare": self._compare}
+
+    def state(self) -> dict:
+        """What there is to look at, and what of it was observed."""
+        explorer, p = self.presenter.explorer, self.presenter.parameters
+        result, count = explorer.result, explorer.sample_count
+        if result is None:
+            self._chart = ""
+        return {
+            "layers": [option(layer.value, layer.label()) for layer in [*explorer.layers(), Layer.NOTHING]],
+            "samples": count,
+            "sample": min(p.sample, max(count - 1, 0)),
+            "playing": self._film is not None,
+            "summary": explorer.summary(),
+            "can_compare": result is not None and result.mean is not None and p.reference is not None,
+            "chart": self._chart,
+            "files": [{"name": name, "what": what} for name, what in files_of(result).items()],
+        }
+
+    def close(self) -> None:
+        """Stop the film."""
+        if self._film is not None:
+            self._film.cancel()
+            self._film = None
+
+    def _choose_sample(self, index: int) -> None:
+        p = self.presenter.parameters
+        p.sample = max(0, min(int(index), self.presenter.explorer.sample_count - 1))
+        p.layer = Layer.SAMPLE
+
+    def _play(self) -> None:
+        if self._film is not None:
+            self.close()
+        elif self.presenter.explorer.sample_count > 1:
+            self._film = asyncio.get_running_loop().create_task(self._run_film())
+        self.desk.schedule()
+
+    async def _run_film(self) -> None:
+        while count := self.presenter.explorer.sample_count:
+            self._choose_sample((self.presenter.parameters.sample + 1) % count)
+            await asyncio.sleep(_FRAME_S)
+        self._film = None
+        self.desk.schedule()
+
+    def _compare(self) -> None:
+        result = self.presenter.explorer.result
+        self._chart = chart_svg(compare(result, self.presenter.parameters.reference))
+        self.desk.schedule()

@@ -1,0 +1,36 @@
+"""The row that runs: Apply or Cancel, progress, and errors with their log."""
+
+from __future__ import annotations
+
+from .section import Action, Section
+
+
+class RunSection(Section):
+    """Apply is off, with the reason beside it, until everything is there; while it runs it is Cancel."""
+
+    NAME = "run"
+
+    def actions(self) -> dict[str, Action]:
+        """Start or stop; put an error message away."""
+        return {"apply": self.presenter.apply, "cancel": self.presenter.runner.cancel, "dismiss": self.presenter.runner.dismiss}
+
+    def state(self) -> dict:
+        """What runs, or why nothing can."""
+        runner = self.presenter.runner
+        status = runner.status
+        return {
+            "running": runner.running,
+            "live": runner.busy and not runner.running,
+            "reason": self.presenter.reason() or "",
+            "step": status.step + _remaining(status.remaining_s),
+            "percent": int(100 * status.fraction),
+            "error": status.error,
+            "log": status.log,
+        }
+
+
+def _remaining(seconds: float | None) -> str:
+    """The remaining time as words; nothing while it is not known."""
+    if not seconds:
+        return ""
+    return f", about {round(seconds)} s left" if seconds < 90 else f", about {round(seconds / 60)} min left"

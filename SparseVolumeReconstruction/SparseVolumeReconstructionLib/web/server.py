@@ -1,0 +1,163 @@
+"""./run web: one desk behind one address, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes.util
+import logging
+import os
+import signal
+import sys
+import tempfile
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from ..geometry import InputError
+
+if sys.platform == "linux":
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
+os.environ.setdefault("WSLINK_READY_MSG", "")
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
+
+    sessions: people who can work at the same time, each with a server process of their own.
+    """
+
+    host: str = LOOPBACK
+    port: int = 0
+    token: str | None = None
+    input: Path | None = None
+    browser: bool = False
+    sessions: int = 1
+
+
+def serve(options: Options) -> None:
+    """Serve until interrupted (SIGINT or SIGTERM); then the worker has ended and nothing is left on the disk. Raises InputError."""
+    from .guard import is_loopback
+
+    if not is_loopback(options.host) and not options.token:
+        raise InputError(f"--host {options.host} lets other machines in: give --token as well, which visitors then need.")
+    if options.input is not None and not options.input.exists():
+        raise InputError(f"{options.input}: no such file or folder.")
+    if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
+        raise InputError("the views cannot be drawn: libEGL is missing; on Debian apt-get install libegl1 libgl1.")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if options.sessions > 1:
+        from .sessions import serve_sessions
+
+        asyncio.run(serve_sessions(options))
+    else:
+        with _private_folder():
+            asyncio.run(_serve(options))
+
+
+@contextlib.contextmanager
+def _private_folder():
+    """One folder for all temporary files of this process and of the worker; it goes when they have ended."""
+    with tempfile.TemporaryDirectory(prefix="svr-web-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield
+
+
+def door_of(options: Options):
+    """The door for these options: on this machine alone it answers to this machine's names only."""
+    from .guard import Door, is_loopback
+
+    return Door(options.token, {"localhost", "127.0.0.1", "::1", options.host} if is_loopback(options.host) else None)
+
+
+async def _serve(options: Options) -> None:
+    from aiohttp import web
+    from trame.app import get_server
+
+    from .desk import Desk
+    from .guard import Guard, middleware
+    from .page import build_page
+    from .transfer import UPLOAD_BYTES, Transfer
+
+    server = get_server(name="svr", client_type="vue3")
+    server.state.upload_limit = UPLOAD_BYTES
+    desk = Desk(server)
+    build_page(server)
+    guard = Guard(door_of(options), desk.start_over)
+
+    def bind(wslink) -> None:
+        wslink.app.middlewares.append(middleware(guard.answer))
+        wslink.app.router.add_routes([*Transfer(desk).routes(), web.post("/paraview/", _session)])
+
+    server.controller.on_server_bind.add(bind)
+    server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, desk))
+    try:
+        await _until_interrupted(server, options)
+    finally:
+        desk.close()
+
+
+async def _session(_request):
+    """What trame's page asks first: where its websocket is."""
+    from aiohttp import web
+
+    return web.json_response({"id": "svr", "sessionURL": "ws://USE_HOST/ws", "secret": "wslink-secret"})
+
+
+def _report(loop, context: dict) -> None:
+    """Faults go to the log; a visitor who leaves while something is sent is none."""
+    if not isinstance(context.get("exception"), ConnectionResetError):
+        loop.default_exception_handler(context)
+
+
+def on_interrupt(call) -> None:
+    """Call this on Ctrl-C, or when the process is asked to end."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # not on Windows, where Ctrl-C cancels the main task
+            loop.add_signal_handler(number, call)
+
+
+async def _until_interrupted(server, options: Options) -> None:
+    """Run the server's coroutine; a signal stops it."""
+    sys.argv[1:] = []  # the server would read the arguments that were meant for this program
+    task = asyncio.ensure_future(
+        server.start(
+            exec_mode="coroutine",
+            host=options.host,
+            port=options.port,
+            open_browser=False,
+            show_connection_info=False,
+            disable_logging=True,
+            timeout=0,
+            thread=True,  # that is: it sets no signal handlers
+        )
+    )
+    on_interrupt(task.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    except OSError as error:
+        raise InputError(f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another.") from error
+
+
+def _announce(port: int, options: Options, desk) -> None:
+    """Print the address; load what was given on the command line."""
+    announce(port, options)
+    if options.input is not None:
+        desk.open(options.input)
+
+
+def announce(port: int, options: Options) -> None:
+    """Print the address, and open it where that was asked for."""
+    address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
+    if options.token:
+        address += f"?token={quote(options.token)}"
+    print(f"Open {address}   (Ctrl-C ends it)", flush=True)
+    if options.browser:
+        webbrowser.open(address)

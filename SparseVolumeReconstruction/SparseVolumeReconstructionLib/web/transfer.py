@@ -1,0 +1,130 @@
+"""Files in and out: uploads stream into a private folder and are read by the worker, downloads are made when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from aiohttp import web
+
+from ..geometry import InputError
+from ..slicerside.workflow.export import files_of, write_file
+from ..worker.reading import FORMATS, image_suffix
+from .desk import Desk
+
+UPLOAD_BYTES = 1 << 30
+_MOST_FILES = 2000
+_CHUNK = 1 << 18
+_REFUSED = (".mrb", ".zip", ".gz", ".tar", ".7z", ".nhdr", ".mhd", ".raw", ".txt", ".json")
+
+
+class Transfer:
+    """The routes `upload`, `download/NAME` and `alive` of one desk."""
+
+    def __init__(self, desk: Desk):
+        self._desk = desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to add to the server's application."""
+        return [web.post("/upload", self._upload), web.get("/download/{name}", self._download), web.get("/alive", self._alive)]
+
+    async def _alive(self, _request: web.Request) -> web.Response:
+        return web.Response(text="yes")
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        """Take the files of one volume and wait until the worker has read them; the answer says what was wrong, in one line."""
+        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._desk.folder))
+        ended: asyncio.Future = asyncio.get_running_loop().create_future()
+
+        def end(error: Exception | None) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not ended.cancelled():
+                ended.set_result(error)
+
+        try:
+            if request.headers.get("X-SVR") != "1":
+                raise InputError("uploads come from the page.")
+            paths, name = await _receive(request, folder)
+            self._desk.presenter.runner.read(paths, name, self._desk.scan.take, end)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, InputError):
+                return web.Response(status=_status(error), text=str(error))
+            if isinstance(error, ConnectionError | ValueError):  # the visitor has gone, or sends no well-formed parts
+                return web.Response(status=400, text="The upload was cut off, or is damaged; try again.")
+            raise
+        self._desk.schedule()
+        error = await ended
+        return web.Response(text="") if error is None else web.Response(status=422, text=str(error))
+
+    async def _download(self, request: web.Request) -> web.Response:
+        """One file of the chosen result."""
+        result, name = self._desk.presenter.explorer.result, request.match_info["name"]
+        if result is None or name not in files_of(result):
+            return web.Response(status=404, text="there is no such file of this result")
+        with tempfile.TemporaryDirectory(prefix="download-", dir=self._desk.folder) as folder:
+            try:
+                data = write_file(result, list(self._desk.presenter.contexts), name, Path(folder)).read_bytes()
+            except InputError as error:
+                self._desk.presenter.runner.report(error)
+                return web.Response(status=422, text=str(error))
+        return web.Response(
+            body=data, content_type="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        )
+
+
+class _TooLarge(InputError):
+    """More bytes than are taken."""
+
+
+def _status(error: InputError) -> int:
+    return 413 if isinstance(error, _TooLarge) else 422
+
+
+async def _receive(request: web.Request, folder: Path) -> tuple[list[Path], str]:
+    """The files of a multipart request, written as 0000.nii and so on, and a name for the volume.
+
+    No name that was sent becomes a path. Raises InputError for what is too large or cannot be an image.
+    """
+    if (request.content_length or 0) > UPLOAD_BYTES + (1 << 20):
+        raise _too_large("the upload", request.content_length)
+    if not request.content_type.startswith("multipart/"):
+        raise InputError("the upload holds no file.")
+    paths, name, total = [], "", 0
+    async for part in await request.multipart():
+        sent = clean_name(part.filename or "")
+        if not name:
+            name = sent
+        if image_suffix(sent) is None and sent.lower().endswith(_REFUSED):
+            raise InputError(f"{sent}: not a format that is read here; expected {FORMATS}.")
+        if len(paths) >= _MOST_FILES:
+            raise InputError(f"{name}: more than {_MOST_FILES} files; upload one DICOM series.")
+        paths.append(folder / f"{len(paths):04d}{image_suffix(sent) or '.dcm'}")
+        total = await _write(part, paths[-1], total, sent)
+    if not paths:
+        raise InputError("the upload holds no file.")
+    return paths, name[: -len(image_suffix(name) or "")] or name if image_suffix(name) else name
+
+
+async def _write(part, path: Path, total: int, name: str) -> int:
+    """Stream one part into a file; returns the bytes of all parts so far."""
+    with open(path, "xb") as file:
+        while chunk := await part.read_chunk(_CHUNK):
+            total += len(chunk)
+            if total > UPLOAD_BYTES:
+                raise _too_large(name, total)
+            file.write(chunk)
+    return total
+
+
+def _too_large(name: str, size: int) -> _TooLarge:
+    return _TooLarge(f"{name}: more than {UPLOAD_BYTES / 1e9:.1f} GB ({size / 1e9:.1f} GB); crop or resample it first.")
+
+
+def clean_name(sent: str) -> str:
+    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".", "_" or "-"."""
+    last = re.split(r"[\\/]", sent)[-1]
+    return re.sub(r"[^\w. -]+", "_", last).strip(" .")[:80] or "upload"

@@ -1,0 +1,80 @@
+"""The four views of the page: Slicer's displayable managers, rendered here and sent as pictures by trame-slicer."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from trame_slicer.core import ViewManager
+from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
+from trame_slicer.views import ViewLayoutDefinition
+
+# The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
+COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
+LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+THREE_D = "ThreeD"
+_SLICE_FPS, _THREE_D_FPS = (25.0, 25.0), (15.0, 4.0)  # while the mouse is over the view, and else
+_QUALITY = 70
+_MARGIN = 0.12  # what is inferred reaches beyond what was scanned
+_CLOSER = 1.45  # the planes in 3D are larger than what they show
+
+
+class Views:
+    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by these names."""
+
+    def __init__(self, server):
+        application = slicer.app.applicationLogic()
+        application.SetSliceLogics(vtk.vtkCollection())
+        application.SetViewLogics(vtk.vtkCollection())
+        for factory in (slicer.vtkMRMLSliceViewDisplayableManagerFactory, slicer.vtkMRMLThreeDViewDisplayableManagerFactory):
+            factory.GetInstance().SetMRMLApplicationLogic(application)
+        crosshair = slicer.vtkMRMLCrosshairNode()
+        crosshair.SetCrosshairName("default")
+        slicer.mrmlScene.AddNode(crosshair)
+        self._manager = ViewManager(slicer.mrmlScene, application)
+        for factory, rates in ((RemoteSliceViewFactory, _SLICE_FPS), (RemoteThreeDViewFactory, _THREE_D_FPS)):
+            rates = {"target_fps": rates[0], "blur_fps": rates[1]}
+            self._manager.register_factory(factory(server, populate_view_ui_f=None, interactive_quality=_QUALITY, **rates))
+        vtk.vtkObject.GlobalWarningDisplayOff()  # VTK 9.6 announces, for every view, what VTK 9.7 will do otherwise
+        for name, label in LABELS.items():
+            self._manager.create_view(ViewLayoutDefinition.slice_view(label, label=name, color=COLOURS[name]))
+        self._three_d = self._manager.create_view(ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138")))
+        vtk.vtkObject.GlobalWarningDisplayOn()
+        for view in self._manager.get_views():
+            view.render_window().SetMultiSamples(0)  # a CPU draws several times as many pictures a second without
+        self._three_d.render_window().SetMultiSamples(4)  # here lines are oblique
+        for renderer in self._three_d.renderers():
+            renderer.SetUseDepthPeeling(False)  # too slow without a GPU
+            renderer.SetUseDepthPeelingForVolumes(False)
+        self._manager.set_current_view_ids([*LABELS, THREE_D])
+
+    def slice_view(self, name: str):
+        """The slice view of a name such as "Red"."""
+        return self._manager.get_view(name)
+
+    def fit(self) -> None:
+        """Let all views show the whole of what they show; slice views stay in their orientation."""
+        for name in LABELS:
+            self.slice_view(name).reset_view()
+            self.slice_view(name).zoom(-_MARGIN)
+        self.fit_3d()
+
+    def fit_3d(self) -> None:
+        """Let the 3D view look at everything from the front, somewhat from above and the left."""
+        self._three_d.fit_view_to_content()
+        camera = self._three_d.first_renderer().GetActiveCamera()
+        camera.Azimuth(25)
+        camera.Elevation(20)
+        self._three_d.first_renderer().ResetCameraScreenSpace()
+        camera.Dolly(_CLOSER)
+        self._three_d.first_renderer().ResetCameraClippingRange()
+        self._three_d.schedule_render()
+
+    def show_planes(self, on: bool) -> None:
+        """Show the slices of the slice views in the 3D view, or not."""
+        for name in LABELS:
+            self.slice_view(name).set_visible_in_3d(on)
+
+    def close(self) -> None:
+        """Let go of the render windows."""
+        for view in self._manager.get_views():
+            view.finalize()

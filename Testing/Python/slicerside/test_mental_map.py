@@ -1,0 +1,130 @@
+"""The mental map with a real worker and a tiny model: step by step, and back."""
+
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
+from SparseVolumeReconstructionLib.slicerside.logic import SparseVolumeReconstructionLogic
+from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of, world_grid
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices, FrameMode
+from SparseVolumeReconstructionLib.slicerside.workflow.mental_map import MentalMap
+from SparseVolumeReconstructionLib.slicerside.workflow.presenter import Presenter
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+
+@pytest.fixture(scope="module")
+def logic(tmp_path_factory, write_weights):
+    """The logic over a worker that knows the model "tiny"."""
+    folder = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SVR_MODELS_DIR", str(tmp_path_factory.mktemp("models")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        write_weights(folder / "tiny.safetensors", id="tiny")
+        ModelStore().import_file(folder / "tiny.safetensors")
+        with closing(SparseVolumeReconstructionLogic()) as running:
+            yield running
+
+
+@pytest.fixture
+def teaching(scene, logic):
+    """A presenter with three slices of a head-sized ball, registered to the model."""
+    grid = Grid.centred((12, 14, 13), 12.0)
+    radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)
+    array = np.where(radius < 1, 30 + 60 * radius, 0).astype(np.float32)
+    scan = add_volume(Volume(array, grid), "Head")
+    with closing(Presenter(Choices(prior="tiny", frameMode=FrameMode.REGISTERED), logic, lambda: None)) as presenter:
+        for height in (-24.0, 0.0, 24.0):
+            plane = np.eye(4)
+            plane[2, 3] = height
+            add_context(scan, plane, "Red", (1, 0, 0))
+        yield presenter, scan
+
+
+def finish(presenter) -> None:
+    """Wait for all jobs; an error fails the test."""
+    until = time.monotonic() + 120
+    while presenter.runner.busy:
+        presenter.runner.poll()
+        time.sleep(0.01)
+        assert time.monotonic() < until
+    assert not presenter.runner.status.error, presenter.runner.status
+
+
+def test_every_slice_makes_the_picture_more_certain_and_back_shows_what_was(teaching):
+    presenter, _ = teaching
+    learning = MentalMap(presenter)
+    learning.start()
+    finish(presenter)
+    assert learning.position == 0 and [context.enabled for context in context_slices()] == [False] * 3
+    for count in (1, 2, 3):
+        learning.forward()
+        finish(presenter)
+        assert [context.enabled for context in context_slices()] == [n < count for n in range(3)]
+    certain = [step.uncertainty for step in learning.steps]
+    assert certain == sorted(certain, reverse=True) and certain[-1] < 0.95 * certain[0]
+    assert learning.steps[0].change is None and all(step.change > 0 for step in learning.steps[1:])
+    assert all(world_grid(step.result.mean).same_as(world_grid(learning.steps[0].result.mean)) for step in learning.steps)
+    learning.back()
+    assert presenter.parameters.result is learning.steps[2].result.mean and not presenter.runner.busy
+    learning.forward()
+    assert presenter.parameters.result is learning.steps[3].result.mean and not presenter.runner.busy
+    with pytest.raises(InputError, match="all slices are in use"):
+        learning.forward()
+
+
+def test_the_first_step_is_the_priors_anatomy(teaching):
+    presenter, _ = teaching
+    learning = MentalMap(presenter)
+    learning.start()
+    finish(presenter)
+    first = volume_of(learning.steps[0].result.mean)
+    assert learning.steps[0].result.provenance["contexts"] == []
+    assert first.array.max() > 0 and volume_of(learning.steps[0].result.std).array.max() > 0
+
+
+def test_a_slice_taken_later_comes_last(teaching):
+    presenter, scan = teaching
+    learning = MentalMap(presenter)
+    learning.start()
+    finish(presenter)
+    plane = np.eye(4)
+    plane[2, 3] = 12.0
+    late = add_context(scan, plane, "Red", (1, 0, 0))
+    for _ in range(4):
+        learning.forward()
+        finish(presenter)
+    assert len(learning.steps) == 5 and late.enabled
+
+
+def test_the_end_puts_everything_back(teaching):
+    presenter, _ = teaching
+    learning = MentalMap(presenter)
+    learning.start()
+    finish(presenter)
+    nodes = [step.result.mean for step in learning.steps]
+    learning.stop()
+    assert all(context.enabled for context in context_slices()) and not learning.running
+    assert all(node.GetScene() is None for node in nodes)
+
+
+def test_a_slice_that_is_removed_ends_the_map(teaching):
+    presenter, _ = teaching
+    learning = MentalMap(presenter)
+    learning.start()
+    finish(presenter)
+    learning.forget_removed(context_slices()[1].node)
+    assert not learning.running and learning.position == -1
+
+
+def test_it_needs_slices_and_a_start(teaching):
+    presenter, _ = teaching
+    learning = MentalMap(presenter)
+    with pytest.raises(InputError, match="start the map first"):
+        learning.forward()
+    presenter.contexts.clear()
+    with pytest.raises(InputError, match="take some slices first"):
+        learning.start()

@@ -1,0 +1,107 @@
+"""Headless Chromium on the page: Debian's browser, driven by clicks and keys."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from SparseVolumeReconstructionLib.web.chromium import headless_chromium, resize
+
+WAIT_S = 90.0
+
+
+class Browser:
+    """One browser with a profile of its own. Elements are found by their id. keys: names of keys for `press`."""
+
+    keys = Keys
+
+    def __init__(self, width: int = 1400, height: int = 900):
+        self._folder = tempfile.TemporaryDirectory(prefix="svr-chromium-", ignore_cleanup_errors=True)
+        self.downloads = Path(self._folder.name) / "browser" / "downloads"
+        self.driver = headless_chromium(Path(self._folder.name) / "browser", width, height)
+
+    def close(self) -> None:
+        """End the browser."""
+        self.driver.quit()
+        self._folder.cleanup()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page this size in pixels."""
+        resize(self.driver, width, height)
+
+    def open(self, address: str) -> None:
+        """Go to an address and wait for the page."""
+        self.driver.get(address)
+        self.wait(lambda: self.there("sample-button"), "the page")
+
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = WAIT_S):
+        """Poll until the condition holds and return what it gave; fails with what the page says."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                if found := condition():
+                    return found
+            except Exception as error:  # elements come and go while the page is drawn
+                last = error
+            else:
+                last = None
+            time.sleep(0.05)
+        raise AssertionError(f"no {what} within {seconds:.0f} s ({last}); the page says: {self.text('run-step')} {self.text('run-error')}")
+
+    def there(self, name: str):
+        """The element with an id, None without one."""
+        found = self.driver.find_elements(By.ID, name)
+        return found[0] if found else None
+
+    def text(self, name: str) -> str:
+        """The text of an element; "" without it."""
+        element = self.there(name)
+        return element.text if element is not None else ""
+
+    def click(self, name: str) -> None:
+        """Click an element once it can be clicked."""
+        self.wait(lambda: self.there(name) is not None and self.there(name).is_enabled(), name)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'nearest'})", self.there(name))
+        self.there(name).click()
+
+    def choose(self, name: str, label: str) -> None:
+        """Choose an entry of a menu by its text."""
+        self.wait(lambda: label in [each.text for each in Select(self.there(name)).options], f"{label} in {name}")
+        Select(self.there(name)).select_by_visible_text(label)
+
+    def press(self, name: str, *keys: str) -> None:
+        """Give an element the focus and press keys there."""
+        self.driver.execute_script("arguments[0].focus()", self.there(name))
+        self.there(name).send_keys(*keys)
+
+    def rows(self) -> list:
+        """Rows of the table of contexts."""
+        return self.driver.find_elements(By.CSS_SELECTOR, ".table tbody tr")
+
+    def picture(self, view: str) -> str:
+        """The source of the picture that a view shows."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, f'[data-view="{view}"] img')
+        return found[0].get_attribute("src") if found else ""
+
+    def complaints(self) -> list[str]:
+        """What the console of the browser says, without what is only information."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]
+
+    def screenshot(self, path: Path) -> None:
+        """Keep what is shown as PNG."""
+        self.driver.save_screenshot(str(path))
+
+    def download(self, name: str) -> Path:
+        """Click the link to a file of the result and wait for it."""
+        path = self.downloads / name
+        link = self.driver.find_element(By.CSS_SELECTOR, f'a[download="{name}"]')
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
+        link.click()
+        self.wait(lambda: path.exists() and not list(self.downloads.glob("*.crdownload")), name)
+        return path

@@ -1,0 +1,121 @@
+"""The browser edition as a process of its own, and what it leaves behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+START_S = 120.0
+
+
+class Served:
+    """`./run web` with words, in a temporary folder of its own. Ends with Ctrl-C; then it must have left nothing."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *words: str):
+        self.temporary = folder / f"tmp-{uuid.uuid4().hex[:6]}"
+        self.temporary.mkdir()
+        self._log = folder / f"{self.temporary.name}.log"
+        command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", *words]
+        with open(self._log, "wb") as log:
+            environment = {**environment, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        self.address = self._wait_for_address()
+        self.port = int(re.search(r":(\d+)/", self.address)[1])
+        self._cookie = ""
+
+    def _wait_for_address(self) -> str:
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self.process.poll() is None:
+            if found := re.search(r"Open (http://\S+)", self.log()):
+                return found[1]
+            time.sleep(0.1)
+        raise AssertionError(f"no address within {START_S:.0f} s:\n{self.log()}")
+
+    def log(self) -> str:
+        """All that the server said."""
+        return self._log.read_text(errors="replace")
+
+    def complaints(self) -> list[str]:
+        """What the server said besides its address."""
+        return [line for line in self.log().splitlines() if line.strip() and not line.startswith("Open http")]
+
+    def workers(self) -> list[int]:
+        """Process ids of the computing processes that descend from the server."""
+        children, known = {}, {self.process.pid}
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                words = status.read_text().rpartition(")")[2].split()
+                children[int(status.parent.name)] = int(words[1])
+            except OSError:
+                continue  # it has just ended
+        for _ in range(4):
+            known |= {pid for pid, parent in children.items() if parent in known}
+        return [pid for pid in known if b"Lib.worker" in _command_line(pid)]
+
+    def interrupt(self, seconds: float = 30.0) -> int:
+        """Ctrl-C; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def ask(self, method: str = "GET", path: str = "/", body=None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """One HTTP request with the cookie of the visitor, if there is one: status, body and headers of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self._cookie and "Cookie" not in given:
+            given["Cookie"] = self._cookie
+        try:
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def enter(self, path: str = "/") -> int:
+        """Become the visitor; returns the status."""
+        status, _, headers = self.ask(path=path, Cookie="")
+        if "Set-Cookie" in headers:
+            self._cookie = headers["Set-Cookie"].split(";")[0]
+        return status
+
+    def upload(self, *files: tuple[str, bytes]) -> tuple[int, str]:
+        """Upload files (name, content) as the page does: status and text of the answer."""
+        boundary = uuid.uuid4().hex
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename={json.dumps(name)}\r\n\r\n'.encode() + data + b"\r\n"
+            for name, data in files
+        ]
+        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={boundary}"
+        status, answer, _ = self.ask("POST", "/upload", body, Content_Type=kind, X_SVR="1")
+        return status, answer.decode()
+
+    def left_behind(self) -> list[str]:
+        """What is in its temporary folder."""
+        return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def environment_of(library_environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a server under test: small thread pools, a home where nothing is found."""
+    return {**os.environ, **library_environment, "OMP_NUM_THREADS": "1"}

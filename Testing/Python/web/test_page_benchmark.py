@@ -1,0 +1,24 @@
+"""The measuring of the page gives numbers, with a tiny model."""
+
+import pytest
+
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.web import benchmark, chromium
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+
+def test_frames_and_updates_are_measured(browse, write_weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("SVR_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(benchmark, "SCROLL_S", 1.0)
+    monkeypatch.setattr(benchmark, "UPDATES", 2)
+    ModelStore().import_file(write_weights(tmp_path / "tiny.safetensors"))
+    speed = benchmark.page_speed("tiny")
+    assert speed.frames_per_s > 0 and len(speed.update_s) == 2 and min(speed.update_s) > 0
+    assert "frames per second" in benchmark.table(speed)
+
+
+def test_without_a_browser_it_says_so(monkeypatch):
+    monkeypatch.setattr(chromium.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="chromium and chromedriver not installed"):
+        benchmark.page_speed("brain-t1")

@@ -1,0 +1,190 @@
+"""The whole workflow by clicks: sample, four slices, reconstruction, samples, downloads; the same as through the desktop's logic."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+SPACING_MM, SAMPLES, SEED = 4.0, 3, 5
+
+
+@pytest.fixture(scope="module")
+def result(slices):
+    """The reconstruction, coarse, with some samples."""
+    page = slices
+    for name, value in (("out-spacing", SPACING_MM), ("out-samples", SAMPLES), ("out-seed", SEED)):
+        field = page.there(name)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(f"{value:g}", Keys.TAB)
+    page.click("apply-button")
+    page.wait(lambda: page.there("cancel-button") or page.text("run-step") == "done", "start")
+    page.wait(lambda: page.text("run-step") == "done", "result", 300)
+    return page
+
+
+@pytest.fixture(scope="module")
+def desktop():
+    """What the logic of the desktop makes of the same choices: the result's nodes."""
+    from SparseVolumeReconstructionLib.slicerside.logic import SparseVolumeReconstructionLogic
+    from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+    from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
+    from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
+    from SparseVolumeReconstructionLib.slicerside.workflow.presenter import Presenter
+
+    headless_scene()
+    choices = Choices(spacing=SPACING_MM, samples=SAMPLES, seed=SEED)
+    with (
+        closing(SparseVolumeReconstructionLogic()) as logic,
+        closing(Presenter(choices, logic, lambda: None)) as presenter,
+    ):
+        presenter.contexts.add_all(load_sparse_brain())
+        return logic.reconstruct(presenter.inputs())
+
+
+def test_the_page_says_what_it_is_not_for(page):
+    assert "Not for diagnosis" in page.driver.find_element(By.CSS_SELECTOR, ".notice").text
+
+
+def test_slices_are_rows_and_can_be_edited(slices, screenshots):
+    page = slices
+    assert page.text("context-count") == "4 of 4 slices used"
+    page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    page.wait(lambda: page.text("context-count") == "3 of 4 slices used", "row that is not used")
+    page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
+    thickness.send_keys(Keys.CONTROL, "a")
+    thickness.send_keys("-3", Keys.TAB)
+    page.wait(lambda: "expected more than 0" in page.text("run-error"), "message")
+    page.screenshot(screenshots / "web-error.png")
+    assert page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1].get_property("value") == "1"
+    page.click("run-dismiss")
+    page.wait(lambda: not page.there("run-error"), "message put away")
+    for typed in ("2.5", "1"):
+        thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
+        thickness.send_keys(Keys.CONTROL, "a")
+        thickness.send_keys(typed, Keys.TAB)
+        page.wait(lambda field=thickness, typed=typed: field.get_property("value") == typed, f"thickness of {typed} mm")
+
+
+def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
+    from SparseVolumeReconstructionLib.geometry.io import read_volume
+    from SparseVolumeReconstructionLib.slicerside.nodes import volume_of
+
+    result.screenshot(screenshots / "web-1400x900.png")
+    there, here = read_volume(result.download("mean.nrrd")), volume_of(desktop.mean)
+    assert there.grid.same_as(here.grid) and np.allclose(there.grid.spacing_ijk, SPACING_MM)
+    np.testing.assert_array_equal(there.array, here.array)
+
+
+def test_all_files_can_be_downloaded(result):
+    names = [link.get_attribute("download") for link in result.driver.find_elements(By.CSS_SELECTOR, "a[download]")]
+    assert {"std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "result.json", "report.html", "scene.mrb"} <= {*names}
+    found = {name: result.download(name).read_bytes() for name in names if name != "mean.nrrd"}
+    assert (
+        found["samples.seq.nrrd"].startswith(b"NRRD")
+        and found["scene.mrb"].startswith(b"PK")
+        and found["svr-template.zip"].startswith(b"PK")
+    )
+    assert b"Not for diagnosis" in found["report.html"]
+    assert json.loads(found["result.json"])["request"]["seed"] == SEED
+
+
+def test_the_slider_shows_the_samples_one_after_the_other(result):
+    page = result
+    before = page.picture("Red")
+    page.press("sample-slider", Keys.ARROW_RIGHT)
+    page.wait(lambda: page.text("sample-number") == f"2 / {SAMPLES}", "second sample")
+    page.wait(lambda: page.there("layer-menu").get_property("value") == "sample", "layer of samples")
+    page.wait(lambda: page.picture("Red") != before, "another picture")
+    page.click("play-button")
+    page.wait(lambda: page.text("sample-number") != f"2 / {SAMPLES}", "next sample of the film")
+    page.click("play-button")
+    page.wait(lambda: page.text("play-button") == "Play", "end of the film")
+
+
+def test_the_uncertainty_can_be_shown(result, screenshots):
+    before = result.picture("Green")
+    result.choose("layer-menu", "Uncertainty (sd)")
+    result.wait(lambda: result.picture("Green") != before, "another picture")
+    result.screenshot(screenshots / "web-uncertainty.png")
+
+
+def test_a_result_is_compared_with_a_reference_slice_by_slice(result, screenshots):
+    result.choose("reference-menu", "Sparse brain, 4 slices")
+    result.click("compare-button")
+    result.wait(lambda: result.driver.find_elements(By.CSS_SELECTOR, ".chart svg"), "plot")
+    result.driver.execute_script("document.querySelector('.chart').scrollIntoView({block: 'center'})")
+    result.screenshot(screenshots / "web-plot.png")
+
+
+def test_a_reload_finds_everything_as_it_was(result, screenshots):
+    result.driver.refresh()
+    result.wait(lambda: len(result.rows()) == 4, "rows")
+    assert result.text("context-count") == "4 of 4 slices used"
+    result.wait(lambda: result.picture("Red"), "picture")
+    before = {view: result.picture(view) for view in ("Red", "ThreeD")}
+    result.resize(1024, 768)
+    result.wait(lambda: all(result.picture(view) != picture for view, picture in before.items()), "pictures of the new size")
+    result.driver.execute_script("document.querySelector('.sections').scrollTop = 0")
+    result.screenshot(screenshots / "web-1024x768.png")
+    result.resize(1400, 900)
+
+
+def test_a_plane_across_thick_slices_is_refused_with_the_reason(result):
+    result.click("add-Green")
+    result.wait(lambda: "this plane runs across them" in result.text("run-error"), "message")
+    result.click("run-dismiss")
+
+
+def test_live_updates_follow_what_is_used(result):
+    result.click("live")
+    result.rows()[3].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    result.wait(lambda: "Reconstruction live mean" in [option.text for option in Select(result.there("result-menu")).options], "live mean")
+    result.wait(lambda: not result.there("live-mark"), "end of the update")
+    result.click("live")
+
+
+def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
+    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+
+    copy = tmp_path / "my scan.nrrd"
+    copy.write_bytes(FILE.read_bytes())
+    result.there("upload-input").send_keys(str(copy))
+    result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
+    assert result.text("upload-status") == ""
+    wrong = tmp_path / "notes.nii"
+    wrong.write_text("this is no image")
+    result.there("upload-input").send_keys(str(wrong))
+    result.wait(lambda: "no image of the format" in result.text("upload-status"), "message")
+    huge = tmp_path / "huge.nii"
+    with open(huge, "wb") as file:
+        file.truncate(3 << 30)
+    result.there("upload-input").send_keys(str(huge))
+    result.wait(lambda: "at most" in result.text("upload-status"), "message")
+
+
+def test_nothing_was_complained_about(result, server):
+    refused = result.complaints()  # the browser says so of every answer that is no success
+    assert len(refused) == 1 and "/upload" in refused[0]
+    assert server.complaints() == []
+
+
+def test_start_over_and_the_end_leave_nothing(result, server):
+    result.click("over-button")
+    result.wait(lambda: not result.rows(), "empty table")
+    assert "Sparse brain" not in result.text("all-volume")
+    assert server.workers()
+    workers = server.workers()
+    result.driver.get("about:blank")
+    assert server.interrupt() == 0
+    assert server.left_behind() == []
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert server.complaints() == []
