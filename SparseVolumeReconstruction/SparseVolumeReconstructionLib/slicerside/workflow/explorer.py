@@ -45,7 +45,7 @@ class Explorer:
         total = max(sum(voxels.values()), 1)
         lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
         if result.live:
-            lines.append(_("Live: a rough mean. Apply gives the exact one."))
+            lines.append(_("A rough mean; a reconstruction gives the exact one."))
         if known and known.get("value") is not None:
             how = _("given") if known["given"] else _("inferred from the slices")
             lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
