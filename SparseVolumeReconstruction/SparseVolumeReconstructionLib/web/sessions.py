@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import socket
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -22,6 +24,9 @@ from .server import LOOPBACK, Options, announce, door_of, on_interrupt
 _START_S, _END_S, _STEP_S = 120.0, 20.0, 0.2
 _TAKEN = "<p>All places are taken. This page tries again by itself.</p>"
 _NOT_PASSED_ON = {"host", "origin", "cookie", "set-cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,7 +54,7 @@ class Sessions:
 
     def __init__(self, options: Options, door: Door, folder: str):
         config = _launcher_config(options, folder)
-        self._door = door
+        self._door, self._logs = door, Path(folder)
         self._launched, self._processes = SessionManager(config, _NoMapping()), ProcessManager(config)
         self._places: dict[str, _Place] = {}
         self._client: aiohttp.ClientSession | None = None
@@ -84,12 +89,13 @@ class Sessions:
     async def _start(self) -> _Place | None:
         """A new process that is ready; None where there are as many as there may be."""
         self._client = self._client or aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
-        session = self._launched.createSession({"application": "desk", "secret": secrets.token_urlsafe(24)})
+        session = self._launched.createSession({"application": "desk", "secret": secrets.token_hex(24)})
         if session is None or self._processes.startProcess(session) is None:
             return None
         until, place = time.monotonic() + _START_S, _Place(session)
         while not self._processes.isReady(session) or not self._processes.isRunning(session["id"]):
             if time.monotonic() > until or not self._processes.isRunning(session["id"]):
+                log.error("a session did not start: %s", (self._logs / f"{session['id']}.txt").read_text(errors="replace")[-500:].strip())
                 self._forget(session)
                 return None
             await asyncio.sleep(_STEP_S)
