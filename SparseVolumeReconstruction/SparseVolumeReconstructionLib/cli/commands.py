@@ -224,7 +224,8 @@ def demo(args: Namespace) -> None:
 def web(args: Namespace) -> None:
     """Serve the browser edition until interrupted. Raises InputError."""
     try:
-        from ..web.server import Options, serve
+        from ..web.options import Options
+        from ..web.server import serve
     except ImportError as error:
         raise InputError(f"the browser edition needs more packages ({error.name} is missing): ./run web installs them.") from error
     serve(Options(args.host, args.port, args.token, Path(args.input).absolute() if args.input else None, args.browser, args.sessions))

@@ -38,6 +38,11 @@ class Door:
     def __init__(self, token: str | None, hosts: set[str] | None):
         self._token, self._hosts = token, hosts
 
+    @classmethod
+    def of(cls, host: str, token: str | None) -> Door:
+        """The door of a server that listens on `host`: on this machine alone it answers to this machine's names only."""
+        return cls(token, {"localhost", "127.0.0.1", "::1", host} if is_loopback(host) else None)
+
     def refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request by a name that is not ours (a site may let its own name lead here) or from another site's page."""
         host = request.host.rsplit(":", 1)[0].strip("[]")

@@ -7,36 +7,15 @@ import contextlib
 import ctypes.util
 import logging
 import os
-import signal
 import sys
 import tempfile
-import webbrowser
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
 from ..geometry import InputError
+from .options import Options, announce, on_interrupt
 
 if sys.platform == "linux":
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
 os.environ.setdefault("WSLINK_READY_MSG", "")
-
-LOOPBACK = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
-
-    sessions: people who can work at the same time, each with a server process of their own.
-    """
-
-    host: str = LOOPBACK
-    port: int = 0
-    token: str | None = None
-    input: Path | None = None
-    browser: bool = False
-    sessions: int = 1
 
 
 def serve(options: Options) -> None:
@@ -67,19 +46,12 @@ def _private_folder():
         yield
 
 
-def door_of(options: Options):
-    """The door for these options: on this machine alone it answers to this machine's names only."""
-    from .guard import Door, is_loopback
-
-    return Door(options.token, {"localhost", "127.0.0.1", "::1", options.host} if is_loopback(options.host) else None)
-
-
 async def _serve(options: Options) -> None:
     from aiohttp import web
     from trame.app import get_server
 
     from .desk import Desk
-    from .guard import Guard, middleware
+    from .guard import Door, Guard, middleware
     from .page import build_page
     from .transfer import UPLOAD_BYTES, Transfer
 
@@ -87,7 +59,7 @@ async def _serve(options: Options) -> None:
     server.state.upload_limit = UPLOAD_BYTES
     desk = Desk(server)
     build_page(server)
-    guard = Guard(door_of(options), desk.start_over)
+    guard = Guard(Door.of(options.host, options.token), desk.start_over)
 
     def bind(wslink) -> None:
         wslink.app.middlewares.append(middleware(guard.answer))
@@ -106,21 +78,6 @@ async def _session(_request):
     from aiohttp import web
 
     return web.json_response({"id": "svr", "sessionURL": "ws://USE_HOST/ws", "secret": "wslink-secret"})
-
-
-def _report(loop, context: dict) -> None:
-    """Faults go to the log; a visitor who leaves while something is sent is none."""
-    if not isinstance(context.get("exception"), ConnectionResetError):
-        loop.default_exception_handler(context)
-
-
-def on_interrupt(call) -> None:
-    """Call this on Ctrl-C, or when the process is asked to end."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_report)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # not on Windows, where Ctrl-C cancels the main task
-            loop.add_signal_handler(number, call)
 
 
 async def _until_interrupted(server, options: Options) -> None:
@@ -151,13 +108,3 @@ def _announce(port: int, options: Options, desk) -> None:
     announce(port, options)
     if options.input is not None:
         desk.open(options.input)
-
-
-def announce(port: int, options: Options) -> None:
-    """Print the address, and open it where that was asked for."""
-    address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
-    if options.token:
-        address += f"?token={quote(options.token)}"
-    print(f"Open {address}   (Ctrl-C ends it)", flush=True)
-    if options.browser:
-        webbrowser.open(address)

@@ -19,7 +19,7 @@ from wslink.launcher import ProcessManager, ProxyMappingManager, SessionManager
 
 from ..geometry import InputError
 from .guard import AWAY_S, SOCKET, Door, middleware, page, secret_of, welcome
-from .server import LOOPBACK, Options, announce, door_of, on_interrupt
+from .options import LOOPBACK, Options, announce, on_interrupt
 
 _START_S, _END_S, _STEP_S = 120.0, 20.0, 0.2
 _TAKEN = "<p>All places are taken. This page tries again by itself.</p>"
@@ -207,7 +207,7 @@ async def serve_sessions(options: Options) -> None:
     stopped = asyncio.Event()
     on_interrupt(stopped.set)
     with tempfile.TemporaryDirectory(prefix="svr-sessions-") as folder:
-        sessions = Sessions(options, door_of(options), folder)
+        sessions = Sessions(options, Door.of(options.host, options.token), folder)
         application = web.Application(middlewares=[middleware(sessions.answer)], client_max_size=0)
         runner = web.AppRunner(application, handle_signals=False, access_log=None)
         await runner.setup()
