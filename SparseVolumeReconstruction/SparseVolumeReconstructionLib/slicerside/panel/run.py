@@ -31,7 +31,7 @@ class RunSection(Section):
         ui.reasonLabel.text = reason or ""
         ui.progressBar.visible = running
         ui.progressBar.value = int(100 * status.fraction)
-        ui.statusLabel.text = status.step + _remaining(status.remaining_s)
+        ui.statusLabel.text = status.text
         ui.statusLabel.visible = bool(status.step)
         ui.errorFrame.visible = bool(status.error)
         ui.errorLabel.text = status.error
@@ -51,10 +51,3 @@ class RunSection(Section):
 
     def _show_log(self, on: bool) -> None:
         self.ui.logEdit.visible = self.ui.copyLogButton.visible = on
-
-
-def _remaining(seconds: float | None) -> str:
-    """The remaining time as words; nothing while it is not known."""
-    if not seconds:
-        return ""
-    return _(", about {n} s left").format(n=round(seconds)) if seconds < 90 else _(", about {n} min left").format(n=round(seconds / 60))

@@ -24,6 +24,16 @@ class Status:
     error: str = ""
     log: str = ""
 
+    @property
+    def text(self) -> str:
+        """The step, and about how long it will take where that is known."""
+        seconds = self.remaining_s
+        if not seconds:
+            return self.step
+        if seconds < 90:
+            return self.step + _(", about {n} s left").format(n=round(seconds))
+        return self.step + _(", about {n} min left").format(n=round(seconds / 60))
+
 
 class Runner:
     """Runs jobs through the logic. Call `poll` from a timer while `busy`; `on_change` is called when `status` or `running` changed."""

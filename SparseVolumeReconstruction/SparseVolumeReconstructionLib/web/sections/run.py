@@ -22,15 +22,8 @@ class RunSection(Section):
             "running": runner.running,
             "live": runner.busy and not runner.running,
             "reason": self.presenter.reason() or "",
-            "step": status.step + _remaining(status.remaining_s),
+            "step": status.text,
             "percent": int(100 * status.fraction),
             "error": status.error,
             "log": status.log,
         }
-
-
-def _remaining(seconds: float | None) -> str:
-    """The remaining time as words; nothing while it is not known."""
-    if not seconds:
-        return ""
-    return f", about {round(seconds)} s left" if seconds < 90 else f", about {round(seconds / 60)} min left"
