@@ -78,7 +78,7 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
         "config_sha256": digest(config),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)",
         "date": date.today().isoformat(),
-        "minutes": round(minutes, 1),
+        "minutes": float(f"{minutes:.3g}"),
         "parameters": sum(p.numel() for p in networks.parameters()),
     }
 
