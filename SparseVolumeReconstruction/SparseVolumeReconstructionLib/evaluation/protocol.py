@@ -39,11 +39,14 @@ METRICS = (
 
 
 class Evaluation(dict):
-    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count: {subject: Picture}}."""
+    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count: {subject: Picture}}.
 
-    def __init__(self, content: dict, pictures: dict[int, dict[str, Picture]]):
+    bench: what it ran on, with all test subjects.
+    """
+
+    def __init__(self, content: dict, pictures: dict[int, dict[str, Picture]], bench: Bench):
         super().__init__(content)
-        self.pictures = pictures
+        self.pictures, self.bench = pictures, bench
 
 
 def evaluate(
@@ -92,8 +95,8 @@ def evaluate_priors(
     counts = sorted(set(counts))
     if not counts:
         raise InputError("nothing to evaluate; expected at least one number of contexts.")
-    bench = prepare(cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done))
-    bench = replace(bench, test=bench.test[:subjects])
+    whole = prepare(cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done))
+    bench = replace(whole, test=whole.test[:subjects])
     run = _Run(priors, bench, samples)
     kept = pictured or [PICTURE_COUNT if PICTURE_COUNT in counts else counts[len(counts) // 2]]
     pictures: dict[int, dict[str, Picture]] = {count: {} for count in kept if count in counts}
@@ -112,7 +115,7 @@ def evaluate_priors(
     if all(content[identifier][str(n)]["ssim"] is None for identifier in priors for n in counts):
         raise InputError(f"{cohort_name}: no subject could be evaluated ({next(iter(run.left_out.values()), 'none is left')}).")
     content["_about"] = _about(bench, run.tally, cohort.skipped, run.left_out, cohort_name, list(priors))
-    return Evaluation(content, pictures)
+    return Evaluation(content, pictures, whole)
 
 
 class _Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation import metrics
-from ..evaluation.cases import Case, prepare
+from ..evaluation.cases import Case
 from ..evaluation.protocol import atlas
 from ..priors.base import Prior
 from ..reconstruction.conditioned import condition_registered
@@ -18,7 +18,7 @@ _SUBJECTS = 6
 def use_of_contexts(setting: Setting, measured: Measured, count: int = 3) -> Table:
     """SSIM of the slices that were not observed, given `count` slices of the subject, of another test subject (if any), and none."""
     priors = {name: setting.models.get(name) for name in measured.systems}
-    bench = prepare(measured.cohort, list(priors.values()), "registered", lambda *_step: None)
+    bench = measured.scores.bench
     cases = [bench.load(name) for name in bench.test[: max(2, min(_SUBJECTS, setting.subjects or _SUBJECTS))]]
     rows = []
     for done, (name, prior) in enumerate(priors.items()):

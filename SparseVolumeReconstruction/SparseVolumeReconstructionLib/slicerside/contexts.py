@@ -17,6 +17,7 @@ import slicer.util
 from ..geometry import Grid, InputError
 from .cut import plane_grid
 from .drawing import draw_slice, dress
+from .logic import Context
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
 from .results import ATTRIBUTE
 
@@ -95,6 +96,10 @@ class ContextSlice:
             raise InputError("the volume of a context slice was deleted; remove the slice.")
         grid = world_grid(self.volume)
         return _grid(grid.shape_kji, grid.ijk_to_ras.tobytes(), self.plane.tobytes(), self.stated_thickness_mm, self.volume.GetName())
+
+    def asked(self) -> Context:
+        """The slice as inputs of a reconstruction take it."""
+        return Context(self.volume, plane=self.plane, thickness_mm=self.stated_thickness_mm)
 
     def problem(self) -> str | None:
         """Why the slice cannot be used; None when it can."""

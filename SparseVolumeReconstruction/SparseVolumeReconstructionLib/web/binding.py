@@ -40,10 +40,11 @@ class WatchedChoices(Choices):
 
 def to_page(choices: Choices) -> dict[str, object]:
     """Every choice as a value that the page can hold: enums by value, nodes by id ("" for none)."""
-    return {PREFIX + field.name: _plain(field.name, getattr(choices, field.name)) for field in fields(Choices)}
+    return {PREFIX + field.name: plain(field.name, getattr(choices, field.name)) for field in fields(Choices)}
 
 
-def _plain(name: str, value: object) -> object:
+def plain(name: str, value: object) -> object:
+    """A choice as a value that the page can hold: see `to_page`."""
     if name in NODES:
         return value.GetID() if value is not None else ""
     return value.value if isinstance(value, Enum) else value

@@ -18,7 +18,7 @@ from ..slicerside.scene import close_headless_scene, headless_scene
 from ..slicerside.workflow.choices import Choices
 from ..slicerside.workflow.presenter import Presenter
 from ..slicerside.workflow.requirements import missing_packages
-from .binding import PREFIX, WatchedChoices, from_page, to_page
+from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
 from .sections.contexts import ContextSection
 from .sections.explore import ExploreSection
 from .sections.frame import FrameSection
@@ -149,7 +149,7 @@ class Desk(VTKObservationMixin):
     def _chooser(self, name: str):
         def choose(**changed) -> None:
             value = changed[PREFIX + name]
-            if value != to_page(self.parameters)[PREFIX + name]:
+            if value != plain(name, getattr(self.parameters, name)):
                 self.attempt(lambda: setattr(self.parameters, name, from_page(name, value)))
 
         return choose

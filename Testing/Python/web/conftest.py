@@ -20,10 +20,10 @@ def served(tmp_path_factory, library_environment):
     for name in ("trame_slicer", "slicer"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"NO TEST OF THE BROWSER EDITION: {name} is not installed; ./run test installs it")
-    from web.served import Served, environment_of
+    from web.served import Served
 
     models = tmp_path_factory.mktemp("models")
-    environment = {**environment_of(library_environment), "SVR_MODELS_DIR": str(models)}
+    environment = {**library_environment, "SVR_MODELS_DIR": str(models)}
     running = []
 
     def start(*words: str) -> Served:

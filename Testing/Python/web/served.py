@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -114,8 +113,3 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def environment_of(library_environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a server under test: small thread pools, a home where nothing is found."""
-    return {**os.environ, **library_environment, "OMP_NUM_THREADS": "1"}

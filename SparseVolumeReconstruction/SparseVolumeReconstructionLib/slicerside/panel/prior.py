@@ -10,6 +10,7 @@ import slicer.util
 
 from ...geometry import InputError
 from ..i18n import _
+from ..workflow.model_card import card_rows
 from ..workflow.requirements import install_missing, missing_packages
 from .section import Section
 
@@ -24,7 +25,7 @@ class PriorSection(Section):
         ui = self.ui
         self._shown: list[str] = []
         ui.priorBox.connect("activated(int)", self._chosen)
-        ui.verifyButton.connect("clicked(bool)", lambda _on: self.attempt(self._verify))
+        ui.verifyButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.verify_model))
         ui.importButton.connect("clicked(bool)", lambda _on: self._import())
         ui.removeButton.connect("clicked(bool)", lambda _on: self.attempt(self._remove))
         ui.installButton.connect("clicked(bool)", lambda _on: self._install())
@@ -71,10 +72,6 @@ class PriorSection(Section):
     def _chosen(self, index: int) -> None:
         self.presenter.parameters.prior = self._shown[index]
 
-    def _verify(self) -> None:
-        self.presenter.models.verify(self.presenter.parameters.prior)
-        self.presenter.runner.say(_("The weights file is whole: its SHA-256 is that of the manifest."))
-
     def _import(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self.widget, _("Import a model"), "", _("Model weights (*.safetensors)"))
         if path and self.attempt(lambda: self.import_file(Path(path))):
@@ -97,29 +94,5 @@ class PriorSection(Section):
 
 def _card_html(entry) -> str:
     """The model card as a page."""
-    card = entry.card
-    rows = {
-        _("Anatomy"): f"{card.anatomy}, {card.modality}",
-        _("System"): f"{card.system}, {_('version')} {card.version}",
-        _("Data"): card.data,
-        _("Licence"): card.licence,
-        _("Quality"): _lines(card.quality),
-        _("Time and memory"): card.time_and_memory,
-        _("Limits"): card.limits,
-        _("Notice"): card.notice,
-        _("File"): f"{entry.file}, {entry.bytes / 1e6:.1f} MB, SHA-256 {entry.sha256[:16]}…",
-    }
-    cells = "".join(f"<p><b>{html.escape(name)}</b><br>{html.escape(text)}</p>" for name, text in rows.items() if text)
+    cells = "".join(f"<p><b>{html.escape(name)}</b><br>{html.escape(text)}</p>" for name, text in card_rows(entry).items())
     return cells.replace("\n", "<br>")
-
-
-def _lines(value, indent: str = "") -> str:
-    """A measured quality as indented lines."""
-    if isinstance(value, dict):
-        return "\n".join(
-            f"{indent}{key}:\n{_lines(part, indent + '  ')}" if isinstance(part, dict) else f"{indent}{key}: {_lines(part)}"
-            for key, part in value.items()
-        )
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return ", ".join(_lines(part) for part in value) if isinstance(value, list) else str(value)

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...geometry import InputError
 from ..i18n import _
-from ..logic import Context
 from ..nodes import volume_of
 from ..results import ResultNodes, remove_result
 from .presenter import Presenter
@@ -108,7 +107,7 @@ class MentalMap:
         presenter = self._presenter
         chosen = [context for context in presenter.contexts if context.node.GetID() in self._used[:count]]
         wanted = {
-            "contexts": tuple(Context(each.volume, plane=each.plane, thickness_mm=each.stated_thickness_mm) for each in chosen),
+            "contexts": tuple(context.asked() for context in chosen),
             "like": self._steps[0].result.mean if self._steps else None,
             "spacing_mm": None if self._steps else SPACING_MM,
             "outputs": ("mean", "std"),

@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from ...geometry import InputError
 from ..i18n import _
-from ..logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
+from ..logic import ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..nodes import add_transform, affine_of, world_grid
 from ..results import ATTRIBUTE, ResultNodes, remove_result
 from . import quality
@@ -49,6 +49,11 @@ class Presenter(VTKObservationMixin):
 
         return ModelStore()
 
+    def verify_model(self) -> None:
+        """Compare the weights of the chosen model with their SHA-256, and say so. Raises InputError where they differ."""
+        self.models.verify(self.parameters.prior)
+        self.runner.say(_("The weights file is whole: its SHA-256 is that of the manifest."))
+
     def reason(self) -> str | None:
         """Why Apply is not possible now; None when it is."""
         p = self.parameters
@@ -84,10 +89,9 @@ class Presenter(VTKObservationMixin):
     def inputs(self, **changes) -> ReconstructionInputs:
         """What is chosen now, with changes. Raises InputError."""
         p = self.parameters
-        used = self.contexts.enabled()
         fields = {
             "prior": p.prior,
-            "contexts": tuple(Context(c.volume, plane=c.plane, thickness_mm=c.stated_thickness_mm) for c in used),
+            "contexts": tuple(context.asked() for context in self.contexts.enabled()),
             "frame": self.frame(),
             "like": p.likeVolume,
             "spacing_mm": None if p.likeVolume else p.spacing,
