@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from monai.networks.nets import BasicUNet
 from pydantic import Field
 from torch import nn
@@ -43,7 +43,7 @@ class SegmentationTask:
                 f"model: window: {self._config.window}; the images have {config.data.size // reduce} x {config.data.size // reduce} pixels."
             )
         self.networks = WindowedUNet(self._config.features, self._config.window)
-        self._loss = DiceCELoss(softmax=True, to_onehot_y=True)
+        self._dice = DiceLoss(softmax=True, to_onehot_y=True)
 
     @property
     def reduce(self) -> int:
@@ -53,12 +53,14 @@ class SegmentationTask:
     def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """One minus the mean soft Dice over classes, plus the cross-entropy, of images of the label maps (B, K, H, W).
 
-        The slice VAE paper has the Dice loss alone; by that, after 200 steps the background was still taken for a small structure,
-        and with a fifth of the cross-entropy the thalamus was not found after 400.
+        A voxel weighs one over the square root of its class' size. The slice VAE paper has the Dice loss alone: by that, after 200
+        steps the background was still taken for a small structure. With equal weights accumbens and third ventricle were not found
+        after 2000.
         """
         images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
-        scores = self.networks.scores(images)
-        return self._loss(scores.float(), central(classes, self._config.window)[:, None]), {}
+        scores, classes = self.networks.scores(images).float(), central(classes, self._config.window)
+        weights = (classes.flatten().bincount(minlength=CLASSES) + 1.0).rsqrt()
+        return self._dice(scores, classes[:, None]) + nn.functional.cross_entropy(scores, classes, weights), {}
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
