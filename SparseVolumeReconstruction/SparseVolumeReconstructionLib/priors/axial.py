@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ from .intervals import IntervalScale
 from .structured_gaussian import GaussianParameters, StructuredGaussian
 
 MOST_TILT_DEGREES = 5.0
+_CACHED_PIXELS = 15 * 64 * 64  # at 64 x 64 pixels, networks draw 15 slices at once up to 1.9 times as fast as 60
+_GPU_SLICES = 64
 _MOST_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
 
 
@@ -68,6 +71,11 @@ class AxialPrior:
         self._of_nothing = lru_cache(maxsize=1)(
             lambda: self.infer([], torch.zeros(0, *self.grid.shape_kji[1:], device=self.device), lambda: None)
         )
+
+    @property
+    def slices_at_once(self) -> int:
+        """How many slices a network is to draw together: those that fit into the cache of a processor; more on a GPU."""
+        return _GPU_SLICES if self.device.type == "cuda" else max(1, _CACHED_PIXELS // math.prod(self.grid.shape_kji[1:]))
 
     def _alignment_model(self) -> AlignmentModel:
         return StructuredGaussian(self.space.gaussian, self.card).alignment_model()

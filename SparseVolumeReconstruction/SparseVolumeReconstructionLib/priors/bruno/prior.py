@@ -12,8 +12,6 @@ from ..drawn import DrawnPosterior, MeanOf
 from ..stored import settings_tensor
 from .network import Bruno, read_settings
 
-_CHUNK = 60
-
 
 def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
     """Tensors to store besides those of the space: float16, but for the process float32."""
@@ -54,7 +52,7 @@ class BrunoPrior(AxialPrior):
     def decode(self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
         """Slices (N, H, W) of latents (N, D) at slice numbers (N,)."""
         parts = []
-        for part, at in zip(latents.split(_CHUNK), index.split(_CHUNK), strict=True):
+        for part, at in zip(latents.split(self.slices_at_once), index.split(self.slices_at_once), strict=True):
             check()
             parts.append(self.network.decode(part, at))
         return torch.cat(parts)

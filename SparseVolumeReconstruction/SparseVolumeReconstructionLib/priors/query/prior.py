@@ -15,7 +15,6 @@ from .cvae import Cvae, CvaeSettings
 from .gqn import Gqn, GqnSettings
 from .parts import QueryNetwork
 
-_CHUNK = 60
 _EVIDENCE_SEED = 2**40
 _NETWORKS = {"gqn": (Gqn, GqnSettings), "cvae": (Cvae, CvaeSettings)}
 
@@ -72,8 +71,8 @@ class QueryPosterior(DrawnPosterior):
         return [torch.randn(count, *self._network.noise_shape, generator=generator).to(self._pixels) for generator in generators]
 
     def _show(self, codes: torch.Tensor) -> torch.Tensor:
-        parts, codes = [], codes.expand(len(self._hidden), *codes.shape[1:])
-        for at, noise in zip(self._hidden.split(_CHUNK), codes.split(_CHUNK), strict=True):
+        parts, codes, many = [], codes.expand(len(self._hidden), *codes.shape[1:]), self._prior.slices_at_once
+        for at, noise in zip(self._hidden.split(many), codes.split(many), strict=True):
             self._check()
             parts.append(self._network(at, self._representation.expand(len(at), -1, -1, -1), noise)[0])
         return torch.cat(parts)

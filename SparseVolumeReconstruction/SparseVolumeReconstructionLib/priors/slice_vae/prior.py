@@ -20,7 +20,6 @@ from .network import SliceVae
 
 _DRAWS = 16
 _FIRST_SEED = 2**40  # of the samples behind the standard deviation
-_CHUNK = 64
 _FIRST_ERROR = 2**41  # added to a sample's seed for the decoder's error
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _NOISE = 1e-3
@@ -80,7 +79,7 @@ class SliceVaePrior(AxialPrior):
     def decode(self, codes: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
         """Slices (K, H, W) of codes (K, L)."""
         parts = []
-        for part in codes.split(_CHUNK):
+        for part in codes.split(self.slices_at_once):
             check()
             parts.append(self.network.decode(part))
         return torch.cat(parts)
