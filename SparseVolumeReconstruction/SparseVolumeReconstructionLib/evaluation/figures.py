@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from .pictures import SAMPLES, Picture
 from .scores import COVERAGE
 
-_COLOURS = {"mean-atlas": "#8a8f98", "nearest-slice": "#e69f00", "linear-interpolation": "#56b4e9"}
+_COLOURS = {
+    "mean-atlas": "#8a8f98",
+    "nearest-slice": "#e69f00",
+    "linear-interpolation": "#56b4e9",
+    "nearest-volume": "#f4a6c0",
+    "pca": "#a3c585",
+}
 _SYSTEM_COLOURS = ("#b3001b", "#0b6e4f", "#5b2a86", "#0b3c8c", "#d1495b", "#7a8b00", "#8b5e34", "#00798c")
 _LEVEL_COLOURS = ("#9ecae1", "#6baed6", "#2171b5", "#08306b")
 
@@ -47,29 +53,29 @@ def curve(curves: dict[str, list[float]], names: list[str], contexts: Sequence[f
     figure, axes = _axes(9.5, 3.6)
     for place in contexts:
         axes.axvline(100 * place, color="#4cc9f0", lw=1, zorder=1)
-    for name, colour in _coloured(shown):
-        values, strong = curves[name], name not in _COLOURS
-        axes.plot(np.linspace(0, 100, len(values)), values, color=colour, label=name, lw=1.8 if strong else 1.1, zorder=3 if strong else 2)
+    for name, style in _styled(shown):
+        axes.plot(np.linspace(0, 100, len(curves[name])), curves[name], label=name, **style)
     axes.set(xlabel="position, % from inferior to superior (peaks: contexts)", ylabel="SSIM", xlim=(0, 100))
     axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return png(figure)
 
 
 def by_count(values: dict[str, dict[int, float]], label: str) -> bytes:
-    """A number of each system against the number of contexts. values: {system: {count: number}}; "printed" ones are dashed."""
-    figure, axes = _axes(8, 3.8)
-    for name, colour in _coloured(list(values)):
-        style = "s--" if "printed" in name else "o-"
-        axes.plot(list(values[name]), list(values[name].values()), style, color=colour, ms=4, label=name)
+    """A number of each system against the number of contexts. values: {system: {count: number}}; "printed" ones are black squares."""
+    figure, axes = _axes(8, max(3.8, 0.3 * len(values)))
+    for name, style in _styled(list(values)):
+        marked = {"color": "black", "marker": "s", "ls": ":"} if "printed" in name else {"marker": "o"}
+        axes.plot(list(values[name]), list(values[name].values()), ms=4, label=name, **style | marked)
     axes.set(xlabel="observed slices", ylabel=label, xticks=sorted({n for counts in values.values() for n in counts}))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return png(figure)
 
 
-def _coloured(names: list[str]) -> list[tuple[str, str]]:
-    """Each name with its colour."""
-    systems = itertools.cycle(_SYSTEM_COLOURS)
-    return [(name, _COLOURS.get(name) or next(systems)) for name in names]
+def _styled(names: list[str]) -> list[tuple[str, dict]]:
+    """Each name with its line: thin for baselines, dashed for the systems after the eighth."""
+    thin, strong = {"lw": 1.1, "zorder": 2}, {"lw": 1.8, "zorder": 3}
+    systems = itertools.cycle({"ls": dash, "color": colour, **strong} for dash in ("-", "--") for colour in _SYSTEM_COLOURS)
+    return [(name, {"color": _COLOURS[name], **thin} if name in _COLOURS else next(systems)) for name in names]
 
 
 def calibration(table: dict[str, dict]) -> bytes:
