@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -129,4 +130,6 @@ def plane_operator(
 
 def _to_torch(sparse: csr_array, device) -> torch.Tensor:
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
-    return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device, check_invariants=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device, check_invariants=False)

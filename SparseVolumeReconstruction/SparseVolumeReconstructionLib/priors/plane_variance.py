@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -75,7 +76,7 @@ class _PlaneFeet:
 
     def __init__(self, planes: list[Plane], operator: PlaneOperator, field: GaussianField):
         self._shape, device = field.grid.shape_kji, field.mean.device
-        as_tensor = lambda a: torch.as_tensor(a, dtype=torch.float32, device=device)  # noqa: E731
+        as_tensor = partial(torch.tensor, dtype=torch.float32, device=device)
         self._ijk_to_ras, self._ras_to_ijk = as_tensor(field.grid.ijk_to_ras), as_tensor(field.grid.ras_to_ijk)
         self._planes, start = [], 0
         for plane, keep in zip(planes, operator.keep, strict=True):
