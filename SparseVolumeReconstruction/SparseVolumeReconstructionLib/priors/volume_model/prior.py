@@ -17,7 +17,6 @@ _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _SD_FLOOR = 0.02
 _TEMPER = 3.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
 _DRAWS, _DRAWS_OF_NOTHING = 8, 64
-_FIRST_SEED = 2**40  # of the samples behind mean and standard deviation
 _STEPS, _FAST_STEPS = 15, 8
 
 
@@ -67,6 +66,7 @@ class VolumeModelPosterior:
         self.codes = CodesGiven(lambda z: prior.decode(z, index).flatten(1), pixels.flatten(), sd, latent, steps, check)
         self.mode = lru_cache(maxsize=1)(self.codes.mode)
         self._moments = lru_cache(maxsize=1)(self._sample_moments)
+        self._sample = lru_cache(maxsize=_DRAWS)(self._sample_of)
 
     def _drawn(self, seed: int) -> torch.Tensor:
         """A code of the posterior, (L,); of the prior where nothing was seen."""
@@ -83,9 +83,8 @@ class VolumeModelPosterior:
         return (self._moments()[1] + self._prior.residual_sd.clamp(min=_SD_FLOOR) ** 2).sqrt()
 
     def _sample_moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance over samples."""
-        count = _DRAWS if self._index else _DRAWS_OF_NOTHING
-        drawn = self.sample([_FIRST_SEED + n for n in range(count)])
+        """Mean and variance over samples, those of the last seeds first, so that the first ones are still known afterwards."""
+        drawn = self.sample(list(reversed(range(_DRAWS if self._index else _DRAWS_OF_NOTHING))))
         return drawn.mean(0), drawn.var(0)
 
     def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,10 +94,12 @@ class VolumeModelPosterior:
     def sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes of codes drawn given the seen slices, (len(seeds), K, H, W)."""
         parts = [torch.zeros(0, *self.grid.shape_kji, device=self._prior.device)]
-        for seed in seeds:  # each alone: rounding depends on a batch, and a seed decides a sample
-            self._check()
-            parts.append(self._prior.decode(self._drawn(seed)[None]))
-        return torch.cat(parts)
+        return torch.cat([*parts, *(self._sample(seed) for seed in seeds)])
+
+    def _sample_of(self, seed: int) -> torch.Tensor:
+        """The sample of one seed, (1, K, H, W), alone: rounding depends on a batch, and a seed decides a sample."""
+        self._check()
+        return self._prior.decode(self._drawn(seed)[None])
 
     def log_evidence(self) -> float:
         """log p(slices, code) of the most likely code, nats; 0 without slices. Codes are not integrated over: it only ranks poses."""
