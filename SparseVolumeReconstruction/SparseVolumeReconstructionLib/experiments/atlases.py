@@ -23,7 +23,8 @@ from ..training.segmentation.task import dice
 from ..training.segmentation.train import train_segmentation
 from ..training.structured_gaussian import CardFacts
 from ..zoo.weights import sha256
-from .base import Cell, Figure, Findings, Setting, Table
+from .base import Setting
+from .findings import Cell, Figure, Findings, Table
 from .generated import ATLAS, REAL, Generated, generate
 from .views import sheet
 from .volumes import remarks

@@ -1,4 +1,4 @@
-"""What an experiment is given and what it finds. Nothing heavy is imported, so that the command line knows all experiments."""
+"""What an experiment is given. Nothing heavy is imported, so that the command line knows all experiments."""
 
 from __future__ import annotations
 
@@ -10,43 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..reconstruction.progress import Progress
+    from .findings import Findings
     from .models import Models
-
-Cell = str | float | int | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """header: the columns; the first cell of a row is its name. None is shown as "–". note: how it was measured.
-
-    Numbers of a paper are rows or columns of their own whose names say "printed".
-    """
-
-    title: str
-    header: list[str]
-    rows: list[list[Cell]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture as the bytes of a PNG file, and what it shows."""
-
-    title: str
-    png: bytes
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What an experiment found. question: what the paper wanted to know. notes: what a reader must know of the numbers."""
-
-    name: str
-    title: str
-    question: str
-    tables: list[Table]
-    figures: list[Figure]
-    notes: list[str]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from ..evaluation.cases import Case
 from ..evaluation.protocol import atlas
 from ..priors.base import Prior
 from ..reconstruction.conditioned import condition_registered
-from .base import Setting, Table
+from .base import Setting
+from .findings import Table
 from .measuring import Measured
 
 _SUBJECTS = 6

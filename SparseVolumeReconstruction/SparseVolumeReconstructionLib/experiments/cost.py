@@ -21,7 +21,8 @@ from ..training.loop.config import TrainConfig, find_config, read_config
 from ..training.loop.data import stack_grid
 from ..training.loop.task import make_task
 from ..zoo import ModelStore
-from .base import Findings, Setting, Table
+from .base import Setting
+from .findings import Findings, Table
 from .loops import ratios
 from .models import SLICE_MODELS, VOLUME_MODELS
 

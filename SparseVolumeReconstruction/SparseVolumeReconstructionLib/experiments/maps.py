@@ -7,8 +7,9 @@ import numpy as np
 from ..evaluation import figures
 from ..evaluation.metrics import slice_pearson
 from ..evaluation.pictures import Picture
-from .base import Figure, Findings, Setting, Table
+from .base import Setting
 from .context_use import use_of_contexts
+from .findings import Figure, Findings, Table
 from .measuring import (
     ATLAS,
     Measured,

@@ -11,7 +11,8 @@ from ..evaluation.cohort import Cohort
 from ..evaluation.protocol import BASELINES, METRICS, Evaluation, evaluate_priors
 from ..geometry import Grid, InputError, Volume
 from ..training.subjects import list_subjects
-from .base import Cell, Figure, Setting, Table
+from .base import Setting
+from .findings import Cell, Figure, Table
 from .models import GAUSSIAN
 
 ATLAS = BASELINES[0]

@@ -18,7 +18,7 @@ from ..training.structured_gaussian import CardFacts, TrainingOptions, train
 from ..zoo import ModelStore
 from ..zoo.manifest import EMBEDDED
 from ..zoo.weights import describe, load_prior
-from .base import Table
+from .findings import Table
 
 GAUSSIAN = "structured-gaussian"
 SLICE_MODELS = ("slice-vae", "bruno-pose", "bruno", "gqn", "cvae")

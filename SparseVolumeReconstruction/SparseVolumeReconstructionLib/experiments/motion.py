@@ -14,7 +14,8 @@ from ..evaluation.scores import score_mean
 from ..geometry import Grid, SliceImage, Volume
 from ..svr.average import gaussian_average
 from ..svr.motion import acquire, random_translations, stack_planes
-from .base import Figure, Setting, Table
+from .base import Setting
+from .findings import Figure, Table
 from .measuring import Measured
 
 CONTEXTS = 4

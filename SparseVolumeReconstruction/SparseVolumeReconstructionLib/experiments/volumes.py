@@ -13,7 +13,8 @@ from ..evaluation.distributions import (
     random_pairs,
     rbf_mmd,
 )
-from .base import Cell, Figure, Findings, Setting, Table
+from .base import Setting
+from .findings import Cell, Figure, Findings, Table
 from .generated import ATLAS, PCA, REAL, Generated, generate, mean_over
 from .views import sheet
 

@@ -12,7 +12,8 @@ from ..evaluation.protocol import write_json
 from ..evaluation.report import page
 from ..geometry import InputError
 from ..geometry.io import write_atomically, write_text
-from .base import Cell, Findings, Setting, Table
+from .base import Setting
+from .findings import Cell, Findings, Table
 
 NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosis."
 

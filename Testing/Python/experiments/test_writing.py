@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from SparseVolumeReconstructionLib.experiments.base import EXPERIMENTS, Figure, Findings, Table
+from SparseVolumeReconstructionLib.experiments.base import EXPERIMENTS
+from SparseVolumeReconstructionLib.experiments.findings import Figure, Findings, Table
 from SparseVolumeReconstructionLib.experiments.models import POPULATIONS
 from SparseVolumeReconstructionLib.experiments.writing import shown, write_findings
 from SparseVolumeReconstructionLib.geometry import InputError
