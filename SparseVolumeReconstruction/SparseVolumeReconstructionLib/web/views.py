@@ -19,9 +19,13 @@ _CLOSER = 1.45  # the planes in 3D are larger than what they show
 
 
 class Views:
-    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by these names."""
+    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by these names.
+
+    planes: whether the slices of the slice views are to be seen in the 3D view.
+    """
 
     def __init__(self, server):
+        self.planes = True
         application = slicer.app.applicationLogic()
         application.SetSliceLogics(vtk.vtkCollection())
         application.SetViewLogics(vtk.vtkCollection())
@@ -53,6 +57,7 @@ class Views:
 
     def fit(self) -> None:
         """Let all views show the whole of what they show; slice views stay in their orientation."""
+        self.show_planes()
         for name in LABELS:
             self.slice_view(name).reset_view()
             self.slice_view(name).zoom(-_MARGIN)
@@ -69,10 +74,11 @@ class Views:
         self._three_d.first_renderer().ResetCameraClippingRange()
         self._three_d.schedule_render()
 
-    def show_planes(self, on: bool) -> None:
-        """Show the slices of the slice views in the 3D view, or not."""
+    def show_planes(self) -> None:
+        """Show the slices in the 3D view as `planes` says; without a volume they would be white."""
+        there = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") > 0
         for name in LABELS:
-            self.slice_view(name).set_visible_in_3d(on)
+            self.slice_view(name).set_visible_in_3d(self.planes and there)
 
     def close(self) -> None:
         """Let go of the render windows."""

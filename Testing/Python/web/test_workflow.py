@@ -1,11 +1,13 @@
 """The whole workflow by clicks: sample, four slices, reconstruction, samples, downloads; the same as through the desktop's logic."""
 
+import io
 import json
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
 
@@ -51,6 +53,12 @@ def desktop():
 
 def test_the_page_says_what_it_is_not_for(page):
     assert "Not for diagnosis" in page.driver.find_element(By.CSS_SELECTOR, ".notice").text
+
+
+def test_views_are_dark_before_anything_is_loaded(page):
+    page.wait(lambda: page.picture("ThreeD"), "picture")
+    shown = page.driver.find_element(By.CSS_SELECTOR, '[data-view="ThreeD"] img').screenshot_as_png
+    assert imread(io.BytesIO(shown))[..., :3].max() < 0.4
 
 
 def test_slices_are_rows_and_can_be_edited(slices, screenshots):

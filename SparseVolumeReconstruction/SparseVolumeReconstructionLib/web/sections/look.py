@@ -15,8 +15,6 @@ class LookSection(Section):
 
     def __init__(self, desk):
         super().__init__(desk)
-        self._planes = True
-        desk.views.show_planes(True)
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
@@ -27,8 +25,9 @@ class LookSection(Section):
         return {"planes": self._toggle_planes, "fit": self.desk.views.fit}
 
     def state(self) -> dict:
-        """Range of every slice view in mm; the offsets are brought up to date on the way."""
+        """Range of every slice view in mm; offsets and planes are brought up to date on the way."""
         shown = []
+        self.desk.views.show_planes()
         for name, label in LABELS.items():
             view = self.desk.views.slice_view(name)
             low, high = view.get_slice_range()
@@ -37,7 +36,7 @@ class LookSection(Section):
                 self.desk.server.state[f"offset_{name}"] = round(offset, 3)
             limits = {"low": round(low, 2), "high": round(high, 2), "step": round(max(view.get_slice_step(), 0.1), 3)}
             shown.append({"name": name, "label": label, "colour": COLOURS[name], **limits})
-        return {"views": shown, "planes": self._planes}
+        return {"views": shown, "planes": self.desk.views.planes}
 
     def _mover(self, name: str):
         def move(**changed) -> None:
@@ -49,6 +48,5 @@ class LookSection(Section):
         return move
 
     def _toggle_planes(self) -> None:
-        self._planes = not self._planes
-        self.desk.views.show_planes(self._planes)
+        self.desk.views.planes = not self.desk.views.planes
         self.desk.schedule()
