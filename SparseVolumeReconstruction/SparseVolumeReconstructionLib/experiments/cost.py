@@ -52,9 +52,9 @@ def cost(setting: Setting) -> Findings:
     note = (
         f"Untrained networks, {_CONTEXTS} contexts, medians of {_RUNS} calls after one, {torch.get_num_threads()} threads, device "
         f"{resolve_device(setting.device)}. Volume: the quick look (fast). Hours: all steps of the configuration at this pace. On a CPU "
-        f"stacks of more than {SIZES[0]} pixels have {_FEW} slices here, and times of volumes and samples are given for 120 in proportion; "
-        "their posterior means were not measured. Volume models make whole volumes, whatever the number of slices. Memory: of the "
-        "process on a CPU, of the tensors on a GPU."
+        f"stacks of more than {SIZES[0]} pixels have {_FEW} slices here, and times of volumes and samples are given for 120 in proportion, "
+        "those of a step for the batch from one volume; their posterior means were not measured. Volume models make whole volumes, "
+        "whatever the number of slices. Memory: of the process on a CPU, of the tensors on a GPU."
     )
     loops = Table(
         "A step for all slices at once, against a loop over slices",
@@ -69,9 +69,9 @@ def cost(setting: Setting) -> Findings:
 def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     """The cells of one configuration after its name, on a device; seconds, and the rest as the table says."""
     device, size = resolve_device(name), config.data.size
-    few = size > SIZES[0] and device.type == "cpu"
+    few, volumes = size > SIZES[0] and device.type == "cpu", config.batch
     if few:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"slices": _FEW})})
+        config = config.model_copy(update={"batch": 1, "data": config.data.model_copy(update={"slices": _FEW})})
     per_slice = 120 / _FEW if few and config.system != "volume-model" else 1.0
     space, bodies = _space(config)
     step, parameters, prior = _trained(config, space, bodies, device)
@@ -81,6 +81,7 @@ def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     sample = median_seconds(lambda: as_array(prior.condition(slices).sample([0])), _RUNS)
     mean = None if few else median_seconds(lambda: as_array(prior.condition(slices).mean()), 1)
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_mib()
+    step *= volumes / config.batch
     hours = step * config.steps / 3600
     return [parameters / 1e6, config.data.slices, step, hours, volume * per_slice, mean, sample * per_slice, memory and round(memory)]
 
