@@ -72,10 +72,14 @@ class AxialPrior:
             lambda: self.infer([], torch.zeros(0, *self.grid.shape_kji[1:], device=self.device), lambda: None)
         )
 
-    @property
-    def slices_at_once(self) -> int:
-        """How many slices a network is to draw together: those that fit into the cache of a processor; more on a GPU."""
-        return _GPU_SLICES if self.device.type == "cuda" else max(1, _CACHED_PIXELS // math.prod(self.grid.shape_kji[1:]))
+    def in_parts(self, draw: Callable[..., torch.Tensor], check: Callable[[], None], *codes: torch.Tensor) -> torch.Tensor:
+        """What a network draws of codes (N, ...), (N, H, W): few slices at once, as fit into the cache of a processor; more on a GPU."""
+        many = _GPU_SLICES if self.device.type == "cuda" else max(1, _CACHED_PIXELS // math.prod(self.grid.shape_kji[1:]))
+        parts = []
+        for part in zip(*(each.split(many) for each in codes), strict=True):
+            check()
+            parts.append(draw(*part))
+        return torch.cat(parts)
 
     def _alignment_model(self) -> AlignmentModel:
         return StructuredGaussian(self.space.gaussian, self.card).alignment_model()

@@ -51,11 +51,7 @@ class BrunoPrior(AxialPrior):
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
         """Slices (N, H, W) of latents (N, D) at slice numbers (N,)."""
-        parts = []
-        for part, at in zip(latents.split(self.slices_at_once), index.split(self.slices_at_once), strict=True):
-            check()
-            parts.append(self.network.decode(part, at))
-        return torch.cat(parts)
+        return self.in_parts(self.network.decode, check, latents, index)
 
 
 class BrunoPosterior(DrawnPosterior):

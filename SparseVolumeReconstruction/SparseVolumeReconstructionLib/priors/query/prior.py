@@ -71,11 +71,10 @@ class QueryPosterior(DrawnPosterior):
         return [torch.randn(count, *self._network.noise_shape, generator=generator).to(self._pixels) for generator in generators]
 
     def _show(self, codes: torch.Tensor) -> torch.Tensor:
-        parts, codes, many = [], codes.expand(len(self._hidden), *codes.shape[1:]), self._prior.slices_at_once
-        for at, noise in zip(self._hidden.split(many), codes.split(many), strict=True):
-            self._check()
-            parts.append(self._network(at, self._representation.expand(len(at), -1, -1, -1), noise)[0])
-        return torch.cat(parts)
+        def draw(at: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            return self._network(at, self._representation.expand(len(at), -1, -1, -1), noise)[0]
+
+        return self._prior.in_parts(draw, self._check, self._hidden, codes.expand(len(self._hidden), *codes.shape[1:]))
 
     def log_evidence(self) -> float:
         """A lower bound of log p(seen slices), nats, with one fixed draw of the latents; 0 without slices.

@@ -78,11 +78,7 @@ class SliceVaePrior(AxialPrior):
 
     def decode(self, codes: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
         """Slices (K, H, W) of codes (K, L)."""
-        parts = []
-        for part in codes.split(self.slices_at_once):
-            check()
-            parts.append(self.network.decode(part))
-        return torch.cat(parts)
+        return self.in_parts(self.network.decode, check, codes)
 
 
 class SliceVaePosterior:
