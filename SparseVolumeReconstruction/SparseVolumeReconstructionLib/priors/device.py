@@ -7,6 +7,12 @@ import torch
 from ..geometry import InputError
 
 
+def device_name(device: torch.device) -> str:
+    """What a person calls a device: the name of a GPU, or a CPU with its number of threads."""
+    threads = torch.get_num_threads()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"a CPU ({threads} thread{'s' * (threads > 1)})"
+
+
 def resolve_device(name: str) -> torch.device:
     """The torch device of "auto" (the first GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
 

@@ -11,6 +11,7 @@ import torch
 
 from ..priors.base import Prior
 from ..priors.card import ModelCard
+from ..priors.device import device_name, resolve_device
 from ..priors.systems import system_class
 from ..reconstruction.progress import Progress
 from ..zoo.weights import save_weights
@@ -76,7 +77,7 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
     return {
         "config": facts.config,
         "config_sha256": digest(config),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} threads)",
+        "device": device_name(resolve_device("auto")),
         "date": date.today().isoformat(),
         "minutes": float(f"{minutes:.3g}"),
         "parameters": sum(p.numel() for p in networks.parameters()),

@@ -241,7 +241,7 @@ def energy_distance(one: torch.Tensor, other: torch.Tensor) -> float:
     root mean square over voxels: the maximum mean discrepancy of the kernel -|x - y|, which needs no width. A set of one has
     no pairs: its own term is 0 and the estimate too large.
     """
-    x, y = one.flatten(1), other.flatten(1)
+    x, y = one.flatten(1).float(), other.flatten(1).float()
     scale = x.shape[1] ** -0.5
     within = sum(float(torch.pdist(s).mean()) if len(s) > 1 else 0.0 for s in (x, y))
     return scale * (2 * float(torch.cdist(x, y).mean()) - within)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +39,10 @@ def fit(
     Raises InputError for a folder of another run, a loss that is not finite, a full disk or a device that is lost.
     """
     fabric = make_fabric(config)
-    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
     run = _Run(fabric, task, volumes, validation, config, out, resume)
     try:
-        run.go(progress)
+        with deterministic():
+            run.go(progress)
     except torch.OutOfMemoryError as error:
         raise InputError(f"step {run.step}: not enough memory on {fabric.device}; use a smaller batch.") from error
     except RuntimeError as error:
@@ -53,10 +53,21 @@ def fit(
             "is kept: continue with --resume."
         ) from error
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.utils.deterministic.fill_uninitialized_memory = before[1]
         run.log.close()
     return run.seconds / 60
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Inside, the same inputs give the same numbers, where torch knows how."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.utils.deterministic.fill_uninitialized_memory = before[1]
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
