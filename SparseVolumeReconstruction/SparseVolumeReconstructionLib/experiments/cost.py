@@ -15,7 +15,7 @@ from ..geometry.plane import slice_of
 from ..geometry.resample import resample
 from ..priors.axial import AxialSpace
 from ..priors.base import Prior
-from ..priors.device import device_name, resolve_device
+from ..priors.device import device_name, placed, resolve_device
 from ..priors.systems import system_class
 from ..training.loop.augment import augment
 from ..training.loop.checkpoint import Average
@@ -79,6 +79,7 @@ def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     device, size = resolve_device(name), config.data.size
     few, volumes = size > SIZES[0] and device.type == "cpu", config.batch
     if device.type == "cuda":
+        torch.cuda.init()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     if few:
@@ -111,7 +112,7 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
 def _trained(config: TrainConfig, space: AxialSpace, bodies: torch.Tensor, device: torch.device, runs: int) -> tuple[float, int, Prior]:
     """Seconds of a training step (past those in which parts are held), number of parameters, and the untrained prior."""
     task = make_task(config)
-    networks = task.networks.to(device).train()
+    networks = placed(task.networks, device).train()
     optimiser, average = torch.optim.Adam(networks.parameters(), lr=0.0, betas=config.betas), Average(networks, config.ema)
     volumes = bodies.to(device)[torch.arange(config.batch) % len(bodies)]
     late, chance = config.steps // 2, torch.Generator(device).manual_seed(0)

@@ -8,7 +8,7 @@ import torch
 
 from ..evaluation.benchmark import median_seconds
 from ..priors.bruno.network import Bruno
-from ..priors.device import resolve_device
+from ..priors.device import placed, resolve_device
 from ..priors.query.gqn import Gqn
 from ..training.loop.config import find_config, read_config
 from ..training.loop.task import make_task
@@ -22,7 +22,7 @@ def ratios(device: str, scale: str) -> list[list[str | float]]:
     place, rows = resolve_device(device), []
     for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):
         config = read_config(find_config(f"{system}-64-{scale}"))
-        network = make_task(config).networks.to(place).train()
+        network = placed(make_task(config).networks, place).train()
         chance = torch.Generator(place).manual_seed(0)
         count, side = min(_SLICES, config.data.slices), config.data.size
         images = torch.rand(_VOLUMES, count, side, side, generator=chance, device=place)

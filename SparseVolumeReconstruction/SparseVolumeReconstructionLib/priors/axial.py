@@ -21,7 +21,7 @@ from .structured_gaussian import GaussianParameters, StructuredGaussian
 
 MOST_TILT_DEGREES = 5.0
 _CACHED_PIXELS = 15 * 64 * 64  # at 64 x 64 pixels, networks draw 15 slices at once up to 1.9 times as fast as 60
-_GPU_PIXELS = 128 * 64 * 64  # a whole stack at 64 x 64 pixels: a GPU is idle while few slices are prepared for it
+_GPU_PIXELS = 256 * 64 * 64  # a whole stack at 64 x 64 pixels: a GPU is idle while few slices are prepared for it
 _MOST_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
 
 

@@ -5,41 +5,57 @@ Images are (N, C, H, W); a pose is known to the couplings as its embedding (N, E
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 
-class PosedConv(nn.Module):
-    """Convolution with weight norm, plus a bias-free projection of the pose embedding onto every channel.
+class PosedConvs(nn.Module):
+    """Some convolutions of one shape with weight norm, plus a bias-free projection of the pose embedding onto every channel.
 
-    The norm and the bias are set from the first batch (see `initialising`), so that the output has mean 0 and variance 1.
+    The weights of all are made in one go: on a GPU, hundreds of small computations take longer than the convolutions. The norms
+    and the biases are set from the first batch (see `initialising`), so that outputs have mean 0 and variance 1.
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int, embedding: int):
+    def __init__(self, count: int, inputs: int, outputs: int, size: int, embedding: int):
         super().__init__()
-        self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs, size, size))
-        self.log_gain = nn.Parameter(torch.zeros(outputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.pose = nn.Linear(embedding, outputs, bias=False)
+        self.direction = nn.Parameter(0.05 * torch.randn(count, outputs, inputs, size, size))
+        self.log_gain = nn.Parameter(torch.zeros(count, outputs))
+        self.bias = nn.Parameter(torch.zeros(count, outputs))
+        self.pose = nn.Linear(embedding, count * outputs, bias=False)
         self.measure = False
 
-    def forward(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, outputs, H, W)."""
-        unit = self.direction / self.direction.flatten(1).norm(dim=1)[:, None, None, None]
-        if self.measure:
-            plain = functional.conv2d(x, unit, padding="same")
-            spread, mean = torch.std_mean(plain, (0, 2, 3))
-            self.log_gain.data, self.bias.data = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
-        weight = unit * self.log_gain.exp()[:, None, None, None]
-        return functional.conv2d(x, weight, self.bias, padding="same") + self.pose(pose)[:, :, None, None]
+    def layers(self, pose: torch.Tensor, kind: torch.dtype) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+        """One after the other, for poses (N, E); each maps numbers of that kind (N, C, H, W) to (N, outputs, H, W)."""
+        made = self._made(pose, kind)
+
+        def layer(number: int, x: torch.Tensor) -> torch.Tensor:
+            weight, shift = (self._measured(number, x, pose) if self.measure else made)[number]
+            return functional.conv2d(x, weight, padding="same") + shift
+
+        return [partial(layer, number) for number in range(len(self.direction))]
+
+    def _made(self, pose: torch.Tensor, kind: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Weight (outputs, C, size, size) and what is added to the outputs, (N, outputs, 1, 1), of every layer."""
+        gain = self.log_gain.exp() / self.direction.flatten(2).norm(dim=2)
+        shifts = functional.linear(pose, self.pose.weight, self.bias.flatten()).unflatten(1, self.bias.shape)
+        weights = (self.direction * gain[..., None, None, None]).to(kind)
+        return list(zip(weights.unbind(0), shifts[..., None, None].unbind(1), strict=True))
+
+    def _measured(self, number: int, x: torch.Tensor, pose: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The same after gain and bias of one layer were set from its inputs (N, C, H, W)."""
+        unit = self.direction[number] / self.direction[number].flatten(1).norm(dim=1)[:, None, None, None]
+        spread, mean = torch.std_mean(functional.conv2d(x, unit, padding="same"), (0, 2, 3))
+        self.log_gain.data[number], self.bias.data[number] = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+        return self._made(pose, x.dtype)
 
 
 class PosedLinear(nn.Module):
-    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like `PosedConv`."""
+    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like `PosedConvs`."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int):
         super().__init__()
@@ -60,7 +76,7 @@ class PosedLinear(nn.Module):
 @contextmanager
 def initialising(network: nn.Module) -> Iterator[None]:
     """A forward pass inside sets the gains and biases of all weight-normed layers from its data."""
-    layers = [layer for layer in network.modules() if isinstance(layer, (PosedConv, PosedLinear))]
+    layers = [layer for layer in network.modules() if isinstance(layer, (PosedConvs, PosedLinear))]
     for layer in layers:
         layer.measure = True
     try:
@@ -76,17 +92,21 @@ class ResidualNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, filters: int, blocks: int, embedding: int):
         super().__init__()
-        self.enter = PosedConv(inputs, filters, 1, embedding)
-        self.blocks = nn.ModuleList(nn.ModuleList(PosedConv(filters, filters, 3, embedding) for _ in range(2)) for _ in range(blocks))
+        self.enter = PosedConvs(1, inputs, filters, 1, embedding)
+        self.blocks = PosedConvs(2 * blocks, filters, filters, 3, embedding)
         self.head = nn.Conv2d(filters, 2 * outputs, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log scale in (-1, 1) and shift, (N, outputs, H, W) each."""
-        hidden = self.enter(x, pose)
-        for first, second in self.blocks:
-            hidden = hidden + second(functional.elu(first(functional.elu(hidden), pose)), pose)
+        (enter,) = self.enter.layers(pose, x.dtype)
+        hidden = enter(x)
+        if hidden.is_cuda:  # see priors.device.placed
+            hidden = hidden.contiguous(memory_format=torch.channels_last)
+        layers = self.blocks.layers(pose, hidden.dtype)
+        for first, second in zip(layers[::2], layers[1::2], strict=True):
+            hidden = hidden + second(functional.elu(first(functional.elu(hidden))))
         scale, shift = self.head(functional.elu(hidden)).to(x.dtype).chunk(2, 1)
         return scale.tanh(), shift
 

@@ -34,7 +34,7 @@ class BrunoShape(BaseModel):
     checkerboard: tuple[Annotated[int, Field(ge=0)], ...] = (3, 3, 4)
     channel: tuple[Annotated[int, Field(ge=0)], ...] = (3, 3, 0)
     filters: int = Field(64, ge=1)
-    blocks: int = Field(6, ge=0)
+    blocks: int = Field(6, ge=1)
     dense: int = Field(6, ge=0)
     hidden: int = Field(256, ge=1)
     embedding: int = Field(32, ge=1)

@@ -8,6 +8,7 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..device import placed
 from ..drawn import DrawnPosterior, MeanOf
 from ..stored import settings_tensor
 from .network import Bruno, read_settings
@@ -35,7 +36,7 @@ class BrunoPrior(AxialPrior):
         shape = (network.settings.slices, network.settings.size, network.settings.size)
         if shape != self.grid.shape_kji:
             raise ValueError(f"a network of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.network, self.mean_of = network.to(self.device).eval().requires_grad_(False), mean_of
+        self.network, self.mean_of = placed(network, self.device).eval().requires_grad_(False), mean_of
 
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:

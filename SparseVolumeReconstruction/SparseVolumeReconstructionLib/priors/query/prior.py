@@ -9,6 +9,7 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..device import placed
 from ..drawn import DrawnPosterior
 from ..stored import settings_tensor, settings_text
 from .cvae import Cvae, CvaeSettings
@@ -35,7 +36,7 @@ class QueryPrior(AxialPrior):
         shape = (network.settings.slices, network.settings.size, network.settings.size)
         if shape != self.grid.shape_kji:
             raise ValueError(f"a network of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.network, self.coherent = network.to(self.device).eval().requires_grad_(False), coherent
+        self.network, self.coherent = placed(network, self.device).eval().requires_grad_(False), coherent
 
     @classmethod
     def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> QueryPrior:

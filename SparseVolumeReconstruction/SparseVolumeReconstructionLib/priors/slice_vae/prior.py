@@ -12,6 +12,7 @@ import torch
 from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..device import placed
 from ..gaussian_field import GaussianField, correlation_matrix
 from ..gaussian_stack import StackPosterior
 from ..intervals import IntervalScale
@@ -54,7 +55,7 @@ class SliceVaePrior(AxialPrior):
         device="cpu",
     ):
         super().__init__(space, card, device)
-        self.network = network.to(self.device).eval().requires_grad_(False)
+        self.network = placed(network, self.device).eval().requires_grad_(False)
         self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
         correlations = tuple(correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True))
         self._error = GaussianField(self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, correlations, _NOISE)

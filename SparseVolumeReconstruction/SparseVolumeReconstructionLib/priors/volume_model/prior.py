@@ -9,6 +9,7 @@ import torch
 
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
+from ..device import placed
 from ..stored import settings_tensor
 from .codes import CodesGiven
 from .network import Generator, along_stack, read_settings
@@ -35,7 +36,7 @@ class VolumeModelPrior(AxialPrior):
         shape = (generator.settings.slices, generator.settings.size, generator.settings.size)
         if shape != self.grid.shape_kji:
             raise ValueError(f"a generator of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.generator = generator.to(self.device).eval().requires_grad_(False)
+        self.generator = placed(generator, self.device).eval().requires_grad_(False)
         self.residual_sd = residual_sd.to(self.device)
         self._stretch = along_stack(generator.settings.depth, generator.settings.slices).to(self.device)
 

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ...geometry import InputError
+from ...priors.device import placed
 from ...reconstruction.progress import Progress
 from . import checkpoint
 from .augment import augment
@@ -86,7 +87,7 @@ class _Run:
 
     def __init__(self, fabric: Fabric, task: Task, volumes, validation, config: TrainConfig, out: Path, resume: bool):
         self.fabric, self.task, self.config, self.out = fabric, task, config, out
-        task.networks.to(fabric.device)
+        placed(task.networks, fabric.device)
         self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
         groups = task.parameter_groups(0) if hasattr(task, "parameter_groups") else [{"params": list(task.networks.parameters())}]

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch.nn.functional import conv2d
 
-from SparseVolumeReconstructionLib.priors.bruno.flow import PosedConv, PosedLinear, initialising
+from SparseVolumeReconstructionLib.priors.bruno.flow import PosedConvs, PosedLinear, initialising
 from SparseVolumeReconstructionLib.priors.bruno.network import BrunoSettings, read_settings
 from SparseVolumeReconstructionLib.priors.stored import settings_tensor
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -100,7 +101,7 @@ def test_gradients_are_finite_and_reach_every_parameter(make_bruno, process):
     network(x, index, 3, torch.rand(x.shape)).sum().backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
-        one_number = name.endswith("direction") and parameter[0].numel() == 1  # its norm is all it has
+        one_number = name.endswith("direction") and parameter.shape[-3:].numel() == 1  # its norm is all it has
         assert one_number or parameter.grad.abs().sum() > 0, name
 
 
@@ -126,17 +127,40 @@ def test_mean_and_deviation_are_those_of_all_volumes_seen(make_bruno):
     torch.testing.assert_close(network.standardise.deviation, (deviation**2 + 0.2**2).sqrt(), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("layer", [PosedConv(3, 7, 3, 4), PosedLinear(3, 7, 4)])
-def test_first_batch_sets_the_gains(layer):
-    random = torch.Generator().manual_seed(0)
-    x = 5 + 3 * torch.randn(*((64, 3, 6, 6) if isinstance(layer, PosedConv) else (512, 3)), generator=random)
-    pose = torch.zeros(len(x), 4)
+def test_first_batch_sets_the_gains_of_a_dense_layer():
+    layer, x, pose = PosedLinear(3, 7, 4), 5 + 3 * torch.randn(512, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(512, 4)
     with initialising(layer):
         layer(x, pose)
-    out = layer(x, pose).detach()
-    spread, mean = torch.std_mean(out, tuple(n for n in range(out.ndim) if n != 1))
-    assert mean.abs().max() < 1e-3 and (spread - 1).abs().max() < 1e-3
-    assert torch.equal(layer(2 * x, pose), layer(2 * x, pose)) and not layer.measure
+    spread, mean = torch.std_mean(layer(x, pose).detach(), 0)
+    assert mean.abs().max() < 1e-3 and (spread - 1).abs().max() < 1e-3 and not layer.measure
+
+
+def test_first_batch_sets_the_gains_of_convolutions_one_after_the_other():
+    convolutions, pose = PosedConvs(3, 5, 5, 3, 4), torch.zeros(64, 4)
+    x = first = 5 + 3 * torch.randn(64, 5, 6, 6, generator=torch.Generator().manual_seed(0))
+    with initialising(convolutions):
+        for layer in convolutions.layers(pose, x.dtype):
+            x = layer(x)
+    y = first
+    for layer in convolutions.layers(pose, first.dtype):
+        y = layer(y)
+        spread, mean = torch.std_mean(y.detach(), (0, 2, 3))
+        assert mean.abs().max() < 1e-3 and (spread - 1).abs().max() < 1e-3
+    assert torch.allclose(x, y, atol=1e-4) and not convolutions.measure
+
+
+def test_convolutions_have_weight_norm_and_see_the_pose():
+    convolutions, random = PosedConvs(2, 3, 4, 3, 5).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in convolutions.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=random))
+    x, pose = (torch.randn(*shape, generator=random).double() for shape in ((6, 3, 5, 5), (6, 5)))
+    for number, layer in enumerate(convolutions.layers(pose, x.dtype)):
+        direction, gain = convolutions.direction[number], convolutions.log_gain[number].exp()
+        weight = torch.stack([gain[n] * direction[n] / direction[n].square().sum().sqrt() for n in range(4)])
+        projected = pose @ convolutions.pose.weight.unflatten(0, (2, 4))[number].T
+        expected = conv2d(x, weight, convolutions.bias[number], padding=1) + projected[:, :, None, None]
+        torch.testing.assert_close(layer(x), expected)
 
 
 def test_settings_survive_storage_and_wrong_ones_are_refused():
