@@ -14,7 +14,6 @@ from ..geometry import InputError, Volume
 from ..geometry.plane import slice_of
 from ..geometry.resample import resample
 from ..priors.axial import AxialSpace
-from ..priors.base import Prior
 from ..priors.device import device_name, placed, resolve_device
 from ..priors.systems import system_class
 from ..training.loop.augment import augment
@@ -22,7 +21,7 @@ from ..training.loop.checkpoint import Average
 from ..training.loop.config import TrainConfig, find_config, read_config
 from ..training.loop.data import stack_grid
 from ..training.loop.loop import deterministic
-from ..training.loop.task import make_task
+from ..training.loop.task import Task, make_task
 from ..zoo import ModelStore
 from .base import Setting
 from .findings import Findings, Table
@@ -34,6 +33,7 @@ SIZES = (64, 128, 256)
 _MODEL = "brain-t1"
 _CONTEXTS = 4
 _RUNS = 3
+_NEW = 20  # steps of all numbers of contexts: a GPU takes long over the first convolutions of any shape
 _FEW = 10  # slices of the stack on a CPU beyond 64 pixels
 
 
@@ -58,11 +58,10 @@ def cost(setting: Setting) -> Findings:
     header += ["s per posterior mean", "s per sample", "peak MiB"]
     note = (
         f"Untrained networks, {_CONTEXTS} contexts, medians of {_RUNS} calls after one, on {device_name(resolve_device(setting.device))}. "
-        "Step: augmentation, loss, gradient, optimiser and average. Volume: the quick look (fast). Hours: all steps of the "
-        "configuration at this pace. On a CPU "
-        f"stacks of more than {SIZES[0]} pixels have {_FEW} slices here, and times of volumes and samples are given for 120 in proportion, "
-        "those of a step for the batch from one volume; their posterior means were not measured. Volume models make whole volumes, "
-        "whatever the number of slices. Memory: of the process on a CPU, of the tensors on a GPU."
+        "Step: augmentation, loss, gradient, optimiser and average. Hours: all steps of the configuration at this pace. Volume: the quick "
+        f"look (fast). On a CPU, which is not meant to train them, models of more than {SIZES[0]} pixels only draw, once after one call: "
+        f"stacks of {_FEW} slices, times for 120 in proportion (volume models: whole volumes). Memory: of the process on a CPU, of the "
+        "tensors on a GPU."
     )
     loops = Table(
         "A step for all slices at once, against a loop over slices",
@@ -76,26 +75,31 @@ def cost(setting: Setting) -> Findings:
 
 def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     """The cells of one configuration after its name, on a device; seconds, and the rest as the table says."""
-    device, size = resolve_device(name), config.data.size
-    few, volumes = size > SIZES[0] and device.type == "cpu", config.batch
+    device = resolve_device(name)
     if device.type == "cuda":
         torch.cuda.init()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+    few = config.data.size > SIZES[0] and device.type == "cpu"
     if few:
-        config = config.model_copy(update={"batch": 1, "data": config.data.model_copy(update={"slices": _FEW})})
-    per_slice = 120 / _FEW if few and config.system != "volume-model" else 1.0
+        config = config.model_copy(update={"data": config.data.model_copy(update={"slices": _FEW})})
+    share = 120 / _FEW if few and config.system != "volume-model" else 1.0
     space, bodies = _space(config)
-    step, parameters, prior = _trained(config, space, bodies, device, 1 if few else _RUNS)
+    task = make_task(config)
+    placed(task.networks, device)
+    step = None if few else _step_seconds(config, task, bodies.to(device))
+    card = ModelStore().entry(_MODEL).card.model_copy(update={"system": config.system})
+    prior = system_class(config.system).from_weights(task.weights(bodies) | space.to_tensors(), card, device)
     truth = Volume(bodies[0].numpy(), prior.grid)
     slices = [slice_of(truth, k) for k in context_positions(_CONTEXTS, len(truth.array))]
-    volume = median_seconds(lambda: as_array(prior.condition(slices, fast=True).mean()), _RUNS)
-    sample = median_seconds(lambda: as_array(prior.condition(slices).sample([0])), _RUNS)
+    runs = 1 if few else _RUNS
+    volume = median_seconds(lambda: as_array(prior.condition(slices, fast=True).mean()), runs)
+    sample = median_seconds(lambda: as_array(prior.condition(slices).sample([0])), runs)
     mean = None if few else median_seconds(lambda: as_array(prior.condition(slices).mean()), 1)
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_mib()
-    step *= volumes / config.batch
-    hours = step * config.steps / 3600
-    return [parameters / 1e6, config.data.slices, step, hours, volume * per_slice, mean, sample * per_slice, memory and round(memory)]
+    parameters = sum(p.numel() for p in task.networks.parameters()) / 1e6
+    hours = step and step * config.steps / 3600
+    return [parameters, config.data.slices, step, hours, volume * share, mean, sample * share, memory and round(memory)]
 
 
 def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
@@ -109,12 +113,11 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
     return AxialSpace(replace(gaussian.parameters, protocol_grid=grid), gaussian.reference, atlas), torch.stack(bodies)
 
 
-def _trained(config: TrainConfig, space: AxialSpace, bodies: torch.Tensor, device: torch.device, runs: int) -> tuple[float, int, Prior]:
-    """Seconds of a training step (past those in which parts are held), number of parameters, and the untrained prior."""
-    task = make_task(config)
-    networks = placed(task.networks, device).train()
+def _step_seconds(config: TrainConfig, task: Task, bodies: torch.Tensor) -> float:
+    """Seconds of a training step of bodies (N, K, H, W), past those in which parts are held."""
+    networks, device = task.networks.train(), bodies.device
     optimiser, average = torch.optim.Adam(networks.parameters(), lr=0.0, betas=config.betas), Average(networks, config.ema)
-    volumes = bodies.to(device)[torch.arange(config.batch) % len(bodies)]
+    volumes = bodies[torch.arange(config.batch) % len(bodies)]
     late, chance = config.steps // 2, torch.Generator(device).manual_seed(0)
     turns = int(config.model.get("critic_steps", 1)) + 1 if config.model.get("adversary", "none") != "none" else 1
 
@@ -131,7 +134,6 @@ def _trained(config: TrainConfig, space: AxialSpace, bodies: torch.Tensor, devic
             torch.cuda.synchronize(device)
 
     with deterministic():
-        seconds = median_seconds(steps, runs) / turns
-    card = ModelStore().entry(_MODEL).card.model_copy(update={"system": config.system})
-    prior = system_class(config.system).from_weights(task.weights(bodies) | space.to_tensors(), card, device)
-    return seconds, sum(p.numel() for p in networks.parameters()), prior
+        for _ in range(_NEW if device.type == "cuda" else 0):
+            steps()
+        return median_seconds(steps, _RUNS) / turns

@@ -133,6 +133,13 @@ def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
     assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(exact["error"], rel=0.1)
 
 
+def test_a_start_from_data_in_mixed_precision_leaves_parameters_as_they_are(tmp_path, round_bodies):
+    run = config(hold=1).model_copy(update={"steps": 3, "precision": "bf16-mixed"})
+    task = BrunoTask(run)
+    fit(task, round_bodies(6, 1), round_bodies(2, 2), run, tmp_path, False, Progress())
+    assert {parameter.dtype for parameter in task.networks.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
 def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path, round_bodies):
     found, volumes = {}, round_bodies(6, 1)

@@ -69,7 +69,7 @@ class PosedLinear(nn.Module):
         x, unit = torch.cat([x, pose], 1), self.direction / self.direction.norm(dim=1, keepdim=True)
         if self.measure:
             spread, mean = torch.std_mean(x @ unit.T, 0)
-            self.log_gain.data, self.bias.data = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+            self.log_gain.data[:], self.bias.data[:] = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
         return functional.linear(x, unit * self.log_gain.exp()[:, None], self.bias)
 
 
