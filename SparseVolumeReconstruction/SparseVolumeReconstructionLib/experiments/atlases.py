@@ -61,12 +61,10 @@ def find_segmenter(setting: Setting, progress: Progress) -> Segmenter:
     """The segmentation network of the population: found beside the models, or else trained. Raises InputError."""
     models = setting.models
     config = f"segmentation-64-{'tiny' if setting.tiny else 'cpu'}"
-    name = f"{models.population.name}-segmentation.safetensors"
-    paths = [models.folder / name, models.folder / config / name]
-    path = next((path for path in paths if path.is_file()), paths[-1])
+    path = models.file(f"{models.population.name}-segmentation", config)
     if not path.is_file():
         if not models.may_train:
-            raise InputError(f"no {name} in {models.folder}, and training was not wanted.")
+            raise InputError(f"no {path.name} in {models.folder}, and training was not wanted.")
         _train(setting, config, path, progress)
     segmenter = Segmenter.load(path, resolve_device(setting.device))
     models.used[_KEY] = ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=segmenter.card)

@@ -119,20 +119,24 @@ class Models:
         """The weights file of a system, trained if need be."""
         config = f"{key}-{size if self.scale == 'tiny' else f'{self.population.kind}{size}'}-{self.scale}"
         model_id = self.population.name + ("" if key == GAUSSIAN else f"-{key}") + ("" if size == 64 else f"-{size}")
-        trained = self.folder / config / f"{model_id}.safetensors"
-        for path in (self.folder / f"{model_id}.safetensors", trained):
-            if path.is_file():
-                return path
+        path = self.file(model_id, config)
+        if path.is_file():
+            return path
         if self.scale != "tiny" and any(entry.card.id == model_id for entry in self.store.entries()):
             self.store.verify(model_id)
             return self.store.path(model_id)
         if not self.may_train:
             raise LeftOut(f"there is no model {model_id}, and training was not wanted")
         if key == GAUSSIAN:
-            self._fit_gaussian(model_id, trained, progress)
+            self._fit_gaussian(model_id, path, progress)
         else:
-            self._train(model_id, config, trained, progress)
-        return trained
+            self._train(model_id, config, path, progress)
+        return path
+
+    def file(self, model_id: str, config: str) -> Path:
+        """Where a model lies: in the folder itself, or else where its training leaves it, be it there or not."""
+        plain = self.folder / f"{model_id}.safetensors"
+        return plain if plain.is_file() else self.folder / config / plain.name
 
     def _train(self, model_id: str, config: str, path: Path, progress: Progress) -> None:
         """Train in the folder of `path`, or continue there."""

@@ -23,7 +23,7 @@ def body_on(desk):
     from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
 
     p = desk.parameters
-    p.prior, p.frameMode, p.spacing, p.samples = "tiny", FrameMode.REGISTERED, 5.0, 2
+    p.prior, p.frameMode, p.spacing, p.samples = "tiny", FrameMode.REGISTERED, 5.0, 40  # so many that it does not end at once
     volume = desk.show(add_body())
     for button in (desk.ui.addRedButton, desk.ui.addGreenButton, desk.ui.addYellowButton):
         desk.host.click(button)

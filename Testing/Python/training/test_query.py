@@ -15,7 +15,7 @@ from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
 SYSTEMS = pytest.mark.parametrize("system", ["gqn", "cvae"])
-COMMON = {"tower": 8, "representation": 8, "pose_channels": 4, "sequence": 6, "anneal": 200}
+COMMON = {"tower": 8, "leak": 0.1, "representation": 8, "pose_channels": 4, "sequence": 6, "anneal": 200}
 OWN = {
     "gqn": {"latent": 2, "steps": 2, "hidden": 12, "kernel": 3, "canvas": 12, "shared": True, "scale": 2},
     "cvae": {"latent": 6, "width": 6, "scales": 3},
@@ -47,9 +47,9 @@ def trained(task, volumes: torch.Tensor, steps: int) -> list[float]:
 
 @pytest.fixture(scope="module", params=["gqn", "cvae"])
 def finished(request, round_bodies):
-    """A task after 250 steps, and its losses."""
+    """A task after 400 steps, and its losses."""
     task = make_task(config(request.param))
-    return task, trained(task, round_bodies(24, 1), 250)
+    return task, trained(task, round_bodies(24, 1), 400)
 
 
 def test_new_bodies_become_likelier(finished, round_bodies):

@@ -62,6 +62,7 @@ def fit(
 def deterministic() -> Iterator[None]:
     """Inside, the same inputs give the same numbers, where torch knows how."""
     before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS sums as it likes
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
     try:
