@@ -131,7 +131,7 @@ def load_result(
     """
     directory = Path(directory)
     try:
-        provenance = json.loads((directory / "result.json").read_text())
+        provenance = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
     volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}

@@ -136,7 +136,7 @@ def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
 def read_split(path: Path) -> dict[str, list[str]]:
     """A split file {"fit": [...], "test": [...]}. Raises InputError."""
     try:
-        split = json.loads(path.read_text())
+        split = json.loads(path.read_text(encoding="utf-8"))
         parts = [split[key] for key in ("fit", "test")]
         if len(split) != 2 or not all(isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts):
             raise ValueError("other content")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.priors.device import resolve_device
+from SparseVolumeReconstructionLib.priors.device import placed, resolve_device
 
 
 def test_auto_is_a_gpu_where_there_is_one():
@@ -27,3 +27,11 @@ def test_absent_gpu_is_refused():
 def test_unknown_names_are_refused(name):
     with pytest.raises(InputError, match="expected auto, cpu or cuda:0"):
         resolve_device(name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_network_goes_to_a_gpu_and_back():
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Conv3d(1, 1, 3))
+    assert all(parameter.is_cuda for parameter in placed(network, torch.device("cuda")).parameters())
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert not any(parameter.is_cuda for parameter in placed(network, torch.device("cpu")).parameters())

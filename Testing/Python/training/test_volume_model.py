@@ -77,6 +77,7 @@ def test_energy_distance_of_normal_samples():
     assert abs(energy_distance(one, same)) < 0.003
     wanted = 2 * math.sqrt(2 + 0.25) - 2 * math.sqrt(2)  # distances of many components are nearly their root mean square
     assert energy_distance(one, other) == pytest.approx(wanted, abs=0.01)
+    assert energy_distance(one.bfloat16(), other.bfloat16()) == pytest.approx(wanted, abs=0.01)  # as in mixed precision
     assert energy_distance(one[:1], other[:1]) == pytest.approx(2 * float((one[0] - other[0]).square().mean().sqrt()), abs=1e-5)
 
 
