@@ -41,6 +41,7 @@ ECHO = """
         made |= {"samples": np.stack([array + 10 * (n + 1) for n in range(request.samples)]).astype(np.float32)} if request.samples else {}
         provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
         provenance["frame"] = {"found_from_slices": request.frame == "auto"}
+        provenance["warnings"] = [f"{request.prior}: doubtful."]
         result = Reconstruction(frame, provenance, **made)
         return {"files": write_result(result, request.output, compress=not request.fast), "result": provenance}
 

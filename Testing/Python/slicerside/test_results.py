@@ -14,6 +14,8 @@ from SparseVolumeReconstructionLib.slicerside.logic import Context, Reconstructi
 from SparseVolumeReconstructionLib.slicerside.nodes import add_transform, add_volume, affine_of, volume_of, world_grid
 from SparseVolumeReconstructionLib.slicerside.results import ResultNodes, load_result, remove_result
 from SparseVolumeReconstructionLib.slicerside.scene import headless_scene, save_bundle
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
+from SparseVolumeReconstructionLib.slicerside.workflow.explorer import Explorer
 
 ALL = ("mean", "std", "template", "atlas")
 
@@ -115,6 +117,9 @@ def test_a_result_is_found_again_in_a_saved_scene(logic, head, tmp_path):
     assert np.allclose(slicer.util.arrayFromVolume(again.mean), voxels)
     assert again.atlas.GetParentTransformNode() is again.frame
     assert hierarchy().GetItemName(again.folder) == "Rec"
+    explorer = Explorer(Choices(result=again.mean))
+    assert explorer.warnings() == ["p: doubtful."] and explorer.warnings()[0] in explorer.summary()
+    assert Explorer(Choices()).warnings() == []
 
 
 def test_a_removed_result_leaves_nothing(logic, head, tmp_path):

@@ -36,6 +36,11 @@ class Explorer:
         result = self.result
         return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
 
+    def warnings(self) -> list[str]:
+        """What is doubtful about the chosen result, one sentence each: bad match, assumed thickness, ...; none without a result."""
+        result = self.result
+        return list(result.provenance.get("warnings", [])) if result is not None else []
+
     def summary(self) -> str:
         """What is observed and what is inferred in the chosen result, in lines."""
         result = self.result
@@ -49,7 +54,7 @@ class Explorer:
         if known and known.get("value") is not None:
             how = _("given") if known["given"] else _("inferred from the slices")
             lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
-        return "\n".join([*lines, *result.provenance.get("warnings", [])])
+        return "\n".join([*lines, *self.warnings()])
 
     def show(self) -> None:
         """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and mask."""
