@@ -10,46 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .grid import Grid, Volume, check_axes
-
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def image_geometry(image: sitk.Image) -> np.ndarray:
-    """4x4 ijk_to_ras (mm) of a 3D SimpleITK image (which speaks LPS)."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    matrix[:3, 3] = image.GetOrigin()
-    return _LPS @ matrix
-
-
-def image_header(image: sitk.Image, grid: Grid) -> sitk.Image:
-    """Give a SimpleITK image the geometry of `grid`; returns the image."""
-    lps = _LPS @ grid.ijk_to_ras
-    image.SetSpacing(grid.spacing_ijk.tolist())
-    image.SetDirection((lps[:3, :3] / grid.spacing_ijk).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    return image
-
-
-def to_image(volume: Volume) -> sitk.Image:
-    """A SimpleITK image of a volume with the same geometry."""
-    return image_header(sitk.GetImageFromArray(volume.array), volume.grid)
-
-
-def from_image(image: sitk.Image, name: str = "image") -> Volume:
-    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise."""
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel (RGB or vectors); expected grey values.")
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() == 2:
-        image = sitk.JoinSeries(image)
-    if image.GetDimension() != 3:
-        raise InputError(f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice.")
-    check_axes(image_geometry(image)[:3, :3], name)
-    array = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
-    return Volume(array, Grid(array.shape, image_geometry(image)))
+from .grid import Volume
+from .image import LPS, from_image, to_image
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -160,12 +122,12 @@ def read_affine(path: str | Path) -> np.ndarray:
     matrix[:3, 3] = mapped[0]
     if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
         raise InputError(f"{path}: the transform is singular.")
-    return _LPS @ matrix @ _LPS
+    return LPS @ matrix @ LPS
 
 
 def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
     """SimpleITK (LPS) transform of a 4x4 RAS-to-RAS matrix in mm."""
-    lps = _LPS @ matrix_ras @ _LPS
+    lps = LPS @ matrix_ras @ LPS
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(lps[:3, :3].ravel().tolist())
     transform.SetTranslation(lps[:3, 3].tolist())

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .grid import Volume
-from .io import _LPS, to_image
+from .image import LPS, to_image
 
 
 def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None = None, seed: int = 1) -> np.ndarray:
@@ -25,7 +25,7 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
         start = sitk.Similarity3DTransform(start)
         start = _optimise(fixed_image, moving_image, start, [6], 100, seed)
     else:
-        lps = _LPS @ initial @ _LPS
+        lps = LPS @ initial @ LPS
         start = sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
     affine = sitk.AffineTransform(3)
     affine.SetCenter(fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()]))
@@ -38,7 +38,7 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
     out = np.eye(4)
     out[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
     out[:3, 3] = origin
-    return _LPS @ out @ _LPS
+    return LPS @ out @ LPS
 
 
 def _optimise(fixed, moving, transform, levels_mm, iterations, seed):

@@ -8,7 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from .grid import Grid, Volume
-from .io import affine_transform, image_header, to_image
+from .image import image_header, to_image
+from .io import affine_transform
 from .plane import SliceImage
 
 

@@ -15,7 +15,8 @@ import slicer.util
 
 from ..evaluation.case_report import CaseReport, write_case_report
 from ..geometry import Grid, InputError, SliceImage, Volume
-from ..geometry.io import from_image, read_volume, to_image
+from ..geometry.image import from_image, to_image
+from ..geometry.io import read_volume
 from ..geometry.plane import slice_of
 from ..geometry.resample import resample
 from ..reconstruction.progress import Progress

@@ -16,7 +16,8 @@ import SimpleITK as sitk
 import slicer
 
 from ..geometry import Grid, InputError, Volume
-from ..geometry.io import read_volume, to_image, write_affine
+from ..geometry.image import to_image
+from ..geometry.io import read_volume, write_affine
 from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
 from .nodes import THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid

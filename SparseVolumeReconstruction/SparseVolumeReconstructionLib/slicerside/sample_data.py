@@ -8,7 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..geometry import Grid, Volume
-from ..geometry.io import read_volume, stated_thickness, to_image, write_atomically
+from ..geometry.image import to_image
+from ..geometry.io import read_volume, stated_thickness, write_atomically
 from .nodes import THICKNESS, add_volume
 
 _RESOURCES = Path(__file__).resolve().parents[2] / "Resources"

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter1d
 
 from ..geometry import Grid, Volume
-from ..geometry.io import image_header, to_image
+from ..geometry.image import image_header, to_image
 
 _FOREGROUND = 0.02
 _LEAST_JACOBIAN = 0.2

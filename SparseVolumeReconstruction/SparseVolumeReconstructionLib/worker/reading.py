@@ -9,7 +9,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..geometry.errors import InputError
-from ..geometry.io import from_image, stated_thickness, write_volume
+from ..geometry.image import from_image
+from ..geometry.io import stated_thickness, write_volume
 from ..reconstruction.progress import Progress
 
 LARGEST_VOLUME_BYTES = 1 << 30  # of the voxels, unpacked

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
-from SparseVolumeReconstructionLib.geometry.io import affine_transform, to_image
+from SparseVolumeReconstructionLib.geometry.image import to_image
+from SparseVolumeReconstructionLib.geometry.io import affine_transform
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 
 SIZES = st.tuples(*[st.integers(2, 7)] * 3)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, Plane, SliceImage, Volume
-from SparseVolumeReconstructionLib.geometry.io import affine_transform, to_image
+from SparseVolumeReconstructionLib.geometry.image import to_image
+from SparseVolumeReconstructionLib.geometry.io import affine_transform
 from SparseVolumeReconstructionLib.geometry.resample import resample, resample_slice
 
 

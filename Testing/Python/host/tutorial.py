@@ -16,7 +16,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 
-from SparseVolumeReconstructionLib.geometry.io import from_image
+from SparseVolumeReconstructionLib.geometry.image import from_image
 from SparseVolumeReconstructionLib.slicerside import views
 from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_volume, world_grid
 from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain

@@ -10,7 +10,8 @@ import slicer.util
 import vtk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import image_geometry, read_volume
+from SparseVolumeReconstructionLib.geometry.image import image_geometry
+from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, build_request
 from SparseVolumeReconstructionLib.slicerside.nodes import (
     THICKNESS,

@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk
 import slicer.util
 
-from SparseVolumeReconstructionLib.geometry.io import image_geometry, read_volume, stated_thickness
+from SparseVolumeReconstructionLib.geometry.image import image_geometry
+from SparseVolumeReconstructionLib.geometry.io import read_volume, stated_thickness
 from SparseVolumeReconstructionLib.slicerside.demo import make_case
 from SparseVolumeReconstructionLib.slicerside.nodes import stated_thickness_of, volume_of
 from SparseVolumeReconstructionLib.slicerside.sample_data import FILE, SHA256, load_sparse_brain, register_sample_data, write_sparse_brain

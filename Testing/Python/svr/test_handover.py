@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import to_image
+from SparseVolumeReconstructionLib.geometry.image import to_image
 from SparseVolumeReconstructionLib.svr.handover import NESVOR, NIFTYMIC, SVRTK, Stack, write_handover
 
 TOLERANCE_MM = 1e-4
