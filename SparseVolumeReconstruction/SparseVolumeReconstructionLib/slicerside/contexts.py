@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 
 from ..geometry import Grid, InputError
+from . import views
 from .cut import plane_grid
 from .drawing import draw_slice, dress
 from .logic import Context
@@ -25,6 +26,7 @@ ROLE = "context"
 MOST = 100
 _AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
 _VOLUME = f"{ATTRIBUTE}Volume"
+_SHOWN_MM = 0.005  # offsets are shown with two decimals
 _GAP_MM, _GAP_RATIO, _NEARLY_PARALLEL = 2.0, 2.2, 0.7
 
 
@@ -63,9 +65,9 @@ class ContextSlice:
 
     @property
     def offset_mm(self) -> float:
-        """Distance of the plane from the origin along its normal, as in the slice views' offset slider."""
+        """Place of the plane in mm: what the offset slider of its view says when the view shows it."""
         plane = self.plane
-        return float(plane[:3, 2] @ plane[:3, 3])
+        return float(views.facing(plane[:3, 2], self.view) @ plane[:3, 3])
 
     @property
     def orientation(self) -> str:
@@ -130,10 +132,11 @@ class ContextSlice:
         self._set("Plane", json.dumps([round(float(x), 9) for x in local.ravel()]))
 
     def set_offset(self, offset_mm: float) -> None:
-        """Move the slice along its normal to an offset in mm."""
-        plane = self.plane
-        plane[:3, 3] += plane[:3, 2] * (offset_mm - self.offset_mm)
-        self.move(plane)
+        """Move the slice along its normal to an offset in mm, as `offset_mm`; the offset that is shown leaves it where it is."""
+        plane, shift = self.plane, offset_mm - self.offset_mm
+        if abs(shift) > _SHOWN_MM:
+            plane[:3, 3] += views.facing(plane[:3, 2], self.view) * shift
+            self.move(plane)
 
     def set_thickness(self, thickness_mm: float | None) -> None:
         """State the thickness in mm; None: let it be assumed. Raises InputError unless it is above 0 and finite."""

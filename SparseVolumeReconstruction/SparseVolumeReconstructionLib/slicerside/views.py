@@ -6,6 +6,8 @@ import numpy as np
 import slicer
 import slicer.util
 
+_ACROSS = 1e-4  # cosine below which two directions count as perpendicular, whatever rounding makes of them
+
 
 def slice_nodes() -> list:
     """The slice nodes of the views, in the order Red, Green, Yellow and then others by name."""
@@ -57,6 +59,24 @@ def nearest_view(normal: np.ndarray) -> str:
     return best.GetLayoutName() if best is not None else ""
 
 
+def facing(normal: np.ndarray, view: str) -> np.ndarray:
+    """A normal (3,) in RAS or its opposite: the one that a view has when it shows such a plane, so that offsets run as its slider does.
+
+    Where the view stands across the plane, and without a view, it points to the right, to the front or upwards, as in the
+    orientations that Slicer begins with.
+    """
+    node = slice_node(view)
+    return _towards(normal, plane_of(node)[:3, 2] if node is not None else np.zeros(3))
+
+
+def _towards(normal: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A normal (3,) or its opposite, whichever lies nearer to a direction (3,) or, where none does, to an axis of RAS."""
+    along = float(normal @ wanted)
+    if abs(along) < _ACROSS:
+        along = normal[int(np.argmax(np.abs(normal).round(6)))]
+    return -normal if along < 0 else normal
+
+
 def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
     """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm); None: around the point that is in its middle now."""
     view, matrix = plane_of(node), np.eye(4)
@@ -78,7 +98,7 @@ def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
 
 def _turned(axes: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Axes of a view (3x3, columns right, up, normal), turned no more than its new normal needs: never flipped or spun."""
-    normal = normal * (np.sign(normal @ axes[:, 2]) or 1.0)
+    normal = _towards(normal, axes[:, 2])
     right = axes[:, 0] - (axes[:, 0] @ normal) * normal
     if np.linalg.norm(right) < 0.1:
         right = axes[:, 2] - (axes[:, 2] @ normal) * normal

@@ -55,6 +55,27 @@ def scene():
     return headless_scene()
 
 
+@pytest.fixture
+def slice_views(scene):
+    """Three slice views as nodes: {name: slice node}."""
+    import slicer
+
+    nodes = {}
+    for view, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
+        node = scene.CreateNodeByClass("vtkMRMLSliceNode")  # with the scene's orientation presets
+        node.UnRegister(None)
+        node.SetName(view)
+        node.SetLayoutName(view)
+        node.SetSingletonTag(view)
+        nodes[view] = scene.AddNode(node)
+        nodes[view].SetOrientation(orientation)
+        composite = slicer.vtkMRMLSliceCompositeNode()
+        composite.SetLayoutName(view)
+        composite.SetSingletonTag(view)
+        scene.AddNode(composite)
+    return nodes
+
+
 @pytest.fixture(scope="session")
 def echo_client(tmp_path_factory):
     """A client of the process that answers with what it was given."""

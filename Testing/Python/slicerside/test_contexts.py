@@ -14,25 +14,6 @@ from SparseVolumeReconstructionLib.slicerside.workflow.context_list import Conte
 ORIENTATIONS = [(view, name) for view, name in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))]
 
 
-@pytest.fixture
-def slice_views(scene):
-    """Three slice views as nodes: {name: slice node}."""
-    nodes = {}
-    for view, orientation in ORIENTATIONS:
-        node = scene.CreateNodeByClass("vtkMRMLSliceNode")  # with the scene's orientation presets
-        node.UnRegister(None)
-        node.SetName(view)
-        node.SetLayoutName(view)
-        node.SetSingletonTag(view)
-        nodes[view] = scene.AddNode(node)
-        nodes[view].SetOrientation(orientation)
-        composite = slicer.vtkMRMLSliceCompositeNode()
-        composite.SetLayoutName(view)
-        composite.SetSingletonTag(view)
-        scene.AddNode(composite)
-    return nodes
-
-
 def blob(shape=(20, 24, 28), spacing=2.0, name="Scan", matrix=None):
     """A volume node whose values are all different."""
     grid = Grid.centred(shape, spacing) if matrix is None else Grid(shape, matrix)
