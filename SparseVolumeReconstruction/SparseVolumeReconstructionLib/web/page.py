@@ -8,13 +8,14 @@ from trame.ui.html import DivLayout
 
 RESOURCES = Path(__file__).resolve().parents[2] / "Resources" / "Web"
 TITLE = "Sparse Volume Reconstruction"
-_PARTS = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "run", "look")
+_PARTS = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "lesson", "run", "look")
 
 
 def build_page(server) -> None:
     """Make the page of a trame server; what it shows and does are the sections of a Desk."""
     server.state.trame__title = TITLE
     server.state.trame__favicon = None
+    server.state.lesson = False  # true: a lesson (lesson.html) takes the place of the panel, beside the same views
     server.enable_module(
         {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js"], "styles": ["svr/svr.css"]},
     )
