@@ -20,7 +20,7 @@ def reconstruct(args: Namespace) -> None:
     from ..reconstruction.run import run_request
     from ..zoo import ModelStore
 
-    with shown_progress(args.json_progress) as progress:
+    with shown_progress(args.json_progress, args.strict) as progress:
         done = run_request(request, ModelStore(), progress)
     if not args.json_progress:
         print("\n".join(done["files"].values()))
@@ -38,7 +38,7 @@ def evaluate(args: Namespace) -> None:
     from ..evaluation.report import write_report
     from ..zoo import ModelStore
 
-    with shown_progress() as progress:
+    with shown_progress(strict=args.strict) as progress:
         scores = run_protocol(args.prior, Path(args.cohort), args.frame, args.contexts, ModelStore(), progress, device=args.device)
     if args.report:
         write_report(scores, Path(args.report))
@@ -102,7 +102,7 @@ def train(args: Namespace) -> None:
         covariate=CovariateRule.parse(args.covariate) if args.covariate else None,
         **{name: getattr(args, name) for name in same},
     )
-    with shown_progress() as progress:
+    with shown_progress(strict=args.strict) as progress:
         fit([Path(folder) for folder in args.cohort], Path(args.out), options, progress)
     print(args.out)
 
@@ -112,12 +112,9 @@ def train_deep(args: Namespace) -> None:
     from ..training.deep import train_deep as fit
 
     setting = _training(args)
-    with shown_progress() as progress:
-        done = fit([Path(folder) for folder in args.cohort], *setting, progress)
-    if done:
-        path, skipped = done
-        for file, reason in ((f, r) for f, r in skipped.items() if r != "label file"):
-            print(f"skipped {file}: {reason}", file=sys.stderr)
+    with shown_progress(strict=args.strict) as progress:
+        path = fit([Path(folder) for folder in args.cohort], *setting, progress)
+    if path:
         print(path)
 
 

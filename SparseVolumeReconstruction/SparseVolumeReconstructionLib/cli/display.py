@@ -1,20 +1,31 @@
-"""Progress on the terminal, or as JSON lines for other programs."""
+"""Progress and warnings on the terminal, or progress as JSON lines for other programs."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..geometry import InputError
 from ..reconstruction.progress import Progress, ProgressEvent
 
 
 @contextmanager
-def shown_progress(as_json: bool = False) -> Iterator[Progress]:
-    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on stdout."""
+def shown_progress(as_json: bool = False, strict: bool = False) -> Iterator[Progress]:
+    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on stdout.
+
+    Warnings are lines on stderr. strict: the first of them is raised as InputError instead.
+    """
+
+    def warned(text: str) -> None:
+        if strict:
+            raise InputError(f"{text} (--strict)")
+        print(f"warning: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
     if as_json:
-        yield Progress(lambda event: print(json.dumps(dataclasses.asdict(event)), flush=True))
+        yield Progress(lambda event: print(json.dumps(dataclasses.asdict(event)), flush=True), warned=warned)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -29,4 +40,4 @@ def shown_progress(as_json: bool = False) -> Iterator[Progress]:
             remaining = "" if event.remaining_s is None else f"{event.remaining_s:.0f} s left"
             bar.update(task, description=event.step, completed=event.fraction, remaining=remaining)
 
-        yield Progress(report)
+        yield Progress(report, warned=warned)

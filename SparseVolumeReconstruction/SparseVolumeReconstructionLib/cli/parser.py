@@ -75,6 +75,10 @@ def _add(words, name: str, command, summary: str, examples: str) -> argparse.Arg
     return parser
 
 
+def _add_strict(parser) -> None:
+    parser.add_argument("--strict", action="store_true", help="stop at the first warning, before anything is written")
+
+
 def _add_device(parser) -> None:
     parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda:0")
 
@@ -111,6 +115,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     add("--gestational-age", type=number, metavar="WEEKS", help="for fetal models; inferred from the slices if left out")
     add("--alter-observed", action="store_true", help="do not reproduce the observed pixels in the mean")
     _add_device(words.choices["reconstruct"])
+    _add_strict(words.choices["reconstruct"])
     add("--json-progress", action="store_true", help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout')
     add("--output", required=True, metavar="DIR", help="folder for the volumes (.nrrd), frame.h5 and result.json")
 
@@ -133,6 +138,7 @@ evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 -
     add("--json", required=True, metavar="FILE", help="where to write the scores")
     add("--report", metavar="FILE.html", help="where to write a report with pictures")
     _add_device(words.choices["evaluate"])
+    _add_strict(words.choices["evaluate"])
 
 
 def _models(words) -> None:
@@ -179,6 +185,7 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     add("--interval-margin", type=float, default=1.0, metavar="F", help="factor on the cross-validated interval widths (1)")
     add("--seed", type=int, default=0, metavar="S")
     _add_card(gaussian)
+    _add_strict(gaussian)
     for name, summary in DEEP_SYSTEMS.items():
         _train_deep(systems, name, summary)
     _train_segmentation(systems)
@@ -192,6 +199,7 @@ def _train_deep(systems, name: str, summary: str) -> None:
     parser.set_defaults(system=name)
     _add_run(parser, "folder of volumes, one per subject; may be repeated", action="append")
     _add_card(parser)
+    _add_strict(parser)
 
 
 def _train_segmentation(systems) -> None:

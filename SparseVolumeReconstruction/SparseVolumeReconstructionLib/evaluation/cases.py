@@ -94,7 +94,7 @@ class Bench:
 
 
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
-    """Register what the frame needs and choose test subjects and library.
+    """Register all subjects, leave out what does not belong to the cohort, and choose test subjects and library.
 
     Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of the folder
     where there are three or more, else all test subjects (each is left out of its own). Raises InputError.
@@ -111,7 +111,7 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         raise InputError("the priors live on different grids; evaluate them one at a time.")
     reference = priors[0].reference
     sources = fit if len(fit) >= 3 else test
-    matrices = cohort.registered(reference, list(dict.fromkeys(sources + (test if frame == "registered" else []))), on_step)
+    matrices = cohort.registered(reference, list(dict.fromkeys(sources + test)), on_step)
     library = Library.of(grid, {n: on_grid(cohort.volume(n), grid, matrices[n]) for n in sources if n in matrices})
 
     def load(name: str) -> Case:
@@ -124,5 +124,5 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         filled = np.flatnonzero(brain.any((1, 2)))
         return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)))
 
-    usable = [name for name in test if frame == "patient" or name in matrices]
+    usable = [name for name in test if name in matrices]
     return Bench(frame, usable, library, "fit subjects" if sources is fit else "leave one out", load)

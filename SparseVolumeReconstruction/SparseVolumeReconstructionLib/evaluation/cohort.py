@@ -1,4 +1,4 @@
-"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference."""
+"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference; what does not belong is left out."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume, write_atomically
 from ..geometry.register import register_affine
 from ..geometry.resample import resample
+from ..reconstruction.progress import Progress
 from .cache import cache_folder
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
 FOREGROUND = 0.02
+_EXPECTED = ("label file", "not ")  # how reasons begin to skip a file about which nobody needs to be told
+_FEWEST_GREYS = 8  # fewer different values in the foreground: a mask or a label map
+_FEWEST_TO_COMPARE, _DEVIATIONS, _LEAST_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `_outliers`
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,16 @@ class Cohort:
         """The normalised volume of one subject. Raises InputError when the file cannot be used."""
         return normalised(read_volume(self.files[name]), self.files[name].name)
 
+    @property
+    def unusable(self) -> dict[str, str]:
+        """What of `skipped` somebody should know: not the label files and other modalities that belong to any cohort."""
+        return {name: why for name, why in self.skipped.items() if not why.startswith(_EXPECTED)}
+
+    def warn(self, progress: Progress) -> None:
+        """Tell which files were left out and why, and how many they are."""
+        for number, (name, why) in enumerate(self.unusable.items(), 1):
+            progress.warn(f"{name} was left out ({number} of {len(self.unusable)}): {why}")
+
     def registered(
         self, reference: Volume, names: list[str] | None = None, on_step: Callable[[str, float], None] = lambda step, fraction: None
     ) -> dict[str, np.ndarray]:
@@ -46,18 +60,23 @@ class Cohort:
         names: of all subjects if None. on_step: called with a text and the fraction done; may raise to cancel.
         Matrices are kept in $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) under a digest of both contents; the
         missing ones are found in parallel processes of one thread each, so that they are reproducible. Files that
-        cannot be used are left out and added to `skipped`.
+        cannot be used, and those that do not look like the others once registered, are left out and added to `skipped`.
         """
         folder = cache_folder()
         names = list(self.files) if names is None else names
-        paths = {name: folder / f"affine-{_digest(reference, self.files[name])}.npy" for name in names}
+        paths = {name: folder / f"registered-{_digest(reference, self.files[name])}.npz" for name in names}
         missing = [name for name in names if not paths[name].exists()]
         if missing:
             self._register(missing, paths, reference, on_step)
-        return {name: np.load(path) for name, path in paths.items() if path.exists()}
+        found = {name: np.load(path) for name, path in paths.items() if path.exists()}
+        matrices = {name: each["matrix"] for name, each in found.items()}
+        for name, why in _outliers(matrices, {name: float(each["fit"]) for name, each in found.items()}).items():
+            self.skipped[self.files[name].name] = why
+            del matrices[name]
+        return matrices
 
     def _register(self, missing: list[str], paths: dict[str, Path], reference: Volume, on_step) -> None:
-        """Register the missing subjects in parallel and keep each matrix as soon as it is there."""
+        """Register the missing subjects in parallel and keep each result as soon as it is there."""
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=context) as pool:
             jobs = [pool.submit(_register_file, reference, self.files[name]) for name in missing]
@@ -65,11 +84,11 @@ class Cohort:
                 for done, (name, job) in enumerate(zip(missing, jobs, strict=True)):
                     on_step(f"registering {name}", done / len(jobs))
                     try:
-                        matrix = job.result()
+                        found = job.result()
                     except InputError as error:
                         self.skipped[self.files[name].name] = str(error)
                         continue
-                    write_atomically(paths[name], lambda temporary, matrix=matrix: np.save(temporary, matrix))
+                    write_atomically(paths[name], lambda temporary, found=found: np.savez(temporary, **found))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -82,7 +101,7 @@ def subject_name(file: str | Path) -> str:
 
 
 def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, modality: str = "") -> Cohort:
-    """Volumes (NIfTI, NRRD, MHA) of a folder in the order of their names.
+    """Volumes (NIfTI, NRRD, MHA) of a folder, or of the folders sub-*/anat of a BIDS data set, in the order of their names.
 
     skip: patterns of label files. modality: where BIDS names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
     modality than the one this text mentions are skipped. Raises InputError when nothing is left.
@@ -92,7 +111,7 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
         raise InputError(f"{folder}: no such folder; expected a folder of volumes (NIfTI, NRRD, MHA).")
     wanted = re.search(r"t1|t2|flair", modality.lower())
     files, skipped = {}, {}
-    for file in sorted(f for f in folder.iterdir() if f.name.lower().endswith(SUFFIXES)):
+    for file in [*_images(folder), *(file for anat in _bids_folders(folder) for file in _images(anat))]:
         bids = re.search(r"_(t1|t2|flair)w?$", subject_name(file).lower())
         if any(fnmatch.fnmatch(file.name.lower(), pattern) for pattern in skip):
             skipped[file.name] = "label file"
@@ -100,6 +119,8 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
             skipped[file.name] = f"not {modality}"
         elif subject_name(file) in files:
             skipped[file.name] = f"same subject as {files[subject_name(file)].name}"
+        elif not file.exists():
+            skipped[file.name] = "a link to a file that is not there; fetch it first"
         else:
             files[subject_name(file)] = file
     if not files:
@@ -107,10 +128,20 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
     return Cohort(files, skipped)
 
 
+def _images(folder: Path) -> list[Path]:
+    """Files of a folder that are called like volumes, links to what is not there included."""
+    return sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and not file.is_dir())
+
+
+def _bids_folders(folder: Path) -> list[Path]:
+    """The folders of anatomical images of a BIDS data set: sub-*/anat and sub-*/ses-*/anat."""
+    return sorted(anat for pattern in ("sub-*/anat", "sub-*/ses-*/anat") for anat in folder.glob(pattern) if anat.is_dir())
+
+
 def normalised(volume: Volume, name: str = "volume") -> Volume:
     """Intensities divided by the 99.9th percentile of the foreground (> 0) and clipped to [0, 1].
 
-    Raises InputError when voxels are not finite or there is no foreground.
+    Raises InputError when voxels are not finite, there is no foreground, or it is a mask rather than an image.
     """
     array = volume.array
     if not np.isfinite(array).all():
@@ -118,6 +149,8 @@ def normalised(volume: Volume, name: str = "volume") -> Volume:
     foreground = array[array > 0]
     if min(array.shape) < 2 or len(foreground) < 100 or np.ptp(array) == 0:
         raise InputError(f"{name}: empty, constant or flat; expected a volume with a background of 0.")
+    if len(greys := np.unique(foreground)) < _FEWEST_GREYS:
+        raise InputError(f"{name}: only {len(greys)} different values above 0; a mask or label map, expected an image.")
     return Volume(np.clip(array / np.percentile(foreground, 99.9), 0.0, 1.0).astype(np.float32), volume.grid)
 
 
@@ -139,7 +172,36 @@ def _digest(reference: Volume, file: Path) -> str:
     return digest.hexdigest()
 
 
-def _register_file(reference: Volume, file: Path) -> np.ndarray:
-    """Runs in its own process; one thread makes it reproducible."""
+def _register_file(reference: Volume, file: Path) -> dict[str, np.ndarray]:
+    """The matrix, and as `fit` the correlation with the reference under it, where either shows anything.
+
+    Runs in its own process; one thread makes it reproducible.
+    """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return register_affine(reference, normalised(read_volume(file), file.name))
+    volume = normalised(read_volume(file), file.name)
+    matrix = register_affine(reference, volume)
+    aligned = on_grid(volume, reference.grid, matrix)
+    shown = (reference.array > FOREGROUND) | (aligned > FOREGROUND)
+    return {"matrix": matrix, "fit": np.corrcoef(reference.array[shown], aligned[shown])[0, 1]}
+
+
+def _outliers(matrices: dict[str, np.ndarray], fits: dict[str, float]) -> dict[str, str]:
+    """Subjects that do not look like the others of their cohort (turned, damaged, another body or unit), with the reason.
+
+    matrices: as `Cohort.registered` returns them. fits: correlation with the reference. Only where there are enough to compare.
+    """
+    if len(matrices) < _FEWEST_TO_COMPARE:
+        return {}
+    sizes = {name: np.log(np.abs(np.linalg.det(matrix[:3, :3]))) / 3 for name, matrix in matrices.items()}
+    usual, typical = np.median([*fits.values()]), np.median([*sizes.values()])
+    spread = 1.4826 * np.median([abs(fit - usual) for fit in fits.values()])
+    least, found = usual - max(_DEVIATIONS * spread, _LEAST_GAP), {}
+    for name, fit in fits.items():
+        if not fit >= least:
+            found[name] = (
+                f"does not look like the others (correlation with the reference {fit:.2f}, theirs {usual:.2f}): "
+                "damaged, turned, or not registered"
+            )
+        elif abs(sizes[name] - typical) > _OTHER_SIZE:
+            found[name] = f"{np.exp(sizes[name] - typical):.2f} times as large as the others; check its unit of length"
+    return found

@@ -96,18 +96,20 @@ def evaluate_priors(
     if not counts:
         raise InputError("nothing to evaluate; expected at least one number of contexts.")
     whole = prepare(cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done))
+    cohort.warn(progress)
     bench = replace(whole, test=whole.test[:subjects])
     run = _Run(priors, bench, samples)
     kept = pictured or [PICTURE_COUNT if PICTURE_COUNT in counts else counts[len(counts) // 2]]
     pictures: dict[int, dict[str, Picture]] = {count: {} for count in kept if count in counts}
     for number, name in enumerate(bench.test):
-        case = run.load(name)
+        case = run.load(name, progress)
         for step, count in enumerate(counts if case else []):
             progress.update(f"{name}: {count} contexts", 0.4 + 0.6 * (number + step / len(counts)) / len(bench.test))
             try:
                 estimates, inferred = run.score(case, count, progress.check)
             except InputError as error:
                 run.left_out[f"{name}, {count} contexts"] = str(error)
+                progress.warn(f"{name} was left out at {count} contexts: {error}")
                 continue
             if count in pictures:
                 pictures[count][name] = picture(case, count, estimates, inferred)
@@ -127,12 +129,13 @@ class _Run:
         self._sampling: dict[str, dict[str, float]] = {}
         self._of_nothing: dict[str, Inferred] = {}
 
-    def load(self, name: str) -> Case | None:
+    def load(self, name: str, progress: Progress) -> Case | None:
         """A case, or None with the reason noted."""
         try:
             return self.bench.load(name)
         except InputError as error:
             self.left_out[name] = str(error)
+            progress.warn(f"{name} was left out: {error}")
             return None
 
     def _infer(self, case: Case, count: int, check: Callable[[], None]) -> dict[str, Inferred]:

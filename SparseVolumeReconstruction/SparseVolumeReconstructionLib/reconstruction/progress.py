@@ -1,4 +1,4 @@
-"""Steps, remaining time and cancellation of long work."""
+"""Steps, remaining time, warnings and cancellation of long work."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ class ProgressEvent:
 
 
 class Progress:
-    """Reports events and raises Cancelled when asked to.
+    """Reports events and warnings, and raises Cancelled when asked to.
 
-    report: called with each ProgressEvent. cancelled: asked at every update.
+    report: called with each ProgressEvent. cancelled: asked at every update. warned: called with each warning, one line; what it
+    raises ends the work.
     """
 
-    def __init__(self, report: Callable[[ProgressEvent], None] = lambda event: None, cancelled: Callable[[], bool] = lambda: False):
-        self._report, self._cancelled = report, cancelled
+    def __init__(
+        self,
+        report: Callable[[ProgressEvent], None] = lambda event: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        warned: Callable[[str], None] = lambda text: None,
+    ):
+        self._report, self._cancelled, self._warned = report, cancelled, warned
         self._start = time.monotonic()
 
     def update(self, step: str, fraction: float) -> None:
@@ -36,6 +42,10 @@ class Progress:
         elapsed = time.monotonic() - self._start
         remaining = elapsed * (1 - fraction) / fraction if fraction > 0.05 else None
         self._report(ProgressEvent(step, round(fraction, 4), remaining))
+
+    def warn(self, text: str) -> None:
+        """Say what the user should know of the result, in one line, before anything is written."""
+        self._warned(text)
 
     def quiet(self) -> Progress:
         """Cancelled by the same, but without reports: for side steps whose fractions would go back."""
@@ -63,6 +73,9 @@ class _Part(Progress):
 
     def update(self, step: str, fraction: float) -> None:
         self._whole.update(step, self._low + (self._high - self._low) * fraction)
+
+    def warn(self, text: str) -> None:
+        self._whole.warn(text)
 
     def quiet(self) -> Progress:
         return self._whole.quiet()

@@ -16,7 +16,8 @@ from .result import write_result
 def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict:
     """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of result.json}.
 
-    When a GPU runs out of memory the work is done again on the CPU and the result says so. Raises InputError or Cancelled.
+    When a GPU runs out of memory the work is done again on the CPU and the result says so. Warnings
+    are told before anything is written. Raises InputError or Cancelled.
     """
     progress.update("loading the model", 0.0)
     entry = store.entry(request.prior)
@@ -32,6 +33,8 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     result.provenance["prior"]["sha256"] = entry.sha256
     result.provenance["device"] = device
     result.provenance["warnings"] += warnings
+    for warning in result.provenance["warnings"]:
+        progress.warn(warning)
     progress.update("writing", 0.95)
     files = write_result(result, request.output, request.compress)
     progress.finish()

@@ -35,8 +35,8 @@ TITLES = {
 
 def train_deep(
     folders: list[Path], config: TrainConfig, out: Path, resume: bool, facts: CardFacts, split: dict | None, progress: Progress
-) -> tuple[Path, dict[str, str]] | None:
-    """Train, calibrate and measure; returns the weights file in `out` and the files that were skipped, with reasons.
+) -> Path | None:
+    """Train, calibrate and measure; returns the weights file in `out`.
 
     split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all processes but the
     first. Raises InputError.
@@ -69,7 +69,7 @@ def train_deep(
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
-    return path, stacks.cohort.skipped
+    return path
 
 
 def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts, minutes: float) -> dict:
@@ -90,10 +90,10 @@ def _title(config: TrainConfig) -> str:
 
 
 def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
-    skipped = sum(reason != "label file" for reason in stacks.cohort.skipped.values())
     height = stacks.grid.spacing_ijk[2] * stacks.grid.shape_kji[0]
     limits = (
-        f"Trained on {len(stacks.names['fit'])} subjects ({skipped} files were skipped); background must be 0 (other tissue removed). "
+        f"Trained on {len(stacks.names['fit'])} subjects ({len(stacks.cohort.unusable)} files were skipped); "
+        "background must be 0 (other tissue removed). "
         f"Knows axial slices only (tilted by up to 5 degrees), and the middle {height:.0f} mm of the anatomy. "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )

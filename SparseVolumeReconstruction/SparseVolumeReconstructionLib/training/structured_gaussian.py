@@ -78,9 +78,10 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     names = [n for n in split["fit"] + split["test"] if n in cohort.files]
     space = canonical_space(options.reference, cohort, options.spacing_mm, options.protocol_slices)
     matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
+    cohort.warn(progress)
     fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
     if len(fit) < _FEWEST_SUBJECTS:
-        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.skipped.items())[:1] if reason != "label file")
+        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(f"{len(fit)} volumes to fit; at least {_FEWEST_SUBJECTS} are needed ({len(cohort.skipped)} files skipped).{why}")
     knots = knots_over([subjects.covariate[n] for n in fit], options.knot_step) if options.covariate else np.zeros(1)
     card = _card(options, space, {"fit": fit, "test": test}, cohort, knots)
@@ -171,9 +172,8 @@ def _rows(
 
 def _card(options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: Cohort, knots: np.ndarray) -> ModelCard:
     rule = options.covariate
-    skipped = sum(reason != "label file" for reason in cohort.skipped.values())
     limits = (
-        f"Fitted on {len(split['fit'])} subjects ({skipped} files were skipped); background must be 0 (other tissue removed). "
+        f"Fitted on {len(split['fit'])} subjects ({len(cohort.unusable)} files were skipped); background must be 0 (other tissue removed). "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
     return ModelCard(

@@ -81,6 +81,11 @@ def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):
     words = ("--prior", "tiny", "--context", "body.nrrd:5,8", "--frame", "registered", "--like", "body.nrrd", "--output", "out")
     done = svr("reconstruct", *words)
     assert done.returncode == 0, done.stderr
+    told = "body.nrrd: slice thickness is not known; the spacing of 12 mm was assumed."
+    assert [line for line in done.stderr.splitlines() if line.startswith("warning: ") and line.endswith(told)]
+    done = svr("reconstruct", *words[:-1], "strict", "--strict")
+    assert done.returncode == 2 and not (tmp_path / "strict").exists()
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ") and "(--strict)" in done.stderr
     mean = sitk.ReadImage(str(tmp_path / "out" / "mean.nrrd"))
     assert mean.GetSize() == image.GetSize() and np.allclose(mean.GetOrigin(), image.GetOrigin())
 

@@ -7,8 +7,9 @@ import pytest
 
 from SparseVolumeReconstructionLib.evaluation import cases, cohort
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
+from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 
 
 @pytest.mark.parametrize(
@@ -68,16 +69,55 @@ def test_wrong_folders_are_named(tmp_path):
 
 def test_intensities_are_normalised_by_the_foreground():
     array = np.zeros((10, 40, 40), np.float32)
-    array[2:8, 5:30, 5:30] = 500
+    array[2:8, 5:30, 5:30] = 500 - np.arange(25)
     array[3, 6, 6] = 90000
     out = cohort.normalised(Volume(array, Grid.centred(array.shape, 1.0))).array
-    assert out.min() == 0 and out[3, 6, 6] == 1 and out[4, 10, 10] == pytest.approx(1, abs=1e-3)
+    assert out.min() == 0 and out[3, 6, 6] == 1 and out[4, 10, 5] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((8, 8, 8)), np.full((8, 8, 8), 5.0), np.full((8, 8, 8), np.nan)])
 def test_volumes_without_content_are_refused(bad):
     with pytest.raises(InputError, match=r"scan\.nii"):
         cohort.normalised(Volume(bad.astype(np.float32), Grid.centred(bad.shape, 1.0)), "scan.nii")
+
+
+@pytest.mark.parametrize("labels", [[1], [1, 2, 3, 4]])
+def test_masks_and_label_maps_are_no_images(labels):
+    array = np.random.default_rng(0).choice([0, *labels], (8, 9, 10)).astype(np.float32)
+    with pytest.raises(InputError, match=r"m\.nii: only \d different values above 0; a mask or label map"):
+        cohort.normalised(Volume(array, Grid.centred(array.shape, 1.0)), "m.nii")
+
+
+def test_folders_of_a_bids_data_set_are_one_cohort(cohort_dir, tmp_path):
+    source = (cohort_dir / "sub-00_T1w.nii.gz").read_bytes()
+    for place in ("sub-01/anat/sub-01_T1w", "sub-02/ses-1/anat/sub-02_ses-1_T1w", "sub-02/ses-1/func/sub-02_ses-1_bold"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / f"{place}.nii.gz").write_bytes(source)
+    (tmp_path / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to(tmp_path / "annex" / "not-fetched")
+    found = cohort.list_cohort(tmp_path)
+    assert list(found.files) == ["sub-01_T1w", "sub-02_ses-1_T1w"]
+    assert found.unusable == {"sub-01_T2w.nii.gz": "a link to a file that is not there; fetch it first"}
+
+
+def larger(volume: Volume) -> Volume:
+    """The same body in another unit of length."""
+    return Volume(volume.array, Grid(volume.array.shape, np.diag([2.5, 2.5, 2.5, 1]) @ volume.grid.ijk_to_ras))
+
+
+def cut(volume: Volume) -> Volume:
+    """The same file, of which only the beginning arrived."""
+    return Volume(np.where(np.arange(len(volume.array))[:, None, None] < 9, volume.array, 0), volume.grid)
+
+
+@pytest.mark.parametrize(("spoilt", "says"), [(larger, "times as large"), (cut, "does not look like the others")])
+def test_who_does_not_look_like_the_others_is_left_out_and_told(cohort_dir, tmp_path, store, spoilt, says):
+    for n in range(8):
+        (tmp_path / f"p{n}.nii.gz").write_bytes((cohort_dir / f"sub-{n:02d}_T1w.nii.gz").read_bytes())
+    write_volume(spoilt(read_volume(cohort_dir / "sub-09_T1w.nii.gz")), tmp_path / "p9.nii.gz")
+    found, told = cohort.list_cohort(tmp_path), []
+    assert list(found.registered(store.load("tiny").reference)) == [f"p{n}" for n in range(8)]
+    found.warn(Progress(warned=told.append))
+    assert len(told) == 1 and told[0].startswith("p9.nii.gz was left out (1 of 1): ") and says in told[0]
 
 
 def test_brain_mask_fills_dark_ventricles():

@@ -21,13 +21,14 @@ BASELINES = ["mean-atlas", "nearest-slice", "linear-interpolation", "nearest-vol
 
 @pytest.fixture(scope="module")
 def registered(cohort_dir, store):
-    events = []
-    result = protocol.evaluate(["tiny"], cohort_dir, "registered", [3, 1, 0], store, Progress(events.append), samples=2)
-    return result, events
+    events, told = [], []
+    progress = Progress(events.append, warned=told.append)
+    result = protocol.evaluate(["tiny"], cohort_dir, "registered", [3, 1, 0], store, progress, samples=2)
+    return result, events, told
 
 
 def test_json_is_the_contract(registered, tmp_path):
-    result, _ = registered
+    result, *_ = registered
     protocol.write_json(result, tmp_path / "out.json")
     content = json.loads((tmp_path / "out.json").read_text())
     assert list(content) == ["tiny", *BASELINES, "_about"]
@@ -46,10 +47,11 @@ def test_only_unseen_subjects_are_evaluated_and_others_are_named(registered):
     assert about["subjects"] == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"] == list(about["by_subject"]["tiny"]["3"])
     assert set(about["files_skipped"]) == {"sub-00_dseg.nii.gz", "sub-00_FLAIR.nii.gz", "sub-99_T1w.nii.gz"} and not about["left_out"]
     assert about["library"] == {"kind": "fit subjects", "subjects": 8}
+    assert [text.split(":")[0] for text in registered[2]] == ["sub-99_T1w.nii.gz was left out (1 of 1)"]  # others belong to any cohort
 
 
 def test_more_contexts_are_better_and_the_prior_beats_its_mean(registered):
-    result, _ = registered
+    result, *_ = registered
     ssim = {name: {n: row["ssim"] for n, row in rows.items()} for name, rows in result.items() if name != "_about"}
     assert ssim["tiny"]["0"] < ssim["tiny"]["1"] < ssim["tiny"]["3"]
     assert ssim["tiny"]["0"] == pytest.approx(ssim["mean-atlas"]["0"], abs=1e-4)
@@ -99,7 +101,7 @@ def test_nothing_is_written_where_it_cannot_be(registered, tmp_path):
 
 
 def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(registered, tmp_path):
-    result, _ = registered
+    result, *_ = registered
     write_report(result, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(r"base64,[^']+", "", text)

@@ -21,7 +21,7 @@ def store(request, repository, cohort_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     config = read_config(repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml")
     facts = deep.CardFacts("bodies", modality="phantom")
-    path, _ = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
+    path = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
     store = ModelStore(folder / "models")
     store.import_file(path)
     return store

@@ -68,9 +68,10 @@ def load_stacks(folders: list[Path], config: TrainConfig, split: dict[str, list[
             usable.append(name)
         except InputError as error:
             cohort.skipped[cohort.files[name].name] = str(error)
+    cohort.warn(progress)
     fit, test = ([n for n in split[part] if n in usable] for part in ("fit", "test"))
     if len(fit) < 3:
-        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.skipped.items())[:1] if reason != "label file")
+        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(
             f"{len(fit)} volumes to fit; at least 3 are needed, one of them for validation ({len(cohort.skipped)} files skipped).{why}"
         )
