@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import slicer
 import slicer.util
-import vtk
 
 from ..geometry import InputError, Volume
 from ..geometry.io import read_affine, read_volume
+from . import hierarchy
 from .nodes import add_transform, add_volume, set_volume
 
 ATTRIBUTE = "SparseVolumeReconstruction."
@@ -44,9 +44,9 @@ class Look:
 
     def apply(self, node) -> None:
         """Give a volume node's display the window and level."""
+        display = node.GetDisplayNode()
+        display.SetAutoWindowLevel(self.window is None)
         if self.window is not None:
-            display = node.GetDisplayNode()
-            display.SetAutoWindowLevel(False)
             display.SetWindowLevel(self.window, self.level)
 
 
@@ -95,6 +95,12 @@ class ResultNodes:
         return bool(self.provenance.get("request", {}).get("fast"))
 
     @property
+    def placed(self) -> bool:
+        """False for the prior's own anatomy: made without slices and without a frame, so nobody knows where the patient lies in it."""
+        request = self.provenance.get("request", {})
+        return bool(request.get("contexts")) or request.get("frame", "auto") != "auto"
+
+    @property
     def found(self) -> dict:
         """Fields of ReconstructionInputs (frame, intensity, covariate) with which further requests need not search again."""
         covariate = self.provenance["covariate"]
@@ -118,7 +124,8 @@ class ResultNodes:
         if "browser" in found and "samples" in found:
             found["current"] = found["browser"].GetProxyNode(found["samples"])
         roles = {f.name: found[f.name] for f in fields(cls) if f.name in found}
-        return cls(json.loads((browser or node).GetAttribute(f"{ATTRIBUTE}Provenance")), _folder_of(mark), **roles)
+        folder = hierarchy.folder_with(f"{ATTRIBUTE}Result", mark)
+        return cls(json.loads((browser or node).GetAttribute(f"{ATTRIBUTE}Provenance")), folder, **roles)
 
 
 def load_result(
@@ -137,8 +144,8 @@ def load_result(
     volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}
     frame = np.linalg.inv(read_affine(directory / "frame.h5"))
     if into is not None and set(into.roles) == {*volumes, "frame"} and all(map(slicer.mrmlScene.IsNodePresent, into.nodes)):
-        return _renewed(into, volumes, frame, provenance)
-    _hierarchy()
+        return _renewed(into, volumes, frame, provenance, look or Look())
+    hierarchy.node()
     before = {node.GetID() for node in _scene_nodes()}
     try:
         result = _added(directory, volumes, frame, provenance, name, look or Look())
@@ -157,17 +164,13 @@ def remove_result(result: ResultNodes, keep: tuple = ()) -> None:
     keep: nodes that stay, as nodes like any other. What else was put into the folder stays, too.
     """
     kept = {node.GetID() for node in keep if node is not None}
-    hierarchy = _hierarchy()
     for node in result.nodes:
         if node.GetID() in kept:
             for word in _WORDS:
                 node.RemoveAttribute(f"{ATTRIBUTE}{word}")
         elif slicer.mrmlScene.IsNodePresent(node):
             _remove_node(node)
-    if result.folder in _items(hierarchy.GetSceneItemID(), recursive=True):
-        for item in _items(result.folder, recursive=False):
-            hierarchy.SetItemParent(item, hierarchy.GetItemParent(result.folder))
-        hierarchy.RemoveItem(result.folder)
+    hierarchy.remove_folder(result.folder)
 
 
 def _remove_node(node) -> None:
@@ -177,9 +180,7 @@ def _remove_node(node) -> None:
         own += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
     if node.IsA("vtkMRMLDisplayableNode"):
         own += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
-    item = _hierarchy().GetItemByDataNode(node)
-    if item:
-        _hierarchy().RemoveItem(item, False, False)
+    hierarchy.forget(node)
     for each in filter(None, [node, *own]):
         slicer.mrmlScene.RemoveNode(each)
 
@@ -193,15 +194,27 @@ def _written(provenance: dict) -> list[str]:
     return [role for role in _VOLUMES if role in there]
 
 
-def _renewed(result: ResultNodes, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict) -> ResultNodes:
-    """The same nodes with new content. The frame node follows only what was found: a given one may be moving in the user's hand."""
+def _renewed(result: ResultNodes, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, look: Look) -> ResultNodes:
+    """The same nodes with new content. The frame node follows only what was found: a given one may be moving in the user's hand.
+
+    The window stays as the user left it while the values mean the same, and is that of `look` when they do not.
+    """
+    renewed = ResultNodes(provenance, result.folder, **result.roles)
     for role, volume in volumes.items():
-        set_volume(getattr(result, role), _kind(role, volume))
+        node = getattr(result, role)
+        set_volume(node, _kind(role, volume))
+        if _units(provenance) != _units(result.provenance):
+            _dress(role, node, look)
     if provenance["frame"]["found_from_slices"]:
         result.frame.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(frame))
-    renewed = ResultNodes(provenance, result.folder, **result.roles)
     _state(renewed, result.main.GetAttribute(f"{ATTRIBUTE}Result"))
     return renewed
+
+
+def _units(provenance: dict) -> tuple:
+    """What decides in which units the values of a result are: the scan of its slices, the model itself where there are none."""
+    request = provenance.get("request", {})
+    return request.get("prior"), *(context.get("source") for context in request.get("contexts", [])[:1])
 
 
 def _added(directory: Path, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, name: str, look: Look) -> ResultNodes:
@@ -211,10 +224,10 @@ def _added(directory: Path, volumes: dict[str, Volume], frame: np.ndarray, prove
     nodes["frame"] = add_transform(frame, f"{name} frame")
     if "atlas" in nodes:
         nodes["atlas"].SetAndObserveTransformNodeID(nodes["frame"].GetID())
-    mark, hierarchy = uuid.uuid4().hex, _hierarchy()
-    result = ResultNodes(provenance, _folder(name, look, mark), **nodes)
+    mark = uuid.uuid4().hex
+    result = ResultNodes(provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes)
     for node in result.nodes:
-        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(result.folder, node), result.folder)
+        hierarchy.put(node, result.folder)
     _state(result, mark)
     return result
 
@@ -228,15 +241,18 @@ def _volume_node(role: str, volume: Volume, name: str, look: Look):
     if role in ("observed", "template_mask"):
         return add_volume(_kind(role, volume), name, "vtkMRMLLabelMapVolumeNode")
     node = add_volume(volume, name, attributes={f"{ATTRIBUTE}Role": role})  # selectors look at it when the node is added
-    if role == "std":
-        _colour(node, volume.array)
-    else:
-        look.apply(node)
+    _dress(role, node, look)
     return node
 
 
-def _colour(node, array: np.ndarray) -> None:
-    """Standard deviation in colour, from 0 to the 99.5th percentile of what is not 0."""
+def _dress(role: str, node, look: Look) -> None:
+    """Window and level of the input for grey values. Standard deviation in colour, from 0 to the 99.5th percentile of what is not 0."""
+    if role in ("observed", "template_mask"):
+        return
+    if role != "std":
+        look.apply(node)
+        return
+    array = slicer.util.arrayFromVolume(node)
     inferred = array[array > 0]
     top = float(np.percentile(inferred, 99.5)) if inferred.size else 1.0
     display = node.GetDisplayNode()
@@ -273,34 +289,6 @@ def _scene_nodes() -> list:
 
 def _sequences():
     return slicer.app.applicationLogic().GetModuleLogic("Sequences")
-
-
-def _hierarchy():
-    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-
-
-def _folder(name: str, look: Look, mark: str) -> int:
-    """A new subject hierarchy folder, beside the look's sibling where that has an item."""
-    hierarchy = _hierarchy()
-    item = hierarchy.GetItemByDataNode(look.sibling) if look.sibling is not None else 0
-    parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
-    folder = hierarchy.CreateFolderItem(parent, name)
-    hierarchy.SetItemAttribute(folder, f"{ATTRIBUTE}Result", mark)
-    return folder
-
-
-def _folder_of(mark: str) -> int:
-    """The folder of a result, 0 where it was deleted."""
-    hierarchy = _hierarchy()
-    items = _items(hierarchy.GetSceneItemID(), recursive=True)
-    return next((item for item in items if hierarchy.GetItemAttribute(item, f"{ATTRIBUTE}Result") == mark), 0)
-
-
-def _items(parent: int, recursive: bool) -> list[int]:
-    """Items below an item of the subject hierarchy."""
-    found = vtk.vtkIdList()
-    _hierarchy().GetItemChildren(parent, found, recursive)
-    return [found.GetId(n) for n in range(found.GetNumberOfIds())]
 
 
 def _state(result: ResultNodes, mark: str) -> None:

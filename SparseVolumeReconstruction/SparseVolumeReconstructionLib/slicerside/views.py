@@ -7,6 +7,8 @@ import slicer
 import slicer.util
 
 _ACROSS = 1e-4  # cosine below which two directions count as perpendicular, whatever rounding makes of them
+ROLE = "SparseVolumeReconstruction.Role"  # attribute of what was generated; the word that ATTRIBUTE of results.py begins
+_MARGIN = 1.05  # of what is shown around a volume that a view is fitted to
 
 
 def slice_nodes() -> list:
@@ -119,20 +121,58 @@ def set_background(volume) -> None:
         composite.SetBackgroundVolumeID(volume.GetID())
 
 
-def set_foreground(volume, opacity: float) -> None:
-    """Lay a volume (None: nothing) over the backgrounds of all slice views, opacity 0..1."""
+def backgrounds() -> dict[str, str]:
+    """{view: ID of the volume that is its background, "" for none}."""
+    return {composite.GetLayoutName(): composite.GetBackgroundVolumeID() or "" for composite in _composites()}
+
+
+def restore_backgrounds(before: dict[str, str], instead_of: str) -> None:
+    """Give those views whose background is a volume with the ID `instead_of`, or nothing, the one back that they had before."""
     for composite in _composites():
+        if (composite.GetBackgroundVolumeID() or instead_of) == instead_of:
+            there = slicer.mrmlScene.GetNodeByID(before.get(composite.GetLayoutName(), ""))
+            composite.SetBackgroundVolumeID(there.GetID() if there is not None else None)
+
+
+def set_foreground(volume, opacity: float) -> None:
+    """Lay a generated volume over the backgrounds of all slice views, opacity 0..1; None takes it away, and leaves what others laid."""
+    for composite in _composites():
+        if volume is None and not _generated(composite.GetForegroundVolumeID()):
+            continue
         composite.SetForegroundVolumeID(volume.GetID() if volume else None)
         composite.SetForegroundOpacity(opacity)
         if hasattr(composite, "SetClipToBackgroundVolume"):  # what was inferred reaches beyond what was scanned
             composite.SetClipToBackgroundVolume(False)
 
 
-def set_label(volume) -> None:
-    """Outline a label map (None: nothing) in all slice views."""
+def set_label(volume, outline: bool = False) -> None:
+    """Mark a generated label map in all slice views, filled or as outline; None takes it away, and leaves what others show."""
     for composite in _composites():
+        if volume is None and not _generated(composite.GetLabelVolumeID()):
+            continue
         composite.SetLabelVolumeID(volume.GetID() if volume else None)
-        composite.SetLabelOpacity(0.3)
+        composite.SetLabelOpacity(1.0 if outline else 0.3)
+        slice_node(composite.GetLayoutName()).SetUseLabelOutline(outline)
+
+
+def _generated(identity: str | None) -> bool:
+    """Whether a volume's ID is that of a node of a result, or of one that is gone."""
+    node = slicer.mrmlScene.GetNodeByID(identity) if identity else None
+    return bool(identity) and (node is None or node.GetAttribute(ROLE) is not None)
+
+
+def fit(volume) -> None:
+    """Let all slice views show the whole of a volume in their plane; each keeps its offset where that meets the volume."""
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    for n in range(logics.GetNumberOfItems() if logics is not None else 0):
+        logic, bounds = logics.GetItemAsObject(n), [0.0] * 6
+        offset, node = logic.GetSliceOffset(), logic.GetSliceNode()
+        logic.FitSliceToVolume(volume, *node.GetDimensions()[:2])
+        width, height, depth = node.GetFieldOfView()
+        node.SetFieldOfView(_MARGIN * width, _MARGIN * height, depth)
+        logic.GetVolumeSliceBounds(volume, bounds)
+        if bounds[4] < offset < bounds[5]:
+            logic.SetSliceOffset(offset)
 
 
 def link(linked: bool) -> None:

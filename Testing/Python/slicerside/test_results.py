@@ -167,6 +167,26 @@ def test_a_live_result_is_renewed_in_place(logic, head, bumps):
     assert third.mean is not second.mean and slicer.mrmlScene.IsNodePresent(third.mean)
 
 
+def test_the_window_follows_the_units_and_else_the_user(logic, head, bumps):
+    def update(into, scan):
+        outcome = []
+        options = inputs(scan, outputs=("mean",), fast=True)
+        return logic.client.wait(logic.start(options, lambda *_: None, outcome.append, outcome.append, into=into), outcome)
+
+    bright = add_volume(Volume(2000 * bumps(), Grid.centred(bumps().shape, 1.0)), "Bright")
+    for node, window in ((head, (40.0, 110.0)), (bright, (80000.0, 220000.0))):
+        node.GetDisplayNode().SetAutoWindowLevel(False)
+        node.GetDisplayNode().SetWindowLevel(*window)
+    result = update(None, head)
+    shown = result.mean.GetDisplayNode()
+    shown.SetWindowLevel(30.0, 100.0)
+    update(result, head)
+    assert (shown.GetWindow(), shown.GetLevel()) == (30.0, 100.0)
+    update(result, bright)
+    assert (shown.GetWindow(), shown.GetLevel()) == (80000.0, 220000.0)
+    bright.GetDisplayNode().SetAutoWindowLevel(True)
+
+
 def test_a_damaged_result_leaves_no_node(logic, head, tmp_path):
     logic.reconstruct(inputs(head, outputs=ALL, samples=2), output=tmp_path / "out")
     before = everything()

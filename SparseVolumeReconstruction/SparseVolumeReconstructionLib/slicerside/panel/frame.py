@@ -23,7 +23,7 @@ class FrameSection(Section):
         ui.editButton.enabled = p.frameMode != FrameMode.REGISTERED
         ui.editButton.checked = presenter.frame_handles()
         ui.atlasButton.checked = p.showAtlas
-        ui.atlasButton.enabled = not presenter.runner.running and (p.showAtlas or presenter.reason() is None)
+        ui.atlasButton.enabled = not presenter.runner.running and (p.showAtlas or presenter.atlas_reason() is None)
 
     def _atlas(self, shown: bool) -> None:
         self.attempt(lambda: self.presenter.show_atlas(shown))

@@ -22,7 +22,8 @@ class ContextList(VTKObservationMixin):
         super().__init__()
         self._on_change = on_change
         self.selected: ContextSlice | None = None
-        self._images, self._hidden, self._hovered = False, False, None
+        self._images, self._hovered = False, None
+        self._hidden: set[str] = set()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
         for event in (scene.EndImportEvent, scene.EndCloseEvent):
@@ -110,11 +111,13 @@ class ContextList(VTKObservationMixin):
             for context in self:
                 self._draw(context)
 
-    def hide(self, on: bool) -> None:
-        """Draw no contexts at all, or draw them again."""
-        self._hidden = on
-        for context in self:
-            self._draw(context)
+    def hide(self, on: bool, why: str = "quiz") -> None:
+        """Draw no contexts at all, or draw them again once there is no reason `why` left to hide them."""
+        before = bool(self._hidden)
+        self._hidden = self._hidden | {why} if on else self._hidden - {why}
+        if bool(self._hidden) != before:
+            for context in self:
+                self._draw(context)
 
     def close(self) -> None:
         """Stop observing the scene."""

@@ -15,6 +15,7 @@ class Explorer:
 
     def __init__(self, parameters):
         self._parameters = parameters
+        self._alone, self._behind = None, {}
 
     @property
     def result(self) -> ResultNodes | None:
@@ -48,6 +49,12 @@ class Explorer:
             return _("No result yet.")
         voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
         total = max(sum(voxels.values()), 1)
+        if not result.placed:
+            nobody = _(
+                "The prior's own anatomy. It was made without slices and without a frame: it is no patient's, nobody knows where the "
+                "patient would lie in it, and so it is shown alone and not over the scan."
+            )
+            return "\n".join([nobody, *self.warnings()])
         lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
         if result.live:
             lines.append(_("A rough mean; a reconstruction gives the exact one."))
@@ -58,13 +65,41 @@ class Explorer:
 
     def show(self) -> None:
         """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and mask."""
-        p, result, layers = self._parameters, self.result, self.layers()
+        p, result, alone = self._parameters, self.result, self.alone
         if p.layer == Layer.SAMPLE and self.sample_count:
             index = min(p.sample, self.sample_count - 1)
             if result.browser.GetSelectedItemNumber() != index:
                 result.browser.SetSelectedItemNumber(index)
                 slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(result.browser)
-        wanted = None if p.layer == Layer.NOTHING else layers.get(p.layer) or next(iter(layers.values()), None)
-        views.set_foreground(p.atlas if p.showAtlas and p.atlas else wanted, p.opacity)
+        wanted = self.shown()
+        self._stand_alone(wanted if alone else None)
+        views.set_foreground(None if alone else wanted, p.opacity)
         views.set_label(result.observed if result and p.markObserved else None)
         views.link(p.linkViews)
+
+    def shown(self):
+        """The volume that the views are to show: of the result, or the atlas; None for nothing."""
+        p = self._parameters
+        if p.showAtlas and p.atlas:
+            return p.atlas
+        layers = {} if p.layer == Layer.NOTHING else self.layers()
+        return layers.get(p.layer) or next(iter(layers.values()), None)
+
+    @property
+    def alone(self) -> bool:
+        """Whether what is shown lies on no patient, so that it is shown instead of the scan, not over it."""
+        owner = ResultNodes.of(self.shown()) if self.shown() is not None else None
+        return owner is not None and not owner.placed
+
+    def _stand_alone(self, volume) -> None:
+        """Let the views show a volume instead of the scan; None: the scan again. A background that the user has chosen since stays."""
+        before, self._alone = self._alone, volume
+        if volume is before:
+            return
+        if before is None:
+            self._behind = views.backgrounds()
+        if volume is not None:
+            views.set_background(volume)
+            views.fit(volume)
+        else:
+            views.restore_backgrounds(self._behind, before.GetID() or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -11,6 +12,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ...geometry import InputError
+from .. import views
 from ..i18n import _
 from ..logic import ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..nodes import add_transform, affine_of, world_grid
@@ -114,15 +116,36 @@ class Presenter(VTKObservationMixin):
         """Start the reconstruction. Raises InputError with the reason where it cannot."""
         if reason := self.reason():
             raise InputError(reason)
-        self.runner.run(self.inputs(), self._show, _("starting"))
+        self.runner.run(self.inputs(name=self._title()), self._show, _("starting"))
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether nothing that is chosen now says where the patient lies: neither a slice nor a frame."""
+        return self.parameters.frameMode == FrameMode.AUTO and not self.contexts.enabled()
+
+    def _title(self) -> str:
+        """What a result made now is called: telling, and no other's in a saved scene."""
+        p, count, now = self.parameters, len(self.contexts.enabled()), time.strftime("%H:%M:%S")
+        if self.unplaced:
+            return _("{prior} anatomy (no patient) {time}").format(prior=p.prior, time=now)
+        slices = _("1 slice") if count == 1 else _("{n} slices").format(n=count)
+        return f"{p.name.strip()} {p.prior} {slices} {now}"
 
     def show_atlas(self, shown: bool) -> None:
         """Lay the prior's mean, in the frame that is chosen or found, over the slices, or take it away. Raises InputError."""
         if shown:
+            if reason := self.atlas_reason():
+                raise InputError(reason)
             wanted = self.inputs(outputs=("atlas",), samples=0, name=f"{self.parameters.prior} atlas")
             self.runner.run(wanted, self._take_atlas, _("placing the atlas"))
         else:
             self.parameters.showAtlas = False
+
+    def atlas_reason(self) -> str | None:
+        """Why the atlas cannot be laid over the slices now; None when it can."""
+        if self.unplaced:
+            return _("Nobody knows yet where the patient lies: take a slice first, or choose the transform that places the atlas.")
+        return self.reason()
 
     def edit_frame(self) -> None:
         """Make the frame a transform node that can be edited: the given one, the one found last, or one at the slices' middle."""
@@ -166,6 +189,7 @@ class Presenter(VTKObservationMixin):
         self.contexts.show_images(self.parameters.textured)
         self._observe_frame()
         self.explorer.show()
+        self.contexts.hide(self.explorer.alone, "alone")
         if self._request != self._key():
             self._request = self._key()
             self._live_slices = None
@@ -173,7 +197,13 @@ class Presenter(VTKObservationMixin):
 
     def update_live(self) -> None:
         """Ask for a live update of the mean where live updates are on and possible."""
-        if self.parameters.live and self.reason() is None:
+        waits = _("Live update waits for the first slice: without any, nobody knows where the patient lies.")
+        if self.parameters.live and self.unplaced:
+            self.runner.drop_live()
+            self.runner.say(waits)
+        elif self.runner.status.step == waits:
+            self.runner.say("")
+        if self.parameters.live and not self.unplaced and self.reason() is None:
             self.runner.live(self._live_inputs, self._show_live)
 
     def close(self) -> None:
@@ -230,6 +260,7 @@ class Presenter(VTKObservationMixin):
         p.showAtlas = False
         p.layer = Layer.MEAN
         p.result = result.main
+        views.fit(result.main)
 
     def _take_atlas(self, result: ResultNodes) -> None:
         """Keep the atlas of a new alignment instead of the old one, under the transform that the user may edit."""

@@ -23,7 +23,7 @@ class FrameSection(Section):
             "given": p.frameMode == FrameMode.TRANSFORM,
             "can_edit": p.frameMode != FrameMode.REGISTERED,
             "editing": presenter.frame_handles(),
-            "can_show": not presenter.runner.running and (p.showAtlas or presenter.reason() is None),
+            "can_show": not presenter.runner.running and (p.showAtlas or presenter.atlas_reason() is None),
         }
 
     def _atlas(self) -> None:
