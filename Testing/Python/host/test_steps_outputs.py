@@ -53,7 +53,7 @@ def test_outputs_are_what_was_chosen(desk, ready):
     host.type(ui.nameEdit, "Whole")
     desk.apply()
     assert set(desk.result.roles) == {"mean", "std", "observed", "template", "template_mask", "frame"}
-    assert desk.result.mean.GetName() == "Whole mean" and result.mean.GetScene() is not None
+    assert desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ") and result.mean.GetScene() is not None
 
 
 def test_a_volume_gives_its_grid(desk, ready):
