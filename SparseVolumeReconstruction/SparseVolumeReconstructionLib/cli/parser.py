@@ -94,7 +94,8 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     ).add_argument
     add("--prior", required=True, metavar="ID", help="the model (see ./run models)")
     slices = (
-        "observed slices of a volume, a 2D image with geometry or a DICOM folder; k1,k2,... are indices from 0 along its third index axis"
+        "observed slices of a volume, a 2D image with geometry or a DICOM folder (FOLDER#3: series 3 of it); k1,k2,... are indices from 0 "
+        "along its third index axis"
     )
     add("--context", action="append", default=[], metavar="FILE[:k1,k2,...]", help=f"{slices}, all if left out; may be repeated")
     frame = "auto (found from the slices), registered (patient space is the model's space), or a file with the affine transform"

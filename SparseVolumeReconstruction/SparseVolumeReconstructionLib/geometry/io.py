@@ -9,21 +9,37 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .dicom import is_dicom, stated_thickness_of_file
 from .errors import InputError
 from .grid import Volume
 from .image import LPS, from_image, to_image
+from .scan import Part, Scan, read_dicom
 
 
-def read_volume(path: str | Path) -> Volume:
-    """Read one scalar volume or 2D slice; a folder is read as one DICOM series. Raises InputError."""
+def read_scan(path: str | Path, series: str | None = None) -> Scan:
+    """Read what a file shows, or the DICOM series in a folder: one volume where its slices are a regular grid, else several.
+
+    series: which DICOM series, by the key that SeveralSeries lists. Raises InputError.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder.")
+    if path.is_dir() or is_dicom(path):
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return read_dicom({file: file.name for file in files if file.is_file()}, str(path), series)
     try:
-        image = sitk.ReadImage(_series(path) if path.is_dir() else str(path))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise _unreadable(path, error) from error
-    return from_image(image, path.name)
+    return Scan((Part(from_image(image, path.name), stated_thickness(path)),))
+
+
+def read_volume(path: str | Path, series: str | None = None) -> Volume:
+    """Read one scalar volume or 2D slice; a folder is read as one DICOM series. Raises InputError, also for what is no one volume."""
+    scan = read_scan(path, series)
+    if len(scan.parts) > 1:
+        raise InputError(f"{path}: {scan.notices[0]} One volume is expected here.")
+    return scan.parts[0].volume
 
 
 def _unreadable(path: Path, error: RuntimeError) -> InputError:
@@ -36,19 +52,19 @@ def _unreadable(path: Path, error: RuntimeError) -> InputError:
 
 
 def stated_thickness(path: str | Path) -> float | None:
-    """Slice thickness in mm (along the third axis) that a DICOM file or folder, or the header of an NRRD file, states.
+    """Slice thickness in mm (along the third axis) that a DICOM file, or the header of an NRRD file, states.
 
     None where it states none, and for other formats. Raises InputError for a file that cannot be read.
     """
     path = Path(path)
+    if path.is_file() and is_dicom(path):
+        return stated_thickness_of_file(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(_series(path)[0] if path.is_dir() else str(path))
+    reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from error
-    if reader.HasMetaDataKey("0018|0050"):
-        return positive(reader.GetMetaData("0018|0050"))
     if reader.HasMetaDataKey("NRRD_thicknesses[2]"):  # SimpleITK knows that it is there, but cannot tell its value
         with open(path, encoding="latin-1") as file:
             return positive(next(line for line in file if line.startswith("thicknesses:")).split()[3])
@@ -61,15 +77,6 @@ def positive(text: str) -> float | None:
         return float(text) if 0 < float(text) < float("inf") else None
     except ValueError:
         return None
-
-
-def _series(folder: Path) -> tuple[str, ...]:
-    """The files of the only DICOM series of a folder, in order."""
-    found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(found) != 1:
-        count = f"{len(found)} DICOM series" if found else "no DICOM series"
-        raise InputError(f"{folder}: the folder holds {count}; expected one, or the path of one image file.")
-    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])
 
 
 def write_atomically(path: str | Path, write) -> None:

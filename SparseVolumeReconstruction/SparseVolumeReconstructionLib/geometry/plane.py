@@ -101,10 +101,13 @@ class SliceImage:
         object.__setattr__(self, "pixels", pixels)
 
 
-def slice_of(volume: Volume, index: int, thickness_mm: float | None = None, source: str = "volume") -> SliceImage:
+def slice_of(
+    volume: Volume, index: int, thickness_mm: float | None = None, source: str = "volume", number: int | None = None
+) -> SliceImage:
     """Slice `index` along the third index axis (k) of a volume.
 
-    thickness_mm None: the spacing along k is assumed. Raises InputError when the index is out of range.
+    thickness_mm None: the spacing along k is assumed. number: what to call the slice where not by its index.
+    Raises InputError when the index is out of range.
     """
     count = volume.grid.shape_kji[0]
     if not 0 <= index < count:
@@ -113,8 +116,8 @@ def slice_of(volume: Volume, index: int, thickness_mm: float | None = None, sour
     matrix[:3, 3] += matrix[:3, 2] * index
     thickness = float(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
     plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
-    name = f"{source}:{index}" if count > 1 else source
-    return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index)
+    name = f"{source}:{index if number is None else number}" if count > 1 or number else source
+    return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number)
 
 
 def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:

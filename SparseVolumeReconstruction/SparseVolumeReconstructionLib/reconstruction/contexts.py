@@ -5,40 +5,51 @@ from __future__ import annotations
 import numpy as np
 
 from ..geometry import InputError, SliceImage, Volume
-from ..geometry.io import read_volume, stated_thickness
+from ..geometry.io import read_scan
 from ..geometry.plane import check_slices_agree, slice_of
+from ..geometry.scan import Scan
 from .request import ContextSpec
 
 
 def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]]:
     """All slices of a request and warnings about what was assumed or left out. Raises InputError.
 
-    Slices without any content are refused where they were asked for by index, and left out (with a warning) where a whole
-    file was given. The thickness is the one asked for, or stated by the file, or else the spacing.
+    Indices count over all parts of a file or series (see Scan) in order. Slices without any content are refused where they were
+    asked for by index, and left out (with a warning) where a whole file was given. The thickness is the one asked for, or stated by
+    the file, or else the spacing.
     """
     slices, warnings, assumed = [], [], {}
     for spec in specs:
-        volume = read_volume(spec.path)
-        thickness = spec.thickness_mm or stated_thickness(spec.path)
-        _check_thickness(thickness, volume, spec.name)
-        indices = range(volume.grid.shape_kji[0]) if spec.slices is None else spec.slices
-        empty = []
-        for index in indices:
-            inside = 0 <= index < volume.grid.shape_kji[0]
-            if spec.slices is None and inside and np.isfinite(volume.array[index]).all() and np.ptp(volume.array[index]) == 0:
-                empty.append(index)
-            else:
-                slices.append(slice_of(volume, index, thickness, spec.name))
-        if len(empty) == len(indices):
+        scan = read_scan(spec.path, spec.series)
+        warnings += [f"{spec.name}: {notice}" for notice in scan.notices]
+        images, empty = _images(spec, scan)
+        if not images:
             raise InputError(f"{spec.name}: no slice of it shows anything; every one is constant.")
+        slices += images
         if empty:
             warnings.append(f"{spec.name}: {len(empty)} slices without content were left out ({empty[0]}..{empty[-1]}).")
-        if thickness is None:
-            assumed.setdefault(spec.name, set()).add(f"{volume.grid.spacing_ijk[2]:.3g}")
+        for image in images:
+            if image.thickness_assumed:
+                assumed.setdefault(spec.name, set()).add(f"{image.plane.thickness_mm:.3g}")
     for name, spacings in assumed.items():
         warnings.append(f"{name}: slice thickness is not known; the spacing of {' or '.join(sorted(spacings))} mm was assumed.")
     check_slices_agree(slices)
     return slices, warnings
+
+
+def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int]]:
+    """The slices that are asked for, and the indices of those that were left out because they show nothing."""
+    for part in scan.parts:
+        _check_thickness(spec.thickness_mm or part.thickness_mm, part.volume, spec.name)
+    images, empty = [], []
+    for index in range(scan.slices) if spec.slices is None else spec.slices:
+        part, within = scan.place(index, spec.name)
+        pixels = part.volume.array[within]
+        if spec.slices is None and np.isfinite(pixels).all() and np.ptp(pixels) == 0:
+            empty.append(index)
+        else:
+            images.append(slice_of(part.volume, within, spec.thickness_mm or part.thickness_mm, spec.name, index))
+    return images, empty
 
 
 def _check_thickness(thickness_mm: float | None, volume: Volume, name: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 class ContextSpec(BaseModel):
     """Slices of one file. slices None: all of them. thickness_mm None: the spacing between slices is assumed.
 
+    series: which DICOM series of a folder, by the key that the error about several series lists.
     source: name of the volume that the file is a part of (the path if None): for messages, and slices of one source are one body.
     """
 
@@ -18,6 +19,7 @@ class ContextSpec(BaseModel):
     slices: list[int] | None = None
     thickness_mm: float | None = Field(default=None, gt=0)
     source: str | None = None
+    series: str | None = None
 
     @property
     def name(self) -> str:

@@ -42,6 +42,14 @@ def test_an_existing_file_with_such_a_name_is_that_file(folder):
     assert parse_context("scan:3:5").slices == [5] and parse_context("scan:3:5").path == str(folder / "scan:3")
 
 
+def test_a_series_of_a_folder(folder):
+    (folder / "dicom").mkdir()
+    context = parse_context("dicom#3.2:4,5")
+    assert (context.path, context.series, context.slices) == (str(folder / "dicom"), "3.2", [4, 5])
+    (folder / "scan#1.nii").touch()
+    assert parse_context("scan#1.nii").series is None and parse_context("dicom").series is None
+
+
 @pytest.mark.parametrize("tail", ["-1", "1,", "1-4", "x", "1.5", ""])
 def test_a_list_of_slices_that_is_none_is_explained(folder, tail):
     (folder / "head.nrrd").touch()

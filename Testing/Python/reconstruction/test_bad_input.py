@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from geometry.dicom_files import write_series
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
@@ -98,6 +99,22 @@ def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
     assert done["result"]["contexts"][0]["thickness_assumed"] is True
     done = run_request(request_for(), store, Progress())
     assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False
+
+
+def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, request_for, tmp_path):
+    grid, there = scan.grid, [*range(4, 11), *range(13, 20)]
+    position = [(grid.ijk_to_ras @ [0, 0, k, 1])[:3] * [-1, -1, 1] for k in there]
+    directions = np.concatenate([grid.ijk_to_ras[:3, n] / grid.spacing_ijk[n] * [-1, -1, 1] for n in (0, 1)])
+    pixels = (1000 * scan.array[there] / scan.array.max()).astype(int)
+    spacing = grid.spacing_ijk[1::-1].tolist()
+    write_series(tmp_path / "gap", position, pixels, directions=directions, spacing=spacing, thickness=2.5)
+    used = [0, 6, 7, 12]
+    contexts = [ContextSpec(path=str(tmp_path / "gap"), slices=used)]
+    result = run_request(request_for(contexts=contexts), store, Progress())["result"]
+    assert any("slices 7 to 8 of 16 are missing" in warning for warning in result["warnings"])
+    for context, n in zip(result["contexts"], used, strict=True):
+        assert context["slice"] == n and context["thickness_mm"] == 2.5
+        np.testing.assert_allclose(np.array(context["ij_to_ras"])[:3, 3], (grid.ijk_to_ras @ [0, 0, there[n], 1])[:3], atol=1e-3)
 
 
 def test_frames_that_are_none(refused, scan, tmp_path):

@@ -14,6 +14,7 @@ from ..i18n import _
 # Import names and what pip calls them; torch is left to the PyTorch extension, which knows the build for the machine.
 _PACKAGES = {
     "pydantic": "pydantic>=2.7",
+    "pydicom": "pydicom>=2.4",
     "safetensors": "safetensors>=0.4.3",
     "nrrd": "pynrrd>=1.0",
     "scipy": "scipy>=1.11",

@@ -1,0 +1,176 @@
+"""What files show, as volumes that really are regular grids: a series with gaps or several directions is several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import dicom
+from .dicom import Frame
+from .errors import InputError
+from .grid import Volume
+from .stack import SAME_PLACE_MM, pieces_of, same_place
+
+_LISTED = 4
+_ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a place along it
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Slices that are a regular grid. thickness_mm: of each of them, along the third index axis, where the file states it."""
+
+    volume: Volume
+    thickness_mm: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """All that one series or file shows, in patient space: at least one part; notices say what is not as usual, a line each."""
+
+    parts: tuple[Part, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def slices(self) -> int:
+        """Number of slices of all parts."""
+        return sum(part.volume.grid.shape_kji[0] for part in self.parts)
+
+    def place(self, index: int, name: str) -> tuple[Part, int]:
+        """The part and the index in it of a slice, counted from 0 over all parts in order. Raises InputError beyond the last one."""
+        within = index
+        for part in self.parts:
+            if 0 <= within < part.volume.grid.shape_kji[0]:
+                return part, within
+            within -= part.volume.grid.shape_kji[0]
+        raise InputError(f"{name}: slice index {index} is out of range; the volume has slices 0..{self.slices - 1}.")
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """One of several series. key: what to choose it by."""
+
+    key: str
+    description: str
+    slices: int
+
+
+class SeveralSeries(InputError):
+    """More than one series was found where one is wanted; `choices` lists them."""
+
+    def __init__(self, name: str, choices: list[SeriesChoice], why: str = ""):
+        self.choices = choices
+        listed = "; ".join(f"#{each.key} ({each.description}, {each.slices} slices)" for each in choices)
+        super().__init__(f"{name}: {why or f'{len(choices)} DICOM series'}; choose one of {listed}, as in {name}#{choices[0].key}.")
+
+
+def read_dicom(files: dict[Path, str], name: str, series: str | None = None, most_voxels: int | None = None) -> Scan:
+    """The slices of one DICOM series among files, every slice with the plane and thickness that it states.
+
+    files: with what to call each. series: which one, by the key of a SeriesChoice. most_voxels: how many may be read. Raises
+    SeveralSeries where there is a choice, InputError for what cannot be read.
+    """
+    found, left_out = dicom.read_headers(files)
+    if not found:
+        raise InputError(f"{name}: no DICOM series: none of its {len(files)} files is an image; give the path of one image file.")
+    notices = [_left_out(left_out)] if left_out else []
+    numbers = [one.number for one in found]
+    keys = numbers if len(set(numbers)) == len(numbers) and all(numbers) else [str(n + 1) for n in range(len(found))]
+    wanted = None if series is None else next((n for n, key in enumerate(keys) if key == series.split(".")[0]), -1)
+    if wanted == -1 or (wanted is None and len(found) > 1):
+        choices = [SeriesChoice(key, one.description, len(one.frames)) for key, one in zip(keys, found, strict=True)]
+        raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
+    chosen = wanted or 0
+    _check_size(found[chosen].frames, name, most_voxels)
+    frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
+    return _stacked(frames, [*notices, *merged], files)
+
+
+def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> None:
+    voxels = sum(frame.plane.shape_ji[0] * frame.plane.shape_ji[1] for frame in frames)
+    if most_voxels is not None and voxels > most_voxels:
+        raise too_large(name, f"{len(frames)} slices of {voxels / 1e6:.0f} million voxels", most_voxels)
+
+
+def too_large(name: str, what: str, most_voxels: int) -> InputError:
+    """The error about more voxels than are read."""
+    return InputError(f"{name}: {what}; at most {most_voxels / 1e6:.0f} million are read. Crop or resample it first.")
+
+
+def _left_out(files: list[str]) -> str:
+    more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
+    return f"left out, because {'they are no images' if len(files) > 1 else 'it is no image'}: {', '.join(files[:_LISTED])}{more}."
+
+
+def _of_one_kind(found: dicom.Series, key: str, wanted: str | None, name: str, names: dict[Path, str]) -> tuple[list[Frame], list[str]]:
+    """The frames of a series, each plane once, and notices.
+
+    Where a plane was imaged several times with other pixels, the frames are those of one echo, time point or the like: the one that
+    is wanted (as in "3.2"). Raises SeveralSeries where none is.
+    """
+    places = [group for group in _by_place(found.frames) if len(group) > 1]
+    different = [group for group in places if not _same_pixels(group, names)]
+    if not different:
+        doubled = {id(frame) for group in places for frame in group[1:]}
+        what = "1 slice was there twice, with the same pixels; it is" if len(doubled) == 1 else ""
+        notice = f"{what or f'{len(doubled)} slices were there twice, with the same pixels; each is'} used once."
+        return [frame for frame in found.frames if id(frame) not in doubled], [notice] if doubled else []
+    kind = dicom.kind_that_differs(places)
+    if kind is None:
+        raise InputError(
+            f"{name}: {len(different)} slices of series {key} are there several times with different pixels, and nothing in the headers "
+            "tells them apart; take out the files that are not wanted."
+        )
+    attribute, called = kind
+    values = sorted({frame.kinds.get(attribute, "") for frame in found.frames}, key=_as_number)
+    choices = [f"{key}.{n + 1}" for n in range(len(values))]
+    if wanted not in choices:
+        groups = [[frame for frame in found.frames if frame.kinds.get(attribute, "") == value] for value in values]
+        listed = [
+            SeriesChoice(choice, f"{found.description}, {called} {value or 'not stated'}", len(group))
+            for choice, value, group in zip(choices, values, groups, strict=True)
+        ]
+        raise SeveralSeries(name, listed, f"series {key} shows the same slices {len(values)} times, with different {called}")
+    value = values[choices.index(wanted)]
+    return [frame for frame in found.frames if frame.kinds.get(attribute, "") == value], []
+
+
+def _as_number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return 0.0, text
+
+
+def _by_place(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Frames of the same plane together, in their order."""
+    along = np.array([frame.plane.ij_to_ras[:3, 3] for frame in frames]) @ _ASKEW
+    groups: list[list[int]] = []
+    for n in np.argsort(along, kind="stable"):
+        for group in reversed(groups):
+            if along[n] - along[group[0]] > 2 * SAME_PLACE_MM:
+                groups.append([n])
+                break
+            if same_place(frames[group[0]].plane, frames[n].plane):
+                group.append(n)
+                break
+        else:
+            groups.append([n])
+    return [[frames[n] for n in sorted(group)] for group in groups]
+
+
+def _same_pixels(group: list[Frame], names: dict[Path, str]) -> bool:
+    first, *others = dicom.pixels_of(group, names)
+    return all(np.array_equal(first, other, equal_nan=True) for other in others)
+
+
+def _stacked(frames: list[Frame], notices: list[str], names: dict[Path, str]) -> Scan:
+    """The parts that the frames make."""
+    pieces, why = pieces_of([frame.plane for frame in frames])
+    pixels = dicom.pixels_of(frames, names)
+    parts = tuple(Part(Volume(np.stack([pixels[n] for n in piece.members]), piece.grid), piece.thickness_mm) for piece in pieces)
+    if why:
+        notices = [f"{why}: the series is kept as {len(parts)} parts, at their own positions.", *notices]
+    return Scan(parts, tuple(notices))
