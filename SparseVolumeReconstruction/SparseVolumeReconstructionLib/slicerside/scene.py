@@ -31,6 +31,7 @@ def headless_scene() -> slicer.vtkMRMLScene:
     application.GetColorLogic().SetMRMLScene(scene)
     application.GetColorLogic().AddDefaultColorNodes()
     _add_inferno(scene)
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's color module does it
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     logics = {
         "Volumes": slicer.vtkSlicerVolumesLogic(),

@@ -49,6 +49,15 @@ def shown_volumes(view: str) -> list:
     return [node for node in nodes if node is not None]
 
 
+def generated_in(view: str):
+    """The volume node of a view that was generated, not observed: the topmost that can be seen; None where all was observed."""
+    composite = composite_node(view)
+    seen = shown_volumes(view) if composite is not None else []
+    if seen and seen[-1].GetID() == composite.GetForegroundVolumeID() and composite.GetForegroundOpacity() == 0:
+        seen = seen[:-1]
+    return next((node for node in reversed(seen) if node.GetAttribute(ROLE)), None)
+
+
 def plane_of(node) -> np.ndarray:
     """4x4 SliceToRAS (mm) of the plane that a slice node shows."""
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())

@@ -68,6 +68,10 @@ class SliceWidget:
         """The view itself."""
         return self
 
+    def renderWindow(self):
+        """What the view is drawn into."""
+        return self._view.window
+
     def forceRender(self) -> None:
         """Render now."""
         self._view.refresh()

@@ -9,6 +9,7 @@ from ..i18n import _
 from ..results import ATTRIBUTE
 from ..workflow.choices import Layer
 from ..workflow.quality import compare
+from .mark import InferredMark
 from .section import Section
 
 _FRAME_MS = 400
@@ -25,6 +26,7 @@ class ExploreSection(Section):
         self._timer = qt.QTimer(self.widget)
         self._timer.setInterval(_FRAME_MS)
         self._timer.connect("timeout()", self._next_sample)
+        self._mark = InferredMark()
         ui.sampleSlider.connect("valueChanged(int)", self._choose_sample)
         ui.playButton.connect("toggled(bool)", self._play)
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
@@ -51,8 +53,9 @@ class ExploreSection(Section):
         ui.compareButton.enabled = explorer.result is not None and explorer.result.mean is not None and p.reference is not None
 
     def close(self) -> None:
-        """Stop the film."""
+        """Stop the film, and write nothing into the views any more."""
         self._timer.stop()
+        self._mark.close()
 
     def _choose_sample(self, index: int) -> None:
         p = self.presenter.parameters
