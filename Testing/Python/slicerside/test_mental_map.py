@@ -5,6 +5,8 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import slicer
+import slicer.util
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
@@ -100,15 +102,54 @@ def test_a_slice_taken_later_comes_last(teaching):
     assert len(learning.steps) == 5 and late.enabled
 
 
-def test_the_end_puts_everything_back(teaching):
+@pytest.mark.parametrize("end", ["stop", "a slice is removed", "a step is removed"])
+def test_only_ticked_slices_take_part_and_the_end_puts_everything_back(teaching, end):
     presenter, _ = teaching
+    middle = context_slices()[1]
+    presenter.contexts.edit(middle, lambda each: each.set_enabled(False))
+    presenter.parameters.live = True
+    finish(presenter)
+    result = presenter.parameters.result
     learning = MentalMap(presenter)
     learning.start()
     finish(presenter)
+    for used in ([True, False, False], [True, False, True]):
+        learning.forward()
+        finish(presenter)
+        assert [context.enabled for context in context_slices()] == used
+    with pytest.raises(InputError, match="all slices are in use"):
+        learning.forward()
+    learning.back()
     nodes = [step.result.mean for step in learning.steps]
-    learning.stop()
-    assert all(context.enabled for context in context_slices()) and not learning.running
+    if end == "stop":
+        learning.stop()
+    elif end == "a slice is removed":
+        learning.forget_removed(context_slices()[2].node)
+    else:
+        slicer.mrmlScene.RemoveNode(nodes[1])
+        learning.forget_removed(nodes[1])
+    assert [context.enabled for context in context_slices()] == [True, False, True] and not learning.running
     assert all(node.GetScene() is None for node in nodes)
+    assert presenter.parameters.live and presenter.parameters.result is result
+    presenter.parameters.live = False
+    finish(presenter)
+
+
+def test_an_error_or_a_cancelled_start_changes_nothing(teaching):
+    presenter, _ = teaching
+    presenter.contexts.edit(context_slices()[0], lambda each: each.set_enabled(False))
+    learning = MentalMap(presenter)
+    learning.start()
+    presenter.runner.cancel()
+    finish(presenter)
+    assert [context.enabled for context in context_slices()] == [False, True, True] and not learning.running
+    learning.start()
+    finish(presenter)
+    learning.forward()
+    learning.stop()  # while the step is computed
+    finish(presenter)
+    assert [context.enabled for context in context_slices()] == [False, True, True] and not learning.running
+    assert not [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetName().startswith("Mental map")]
 
 
 def test_a_slice_that_is_removed_ends_the_map(teaching):

@@ -11,8 +11,10 @@ import slicer
 from ...geometry import InputError
 from ...slicerside import views
 from ...slicerside.results import ATTRIBUTE
-from ...slicerside.workflow.mental_map import MentalMap, Step
+from ...slicerside.workflow.mental_map import MentalMap
 from ...slicerside.workflow.slice_quiz import SliceQuiz
+from ...slicerside.workflow.stage import Stage
+from ...slicerside.workflow.steps import Step
 from ..views import LABELS
 from .section import Action, Section
 
@@ -24,69 +26,72 @@ class LearnSection(Section):
 
     def __init__(self, desk):
         super().__init__(desk)
-        self.map, self.quiz = MentalMap(self.presenter), SliceQuiz()
-        self._hidden: str | None = None  # the scan that is out of sight while a slice is asked for
-        self._picture = ""
+        self.map, self.quiz, self._stage = MentalMap(self.presenter), SliceQuiz(), Stage(self.presenter)
 
     def actions(self) -> dict[str, Action]:
-        """Step through the map; ask for a slice, and answer."""
+        """Step through the map; ask for a slice, answer, and go back to what was before."""
         return {
-            "start": self.map.start,
-            "forward": self.map.forward,
-            "back": self.map.back,
-            "stop": self.map.stop,
+            "start": self._start,
+            "forward": self._forward,
+            "back": self._back,
+            "stop": self._stop,
             "ask": self._ask,
-            "answer": self._answer,
-            "give_up": self._give_up,
+            "answer": lambda: self._stage.reveal(self.quiz.answer()),
+            "give_up": lambda: self._stage.reveal(self.quiz.give_up()),
+            "done": self._done,
         }
 
     def state(self) -> dict:
         """The steps with their numbers; question, picture and score."""
-        question, verdicts = self.quiz.question, self.quiz.verdicts
+        question, verdicts, mean = self.quiz.question, self.quiz.verdicts, self.quiz.mean_mm
+        answered = self._stage.is_open and question is None and verdicts
         return {
             "running": self.map.running,
             "position": self.map.position,
             "steps": [_row(step, step.count == self.map.position) for step in self.map.steps],
             "asked": LABELS.get(question.view, "") if question else "",
-            "picture": self._picture if question else "",
-            "verdict": f"{verdicts[-1].distance_mm:.1f} mm off" if verdicts and not question else "",
-            "score": f"{len(verdicts)} placed, {self.quiz.mean_mm:.1f} mm off on average" if verdicts else "",
+            "picture": picture_address(question.picture) if question else "",
+            "answered": bool(answered),
+            "verdict": (("It lies here" if verdicts[-1].gave_up else verdicts[-1].miss.words) if answered else ""),
+            "score": f"{sum(not each.gave_up for each in verdicts)} placed, {mean:.1f} mm off on average" if mean is not None else "",
         }
 
     def close(self) -> None:
         """Forget map and questions; the scene is about to be emptied."""
-        self._give_up()
-        self.map.stop()
+        self._stop()
         self.quiz = SliceQuiz()
+
+    def _start(self) -> None:
+        self._done()
+        self.map.start()
+
+    def _forward(self) -> None:
+        self._done()
+        self.map.forward()
+
+    def _back(self) -> None:
+        self._done()
+        self.map.back()
+
+    def _stop(self) -> None:
+        self._done()
+        self.map.stop()
+
+    def _done(self) -> None:
+        self.quiz.question = None
+        self._stage.close()
 
     def _ask(self) -> None:
         """Show a slice of the scan, and in the views only the normative anatomy."""
         if not self.map.steps:
             raise InputError("start the mental map first: the slice is to be placed in its anatomy without slices.")
-        volume = slicer.mrmlScene.GetNodeByID(self._hidden or views.composite_node("Red").GetBackgroundVolumeID() or "")
+        self._done()
+        volume = slicer.mrmlScene.GetNodeByID(views.composite_node("Red").GetBackgroundVolumeID() or "")
         if volume is None or volume.GetAttribute(f"{ATTRIBUTE}Role"):
             raise InputError("show the scan of the patient in the views first.")
-        question = self.quiz.ask(volume)
-        self._hidden = volume.GetID()
-        self._picture = picture_address(question.picture)
-        self.map.show(0)
-        self.presenter.contexts.hide(True)  # they would give the answer away
-        views.set_background(self.map.steps[0].result.mean)
-
-    def _answer(self) -> None:
-        self.quiz.answer()
-        self._show_scan()
-
-    def _give_up(self) -> None:
-        self.quiz.give_up()
-        self._show_scan()
-
-    def _show_scan(self) -> None:
-        volume = slicer.mrmlScene.GetNodeByID(self._hidden) if self._hidden else None
-        self._hidden, self._picture = None, ""
-        self.presenter.contexts.hide(False)
-        if volume is not None:
-            views.set_background(volume)
+        self.quiz.ask(volume)
+        self._stage.open()
+        self._stage.show(self.map.steps[0].result.mean)
 
 
 def _row(step: Step, shown: bool) -> dict:
