@@ -45,6 +45,14 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     collapsed = Property(bool, lambda self: not self.checked, _set_collapsed)
 
+    def childEvent(self, event) -> None:
+        """What comes into a collapsed section later is hidden, too."""
+        super().childEvent(event)
+        child = event.child()
+        if event.polished() and not self.checked and isinstance(child, QtWidgets.QWidget) and child not in self._hidden:
+            self._hidden.append(child)
+            child.hide()
+
     def hitButton(self, position) -> bool:
         """Only the title can be clicked."""
         return position.y() < HEADER

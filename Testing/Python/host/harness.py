@@ -40,11 +40,13 @@ QT_NOISE = ("propagateSizeHints", "QFont", "qt.qpa")
 class Host:
     """The test host. `views` has the four views by name, `scene` the scene, `panel` the module's panel.
 
-    `files` are the answers to the next file dialogs: what the user would choose, "" to cancel.
+    `files` are the answers to the next file dialogs: what the user would choose, "" to cancel. `answers` are those to the next
+    questions, True for OK; `questions` has what was asked.
     """
 
     def __init__(self, testing: bool = True):
         self.testing, self.errors, self.files, self.panel = testing, [], [], None
+        self.answers, self.questions = [], []
         self._names: list[str] = []
 
     def __enter__(self) -> Host:
@@ -112,6 +114,15 @@ class Host:
             raise AssertionError("A file dialog opened, but the test has put no answer into host.files.")
         return str(self.files.pop(0))
 
+    def _asked(self, text: str, *_, **__) -> bool:
+        """A question with the buttons OK and Cancel."""
+        self.questions.append(text)
+        if not self.answers:
+            raise AssertionError(f"A question was asked, but the test has put no answer into host.answers: {text}")
+        if self.qapplication.overrideCursor() is not None:
+            raise AssertionError(f"A question was asked under an hourglass: {text}")
+        return bool(self.answers.pop(0))
+
     # What is put into the interpreter and taken out again
     def _install(self) -> None:
         modules = {"qt": qt, "ctk": ctk_widgets.ctk, **scripted.MODULES}
@@ -122,11 +133,12 @@ class Host:
             setattr(slicer, name.rpartition(".")[2], thing)
         for name in FILE_DIALOGS:  # PythonQt gives the path alone, PySide6 a tuple
             setattr(qt.QFileDialog, name, staticmethod(self._chosen_file))
+        self._confirm, slicer.util.confirmOkCancelDisplay = slicer.util.confirmOkCancelDisplay, self._asked
         self._hook, sys.excepthook = sys.excepthook, self._exception
         self._message_handler = QtCore.qInstallMessageHandler(self._qt_message)
 
     def _uninstall(self) -> None:
-        sys.excepthook = self._hook
+        sys.excepthook, slicer.util.confirmOkCancelDisplay = self._hook, self._confirm
         QtCore.qInstallMessageHandler(self._message_handler)
         for name, module in self._replaced.items():
             if module is None:
@@ -270,9 +282,9 @@ class Host:
             raise AssertionError(f"{widget.className()} {widget.name!r} is not visible.")
         if not widget.isEnabled():
             raise AssertionError(f"{widget.className()} {widget.name!r} is disabled: {widget.toolTip}")
-        area = self.window.findChild(QtWidgets.QScrollArea)
-        if area.isAncestorOf(widget):
-            area.ensureWidgetVisible(widget)
+        for area in self.window.findChildren(QtWidgets.QScrollArea)[::-1]:  # from the innermost to the outermost
+            if area.widget() is not None and area.widget().isAncestorOf(widget):
+                area.ensureWidgetVisible(widget)
 
     # Views
     def scroll(self, name: str, steps: int) -> None:

@@ -102,7 +102,7 @@ def test_apply_is_off_and_says_why(desk, ready, what):
         host.process(0.05)
         words = 'no model "gone"'
     assert not ui.applyButton.enabled and words in ui.applyButton.toolTip
-    assert ui.reasonLabel.isVisible() and words in ui.reasonLabel.text
+    assert words in next(label.text for label in (ui.reasonLabel, ui.errorLabel) if label.isVisible())
     with pytest.raises(AssertionError, match="is disabled"):
         host.click(ui.applyButton)
     if what == "outside":

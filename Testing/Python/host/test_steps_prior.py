@@ -22,6 +22,7 @@ def imported(desk, tiny):
     desk.host.click(desk.ui.importButton)
     yield
     if desk.parameters.prior == "tiny":
+        desk.host.answers = [True]
         desk.host.click(desk.ui.removeButton)
 
 
@@ -66,7 +67,13 @@ def test_a_model_is_imported_used_and_removed(desk, imported):
     desk.quick()
     desk.apply()
     assert desk.result.provenance["prior"]["id"] == "tiny"
+    desk.host.answers = [False]
     desk.host.click(desk.ui.removeButton)
+    assert "Tiny head" in desk.host.questions[-1] and "MB" in desk.host.questions[-1]
+    assert desk.parameters.prior == "tiny" and desk.panel.presenter.models.path("tiny").exists()
+    desk.host.answers = [True]
+    desk.host.click(desk.ui.removeButton)
+    assert "was removed" in desk.ui.priorNote.text and desk.ui.priorNote.isVisible()
     assert desk.parameters.prior == "brain-t1" and all("tiny" not in desk.ui.priorBox.itemText(i) for i in range(desk.ui.priorBox.count))
     assert not list(desk.panel.presenter.models.user_dir.glob("*.safetensors"))
 

@@ -29,7 +29,7 @@ class _Row:
 class ContextSection(Section):
     """Buttons, table and live updates. Rows of the table are the contexts of the scene, in their order."""
 
-    FILE = "Contexts.ui"
+    FILE, NOTE = "Contexts.ui", "contextsNote"
 
     def wire(self) -> None:
         """Connect the widgets."""

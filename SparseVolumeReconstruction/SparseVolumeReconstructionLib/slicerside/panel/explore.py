@@ -18,7 +18,7 @@ _FRAME_MS = 400
 class ExploreSection(Section):
     """What the views show of a result."""
 
-    FILE = "Explore.ui"
+    FILE, NOTE = "Explore.ui", "exploreNote"
 
     def wire(self) -> None:
         """Connect the widgets."""

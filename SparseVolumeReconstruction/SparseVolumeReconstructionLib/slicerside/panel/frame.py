@@ -9,7 +9,7 @@ from .section import Section
 class FrameSection(Section):
     """Automatic, a transform to be edited by hand, or already registered."""
 
-    FILE = "Frame.ui"
+    FILE, NOTE = "Frame.ui", "frameNote"
 
     def wire(self) -> None:
         """Connect the widgets."""

@@ -24,6 +24,7 @@ from .template import TemplateSection
 
 SHORTCUT = "Ctrl+Shift+C"
 _POLL_MS = 20
+_LEAST_HEIGHT = 150
 
 
 class Panel(VTKObservationMixin):
@@ -40,13 +41,13 @@ class Panel(VTKObservationMixin):
         self.presenter = Presenter(self.parameters, logic, self.schedule)
         self.sections: list[Section] = []
         self._root = qt.QWidget()
-        layout.addWidget(self._root)
-        column = qt.QVBoxLayout(self._root)
-        column.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._root, 1)
+        scrolled = self._build_areas()
         for section in (ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, TemplateSection):
             self.sections.append(section(self.presenter, resource_path))
+            column = self._root.layout() if section is RunSection else scrolled
             column.addWidget(self.sections[-1].widget)
-        column.addStretch(1)
+        scrolled.addStretch(1)
         self._dirty, self._poll = self._timer(0, self.refresh), self._timer(_POLL_MS, self._poll_worker)
         self._loaded = self._timer(0, self._read_parameters)
         for once in (self._dirty, self._loaded):
@@ -63,6 +64,8 @@ class Panel(VTKObservationMixin):
         self._keep_parameter_node()
         for section in self.sections:
             section.refresh()
+            section.show_note()
+        self._fit_width()
         if self.presenter.runner.busy and not self._poll.active:
             self._poll.start()
 
@@ -85,6 +88,31 @@ class Panel(VTKObservationMixin):
         self._root.deleteLater()
         self.sections = []
 
+    def _build_areas(self):
+        """The sections scroll; the footer below them stays in sight, because the application's own scroll area need not scroll.
+
+        Returns the layout of what scrolls.
+        """
+        column = qt.QVBoxLayout(self._root)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._area = qt.QScrollArea()
+        self._area.widgetResizable = True
+        self._area.setFrameShape(qt.QFrame.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        self._area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Expanding)
+        self._area.setMinimumHeight(_LEAST_HEIGHT)
+        contents = qt.QWidget()
+        scrolled = qt.QVBoxLayout(contents)
+        scrolled.setContentsMargins(0, 0, 0, 0)
+        self._area.setWidget(contents)
+        column.addWidget(self._area, 1)
+        return scrolled
+
+    def _fit_width(self) -> None:
+        """As wide as what scrolls needs, in every language and font: nothing is cut off, nothing scrolls sideways."""
+        bar = self._area.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
+        self._area.setMinimumWidth(self._area.widget().layout().minimumSize().width() + bar)
+
     def _timer(self, interval_ms: int, slot):
         timer = qt.QTimer(self._root)
         timer.setInterval(interval_ms)
@@ -98,6 +126,8 @@ class Panel(VTKObservationMixin):
             for widget in slicer.util.findChildren(section.widget):
                 if widget.inherits("qMRMLNodeComboBox"):
                     widget.setMRMLScene(slicer.mrmlScene)
+                if widget.inherits("ctkCollapsibleButton"):
+                    widget.connect("contentsCollapsed(bool)", self.schedule)
                 if name := widget.property("SlicerParameterName"):
                     widgets[name] = widget
         for section in self.sections:

@@ -10,45 +10,59 @@ import slicer.util
 
 from ...geometry import InputError
 from ..i18n import _
-from ..workflow.model_card import card_rows
-from ..workflow.requirements import install_missing, missing_packages
+from ..workflow.model_card import card_rows, embedded_entries
+from ..workflow.requirements import install_missing, needed, question
 from .section import Section
 
 
 class PriorSection(Section):
     """Menu of models with their cards; verify, import and remove; the covariate; packages that are missing."""
 
-    FILE = "Prior.ui"
+    FILE, NOTE = "Prior.ui", "priorNote"
 
     def wire(self) -> None:
         """Connect the widgets."""
         ui = self.ui
         self._shown: list[str] = []
+        self._installing = False
         ui.priorBox.connect("activated(int)", self._chosen)
         ui.verifyButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.verify_model))
         ui.importButton.connect("clicked(bool)", lambda _on: self._import())
-        ui.removeButton.connect("clicked(bool)", lambda _on: self.attempt(self._remove))
+        ui.removeButton.connect("clicked(bool)", lambda _on: self._remove())
         ui.installButton.connect("clicked(bool)", lambda _on: self._install())
 
     def refresh(self) -> None:
         """List the models and show the card of the chosen one."""
-        ui, missing = self.ui, missing_packages()
+        ui, missing = self.ui, needed()
         ui.missingLabel.visible = ui.installButton.visible = bool(missing)
-        ui.missingLabel.text = _("To compute, these Python packages are needed: {names}.").format(names=", ".join(missing))
-        try:
-            entries = {entry.card.id: entry for entry in self.presenter.models.entries()}
-        except (ImportError, InputError) as error:
-            entries = {}
-            ui.cardBrowser.setPlainText(str(error))
-        for widget in (ui.priorBox, ui.verifyButton, ui.importButton, ui.removeButton):
-            widget.enabled = bool(entries)
+        ui.missingLabel.text = missing
+        ui.installButton.enabled = not self._installing
+        entries = self._entries()
         if [*entries] != self._shown:
             self._shown = [*entries]
             ui.priorBox.clear()
             ui.priorBox.addItems([f"{entry.card.title} ({entry.card.id})" for entry in entries.values()])
+            ui.priorBox.view().setMinimumWidth(ui.priorBox.view().sizeHintForColumn(0))  # the menu shows whole names, the box need not
         chosen = self.presenter.parameters.prior
         ui.priorBox.currentIndex = self._shown.index(chosen) if chosen in entries else -1
+        ui.priorBox.toolTip = ui.priorBox.currentText or _("Model of the anatomy and modality that the slices show")
         self._show_card(entries.get(chosen))
+
+    def _entries(self) -> dict:
+        """The models by id; without the packages that read models those of the extension, to look at."""
+        ui, usable = self.ui, True
+        try:
+            entries = self.presenter.models.entries()
+        except ImportError:
+            entries, usable = embedded_entries(), False
+        except InputError as error:
+            entries, usable = [], False
+            ui.cardBrowser.setPlainText(str(error))
+            ui.cardBrowser.setProperty("card", "")
+        ui.priorBox.enabled = bool(entries)
+        for button in (ui.verifyButton, ui.importButton, ui.removeButton):
+            button.enabled = usable
+        return {entry.card.id: entry for entry in entries}
 
     def _show_card(self, entry) -> None:
         """The card as text, and the covariate that it names."""
@@ -63,7 +77,8 @@ class PriorSection(Section):
             ui.covariateSpinBox.setRange(known.low, known.high)
         if entry is None:
             return
-        ui.removeButton.enabled = not self.presenter.models.is_embedded(entry.card.id)
+        if ui.removeButton.enabled:
+            ui.removeButton.enabled = not self.presenter.models.is_embedded(entry.card.id)
         text = _card_html(entry)
         if ui.cardBrowser.property("card") != text:  # setting it anew would scroll back to the top
             ui.cardBrowser.setHtml(text)
@@ -75,7 +90,7 @@ class PriorSection(Section):
     def _import(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self.widget, _("Import a model"), "", _("Model weights (*.safetensors)"))
         if path and self.attempt(lambda: self.import_file(Path(path))):
-            self.presenter.runner.say(_("The model was imported."))
+            self.say(_("The model was imported."))
 
     def import_file(self, path: Path) -> None:
         """Import a weights file and choose it. Raises InputError."""
@@ -83,13 +98,33 @@ class PriorSection(Section):
         self.presenter.parameters.prior = entry.card.id
 
     def _remove(self) -> None:
-        self.presenter.models.remove(self.presenter.parameters.prior)
-        self.presenter.parameters.prior = "brain-t1"
+        """Delete the weights, once the user has agreed."""
+        p, models = self.presenter.parameters, self.presenter.models
+        entry = models.entry(p.prior)
+        words = _('Delete the model "{title}" ({size:.1f} MB) from this computer? Only its weights file can bring it back.')
+        if slicer.util.confirmOkCancelDisplay(words.format(title=entry.card.title, size=entry.bytes / 1e6)) and self.attempt(
+            lambda: models.remove(p.prior)
+        ):
+            p.prior = "brain-t1"
+            self.say(_('The model "{title}" was removed.').format(title=entry.card.title))
 
     def _install(self) -> None:
+        """Ask, install, and tell at the button how far it is."""
+        if not slicer.util.confirmOkCancelDisplay(question()):
+            return
+        outcome: list[str] = []
+        self._installing = True
         with slicer.util.WaitCursor():
-            if self.attempt(install_missing):
-                self.presenter.runner.say(_("The packages were installed."))
+            if self.attempt(lambda: outcome.append(install_missing(self._tell))):
+                self.say(outcome[0])
+        self._installing = False
+
+    def _tell(self, text: str) -> None:
+        """Show at once what is being done, while it blocks."""
+        self.say(text)
+        self.refresh()
+        self.show_note()
+        slicer.app.processEvents()
 
 
 def _card_html(entry) -> str:

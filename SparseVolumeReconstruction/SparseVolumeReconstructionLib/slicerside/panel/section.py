@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import slicer.util
@@ -9,17 +10,31 @@ import slicer.util
 from ...geometry import InputError
 from ..workflow.presenter import Presenter
 
+# Readable on the light and on the dark style of the application.
+LOOKS = {
+    "error": "background: #fdecea; color: #7f1d1d; border: 1px solid #c62828; border-radius: 3px; padding: 3px;",
+    "warning": "background: #fff4d6; color: #5c3d00; border: 1px solid #e0a800; border-radius: 3px; padding: 3px;",
+    "said": "background: #e6f2ea; color: #14532d; border: 1px solid #2e7d32; border-radius: 3px; padding: 3px;",
+}
+_PIECES = re.compile(r"[^/\\]{1,30}[/\\]?|[/\\]")
+
+
+def breakable(text: str) -> str:
+    """The text with places where a label may break long paths and names, which would make the panel wider otherwise."""
+    return " ".join("\u200b".join(_PIECES.findall(word)) if len(word) > 30 else word for word in text.split(" "))
+
 
 class Section:
     """One collapsible part of the panel, from its own .ui file.
 
-    Subclasses name the file, connect its widgets in `wire`, and show the presenter's state in `refresh`.
+    Subclasses name the file, connect its widgets in `wire`, and show the presenter's state in `refresh`. NOTE names the label
+    that says, beside the control that was used, what became of the last action.
     """
 
-    FILE = ""
+    FILE, NOTE = "", ""
 
     def __init__(self, presenter: Presenter, resource_path: Callable[[str], str]):
-        self.presenter = presenter
+        self.presenter, self._said = presenter, None
         self.widget = slicer.util.loadUI(resource_path(f"UI/{self.FILE}"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
 
@@ -36,11 +51,31 @@ class Section:
         """Let go of what outlives the widgets."""
 
     def attempt(self, action: Callable[[], object]) -> bool:
-        """Do what the user asked for; wrong input becomes the panel's message. True where it was done."""
+        """Do what the user asked for; wrong input becomes the panel's message, here too. True where it was done."""
         try:
             action()
         except InputError as error:
             self.presenter.runner.report(error)
+            self._said = self.presenter.runner.status
             return False
         self.presenter.runner.dismiss()
         return True
+
+    def say(self, text: str) -> None:
+        """Show a message as the panel's and beside the control that was used."""
+        self.presenter.runner.say(text)
+        self._said = self.presenter.runner.status
+
+    def show_note(self) -> None:
+        """Show what became of the action that was made here, for as long as nothing else was said."""
+        if self.NOTE:
+            status = self.presenter.runner.status
+            say_it(getattr(self.ui, self.NOTE), status.error or status.text, "error" if status.error else "said", status is self._said)
+
+
+def say_it(label, text: str, look: str, shown: bool = True) -> None:
+    """Write a message into a label, in the colours of its kind, or hide the label."""
+    label.visible = shown and bool(text)
+    label.text = breakable(text)
+    if label.styleSheet != LOOKS[look]:
+        label.styleSheet = LOOKS[look]

@@ -16,7 +16,7 @@ from .section import Section
 class TemplateSection(Section):
     """Writes the template, its mask and the stacks as NIfTI and shows the command line of each tool."""
 
-    FILE = "Template.ui"
+    FILE, NOTE = "Template.ui", "templateNote"
 
     def wire(self) -> None:
         """Connect the widgets."""
@@ -53,7 +53,7 @@ class TemplateSection(Section):
         self.ui.toolBox.addItems(list(self._commands))
         self._show()
         self.refresh()
-        self.presenter.runner.say(_("Written to {folder}.").format(folder=self.presenter.parameters.svrFolder))
+        self.say(_("Written to {folder}.").format(folder=self.presenter.parameters.svrFolder))
 
     def _show(self) -> None:
         self.ui.commandEdit.setPlainText(self._commands.get(self.ui.toolBox.currentText, ""))

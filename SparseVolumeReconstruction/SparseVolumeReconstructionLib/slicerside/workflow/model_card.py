@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 from ..i18n import _
+
+_MANIFEST = Path(__file__).resolve().parents[3] / "Resources" / "Models" / "models.json"
+_DEFAULTS = {"covariate": None, "quality": {}, "time_and_memory": "", "limits": "", "notice": ""}
+
+
+def embedded_entries() -> list:
+    """The models of the extension, to be looked at while the packages that check and read models are still missing."""
+    entries = json.loads(_MANIFEST.read_text(encoding="utf-8"))
+    for entry in entries:
+        card = _DEFAULTS | entry["card"]
+        entry["card"] = SimpleNamespace(**card | {"covariate": card["covariate"] and SimpleNamespace(**card["covariate"])})
+    return [SimpleNamespace(**entry) for entry in entries]
 
 
 def card_rows(entry) -> dict[str, str]:

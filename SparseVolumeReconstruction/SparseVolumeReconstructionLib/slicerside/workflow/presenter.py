@@ -60,7 +60,7 @@ class Presenter(VTKObservationMixin):
         """Why Apply is not possible now; None when it is."""
         p = self.parameters
         if missing := missing_packages():
-            return _("Missing Python packages: {names}. Install them in the Prior section.").format(names=", ".join(missing))
+            return _("Python packages are missing: {names}. Press Install in the section Prior.").format(names=", ".join(missing))
         try:
             self.models.path(p.prior)
             for context in self.contexts.enabled():

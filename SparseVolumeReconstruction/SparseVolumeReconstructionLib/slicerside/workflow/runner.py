@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...geometry import InputError
@@ -16,23 +17,32 @@ Done = Callable[[ResultNodes], None]
 
 @dataclass(frozen=True)
 class Status:
-    """What to tell the user. step, fraction (0..1), remaining_s: of the job that runs. error: one line, log: all of it."""
+    """What to tell the user. step, fraction (0..1), remaining_s: of the job that runs. error: one line, log: all of it.
+
+    since: when it was said, in seconds of the monotonic clock; the remaining time runs down from then on.
+    """
 
     step: str = ""
     fraction: float = 0.0
     remaining_s: float | None = None
     error: str = ""
     log: str = ""
+    since: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def text(self) -> str:
-        """The step, and about how long it will take where that is known."""
-        seconds = self.remaining_s
-        if not seconds:
+        """The step, and about how long it will still take, from now on, where that is known."""
+        seconds = (self.remaining_s or 0.0) - (time.monotonic() - self.since)
+        if round(seconds) < 1:
             return self.step
         if seconds < 90:
             return self.step + _(", about {n} s left").format(n=round(seconds))
         return self.step + _(", about {n} min left").format(n=round(seconds / 60))
+
+    @property
+    def finished(self) -> bool:
+        """Whether this says that a job is done."""
+        return self.fraction == 1.0 and not self.error
 
 
 class Runner:
@@ -40,7 +50,7 @@ class Runner:
 
     def __init__(self, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
         self._logic, self._on_change = logic, on_change
-        self.status = Status()
+        self.status, self._told = Status(), ""
         self._job: str | None = None
         self._live: str | None = None
         self._newest: Callable[[], None] | None = None
@@ -135,8 +145,10 @@ class Runner:
         self._newest = None
 
     def poll(self) -> None:
-        """Hand over what has been computed."""
+        """Hand over what has been computed, and let the remaining time run down."""
         self._logic.poll()
+        if self.running and self.status.text != self._told:
+            self._tell(self.status)
 
     def report(self, error: Exception) -> None:
         """Show wrong input, one line without a log, as the status."""
@@ -163,7 +175,7 @@ class Runner:
             self._on_change()
 
     def _tell(self, status: Status) -> None:
-        self.status = status
+        self.status, self._told = status, status.text
         self._on_change()
 
 
