@@ -43,9 +43,15 @@
     picture.alt = picture.closest("[data-view]").getAttribute("aria-label");
   })).observe(document, { childList: true, subtree: true });
 
-  // A page that has lost its server (see lost.html) comes back to the same session when the server answers.
-  setInterval(() => {
+  // A page that has lost its server (see lost.html) comes back to the same session when the server answers; one that has ended does not.
+  const lost = setInterval(() => {
     if (!document.querySelector(".lost")) return;
-    fetch("alive", { cache: "no-store" }).then(() => { location.href = "./"; }).catch(() => {});
+    fetch("alive", { cache: "no-store" }).then((answer) => {
+      if (answer.ok) location.href = "./";
+      if (answer.status !== 403) return;
+      clearInterval(lost);
+      document.querySelector(".lost h1").textContent = "The session has ended";
+      document.querySelector(".lost p").innerHTML = "What was in it is forgotten. <a href='./'>Begin anew</a>";
+    }).catch(() => {});
   }, 1500);
 })();

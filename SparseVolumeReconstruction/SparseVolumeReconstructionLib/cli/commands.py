@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from contextlib import closing
@@ -227,4 +228,20 @@ def web(args: Namespace) -> None:
         from ..web.server import serve
     except ImportError as error:
         raise InputError(f"the browser edition needs more packages ({error.name} is missing): ./run web installs them.") from error
-    serve(Options(args.host, args.port, args.token, Path(args.input).absolute() if args.input else None, args.browser, args.sessions))
+    given = Path(args.input).absolute() if args.input else None
+    common = {"browser": args.browser, "sessions": args.sessions, "allow_hosts": tuple(args.allow_host)}
+    limits = {"idle_minutes": args.idle_minutes, "memory_gb": args.memory}
+    serve(Options(args.host, args.port, _token(args.token_file), given, **common, **limits))
+
+
+def _token(file: str | None) -> str | None:
+    """What visitors have to know, from a file or the environment: words of a command can be seen by everybody on the machine."""
+    if file is None:
+        return os.environ.pop("SVR_TOKEN", "").strip() or None
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"--token-file {file}: cannot be read; expected a text file that holds the token.") from error
+    if not token:
+        raise InputError(f"--token-file {file}: is empty; expected the token in it.")
+    return token

@@ -51,6 +51,20 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def above_0(text: str) -> float:
+    """A finite number above 0."""
+    if (value := number(text)) <= 0:
+        raise ValueError
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number, 0 or more."""
+    if (value := number(text)) < 0:
+        raise ValueError
+    return value
+
+
 def port(text: str) -> int:
     """A port: 0 to 65535."""
     if not 0 <= int(text) <= 65535:
@@ -282,19 +296,21 @@ def _web(words) -> None:
     examples = """
 web                                     (prints an address; open it in a browser on this machine)
 web --input head.nii.gz --port 8080
-web --host 0.0.0.0 --token "$(openssl rand -hex 16)"      (for others; put TLS in front of it where the network is not yours)
-web --sessions 8 --host 0.0.0.0 --token class-of-2026      (eight people, each with a scene and a process of their own)"""
+web --host 0.0.0.0                      (for others: the address that is printed has a token in it, made for this run)
+web --sessions 8 --host 0.0.0.0 --token-file token.txt     (eight people, each with a scene and a process of their own)
+web --allow-host svr.example.org        (behind a proxy on this machine, which speaks TLS: Docs/serving.md)"""
     summary = "The browser edition: the panel and the four views of 3D Slicer as a page, with no Slicer installed."
     add = _add(words, "web", commands.web, summary, examples).add_argument
     add("--input", metavar="FILE", help="a scan (NIfTI, NRRD or a DICOM folder) to begin with; others can be uploaded in the page")
     add("--port", type=port, default=8080, metavar="N", help="port to listen on; 0: any that is free (8080)")
-    add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other needs --token")
-    add("--token", metavar="T", help="what visitors have to know; part of the printed address")
-    add(
-        "--sessions",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="people who can work at the same time, each with processes of their own, about 1.5 GB (1)",
-    )
+    add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other has a token")
+    token = "file that holds what visitors have to know, which is part of the printed address; else the variable SVR_TOKEN, or a random one"
+    add("--token-file", metavar="FILE", help=token)
+    names = "name by which browsers call the server, such as that of a proxy; may be repeated"
+    add("--allow-host", action="append", default=[], metavar="NAME", help=names)
+    several = "people who can work at the same time, each with processes of their own, about 1.5 GB and --memory (1)"
+    add("--sessions", type=positive, default=1, metavar="N", help=several)
+    add("--memory", type=above_0, default=1.5, metavar="GB", help="voxels that one session may hold (1.5)")
+    idle = "minutes without use until a session ends and what is in it is forgotten; 0: never (120)"
+    add("--idle-minutes", type=not_negative, default=120.0, metavar="N", help=idle)
     add("--browser", action="store_true", help="open the page in this machine's browser")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import slicer
@@ -33,6 +35,7 @@ from .views import Views
 
 _POLL_S = 0.02
 _NOT_FROM_THE_PAGE = ("svrFolder", "atlas")  # folders of this machine, and what only the presenter sets
+log = logging.getLogger(__name__)
 _SECTIONS = (ScanSection, ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, LearnSection, LookSection)
 
 
@@ -49,6 +52,7 @@ class Desk(VTKObservationMixin):
         self.parameters = WatchedChoices(self._parameters_changed)
         self.presenter = Presenter(self.parameters, self.logic, self.schedule)
         self._dirty: set[str] = set()
+        server.state.ending = ""
         self._closed, self._polling = False, None
         self.sections: dict[str, Section] = {}
         self.sections |= {section.NAME: section(self) for section in _SECTIONS}
@@ -95,12 +99,20 @@ class Desk(VTKObservationMixin):
         if self.presenter.runner.busy and self._polling is None:
             self._polling = asyncio.get_running_loop().create_task(self._poll())
 
+    def say_ending(self, text: str) -> None:
+        """Let the page say that the session will end; "" for nothing."""
+        with self.server.state as state:
+            state.ending = text
+
     def attempt(self, action, *arguments) -> None:
-        """Do what the visitor asked for; wrong input becomes the page's message."""
+        """Do what the visitor asked for; wrong input becomes the page's message. What else goes wrong is a fault: the log has it all."""
         try:
             action(*arguments)
         except InputError as error:
             self.presenter.runner.report(error)
+        except Exception:
+            log.exception("what a page asked for could not be done")
+            self.presenter.runner.report(InputError("that could not be done: a fault of the program, which is in the server's log."))
         else:
             self.presenter.runner.dismiss()
         self.schedule()
@@ -139,7 +151,7 @@ class Desk(VTKObservationMixin):
         """Triggers and variables of the page to the sections and parameters, the scene to the parameters."""
         for name, section in self.sections.items():
             for word, action in section.actions().items():
-                self.server.trigger(f"{name}_{word}")(lambda *arguments, action=action: self.attempt(action, *arguments))
+                self.server.trigger(f"{name}_{word}")(partial(self.attempt, action))
         for field in fields(Choices):
             if field.name not in _NOT_FROM_THE_PAGE:
                 self.server.state.change(PREFIX + field.name)(self._chooser(field.name))

@@ -1,23 +1,31 @@
-"""How to serve, and what one desk and several have in common: the address that is printed, and the end."""
+"""How to serve, and what one desk and several have in common: the address that is printed, the private folder, and the end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
+import shutil
 import signal
+import tempfile
 import webbrowser
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 LOOPBACK = "127.0.0.1"
+_FOLDER = "svr-web-"
 
 
 @dataclass(frozen=True)
 class Options:
     """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
 
-    sessions: people who can work at the same time, each with a server process of their own.
+    sessions: people who can work at the same time, each with a server process of their own. allow_hosts: further names by which
+    browsers call the server, such as that of a proxy before it. idle_minutes: without use until a session ends, 0 for never.
+    ends_idle: the process ends with its session. memory_gb: voxels that one session may hold.
     """
 
     host: str = LOOPBACK
@@ -26,6 +34,10 @@ class Options:
     input: Path | None = None
     browser: bool = False
     sessions: int = 1
+    allow_hosts: tuple[str, ...] = ()
+    idle_minutes: float = 120.0
+    ends_idle: bool = False
+    memory_gb: float = 1.5
 
 
 def announce(port: int, options: Options) -> None:
@@ -36,6 +48,21 @@ def announce(port: int, options: Options) -> None:
     print(f"Open {address}   (Ctrl-C ends it)", flush=True)
     if options.browser:
         webbrowser.open(address)
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """One folder for all temporary files of this process and of those that it starts; it goes when they have ended.
+
+    Folders of earlier processes that were killed go, too.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        process = re.match(rf"{_FOLDER}(\d+)-", left.name)
+        if process and os.name == "posix" and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield Path(folder)
 
 
 def _report(loop, context: dict) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import ctypes.util
 import logging
 import os
+import secrets
 import sys
-import tempfile
+from dataclasses import replace
 
 from ..geometry import InputError
-from .options import Options, announce, on_interrupt
+from .options import Options, announce, on_interrupt, private_folder
 
 if sys.platform == "linux":
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
@@ -20,10 +21,10 @@ os.environ.setdefault("WSLINK_READY_MSG", "")
 
 def serve(options: Options) -> None:
     """Serve until interrupted (SIGINT or SIGTERM); then the worker has ended and nothing is left on the disk. Raises InputError."""
-    from .guard import is_loopback
+    from .door import is_loopback
 
-    if not is_loopback(options.host) and not options.token:
-        raise InputError(f"--host {options.host} lets other machines in: give --token as well, which visitors then need.")
+    if not options.token and (options.allow_hosts or not is_loopback(options.host)):
+        options = replace(options, token=secrets.token_urlsafe(16))
     if options.input is not None and not options.input.exists():
         raise InputError(f"{options.input}: no such file or folder.")
     if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
@@ -34,24 +35,20 @@ def serve(options: Options) -> None:
 
         asyncio.run(serve_sessions(options))
     else:
-        with _private_folder():
+        with private_folder():
             asyncio.run(_serve(options))
-
-
-@contextlib.contextmanager
-def _private_folder():
-    """One folder for all temporary files of this process and of the worker; it goes when they have ended."""
-    with tempfile.TemporaryDirectory(prefix="svr-web-", ignore_cleanup_errors=True) as folder:
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
-        yield
 
 
 async def _serve(options: Options) -> None:
     from aiohttp import web
     from trame.app import get_server
 
+    from .binding import PREFIX
     from .desk import Desk
-    from .guard import Door, Guard, middleware
+    from .door import Door, middleware
+    from .guard import Guard
+    from .idle import Idle
+    from .link import Link
     from .page import build_page
     from .transfer import UPLOAD_BYTES, Transfer
 
@@ -59,29 +56,48 @@ async def _serve(options: Options) -> None:
     server.state.upload_limit = UPLOAD_BYTES
     desk = Desk(server)
     build_page(server)
-    guard = Guard(Door.of(options.host, options.token), desk.start_over)
+    guard = Guard(Door.of(options.host, options.token, options.allow_hosts), desk.start_over)
+    stopped = asyncio.Event()
+
+    async def end() -> None:
+        """Nobody has used the session for a long time."""
+        if options.ends_idle:
+            stopped.set()
+        elif guard.taken:
+            guard.forget()
+            await link.disconnect()
+            desk.start_over()
+
+    idle = Idle(options.idle_minutes, lambda: desk.presenter.runner.busy, desk.say_ending, end)
+    link = Link(server, PREFIX, idle.use)
 
     def bind(wslink) -> None:
         wslink.app.middlewares.append(middleware(guard.answer))
-        wslink.app.router.add_routes([*Transfer(desk).routes(), web.post("/paraview/", _session)])
+        wslink.app.router.add_routes([*Transfer(desk).routes(idle.use), web.post("/paraview/", _session)])
+        link.bind(wslink)
 
     server.controller.on_server_bind.add(bind)
     server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, desk))
+    watching = asyncio.ensure_future(idle.watch())
     try:
-        await _until_interrupted(server, options)
+        await _until_interrupted(server, options, stopped)
     finally:
+        watching.cancel()
         desk.close()
 
 
-async def _session(_request):
+async def _session(request):
     """What trame's page asks first: where its websocket is."""
     from aiohttp import web
 
-    return web.json_response({"id": "svr", "sessionURL": "ws://USE_HOST/ws", "secret": "wslink-secret"})
+    from .door import is_secure
+
+    kind = "wss" if is_secure(request) else "ws"
+    return web.json_response({"id": "svr", "sessionURL": f"{kind}://USE_HOST/ws", "secret": "wslink-secret"})
 
 
-async def _until_interrupted(server, options: Options) -> None:
-    """Run the server's coroutine; a signal stops it."""
+async def _until_interrupted(server, options: Options, stopped: asyncio.Event) -> None:
+    """Run the server's coroutine until a signal, or `stopped`, stops it."""
     sys.argv[1:] = []  # the server would read the arguments that were meant for this program
     task = asyncio.ensure_future(
         server.start(
@@ -95,7 +111,9 @@ async def _until_interrupted(server, options: Options) -> None:
             thread=True,  # that is: it sets no signal handlers
         )
     )
-    on_interrupt(task.cancel)
+    on_interrupt(stopped.set)
+    ending = asyncio.ensure_future(stopped.wait())
+    ending.add_done_callback(lambda _: task.cancel())
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -27,9 +28,18 @@ class Transfer:
     def __init__(self, desk: Desk):
         self._desk = desk
 
-    def routes(self) -> list[web.RouteDef]:
-        """What to add to the server's application."""
-        return [web.post("/upload", self._upload), web.get("/download/{name}", self._download), web.get("/alive", self._alive)]
+    def routes(self, on_use: Callable[[], None]) -> list[web.RouteDef]:
+        """What to add to the server's application. on_use: called for every upload and download."""
+
+        def used(handler):
+            async def handle(request: web.Request) -> web.StreamResponse:
+                on_use()
+                return await handler(request)
+
+            return handle
+
+        uploads, downloads = web.post("/upload", used(self._upload)), web.get("/download/{name}", used(self._download))
+        return [uploads, downloads, web.get("/alive", self._alive)]
 
     async def _alive(self, _request: web.Request) -> web.Response:
         return web.Response(text="yes")

@@ -26,8 +26,8 @@ def served(tmp_path_factory, library_environment):
     environment = {**library_environment, "SVR_MODELS_DIR": str(models)}
     running = []
 
-    def start(*words: str) -> Served:
-        running.append(Served(tmp_path_factory.mktemp("served"), environment, *words))
+    def start(*words: str, token: str = "", folder: Path | None = None) -> Served:
+        running.append(Served(tmp_path_factory.mktemp("served"), environment, *words, token=token, temporary=folder))
         return running[-1]
 
     yield start

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import urlencode
 
 START_S = 120.0
 
@@ -18,17 +19,17 @@ START_S = 120.0
 class Served:
     """`./run web` with words, in a temporary folder of its own. Ends with Ctrl-C; then it must have left nothing."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *words: str):
-        self.temporary = folder / f"tmp-{uuid.uuid4().hex[:6]}"
-        self.temporary.mkdir()
-        self._log = folder / f"{self.temporary.name}.log"
+    def __init__(self, folder: Path, environment: dict[str, str], *words: str, token: str = "", temporary: Path | None = None):
+        self.temporary = temporary or folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
+        self._log = folder / "server.log"
         command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", *words]
         with open(self._log, "wb") as log:
-            environment = {**environment, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
+            environment = {**environment, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1", "SVR_TOKEN": token}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         self.address = self._wait_for_address()
         self.port = int(re.search(r":(\d+)/", self.address)[1])
-        self._cookie = ""
+        self.cookie = ""
 
     def _wait_for_address(self) -> str:
         until = time.monotonic() + START_S
@@ -48,6 +49,10 @@ class Served:
 
     def workers(self) -> list[int]:
         """Process ids of the computing processes that descend from the server."""
+        return [pid for pid in self.family() if b"Lib.worker" in command_line(pid)]
+
+    def family(self) -> set[int]:
+        """Process ids of the server and of all that descend from it."""
         children, known = {}, {self.process.pid}
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -57,7 +62,11 @@ class Served:
                 continue  # it has just ended
         for _ in range(4):
             known |= {pid for pid, parent in children.items() if parent in known}
-        return [pid for pid in known if b"Lib.worker" in _command_line(pid)]
+        return known
+
+    def command_lines(self) -> str:
+        """What everybody on the machine can read of the server's processes."""
+        return " ".join(command_line(pid).decode(errors="replace") for pid in self.family())
 
     def interrupt(self, seconds: float = 30.0) -> int:
         """Ctrl-C; returns the exit code."""
@@ -75,8 +84,8 @@ class Served:
         """One HTTP request with the cookie of the visitor, if there is one: status, body and headers of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self._cookie and "Cookie" not in given:
-            given["Cookie"] = self._cookie
+        if self.cookie and "Cookie" not in given:
+            given["Cookie"] = self.cookie
         try:
             connection.request(method, path, body, given)
             answer = connection.getresponse()
@@ -84,11 +93,13 @@ class Served:
         finally:
             connection.close()
 
-    def enter(self, path: str = "/") -> int:
-        """Become the visitor; returns the status."""
-        status, _, headers = self.ask(path=path, Cookie="")
+    def enter(self, token: str = "", over: bool = False) -> int:
+        """Become the visitor, as the page before the page does it; returns the status."""
+        form = urlencode({"token": token} | ({"over": "1"} if over else {}))
+        kind = "application/x-www-form-urlencoded"
+        status, _, headers = self.ask("POST", "/enter", form, Content_Type=kind, Cookie="")
         if "Set-Cookie" in headers:
-            self._cookie = headers["Set-Cookie"].split(";")[0]
+            self.cookie = headers["Set-Cookie"].split(";")[0]
         return status
 
     def upload(self, *files: tuple[str, bytes]) -> tuple[int, str]:
@@ -108,7 +119,8 @@ class Served:
         return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))
 
 
-def _command_line(pid: int) -> bytes:
+def command_line(pid: int) -> bytes:
+    """The words of a process, b"" where it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ TOKEN = "correct horse battery"
 @pytest.fixture(scope="module")
 def server(served):
     """A server with a token."""
-    return served("--token", TOKEN)
+    return served(token=TOKEN)
 
 
 def test_without_token_nothing_is_served(server):
@@ -21,8 +22,19 @@ def test_without_token_nothing_is_served(server):
         status, body, headers = server.ask(path=path)
         assert status == 403 and "Set-Cookie" not in headers and b"<div id=" not in body
     assert server.ask("POST", "/upload", b"x", X_SVR="1")[0] == 403
-    assert server.enter("/?token=wrong") == 403
-    assert server.enter("/?token=") == 403
+    assert server.enter("wrong") == 403 and server.enter() == 403
+    assert TOKEN not in server.command_lines()
+
+
+def test_looking_at_the_door_takes_nothing(server):
+    """A health check, a picture on another site's page, a reload, all with the token: nobody has come in, nobody is kept out."""
+    for headers in ({}, {"Sec_Fetch_Dest": "image", "Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Dest": "document"}, {}):
+        status, body, given = server.ask(path=f"/?token={TOKEN.replace(' ', '+')}", **headers)
+        pictured = headers.get("Sec_Fetch_Dest") == "image"
+        assert status == (403 if pictured else 200) and ("Set-Cookie" in given) is not pictured
+        assert pictured or (b'action="./enter"' in body and "default-src 'none'" in given["Content-Security-Policy"])
+    assert server.ask("HEAD", f"/?token={TOKEN.replace(' ', '+')}")[0] == 200
+    assert server.ask("POST", "/enter", "token=x", Origin="http://elsewhere.example")[0] == 403
 
 
 def test_no_websocket_without_the_visitors_cookie(server):
@@ -40,22 +52,50 @@ def test_no_websocket_without_the_visitors_cookie(server):
 
 
 def test_the_token_lets_one_visitor_in_and_no_second(server):
-    assert server.enter(f"/?token={TOKEN.replace(' ', '%20')}") == 303
+    assert server.enter(TOKEN) == 303
+    assert server.cookie.startswith(f"svr-session-{server.port}=")
     status, _, _ = server.ask(path="/alive")
     assert status == 200
     assert "Not Found" not in server.ask(path="/index.html")[1].decode()
-    status, body, headers = server.ask(path=f"/?token={TOKEN.replace(' ', '%20')}", Cookie="svr-session=somebody-else")
+    status, body, headers = server.ask(path=f"/?token={TOKEN.replace(' ', '%20')}", Cookie=f"svr-session-{server.port}={'x' * 43}")
     assert status == 409 and b"in use" in body and "Set-Cookie" not in headers
+    mine, server.cookie = server.cookie, ""
+    assert server.enter(TOKEN) == 409
+    server.cookie = mine
+
+
+def test_the_link_leads_the_visitor_back_to_his_session(server):
+    status, _, headers = server.ask(path=f"/?token={TOKEN.replace(' ', '+')}", Sec_Fetch_Site="cross-site")
+    assert status == 303 and headers["Location"] == "./index.html" and headers["Set-Cookie"].startswith(server.cookie + ";")
 
 
 def test_cookie_and_headers_protect_the_page(server):
     _, _, headers = server.ask(path="/index.html")
     assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    assert (
+        "default-src 'none'" in policy
+        and "frame-ancestors 'none'" in policy
+        and f"connect-src 'self' ws://127.0.0.1:{server.port}" in policy
+    )
+    scripts = policy.split("script-src", 1)[1].split(";")[0]
+    assert "unsafe-inline" not in scripts and "*" not in scripts
+    assert server.ask(path="/alive")[2]["Cache-Control"] == "no-store"
+    _, _, headers = server.ask("POST", "/enter", "")
+    assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Lax" in headers["Set-Cookie"] and "Secure" not in headers["Set-Cookie"]
+    _, _, headers = server.ask("POST", "/enter", "", X_Forwarded_Proto="https")
+    assert "; Secure" in headers["Set-Cookie"]
+
+
+def test_requests_that_are_meant_for_a_proxy_get_one_line(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as line:
+        line.sendall(f"GET http://127.0.0.1:{server.port}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def test_other_names_and_other_sites_are_not_answered(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", "/", headers={"Host": "rebound.example", "Cookie": server._cookie})
+    connection.request("GET", "/", headers={"Host": "rebound.example", "Cookie": server.cookie})
     assert connection.getresponse().status == 403
     connection.close()
     assert server.ask(path="/alive", Origin="http://elsewhere.example")[0] == 403
@@ -77,39 +117,74 @@ def test_the_log_says_nothing(server):
     assert server.complaints() == []
 
 
-def test_when_a_visitor_has_gone_the_next_begins_anew(monkeypatch):
+def test_a_link_on_another_site_opens_the_page_each_time(server, browse, tmp_path):
+    """By a browser's own rules about cookies: localhost is another site than 127.0.0.1."""
+    import functools
+    import http.server
+    import threading
+
+    fresh = browse()
+    (tmp_path / "index.html").write_text(f'<img src="{server.address}" alt=""><a id="link" href="{server.address}">to the lesson</a>')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        fresh.driver.get(server.address)
+        assert "in use" in fresh.driver.page_source  # by the requests of the tests above
+        fresh.driver.delete_all_cookies()
+        name, value = server.cookie.split("=")
+        fresh.driver.add_cookie({"name": name, "value": value, "sameSite": "Lax"})
+        for _ in range(2):
+            fresh.driver.get(f"http://localhost:{other.server_port}/")
+            fresh.click("link")
+            fresh.wait(lambda: fresh.there("sample-button"), "the page")
+            assert "token" not in fresh.driver.current_url
+        other.shutdown()
+    assert not [line for line in fresh.complaints() if "Security Policy" in line]
+
+
+def test_when_a_visitor_has_gone_the_next_is_asked_before_anything_is_lost(monkeypatch):
     test_utils = pytest.importorskip("aiohttp.test_utils")
     from aiohttp import DummyCookieJar, web
 
-    from SparseVolumeReconstructionLib.web import guard as module
+    from SparseVolumeReconstructionLib.web import door, guard
 
     async def alive(_request):
         return web.Response(text="yes")
 
     async def visit() -> list:
         cleared, said = [], []
-        guard = module.Guard(module.Door(None, None), lambda: cleared.append(True))
-        application = web.Application(middlewares=[module.middleware(guard.answer)])
+        entrance = guard.Guard(door.Door(None, None), lambda: cleared.append(True))
+        application = web.Application(middlewares=[door.middleware(entrance.answer)])
         application.router.add_get("/alive", alive)
         async with test_utils.TestClient(test_utils.TestServer(application), cookie_jar=DummyCookieJar()) as client:
-            first = (await client.get("/", allow_redirects=False)).cookies["svr-session"].value
-            said.append((await client.get("/", allow_redirects=False)).status)
-            monkeypatch.setattr(module, "AWAY_S", 0.0)
-            second = (await client.get("/", allow_redirects=False)).cookies["svr-session"].value
-            for cookie in (first, second):
-                said.append((await client.get("/alive", headers={"Cookie": f"svr-session={cookie}"})).status)
-        return [*said, len(cleared), first != second]
 
-    assert asyncio.run(visit()) == [409, 403, 200, 1, True]
+            async def enter(**form) -> tuple[int, str]:
+                answer = await client.post("/enter", data=form, allow_redirects=False)
+                said.append((answer.status, "begin anew" in await answer.text(), len(cleared)))
+                return next((f"{name}={morsel.value}" for name, morsel in answer.cookies.items()), "")
+
+            first = await enter()
+            await enter(over="1")
+            monkeypatch.setattr(guard, "AWAY_S", 0.0)
+            said.append((await client.get("/", allow_redirects=False)).status)
+            await enter()
+            second = await enter(over="1")
+            for cookie in (first, second):
+                said.append((await client.get("/alive", headers={"Cookie": cookie})).status)
+        return said
+
+    in_use, asked, let_in = (409, False, 0), (200, True, 0), (303, False, 1)
+    assert asyncio.run(visit()) == [(303, False, 0), in_use, 200, asked, let_in, 403, 200]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--host", "0.0.0.0"), "--token"),
+        (("--token-file", "no-such-file"), "expected a text file that holds the token"),
         (("--input", "no-such-file.nii"), "no such file"),
         (("--port", "70000"), "--port"),
-        (("--host", "203.0.113.9", "--token", "t"), "cannot be listened on"),
+        (("--host", "203.0.113.9"), "cannot be listened on"),
     ],
 )
 def test_wrong_words_are_one_clear_line(library_environment, words, said):

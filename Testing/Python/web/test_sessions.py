@@ -1,9 +1,14 @@
 """Several people at one address: each with a scene of their own, no more than there are places, and nothing left at the end."""
 
 import http.client
-from pathlib import Path
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import pytest
+from web.served import command_line
 
 from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
 
@@ -11,10 +16,10 @@ from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
 @pytest.fixture(scope="module")
 def server(served):
     """Two places."""
-    return served("--sessions", "2", "--token", "t")
+    return served("--sessions", "2", token="t")
 
 
-def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str):
+def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | str | None = None, **headers: str):
     """Status, body and headers of one request of a visitor."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=180)
     try:
@@ -25,20 +30,40 @@ def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | None 
         connection.close()
 
 
+def enter(server, cookie: str = "", token: str = "t", **more: str) -> tuple[int, bytes, str]:
+    """Status, body and cookie of coming in, as the page before the page does it."""
+    form = urlencode({"token": token} | more)
+    status, body, headers = ask(server, cookie, "/enter", "POST", form, Content_Type="application/x-www-form-urlencoded")
+    return status, body, headers.get("Set-Cookie", "").split(";")[0]
+
+
 @pytest.fixture(scope="module")
 def visitors(server):
-    """The cookies of two visitors."""
-    cookies = []
-    for _ in range(2):
-        status, _, headers = ask(server, "", "/?token=t")
-        assert status == 303
-        cookies.append(headers["Set-Cookie"].split(";")[0])
-    return cookies
+    """The cookies of two visitors, of whom the first is impatient: he opens the page three times while his process starts."""
+    _, _, headers = ask(server, "", "/?token=t")
+    first = headers["Set-Cookie"].split(";")[0]
+    with ThreadPoolExecutor() as pool:
+        assert [answer[0] for answer in pool.map(lambda _: enter(server, first), range(3))] == [303, 303, 303]
+    status, _, second = enter(server)
+    assert status == 303
+    return [first, second]
 
 
 def test_the_token_is_asked_for(server):
-    assert ask(server, "", "/")[0] == 403 and ask(server, "", "/?token=u")[0] == 403
+    assert ask(server, "", "/")[0] == 403 and ask(server, "", "/?token=u")[0] == 403 and enter(server, token="u")[0] == 403
     assert ask(server, "svr-session=guess", "/alive")[0] == 403
+
+
+def test_looking_at_the_door_takes_no_place(server):
+    for _ in range(5):
+        assert ask(server, "", "/?token=t")[0] == 200
+    assert server.workers() == []
+
+
+def test_the_link_leads_a_visitor_to_his_place_again(server, visitors):
+    for cookie in (visitors[0], visitors[1], visitors[0]):
+        status, _, headers = ask(server, cookie, "/?token=t", Sec_Fetch_Site="cross-site")
+        assert status == 303 and headers["Set-Cookie"].startswith(cookie)
 
 
 def test_visitors_have_processes_of_their_own(server, visitors):
@@ -46,12 +71,14 @@ def test_visitors_have_processes_of_their_own(server, visitors):
     for cookie in visitors:
         status, body, headers = ask(server, cookie, "/index.html")
         assert status == 200 and b"<div id=" in body and "Set-Cookie" not in headers
+        assert f"ws://127.0.0.1:{server.port};" in headers["Content-Security-Policy"]
     assert ask(server, visitors[0], "/alive", Origin="http://elsewhere.example")[0] == 403
 
 
 def test_a_third_visitor_finds_no_place(server, visitors):
-    status, body, headers = ask(server, "", "/?token=t")
-    assert status == 503 and b"places are taken" in body and "Set-Cookie" not in headers
+    status, body, _ = ask(server, "", "/?token=t")
+    assert status == 503 and b"places are taken" in body
+    assert enter(server)[0] == enter(server, over="1")[0] == 503
 
 
 def test_uploads_reach_the_visitors_own_process(server, visitors):
@@ -75,8 +102,35 @@ def test_the_page_works_through_the_one_address(server, visitors, browse):
     page.wait(lambda: page.picture("Red"), "picture")
 
 
-def test_the_end_ends_all_of_them(server, visitors):
-    workers = server.workers()
-    assert len(workers) == 2 and server.complaints() == []
-    assert server.interrupt(60) == 0
-    assert server.left_behind() == [] and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+def test_secrets_are_not_in_the_process_list(server, visitors):
+    assert "token" not in server.command_lines()
+
+
+def test_the_place_of_a_process_that_died_is_free_again(server, visitors):
+    victim = next(pid for pid in server.family() if b"Lib.web\0" in command_line(pid))
+    os.kill(victim, signal.SIGKILL)
+    wait(lambda: len(server.workers()) == 1, "end of its worker")
+    status, _, cookie = enter(server)
+    assert status == 303
+    visitors[:] = [each for each in visitors if ask(server, each, "/alive")[0] == 200] + [cookie]
+    assert len(visitors) == 2 and len(list(server.temporary.glob("svr-web-*/place-*"))) == 2
+
+
+def test_nothing_outlives_the_server(server, visitors, served):
+    """Killed so that it cannot tidy up: its processes end by themselves, and the next start removes what they left."""
+    family = server.family()
+    assert len(server.workers()) == 2 and server.complaints() == []
+    server.close()
+    wait(lambda: not [pid for pid in family if command_line(pid)], "end of all processes")
+    following = served("--sessions", "2", folder=server.temporary)
+    assert len(list(server.temporary.iterdir())) == 1
+    assert following.interrupt(60) == 0
+    assert server.left_behind() == []
+
+
+def wait(condition, what: str, seconds: float = 40.0) -> None:
+    """Poll until the condition holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"no {what} within {seconds:.0f} s"
+        time.sleep(0.1)

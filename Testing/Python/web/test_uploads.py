@@ -120,7 +120,7 @@ def test_three_gigabytes_are_refused_before_they_are_sent(server):
     connection.putrequest("POST", "/upload")
     for name, value in {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(3 << 30), "X-SVR": "1"}.items():
         connection.putheader(name, value)
-    connection.putheader("Cookie", server._cookie)
+    connection.putheader("Cookie", server.cookie)
     connection.endheaders()
     answer = connection.getresponse()
     assert answer.status == 413 and b"more than 1.1 GB" in answer.read()
@@ -134,7 +134,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(server):
         head = "POST /upload HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\nX-SVR: 1\r\nContent-Length: 500000\r\n"
         head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.nii"\r\n\r\n'
-        line.sendall(head.format(server.port, server._cookie).encode() + part.encode() + b"\0" * 100_000)
+        line.sendall(head.format(server.port, server.cookie).encode() + part.encode() + b"\0" * 100_000)
         time.sleep(0.5)
     until = time.monotonic() + 20
     while list(server.temporary.rglob("upload-*")) and time.monotonic() < until:
