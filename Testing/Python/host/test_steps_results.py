@@ -98,22 +98,15 @@ def test_layers_are_laid_over_the_views_with_the_opacity(desk):
 
 
 def test_what_is_inferred_says_so_in_the_picture_and_uncertainty_has_a_legend(desk):
-    result, explorer, mark = desk.result, desk.panel.presenter.explorer, desk.panel.sections[5]._mark
-    pictures = {}
+    result, mark, pictures = desk.result, desk.panel.sections[5]._mark, {}
     for text, node in {"Uncertainty (sd)": result.std, "Mean": result.mean, "Nothing": None}.items():
         desk.host.choose(desk.ui.layerBox, text)
-        shown = explorer.picture()
-        assert shown["generated"] == (node is not None) and shown["label"] == (text if node else "")
         written = {mark.text(view) for view in VIEWS}
         assert written == {f"{node.GetName()}\nINFERRED, not for diagnosis" if node else ""}
-        assert (shown["legend"] is not None) == (node is result.std)
         pictures[text] = desk.host.views["Red"].picture()
-    legend = result.std.GetNthDisplayNode(1)
-    assert legend.IsA("vtkMRMLColorLegendDisplayNode") and "sd" in legend.GetTitleText() and not legend.GetVisibility()
-    desk.host.choose(desk.ui.layerBox, "Uncertainty (sd)")
-    display, colours = result.std.GetDisplayNode(), explorer.picture()["legend"]
-    assert (colours["low"], colours["high"]) == (0, display.GetWindowLevelMax()) and colours["unit"] and legend.GetVisibility()
-    assert colours["colours"][0] == "#000004" and colours["colours"][-1] == "#fcffa4"
+        legend = result.std.GetNthDisplayNode(1)
+        assert legend.IsA("vtkMRMLColorLegendDisplayNode") and "sd" in legend.GetTitleText()
+        assert bool(legend.GetVisibility()) == (node is result.std)
     height, width, _ = pictures["Mean"].shape
     top = {text: picture[: height // 15].astype(int) for text, picture in pictures.items()}
     yellow = {text: int(((rows[..., 0] > 150) & (rows[..., 2] < 120)).sum()) for text, rows in top.items()}

@@ -1,4 +1,4 @@
-"""The word in the picture: every slice view that shows inferred voxels says so."""
+"""What is written into the pictures: that voxels are inferred, and the colours of an uncertainty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _SIZE, _COLOUR = 14, (1.0, 0.85, 0.3)
 
 
 class InferredMark(VTKObservationMixin):
-    """Writes what a slice view shows, if it is inferred, at the top of the view, in whatever module the user is. Until `close`."""
+    """Writes what a slice view shows, if it is inferred, at the top of the view, in whatever module the user is. Until `close`.
+
+    An uncertainty that is shown has its colour legend beside it.
+    """
 
     def __init__(self):
         super().__init__()
@@ -43,6 +46,7 @@ class InferredMark(VTKObservationMixin):
                 self._changed(composite)
 
     def _changed(self, composite, _event=None) -> None:
+        self._legends()
         name, shown = composite.GetLayoutName(), _view(composite.GetLayoutName())
         text = self.text(name)
         if shown is None or (not text and name not in self._actors):
@@ -55,6 +59,27 @@ class InferredMark(VTKObservationMixin):
         if actor.GetInput() != text:
             actor.SetInput(text)
             shown.scheduleRender()
+
+    @staticmethod
+    def _legends() -> None:
+        seen = [node for each in views.slice_nodes() for node in views.shown_volumes(each.GetLayoutName())]
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+            if node.GetAttribute(views.ROLE) == "std":
+                _show_legend(node, node in seen)
+
+
+def _show_legend(volume, shown: bool) -> None:
+    """Draw the legend of a volume node in colour into the slice views that there are, or take it away."""
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
+    if legend is None and shown:
+        legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
+        legend.SetTitleText(_("INFERRED\nsd, grey values"))
+        legend.SetSize(0.12, 0.4)
+        legend.SetNumberOfLabels(3)
+        legend.SetLabelFormat("%6.3g")  # text is as large as there is room for
+    if legend is not None:
+        legend.SetVisibility3D(False)
+        legend.SetVisibility(shown)
 
 
 def _actor() -> vtk.vtkTextActor:

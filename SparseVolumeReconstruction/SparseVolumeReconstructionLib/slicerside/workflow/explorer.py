@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import slicer
-import slicer.util
 
 from .. import views
 from ..i18n import _
-from ..legend import legend_of, show_legend
 from ..results import ResultNodes
 from .choices import Layer
 
@@ -78,21 +76,6 @@ class Explorer:
         views.set_foreground(None if alone else wanted, p.opacity)
         views.set_label(result.observed if result and p.markObserved else None)
         views.link(p.linkViews)
-        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-            if node.GetAttribute(views.ROLE) == "std":
-                show_legend(node, node is wanted)
-
-    def picture(self) -> dict:
-        """What a front end writes into the views, as plain data.
-
-        label: what of the result is shown, "" for nothing. generated: whether a view shows what was not observed. legend: {low, high,
-        unit, colours (#rrggbb from low to high)} where it is shown in colour, else None.
-        """
-        p, node = self._parameters, self.shown()
-        label = "" if node is None else _("Atlas") if node is p.atlas and p.showAtlas else p.layer.label()
-        generated = any(views.generated_in(each.GetLayoutName()) is not None for each in views.slice_nodes())
-        coloured = node is not None and node.GetAttribute(views.ROLE) == "std"
-        return {"label": label, "generated": generated, "legend": legend_of(node) if coloured else None}
 
     def shown(self):
         """The volume that the views are to show: of the result, or the atlas; None for nothing."""

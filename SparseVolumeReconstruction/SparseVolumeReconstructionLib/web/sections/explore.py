@@ -39,7 +39,6 @@ class ExploreSection(Section):
             "sample": min(p.sample, max(count - 1, 0)),
             "playing": self._film is not None,
             "summary": explorer.summary(),
-            "picture": explorer.picture(),
             "can_compare": result is not None and result.mean is not None and p.reference is not None,
             "chart": self._chart,
             "files": [{"name": name, "what": what} for name, what in files_of(result).items()],
