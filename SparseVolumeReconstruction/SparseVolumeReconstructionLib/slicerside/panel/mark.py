@@ -80,6 +80,7 @@ def _show_legend(volume, shown: bool) -> None:
     if legend is not None:
         legend.SetVisibility3D(False)
         legend.SetVisibility(shown)
+        legend.Modified()  # only then each view looks whether it shows the volume
 
 
 def _actor() -> vtk.vtkTextActor:
