@@ -17,12 +17,12 @@ from ..geometry.resample import resample_slice
 from ..priors.alignment_model import AlignmentModel
 from .intensity import MonotoneMap
 from .match import Matcher
-from .pose import UNITS, PoseFamily, spread_rotations
+from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
 from .progress import Progress
 
 _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
-_ROTATIONS, _STARTS, _MARGIN_MM = 576, 48, 20.0
+_ROTATIONS, _STARTS, _TURNED_STARTS, _MARGIN_MM = 576, 48, 4, 20.0
 _WRONG_SIZE = 0.25  # log of the size over the expected one
 DOUBTFUL, _CLEARLY = 0.65, 0.05
 TWO_BODIES, _MOST_FILES = 40.0, 6
@@ -35,7 +35,8 @@ class Alignment:
 
     score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look twice.
     uncertainty: standard deviations of rotation (degrees), translation (mm) and scale (share), from the curvature of the
-    evidence. apart: how much more probable (nats per further file) the slices are when every file shows a body of its own;
+    evidence. turned_deg: angle between the orientation that was found and the one that the files state, where that should tell.
+    apart: how much more probable (nats per further file) the slices are when every file shows a body of its own;
     above TWO_BODIES they do not belong together.
     """
 
@@ -44,6 +45,7 @@ class Alignment:
     covariate: float | None
     score: float | None
     uncertainty: dict[str, float]
+    turned_deg: float = 0.0
     apart: float = 0.0
 
     def to_patient(self, canonical: np.ndarray) -> np.ndarray:
@@ -68,7 +70,14 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
             problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
     if problem:
         raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame.")
-    return replace(best, apart=_apart(slices, model, best, progress.quiet()))
+    turned = 0.0 if model.rotation_sd > 1 else _angle_deg(best.patient_to_canonical[:3, :3])
+    return replace(best, turned_deg=turned, apart=_apart(slices, model, best, progress.quiet()))
+
+
+def _angle_deg(linear: np.ndarray) -> float:
+    """Angle in degrees of the rotation nearest to a 3x3 matrix."""
+    u, _, v = np.linalg.svd(linear)
+    return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
 
 
 def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
@@ -166,7 +175,7 @@ def _starts(slices, model: AlignmentModel, covariate: float | None):
     matcher = Matcher(model, *_points(slices, _SCREEN_MM), _SCREEN_MM)
     centre = matcher.points[matcher.foreground()].mean(0)
     normal = torch.as_tensor(np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0))
-    rotations = spread_rotations(_ROTATIONS) if model.rotation_sd > 1 else torch.eye(3)[None]
+    rotations = spread_rotations(_ROTATIONS) if model.rotation_sd > 1 else quarter_turns()
     covariates = model.covariate_values(4) if covariate is None else torch.tensor([covariate])
     shifts = torch.tensor(_SHIFTS_MM)
     c, r, s = (t.flatten() for t in torch.meshgrid(*(torch.arange(len(a)) for a in (covariates, rotations, shifts)), indexing="ij"))
@@ -175,12 +184,15 @@ def _starts(slices, model: AlignmentModel, covariate: float | None):
     theta = torch.zeros(len(r), 9)
     direction = (rotations[r] @ normal.float()) * torch.exp(family.log_scale)[:, None]
     theta[:, 3:6] = direction * (shifts[s] * model.size / 160.0)[:, None] / UNITS[3]
-    if len(r) > _STARTS:
-        parts = torch.arange(len(r)).split(len(r) // len(covariates))
-        score = torch.cat([matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts])
+    parts = torch.arange(len(r)).split(len(r) // len(covariates))
+    score = torch.cat([matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts])
+    if model.rotation_sd > 1:
         best = score.topk(_STARTS).indices
-        family, theta, value = family.select(best), theta[best], value[best]
-    return family, theta, value
+    else:  # all starts in the stated orientation, and the best of each of the other orientations that look best
+        each, where = score.reshape(len(covariates), len(rotations), len(shifts)).amax(0).max(1)
+        turned = each[1:].topk(_TURNED_STARTS).indices + 1
+        best = torch.cat([(r == 0).nonzero()[:, 0], *(((r == n) & (s == where[n])).nonzero()[:, 0] for n in turned)])
+    return family.select(best), theta[best], value[best]
 
 
 def _coarse_search(matcher, family, theta, value, free: bool, progress):

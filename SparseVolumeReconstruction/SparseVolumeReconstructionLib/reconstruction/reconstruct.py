@@ -22,6 +22,9 @@ from .progress import Progress
 from .request import ReconstructionRequest
 from .result import Reconstruction
 
+_TURNED_DEG = 60.0  # nobody lies like that in a scanner by accident
+_LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
+
 
 def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress) -> Reconstruction:
     """Everything a request asks for, in patient space. Raises InputError for wrong input, Cancelled when asked to stop."""
@@ -57,6 +60,17 @@ def _doubts(alignment: Alignment) -> list[str]:
         warnings.append(
             f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} expected): "
             "check anatomy, modality and frame before using the result."
+        )
+    if alignment.turned_deg > _TURNED_DEG:
+        warnings.append(
+            f"The body lies turned by {alignment.turned_deg:.0f} degrees against what the files say of left, front and top: "
+            "check their orientation (axes that were mixed up, LPS taken for RAS) before using the result."
+        )
+    spread = alignment.uncertainty
+    if spread and (spread["rotation_deg"] > _LOOSE_DEG or spread["translation_mm"] > _LOOSE_MM):
+        warnings.append(
+            f"The slices fix where the patient lies only to {spread['rotation_deg']:.0f} degrees and "
+            f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another direction, or give the frame."
         )
     if alignment.apart > TWO_BODIES:
         warnings.append(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, spread_rotations
+from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, quarter_turns, spread_rotations
 
 THETA = st.lists(st.floats(-3, 3, width=32), min_size=9, max_size=9)
 
@@ -49,6 +49,15 @@ def test_the_prior_of_the_pose():
     cost = frames.penalty(theta)
     np.testing.assert_allclose(cost[:4].numpy(), [0, 0.5, 0, 0.5], atol=0.01)
     assert cost[4] > cost[3]
+
+
+def test_axes_that_were_mixed_up_are_possible_but_cost_more_than_a_tilt():
+    turns = quarter_turns()
+    assert len({tuple(turn.ravel().tolist()) for turn in turns}) == 24 and torch.equal(turns[0], torch.eye(3))
+    torch.testing.assert_close(torch.linalg.det(turns), torch.ones(24))
+    frames = PoseFamily(torch.zeros(3), torch.zeros(3), turns, torch.zeros(24), 0.35, 0.1)
+    cost = frames.penalty(torch.zeros(24, 9))
+    assert cost[0] == 0 and (cost[1:] == cost[1]).all() and 0.5 < cost[1] < (1 - np.cos(np.pi / 2)) / 0.35**2
 
 
 def test_spread_rotations_leave_no_orientation_far_away():

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.geometry.io import read_volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.reconstruction.align import DOUBTFUL, TWO_BODIES, align
+from SparseVolumeReconstructionLib.reconstruction.pose import quarter_turns
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 
@@ -55,3 +58,39 @@ def test_people_who_were_not_fitted_are_not_refused(brain, shared_data):
     for name in brain.card.split["test"][:2]:
         file = next((shared_data / "brain_t1").glob(f"{name}*.nii.gz"))
         assert align(middle_slices(file), brain.alignment_model(), Progress()).score > 0.7
+
+
+@pytest.fixture(scope="module")
+def found_when_turned(repository, tmp_path_factory):
+    """Function of a 4x4: the bundled slices with the axes of their file exchanged by it; what a run finds, and what it tells."""
+    scan = repository / "SparseVolumeReconstruction" / "Resources" / "SampleData" / "sparse-brain-4-slices.nrrd"
+
+    def run(mixed_up: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        folder, told, sample = tmp_path_factory.mktemp("turned"), [], read_volume(scan)
+        write_volume(Volume(sample.array, Grid(sample.array.shape, mixed_up @ sample.grid.ijk_to_ras)), folder / "scan.nrrd")
+        contexts = [ContextSpec(path=str(folder / "scan.nrrd"), thickness_mm=1.0)]
+        words = {"outputs": ["mean"], "spacing_mm": 8, "device": "cpu", "output": str(folder / "out")}
+        request = ReconstructionRequest(prior="brain-t1", contexts=contexts, **words)
+        done = run_request(request, ModelStore(folder / "none"), Progress(warned=told.append))["result"]
+        assert done["warnings"] == told
+        return np.array(done["frame"]["patient_to_canonical"]), told
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def upright(found_when_turned) -> np.ndarray:
+    """Patient to canonical of the bundled slices as they are, about which there is nothing to tell."""
+    matrix, told = found_when_turned(np.eye(4))
+    assert told == []
+    return matrix
+
+
+@pytest.mark.parametrize("turn", [3, 12])
+def test_axes_that_were_mixed_up_are_found_and_told(found_when_turned, upright, turn):
+    mixed_up = np.eye(4)
+    mixed_up[:3, :3] = quarter_turns()[turn]
+    matrix, told = found_when_turned(mixed_up)
+    assert len(told) == 1 and "turned by" in told[0] and "LPS taken for RAS" in told[0]
+    corners = np.c_[Grid.centred((160, 180, 150), 1.0).corners_ras(), np.ones(8)]
+    assert np.linalg.norm(corners @ (matrix @ mixed_up - upright).T, axis=1).max() < 1.0
