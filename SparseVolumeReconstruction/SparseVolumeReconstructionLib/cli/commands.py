@@ -25,8 +25,6 @@ def reconstruct(args: Namespace) -> None:
         done = run_request(request, ModelStore(), progress)
     if not args.json_progress:
         print("\n".join(done["files"].values()))
-    for warning in done["result"]["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 def evaluate(args: Namespace) -> None:

@@ -87,7 +87,7 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
 def _series(members: list[tuple]) -> Series:
     header = members[0][2]
     number = _number_in([header], "SeriesNumber")
-    description = _text_in([header], "SeriesDescription") or _text_in([header], "ProtocolName") or "no description"
+    description = _text_in([header], "SeriesDescription") or _text_in([header], "ProtocolName")
     frames = tuple(frame for *_, those in members for frame in those)
     return Series("" if number is None else f"{number:.0f}", description[:60], frames)
 

@@ -21,9 +21,14 @@ def check_axes(matrix: np.ndarray, what: str) -> None:
     lengths = np.linalg.norm(matrix, axis=0)
     if (lengths < 1e-6).any():
         raise InputError(f"{what}: spacing {tuple(lengths.round(6).tolist())} mm; every spacing must be above 0.")
-    unit = matrix / lengths
-    if np.abs(unit.T @ unit - np.eye(unit.shape[1])).max() > _ORTHOGONALITY_TOLERANCE:
+    if not is_rectangular(matrix):
         raise InputError(f"{what}: the axes are not at right angles; resample the image onto a rectangular grid first.")
+
+
+def is_rectangular(matrix: np.ndarray) -> bool:
+    """Whether the columns of a 3x3 index-to-mm matrix are at right angles."""
+    unit = matrix / np.linalg.norm(matrix, axis=0)
+    return bool(np.abs(unit.T @ unit - np.eye(unit.shape[1])).max() <= _ORTHOGONALITY_TOLERANCE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Volumes and slices from and to files (NIfTI, NRRD, MHA, DICOM folders) through SimpleITK."""
+"""Volumes and slices from and to files: NIfTI, NRRD, MHA, DICOM files and folders."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import SimpleITK as sitk
 
 from .dicom import is_dicom, stated_thickness_of_file
 from .errors import InputError
+from .files import nrrd_thickness, read_file
 from .grid import Volume
-from .image import LPS, from_image, to_image
-from .scan import Part, Scan, read_dicom
+from .image import LPS, to_image
+from .nifti import sidecar_thickness
+from .scan import Scan, read_dicom
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
@@ -27,11 +29,7 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     if path.is_dir() or is_dicom(path):
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         return read_dicom({file: file.name for file in files if file.is_file()}, str(path), series)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    return Scan((Part(from_image(image, path.name), stated_thickness(path)),))
+    return read_file(path, str(path))
 
 
 def read_volume(path: str | Path, series: str | None = None) -> Volume:
@@ -42,41 +40,19 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
     return scan.parts[0].volume
 
 
-def _unreadable(path: Path, error: RuntimeError) -> InputError:
-    """What is wrong with a file that ITK does not read."""
-    if "spacing" in str(error).lower():
-        return InputError(f"{path}: a voxel spacing is 0 or not a number; correct the header.")
-    if "orthonormal" in str(error).lower():
-        return InputError(f"{path}: the axes are not at right angles; resample the image onto a rectangular grid first.")
-    return InputError(f"{path}: cannot be read as an image (damaged, or not NIfTI, NRRD, MHA or DICOM).")
-
-
 def stated_thickness(path: str | Path) -> float | None:
-    """Slice thickness in mm (along the third axis) that a DICOM file, or the header of an NRRD file, states.
+    """Slice thickness in mm (along the third axis) that a DICOM file, an NRRD header or the JSON file beside a NIfTI file states.
 
-    None where it states none, and for other formats. Raises InputError for a file that cannot be read.
+    None where none is stated, and for other formats. Raises InputError for a file that cannot be read.
     """
     path = Path(path)
-    if path.is_file() and is_dicom(path):
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    if is_dicom(path):
         return stated_thickness_of_file(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    if reader.HasMetaDataKey("NRRD_thicknesses[2]"):  # SimpleITK knows that it is there, but cannot tell its value
-        with open(path, encoding="latin-1") as file:
-            return positive(next(line for line in file if line.startswith("thicknesses:")).split()[3])
-    return None
-
-
-def positive(text: str) -> float | None:
-    """The number (in the unit of the text) that a header states; None where it is no finite number above 0."""
-    try:
-        return float(text) if 0 < float(text) < float("inf") else None
-    except ValueError:
-        return None
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return sidecar_thickness(path)
+    return nrrd_thickness(path) if path.suffix.lower() in (".nrrd", ".nhdr") else None
 
 
 def write_atomically(path: str | Path, write) -> None:

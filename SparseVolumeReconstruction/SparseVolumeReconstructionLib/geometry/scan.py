@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,14 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """All that one series or file shows, in patient space: at least one part; notices say what is not as usual, a line each."""
+    """All that one series or file shows, in patient space: at least one part; notices say what is not as usual, a line each.
+
+    title: what the scanner calls it, where the file says.
+    """
 
     parts: tuple[Part, ...]
     notices: tuple[str, ...] = ()
+    title: str = ""
 
     @property
     def slices(self) -> int:
@@ -75,17 +79,17 @@ def read_dicom(files: dict[Path, str], name: str, series: str | None = None, mos
     found, left_out = dicom.read_headers(files)
     if not found:
         raise InputError(f"{name}: no DICOM series: none of its {len(files)} files is an image; give the path of one image file.")
-    notices = [_left_out(left_out)] if left_out else []
+    notices = list(filter(None, [left_out_notice(left_out)]))
     numbers = [one.number for one in found]
     keys = numbers if len(set(numbers)) == len(numbers) and all(numbers) else [str(n + 1) for n in range(len(found))]
     wanted = None if series is None else next((n for n, key in enumerate(keys) if key == series.split(".")[0]), -1)
     if wanted == -1 or (wanted is None and len(found) > 1):
-        choices = [SeriesChoice(key, one.description, len(one.frames)) for key, one in zip(keys, found, strict=True)]
+        choices = [SeriesChoice(key, one.description or "no description", len(one.frames)) for key, one in zip(keys, found, strict=True)]
         raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
     chosen = wanted or 0
     _check_size(found[chosen].frames, name, most_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
-    return _stacked(frames, [*notices, *merged], files)
+    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description)
 
 
 def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> None:
@@ -99,9 +103,11 @@ def too_large(name: str, what: str, most_voxels: int) -> InputError:
     return InputError(f"{name}: {what}; at most {most_voxels / 1e6:.0f} million are read. Crop or resample it first.")
 
 
-def _left_out(files: list[str]) -> str:
+def left_out_notice(files: list[str]) -> str:
+    """What to say of files that were left out because they are no images; empty for none."""
     more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
-    return f"left out, because {'they are no images' if len(files) > 1 else 'it is no image'}: {', '.join(files[:_LISTED])}{more}."
+    why = "they are no images" if len(files) > 1 else "it is no image"
+    return f"left out, because {why}: {', '.join(files[:_LISTED])}{more}." if files else ""
 
 
 def _of_one_kind(found: dicom.Series, key: str, wanted: str | None, name: str, names: dict[Path, str]) -> tuple[list[Frame], list[str]]:

@@ -44,7 +44,7 @@ def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
     pieces, reasons = [], _directions(layers, planes)
     for layer in layers:
         runs = _runs(layer.origins, planes[layer.members[0]].normal)
-        pieces += [_piece([layer.members[n] for n in range(start, stop)], planes) for start, stop in runs]
+        pieces += [_piece(layer, start, stop, planes) for start, stop in runs]
         reasons += _gaps(layer, runs, planes[layer.members[0]].normal)
     return pieces, "; ".join(dict.fromkeys(reasons)) if len(pieces) > 1 else ""
 
@@ -151,15 +151,18 @@ def _without(run: tuple[int, int], taken: tuple[int, int]) -> tuple[int, int]:
     return (start, min(stop, taken[0])) if start < taken[0] else (max(start, taken[1]), stop)
 
 
-def _piece(members: list[int], planes: Sequence[Plane]) -> Piece:
-    """One plane alone is a grid whose spacing is its thickness, or where that is not known as large as its pixels."""
+def _piece(layer: _Layer, start: int, stop: int, planes: Sequence[Plane]) -> Piece:
+    """One plane alone is a grid whose spacing is its thickness; where that is not known, the usual distance, or that of pixels."""
+    members = layer.members[start:stop]
     first = planes[members[0]]
     thickness = first.thickness_mm or None
     matrix = first.ij_to_ras.copy()
     if len(members) > 1:
-        matrix[:3, 2] = _grid_step(np.array([planes[n].ij_to_ras[:3, 3] for n in members]), first.normal)
+        matrix[:3, 2] = _grid_step(layer.origins[start:stop], first.normal)
     else:
-        matrix[:3, 2] = first.normal * (thickness or float(first.spacing_ij.max()))
+        distances = np.diff(layer.origins, axis=0) @ first.normal
+        usual = float(np.median(distances[distances > SAME_PLACE_MM])) if (distances > SAME_PLACE_MM).any() else 0.0
+        matrix[:3, 2] = first.normal * (thickness or usual or float(first.spacing_ij.max()))
     return Piece(tuple(members), Grid((len(members), *first.shape_ji), matrix), thickness)
 
 

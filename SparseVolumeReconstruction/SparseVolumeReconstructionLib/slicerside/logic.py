@@ -20,7 +20,8 @@ from ..geometry.image import to_image
 from ..geometry.io import read_volume, write_affine
 from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
-from .nodes import THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
+from .i18n import _
+from .nodes import NOTICE, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .results import Look, ResultNodes, load_result
 
 
@@ -59,6 +60,14 @@ class ReconstructionInputs:
     fast: bool = False
     intensity: dict | None = None
     name: str = "Reconstruction"
+
+
+@dataclass(frozen=True)
+class LoadedScan:
+    """What was read: a volume node for every part of a scan, or the DICOM series ("key", "description", "slices") to choose from."""
+
+    nodes: tuple = ()
+    choices: tuple[dict, ...] = ()
 
 
 class SparseVolumeReconstructionLogic:
@@ -115,32 +124,34 @@ class SparseVolumeReconstructionLogic:
 
     def read(
         self,
-        paths: list[Path],
+        files: dict[Path, str],
         name: str,
         on_progress: Callable[[str, float, float | None], None],
-        on_done: Callable[[object], None],
+        on_done: Callable[[LoadedScan], None],
         on_error: Callable[[Exception], None],
+        series: str | None = None,
     ) -> str:
-        """Begin to read the files of one volume that nobody trusts in the process; returns the id. on_done gets the volume node."""
+        """Begin to read the files of one volume that nobody trusts in the process; returns the id.
+
+        files: with what each was called. series: which DICOM series, by the key of a choice that was asked for.
+        """
         folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
 
         def done(answer):
             try:
-                node = add_volume(read_volume(answer["files"]["volume"]), name)
+                scan = _load_parts(answer, name)
             except Exception as error:
                 fail(error)
                 return
             shutil.rmtree(folder, ignore_errors=True)
-            if answer["result"]["thickness_mm"]:
-                node.SetAttribute(THICKNESS, str(answer["result"]["thickness_mm"]))
-            on_done(node)
+            on_done(scan)
 
         def fail(error):
             shutil.rmtree(folder, ignore_errors=True)
             on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
 
-        request = {"paths": [str(path) for path in paths], "name": name, "output": str(folder)}
-        return self.client.submit(request, on_progress, done, fail, operation="read")
+        request = {"paths": [str(path) for path in files], "names": list(files.values()), "name": name, "series": series}
+        return self.client.submit({**request, "output": str(folder)}, on_progress, done, fail, operation="read")
 
     def poll(self) -> None:
         """Hand over what the process has answered; call it from a timer."""
@@ -163,6 +174,19 @@ class SparseVolumeReconstructionLogic:
     def close(self) -> None:
         """End the process."""
         self.client.close()
+
+
+def _load_parts(answer: dict, name: str) -> LoadedScan:
+    """The nodes of what the process has read. Notices are attributes of the nodes, and so stay with the scene."""
+    said, nodes = answer["result"], []
+    name = said["title"] or name
+    for n, (path, thickness) in enumerate(zip(answer["files"].values(), said["thicknesses_mm"], strict=True)):
+        called = name if len(answer["files"]) == 1 else _("{name} part {n}").format(name=name, n=n + 1)
+        attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
+        nodes.append(add_volume(read_volume(path), called, attributes=attributes))
+        if thickness:
+            nodes[-1].SetAttribute(THICKNESS, str(thickness))
+    return LoadedScan(tuple(nodes), tuple(said["choices"]))
 
 
 @contextlib.contextmanager
@@ -260,4 +284,4 @@ def _worker_python() -> str:
     return shutil.which("PythonSlicer", path=os.pathsep.join(places)) or sys.executable
 
 
-__all__ = ["Context", "ReconstructionInputs", "SparseVolumeReconstructionLogic", "WorkerError", "build_request"]
+__all__ = ["Context", "LoadedScan", "ReconstructionInputs", "SparseVolumeReconstructionLogic", "WorkerError", "build_request"]

@@ -11,9 +11,11 @@ import slicer.util
 import vtk
 
 from ..geometry import Grid, InputError, Volume
-from ..geometry.io import positive, stated_thickness
+from ..geometry.files import positive
+from ..geometry.io import stated_thickness
 
 THICKNESS = "SparseVolumeReconstruction.sliceThickness"  # attribute of a volume node whose file is gone: mm along its third axis
+NOTICE = "SparseVolumeReconstruction.notice"  # attribute of a volume node: what was not as usual in its files, a line each
 _PARALLEL = 0.999
 
 

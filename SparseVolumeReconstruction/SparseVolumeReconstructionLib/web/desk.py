@@ -29,7 +29,7 @@ from .sections.look import LookSection
 from .sections.outputs import OutputSection
 from .sections.prior import PriorSection
 from .sections.run import RunSection
-from .sections.scan import ScanSection
+from .sections.scan import ScanSection, Upload
 from .sections.section import Section
 from .views import Views
 
@@ -69,13 +69,13 @@ class Desk(VTKObservationMixin):
 
     def open(self, path: Path) -> None:
         """Read a file or DICOM folder of this machine, as if it had been uploaded."""
-        paths = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
 
         def end(error: Exception | None) -> None:
             if error is not None:
                 asyncio.get_running_loop().call_soon(self.presenter.runner.report, error)
 
-        self.attempt(lambda: self.presenter.runner.read(paths, path.name, self.scan.take, end))
+        self.attempt(lambda: self.scan.read(Upload({file: file.name for file in files}, path.name), end))
 
     def schedule(self, *_args) -> None:
         """Refresh soon, once for many changes."""

@@ -12,14 +12,19 @@ from pathlib import Path
 from aiohttp import web
 
 from ..geometry import InputError
+from ..geometry.files import image_suffix
+from ..geometry.scan import left_out_notice
 from ..slicerside.workflow.export import files_of, write_file
-from ..worker.reading import FORMATS, image_suffix
+from ..worker.reading import FORMATS
 from .desk import Desk
+from .sections.scan import Upload
 
 UPLOAD_BYTES = 1 << 30
 _MOST_FILES = 2000
 _CHUNK = 1 << 18
-_REFUSED = (".mrb", ".zip", ".gz", ".tar", ".7z", ".nhdr", ".mhd", ".raw", ".txt", ".json")
+_REFUSED = (".mrb", ".zip", ".gz", ".tar", ".7z", ".nhdr", ".mhd", ".raw", ".txt", ".json", ".md", ".pdf", ".xml", ".csv", ".tsv")
+_NO_IMAGES = ("dicomdir", "readme", "license", "thumbs.db", "desktop.ini")
+_LONGEST_NAME, _LONGEST_SUFFIX = 80, 10
 
 
 class Transfer:
@@ -50,15 +55,14 @@ class Transfer:
         ended: asyncio.Future = asyncio.get_running_loop().create_future()
 
         def end(error: Exception | None) -> None:
-            shutil.rmtree(folder, ignore_errors=True)
             if not ended.cancelled():
                 ended.set_result(error)
 
         try:
             if request.headers.get("X-SVR") != "1":
                 raise InputError("uploads come from the page.")
-            paths, name = await _receive(request, folder)
-            self._desk.presenter.runner.read(paths, name, self._desk.scan.take, end)
+            files, name, left_out = await _receive(request, folder)
+            self._desk.scan.read(Upload(files, name, lambda: shutil.rmtree(folder, ignore_errors=True), left_out), end)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, InputError):
@@ -94,8 +98,8 @@ def _status(error: InputError) -> int:
     return 413 if isinstance(error, _TooLarge) else 422
 
 
-async def _receive(request: web.Request, folder: Path) -> tuple[list[Path], str]:
-    """The files of a multipart request, written as 0000.nii and so on, and a name for the volume.
+async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str], str, str]:
+    """The files of a multipart request, written as 0000.nii and so on, a name for the volume, and a notice about what was left out.
 
     No name that was sent becomes a path. Raises InputError for what is too large or cannot be an image.
     """
@@ -103,20 +107,29 @@ async def _receive(request: web.Request, folder: Path) -> tuple[list[Path], str]
         raise _too_large("the upload", request.content_length)
     if not request.content_type.startswith("multipart/"):
         raise InputError("the upload holds no file.")
-    paths, name, total = [], "", 0
+    files, left_out, total = {}, [], 0
     async for part in await request.multipart():
         sent = clean_name(part.filename or "")
-        if not name:
-            name = sent
-        if image_suffix(sent) is None and sent.lower().endswith(_REFUSED):
-            raise InputError(f"{sent}: not a format that is read here; expected {FORMATS}.")
-        if len(paths) >= _MOST_FILES:
-            raise InputError(f"{name}: more than {_MOST_FILES} files; upload one DICOM series.")
-        paths.append(folder / f"{len(paths):04d}{image_suffix(sent) or '.dcm'}")
-        total = await _write(part, paths[-1], total, sent)
-    if not paths:
+        if _is_no_image(part.filename or ""):
+            left_out.append(sent)
+            continue
+        if len(files) >= _MOST_FILES:
+            raise InputError(f"{sent}: more than {_MOST_FILES} files; upload one DICOM series.")
+        path = folder / f"{len(files):04d}{image_suffix(sent) or '.dcm'}"
+        total = await _write(part, path, total, sent)
+        files[path] = sent
+    if left_out and not files:
+        raise InputError(f"{left_out[0]}: not a format that is read here; expected {FORMATS}.")
+    if not files:
         raise InputError("the upload holds no file.")
-    return paths, name[: -len(image_suffix(name) or "")] or name if image_suffix(name) else name
+    first = next(iter(files.values()))
+    return files, first[: -len(image_suffix(first) or "")] or first if image_suffix(first) else first, left_out_notice(left_out)
+
+
+def _is_no_image(sent: str) -> bool:
+    """Whether a name is that of a hidden file, a text or an archive."""
+    last = re.split(r"[\\/]", sent)[-1].lower()
+    return image_suffix(last) is None and (last.startswith(".") or last in _NO_IMAGES or last.endswith(_REFUSED))
 
 
 async def _write(part, path: Path, total: int, name: str) -> int:
@@ -135,6 +148,10 @@ def _too_large(name: str, size: int) -> _TooLarge:
 
 
 def clean_name(sent: str) -> str:
-    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".", "_" or "-"."""
-    last = re.split(r"[\\/]", sent)[-1]
-    return re.sub(r"[^\w. -]+", "_", last).strip(" .")[:80] or "upload"
+    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".", "_" or "-".
+
+    A long one is cut before its suffix, which says the format.
+    """
+    name = re.sub(r"[^\w. -]+", "_", re.split(r"[\\/]", sent)[-1]).strip(" .")
+    suffix = image_suffix(name) or Path(name).suffix[:_LONGEST_SUFFIX]
+    return name if 0 < len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - len(suffix)] + suffix or "upload"

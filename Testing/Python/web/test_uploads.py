@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from geometry.dicom_files import write_series
 
 SHAPE = (6, 20, 24)
 
@@ -53,27 +54,32 @@ def nifti_header(shape, kind: int = 4, bits: int = 16) -> bytes:
 
 
 def test_good_files_are_read(server, bytes_of):
-    for suffix in (".nii", ".nii.gz", ".nrrd"):
+    for suffix in (".nii", ".nii.gz", ".nrrd", ".mha"):
         assert server.upload((f"head{suffix}", bytes_of(suffix))) == (200, "")
 
 
-def test_a_dicom_series_is_read_whatever_its_files_are_called(server, image, tmp_path):
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for k in range(SHAPE[0]):
-        part = image[:, :, k]
-        part.SetMetaData("0008|0060", "MR")
-        part.SetMetaData("0020|000d", "1.2.3")
-        part.SetMetaData("0020|000e", "1.2.3.4")
-        part.SetMetaData("0008|0018", f"1.2.3.4.{k + 1}")
-        part.SetMetaData("0020|0013", str(k))
-        part.SetMetaData("0020|0032", f"0\\0\\{4.0 * k}")
-        part.SetMetaData("0020|0037", "1\\0\\0\\0\\1\\0")
-        part.SetMetaData("0018|0050", "3.5")
-        writer.SetFileName(str(tmp_path / f"{k}.dcm"))
-        writer.Execute(part)
-    files = [(f"IM{9 - k}", (tmp_path / f"{k}.dcm").read_bytes()) for k in range(SHAPE[0])]
-    assert server.upload(*files) == (200, "")
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """Function: the files (name, content) of a DICOM series with slices at `places` mm; options as write_series."""
+
+    def make(places, **options) -> list[tuple[str, bytes]]:
+        folder = tmp_path_factory.mktemp("series") / "files"
+        write_series(folder, [(0, 0, z) for z in places], **options)
+        return [(f"{options.get('series', 'IM')}-{n}", file.read_bytes()) for n, file in enumerate(sorted(folder.iterdir()))]
+
+    return make
+
+
+def test_a_dicom_series_is_read_whatever_its_files_are_called_and_whatever_lies_beside_it(server, series):
+    beside = [("notes.txt", b"hello"), (".DS_Store", b"\0" * 40), ("DICOMDIR", b"x" * 200), ("README", b"hello"), ("IM", b"hello")]
+    assert server.upload(*series(range(6))) == (200, "")
+    assert server.upload(*beside, *series(range(6))) == (200, "")
+
+
+def test_names_longer_than_any_field_keep_their_suffix(server, bytes_of):
+    for name in ("n" * 300 + ".nii.gz", "é" * 120 + ".nrrd", "a.b" * 50 + ".nii"):
+        suffix = ".nii.gz" if name.endswith(".gz") else "." + name.rpartition(".")[2]
+        assert server.upload((name, bytes_of(suffix))) == (200, "")
 
 
 WRONG = {
@@ -86,7 +92,8 @@ WRONG = {
     "zip bomb behind its header": ([("bomb.nii.gz", gzip.compress(nifti_header((8, 8, 8)) + b"\0" * 60_000_000))], "unpacks to more"),
     "scene bundle": ([("scene.mrb", b"PK\3\4" + b"\0" * 100)], "not a format that is read here"),
     "voxels elsewhere": ("elsewhere", "its voxels are in another file"),
-    "no DICOM": ([("a.dcm", b"\0" * 200), ("b.dcm", b"hello")], "no image that can be read"),
+    "no DICOM": ([("a.dcm", b"\0" * 200), ("b.dcm", b"hello")], "a.dcm: damaged, or no DICOM file as its name says"),
+    "nothing but text": ([("a", b"hello" * 50), ("b", b"hello")], "none of its 2 files is an image"),
     "two volumes": (
         [("a.nii", nifti_header((4, 4, 4)) + b"\0" * 128), ("b.nii", nifti_header((4, 4, 4)) + b"\0" * 128)],
         "one volume at a time",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...geometry import InputError
 from ..i18n import _
-from ..logic import ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
+from ..logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
 from ..results import ResultNodes
 
 Done = Callable[[ResultNodes], None]
@@ -69,18 +69,20 @@ class Runner:
         """Start a job; an error becomes the status. Raises InputError when one runs already or the inputs cannot be used."""
         self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
 
-    def read(self, paths: list[Path], name: str, on_done: Callable[[object], None], on_end: Callable[[Exception | None], None]) -> None:
-        """Read uploaded files of one volume into a node, as a job like any other.
+    def read(
+        self,
+        files: dict[Path, str],
+        name: str,
+        on_done: Callable[[LoadedScan], None],
+        on_error: Callable[[Exception], None],
+        series: str | None = None,
+    ) -> None:
+        """Read uploaded files (with what each was called) of one scan into nodes, as a job like any other.
 
-        on_done: gets the node. on_end: gets what went wrong, or None, once the files are not needed any more. Raises InputError
-        when a job runs already.
+        series: which DICOM series. on_error: gets what went wrong, also that it was cancelled. Raises InputError when a job runs already.
         """
-
-        def done(node):
-            on_end(None)
-            on_done(node)
-
-        self._begin(lambda *callbacks: self._logic.read(paths, name, *callbacks), done, _("reading {name}").format(name=name), on_end)
+        what = _("reading {name}").format(name=name)
+        self._begin(lambda *callbacks: self._logic.read(files, name, *callbacks, series), on_done, what, on_error)
 
     def _begin(self, start: Callable[..., str], on_done: Callable, what: str, on_error: Callable[[Exception], None] | None = None) -> None:
         """on_error: who is told of an error instead of the status."""

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import slicer.util
 
 from ...geometry import InputError
 from ...slicerside import views
+from ...slicerside.logic import LoadedScan
+from ...slicerside.nodes import NOTICE
 from ...slicerside.results import ATTRIBUTE, ResultNodes, remove_result
 from ...slicerside.sample_data import load_sparse_brain
 from .section import Action, Section
 
+if TYPE_CHECKING:
+    from ..desk import Desk
+
 _SPARSE_SLICES = 40  # a volume of fewer slices is taken for a sparse acquisition, all slices of which may be wanted
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Files of one scan, with what each was called. release: called when they are not needed any more.
+
+    left_out: a notice about files that were not taken. choices: the series of which one has to be chosen.
+    """
+
+    files: dict[Path, str]
+    name: str
+    release: Callable[[], None] = lambda: None
+    left_out: str = ""
+    choices: tuple[dict, ...] = ()
 
 
 class ScanSection(Section):
@@ -18,14 +43,20 @@ class ScanSection(Section):
 
     NAME = "scan"
 
+    def __init__(self, desk: Desk):
+        super().__init__(desk)
+        self._waiting: Upload | None = None
+
     def actions(self) -> dict[str, Action]:
-        """Load the sample, show a volume, remove a volume, begin anew."""
+        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none."""
         return {
             "sample": self._sample,
             "show": self._show,
             "remove": self._remove,
             "fit": self.desk.views.fit,
             "over": self.desk.start_over,
+            "choose": self._choose,
+            "forget": self.close,
         }
 
     def state(self) -> dict:
@@ -36,21 +67,65 @@ class ScanSection(Section):
         shown = views.composite_node("Red").GetBackgroundVolumeID()
         return {
             "scans": [{"id": node.GetID(), "name": node.GetName(), "size": _size(node), "shown": node.GetID() == shown} for node in scans],
+            "notices": list(dict.fromkeys(line for node in scans for line in (node.GetAttribute(NOTICE) or "").splitlines())),
+            "choices": list(self._waiting.choices) if self._waiting else [],
             "results": [{"id": node.GetID(), "name": node.GetName()} for node in means],
             "transforms": [
                 {"id": node.GetID(), "name": node.GetName()} for node in slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")
             ],
         }
 
-    def take(self, node) -> None:
-        """Show a volume that has just been loaded; one of a few slices is offered for "Use all slices"."""
-        views.set_background(node)
+    def read(self, upload: Upload, on_end: Callable[[Exception | None], None]) -> None:
+        """Read an upload into nodes, or ask for the series. on_end: gets what went wrong, or None. Raises InputError as Runner.read."""
+        self.close()
+        self._read(upload, on_end, None)
+
+    def close(self) -> None:
+        """Forget an upload of which no series was chosen."""
+        if self._waiting is not None:
+            self._waiting.release()
+            self._waiting = None
+
+    def _read(self, upload: Upload, on_end: Callable[[Exception | None], None], series: str | None) -> None:
+        def done(scan: LoadedScan) -> None:
+            if scan.choices:
+                self._waiting = replace(upload, choices=scan.choices)
+            else:
+                upload.release()
+                self._take(scan.nodes, upload.left_out)
+            on_end(None)
+
+        def fail(error: Exception) -> None:
+            upload.release()
+            on_end(error)
+
+        self.presenter.runner.read(upload.files, upload.name, done, fail, series)
+
+    def _choose(self, key: str) -> None:
+        if self._waiting is None:
+            raise InputError("that upload is gone; upload the files again.")
+        upload, self._waiting = self._waiting, None
+        try:
+            self._read(upload, self._report, str(key))
+        except InputError:
+            self._waiting = upload
+            raise
+
+    def _report(self, error: Exception | None) -> None:
+        if error is not None:
+            asyncio.get_running_loop().call_soon(self.presenter.runner.report, error)
+
+    def _take(self, nodes: Sequence, left_out: str = "") -> None:
+        """Show what has just been loaded; a volume of a few slices is offered for "Use all slices"."""
+        for node in nodes if left_out else ():
+            node.SetAttribute(NOTICE, "\n".join(filter(None, (node.GetAttribute(NOTICE), left_out))))
+        views.set_background(nodes[0])
         self.desk.views.fit()
-        if node.GetImageData().GetDimensions()[2] <= _SPARSE_SLICES:
-            self.presenter.parameters.allVolume = node
+        if nodes[0].GetImageData().GetDimensions()[2] <= _SPARSE_SLICES:
+            self.presenter.parameters.allVolume = nodes[0]
 
     def _sample(self) -> None:
-        self.take(load_sparse_brain())
+        self._take([load_sparse_brain()])
 
     def _show(self, node_id: str) -> None:
         views.set_background(_volume(node_id))

@@ -1,0 +1,160 @@
+"""NIfTI files through nibabel: exactly the bytes of the file that is named, with the geometry that it states, or an error."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+from .grid import Grid, Volume, check_axes, is_rectangular
+from .plane import Plane
+from .scan import Part, Scan
+from .stack import pieces_of
+
+_UNITS_MM = {"meter": 1000.0, "micron": 1e-3}
+_SAME_MM = 0.1  # shear and disagreement of less are rounding
+_SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+
+
+def nifti_header(path: Path, name: str):
+    """The header (nibabel's, not corrected) of a NIfTI file. Raises InputError for a file that is none, and for Analyze."""
+    import nibabel
+
+    try:
+        with nibabel.openers.ImageOpener(str(path)) as stream:
+            start = stream.read(348)
+        kind = nibabel.Nifti2Header if int.from_bytes(start[:4], "little") == 540 or start[:4] == b"\0\0\2\x1c" else nibabel.Nifti1Header
+        if kind is nibabel.Nifti1Header and start[344:347] not in (b"n+1", b"ni1"):
+            if int.from_bytes(start[:4], "little") == 348 or start[:4] == b"\0\0\1\x5c":
+                raise InputError(f"{name}: an Analyze file states no orientation; convert it to NIfTI with the right one.")
+            raise ValueError("no NIfTI")
+        with nibabel.openers.ImageOpener(str(path)) as stream:
+            return kind.from_fileobj(stream, check=False)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files fail in many ways
+        raise InputError(f"{name}: cannot be read as an image (damaged, or no image of the format that its name says).") from error
+
+
+def voxel_bytes(header) -> int:
+    """Bytes of the voxels that a header promises."""
+    return math.prod(int(n) for n in header.get_data_shape()) * header.get_data_dtype().itemsize
+
+
+def read_nifti(path: Path, name: str) -> Scan:
+    """The volume of a NIfTI file, or where its slices are shifted against each other (a tilted gantry) every slice by itself.
+
+    Raises InputError for what is no scalar volume and for geometry that is missing or contradicts itself.
+    """
+    from nibabel.arrayproxy import ArrayProxy
+
+    header = nifti_header(path, name)
+    shape = _shape(header, name)
+    matrix, notices = _geometry(header, name)
+    data = path if header["magic"].item().startswith(b"n+") else path.with_suffix(".img")
+    try:
+        array = np.asarray(ArrayProxy(str(data), header), np.float32).reshape(shape, order="F").T
+    except Exception as error:
+        raise InputError(f"{name}: cannot be read as an image (damaged, or not complete).") from error
+    thickness = sidecar_thickness(path)
+    if is_rectangular(matrix[:3, :3]):
+        return Scan((Part(Volume(array, Grid(array.shape, matrix)), thickness),), notices)
+    return _tilted(array, matrix, thickness, name, notices)
+
+
+def _shape(header, name: str) -> tuple[int, int, int]:
+    """Voxels along i, j, k."""
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if header.get_data_dtype().names or header.get_data_dtype().kind not in "iufb":
+        raise InputError(f"{name}: several values per voxel (RGB, complex or vectors); expected grey values.")
+    if len(shape) < 2 or any(n > 1 for n in shape[3:]):
+        raise InputError(f"{name}: {len(shape)}D, {shape} voxels; expected one 3D volume or 2D slice.")
+    return (*shape[:3], 1)[:3]
+
+
+def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """4x4 ijk_to_ras (mm), and notices. The sform counts, and the qform where that has none."""
+    unit = _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
+    codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
+    forms = {form: matrix for form, matrix in (("sform", _sform(header, unit)), ("qform", _qform(header, unit))) if codes[form] > 0}
+    if not forms:
+        raise InputError(
+            f"{name}: states no orientation (qform_code and sform_code are 0), so where the head lies is not known; "
+            "convert it again from DICOM, or set the code of the form that you know to be right."
+        )
+    for form, matrix in forms.items():
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+            if len(forms) == 1:
+                raise InputError(f"{name}: its {form} has a spacing of 0, or values that are no numbers; correct the header.")
+            forms = {other: m for other, m in forms.items() if other != form}
+            break
+    if len(forms) == 1:
+        return next(iter(forms.values())), ()
+    return _agreed(forms, codes, np.array((*header.get_data_shape(), 1, 1)[:3]), name)
+
+
+def _sform(header, unit: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3] = [[float(x) for x in header[f"srow_{axis}"]] for axis in "xyz"]
+    matrix[:3] *= unit
+    return matrix
+
+
+def _qform(header, unit: float) -> np.ndarray:
+    """NaN where it cannot be computed."""
+    if not all(0 < float(x) < math.inf for x in header["pixdim"][1:4]):
+        return np.full((4, 4), np.nan)
+    try:
+        matrix = header.get_qform()
+    except ValueError:  # a quaternion that is none
+        return np.full((4, 4), np.nan)
+    matrix[:3] *= unit
+    return matrix
+
+
+def _agreed(forms: dict[str, np.ndarray], codes: dict[str, int], size: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The form that counts. Raises InputError where they place the image differently and neither is known to be the scanner's."""
+    corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)]) * (size - 1)
+    change = forms["sform"] - forms["qform"]
+    apart = float(np.linalg.norm(corners @ change[:3, :3].T + change[:3, 3], axis=1).max())
+    if apart <= _SAME_MM:
+        return forms["sform" if is_rectangular(forms["sform"][:3, :3]) else "qform"], ()
+    in_plane = float(np.abs(change[:3, [0, 1]] * size[:2]).max() + np.abs(change[:3, 3]).max())
+    if in_plane <= _SAME_MM and not is_rectangular(forms["sform"][:3, :3]):
+        return forms["sform"], ()  # a tilted gantry: the qform cannot say it
+    if (codes["sform"] == _SCANNER) == (codes["qform"] == _SCANNER):
+        raise InputError(
+            f"{name}: its sform and qform place it up to {apart:.3g} mm apart, and nothing tells which is right; "
+            "set the code of the wrong one to 0."
+        )
+    used, other = ("sform", "qform") if codes["sform"] == _SCANNER else ("qform", "sform")
+    notice = f"its {other} places it up to {apart:.3g} mm away from where the scanner did; the scanner's place ({used}) is used."
+    return forms[used], (notice,)
+
+
+def _tilted(array: np.ndarray, matrix: np.ndarray, thickness: float | None, name: str, notices: tuple[str, ...]) -> Scan:
+    """Every slice (k) of a sheared volume where it lies; its own two axes must be at right angles."""
+    own = matrix.copy()
+    own[:3, 2] = np.cross(matrix[:3, 0], matrix[:3, 1])
+    check_axes(own[:3, :3], name)
+    own[:3, 2] *= np.sign(own[:3, 2] @ matrix[:3, 2])
+    planes = []
+    for k in range(len(array)):
+        own[:3, 3] = matrix[:3, 3] + k * matrix[:3, 2]
+        planes.append(Plane(array.shape[1:], own, thickness or 0.0))
+    pieces, why = pieces_of(planes)
+    parts = tuple(Part(Volume(array[list(piece.members)], piece.grid), piece.thickness_mm) for piece in pieces)
+    said = (f"{why}: it is kept as {len(parts)} parts, at their own positions.",) if why else ()
+    return Scan(parts, (*said, *notices))
+
+
+def sidecar_thickness(path: Path) -> float | None:
+    """Slice thickness in mm that the JSON file beside an image states (as BIDS and dcm2niix write it)."""
+    try:
+        stated = json.loads((path.parent / f"{path.name.split('.nii')[0]}.json").read_text(encoding="utf-8"))["SliceThickness"]
+        return float(stated) if 0 < float(stated) < math.inf else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,54 @@
+"""Scans on the page: a choice of series, a series with a gap as parts that say so."""
+
+import numpy as np
+import pytest
+from geometry.dicom_files import change, write_series
+
+pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+
+from selenium.webdriver.common.by import By
+
+
+@pytest.fixture(scope="module")
+def two_series(tmp_path_factory):
+    """Files of a series with a gap, of another one, and a text."""
+    folder = tmp_path_factory.mktemp("dicom") / "files"
+    column, row = np.mgrid[:6, :5]
+    for uid, places, description in (("1.2.3.4", [0, 4, 8, 20, 24], "T1 axial"), ("1.2.3.5", [0, 4], "T2 axial")):
+        pixels = [100 + 10 * n + 20 * column + row for n in range(len(places))]
+        write_series(folder, [(0, 0, z) for z in places], np.array(pixels), series=uid, thickness=3.5)
+        for file in folder.glob(f"{uid}-*"):
+            change(file, SeriesDescription=description, SeriesNumber=int(uid[-1]))
+    (folder / "notes.txt").write_text("of no use")
+    return folder
+
+
+def scans(page) -> list[str]:
+    """The volumes in the list."""
+    return [each.text for each in page.driver.find_elements(By.CSS_SELECTOR, ".scans li")]
+
+
+def test_a_series_is_chosen_and_its_gap_is_said(page, two_series, screenshots):
+    page.there("upload-input").send_keys("\n".join(str(file) for file in sorted(two_series.iterdir())))
+    choice = page.wait(lambda: page.there("series-choice"), "choice of series")
+    assert "hold 2 series" in choice.text and "#4 T1 axial" in choice.text and "5 slices" in choice.text
+    page.screenshot(screenshots / "web-series.png")
+    choice.find_element(By.XPATH, ".//button[contains(., 'T1 axial')]").click()
+    page.wait(lambda: len(scans(page)) == 2, "two parts")
+    assert not page.there("series-choice")
+    listed = scans(page)
+    assert "T1 axial part 1" in listed[0] and "5 × 6 × 3" in listed[0]
+    assert "T1 axial part 2" in listed[1] and "5 × 6 × 2" in listed[1]
+    said = [each.text for each in page.driver.find_elements(By.CSS_SELECTOR, ".scan-notice")]
+    gap = "slices 3 to 4 of 7 are missing (counted from 0): the series is kept as 2 parts, at their own positions."
+    assert said == [gap, "left out, because it is no image: notes.txt."]
+    page.screenshot(screenshots / "web-parts.png")
+
+
+def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):
+    files = "\n".join(str(file) for file in sorted(two_series.iterdir()))
+    page.there("upload-input").send_keys(files)
+    page.wait(lambda: page.there("series-choice"), "choice of series")
+    page.there("series-choice").find_element(By.XPATH, ".//button[contains(., 'None')]").click()
+    page.wait(lambda: not page.there("series-choice"), "choice put away")
+    assert not list(server.temporary.rglob("upload-*")) and len(scans(page)) == 2
