@@ -15,7 +15,7 @@ import slicer
 import slicer.util
 
 from ..geometry import Grid, InputError
-from . import views
+from . import hierarchy, views
 from .cut import plane_grid
 from .drawing import draw_slice, dress
 from .logic import Context
@@ -203,10 +203,11 @@ def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float
     node.SetNodeReferenceID(_VOLUME, volume.GetID())
     node.SetAttribute(f"{ATTRIBUTE}View", view)
     node.SetName(slicer.mrmlScene.GenerateUniqueName(f"{volume.GetName()} context"))
-    context = ContextSlice(node)
+    context, fellows = ContextSlice(node), [each.node for each in context_slices() if each.volume is volume]
     context.set_thickness(stated_thickness_of(volume, plane[:3, 2]))
     context.set_enabled(True)
     slicer.mrmlScene.AddNode(node)
+    hierarchy.put_with(node, fellows, f"{volume.GetName()} context slices", volume)
     context._place(plane)
     node.CreateDefaultDisplayNodes()
     dress(node.GetDisplayNode(), colour)
@@ -240,7 +241,8 @@ def remove_context(context: ContextSlice) -> None:
     """Delete a context's node with its display and storage nodes."""
     node = context.node
     extra = [node.GetDisplayNode(), node.GetStorageNode()]
-    for each in [node, *extra]:
+    hierarchy.remove_with(node)
+    for each in extra:
         if each is not None and each.GetScene() is not None:
             slicer.mrmlScene.RemoveNode(each)
 

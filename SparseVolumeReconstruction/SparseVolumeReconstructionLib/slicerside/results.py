@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from dataclasses import dataclass, fields
@@ -90,6 +91,12 @@ class ResultNodes:
         return self.nodes[0]
 
     @property
+    def title(self) -> str:
+        """The words with which the names of all its nodes begin."""
+        role, node = next(iter(self.roles.items()))
+        return node.GetName().removesuffix(f" {_NAMES.get(role, role)}")
+
+    @property
     def live(self) -> bool:
         """True for the rough result of a live update."""
         return bool(self.provenance.get("request", {}).get("fast"))
@@ -133,6 +140,7 @@ def load_result(
 ) -> ResultNodes:
     """Load a folder written by a reconstruction as nodes called "<name> mean" and so on, in a folder `name`.
 
+    Where the scene has nodes of that name already, the name gets a number: saved as files, no node takes the place of another.
     into: a result whose nodes take the new content, so that the scene stays as it is; replaced where its nodes are other ones.
     Nothing stays tied to the files. Raises InputError, with nothing changed, where a file is missing or damaged.
     """
@@ -148,7 +156,7 @@ def load_result(
     hierarchy.node()
     before = {node.GetID() for node in _scene_nodes()}
     try:
-        result = _added(directory, volumes, frame, provenance, name, look or Look())
+        result = _added(directory, volumes, frame, provenance, _unique(name, into), look or Look())
     except BaseException:
         for node in [node for node in _scene_nodes() if node.GetID() not in before]:
             slicer.mrmlScene.RemoveNode(node)
@@ -217,8 +225,22 @@ def _units(provenance: dict) -> tuple:
     return request.get("prior"), *(context.get("source") for context in request.get("contexts", [])[:1])
 
 
+def _unique(name: str, instead_of: ResultNodes | None) -> str:
+    """The name, or the name with the first number with which no node of the scene is called so, but those of a result that goes."""
+    going = {node.GetID() for node in instead_of.nodes} if instead_of is not None else set()
+    taken = {node.GetName() for node in _scene_nodes() if node.GetID() not in going}
+    words = [_NAMES.get(each.name, each.name) for each in fields(ResultNodes)]
+    names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
+    return next(each for each in names if not taken.intersection(_name(each, word) for word in words))
+
+
+def _name(title: str, word: str) -> str:
+    """A node's name; a title that says already what the node is stays as it is."""
+    return title if title.endswith(f" {word}") else f"{title} {word}"
+
+
 def _added(directory: Path, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, name: str, look: Look) -> ResultNodes:
-    nodes = {role: _volume_node(role, volume, f"{name} {_NAMES.get(role, role)}", look) for role, volume in volumes.items()}
+    nodes = {role: _volume_node(role, volume, _name(name, _NAMES.get(role, role)), look) for role, volume in volumes.items()}
     if provenance["request"].get("samples"):
         nodes |= _load_samples(directory / "samples.seq.nrrd", f"{name} samples", look)
     nodes["frame"] = add_transform(frame, f"{name} frame")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import textwrap
 
 from vtk.util.numpy_support import vtk_to_numpy
 
 _INK, _GROUND = "#e6e9ed", "#171b20"
+_TITLE_WIDTH = 60  # letters in a line
 
 
 def chart_svg(chart) -> str:
-    """A plot chart node drawn as SVG text: lines for series with lines, markers for those without, axes titled as in the node."""
+    """A plot chart node drawn as SVG text: lines for series with lines, markers for those without, titled as in the node."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4, 2.6), layout="constrained", facecolor=_GROUND)
+    figure = Figure(figsize=(4.4, 2.9), layout="constrained", facecolor=_GROUND)
     axes = figure.add_subplot(facecolor=_GROUND)
     for number in range(chart.GetNumberOfPlotSeriesNodes()):
         series = chart.GetNthPlotSeriesNode(number)
@@ -22,6 +24,7 @@ def chart_svg(chart) -> str:
         lines = series.GetLineStyle() != series.LineStyleNone
         style = {"linewidth": 1.8} if lines else {"linestyle": "", "marker": "D", "markersize": 5}
         axes.plot(x, y, label=series.GetName(), color=_visible(series.GetColor()), **style)
+    axes.set_title(textwrap.fill(chart.GetTitle() or "", _TITLE_WIDTH), size=8, color=_INK)
     axes.set_xlabel(chart.GetXAxisTitle())
     axes.set_ylabel(chart.GetYAxisTitle())
     axes.grid(color="#3a424b", linewidth=0.6)

@@ -14,7 +14,7 @@ from aiohttp import web
 from ..geometry import InputError
 from ..geometry.files import image_suffix
 from ..geometry.scan import left_out_notice
-from ..slicerside.workflow.export import files_of, write_file
+from ..slicerside.workflow.export import file_name, files_of, write_file
 from ..worker.reading import FORMATS
 from .desk import Desk
 from .sections.scan import Upload
@@ -85,9 +85,8 @@ class Transfer:
             except InputError as error:
                 self._desk.presenter.runner.report(error)
                 return web.Response(status=422, text=str(error))
-        return web.Response(
-            body=data, content_type="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-        )
+        attached = f'attachment; filename="{file_name(result, name)}"'
+        return web.Response(body=data, content_type="application/octet-stream", headers={"Content-Disposition": attached})
 
 
 class _TooLarge(InputError):

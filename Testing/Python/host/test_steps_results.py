@@ -197,6 +197,35 @@ def test_a_result_is_compared_with_a_reference(desk, reference):
     assert view.GetPlotChartNodeID() == again.GetID()
 
 
+def test_a_comparison_is_shown_only_with_its_result_and_goes_with_it(desk, reference):
+    import slicer
+
+    host, ui, first = desk.host, desk.ui, desk.result
+    host.choose(ui.referenceSelector, "Scan")
+    host.click(ui.compareButton)
+    (chart,) = of_class("vtkMRMLPlotChartNode").values()
+    assert first.mean.GetName() in chart.GetTitle() and "Scan" in chart.GetTitle()
+    view = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode()
+    host.process(1.0)  # names tell results apart by the second
+    desk.apply()
+    second, before = desk.result, slicer.mrmlScene.GetNumberOfNodes()
+    assert second.mean is not first.mean and view.GetPlotChartNode() is None
+    host.choose(ui.resultSelector, first.mean.GetName())
+    assert view.GetPlotChartNode() is chart
+    host.choose(ui.resultSelector, second.mean.GetName())
+    host.click(ui.compareButton)
+    assert view.GetPlotChartNode() not in (chart, None) and len(of_class("vtkMRMLPlotChartNode")) == 2
+    host.answers = [False, True]
+    host.click(ui.deleteButton)
+    assert desk.result == second and second.mean.GetName() in host.questions[-1]
+    host.click(ui.deleteButton)
+    assert desk.result is None and ui.resultSelector.currentNode() is None and not ui.deleteButton.enabled
+    assert not any(slicer.mrmlScene.IsNodePresent(node) for node in second.nodes) and len(of_class("vtkMRMLPlotChartNode")) == 1
+    assert slicer.mrmlScene.GetNumberOfNodes() < before and desk.shown() is None and view.GetPlotChartNode() is None
+    host.choose(ui.resultSelector, first.mean.GetName())
+    assert view.GetPlotChartNode() is chart
+
+
 def test_a_reference_elsewhere_is_refused(desk, reference):
     reference.SetOrigin(900, 900, 900)
     desk.host.choose(desk.ui.referenceSelector, "Scan")

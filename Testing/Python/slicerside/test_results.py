@@ -1,6 +1,7 @@
 """Results in the scene: only what was asked for, found again from any node, renewed in place, and removed without a trace."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import vtk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices, remove_context, slices_of
 from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs, SparseVolumeReconstructionLogic
 from SparseVolumeReconstructionLib.slicerside.nodes import add_transform, add_volume, affine_of, volume_of, world_grid
 from SparseVolumeReconstructionLib.slicerside.results import ResultNodes, load_result, remove_result
@@ -120,6 +122,55 @@ def test_a_result_is_found_again_in_a_saved_scene(logic, head, tmp_path):
     explorer = Explorer(Choices(result=again.mean))
     assert explorer.warnings() == ["p: doubtful."] and explorer.warnings()[0] in explorer.summary()
     assert Explorer(Choices()).warnings() == []
+
+
+def save_as_files(folder):
+    """What the application's Save dialog does: every node that has data into the file of its name, in one folder."""
+    scene = slicer.mrmlScene
+    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
+        if node.GetSaveWithScene() and not node.IsA("vtkMRMLColorNode") and node.GetModifiedSinceRead():
+            node.AddDefaultStorageNode()
+            storage = node.GetStorageNode()
+            name = re.sub(r"[^\w .()-]", "", node.GetName()) + f".{storage.GetDefaultWriteFileExtension()}"
+            assert not (folder / name).exists(), name
+            storage.SetFileName(str(folder / name))
+            assert storage.WriteData(node), name
+    scene.SetURL(str(folder / "scene.mrml"))
+    assert scene.Commit(str(folder / "scene.mrml"))
+    return folder / "scene.mrml"
+
+
+@pytest.mark.parametrize("bundle", [True, False])
+def test_two_results_of_one_name_are_both_there_in_a_saved_scene(logic, head, bumps, tmp_path, bundle):
+    other = add_volume(Volume(bumps(seed=5), Grid.centred(bumps().shape, 1.5)), "Other")
+    contexts = [add_context(head, plane, "Red", (1, 0, 0)) for plane in slices_of(head)[2:4]]
+    first, second = (logic.reconstruct(inputs(scan, outputs=ALL, samples=2)) for scan in (head, other))
+    names = [node.GetName() for result in (first, second) for node in result.nodes]
+    assert len({*names}) == len(names) and (first.title, second.title) == ("Rec", "Rec (2)")
+    assert [hierarchy().GetItemName(each.folder) for each in (first, second)] == ["Rec", "Rec (2)"]
+    voxels = {node.GetName(): slicer.util.arrayFromVolume(node).copy() for each in (first, second) for node in (each.mean, each.current)}
+    if bundle:
+        save_bundle(slicer.mrmlScene, tmp_path / "scene.mrb")
+        scene = headless_scene()
+        assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False, None)
+    else:
+        path = save_as_files(tmp_path)
+        scene = headless_scene()
+        scene.SetURL(str(path))
+        assert scene.Connect()
+    for name, array in voxels.items():
+        assert np.allclose(slicer.util.arrayFromVolume(slicer.util.getNode(name)), array), name
+    again = [ResultNodes.of(slicer.util.getNode(f"{title} mean")) for title in ("Rec", "Rec (2)")]
+    assert [{*each.roles} for each in again] == [{*first.roles}] * 2
+    assert [each.samples.GetNumberOfDataNodes() for each in again] == [2, 2]
+    found = context_slices()
+    folders = {hierarchy().GetItemName(hierarchy().GetItemParent(hierarchy().GetItemByDataNode(each.node))) for each in found}
+    assert len(found) == len(contexts) and folders == {"Head context slices"}
+    for context in found:
+        remove_context(context)
+    shown = vtk.vtkIdList()
+    hierarchy().GetItemChildren(hierarchy().GetSceneItemID(), shown, True)
+    assert "Head context slices" not in [hierarchy().GetItemName(shown.GetId(n)) for n in range(shown.GetNumberOfIds())]
 
 
 def test_a_removed_result_leaves_nothing(logic, head, tmp_path):

@@ -99,8 +99,8 @@ class Browser:
 
     def download(self, name: str) -> Path:
         """Click the link to a file of the result and wait for it."""
-        path = self.downloads / name
-        link = self.driver.find_element(By.CSS_SELECTOR, f'a[download="{name}"]')
+        link = self.driver.find_element(By.CSS_SELECTOR, f'a[href$="download/{name}"]')
+        path = self.downloads / link.get_attribute("download")
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
         link.click()
         self.wait(lambda: path.exists() and not list(self.downloads.glob("*.crdownload")), name)

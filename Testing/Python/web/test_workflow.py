@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
 
 
 def test_all_files_can_be_downloaded(result):
-    names = [link.get_attribute("download") for link in result.driver.find_elements(By.CSS_SELECTOR, "a[download]")]
+    links = result.driver.find_elements(By.CSS_SELECTOR, "a[download]")
+    names = [link.get_attribute("href").rpartition("/")[2] for link in links]
     assert {"std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "result.json", "report.html", "scene.mrb"} <= {*names}
-    found = {name: result.download(name).read_bytes() for name in names if name != "mean.nrrd"}
+    paths = {name: result.download(name) for name in names if name != "mean.nrrd"}
+    assert all(re.fullmatch(r"Reconstruction_brain-t1_4_slices_\d\d_\d\d_\d\d_.*", path.name) for path in paths.values())
+    found = {name: path.read_bytes() for name, path in paths.items()}
     assert (
         found["samples.seq.nrrd"].startswith(b"NRRD")
         and found["scene.mrb"].startswith(b"PK")
@@ -129,6 +133,8 @@ def test_a_result_is_compared_with_a_reference_slice_by_slice(result, screenshot
     result.choose("reference-menu", "Sparse brain, 4 slices")
     result.click("compare-button")
     result.wait(lambda: result.driver.find_elements(By.CSS_SELECTOR, ".chart svg"), "plot")
+    title = result.driver.find_element(By.CSS_SELECTOR, ".chart svg").get_attribute("innerHTML")
+    assert "<!-- Reconstruction brain-t1 4 slices" in title and "4 slices -->" in title
     result.driver.execute_script("document.querySelector('.chart').scrollIntoView({block: 'center'})")
     result.screenshot(screenshots / "web-plot.png")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import qt
 import slicer
+import slicer.util
 
 from ..i18n import _
 from ..results import ATTRIBUTE
@@ -29,6 +30,7 @@ class ExploreSection(Section):
         self._mark = InferredMark()
         ui.sampleSlider.connect("valueChanged(int)", self._choose_sample)
         ui.playButton.connect("toggled(bool)", self._play)
+        ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
 
     def before_parameters(self) -> None:
@@ -49,6 +51,7 @@ class ExploreSection(Section):
         ui.sampleLabel.text = f"{ui.sampleSlider.value + 1} / {count}" if count else "–"
         if count < 2 and ui.playButton.checked:
             ui.playButton.checked = False
+        ui.deleteButton.enabled = explorer.result is not None
         ui.noticeLabel.text = explorer.summary()
         ui.compareButton.enabled = explorer.result is not None and explorer.result.mean is not None and p.reference is not None
 
@@ -73,6 +76,12 @@ class ExploreSection(Section):
         count = self.presenter.explorer.sample_count
         if count:
             self._choose_sample((self.presenter.parameters.sample + 1) % count)
+
+    def _delete(self) -> None:
+        explorer = self.presenter.explorer
+        words = _("Delete {name} with its uncertainty, samples, template and comparison? This cannot be undone.")
+        if slicer.util.confirmOkCancelDisplay(words.format(name=explorer.result.main.GetName())):
+            self.attempt(explorer.delete)
 
     def _compare(self) -> None:
         result = self.presenter.explorer.result

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import slicer
 
+from ...geometry import InputError
 from .. import views
 from ..i18n import _
-from ..results import ResultNodes
+from ..results import ResultNodes, remove_result
+from . import quality
 from .choices import Layer
 
 
@@ -76,6 +78,7 @@ class Explorer:
         views.set_foreground(None if alone else wanted, p.opacity)
         views.set_label(result.observed if result and p.markObserved else None)
         views.link(p.linkViews)
+        quality.show_chart_of(result)
 
     def shown(self):
         """The volume that the views are to show: of the result, or the atlas; None for nothing."""
@@ -90,6 +93,14 @@ class Explorer:
         """Whether what is shown lies on no patient, so that it is shown instead of the scan, not over it."""
         owner = ResultNodes.of(self.shown()) if self.shown() is not None else None
         return owner is not None and not owner.placed
+
+    def delete(self) -> None:
+        """Take the chosen result with all that belongs to it out of the scene; then none is chosen. Raises InputError without one."""
+        result = self.result
+        if result is None:
+            raise InputError(_("choose the result that is to be deleted."))
+        self._parameters.result = None
+        remove_result(result)
 
     def _stand_alone(self, volume) -> None:
         """Let the views show a volume instead of the scan; None: the scan again. A background that the user has chosen since stays."""

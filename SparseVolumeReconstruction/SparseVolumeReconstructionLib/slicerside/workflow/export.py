@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ from ...geometry.plane import slice_of
 from ...reconstruction.result import write_sequence
 from ..contexts import ContextSlice
 from ..cut import cut_plane
-from ..nodes import affine_of, volume_of
+from ..nodes import affine_of, file_stem, volume_of
 from ..results import ResultNodes
 from ..scene import save_bundle
 from .handover import write_template
@@ -50,6 +49,11 @@ def files_of(result: ResultNodes | None) -> dict[str, str]:
         files["svr-template.zip"] = "template, mask, stacks and command lines for slice-to-volume reconstruction"
     files["scene.mrb"] = "everything as a scene for 3D Slicer"
     return files
+
+
+def file_name(result: ResultNodes, name: str) -> str:
+    """What one of the files is called where files of several results come together, such as "Head_4_slices_mean.nrrd"."""
+    return f"{file_stem(result.title)}_{name}"
 
 
 def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Path:
@@ -96,9 +100,8 @@ def _report(result: ResultNodes, contexts: list[ContextSlice]) -> CaseReport:
     mean = volume_of(result.mean)
     used = [context for context in contexts if context.enabled and context.problem() is None]
     count = len(result.provenance.get("contexts", []))
-    title = re.sub(r" mean$", "", result.mean.GetName())
     return CaseReport(
-        title=f"{title}: a volume from {count} slice{'s' if count != 1 else ''}",
+        title=f"{result.title}: a volume from {count} slice{'s' if count != 1 else ''}",
         lead=f"Prior: {result.provenance.get('request', {}).get('prior', 'unknown')}.",
         grid=mean.grid,
         mean=mean.array,
@@ -108,7 +111,7 @@ def _report(result: ResultNodes, contexts: list[ContextSlice]) -> CaseReport:
         slices=[_slice(context) for context in used],
         times=result.provenance.get("seconds", {}),
         provenance=result.provenance,
-        files={name: what for name, what in files_of(result).items() if name != "report.html"},
+        files={file_name(result, name): what for name, what in files_of(result).items() if name != "report.html"},
     )
 
 

@@ -112,6 +112,26 @@ def _series(result: ResultNodes, chart, table, column: str, colour: tuple, point
     chart.AddAndObservePlotSeriesNodeID(node.GetID())
 
 
+def chart_of(result: ResultNodes | None):
+    """The chart of the comparison of a result; None where it was not compared."""
+    mark = result.main.GetAttribute(f"{ATTRIBUTE}Result") if result is not None else None
+    return next((chart for chart in slicer.util.getNodesByClass("vtkMRMLPlotChartNode") if mark and _mark(chart) == mark), None)
+
+
+def show_chart_of(result: ResultNodes | None) -> None:
+    """Let plot views that show a comparison, or nothing, show that of a result; charts of others stay."""
+    chart = chart_of(result)
+    for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
+        shown = view.GetPlotChartNode()
+        if shown is not chart and (shown is None or _mark(shown)):
+            view.SetPlotChartNodeID(chart.GetID() if chart is not None else None)
+
+
+def _mark(node) -> str | None:
+    """The result to which a node of a comparison belongs; None for another node."""
+    return node.GetAttribute(f"{ATTRIBUTE}Result") if node.GetAttribute(f"{ATTRIBUTE}Role") == ROLE else None
+
+
 def _add(result: ResultNodes, kind: str, name: str):
     node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
     node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
@@ -123,5 +143,5 @@ def forget(mean) -> None:
     """Remove the nodes of earlier comparisons of a result, given its mean."""
     identity = mean.GetAttribute(f"{ATTRIBUTE}Result")
     for node in slicer.util.getNodesByClass("vtkMRMLNode"):
-        if node.GetAttribute(f"{ATTRIBUTE}Role") == ROLE and node.GetAttribute(f"{ATTRIBUTE}Result") == identity:
+        if identity and _mark(node) == identity:
             slicer.mrmlScene.RemoveNode(node)

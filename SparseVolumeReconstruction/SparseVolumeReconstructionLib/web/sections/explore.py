@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ...slicerside.workflow.choices import Layer
-from ...slicerside.workflow.export import files_of
-from ...slicerside.workflow.quality import compare
+from ...slicerside.workflow.export import file_name, files_of
+from ...slicerside.workflow.quality import chart_of, compare
 from ..plot import chart_svg
 from .section import Action, Section, option
 
@@ -21,18 +21,21 @@ class ExploreSection(Section):
     def __init__(self, desk):
         super().__init__(desk)
         self._film: asyncio.Task | None = None
-        self._chart = ""
+        self._chart, self._drawn = None, ""
 
     def actions(self) -> dict[str, Action]:
-        """Choose a sample, play them, compare with a reference."""
-        return {"sample": self._choose_sample, "play": self._play, "compare": self._compare}
+        """Choose a sample, play them, compare with a reference, delete the result."""
+        return {
+            "sample": self._choose_sample,
+            "play": self._play,
+            "compare": self._compare,
+            "delete": self.presenter.explorer.delete,
+        }
 
     def state(self) -> dict:
         """What there is to look at, and what of it was observed."""
         explorer, p = self.presenter.explorer, self.presenter.parameters
         result, count = explorer.result, explorer.sample_count
-        if result is None:
-            self._chart = ""
         return {
             "layers": [option(layer.value, layer.label()) for layer in [*explorer.layers(), Layer.NOTHING]],
             "samples": count,
@@ -40,8 +43,9 @@ class ExploreSection(Section):
             "playing": self._film is not None,
             "summary": explorer.summary(),
             "can_compare": result is not None and result.mean is not None and p.reference is not None,
-            "chart": self._chart,
-            "files": [{"name": name, "what": what} for name, what in files_of(result).items()],
+            "name": result.main.GetName() if result is not None else "",
+            "chart": self._svg(chart_of(result)),
+            "files": [{"name": name, "file": file_name(result, name), "what": what} for name, what in files_of(result).items()],
         }
 
     def close(self) -> None:
@@ -70,6 +74,11 @@ class ExploreSection(Section):
         self.desk.schedule()
 
     def _compare(self) -> None:
-        result = self.presenter.explorer.result
-        self._chart = chart_svg(compare(result, self.presenter.parameters.reference))
+        compare(self.presenter.explorer.result, self.presenter.parameters.reference)
         self.desk.schedule()
+
+    def _svg(self, chart) -> str:
+        """The chart as a picture, drawn once; "" without one."""
+        if chart is not self._chart:
+            self._chart, self._drawn = chart, chart_svg(chart) if chart is not None else ""
+        return self._drawn
