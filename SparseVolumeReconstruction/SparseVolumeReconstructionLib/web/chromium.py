@@ -36,7 +36,7 @@ def headless_chromium(folder: Path, width: int, height: int):
     return driver
 
 
-def resize(driver, width: int, height: int) -> None:
-    """Give the page of a driver, not its window, this size in pixels."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+def resize(driver, width: int, height: int, scale: float = 1) -> None:
+    """Give the page of a driver, not its window, this size in CSS pixels; scale: device pixels in each, as when it is enlarged."""
+    size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

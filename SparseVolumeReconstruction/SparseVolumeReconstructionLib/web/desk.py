@@ -24,6 +24,7 @@ from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
 from .sections.contexts import ContextSection
 from .sections.explore import ExploreSection
 from .sections.frame import FrameSection
+from .sections.guide import GuideSection
 from .sections.learn import LearnSection
 from .sections.look import LookSection
 from .sections.outputs import OutputSection
@@ -36,7 +37,18 @@ from .views import Views
 _POLL_S = 0.02
 _NOT_FROM_THE_PAGE = ("svrFolder", "atlas")  # folders of this machine, and what only the presenter sets
 log = logging.getLogger(__name__)
-_SECTIONS = (ScanSection, ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, LearnSection, LookSection)
+_SECTIONS = (
+    GuideSection,
+    ScanSection,
+    ContextSection,
+    PriorSection,
+    FrameSection,
+    OutputSection,
+    RunSection,
+    ExploreSection,
+    LearnSection,
+    LookSection,
+)
 
 
 class Desk(VTKObservationMixin):

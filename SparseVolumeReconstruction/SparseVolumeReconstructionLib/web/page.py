@@ -8,16 +8,17 @@ from trame.ui.html import DivLayout
 
 RESOURCES = Path(__file__).resolve().parents[2] / "Resources" / "Web"
 TITLE = "Sparse Volume Reconstruction"
-_PARTS = ("scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "lesson", "run", "look")
+_PARTS = ("guide", "scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "lesson", "run", "look")
 
 
 def build_page(server) -> None:
     """Make the page of a trame server; what it shows and does are the sections of a Desk."""
     server.state.trame__title = TITLE
     server.state.trame__favicon = None
+    server.state.one = "Red"  # the view that a small page shows
     server.state.lesson = False  # true: a lesson (lesson.html) takes the place of the panel, beside the same views
     server.enable_module(
-        {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js"], "styles": ["svr/svr.css"]},
+        {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js", "svr/page.js", "svr/views.js"], "styles": ["svr/svr.css"]},
     )
     server.state.trame__template_error = (RESOURCES / "lost.html").read_text(encoding="utf-8")
     for name in _PARTS:

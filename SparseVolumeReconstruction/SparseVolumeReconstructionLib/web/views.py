@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import slicer
 import vtk
 from trame_slicer.core import ViewManager
@@ -70,7 +73,33 @@ class Views:
         camera.Azimuth(25)
         camera.Elevation(20)
         self._three_d.first_renderer().ResetCameraScreenSpace()
-        camera.Dolly(_CLOSER)
+        self.zoom_3d(_CLOSER)
+
+    def turn_3d(self, azimuth: float, elevation: float) -> None:
+        """Turn the 3D view about its middle, degrees."""
+        camera = self._three_d.first_renderer().GetActiveCamera()
+        camera.Azimuth(azimuth)
+        camera.Elevation(elevation)
+        camera.OrthogonalizeViewUp()
+        self._moved_3d()
+
+    def pan_3d(self, across: float, down: float) -> None:
+        """Move what the 3D view shows by shares of the picture's width and height."""
+        renderer = self._three_d.first_renderer()
+        camera, (width, height) = renderer.GetActiveCamera(), self._three_d.render_window().GetSize()
+        tall = 2 * camera.GetDistance() * math.tan(math.radians(camera.GetViewAngle() / 2))
+        up, forward = np.array(camera.GetViewUp()), np.array(camera.GetDirectionOfProjection())
+        shift = tall * (down * up - across * width / max(height, 1) * np.cross(forward, up))
+        camera.SetFocalPoint(*(np.array(camera.GetFocalPoint()) + shift))
+        camera.SetPosition(*(np.array(camera.GetPosition()) + shift))
+        self._moved_3d()
+
+    def zoom_3d(self, factor: float) -> None:
+        """Bring the 3D view nearer by a factor."""
+        self._three_d.first_renderer().GetActiveCamera().Dolly(factor)
+        self._moved_3d()
+
+    def _moved_3d(self) -> None:
         self._three_d.first_renderer().ResetCameraClippingRange()
         self._three_d.schedule_render()
 

@@ -31,9 +31,9 @@ class Browser:
         self.driver.quit()
         self._folder.cleanup()
 
-    def resize(self, width: int, height: int) -> None:
-        """Give the page this size in pixels."""
-        resize(self.driver, width, height)
+    def resize(self, width: int, height: int, scale: float = 1) -> None:
+        """Give the page this size in CSS pixels, each of so many device pixels."""
+        resize(self.driver, width, height, scale)
 
     def open(self, address: str) -> None:
         """Go to an address and wait for the page."""

@@ -7,6 +7,8 @@ pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not ins
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+SHOWN_AT_ONCE = ("Red", "Green", "Yellow", "ThreeD")
+
 
 def violations(page) -> list[str]:
     """What breaks axe's rules, one line each."""
@@ -16,10 +18,25 @@ def violations(page) -> list[str]:
     return [f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
 
 
-@pytest.mark.parametrize("size", [(1400, 900), (1024, 768)])
-def test_axe_finds_nothing(slices, size):
+# Parts of the page that would have to be scrolled sideways.
+TOO_WIDE = """return [...document.querySelectorAll('.svr, .panel, .sections, .tools, .view .bar, .top')]
+  .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)"""
+SIZES = [(1400, 900, 1), (1024, 768, 1), (420, 900, 1), (700, 450, 2)]  # the last is 1400 x 900 enlarged to 200 %
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_fits_and_axe_finds_nothing(slices, screenshots, size):
     slices.resize(*size)
+    slices.wait(lambda: slices.driver.execute_script("return innerWidth") == size[0], "size")
+    assert slices.driver.execute_script("return document.documentElement.scrollWidth") == size[0]
+    assert slices.driver.execute_script(TOO_WIDE) == []
+    box = slices.there("apply-button").rect
+    assert box["x"] >= 0 and box["x"] + box["width"] <= size[0] and box["y"] >= 0 and box["y"] + box["height"] <= size[1]
+    for name in SHOWN_AT_ONCE if size[0] > 860 else ("Red",):
+        picture = slices.driver.find_element("css selector", f'[data-view="{name}"] .picture')
+        assert picture.is_displayed() and min(picture.size.values()) >= 200
     assert "\n".join(violations(slices)) == ""
+    slices.screenshot(screenshots / f"web-slices-{size[0]}x{size[1]}.png")
     slices.resize(1400, 900)
 
 
@@ -49,6 +66,170 @@ def test_every_control_can_be_reached_with_the_tab_key(slices):
         "add-Yellow",
     }
     assert wanted <= reached
+
+
+def thumb(page, view: str = "Red") -> tuple[float, float, str]:
+    """Where the slider of a view really stands, its step, and what is written beside it."""
+    slider = page.there(f"scroll-{view}")
+    return float(slider.get_property("value")), float(slider.get_property("step")), page.text(f"offset-{view}")
+
+
+def agree(page, view: str = "Red") -> bool:
+    """Whether thumb and text of a slider are the same, and one step of the arrow keys is one slice."""
+    value, _, text = thumb(page, view)
+    return f"{value:.1f}".replace("-0.0", "0.0") == text.replace("-0.0", "0.0")
+
+
+def test_sliders_say_what_is_shown_after_every_kind_of_load(slices):
+    slices.wait(lambda: all(agree(slices, view) for view in ("Red", "Green", "Yellow")), "sliders of the sample")
+    for name in ("fit-button", "window-again"):
+        slices.click(name)
+        slices.wait(lambda: all(agree(slices, view) for view in ("Red", "Green", "Yellow")), f"sliders after {name}")
+    for view in ("Red", "Green", "Yellow"):
+        value, step, _ = thumb(slices, view)
+        slices.press(f"scroll-{view}", Keys.ARROW_RIGHT)
+        slices.wait(lambda view=view, value=value, step=step: thumb(slices, view)[0] == pytest.approx(value + step, abs=0.01), "one step")
+        assert agree(slices, view)
+        slices.press(f"scroll-{view}", Keys.ARROW_LEFT)
+        slices.wait(lambda view=view, value=value: thumb(slices, view)[0] == pytest.approx(value, abs=0.01), "the step back")
+
+
+def focus(page, view: str) -> None:
+    """Give the picture of a view the focus, as Tab does."""
+    page.driver.execute_script("document.querySelector(`[data-view=${arguments[0]}] .picture [tabindex]`).focus()", view)
+
+
+def shown(page, view: str) -> dict:
+    """What the page knows of a slice view."""
+    return next(each for each in page.driver.execute_script("return window.trame.state.get('look').views") if each["name"] == view)
+
+
+def keys(page, *pressed: str) -> None:
+    """Press keys where the focus is; the last one while the others are held."""
+    chain = ActionChains(page.driver)
+    for key in pressed[:-1]:
+        chain.key_down(key)
+    chain.send_keys(pressed[-1])
+    for key in pressed[:-1]:
+        chain.key_up(key)
+    chain.perform()
+
+
+def test_letters_and_scale_are_those_of_the_views(slices):
+    wanted = {"Red": "LRPA", "Green": "LRIS", "Yellow": "PAIS"}
+    for view, letters in wanted.items():
+        found = {
+            each.get_attribute("data-edge"): each.get_property("textContent")
+            for each in slices.driver.find_elements("css selector", f'[data-view="{view}"] .letter')
+        }
+        assert "".join(found[edge] for edge in ("right", "left", "bottom", "top")) == letters
+    before = shown(slices, "Red")["scale"]
+    bar = slices.driver.find_element("css selector", '[data-view="Red"] .scale').size["width"]
+    picture = slices.driver.find_element("css selector", '[data-view="Red"] .picture').size["width"]
+    assert bar == pytest.approx(picture * before["percent"] / 100, abs=2)
+    focus(slices, "Red")
+    keys(slices, "+")
+    slices.wait(lambda: shown(slices, "Red")["scale"] != before, "scale after zooming")
+    after = shown(slices, "Red")["scale"]
+    longer = float(after["mm"].split()[0]) / float(before["mm"].split()[0])
+    assert after["percent"] / before["percent"] == pytest.approx(1.15 * longer, rel=1e-3)
+    keys(slices, "-")
+    slices.wait(lambda: shown(slices, "Red")["scale"]["percent"] == pytest.approx(before["percent"], rel=1e-3), "scale as before")
+
+
+def test_views_are_moved_with_the_keyboard(slices):
+    for view in ("Red", "ThreeD"):
+        focus(slices, view)
+        for pressed in ((Keys.ARROW_UP,), (Keys.SHIFT, Keys.ARROW_LEFT), ("+",)):
+            before = slices.picture(view)
+            keys(slices, *pressed)
+            slices.wait(lambda view=view, before=before: slices.picture(view) != before, f"{pressed} in {view}")
+    before = slices.picture("Red")
+    focus(slices, "Red")
+    keys(slices, Keys.CONTROL, Keys.ARROW_UP)
+    slices.wait(lambda: slices.picture("Red") != before, "brightness")
+    keys(slices, "a")
+    keys(slices, "r")
+
+
+def test_the_crosshair_links_the_views(slices):
+    focus(slices, "Red")
+    keys(slices, "x")
+    slices.wait(lambda: slices.there("point-button").get_attribute("aria-pressed") == "true", "crosshair")
+    before = [thumb(slices, view)[0] for view in ("Green", "Yellow")]
+    picture = slices.driver.find_element("css selector", '[data-view="Red"] .picture')
+    ActionChains(slices.driver).move_to_element_with_offset(picture, 40, 60).click().perform()
+    slices.wait(lambda: all(thumb(slices, view)[0] != at for view, at in zip(("Green", "Yellow"), before, strict=True)), "other slices")
+    line = next(each for each in shown(slices, "Red")["lines"] if each["view"] == "Yellow")
+    assert line["x1"] == pytest.approx(50 + 100 * 40 / picture.size["width"], abs=1)
+    keys(slices, "x")
+
+
+def test_contrast_is_a_drag_with_ctrl_and_leaves_slice_and_zoom(slices):
+    before, at = shown(slices, "Red"), slices.picture("Red")
+    picture = slices.driver.find_element("css selector", '[data-view="Red"] .picture')
+    chain = ActionChains(slices.driver).key_down(Keys.CONTROL).move_to_element(picture).click_and_hold()
+    chain.move_by_offset(60, 30).release().key_up(Keys.CONTROL).perform()
+    slices.wait(lambda: slices.picture("Red") != at, "another contrast")
+    assert shown(slices, "Red")["scale"] == before["scale"] and shown(slices, "Red")["value"] == before["value"]
+    slices.click("window-again")
+
+
+def touch(page, kind: str, *points: tuple[float, float]) -> None:
+    """Fingers at these places of the page."""
+    fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+
+def test_one_finger_scrolls_and_two_zoom(slices):
+    slices.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    box = slices.driver.find_element("css selector", '[data-view="Green"] .picture').rect
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = shown(slices, "Green")
+    touch(slices, "touchStart", (x, y))
+    touch(slices, "touchMove", (x, y - 40))
+    touch(slices, "touchEnd")
+    slices.wait(lambda: shown(slices, "Green")["value"] > before["value"], "another slice")
+    assert shown(slices, "Green")["scale"] == before["scale"]
+    before = shown(slices, "Green")
+    touch(slices, "touchStart", (x - 30, y), (x + 30, y))
+    touch(slices, "touchMove", (x - 60, y), (x + 60, y))
+    touch(slices, "touchEnd")
+    slices.wait(lambda: shown(slices, "Green")["scale"] != before["scale"], "larger picture")
+    assert shown(slices, "Green")["value"] == before["value"]
+    assert slices.driver.execute_script("return visualViewport.scale") == 1
+    slices.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    slices.click("fit-button")
+
+
+def test_words_are_explained_on_focus_and_help_has_the_keys(slices):
+    slices.driver.execute_script("document.querySelector('[data-term=context]').focus()")
+    slices.wait(lambda: slices.text("explanation").startswith("Context slice:"), "explanation")
+    ActionChains(slices.driver).send_keys(Keys.ESCAPE).perform()
+    assert slices.text("explanation") == ""
+    focus(slices, "Red")
+    keys(slices, "?")
+    slices.wait(lambda: slices.there("help-dialog").is_displayed(), "help")
+    assert violations(slices) == []
+    ActionChains(slices.driver).send_keys(Keys.ESCAPE).perform()
+    slices.wait(lambda: not slices.there("help-dialog").is_displayed(), "page")
+
+
+def test_a_refusal_appears_at_the_control_that_was_used(slices):
+    slices.click("add-Green")
+    slices.wait(lambda: "runs across them" in slices.text("refusal"), "refusal")
+    box, button = slices.there("refusal").rect, slices.there("add-Green").rect
+    assert 0 <= box["y"] - button["y"] - button["height"] < 20 and abs(box["x"] - button["x"]) < 400
+    slices.click("run-dismiss")
+    slices.wait(lambda: not slices.text("refusal"), "page")
+
+
+def test_a_lesson_takes_the_place_of_the_panel(slices):
+    slices.driver.execute_script("window.trame.state.set('lesson', true)")
+    slices.wait(lambda: not slices.driver.find_element("css selector", ".panel").is_displayed(), "lesson")
+    assert slices.driver.find_element("css selector", '[data-view="Red"] .picture').is_displayed()
+    slices.driver.execute_script("window.trame.state.set('lesson', false)")
+    slices.wait(lambda: slices.there("apply-button").is_displayed(), "panel")
 
 
 def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):

@@ -52,6 +52,17 @@ def desktop():
         return logic.reconstruct(presenter.inputs())
 
 
+def step(page) -> str:
+    """The step that the guide shows as the next."""
+    found = page.driver.find_elements(By.CSS_SELECTOR, ".guide [aria-current]")
+    return found[0].get_property("textContent").strip("0123456789✓ ") if found else ""
+
+
+def test_the_guide_begins_with_the_scan(page):
+    assert step(page) == "Scan" and "sample" in page.text("guide-next")
+    assert "nobody's" in page.text("run-alone")
+
+
 def test_the_page_says_what_it_is_not_for(page):
     assert "Not for diagnosis" in page.driver.find_element(By.CSS_SELECTOR, ".notice").text
 
@@ -65,6 +76,8 @@ def test_views_are_dark_before_anything_is_loaded(page):
 def test_slices_are_rows_and_can_be_edited(slices, screenshots):
     page = slices
     assert page.text("context-count") == "4 of 4 slices used"
+    assert step(page) == "Reconstruct"
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".badge")
     page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
     page.wait(lambda: page.text("context-count") == "3 of 4 slices used", "row that is not used")
     page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
@@ -81,6 +94,17 @@ def test_slices_are_rows_and_can_be_edited(slices, screenshots):
         thickness.send_keys(Keys.CONTROL, "a")
         thickness.send_keys(typed, Keys.TAB)
         page.wait(lambda field=thickness, typed=typed: field.get_property("value") == typed, f"thickness of {typed} mm")
+
+
+def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
+    menu = result.there("result-menu").rect
+    run = result.driver.find_element(By.CSS_SELECTOR, ".run").rect
+    result.wait(
+        lambda: result.there("result-menu").rect["y"] - result.driver.find_element(By.CSS_SELECTOR, ".top").rect["height"] > 0, "menu"
+    )
+    assert menu["y"] + menu["height"] < run["y"] and step(result) == ""
+    assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == ["INFERRED mean"] * 3
+    assert not result.driver.find_elements(By.CSS_SELECTOR, ".legend")
 
 
 def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
@@ -126,6 +150,11 @@ def test_the_uncertainty_can_be_shown(result, screenshots):
     before = result.picture("Green")
     result.choose("layer-menu", "Uncertainty (sd)")
     result.wait(lambda: result.picture("Green") != before, "another picture")
+    legends = result.wait(lambda: result.driver.find_elements(By.CSS_SELECTOR, ".legend"), "legend")
+    assert len(legends) == 3
+    low, unit, high = (each.text for each in legends[0].find_elements(By.TAG_NAME, "span"))
+    assert float(low) == 0 < float(high) and unit == "sd, grey values"
+    assert {each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")} == {"INFERRED uncertainty"}
     result.screenshot(screenshots / "web-uncertainty.png")
 
 
@@ -192,7 +221,14 @@ def test_nothing_was_complained_about(result, server):
 
 
 def test_start_over_and_the_end_leave_nothing(result, server):
+    result.press("over-button", Keys.ENTER)
+    result.wait(lambda: result.there("over-dialog").is_displayed(), "question")
+    assert result.driver.switch_to.active_element.get_attribute("id") == "over-no"  # what loses nothing is chosen first
+    result.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    result.wait(lambda: not result.there("over-dialog").is_displayed(), "answer")
+    assert len(result.rows()) == 4
     result.click("over-button")
+    result.click("over-yes")
     result.wait(lambda: not result.rows(), "empty table")
     assert "Sparse brain" not in result.text("all-volume")
     assert server.workers()

@@ -1,48 +1,80 @@
-"""The four views as the page shows them: sliders, and what lies in 3D."""
+"""The four views as the page shows them: sliders, what is written over the pictures, and what lies in 3D."""
 
 from __future__ import annotations
 
+import math
+
+from ...slicerside import views
+from ..moves import Moves
+from ..overlay import crossings, legend, letters, role, scale, shown
 from ..views import COLOURS, LABELS
 from .section import Action, Section
 
 _SAME_MM = 1e-3
+_DIGITS = 4
+_WORDS = {"mean": "mean", "std": "uncertainty", "current": "sample", "atlas": "atlas", "template": "template"}
 
 
 class LookSection(Section):
-    """Sliders move the slice views; the page's variable offset_<view> is the offset in mm."""
+    """Sliders move the slice views; the page's variable offset_<view> is the offset in mm, `tool` what a drag in a slice view does."""
 
     NAME = "look"
 
     def __init__(self, desk):
         super().__init__(desk)
+        desk.server.state.tool = ""
+        moves = Moves(desk.views)
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
-            desk.views.slice_view(name).modified.connect(lambda *_: desk.schedule_section(self.NAME))
+            desk.views.slice_view(name).modified.connect(self._changed)
+        for move in (moves.scroll, moves.zoom, moves.pan, moves.turn, moves.point, moves.window, moves.window_again):
+            desk.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
 
     def actions(self) -> dict[str, Action]:
-        """Show the planes of the slice views in 3D, or not; step a view."""
+        """Show the planes of the slice views in 3D, or not; let all views show the whole."""
         return {"planes": self._toggle_planes, "fit": self.desk.views.fit}
 
     def state(self) -> dict:
-        """Range of every slice view in mm; offsets and planes are brought up to date on the way."""
-        shown = []
+        """Range of every slice view in mm and what is written over it; offsets and planes are brought up to date on the way."""
         self.desk.views.show_planes()
-        for name, label in LABELS.items():
-            view = self.desk.views.slice_view(name)
-            low, high = view.get_slice_range()
-            offset = view.get_slice_value()
-            if abs(self.desk.server.state[f"offset_{name}"] - offset) > _SAME_MM:
-                self.desk.server.state[f"offset_{name}"] = round(offset, 3)
-            limits = {"low": round(low, 2), "high": round(high, 2), "step": round(max(view.get_slice_step(), 0.1), 3)}
-            shown.append({"name": name, "label": label, "colour": COLOURS[name], **limits})
-        return {"views": shown, "planes": self.desk.views.planes}
+        return {"views": [self._view(name) for name in LABELS], "planes": self.desk.views.planes}
+
+    def _view(self, name: str) -> dict:
+        view, node = self.desk.views.slice_view(name), views.slice_node(name)
+        limits = slider(*view.get_slice_range(), view.get_slice_value(), view.get_slice_step())
+        if abs(self.desk.server.state[f"offset_{name}"] - limits["value"]) > _SAME_MM:
+            self.desk.server.state[f"offset_{name}"] = limits["value"]
+        top = shown(name)
+        return {
+            "name": name,
+            "label": LABELS[name],
+            "colour": COLOURS[name],
+            **limits,
+            "letters": letters(views.plane_of(node)) if top is not None else None,
+            "scale": scale(node.GetFieldOfView()[0]),
+            "lines": crossings(node, [views.slice_node(other) for other in LABELS if other != name]),
+            "inferred": _WORDS.get(role(top), role(top)),
+            "legend": legend(top),
+        }
+
+    def _changed(self, *_args) -> None:
+        self.desk.schedule_section(self.NAME)
+
+    def _then_changed(self, move):
+        """A movement is no request: it puts no message away, and draws no other section anew."""
+
+        def moved(*arguments) -> None:
+            move(*arguments)
+            self._changed()
+
+        return moved
 
     def _mover(self, name: str):
         def move(**changed) -> None:
             value = changed[f"offset_{name}"]
             view = self.desk.views.slice_view(name)
-            if isinstance(value, int | float) and abs(value - view.get_slice_value()) > _SAME_MM:
+            if isinstance(value, int | float) and math.isfinite(value) and abs(value - view.get_slice_value()) > _SAME_MM:
                 view.set_slice_value(float(value))
 
         return move
@@ -50,3 +82,15 @@ class LookSection(Section):
     def _toggle_planes(self) -> None:
         self.desk.views.planes = not self.desk.views.planes
         self.desk.schedule()
+
+
+def slider(low: float, high: float, value: float, step: float) -> dict[str, float]:
+    """Limits of a slider, mm, of which `value` is one of the steps: a browser moves the thumb to the nearest step otherwise.
+
+    The limits are drawn in to the outermost steps; a value beyond them becomes a limit.
+    """
+    step = round(max(step, 0.1), _DIGITS)
+    below, above = max(math.floor((value - low) / step + 1e-6), 0), max(math.floor((high - value) / step + 1e-6), 0)
+    lowest = round(value - below * step, _DIGITS)
+    count = below + above
+    return {"low": lowest, "high": round(lowest + count * step, _DIGITS), "step": step, "value": round(lowest + below * step, _DIGITS)}

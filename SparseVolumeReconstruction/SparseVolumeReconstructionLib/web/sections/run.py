@@ -22,8 +22,10 @@ class RunSection(Section):
             "running": runner.running,
             "live": runner.busy and not runner.running,
             "reason": self.presenter.reason() or "",
+            "slices": len(self.presenter.contexts.enabled()),
             "step": status.text,
             "percent": int(100 * status.fraction),
             "error": status.error,
             "log": status.log,
+            "warnings": [] if runner.running else self.presenter.explorer.warnings(),
         }
