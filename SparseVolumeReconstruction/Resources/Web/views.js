@@ -1,7 +1,7 @@
 // Mouse, fingers and keys over the pictures: what is not sent to the server as it is becomes one of its movements (web/moves.py).
 (() => {
   const PINCH = 0.02, TURN = 1.0, STEP_PIXELS = 12, KEY_PAN = 0.05, KEY_TURN = 0.05, KEY_ZOOM = 1.15, KEY_WINDOW = 0.08;
-  const tool = () => window.trame?.state.get("tool") || "";
+  const tool = () => document.querySelector(".quad").dataset.tool;
   const viewOf = (event) => event.target.closest?.("[data-view]");
 
   // One movement is on its way at a time; what comes meanwhile is added up, so that a slow server never lags behind a hand.

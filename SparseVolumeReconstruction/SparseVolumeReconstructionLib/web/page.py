@@ -10,13 +10,18 @@ RESOURCES = Path(__file__).resolve().parents[2] / "Resources" / "Web"
 TITLE = "Sparse Volume Reconstruction"
 _PARTS = ("guide", "scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "lesson", "run", "look")
 
+# Variables of the page alone. one: the view that a small page shows. tool: what a drag in a slice view does: "", "point", "window".
+# lesson: whether a lesson (lesson.html) takes the place of the panel, beside the same views.
+_OF_THE_PAGE = {"one": "Red", "tool": "", "lesson": False}
+
 
 def build_page(server) -> None:
     """Make the page of a trame server; what it shows and does are the sections of a Desk."""
     server.state.trame__title = TITLE
     server.state.trame__favicon = None
-    server.state.one = "Red"  # the view that a small page shows
-    server.state.lesson = False  # true: a lesson (lesson.html) takes the place of the panel, beside the same views
+    for name, value in _OF_THE_PAGE.items():
+        server.state[name] = value
+        server.state.change(name)(lambda **_: None)  # what nobody listens to may not be set from a page
     server.enable_module(
         {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js", "svr/page.js", "svr/views.js"], "styles": ["svr/svr.css"]},
     )

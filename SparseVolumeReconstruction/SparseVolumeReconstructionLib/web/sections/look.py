@@ -16,13 +16,12 @@ _WORDS = {"mean": "mean", "std": "uncertainty", "current": "sample", "atlas": "a
 
 
 class LookSection(Section):
-    """Sliders move the slice views; the page's variable offset_<view> is the offset in mm, `tool` what a drag in a slice view does."""
+    """Sliders move the slice views; the page's variable offset_<view> is the offset in mm."""
 
     NAME = "look"
 
     def __init__(self, desk):
         super().__init__(desk)
-        desk.server.state.tool = ""
         moves = Moves(desk.views)
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
