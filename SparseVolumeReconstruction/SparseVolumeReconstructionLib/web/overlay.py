@@ -7,7 +7,6 @@ import slicer
 import slicer.util
 
 from ..slicerside import views
-from ..slicerside.results import ATTRIBUTE
 
 _DIRECTIONS = ("LR", "PA", "IS")  # towards lower and higher x, y, z of RAS
 _SHARE = 0.26  # of a direction, from which its letter is named: about 15 degrees out of a plane of the body
@@ -78,7 +77,7 @@ def shown(view: str):
 
 def role(node) -> str:
     """What a volume is in a result, such as "mean"; "" for a volume that was not inferred."""
-    return (node.GetAttribute(f"{ATTRIBUTE}Role") or "") if node is not None else ""
+    return (node.GetAttribute(views.ROLE) or "") if node is not None else ""
 
 
 def legend(node) -> dict | None:

@@ -44,17 +44,17 @@ class LookSection(Section):
         limits = slider(*view.get_slice_range(), view.get_slice_value(), view.get_slice_step())
         if abs(self.desk.server.state[f"offset_{name}"] - limits["value"]) > _SAME_MM:
             self.desk.server.state[f"offset_{name}"] = limits["value"]
-        top = shown(name)
+        generated = views.generated_in(name)
         return {
             "name": name,
             "label": LABELS[name],
             "colour": COLOURS[name],
             **limits,
-            "letters": letters(views.plane_of(node)) if top is not None else None,
+            "letters": letters(views.plane_of(node)) if shown(name) is not None else None,
             "scale": scale(node.GetFieldOfView()[0]),
             "lines": crossings(node, [views.slice_node(other) for other in LABELS if other != name]),
-            "inferred": _WORDS.get(role(top), role(top)),
-            "legend": legend(top),
+            "inferred": _WORDS.get(role(generated), role(generated)),
+            "legend": legend(generated),
         }
 
     def _changed(self, *_args) -> None:
