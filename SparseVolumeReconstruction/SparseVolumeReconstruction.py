@@ -71,8 +71,12 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
 
     def enter(self):
         """The panel is shown."""
-        self.panel.start_worker()
-        self.panel.refresh()
+        self.panel.enter()
+
+    def exit(self):
+        """Another module is shown."""
+        if self.panel is not None:
+            self.panel.leave()
 
     def cleanup(self):
         """The panel is closed or reloaded."""

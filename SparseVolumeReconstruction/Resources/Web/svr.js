@@ -27,13 +27,15 @@
     event.target.value = "";
   });
 
+  // The view under the mouse, or without a mouse over any the one that has the focus: the key C takes its slice.
+  const viewAt = (element) => element?.closest?.("[data-view]")?.dataset.view;
   let hovered = null;
-  document.addEventListener("pointerover", (event) => { hovered = event.target.closest?.("[data-view]")?.dataset.view || hovered; });
+  document.addEventListener("pointerover", (event) => { hovered = viewAt(event.target); });
+  document.documentElement.addEventListener("pointerleave", () => { hovered = null; });
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input:not([type=range]):not([type=checkbox]), select, textarea");
     if (event.key.toLowerCase() !== "c" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
-    const focused = event.target.closest?.("[data-view]")?.dataset.view;
-    document.getElementById("add-" + (focused || hovered))?.click();
+    window.trame.trigger("contexts_add", [hovered || viewAt(event.target) || ""]);
   });
 
   document.querySelector("meta[name=viewport]").content = "width=device-width,initial-scale=1";  // everybody may zoom

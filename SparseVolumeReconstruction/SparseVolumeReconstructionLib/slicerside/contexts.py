@@ -18,6 +18,7 @@ from ..geometry import Grid, InputError
 from . import hierarchy, views
 from .cut import plane_grid
 from .drawing import draw_slice, dress
+from .i18n import _
 from .logic import Context
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
 from .results import ATTRIBUTE
@@ -26,6 +27,7 @@ ROLE = "context"
 MOST = 100
 _AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
 _VOLUME = f"{ATTRIBUTE}Volume"
+MOVING_COLOUR = (1.0, 0.2, 0.9)  # of the slice that moves with its view: no view has it, and no image
 _SHOWN_MM = 0.005  # offsets are shown with two decimals
 _GAP_MM, _GAP_RATIO, _NEARLY_PARALLEL = 2.0, 2.2, 0.7
 
@@ -103,6 +105,14 @@ class ContextSlice:
         """The slice as inputs of a reconstruction take it."""
         return Context(self.volume, plane=self.plane, thickness_mm=self.stated_thickness_mm)
 
+    def observed(self) -> tuple:
+        """Volume, place and thickness as one value: another where something else is observed."""
+        try:
+            plane = self.plane.tobytes()
+        except InputError:
+            plane = b""
+        return self.node.GetID(), self.volume, plane, self.stated_thickness_mm
+
     def problem(self) -> str | None:
         """Why the slice cannot be used; None when it can."""
         try:
@@ -116,14 +126,15 @@ class ContextSlice:
         """Put the slice on another plane (4x4 SliceToRAS in world RAS, mm); False where it is there already.
 
         In a volume with gaps it is the acquired slice nearest to the plane. Raises InputError, with nothing changed, without a
-        volume or a linear transform, for a plane that misses the volume, and for one across such a volume's slices.
+        volume or a linear transform, for a plane that misses the volume, for one across such a volume's slices, and for one that is
+        another context's already.
         """
         if self.volume is None:
             raise InputError("the volume of a context slice was deleted; remove the slice.")
         plane, now = _acquired(self.volume, plane), self.plane
-        if abs(plane[:3, 2] @ (plane[:3, 3] - now[:3, 3])) < 1e-4 and abs(plane[:3, 2] @ now[:3, 2]) > 1 - 1e-9:
+        if same_plane(plane, now):
             return False
-        plane_grid(world_grid(self.volume), plane, None, self.volume.GetName())
+        _check_is_new(self.volume, plane, self)
         self._place(plane)
         return True
 
@@ -148,10 +159,16 @@ class ContextSlice:
         """Use the slice or not."""
         self._set("Enabled", "1" if enabled else "0")
 
-    def draw(self, selected: bool = False, image: bool = False) -> None:
+    @property
+    def colour(self) -> tuple[float, float, float]:
+        """RGB (0..1) of the view to which the slice belongs, in which it is drawn unless it moves."""
+        text = self._get("Colour")
+        return tuple(json.loads(text)) if text else self.node.GetDisplayNode().GetColor()
+
+    def draw(self, selected: bool = False, image: bool = False, moving: bool = False) -> None:
         """Bring the drawing up to date with plane, thickness, transform and state; hidden where the slice has no place.
 
-        image: show the slice's image on it in 3D.
+        image: show the slice's image on it in 3D. moving: mark it as the one that moves with its view.
         """
         volume, display = self.volume, self.node.GetDisplayNode()
         if volume is not None and self.node.GetTransformNodeID() != volume.GetTransformNodeID():
@@ -164,8 +181,11 @@ class ContextSlice:
             return
         display.SetVisibility(True)
         display.SetOpacity(1.0 if self.enabled else 0.3)
-        display.SetLineWidth(4 if selected else 2)
-        display.SetSliceIntersectionThickness(3 if selected else 1)
+        display.SetLineWidth(6 if moving else 4 if selected else 2)
+        display.SetSliceIntersectionThickness(5 if moving else 3 if selected else 1)
+        colour = MOVING_COLOUR if moving else self.colour
+        display.SetColor(*colour)
+        display.SetEdgeColor(*colour)
 
     def _get(self, key: str) -> str | None:
         return self.node.GetAttribute(ATTRIBUTE + key)
@@ -192,16 +212,19 @@ def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float
 
     view, colour: name and RGB (0..1) of the slice view to which it belongs. The thickness comes from the image's header
     where that states it. Raises InputError, with nothing added, for planes and volumes that cannot be used: results of
-    a reconstruction are refused, because what was inferred was not observed.
+    a reconstruction are refused, because what was inferred was not observed, and so is a slice that is a context already,
+    because it was observed once.
     """
     check_is_observed(volume)
     plane = _acquired(volume, _orthonormal(np.asarray(plane, float)))
-    plane_grid(volume_of(volume).grid, plane, None, volume.GetName())
+    volume_of(volume)
+    _check_is_new(volume, plane)
     node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
     node.UnRegister(None)
     node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
     node.SetNodeReferenceID(_VOLUME, volume.GetID())
     node.SetAttribute(f"{ATTRIBUTE}View", view)
+    node.SetAttribute(f"{ATTRIBUTE}Colour", json.dumps(colour))
     node.SetName(slicer.mrmlScene.GenerateUniqueName(f"{volume.GetName()} context"))
     context, fellows = ContextSlice(node), [each.node for each in context_slices() if each.volume is volume]
     context.set_thickness(stated_thickness_of(volume, plane[:3, 2]))
@@ -253,6 +276,34 @@ def check_is_observed(volume) -> None:
         raise InputError("no volume is shown there; show a scan in the view first.")
     if volume.GetAttribute(f"{ATTRIBUTE}Role"):
         raise InputError(f"{volume.GetName()} was reconstructed, not observed; show the scan itself to take slices from it.")
+
+
+def same_plane(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two planes (4x4 SliceToRAS, mm) are one, whatever their axes and from whichever side they are seen."""
+    apart, across = first[:3, 2] @ (first[:3, 3] - second[:3, 3]), first[:3, 2] @ second[:3, 2]
+    return bool(abs(apart) < 1e-4 and abs(across) > 1 - 1e-9)
+
+
+def already(volume, plane: np.ndarray, but: ContextSlice | None = None) -> str:
+    """Which context a plane (4x4 SliceToRAS in world RAS, mm) of a volume node is already, in words; "" where it is none, `but` aside.
+
+    Planes are the same where they lie nowhere half a voxel apart: they would be one observation, counted twice. Raises
+    InputError where the plane misses the volume.
+    """
+    grid = world_grid(volume)
+    corners = plane_grid(grid, plane, None, volume.GetName()).corners_ras()
+    near = 0.5 / np.linalg.norm(grid.ras_to_ijk[:3, :3] @ plane[:3, 2])
+    for row, other in enumerate(context_slices(), 1):
+        if other != but and other.volume is volume:
+            there = other.plane
+            if np.abs((corners - there[:3, 3]) @ there[:3, 2]).max() < near - 1e-3:
+                return _("row {row}, {name}").format(row=row, name=other.name)
+    return ""
+
+
+def _check_is_new(volume, plane: np.ndarray, but: ContextSlice | None = None) -> None:
+    if where := already(volume, plane, but):
+        raise InputError(_("this slice is in the list already ({where}).").format(where=where))
 
 
 def _acquired(volume, plane: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ STEPS = 30
 _VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 _SIZE = (500, 400)
 _FIXED_MM = (("Red", 25.0), ("Green", 0.0), ("Yellow", 20.0))
+_FIRST_MM = -15.0  # where the slice that moves begins
 _TIMEOUT_S = 60.0
 
 
@@ -42,10 +43,12 @@ def live_latency(prior_id: str, steps: int = STEPS) -> list[float]:
             for view, offset in _FIXED_MM:
                 shown[view].SetSliceOffset(offset)
                 presenter.contexts.add_from_view(view)
-            presenter.contexts.select(presenter.contexts.add_from_view("Red"))
+            shown["Red"].SetSliceOffset(_FIRST_MM - 1.0)
+            presenter.contexts.add_from_view("Red")
+            presenter.contexts.move_with_view(True)
             presenter.parameters_changed()
             _display(presenter, shown)
-            return [_step(presenter, shown, -15.0 + n) for n in range(steps + 1)][1:]
+            return [_step(presenter, shown, _FIRST_MM + n) for n in range(steps + 1)][1:]
 
 
 def _step(presenter: Presenter, shown: dict, offset_mm: float) -> float:
@@ -75,7 +78,9 @@ def _slice_view(name: str, orientation: str):
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
     logic.SetMRMLScene(slicer.mrmlScene)
-    logic.AddSliceNode(name).SetOrientation(orientation)
+    node = logic.AddSliceNode(name)
+    node.SetOrientation(orientation)
+    node.SetMappedInLayout(1)
     logic.ResizeSliceNode(*_SIZE)
     return logic
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import slicer
 import slicer.util
 
+from .i18n import _
+
 _ACROSS = 1e-4  # cosine below which two directions count as perpendicular, whatever rounding makes of them
 ROLE = "SparseVolumeReconstruction.Role"  # attribute of what was generated; the word that ATTRIBUTE of results.py begins
 _MARGIN = 1.05  # of what is shown around a volume that a view is fitted to
+
+
+_arrangers: list[object] = []
+
+
+@contextmanager
+def arranging() -> Iterator[None]:
+    """While views are moved by the program, not by the user; also a decorator."""
+    _arrangers.append(None)
+    try:
+        yield
+    finally:
+        _arrangers.pop()
+
+
+def arranged() -> bool:
+    """Whether it is the program that moves the views now."""
+    return bool(_arrangers)
 
 
 def slice_nodes() -> list:
@@ -21,6 +44,16 @@ def slice_nodes() -> list:
 def slice_node(view: str):
     """The slice node of a view, e.g. "Red"; None where there is none."""
     return next((node for node in slice_nodes() if node.GetLayoutName() == view), None)
+
+
+def out_of_sight(view: str | None) -> str | None:
+    """Why a user cannot mean the slice view of this name; None where it is shown."""
+    node = slice_node(view) if view else None
+    if node is None:
+        return _("no slice view is under the mouse; move the mouse over a view and press the key, or click the view's button.")
+    if not node.IsMappedInLayout():
+        return _("the {view} view is not shown in this layout; choose a layout that has it, or take another view.").format(view=view)
+    return None
 
 
 def crosshair_node():
@@ -88,6 +121,7 @@ def _towards(normal: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return -normal if along < 0 else normal
 
 
+@arranging()
 def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
     """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm); None: around the point that is in its middle now."""
     view, matrix = plane_of(node), np.eye(4)
@@ -98,6 +132,7 @@ def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
     node.UpdateMatrices()
 
 
+@arranging()
 def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
     """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm), and the others pass through the centre."""
     for node in slice_nodes():
@@ -170,6 +205,7 @@ def _generated(identity: str | None) -> bool:
     return bool(identity) and (node is None or node.GetAttribute(ROLE) is not None)
 
 
+@arranging()
 def fit(volume) -> None:
     """Let all slice views show the whole of a volume in their plane; each keeps its offset where that meets the volume."""
     logics = slicer.app.applicationLogic().GetSliceLogics()

@@ -34,14 +34,12 @@ const start = performance.now(), timer = setInterval(() => {
 }, 20);
 setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
 """
-# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean. Before, an axial
-# slice is selected: the selected one follows its view while updates are live.
+# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean.
 _UPDATE = """
 const [offset, done] = arguments, slider = document.getElementById("scroll-Green"), rest = (ms) => new Promise((go) => setTimeout(go, ms));
 const live = () => Boolean(document.getElementById("live-mark")), idle = async () => { do await rest(300); while (live()); };
 const picture = document.querySelector('[data-view="Yellow"] img');
 (async () => {
-  document.querySelector(".table tbody .link").click();
   await idle();
   slider.value = offset;
   slider.dispatchEvent(new Event("input"));

@@ -11,6 +11,8 @@ from trame_slicer.core import ViewManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import ViewLayoutDefinition
 
+from ..slicerside.views import arranging
+
 # The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
 COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
 LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
@@ -58,6 +60,7 @@ class Views:
         """The slice view of a name such as "Red"."""
         return self._manager.get_view(name)
 
+    @arranging()
     def fit(self) -> None:
         """Let all views show the whole of what they show; slice views stay in their orientation."""
         self.show_planes()

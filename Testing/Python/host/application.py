@@ -116,7 +116,7 @@ class PlotWidget:
 
 
 class LayoutManager:
-    """Finds the views, as in the application. Whatever the layout, the host shows four views and draws no tables and plots."""
+    """Finds the views, as in the application. The host has four views, shows those that the layout has, and draws no tables and plots."""
 
     threeDViewCount, tableViewCount = 1, 0
 
@@ -128,10 +128,20 @@ class LayoutManager:
         """Take the views that there are, and choose the layout of four views."""
         self.slices, self.three_d = slices, three_d
         self._layout_logic.SetMRMLScene(self._scene)
+        self._layout_logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, self._map_views)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+    def _map_views(self, *_) -> None:
+        """Mark and show the views that the layout has."""
+        nodes = self._layout_logic.GetViewNodes()
+        mapped = {nodes.GetItemAsObject(place).GetID() for place in range(nodes.GetNumberOfItems())}
+        for view in (*self.slices.values(), self.three_d):
+            view.node.SetMappedInLayout(view.node.GetID() in mapped)
+            view.setVisible(view.node.GetID() in mapped)
 
     def close(self) -> None:
         """Let go of the scene."""
+        self._layout_logic.GetLayoutNode().RemoveObservers(vtk.vtkCommand.ModifiedEvent)
         self._layout_logic.SetMRMLScene(None)
 
     def _plots(self) -> list:

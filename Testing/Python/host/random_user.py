@@ -26,7 +26,10 @@ NAMES = ("Reconstruction", "", "  ", "ä/{name}%s\\ x", "x" * 80)
 COMBOS = ("frameModeBox", "layerBox", "deviceBox")
 BOXES = ("stdCheckBox", "templateCheckBox", "keepCheckBox", "markCheckBox", "linkCheckBox", "texturedCheckBox", "liveCheckBox")
 SELECTORS = ("allSelector", "frameTransformSelector", "likeSelector", "resultSelector", "referenceSelector")
-BUTTONS = ("addHoveredButton", "atlasButton", "editButton", "playButton", "compareButton", "writeButton", "logButton", "removeAllButton")
+BUTTONS = (
+    *("moveButton", "undoButton", "removeAllButton", "atlasButton", "editButton", "playButton"),
+    *("compareButton", "writeButton", "logButton"),
+)
 SPIN_BOXES = {"samplesSpinBox": ("0", "1", "3"), "spacingSpinBox": ("4", "5"), "seedSpinBox": ("0", "77")}
 OBLIQUE = "invalid orientation preset name: Reformat"  # the application's own, harmless, of a saved view that was oblique
 HIDDEN = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", "vtkMRMLSubjectHierarchyNode")
@@ -95,9 +98,16 @@ class RandomUser(RuleBasedStateMachine):
     def click_row(self, row, column):
         self.host.click_cell(self.ui.contextTable, row % len(self.desk.contexts), column)
 
-    @rule()
-    def press_delete(self):
-        self.host.key(self.ui.contextTable, "Delete")
+    @rule(key=st.sampled_from(("Delete", "Ctrl+Z")))
+    def press_in_the_table(self, key):
+        self.host.key(self.ui.contextTable, key)
+
+    @precondition(lambda self: self.desk.contexts)
+    @rule(row=numbers, view=view_names, steps=st.integers(-3, 3))
+    def drag_a_slice(self, row, view, steps):
+        self.host.click_cell(self.ui.contextTable, row % len(self.desk.contexts), 1)
+        self.click("moveButton")
+        self.host.scroll(view, steps)
 
     # Views and parameters
     @rule(view=view_names, steps=st.integers(-3, 3))
@@ -219,9 +229,16 @@ class RandomUser(RuleBasedStateMachine):
         slicer.mrmlScene.Clear(0)
         self.load()
 
-    @rule()
-    def leave_and_return(self):
+    @rule(view=view_names, steps=st.integers(-3, 3))
+    def leave_and_return(self, view, steps):
+        """Outside the module nothing happens by itself."""
         self.host.select("")
+        self.desk.wait()
+        before = [context.observed() for context in self.desk.contexts]
+        self.host.scroll(view, steps)
+        self.host.point(view)
+        self.host.key(self.host.views[view], "Ctrl+Shift+C")
+        assert [context.observed() for context in self.desk.contexts] == before and not self.desk.panel.presenter.runner.busy
         self.host.select("SparseVolumeReconstruction")
 
     @precondition(lambda self: self.patience > 0)

@@ -82,13 +82,18 @@ def check_contexts(desk) -> None:
         assert context.volume is not None and slicer.mrmlScene.IsNodePresent(context.volume), context.node.GetName()
         assert context.node.GetDisplayNode() is not None, context.node.GetName()
         item = table.item(number, USED)
-        assert desk.row(number)[VIEW] == context.view and desk.row(number)[REMOVE]
+        assert desk.row(number)[VIEW].split()[0] == context.view and desk.row(number)[REMOVE]
         assert (item.checkState().name == "Checked") == context.enabled
         if context.problem() is None:
             shown = [f"{context.offset_mm:.2f}", f"{context.thickness_mm:.2f}"]
             assert [text.split()[0] for text in desk.row(number)[3:5]] == shown
-    chosen = desk.panel.presenter.contexts.selected
+    chosen, moving = desk.panel.presenter.contexts.selected, desk.panel.presenter.contexts.moving
     assert chosen is None or chosen in contexts
+    assert moving in (None, chosen) and [n for n in range(len(contexts)) if "⇕" in desk.row(n)[VIEW]] == [
+        n for n, context in enumerate(contexts) if context == moving
+    ]
+    taken = [observed[1:3] for observed in map(type(contexts[0]).observed, contexts)] if contexts else []
+    assert len(set(taken)) == len(taken), "one plane counts twice"
 
 
 def check_results() -> None:

@@ -104,6 +104,7 @@ def test_the_live_result_is_deleted(desk, body, whole):
     from SparseVolumeReconstructionLib.slicerside.results import remove_result
 
     desk.host.click(desk.ui.liveCheckBox)
+    desk.host.click(desk.ui.moveButton)
     desk.wait()
     old = desk.result
     assert old.live

@@ -69,11 +69,37 @@ def slice_views(scene):
         node.SetSingletonTag(view)
         nodes[view] = scene.AddNode(node)
         nodes[view].SetOrientation(orientation)
+        nodes[view].SetMappedInLayout(1)
         composite = slicer.vtkMRMLSliceCompositeNode()
         composite.SetLayoutName(view)
         composite.SetSingletonTag(view)
         scene.AddNode(composite)
     return nodes
+
+
+@pytest.fixture
+def scan(slice_views):
+    """A dense volume, shown in the three views."""
+    from slicerside.blobs import blob
+
+    from SparseVolumeReconstructionLib.slicerside import views
+
+    node = blob()
+    views.set_background(node)
+    return node
+
+
+@pytest.fixture
+def contexts(scan):
+    """The list of contexts of the scene; `changes` has its length at every change."""
+    from SparseVolumeReconstructionLib.slicerside.contexts import context_slices
+    from SparseVolumeReconstructionLib.slicerside.workflow.context_list import ContextList
+
+    changes = []
+    made = ContextList(lambda: changes.append(len(context_slices())))
+    made.changes = changes
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

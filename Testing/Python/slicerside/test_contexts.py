@@ -4,36 +4,14 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
+from slicerside.blobs import blob
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.slicerside import views
 from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
-from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_transform, add_volume
-from SparseVolumeReconstructionLib.slicerside.workflow.context_list import ContextList
+from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_transform
 
 ORIENTATIONS = [(view, name) for view, name in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))]
-
-
-def blob(shape=(20, 24, 28), spacing=2.0, name="Scan", matrix=None):
-    """A volume node whose values are all different."""
-    grid = Grid.centred(shape, spacing) if matrix is None else Grid(shape, matrix)
-    return add_volume(Volume(np.arange(grid.size, dtype=np.float32).reshape(shape), grid), name)
-
-
-@pytest.fixture
-def scan(slice_views):
-    node = blob()
-    views.set_background(node)
-    return node
-
-
-@pytest.fixture
-def contexts(scan):
-    changes = []
-    made = ContextList(lambda: changes.append(len(context_slices())))
-    made.changes = changes
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(("view", "orientation"), ORIENTATIONS)
@@ -167,23 +145,6 @@ def test_wrong_thickness_changes_nothing(contexts, thickness):
     assert context.stated_thickness_mm is None
 
 
-def test_views_jump_to_a_context_and_move_it_only_when_live(contexts, slice_views):
-    context = contexts.add_from_view("Red")
-    contexts.edit(context, lambda c: c.set_offset(9.0))
-    contexts.show(context)
-    assert slice_views["Red"].GetSliceOffset() == pytest.approx(9.0)
-    slice_views["Red"].SetSliceOffset(4.0)
-    assert context.offset_mm == pytest.approx(9.0)
-    contexts.follow(True)
-    slice_views["Red"].SetSliceOffset(-6.0)
-    assert context.offset_mm == pytest.approx(-6.0)
-    slice_views["Green"].SetSliceOffset(3.0)
-    assert context.offset_mm == pytest.approx(-6.0)
-    contexts.follow(False)
-    slice_views["Red"].SetSliceOffset(0.0)
-    assert context.offset_mm == pytest.approx(-6.0)
-
-
 def test_deleting_leaves_no_orphans(contexts, scan, scene):
     before = scene.GetNumberOfNodes()
     first, second = contexts.add_from_view("Red"), contexts.add_from_view("Green")
@@ -222,12 +183,12 @@ def test_the_header_states_the_thickness(scan, slice_views):
     assert add_context(scan, np.eye(4), "Red", (1, 0, 0)).stated_thickness_mm == 1.25
 
 
-def test_the_view_that_the_mouse_was_over_last(contexts, slice_views, scene):
+def test_only_the_view_under_the_mouse_is_meant(contexts, slice_views, scene):
     crosshair = scene.AddNode(slicer.vtkMRMLCrosshairNode())
     with pytest.raises(InputError, match="no slice view is under the mouse"):
         contexts.add_hovered()
-    again = ContextList(lambda: None)
     crosshair.SetCursorPositionXYZ([1.0, 1.0, 0.0], slice_views["Green"])
+    assert contexts.add_hovered().view == "Green"
     crosshair.SetCursorPositionInvalid()  # the mouse left for the panel
-    assert again.add_hovered().view == "Green"
-    again.close()
+    with pytest.raises(InputError, match="no slice view is under the mouse"):
+        contexts.add_hovered()

@@ -1,5 +1,7 @@
 """For everybody: labels, contrast and structure by axe's rules, the keyboard alone, and the section for learning."""
 
+import re
+
 import pytest
 
 pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
@@ -237,10 +239,31 @@ def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):
     slices.press("scroll-Red", Keys.ARROW_RIGHT)
     slices.wait(lambda: slices.there("scroll-Red").get_property("value") != before, "another offset")
     slices.press("scroll-Red", "c")
-    slices.wait(lambda: len(slices.rows()) == 5, "fifth row")
-    slices.driver.execute_script("document.querySelectorAll('.table tbody tr .icon')[4].focus()")
+    slices.wait(lambda: "in the list already" in slices.text("run-error"), "refusal of a slice that is there")
+    row = int(re.search(r"row (\d)", slices.text("run-error"))[1])
+    slices.driver.execute_script(f"document.querySelectorAll('.table tbody tr .icon')[{row - 1}].focus()")
     slices.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    slices.wait(lambda: len(slices.rows()) == 3, "three rows")
+    slices.press("scroll-Red", "c")
     slices.wait(lambda: len(slices.rows()) == 4, "four rows again")
+    slices.press("undo-button", Keys.ENTER)
+    slices.wait(lambda: len(slices.rows()) == 3, "one step back")
+    slices.press("live", Keys.CONTROL, "z")
+    slices.wait(lambda: len(slices.rows()) == 4, "two steps back")
+
+
+def test_the_key_takes_the_view_under_the_mouse(slices):
+    pointer = ActionChains(slices.driver)
+    pointer.move_to_element(slices.driver.find_element("css selector", '[data-view="Green"] .picture')).perform()
+    slices.press("scroll-Red", "c")
+    slices.wait(lambda: "runs across them" in slices.text("run-error"), "what is said of the coronal view")
+    pointer.move_to_element(slices.driver.find_element("css selector", ".top h1")).perform()
+    slices.press("fit-button", "c")
+    slices.wait(lambda: "no slice view is under the mouse" in slices.text("run-error"), "what is said where no slice view is meant")
+    slices.press("scroll-Red", "c")
+    slices.wait(lambda: "in the list already" in slices.text("run-error"), "what is said of the view that has the focus")
+    slices.click("run-dismiss")
+    slices.wait(lambda: not slices.there("run-error"), "message put away")
 
 
 def test_the_mental_map_goes_step_by_step(slices, screenshots):

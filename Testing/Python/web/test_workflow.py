@@ -96,6 +96,45 @@ def test_slices_are_rows_and_can_be_edited(slices, screenshots):
         page.wait(lambda field=thickness, typed=typed: field.get_property("value") == typed, f"thickness of {typed} mm")
 
 
+def test_a_slice_moves_only_when_told_and_comes_back(slices, screenshots):
+    page = slices
+
+    def offsets() -> list[str]:
+        return [row.find_elements(By.CSS_SELECTOR, "input[type=number]")[0].get_property("value") for row in page.rows()]
+
+    def scroll(value: str) -> None:
+        script = "const it = document.getElementById('scroll-Red'); it.value = arguments[0]; it.dispatchEvent(new Event('input'))"
+        page.driver.execute_script(script, value)
+        page.wait(lambda: abs(float(page.there("scroll-Red").get_property("value")) - float(value)) < 1, "another offset")
+
+    before = offsets()
+    slider = page.there("scroll-Red")
+    low, high = (slider.get_attribute(name) for name in ("min", "max"))
+    scroll(low)
+    page.rows()[2].find_element(By.CSS_SELECTOR, ".icon").click()
+    page.wait(lambda: len(page.rows()) == 3, "three rows")
+    page.rows()[0].find_element(By.CSS_SELECTOR, ".link").click()
+    page.wait(lambda: "chosen" in page.rows()[0].get_attribute("class"), "chosen row")
+    page.rows()[1].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    page.wait(lambda: page.text("context-count").startswith("2 of 3"), "row that is not used")
+    assert "chosen" in page.rows()[0].get_attribute("class") and offsets() == [*before[:2], before[3]]
+    page.click("move-button")
+    page.wait(lambda: "Slice 1 moves with the axial view" in page.text("context-count"), "moving slice")
+    page.screenshot(screenshots / "web-moving.png")
+    scroll(before[2])
+    page.wait(lambda: offsets() == [before[2], before[1], before[3]], "slice that was moved")
+    page.rows()[1].find_element(By.CSS_SELECTOR, ".link").click()
+    page.wait(lambda: "moves" not in page.text("context-count"), "end of the moving")
+    scroll(high)
+    assert offsets() == [before[2], before[1], before[3]]
+    for _ in range(3):
+        said = page.there("undo-button").get_attribute("title")
+        page.click("undo-button")
+        page.wait(lambda said=said: page.there("undo-button").get_attribute("title") != said, "one step back")
+    page.wait(lambda: offsets() == before, "the slices as they were")
+    assert page.text("context-count") == "4 of 4 slices used"
+
+
 def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     menu = result.there("result-menu").rect
     run = result.driver.find_element(By.CSS_SELECTOR, ".run").rect

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import qt
 
 from ...geometry import InputError
-from ..contexts import ContextSlice
+from .. import views
+from ..contexts import MOVING_COLOUR, ContextSlice
 from ..i18n import _
 from .section import Section
 
 USED, VIEW, ORIENTATION, OFFSET, THICKNESS, REMOVE = range(6)
+VIEWS = ("Red", "Green", "Yellow")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class _Row:
 
     texts: tuple[str, ...]
     enabled: bool
+    moving: bool
     colour: tuple[float, ...]
     volume: str
     problem: str | None
@@ -35,49 +38,75 @@ class ContextSection(Section):
         """Connect the widgets."""
         self._rows: list[_Row] = []
         ui, contexts = self.ui, self.presenter.contexts
-        for view in ("Red", "Green", "Yellow"):
+        self._usual = {}
+        for view in VIEWS:
             button = getattr(ui, f"add{view}Button")
+            self._usual[view] = button.toolTip
             button.connect("clicked(bool)", lambda _on, view=view: self.attempt(lambda: contexts.add_from_view(view)))
-        ui.addHoveredButton.connect("clicked(bool)", lambda _on: self.attempt(contexts.add_hovered))
-        ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(lambda: contexts.add_all(self.presenter.parameters.allVolume)))
+        ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.use_all))
+        ui.moveButton.connect("clicked(bool)", self._move)
+        ui.undoButton.connect("clicked(bool)", lambda _on: self.attempt(contexts.undo))
         ui.removeAllButton.connect("clicked(bool)", lambda _on: contexts.clear())
         table = ui.contextTable
         table.connect("itemChanged(QTableWidgetItem*)", self._edited)
+        table.connect("cellPressed(int,int)", self._pressed)
         table.connect("cellClicked(int,int)", self._clicked)
-        table.connect("itemSelectionChanged()", self._selected)
+        self._choose = qt.QTimer(self.widget)
+        self._choose.setSingleShot(True)
+        self._choose.connect("timeout()", self._selected)
+        table.connect("itemSelectionChanged()", lambda: self._choose.start(0))
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(ORIENTATION, qt.QHeaderView.Stretch)
-        self._delete = qt.QShortcut(qt.QKeySequence("Delete"), table)
-        self._delete.setContext(qt.Qt.WidgetShortcut)
-        self._delete.connect("activated()", self._remove_selected)
+        for key, action in (("Delete", self._remove_selected), ("Ctrl+Z", lambda: self.attempt(contexts.undo))):
+            shortcut = qt.QShortcut(qt.QKeySequence(key), table)
+            shortcut.setContext(qt.Qt.WidgetShortcut)
+            shortcut.connect("activated()", action)
+            shortcut.connect("activatedAmbiguously()", action)  # the application has the key, too; over the table it means this
 
     def refresh(self) -> None:
         """Fill the table from the scene where it differs, so that an open cell editor stays open."""
-        contexts, table, ui = list(self.presenter.contexts), self.ui.contextTable, self.ui
-        rows = [_row(context) for context in contexts]
+        contexts, ui = self.presenter.contexts, self.ui
+        self._fill_table(list(contexts))
+        for view in VIEWS:
+            button, why = getattr(ui, f"add{view}Button"), views.out_of_sight(view)
+            button.enabled, button.toolTip = why is None, why or self._usual[view]
+        ui.useAllButton.enabled = self.presenter.parameters.allVolume is not None
+        ui.removeAllButton.enabled = len(contexts) > 0
+        ui.undoButton.enabled = bool(contexts.undone)
+        ui.undoButton.toolTip = _("Take back: {step} (Ctrl+Z in the table)").format(step=contexts.undone or _("nothing yet"))
+        ui.moveButton.enabled = contexts.selected is not None
+        ui.moveButton.checked = contexts.moving is not None
+        ui.countLabel.text = self._count(list(contexts))
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._choose.stop()
+
+    def _fill_table(self, contexts: list[ContextSlice]) -> None:
+        table, chosen = self.ui.contextTable, self.presenter.contexts.selected
+        rows = [_row(context, context == self.presenter.contexts.moving) for context in contexts]
         table.blockSignals(True)
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
             if self._rows[number : number + 1] != [row]:
                 self._fill(number, row)
         self._rows = rows
-        chosen = self.presenter.contexts.selected
         if chosen not in contexts:
             table.clearSelection()
         elif not table.item(contexts.index(chosen), USED).isSelected():
             table.selectRow(contexts.index(chosen))
         table.blockSignals(False)
-        ui.useAllButton.enabled = self.presenter.parameters.allVolume is not None
-        ui.removeAllButton.enabled = bool(contexts)
-        ui.countLabel.text = self._count(contexts)
 
-    @staticmethod
-    def _count(contexts: list[ContextSlice]) -> str:
+    def _count(self, contexts: list[ContextSlice]) -> str:
         if not contexts:
             return _("No slices yet: the result would be the prior's own anatomy.")
-        used = sum(context.enabled for context in contexts)
-        return _("{used} of {count} slices used").format(used=used, count=len(contexts))
+        used, moving = sum(context.enabled for context in contexts), self.presenter.contexts.moving
+        text = _("{used} of {count} slices used").format(used=used, count=len(contexts))
+        if moving is not None:
+            row = contexts.index(moving) + 1
+            text += _(". Slice {row} moves with the {view} view: scroll or turn it.").format(row=row, view=moving.view)
+        return text
 
     def _fill(self, number: int, row: _Row) -> None:
         """Write one row; a problem is shown in red with its text as tooltip."""
@@ -89,8 +118,9 @@ class ContextSection(Section):
                 item.setForeground(qt.QBrush(qt.QColor("#c62828")))
             if column == USED:
                 item.setCheckState(qt.Qt.Checked if row.enabled else qt.Qt.Unchecked)
-            if column == VIEW:
-                item.setBackground(qt.QBrush(qt.QColor(*(int(255 * part) for part in row.colour))))
+            if column == VIEW or row.moving:
+                colour = MOVING_COLOUR if row.moving else row.colour
+                item.setBackground(qt.QBrush(qt.QColor(*(int(255 * part) for part in colour))))
                 item.setForeground(qt.QBrush(qt.QColor("black")))
             self.ui.contextTable.setItem(number, column, item)
 
@@ -126,24 +156,36 @@ class ContextSection(Section):
         self._rows = []  # the cell shows what was typed: all are written anew, once Qt is done with this one
         self.attempt(lambda: self.presenter.contexts.edit(context, change))
 
+    def _pressed(self, _row: int, column: int) -> None:
+        """Ticking a box or the cross of a row does something to it and is no choice of it: what was chosen stays so."""
+        if column in (USED, REMOVE):
+            self._choose.stop()
+
     def _clicked(self, row: int, column: int) -> None:
         context = self._context(row)
         if context is None:
             return
         if column == REMOVE:
             self.presenter.contexts.remove(context)
+        elif column == USED:
+            self.refresh()
         else:
+            self.presenter.contexts.select(context)
             self.attempt(lambda: self.presenter.contexts.show(context))
 
     def _selected(self) -> None:
         self.presenter.contexts.select(self._context(self.ui.contextTable.currentRow()))
+
+    def _move(self, on: bool) -> None:
+        if not self.attempt(lambda: self.presenter.contexts.move_with_view(on)):
+            self.ui.moveButton.checked = False
 
     def _remove_selected(self) -> None:
         if self.presenter.contexts.selected is not None:
             self.presenter.contexts.remove(self.presenter.contexts.selected)
 
 
-def _row(context: ContextSlice) -> _Row:
+def _row(context: ContextSlice, moving: bool) -> _Row:
     """The row of a context; without a place it says so."""
     problem, volume = context.problem(), context.volume
     try:
@@ -151,8 +193,8 @@ def _row(context: ContextSlice) -> _Row:
         place = context.orientation, f"{context.offset_mm:.2f}", f"{context.thickness_mm:.2f}{assumed}"
     except InputError:
         place = _("unusable"), "", ""
-    colour = context.node.GetDisplayNode().GetColor()
-    return _Row(("", context.view, *place, "✕"), context.enabled, colour, volume.GetName() if volume else "", problem)
+    view = f"{context.view} ⇕" if moving else context.view
+    return _Row(("", view, *place, "✕"), context.enabled, moving, context.colour, volume.GetName() if volume else "", problem)
 
 
 def _flags(column: int, editable: bool):

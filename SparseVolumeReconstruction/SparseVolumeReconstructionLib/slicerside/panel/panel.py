@@ -53,6 +53,7 @@ class Panel(VTKObservationMixin):
         for once in (self._dirty, self._loaded):
             once.setSingleShot(True)
         self._connect()
+        self.leave()
         self.refresh()
 
     def schedule(self, *_args) -> None:
@@ -69,10 +70,18 @@ class Panel(VTKObservationMixin):
         if self.presenter.runner.busy and not self._poll.active:
             self._poll.start()
 
-    def start_worker(self) -> None:
-        """Start the computing process, so that the first request finds it warm."""
+    def enter(self) -> None:
+        """The panel is shown: its shortcut and live updates are on, and the computing process starts, so that it is warm in time."""
         if not missing_packages():
             self.logic.client.start()
+        self._shortcut.enabled = True
+        self.presenter.enter()
+        self.refresh()
+
+    def leave(self) -> None:
+        """The panel is not shown: it follows what happens to its nodes and does nothing by itself."""
+        self._shortcut.enabled = False
+        self.presenter.leave()
 
     def close(self) -> None:
         """Let go of the scene, the timers and the computing process."""

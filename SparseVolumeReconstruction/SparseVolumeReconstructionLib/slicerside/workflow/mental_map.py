@@ -106,7 +106,7 @@ class MentalMap:
         for context in presenter.contexts:
             used = context.node.GetID() in self._used[:position]
             if context.enabled != used and context.node.GetID() in self._used:
-                presenter.contexts.edit(context, lambda each, used=used: each.set_enabled(used))
+                presenter.contexts.edit(context, lambda each, used=used: each.set_enabled(used), undoable=False)
         presenter.parameters.showAtlas = False
         presenter.parameters.result = self._steps[position].result.main
 

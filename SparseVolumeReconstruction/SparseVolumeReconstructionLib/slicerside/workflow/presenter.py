@@ -40,8 +40,9 @@ class Presenter(VTKObservationMixin):
         self.runner = Runner(logic, on_change)
         self.explorer = Explorer(parameters)
         self._live_slices: tuple[str, ...] | None = None
-        self._request = self._key()
+        self._request, self._left = self._key(), False
         self.contexts = ContextList(self._contexts_changed)
+        self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
 
     @cached_property
@@ -116,6 +117,7 @@ class Presenter(VTKObservationMixin):
         """Start the reconstruction. Raises InputError with the reason where it cannot."""
         if reason := self.reason():
             raise InputError(reason)
+        self.contexts.release()
         self.runner.run(self.inputs(name=self._title()), self._show, _("starting"))
 
     @property
@@ -130,6 +132,12 @@ class Presenter(VTKObservationMixin):
             return _("{prior} anatomy (no patient) {time}").format(prior=p.prior, time=now)
         slices = _("1 slice") if count == 1 else _("{n} slices").format(n=count)
         return f"{p.name.strip()} {p.prior} {slices} {now}"
+
+    def use_all(self) -> None:
+        """Take every slice of the chosen sparse volume that is not in the list yet, and say where some were. Raises InputError."""
+        count = self.contexts.add_all(self.parameters.allVolume)
+        if count:
+            self.runner.say(_("{count} slices were in the list already and were not taken again.").format(count=count))
 
     def show_atlas(self, shown: bool) -> None:
         """Lay the prior's mean, in the frame that is chosen or found, over the slices, or take it away. Raises InputError."""
@@ -185,18 +193,19 @@ class Presenter(VTKObservationMixin):
 
     def parameters_changed(self) -> None:
         """To be called when a parameter changed: shows what is chosen and updates the live result where that depends on it."""
-        self.contexts.follow(self.parameters.live)
         self.contexts.show_images(self.parameters.textured)
         self._observe_frame()
         self.explorer.show()
         self.contexts.hide(self.explorer.alone, "alone")
-        if self._request != self._key():
+        if not self._left and self._request != self._key():
             self._request = self._key()
             self._live_slices = None
             self.update_live()
 
     def update_live(self) -> None:
         """Ask for a live update of the mean where live updates are on and possible."""
+        if self._left:
+            return
         waits = _("Live update waits for the first slice: without any, nobody knows where the patient lies.")
         if self.parameters.live and self.unplaced:
             self.runner.drop_live()
@@ -205,6 +214,18 @@ class Presenter(VTKObservationMixin):
             self.runner.say("")
         if self.parameters.live and not self.unplaced and self.reason() is None:
             self.runner.live(self._live_inputs, self._show_live)
+
+    def leave(self) -> None:
+        """The user has turned to something else: no slice moves and nothing is updated until `enter`. What runs goes on."""
+        self._left = True
+        self.contexts.release()
+        self.runner.drop_live()
+
+    def enter(self) -> None:
+        """The user is back: what has changed in the meantime is caught up with."""
+        self._left = False
+        self.parameters_changed()
+        self._contexts_changed()
 
     def close(self) -> None:
         """Stop observing and drop what waits."""
@@ -218,8 +239,14 @@ class Presenter(VTKObservationMixin):
         transform = p.frameTransform.GetID() if p.frameTransform else None
         return p.live, p.prior, p.covariate, p.covariateKnown, p.frameMode, transform, p.keepObserved, p.device
 
+    def _observation(self) -> list[tuple]:
+        """What is observed, as far as a live result depends on it."""
+        return [context.observed() for context in self.contexts.enabled()]
+
     def _contexts_changed(self) -> None:
-        self.update_live()
+        if not self._left and self._observed != (now := self._observation()):
+            self._observed = now
+            self.update_live()
         self._on_change()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

@@ -143,8 +143,10 @@ class Runner:
         self._next_live()
 
     def drop_live(self) -> None:
-        """Forget the live update that waits."""
+        """Forget the live update that waits, and stop the one under way."""
         self._newest = None
+        if self._live is not None:
+            self._logic.cancel(self._live)
 
     def poll(self) -> None:
         """Hand over what has been computed, and let the remaining time run down."""

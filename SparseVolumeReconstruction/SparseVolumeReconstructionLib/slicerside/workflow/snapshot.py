@@ -35,11 +35,12 @@ class Snapshot:
         for context in contexts:
             used = self._used.get(context.node.GetID(), context.enabled)
             if context.enabled != used:
-                contexts.edit(context, lambda each, used=used: each.set_enabled(used))
+                contexts.edit(context, lambda each, used=used: each.set_enabled(used), undoable=False)
         for name, value in self._choices.items():
             gone = name in NODES and value is not None and not slicer.mrmlScene.IsNodePresent(value)
             setattr(self._presenter.parameters, name, None if gone else value)
 
+    @views.arranging()
     def restore(self) -> None:
         """Everything: use states, choices, and what the views show where."""
         self.restore_choices()

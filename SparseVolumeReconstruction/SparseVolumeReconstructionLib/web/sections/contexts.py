@@ -20,8 +20,10 @@ class ContextSection(Section):
         contexts = self.presenter.contexts
         return {
             "add": self._add,
-            "all": lambda: self._after_first(lambda: contexts.add_all(self.presenter.parameters.allVolume)),
+            "all": lambda: self._after_first(self.presenter.use_all),
             "clear": contexts.clear,
+            "undo": contexts.undo,
+            "move": lambda: contexts.move_with_view(contexts.moving is None),
             "select": lambda row: self._go(_the(contexts, row)),
             "enable": lambda row, on: contexts.edit(_the(contexts, row), lambda each: each.set_enabled(bool(on))),
             "offset": lambda row, text: contexts.edit(_the(contexts, row), lambda each: each.set_offset(_number(text))),
@@ -34,15 +36,16 @@ class ContextSection(Section):
     def state(self) -> dict:
         """The rows, and a sentence about them."""
         contexts = self.presenter.contexts
-        rows = [_row(context, context == contexts.selected) for context in contexts]
+        rows = [_row(context) | {"selected": context == contexts.selected, "moving": context == contexts.moving} for context in contexts]
         used = sum(row["enabled"] for row in rows)
         count = f"{used} of {len(rows)} slices used" if rows else "No slices yet: the result would be the prior's own anatomy."
-        return {"rows": rows, "count": count}
+        for number, row in enumerate(rows, 1):
+            if row["moving"]:
+                count += f". Slice {number} moves with the {LABELS[row['view']].lower()} view: scroll or turn it."
+        return {"rows": rows, "count": count, "undo": contexts.undone, "chosen": contexts.selected is not None}
 
     def _add(self, view: str) -> None:
-        if view not in LABELS:
-            raise InputError("that is no slice view.")
-        self._after_first(lambda: self.presenter.contexts.add_from_view(view))
+        self._after_first(lambda: self.presenter.contexts.add_from_view(view if view in LABELS else None))
 
     def _after_first(self, add) -> None:
         """The first slices are something to look at in 3D."""
@@ -63,14 +66,13 @@ def _the(contexts, row: str) -> ContextSlice:
     return found
 
 
-def _row(context: ContextSlice, selected: bool) -> dict:
+def _row(context: ContextSlice) -> dict:
     """What a row shows; without a place it says so."""
     volume = context.volume
     row = {
         "id": context.node.GetID(),
         "view": context.view,
         "enabled": context.enabled,
-        "selected": selected,
         "volume": volume.GetName() if volume else "",
         "problem": context.problem() or "",
     }
