@@ -279,7 +279,7 @@ def _write_grid(grid: Grid, folder: Path) -> str:
 
 def _worker_python() -> str:
     """The Python that runs the worker: in the application its own PythonSlicer, elsewhere the one that runs this."""
-    home = getattr(slicer.app, "slicerHome", None)
+    home = getattr(getattr(slicer, "app", None), "slicerHome", None)
     places = [str(Path(sys.executable).parent), *([f"{home}/bin"] if home else [])]
     return shutil.which("PythonSlicer", path=os.pathsep.join(places)) or sys.executable
 

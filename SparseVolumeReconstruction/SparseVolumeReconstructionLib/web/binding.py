@@ -31,12 +31,6 @@ class WatchedChoices(Choices):
         if before is not value and before != value:
             self._tell()
 
-    def forget(self, node: object) -> None:
-        """Let no choice name a node that was taken out of the scene."""
-        for name in NODES:
-            if getattr(self, name) is node:
-                setattr(self, name, None)
-
 
 def to_page(choices: Choices) -> dict[str, object]:
     """Every choice as a value that the page can hold: enums by value, nodes by id ("" for none)."""

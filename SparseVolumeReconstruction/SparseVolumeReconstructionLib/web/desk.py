@@ -17,7 +17,7 @@ from slicer.util import VTKObservationMixin
 from ..geometry import InputError
 from ..slicerside.logic import SparseVolumeReconstructionLogic
 from ..slicerside.scene import close_headless_scene, headless_scene
-from ..slicerside.workflow.choices import Choices
+from ..slicerside.workflow.choices import Choices, forget
 from ..slicerside.workflow.presenter import Presenter
 from ..slicerside.workflow.requirements import missing_packages
 from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
@@ -184,7 +184,7 @@ class Desk(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_removed(self, _scene, _event, node) -> None:
-        self.parameters.forget(node)
+        forget(self.parameters, node)
         self.sections["learn"].map.forget_removed(node)
         self.schedule()
 

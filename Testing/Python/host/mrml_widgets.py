@@ -39,6 +39,25 @@ class qMRMLWidget(QtWidgets.QWidget):
             self.mrmlSceneChanged.emit(scene)
 
 
+class qMRMLSortFilterProxyModel:
+    """Which nodes a selector does not offer, besides those of other types."""
+
+    __slots__ = ("_changed", "_hidden")
+
+    def __init__(self, changed):
+        self._hidden, self._changed = (), changed
+
+    @property
+    def hiddenNodeIDs(self) -> tuple[str, ...]:
+        """IDs of nodes that are not offered."""
+        return self._hidden
+
+    @hiddenNodeIDs.setter
+    def hiddenNodeIDs(self, identifiers) -> None:
+        self._hidden = tuple(identifiers)
+        self._changed()
+
+
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """A selector of nodes of the scene."""
 
@@ -55,7 +74,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene, self._current = None, ""
-        self._types, self._attributes = [], []
+        self._types, self._attributes, self._rows, self._leaving = [], [], [], None
+        self._proxy = qMRMLSortFilterProxyModel(self._fill)
         self._settings = {"addEnabled": True, "removeEnabled": True, "showChildNodeTypes": True, "selectNodeUponCreation": True}
         self._combo = QtWidgets.QComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
@@ -81,10 +101,24 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene = scene
         for name in SCENE_EVENTS if scene else ():
             self._observed.append((scene, scene.AddObserver(getattr(slicer.vtkMRMLScene, name), self._scene_changed)))
+        if scene:
+            self._observed.append((scene, scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._node_leaves)))
         self._fill()
+
+    def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
+        """The filter of the nodes."""
+        return self._proxy
 
     def _scene_changed(self, scene, event) -> None:
         if not scene.IsBatchProcessing():
+            self._leaving = None
+            self._fill()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _node_leaves(self, scene, event, node) -> None:
+        """The real widget drops the row before the node is gone."""
+        if not scene.IsBatchProcessing():
+            self._leaving = node
             self._fill()
 
     def _node_changed(self, node, event) -> None:
@@ -100,6 +134,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return [node for node in dict.fromkeys(found) if self._is_shown(node)]
 
     def _is_shown(self, node) -> bool:
+        if node is self._leaving or node.GetID() in self._proxy.hiddenNodeIDs:
+            return False
         if node.GetScene() is None or (node.GetHideFromEditors() and not self._settings.get("showHidden")):
             return False
         if not self._settings["showChildNodeTypes"] and node.GetClassName() not in self._types:
@@ -142,7 +178,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._scene.RemoveNode(self.currentNode())
 
     def _fill(self) -> None:
-        nodes = self.nodes()
+        nodes, before = self.nodes(), self._rows
+        self._rows = [node.GetID() for node in nodes]
         self._combo.clear()
         if self._settings.get("noneEnabled"):
             self._combo.addItem(self._settings.get("noneDisplay") or "None", "")
@@ -152,7 +189,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             if self._scene and self._settings.get(name) and self._types:
                 self._combo.addItem(f"{words} {self._scene.GetTagByClassName(self._types[0])}", name)
         fallback = nodes[0].GetID() if nodes and not self._settings.get("noneEnabled") else ""
-        self._choose(self._current or fallback)
+        if self._rows and self._current in before and self._current not in self._rows:  # Qt goes on to what takes the row's place
+            fallback = self._rows[min(before.index(self._current), len(self._rows) - 1)]
+            self._choose(fallback)
+        else:
+            self._choose(self._current or fallback)
 
     def _choose(self, identifier: str) -> None:
         place = self._combo.findData(identifier)

@@ -158,6 +158,19 @@ def test_selectors_follow_names_and_attributes(host, small, noise):
     assert selector.currentNode() is None and selector.nodeCount == 0
 
 
+@pytest.mark.parametrize("how", ["deleted", "hidden"])
+def test_like_in_the_application_selectors_go_on_to_the_neighbour(host, small, noise, how):
+    nodes, selector = [noise(name) for name in "ABC"], small.ui.volumeSelector
+    for gone, chosen in ((nodes[1], nodes[2]), (nodes[2], nodes[0]), (nodes[0], None)):
+        if selector.currentNode() is not gone:
+            host.choose(selector, gone.GetName())
+        if how == "deleted":
+            host.scene.RemoveNode(gone)
+        else:
+            selector.sortFilterProxyModel().hiddenNodeIDs = [*selector.sortFilterProxyModel().hiddenNodeIDs, gone.GetID()]
+        assert selector.currentNode() is chosen is small.parameters.volume
+
+
 def test_settings_stay_in_the_host(host):
     import qt
     import slicer

@@ -10,7 +10,7 @@ import slicer
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
-from SparseVolumeReconstructionLib.slicerside.workflow.choices import NODES, RANGES, Choices, FrameMode, Layer
+from SparseVolumeReconstructionLib.slicerside.workflow.choices import NODES, RANGES, Choices, FrameMode, Layer, forget
 from SparseVolumeReconstructionLib.web.binding import PREFIX, WatchedChoices, from_page, to_page
 
 
@@ -73,7 +73,7 @@ def test_choices_tell_of_changes_only_and_forget_what_is_gone(scene):
     choices.reference = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "R")
     choices.samples = 5
     assert len(told) == 2
-    choices.forget(choices.reference)
+    forget(choices, choices.reference)
     assert choices.reference is None and len(told) == 3
     slicer.mrmlScene.Clear(False)
 

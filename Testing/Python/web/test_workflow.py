@@ -242,6 +242,11 @@ def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
     result.there("upload-input").send_keys(str(copy))
     result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
     assert result.text("upload-status") == ""
+    for menu in ("all-volume", "out-like", "reference-menu"):
+        result.choose(menu, "my scan")
+    result.driver.find_element(By.CSS_SELECTOR, 'button[aria-label="Remove my scan"]').click()
+    result.wait(lambda: "my scan" not in result.text("all-volume"), "menus without the scan")
+    assert [Select(result.there(menu)).first_selected_option.text for menu in ("all-volume", "out-like", "reference-menu")] == ["None"] * 3
     wrong = tmp_path / "notes.nii"
     wrong.write_text("this is no image")
     result.there("upload-input").send_keys(str(wrong))

@@ -67,6 +67,7 @@ class ContextSection(Section):
     def refresh(self) -> None:
         """Fill the table from the scene where it differs, so that an open cell editor stays open."""
         contexts, ui = self.presenter.contexts, self.ui
+        self.offer_scans(ui.allSelector)
         self._fill_table(list(contexts))
         for view in VIEWS:
             button, why = getattr(ui, f"add{view}Button"), views.out_of_sight(view)

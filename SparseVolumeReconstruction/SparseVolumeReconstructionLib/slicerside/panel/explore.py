@@ -41,6 +41,7 @@ class ExploreSection(Section):
         """What there is to look at."""
         ui, p, explorer = self.ui, self.presenter.parameters, self.presenter.explorer
         layers, count = explorer.layers(), explorer.sample_count
+        self.offer_scans(ui.referenceSelector)
         for widget in (ui.layerBox, ui.opacitySlider, ui.markCheckBox):
             widget.enabled = bool(layers) or p.showAtlas
         ui.sampleSlider.enabled = ui.playButton.enabled = count > 1

@@ -10,6 +10,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..logic import SparseVolumeReconstructionLogic
+from ..workflow.choices import forget
 from ..workflow.presenter import Presenter
 from ..workflow.requirements import missing_packages
 from .contexts import ContextSection
@@ -148,6 +149,9 @@ class Panel(VTKObservationMixin):
         self.addObserver(self.parameters.parameterNode, modified, self._parameters_changed, priority=after_the_wrapper)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._scene_closes)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.schedule)
+        before_the_selectors = 1.0
+        leaving = slicer.mrmlScene.NodeAboutToBeRemovedEvent
+        self.addObserver(slicer.mrmlScene, leaving, self._node_leaves, priority=before_the_selectors)
         for event in (slicer.mrmlScene.EndCloseEvent, slicer.mrmlScene.EndImportEvent):
             self.addObserver(slicer.mrmlScene, event, self._scene_changed)
         self._shortcut = qt.QShortcut(qt.QKeySequence(SHORTCUT), slicer.util.mainWindow() or self._root)
@@ -157,6 +161,12 @@ class Panel(VTKObservationMixin):
         if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
             self.presenter.parameters_changed()
             self.schedule()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _node_leaves(self, scene, _event, node) -> None:
+        """Where a node was chosen that is deleted, nothing is chosen: its selector would take the neighbour, which nobody meant."""
+        if not scene.IsClosing():
+            forget(self.parameters, node)
 
     def _scene_closes(self, *_args) -> None:
         """Nothing that is computed or said now belongs into the next scene."""

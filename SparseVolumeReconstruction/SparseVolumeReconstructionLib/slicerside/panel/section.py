@@ -8,6 +8,7 @@ from collections.abc import Callable
 import slicer.util
 
 from ...geometry import InputError
+from .. import views
 from ..workflow.presenter import Presenter
 
 # Readable on the light and on the dark style of the application.
@@ -49,6 +50,16 @@ class Section:
 
     def close(self) -> None:
         """Let go of what outlives the widgets."""
+
+    @staticmethod
+    def offer_scans(selector) -> None:
+        """Let a selector of volumes offer none that was generated: what was inferred was not observed."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        generated, shown = [node.GetID() for node in volumes if node.GetAttribute(views.ROLE)], selector.sortFilterProxyModel()
+        if selector.currentNodeID in generated:
+            selector.setCurrentNode(None)
+        if list(shown.hiddenNodeIDs) != generated:
+            shown.hiddenNodeIDs = generated
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do what the user asked for; wrong input becomes the panel's message, here too. True where it was done."""

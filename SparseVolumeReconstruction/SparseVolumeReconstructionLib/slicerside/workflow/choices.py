@@ -96,3 +96,10 @@ class Choices:
     linkViews: bool = True
     reference: object = None
     svrFolder: str = ""
+
+
+def forget(choices, node) -> None:
+    """Let no choice (`choices` has the attributes of Choices) name a node that leaves the scene: nothing is chosen in its place."""
+    for name in NODES:
+        if getattr(choices, name) is node:
+            setattr(choices, name, None)
