@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
 from .i18n import _
 from .nodes import NOTICE, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
-from .results import Look, ResultNodes, load_result
+from .result_files import ResultFiles, read_result, window_of
+from .results import Look, ResultNodes, add_result
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,14 @@ class SparseVolumeReconstructionLogic:
     """Reconstructs volumes from slices in a process of its own, kept between requests. Torch is never imported here.
 
     With a timer: `start` returns at once, then call `poll` at least ten times a second; callbacks are called from there.
-    Without: `reconstruct` blocks. Inputs are never modified.
+    Without: `reconstruct` blocks. Inputs are never modified. admit: raises InputError where so many more bytes of voxels are too
+    many; called in another thread.
     """
 
-    def __init__(self, client: WorkerClient | None = None):
-        self.client = client or WorkerClient(python=_worker_python())
+    def __init__(self, client: WorkerClient | None = None, admit: Callable[[int], None] = lambda _size: None):
+        self.client, self.admit = client or WorkerClient(python=_worker_python()), admit
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="svr-reading")
+        self._asides: list[tuple[Future, Callable, Callable]] = []
 
     def start(
         self,
@@ -108,8 +113,11 @@ class SparseVolumeReconstructionLogic:
             raise
 
         def done(_answer):
+            self._aside(lambda: self._read_result(result), take, fail)
+
+        def take(files):
             try:
-                nodes = load_result(result, inputs.name, look, into)
+                nodes = add_result(files, inputs.name, look, into)
             except Exception as error:
                 fail(error)
             else:
@@ -138,11 +146,11 @@ class SparseVolumeReconstructionLogic:
         folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
 
         def done(answer):
-            try:
-                scan = _load_parts(answer, name)
-            except Exception as error:
-                fail(error)
-                return
+            paths = list(answer["files"].values())
+            self._aside(lambda: self._read_volumes(paths), lambda volumes: take(answer["result"], volumes), fail)
+
+        def take(said, volumes):
+            scan = _load_parts(said, volumes, name)
             shutil.rmtree(folder, ignore_errors=True)
             on_done(scan)
 
@@ -153,9 +161,30 @@ class SparseVolumeReconstructionLogic:
         request = {"paths": [str(path) for path in files], "names": list(files.values()), "name": name, "series": series}
         return self.client.submit({**request, "output": str(folder)}, on_progress, done, fail, operation="read")
 
-    def poll(self) -> None:
-        """Hand over what the process has answered; call it from a timer."""
-        self.client.poll()
+    def _read_result(self, folder: Path) -> ResultFiles:
+        self.admit(sum(path.stat().st_size for path in folder.glob("*.nrrd")))
+        return read_result(folder)
+
+    def _read_volumes(self, paths: list[str]) -> list[tuple[Volume, tuple[float, float]]]:
+        """Volumes, each with its window and level."""
+        self.admit(sum(Path(path).stat().st_size for path in paths))
+        return [(volume, window_of(volume.array)) for volume in map(read_volume, paths)]
+
+    def _aside(self, work: Callable[[], object], on_done: Callable, on_error: Callable[[Exception], None]) -> None:
+        """Do in a thread what does not touch the scene; the callbacks are called from `poll`."""
+        self._asides.append((self._thread.submit(work), on_done, on_error))
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Hand over what the process has answered, waiting up to `timeout_s` for it; call it from a timer."""
+        self.client.poll(0.0 if self._asides else timeout_s)
+        if self._asides and timeout_s:
+            wait([self._asides[0][0]], timeout_s)
+        while self._asides and self._asides[0][0].done():
+            future, on_done, on_error = self._asides.pop(0)
+            if (error := future.exception()) is not None:
+                on_error(error)
+            else:
+                on_done(future.result())
 
     def cancel(self, job_id: str) -> None:
         """Stop a reconstruction; its on_error gets a WorkerError of kind "cancelled" within a second."""
@@ -169,21 +198,24 @@ class SparseVolumeReconstructionLogic:
     ) -> ResultNodes:
         """Reconstruct and wait for the nodes. Raises InputError or WorkerError; an interrupt cancels first."""
         outcome: list = []
-        return self.client.wait(self.start(inputs, on_progress, outcome.append, outcome.append, output), outcome)
+        return self.client.wait(self.start(inputs, on_progress, outcome.append, outcome.append, output), outcome, self.poll)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; what is being read is not handed over any more."""
         self.client.close()
+        asides, self._asides = self._asides, []
+        for future, _on_done, on_error in asides:
+            wait([future])
+            on_error(WorkerError("cancelled", "cancelled: the computing process was closed"))
 
 
-def _load_parts(answer: dict, name: str) -> LoadedScan:
+def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], name: str) -> LoadedScan:
     """The nodes of what the process has read. Notices are attributes of the nodes, and so stay with the scene."""
-    said, nodes = answer["result"], []
-    name = said["title"] or name
-    for n, (path, thickness) in enumerate(zip(answer["files"].values(), said["thicknesses_mm"], strict=True)):
-        called = name if len(answer["files"]) == 1 else _("{name} part {n}").format(name=name, n=n + 1)
-        attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
-        nodes.append(add_volume(read_volume(path), called, attributes=attributes))
+    name, nodes = said["title"] or name, []
+    attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
+    for n, ((volume, window), thickness) in enumerate(zip(volumes, said["thicknesses_mm"], strict=True)):
+        called = name if len(volumes) == 1 else _("{name} part {n}").format(name=name, n=n + 1)
+        nodes.append(add_volume(volume, called, attributes=attributes, window=window, shared=True))
         if thickness:
             nodes[-1].SetAttribute(THICKNESS, str(thickness))
     return LoadedScan(tuple(nodes), tuple(said["choices"]))

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 import slicer.util
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.files import positive
@@ -103,25 +104,55 @@ def file_stem(name: str) -> str:
     return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII)
 
 
-def add_volume(volume: Volume, name: str, kind: str = "vtkMRMLScalarVolumeNode", attributes: dict[str, str] | None = None):
-    """A new volume node (class `kind`) in the scene, in world RAS without a parent transform, with a display node."""
+def add_volume(
+    volume: Volume,
+    name: str,
+    kind: str = "vtkMRMLScalarVolumeNode",
+    attributes: dict[str, str] | None = None,
+    *,
+    window: tuple[float, float] | None = None,
+    shared: bool = False,
+):
+    """A new volume node (class `kind`) in the scene, in world RAS without a parent transform, with a display node.
+
+    window: window and level where they are known; to find them all voxels are looked at. shared: as in `set_volume`.
+    """
     node = slicer.mrmlScene.CreateNodeByClass(kind)
     node.UnRegister(None)
     node.SetName(name)
     for key, value in (attributes or {}).items():
         node.SetAttribute(key, value)
     slicer.mrmlScene.AddNode(node)
-    set_volume(node, volume)
+    if window is not None:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetAutoWindowLevel(False)
+        node.GetDisplayNode().SetWindowLevel(*window)
+    set_volume(node, volume, shared)
     node.CreateDefaultDisplayNodes()
     return node
 
 
-def set_volume(node, volume: Volume) -> None:
-    """Give a volume node other voxels and geometry (world RAS), as one modification."""
+def set_volume(node, volume: Volume, shared: bool = False) -> None:
+    """Give a volume node other voxels and geometry (world RAS), as one modification.
+
+    shared: the node takes the array itself, without a copy; for arrays that nobody else keeps.
+    """
     modifying = node.StartModify()
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.ijk_to_ras))
-    slicer.util.updateVolumeFromArray(node, volume.array)
+    if shared:
+        node.SetAndObserveImageData(_image(volume.array))
+    else:
+        slicer.util.updateVolumeFromArray(node, volume.array)
     node.EndModify(modifying)
+
+
+def _image(array: np.ndarray):
+    """The voxels (K, J, I) as VTK's image, in the memory of the array."""
+    image, scalars = vtk.vtkImageData(), numpy_to_vtk(np.ascontiguousarray(array).reshape(-1))
+    scalars.SetName("ImageScalars")
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(scalars)
+    return image
 
 
 def add_transform(matrix: np.ndarray, name: str):

@@ -12,13 +12,12 @@ import numpy as np
 import slicer
 import slicer.util
 
-from ..geometry import InputError, Volume
-from ..geometry.io import read_affine, read_volume
+from ..geometry import Volume
 from . import hierarchy
 from .nodes import add_transform, add_volume, set_volume
+from .result_files import MASKS, ResultFiles, read_result, window_of
 
 ATTRIBUTE = "SparseVolumeReconstruction."
-_VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
 _NAMES = {"std": "sd", "template_mask": "template mask"}
 _WORDS = ("Result", "Role", "Notice", "Provenance")
 _SD_COLOURS = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeGrey")
@@ -144,19 +143,17 @@ def load_result(
     into: a result whose nodes take the new content, so that the scene stays as it is; replaced where its nodes are other ones.
     Nothing stays tied to the files. Raises InputError, with nothing changed, where a file is missing or damaged.
     """
-    directory = Path(directory)
-    try:
-        provenance = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
-    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}
-    frame = np.linalg.inv(read_affine(directory / "frame.h5"))
-    if into is not None and set(into.roles) == {*volumes, "frame"} and all(map(slicer.mrmlScene.IsNodePresent, into.nodes)):
-        return _renewed(into, volumes, frame, provenance, look or Look())
+    return add_result(read_result(directory), name, look, into)
+
+
+def add_result(files: ResultFiles, name: str = "Reconstruction", look: Look | None = None, into: ResultNodes | None = None) -> ResultNodes:
+    """What was read of a result as nodes, as `load_result`; the nodes take the arrays themselves."""
+    if into is not None and set(into.roles) == {*files.volumes, "frame"} and all(map(slicer.mrmlScene.IsNodePresent, into.nodes)):
+        return _renewed(into, files, look or Look())
     hierarchy.node()
     before = {node.GetID() for node in _scene_nodes()}
     try:
-        result = _added(directory, volumes, frame, provenance, _unique(name, into), look or Look())
+        result = _added(files, _unique(name, into), look or Look())
     except BaseException:
         for node in [node for node in _scene_nodes() if node.GetID() not in before]:
             slicer.mrmlScene.RemoveNode(node)
@@ -193,28 +190,19 @@ def _remove_node(node) -> None:
         slicer.mrmlScene.RemoveNode(each)
 
 
-def _written(provenance: dict) -> list[str]:
-    """The volumes that a result with this provenance has."""
-    request = provenance.get("request", {})
-    outputs = request.get("outputs", [])
-    observed = request.get("samples") or {"mean", "std"} & set(outputs)
-    there = {*outputs, *(["observed"] if observed else []), *(["template_mask"] if "template" in outputs else [])}
-    return [role for role in _VOLUMES if role in there]
-
-
-def _renewed(result: ResultNodes, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, look: Look) -> ResultNodes:
+def _renewed(result: ResultNodes, files: ResultFiles, look: Look) -> ResultNodes:
     """The same nodes with new content. The frame node follows only what was found: a given one may be moving in the user's hand.
 
     The window stays as the user left it while the values mean the same, and is that of `look` when they do not.
     """
-    renewed = ResultNodes(provenance, result.folder, **result.roles)
-    for role, volume in volumes.items():
+    renewed = ResultNodes(files.provenance, result.folder, **result.roles)
+    for role, volume in files.volumes.items():
         node = getattr(result, role)
-        set_volume(node, _kind(role, volume))
-        if _units(provenance) != _units(result.provenance):
-            _dress(role, node, look)
-    if provenance["frame"]["found_from_slices"]:
-        result.frame.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(frame))
+        set_volume(node, volume, shared=True)
+        if _units(files.provenance) != _units(result.provenance):
+            _dress(role, node, look, files)
+    if files.provenance["frame"]["found_from_slices"]:
+        result.frame.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(files.frame))
     _state(renewed, result.main.GetAttribute(f"{ATTRIBUTE}Result"))
     return renewed
 
@@ -239,67 +227,62 @@ def _name(title: str, word: str) -> str:
     return title if title.endswith(f" {word}") else f"{title} {word}"
 
 
-def _added(directory: Path, volumes: dict[str, Volume], frame: np.ndarray, provenance: dict, name: str, look: Look) -> ResultNodes:
-    nodes = {role: _volume_node(role, volume, _name(name, _NAMES.get(role, role)), look) for role, volume in volumes.items()}
-    if provenance["request"].get("samples"):
-        nodes |= _load_samples(directory / "samples.seq.nrrd", f"{name} samples", look)
-    nodes["frame"] = add_transform(frame, f"{name} frame")
+def _added(files: ResultFiles, name: str, look: Look) -> ResultNodes:
+    nodes = {role: _volume_node(role, files, _name(name, _NAMES.get(role, role)), look) for role in files.volumes}
+    if files.samples is not None:
+        nodes |= _sample_nodes(files, f"{name} samples", look)
+    nodes["frame"] = add_transform(files.frame, f"{name} frame")
     if "atlas" in nodes:
         nodes["atlas"].SetAndObserveTransformNodeID(nodes["frame"].GetID())
     mark = uuid.uuid4().hex
-    result = ResultNodes(provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes)
+    result = ResultNodes(files.provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes)
     for node in result.nodes:
         hierarchy.put(node, result.folder)
     _state(result, mark)
     return result
 
 
-def _kind(role: str, volume: Volume) -> Volume:
-    """Masks as bytes, the rest as it is."""
-    return Volume(volume.array.astype(np.uint8), volume.grid) if role in ("observed", "template_mask") else volume
-
-
-def _volume_node(role: str, volume: Volume, name: str, look: Look):
-    if role in ("observed", "template_mask"):
-        return add_volume(_kind(role, volume), name, "vtkMRMLLabelMapVolumeNode")
-    node = add_volume(volume, name, attributes={f"{ATTRIBUTE}Role": role})  # selectors look at it when the node is added
-    _dress(role, node, look)
+def _volume_node(role: str, files: ResultFiles, name: str, look: Look):
+    if role in MASKS:
+        return add_volume(files.volumes[role], name, "vtkMRMLLabelMapVolumeNode", shared=True)
+    attributes = {f"{ATTRIBUTE}Role": role}  # selectors look at it when the node is added
+    node = add_volume(files.volumes[role], name, attributes=attributes, shared=True, window=files.windows[role])
+    _dress(role, node, look, files)
     return node
 
 
-def _dress(role: str, node, look: Look) -> None:
+def _dress(role: str, node, look: Look, files: ResultFiles) -> None:
     """Window and level of the input for grey values. Standard deviation in colour, from 0 to the 99.5th percentile of what is not 0."""
-    if role in ("observed", "template_mask"):
+    if role in MASKS:
         return
+    display = node.GetDisplayNode()
+    if role == "std":
+        display.SetAndObserveColorNodeID(next(c for c in _SD_COLOURS if slicer.mrmlScene.GetNodeByID(c)))
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(*files.windows[role])
     if role != "std":
         look.apply(node)
-        return
-    array = slicer.util.arrayFromVolume(node)
-    inferred = array[array > 0]
-    top = float(np.percentile(inferred, 99.5)) if inferred.size else 1.0
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(next(c for c in _SD_COLOURS if slicer.mrmlScene.GetNodeByID(c)))
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(top, top / 2)
 
 
-def _load_samples(path: Path, name: str, look: Look) -> dict[str, object]:
-    """Sequence, browser and shown sample of a .seq.nrrd file."""
-    reader = slicer.vtkMRMLVolumeSequenceStorageNode()
-    reader.SetScene(slicer.mrmlScene)
-    reader.SetFileName(str(path))
+def _sample_nodes(files: ResultFiles, name: str, look: Look) -> dict[str, object]:
+    """Sequence, browser and shown sample. The browser is made while the samples are empty: it would copy each of them."""
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
-    if not path.exists() or not reader.ReadData(sequence):
-        raise InputError(f"{path}: cannot be read as a sequence of volumes; reconstruct again.")
     sequence.SetIndexName("sample")
     sequence.SetIndexUnit("")
+    for n in range(len(files.samples)):
+        sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), str(n))
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     _sequences().UpdateProxyNodesFromSequences(browser)
     current = browser.GetProxyNode(sequence)
     current.SetName(f"{name} current")
     current.CreateDefaultDisplayNodes()
+    current.GetDisplayNode().SetAutoWindowLevel(False)
+    current.GetDisplayNode().SetWindowLevel(*window_of(files.samples[0]))
     look.apply(current)
+    for n, sample in enumerate(files.samples):
+        set_volume(sequence.GetNthDataNode(n), Volume(sample, files.volumes["observed"].grid), shared=True)
+    _sequences().UpdateProxyNodesFromSequences(browser)
     return {"samples": sequence, "browser": browser, "current": current}
 
 

@@ -180,18 +180,19 @@ class WorkerClient:
         outcome: list = []
         return self.wait(self.submit(request, on_progress, outcome.append, outcome.append), outcome)
 
-    def wait(self, job_id: str, outcome: list):
+    def wait(self, job_id: str, outcome: list, poll: Callable[[float], None] | None = None):
         """Poll until a callback of the request has put something into `outcome`; return it, or raise it if it is an error.
 
-        An interrupt (Ctrl+C) cancels the request first.
+        An interrupt (Ctrl+C) cancels the request first. poll: to be called instead of the client's own.
         """
+        poll = poll or self.poll
         try:
             while not outcome:
-                self.poll(0.05)
+                poll(0.05)
         except BaseException:
             self.cancel(job_id)
             while not outcome:
-                self.poll(0.05)
+                poll(0.05)
             raise
         if isinstance(outcome[0], Exception):
             raise outcome[0]
