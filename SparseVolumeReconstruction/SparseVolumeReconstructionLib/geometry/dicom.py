@@ -210,6 +210,8 @@ def _plane(header, groups: list, name: str) -> Plane:
     if missing:
         raise InputError(f"{name}: states no {' and no '.join(missing)}, so where its slice lies is not known; export it with geometry.")
     position, directions, spacing = (np.array([float(x) for x in values[key]]) for key in wanted)
+    if not ((spacing > 0) & np.isfinite(spacing)).all() or not np.isfinite(position).all():
+        raise InputError(f"{name}: Pixel Spacing {spacing.tolist()}, Image Position {position.tolist()}; expected mm; correct the header.")
     check_direction(directions.reshape(2, 3), name)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = directions[:3] * spacing[1], directions[3:] * spacing[0]

@@ -44,9 +44,9 @@ def read_file(path: Path, name: str, most_voxels: int | None = None) -> Scan:
         header = nifti_header(path, name)
         _check_voxels(header.get_data_shape(), name, most_voxels)
         _check_whole(path, float(header["vox_offset"]), voxel_bytes(header), "file" if called.endswith(".gz") else "", name, most_voxels)
-        return read_nifti(path, name)
+        return read_nifti(path, name).checked(name)
     if called.endswith(_PAIRS):
-        return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name)
+        return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name).checked(name)
     return _read_itk(path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, most_voxels)
 
 
@@ -66,7 +66,7 @@ def _read_itk(path: Path, suffix: str, name: str, most_voxels: int | None) -> Sc
     except RuntimeError as error:
         raise _unreadable(name, error) from error
     thickness = nrrd_thickness(path) if suffix in (".nrrd", ".nhdr") else None
-    return Scan((Part(from_image(image, name), thickness),))
+    return Scan((Part(from_image(image, name), thickness),)).checked(name)
 
 
 def _unreadable(name: str, error: RuntimeError) -> InputError:
@@ -169,6 +169,9 @@ def _meta_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, s
     """The same of a MetaImage."""
     with open(path, "rb") as file:
         start = file.read(_LONGEST_HEADER)
+    spacing = re.search(rb"^ElementSpacing *= *(.*?)\r?$", start, re.MULTILINE)
+    if spacing and None in [positive(word.decode("latin-1")) for word in spacing[1].split()]:
+        raise InputError(f"{name}: a voxel spacing is 0, negative or not a number; correct the header.")
     found = re.search(rb"^ElementDataFile *= *(.*?) *\r?\n", start, re.MULTILINE)
     if found is None or found[1] != b"LOCAL":
         if most_voxels is not None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import InputError
-from .grid import Volume
+from .grid import Grid, Volume
+
+THICKNESS_MM = (0.01, 100.0)  # of any slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,19 @@ def slice_of(
     plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
     name = f"{source}:{index if number is None else number}" if count > 1 or number else source
     return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number)
+
+
+def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = None) -> None:
+    """Raise InputError for a slice thickness (mm) that none is: out of range, or more than the slice is wide (another unit)."""
+    if thickness_mm is None:
+        return
+    if not THICKNESS_MM[0] <= thickness_mm <= THICKNESS_MM[1]:
+        raise InputError(f"{name}: slice thickness {thickness_mm:g} mm; expected {THICKNESS_MM[0]:g} to {THICKNESS_MM[1]:g} mm.")
+    width = thickness_mm if grid is None else float((grid.spacing_ijk * grid.shape_kji[::-1])[:2].min())
+    if thickness_mm > width:
+        raise InputError(
+            f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); expected millimetres."
+        )
 
 
 def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:

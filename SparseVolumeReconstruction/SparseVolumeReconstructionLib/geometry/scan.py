@@ -12,9 +12,11 @@ from . import dicom
 from .dicom import Frame
 from .errors import InputError
 from .grid import Volume
+from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
 
 _LISTED = 4
+_SPACING_MM, _FARTHEST_MM, _LARGEST_MM, _OUTERMOST_MM = (1e-3, 50.0), 500.0, 3000.0, 20000.0
 _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a place along it
 
 
@@ -41,6 +43,20 @@ class Scan:
     def slices(self) -> int:
         """Number of slices of all parts."""
         return sum(part.volume.grid.shape_kji[0] for part in self.parts)
+
+    def checked(self, name: str) -> Scan:
+        """The scan itself. Raises InputError for voxels, places or thicknesses that no scan has."""
+        for part in self.parts:
+            grid, (low, high) = part.volume.grid, _SPACING_MM
+            spacing = " x ".join(f"{length:.4g}" for length in grid.spacing_ijk)
+            if grid.spacing_ijk.min() < low or grid.spacing_ijk[:2].max() > high or grid.spacing_ijk[2] > _FARTHEST_MM:
+                raise InputError(f"{name}: voxels of {spacing} mm; expected {low:g} to {high:g} mm: is the unit microns, or cm?")
+            size = float(np.ptp(grid.corners_ras(), axis=0).max())
+            if size > _LARGEST_MM or float(np.abs(grid.corners_ras()).max()) > _OUTERMOST_MM:
+                raise InputError(f"{name}: voxels of {spacing} mm over {size:.4g} mm at an odd place; expected a body.")
+            if part.thickness_mm is not None:
+                check_thickness(part.thickness_mm, name)
+        return self
 
     def place(self, index: int, name: str) -> tuple[Part, int]:
         """The part and the index in it of a slice, counted from 0 over all parts in order. Raises InputError beyond the last one."""
@@ -89,7 +105,7 @@ def read_dicom(files: dict[Path, str], name: str, series: str | None = None, mos
     chosen = wanted or 0
     _check_size(found[chosen].frames, name, most_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
-    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description)
+    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(name)
 
 
 def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> None:

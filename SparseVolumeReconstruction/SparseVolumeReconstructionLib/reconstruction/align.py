@@ -17,6 +17,7 @@ from ..geometry.resample import resample_slice
 from ..priors.alignment_model import AlignmentModel
 from .intensity import MonotoneMap
 from .match import Matcher
+from .plausible import check_size, has_noise_outside
 from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
 from .progress import Progress
 
@@ -58,9 +59,14 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
 
     slices: at least one, patient mm and units. covariate: known value, or None to infer it.
     """
+    check_size(slices, model.size, model.name)
+    if has_noise_outside(slices):
+        raise _not_removed(model, "was not removed, because the background is not 0 but noise")
     best = _search(slices, model, progress, covariate)
     size, problem = _size_beyond_expected(best, model), None
-    if abs(np.log(size)) > _WRONG_SIZE:
+    if np.log(size) > _WRONG_SIZE:
+        raise _not_removed(model, f"seems not to be removed, because what they show is {size:.2f} times as large as expected")
+    if np.log(size) < -_WRONG_SIZE:
         problem = f"what they show is {size:.2f} times as large as expected"
     elif best.score < model.least_score:
         problem = f"the best match explains {best.score:.2f} of the contrast inside it (at least {model.least_score:.2f} expected)"
@@ -72,6 +78,14 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
         raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame.")
     turned = 0.0 if model.rotation_sd > 1 else _angle_deg(best.patient_to_canonical[:3, :3])
     return replace(best, turned_deg=turned, apart=_apart(slices, model, best, progress.quiet()))
+
+
+def _not_removed(model: AlignmentModel, why: str) -> InputError:
+    """The usual cause of slices that show too much, with the remedy."""
+    return InputError(
+        f"The slices do not look like {model.name}: skull, scalp or other tissue around it {why}. Set everything outside the anatomy to 0 "
+        "with a mask of it. If that was done, check anatomy, modality and unit of length."
+    )
 
 
 def _angle_deg(linear: np.ndarray) -> float:

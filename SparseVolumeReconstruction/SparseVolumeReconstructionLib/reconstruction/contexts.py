@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import InputError, SliceImage, Volume
+from ..geometry import InputError, SliceImage
 from ..geometry.io import read_scan
-from ..geometry.plane import check_slices_agree, slice_of
+from ..geometry.plane import check_slices_agree, check_thickness, slice_of
 from ..geometry.scan import Scan
+from .plausible import check_values, has_noise_outside
 from .request import ContextSpec
 
 
@@ -34,13 +35,20 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]
     for name, spacings in assumed.items():
         warnings.append(f"{name}: slice thickness is not known; the spacing of {' or '.join(sorted(spacings))} mm was assumed.")
     check_slices_agree(slices)
+    for source in dict.fromkeys(image.source for image in slices):
+        own = [image for image in slices if image.source == source]
+        check_values(own)
+        if has_noise_outside(own):
+            warnings.append(
+                f"{source}: the background is not 0 but noise, so skull and scalp seem not to be removed; expected 0 outside the anatomy."
+            )
     return slices, warnings
 
 
 def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int]]:
     """The slices that are asked for, and the indices of those that were left out because they show nothing."""
     for part in scan.parts:
-        _check_thickness(spec.thickness_mm or part.thickness_mm, part.volume, spec.name)
+        check_thickness(spec.thickness_mm or part.thickness_mm, spec.name, part.volume.grid)
     images, empty = [], []
     for index in range(scan.slices) if spec.slices is None else spec.slices:
         part, within = scan.place(index, spec.name)
@@ -50,12 +58,3 @@ def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int]]
         else:
             images.append(slice_of(part.volume, within, spec.thickness_mm or part.thickness_mm, spec.name, index))
     return images, empty
-
-
-def _check_thickness(thickness_mm: float | None, volume: Volume, name: str) -> None:
-    """A slice is thinner than it is wide; anything else is another unit or a projection."""
-    width = float((volume.grid.spacing_ijk * volume.grid.shape_kji[::-1])[:2].min())
-    if thickness_mm is not None and thickness_mm > width:
-        raise InputError(
-            f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); expected millimetres."
-        )

@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 
 from ..geometry import Grid, InputError
+from ..geometry.plane import check_thickness
 from . import hierarchy, views
 from .cut import plane_grid
 from .drawing import draw_slice, dress
@@ -150,9 +151,8 @@ class ContextSlice:
             self.move(plane)
 
     def set_thickness(self, thickness_mm: float | None) -> None:
-        """State the thickness in mm; None: let it be assumed. Raises InputError unless it is above 0 and finite."""
-        if thickness_mm is not None and not (np.isfinite(thickness_mm) and thickness_mm > 0):
-            raise InputError(f"slice thickness {thickness_mm:g} mm; expected more than 0.")
+        """State the thickness in mm; None: let it be assumed. Raises InputError for one that is no slice's (see check_thickness)."""
+        check_thickness(thickness_mm, self.volume.GetName() if self.volume else "?", self.volume and world_grid(self.volume))
         self._set("Thickness", "" if thickness_mm is None else repr(float(thickness_mm)))
 
     def set_enabled(self, enabled: bool) -> None:

@@ -6,6 +6,7 @@ import stat
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from geometry.dicom_files import write_slice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -205,6 +206,74 @@ def test_a_sheared_nifti_is_refused(tmp_path):
     (tmp_path / "sheared.nii").write_bytes(header)
     with pytest.raises(InputError, match="right angles"):
         read_volume(tmp_path / "sheared.nii")
+
+
+@pytest.mark.parametrize("length", [0.0, -1.0, 1e-5, 1500.0, 1e30, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["v.nrrd", "v.mha", "v.nii", "v.dcm"])
+def test_voxels_of_a_size_that_none_has_are_refused(tmp_path, length, name):
+    """In every reader: 147 m wide heads are microns, or a header that is damaged."""
+    if name == "v.dcm":
+        write_slice(tmp_path / name, np.ones((6, 5)), (0, 0, 0))
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data.replace(b"0.9\\0.7 ", f"{length:g}\\1".encode().ljust(8)[:8]))
+    elif name == "v.nii":
+        write_volume(Volume(np.ones((4, 4, 4), np.float32), Grid.centred((4, 4, 4), 1.0)), tmp_path / name)
+        header = bytearray((tmp_path / name).read_bytes())
+        for at in (80, 280):
+            header[at : at + 4] = np.array(length, "<f4").tobytes()
+        header[252:256] = np.array([1 if at == 80 else 0, 1], "<i2").tobytes()
+        (tmp_path / name).write_bytes(header)
+    elif name == "v.mha":
+        meta = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = {} 1 1\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+        (tmp_path / name).write_bytes(meta.format(length).encode() + bytes(64))
+    else:
+        header = "NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
+        header += f"space directions: ({length},0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\nencoding: raw\nendian: little\n\n"
+        (tmp_path / name).write_bytes(header.encode() + bytes(64))
+    if length == -1.0 and name in ("v.nrrd", "v.nii"):
+        return  # an axis that runs the other way
+    with pytest.raises(InputError, match="(?i)spacing|voxels of|not finite|no numbers|apart|cannot be read") as caught:
+        read_volume(tmp_path / name)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):
+    for name, options, says in (
+        ("thick", {"thickness": 500.0}, "slice thickness 500 mm"),
+        ("far", {"position": (1e9, 0, 0)}, "odd place"),
+    ):
+        path = write_slice(tmp_path / name, np.ones((6, 5)), **{"position": (0, 0, 0), **options})
+        with pytest.raises(InputError, match=says):
+            read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("no space", "space dimension: 3\n"),
+        ("scanner", "space: scanner-xyz\n"),
+    ],
+)
+def test_an_nrrd_without_the_space_of_a_patient_is_refused(tmp_path, name, header):
+    text = f"NRRD0004\ntype: uchar\ndimension: 3\n{header}sizes: 4 4 4\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+    (tmp_path / "v.nrrd").write_bytes(text.encode() + b"encoding: raw\n\n" + bytes(64))
+    with pytest.raises(InputError, match="in the patient is not known"):
+        read_volume(tmp_path / "v.nrrd")
+
+
+def test_pictures_and_cut_files_are_refused(tmp_path):
+    sitk.WriteImage(sitk.Image(8, 8, sitk.sitkUInt8), str(tmp_path / "slice.png"))
+    with pytest.raises(InputError, match="a picture states no place"):
+        read_volume(tmp_path / "slice.png")
+    volume = Volume(np.random.default_rng(0).random((20, 20, 20), np.float32), Grid.centred((20, 20, 20), 1.0))
+    for name, compress in (("v.nrrd", True), ("v.nrrd", False), ("v.mha", True), ("v.mha", False), ("v.nii", False), ("v.nii.gz", True)):
+        write_volume(volume, tmp_path / name, compress)
+        np.testing.assert_array_equal(read_volume(tmp_path / name).array, volume.array)
+        data = (tmp_path / name).read_bytes()
+        for left in (0.5, 0.99):
+            (tmp_path / name).write_bytes(data[: int(left * len(data))])
+            with pytest.raises(InputError, match="damaged"):
+                read_volume(tmp_path / name)
 
 
 def test_a_written_file_has_the_mode_that_the_umask_allows(tmp_path):

@@ -234,7 +234,7 @@ def test_offset_and_thickness_are_edited_by_keyboard(desk, dense):
         (OFFSET, "500", "move it inside"),
         (OFFSET, "nan", "is no number"),
         (THICKNESS, "thick", "is no number"),
-        (THICKNESS, "-1", "more than 0"),
+        (THICKNESS, "-1", "expected 0.01 to 100 mm"),
         (THICKNESS, "inf", "is no number"),
     ],
 )

@@ -80,7 +80,8 @@ def test_geometry_that_is_none(refused, scan, tmp_path):
     [
         ("0", "greater than 0"),
         ("-3", "greater than 0"),
-        ("500", "more than the slice is wide"),
+        ("500", "expected 0.01 to 100 mm"),
+        ("1e-5", "expected 0.01 to 100 mm"),
         ("inf", "--thickness"),
         ("nan", "--thickness"),
     ],

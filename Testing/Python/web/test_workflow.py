@@ -84,7 +84,7 @@ def test_slices_are_rows_and_can_be_edited(slices, screenshots):
     thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
     thickness.send_keys(Keys.CONTROL, "a")
     thickness.send_keys("-3", Keys.TAB)
-    page.wait(lambda: "expected more than 0" in page.text("run-error"), "message")
+    page.wait(lambda: "expected 0.01 to 100 mm" in page.text("run-error"), "message")
     page.screenshot(screenshots / "web-error.png")
     assert page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1].get_property("value") == "1"
     page.click("run-dismiss")

@@ -1,0 +1,55 @@
+"""Values and sizes that are none are named before anything is fitted."""
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.geometry import InputError, Plane, SliceImage
+from SparseVolumeReconstructionLib.reconstruction.plausible import check_size, check_values, has_noise_outside
+
+RANDOM = np.random.default_rng(0)
+
+
+def head(stripped: bool = True) -> np.ndarray:
+    """(60, 60): tissue of 200 to 900, and around it nothing, or a rim and noise."""
+    j, i = np.mgrid[-1:1:60j, -1:1:60j]
+    radius = np.hypot(i, j)
+    brain = np.where(radius < 0.7, 500 + 300 * np.sin(9 * i) * np.cos(7 * j), 0.0)
+    return brain if stripped else np.where((radius > 0.75) & (radius < 0.85), 900, brain + RANDOM.rayleigh(12, brain.shape))
+
+
+def slices(pixels, spacing=2.5) -> list[SliceImage]:
+    return [SliceImage(pixels, Plane((60, 60), np.diag([spacing, spacing, 1, 1]), 5.0), "head:0", False, "head", 0)]
+
+
+WRONG = {
+    "air of CT": (np.where(head() > 0, head(), -1024), "background is -1024 .*set those pixels to 0"),
+    "offset": (head() - 500, "background is -500"),
+    "brighter background": (np.where(head() > 0, head(), 300), "background is 300"),
+    "z-scores": ((head(False) - 300) / 250, "negative .*normalised"),
+    "CT": (np.where(head() > 0, head() - 400, RANDOM.normal(-1000, 5, (60, 60))), "look like CT"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_values_that_are_no_mr_are_named(case):
+    pixels, says = WRONG[case]
+    with pytest.raises(InputError, match=says):
+        check_values(slices(pixels))
+
+
+@pytest.mark.parametrize("pixels", [head(), head(False), head() / 1000, head() * 30, head() - 3 * (RANDOM.random((60, 60)) < 0.05)])
+def test_values_of_scans_pass(pixels):
+    check_values(slices(pixels))
+
+
+def test_noise_outside_says_that_nothing_was_removed():
+    assert has_noise_outside(slices(head(False))) and not has_noise_outside(slices(head()))
+    ringing = head() + 0.5 * np.abs(RANDOM.normal(0, 1, (60, 60)))
+    assert not has_noise_outside(slices(ringing))
+
+
+@pytest.mark.parametrize(("spacing", "says"), [(2500.0, "microns"), (25.0, "microns"), (0.25, "cm")])
+def test_a_size_of_another_unit_is_named(spacing, says):
+    with pytest.raises(InputError, match=f"expected about 170.*is the unit {says}"):
+        check_size(slices(head(), spacing), 170.0, "brain")
+    check_size(slices(head()), 170.0, "brain")
