@@ -8,7 +8,7 @@ import types
 import unittest
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from . import parameter_node
 from .mrml_widgets import CLASSES
@@ -144,8 +144,8 @@ base.__all__ = ["ScriptedLoadableModule", "ScriptedLoadableModuleLogic", "Script
 for name in base.__all__:
     setattr(base, name, globals()[name])
 i18n = types.ModuleType("slicer.i18n")
-i18n.tr = lambda text: text
-i18n.translate = lambda context, text: text
+i18n.tr = lambda text: QtCore.QCoreApplication.translate("SparseVolumeReconstruction", text)
+i18n.translate = QtCore.QCoreApplication.translate
 
 MODULES = {module.__name__: module for module in (base, i18n, parameter_node.module)}
 TYPES = {**CLASSES, **{cls.__name__: cls for cls in (qSlicerScriptedLoadableModuleWidget, qSlicerScriptedLoadableModule)}}

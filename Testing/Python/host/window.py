@@ -11,6 +11,7 @@ from .ctk_widgets import ctkCollapsibleButton
 
 PLACES = {"Red": (0, 0), "1": (0, 1), "Green": (1, 0), "Yellow": (1, 1)}
 PANEL_WIDTH = 500
+NARROWEST = 0  # a dock becomes no narrower than its widget can be
 
 
 class ModuleSelector:

@@ -109,7 +109,7 @@ class Panel(VTKObservationMixin):
         self._area.widgetResizable = True
         self._area.setFrameShape(qt.QFrame.NoFrame)
         self._area.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-        self._area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Expanding)
+        self._area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Ignored)  # what scrolls asks for no room
         self._area.setMinimumHeight(_LEAST_HEIGHT)
         contents = qt.QWidget()
         scrolled = qt.QVBoxLayout(contents)

@@ -42,7 +42,8 @@ class PriorSection(Section):
             self._shown = [*entries]
             ui.priorBox.clear()
             ui.priorBox.addItems([f"{entry.card.title} ({entry.card.id})" for entry in entries.values()])
-            ui.priorBox.view().setMinimumWidth(ui.priorBox.view().sizeHintForColumn(0))  # the menu shows whole names, the box need not
+            for row in range(ui.priorBox.count):  # a narrow panel cuts long names
+                ui.priorBox.setItemData(row, ui.priorBox.itemText(row), qt.Qt.ToolTipRole)
         chosen = self.presenter.parameters.prior
         ui.priorBox.currentIndex = self._shown.index(chosen) if chosen in entries else -1
         ui.priorBox.toolTip = ui.priorBox.currentText or _("Model of the anatomy and modality that the slices show")

@@ -27,13 +27,18 @@ def message(presenter) -> Message:
     if status.error:
         return Message("error", status.error)
     if runner.running:
-        return Message("running", status.text)
+        return Message("running", _sentence(status.text))
     warnings = tuple(presenter.explorer.warnings())
     if reason:
         return Message("blocked", reason, _headline("", warnings), warnings)
     if status.finished and warnings:
-        return Message("", "", _headline(status.step, warnings), warnings)
-    return Message("said" if status.step else "", status.text, _headline("", warnings), warnings)
+        return Message("", "", _headline(_sentence(status.step), warnings), warnings)
+    return Message("said" if status.step else "", _sentence(status.text), _headline("", warnings), warnings)
+
+
+def _sentence(words: str) -> str:
+    """Steps are named in lower case, as parts of sentences."""
+    return words[:1].upper() + words[1:]
 
 
 def _headline(step: str, warnings: tuple[str, ...]) -> str:
