@@ -76,7 +76,9 @@ class SliceWidget:
         """Render now."""
         self._view.refresh()
 
-    scheduleRender = forceRender
+    def scheduleRender(self) -> None:
+        """Render soon."""
+        self._view.schedule()
 
 
 class ThreeDWidget:
@@ -101,7 +103,9 @@ class ThreeDWidget:
         """Look at everything."""
         self._view.reset_camera()
 
-    scheduleRender = forceRender
+    def scheduleRender(self) -> None:
+        """Render soon."""
+        self._view.schedule()
 
 
 class PlotWidget:

@@ -67,6 +67,9 @@ class View(QtWidgets.QLabel):
         self.group.Initialize(factory, self.renderer)
         self.style.SetDisplayableManagers(self.group)
         self.setMouseTracking(True)
+        self._soon = QtCore.QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.connect("timeout()", self.refresh)
         self.setMinimumSize(120, 120)
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Ignored)
 
@@ -88,6 +91,10 @@ class View(QtWidgets.QLabel):
         height, width, _ = pixels.shape
         image = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format_RGB888)
         self.setPixmap(QtGui.QPixmap.fromImage(image.copy()))
+
+    def schedule(self) -> None:
+        """Render soon, once for many requests, and not in the middle of what changes the scene."""
+        self._soon.start(0)
 
     def resizeEvent(self, event) -> None:
         """Keep the render window at the size of the label."""
@@ -130,6 +137,7 @@ class View(QtWidgets.QLabel):
 
     def close_view(self) -> None:
         """Let go of the scene and of the render window."""
+        self._soon.stop()
         self.style.SetInteractor(None)
         self.group.SetMRMLDisplayableNode(None)
         self.logic.SetMRMLScene(None)

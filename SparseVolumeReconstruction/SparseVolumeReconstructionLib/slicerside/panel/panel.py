@@ -51,7 +51,8 @@ class Panel(VTKObservationMixin):
         scrolled.addStretch(1)
         self._dirty, self._poll = self._timer(0, self.refresh), self._timer(_POLL_MS, self._poll_worker)
         self._loaded = self._timer(0, self._read_parameters)
-        for once in (self._dirty, self._loaded):
+        self._note, self._reveal = None, self._timer(0, lambda: self._area.ensureWidgetVisible(self._note, 0, 0))
+        for once in (self._dirty, self._loaded, self._reveal):
             once.setSingleShot(True)
         self._connect()
         self.leave()
@@ -66,7 +67,9 @@ class Panel(VTKObservationMixin):
         self._keep_parameter_node()
         for section in self.sections:
             section.refresh()
-            section.show_note()
+            if (note := section.show_note()) is not None:
+                self._note = note
+                self._reveal.start()
         self._fit_width()
         if self.presenter.runner.busy and not self._poll.active:
             self._poll.start()
@@ -86,7 +89,7 @@ class Panel(VTKObservationMixin):
 
     def close(self) -> None:
         """Let go of the scene, the timers and the computing process."""
-        for timer in (self._dirty, self._poll, self._loaded):
+        for timer in (self._dirty, self._poll, self._loaded, self._reveal):
             timer.stop()
         self.removeObservers()
         self.parameters.disconnectGui(self._tag)

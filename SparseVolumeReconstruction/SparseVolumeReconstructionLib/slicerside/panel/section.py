@@ -77,11 +77,14 @@ class Section:
         self.presenter.runner.say(text)
         self._said = self.presenter.runner.status
 
-    def show_note(self) -> None:
-        """Show what became of the action that was made here, for as long as nothing else was said."""
-        if self.NOTE:
-            status = self.presenter.runner.status
-            say_it(getattr(self.ui, self.NOTE), status.error or status.text, "error" if status.error else "said", status is self._said)
+    def show_note(self):
+        """Show what became of the action that was made here, for as long as nothing else was said. Returns the label if it is new."""
+        if not self.NOTE:
+            return None
+        status, label = self.presenter.runner.status, getattr(self.ui, self.NOTE)
+        before = label.text if label.visible else ""
+        say_it(label, status.error or status.text, "error" if status.error else "said", status is self._said)
+        return label if label.visible and label.text != before else None
 
 
 def say_it(label, text: str, look: str, shown: bool = True) -> None:
