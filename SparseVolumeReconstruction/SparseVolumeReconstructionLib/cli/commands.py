@@ -227,7 +227,8 @@ def web(args: Namespace) -> None:
     except ImportError as error:
         raise InputError(f"the browser edition needs more packages ({error.name} is missing): ./run web installs them.") from error
     given = Path(args.input).absolute() if args.input else None
-    common = {"browser": args.browser, "sessions": args.sessions, "allow_hosts": tuple(args.allow_host)}
+    lesson = Path(args.lesson).absolute() if args.lesson else None
+    common = {"lesson": lesson, "browser": args.browser, "sessions": args.sessions, "allow_hosts": tuple(args.allow_host)}
     limits = {"idle_minutes": args.idle_minutes, "memory_gb": args.memory}
     serve(Options(args.host, args.port, _token(args.token_file), given, **common, **limits))
 

@@ -302,6 +302,7 @@ web --allow-host svr.example.org        (behind a proxy on this machine, which s
     summary = "The browser edition: the panel and the four views of 3D Slicer as a page, with no Slicer installed."
     add = _add(words, "web", commands.web, summary, examples).add_argument
     add("--input", metavar="FILE", help="a scan (NIfTI, NRRD or a DICOM folder) to begin with; others can be uploaded in the page")
+    add("--lesson", metavar="FILE", help="a lesson that was saved in the page; every visitor is offered it (Docs/teaching.md)")
     add("--port", type=port, default=8080, metavar="N", help="port to listen on; 0: any that is free (8080)")
     add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other has a token")
     token = "file that holds what visitors have to know, which is part of the printed address; else the variable SVR_TOKEN, or a random one"

@@ -20,7 +20,8 @@ def main() -> None:
 
     words = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve(Options(**words | {"input": words["input"] and Path(words["input"]), "ends_idle": True}))
+    paths = {name: words[name] and Path(words[name]) for name in ("input", "lesson")}
+    serve(Options(**words | paths | {"ends_idle": True}))
 
 
 def _end_with_parent() -> None:

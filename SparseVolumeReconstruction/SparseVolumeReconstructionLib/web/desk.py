@@ -32,6 +32,7 @@ from .sections.prior import PriorSection
 from .sections.run import RunSection
 from .sections.scan import ScanSection, Upload
 from .sections.section import Section
+from .sections.teach import TeachSection
 from .views import Views
 
 _POLL_S = 0.02
@@ -47,6 +48,7 @@ _SECTIONS = (
     RunSection,
     ExploreSection,
     LearnSection,
+    TeachSection,
     LookSection,
 )
 

@@ -13,7 +13,7 @@ _SCRIPT = """
         .then((r) => r.text())
         .then((c) => (document.querySelector("#app").innerHTML = c));
     """
-_SCRIPT = "document.forms[0].submit()"
+_SCRIPT = "document.forms[0].action+=location.hash;document.forms[0].submit()"  # a link to a lesson keeps its lesson
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;background:#101418;color:#e6e9ed;
 display:grid;place-items:center;min-height:100vh;margin:0}
 main{max-width:30rem;padding:2rem}h1{font-size:1.3rem}a{color:#8cc2ff}input,button{font:inherit;padding:.4rem .7rem}"""

@@ -23,15 +23,17 @@ _FOLDER = "svr-web-"
 class Options:
     """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
 
-    sessions: people who can work at the same time, each with a server process of their own. allow_hosts: further names by which
-    browsers call the server, such as that of a proxy before it. idle_minutes: without use until a session ends, 0 for never.
-    ends_idle: the process ends with its session. memory_gb: voxels that one session may hold.
+    lesson: file of a lesson that every visitor is offered. sessions: people who can work at the same time, each with a server
+    process of their own. allow_hosts: further names by which browsers call the server, such as that of a proxy before it.
+    idle_minutes: without use until a session ends, 0 for never. ends_idle: the process ends with its session. memory_gb: voxels
+    that one session may hold.
     """
 
     host: str = LOOPBACK
     port: int = 0
     token: str | None = None
     input: Path | None = None
+    lesson: Path | None = None
     browser: bool = False
     sessions: int = 1
     allow_hosts: tuple[str, ...] = ()

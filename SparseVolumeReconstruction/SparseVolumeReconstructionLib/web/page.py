@@ -11,8 +11,8 @@ TITLE = "Sparse Volume Reconstruction"
 _PARTS = ("guide", "scan", "contexts", "prior", "frame", "outputs", "explore", "learn", "lesson", "run", "look")
 
 # Variables of the page alone. one: the view that a small page shows. tool: what a drag in a slice view does: "", "point", "window".
-# lesson: whether a lesson (lesson.html) takes the place of the panel, beside the same views.
-_OF_THE_PAGE = {"one": "Red", "tool": "", "lesson": False}
+_OF_THE_PAGE = {"one": "Red", "tool": ""}
+_SCRIPTS = ("svr", "page", "views", "lesson")
 
 
 def build_page(server) -> None:
@@ -23,7 +23,7 @@ def build_page(server) -> None:
         server.state[name] = value
         server.state.change(name)(lambda **_: None)  # what nobody listens to may not be set from a page
     server.enable_module(
-        {"serve": {"svr": str(RESOURCES)}, "scripts": ["svr/svr.js", "svr/page.js", "svr/views.js"], "styles": ["svr/svr.css"]},
+        {"serve": {"svr": str(RESOURCES)}, "scripts": [f"svr/{name}.js" for name in _SCRIPTS], "styles": ["svr/svr.css", "svr/lesson.css"]},
     )
     server.state.trame__template_error = (RESOURCES / "lost.html").read_text(encoding="utf-8")
     for name in _PARTS:

@@ -27,6 +27,10 @@ def serve(options: Options) -> None:
         options = replace(options, token=secrets.token_urlsafe(16))
     if options.input is not None and not options.input.exists():
         raise InputError(f"{options.input}: no such file or folder.")
+    if options.lesson is not None:
+        from ..slicerside.workflow.lesson import read_file
+
+        read_file(options.lesson)  # refused before anybody waits for it
     if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
         raise InputError("the views cannot be drawn: libEGL is missing; on Debian apt-get install libegl1 libgl1.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -126,3 +130,5 @@ def _announce(port: int, options: Options, desk) -> None:
     announce(port, options)
     if options.input is not None:
         desk.open(options.input)
+    if options.lesson is not None:
+        desk.attempt(desk.sections["teach"].offer, options.lesson)

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -134,3 +135,19 @@ def bumps():
         return (100 + 10 * np.sin(i / 2.0 + seed) + 5 * np.cos(j / 3.0) + 2 * k).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def tiny_logic(tmp_path_factory, write_weights):
+    """The logic over a worker that knows the model "tiny"."""
+    from SparseVolumeReconstructionLib.slicerside.logic import SparseVolumeReconstructionLogic
+    from SparseVolumeReconstructionLib.zoo import ModelStore
+
+    folder = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SVR_MODELS_DIR", str(tmp_path_factory.mktemp("models")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        write_weights(folder / "tiny.safetensors", id="tiny")
+        ModelStore().import_file(folder / "tiny.safetensors")
+        with closing(SparseVolumeReconstructionLogic(WorkerClient(python=sys.executable))) as running:
+            yield running

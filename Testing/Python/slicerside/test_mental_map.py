@@ -10,35 +10,20 @@ import slicer.util
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
-from SparseVolumeReconstructionLib.slicerside.logic import SparseVolumeReconstructionLogic
 from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of, world_grid
 from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices, FrameMode
 from SparseVolumeReconstructionLib.slicerside.workflow.mental_map import MentalMap
 from SparseVolumeReconstructionLib.slicerside.workflow.presenter import Presenter
-from SparseVolumeReconstructionLib.zoo import ModelStore
-
-
-@pytest.fixture(scope="module")
-def logic(tmp_path_factory, write_weights):
-    """The logic over a worker that knows the model "tiny"."""
-    folder = tmp_path_factory.mktemp("weights")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SVR_MODELS_DIR", str(tmp_path_factory.mktemp("models")))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        write_weights(folder / "tiny.safetensors", id="tiny")
-        ModelStore().import_file(folder / "tiny.safetensors")
-        with closing(SparseVolumeReconstructionLogic()) as running:
-            yield running
 
 
 @pytest.fixture
-def teaching(scene, logic):
+def teaching(scene, tiny_logic):
     """A presenter with three slices of a head-sized ball, registered to the model."""
     grid = Grid.centred((12, 14, 13), 12.0)
     radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)
     array = np.where(radius < 1, 30 + 60 * radius, 0).astype(np.float32)
     scan = add_volume(Volume(array, grid), "Head")
-    with closing(Presenter(Choices(prior="tiny", frameMode=FrameMode.REGISTERED), logic, lambda: None)) as presenter:
+    with closing(Presenter(Choices(prior="tiny", frameMode=FrameMode.REGISTERED), tiny_logic, lambda: None)) as presenter:
         for height in (-24.0, 0.0, 24.0):
             plane = np.eye(4)
             plane[2, 3] = height

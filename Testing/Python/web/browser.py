@@ -89,6 +89,13 @@ class Browser:
         found = self.driver.find_elements(By.CSS_SELECTOR, f'[data-view="{view}"] img')
         return found[0].get_attribute("src") if found else ""
 
+    def violations(self) -> list[str]:
+        """What breaks axe's rules for everybody, one line each."""
+        from axe_core_python.selenium import Axe
+
+        found = Axe().run(self.driver)["violations"]
+        return [f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
+
     def complaints(self) -> list[str]:
         """What the console of the browser says, without what is only information."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]

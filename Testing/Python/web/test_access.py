@@ -12,14 +12,6 @@ from selenium.webdriver.common.keys import Keys
 SHOWN_AT_ONCE = ("Red", "Green", "Yellow", "ThreeD")
 
 
-def violations(page) -> list[str]:
-    """What breaks axe's rules, one line each."""
-    from axe_core_python.selenium import Axe
-
-    found = Axe().run(page.driver)["violations"]
-    return [f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
-
-
 # Parts of the page that would have to be scrolled sideways.
 TOO_WIDE = """return [...document.querySelectorAll('.svr, .panel, .sections, .tools, .view .bar, .top')]
   .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)"""
@@ -37,14 +29,14 @@ def test_the_page_fits_and_axe_finds_nothing(slices, screenshots, size):
     for name in SHOWN_AT_ONCE if size[0] > 860 else ("Red",):
         picture = slices.driver.find_element("css selector", f'[data-view="{name}"] .picture')
         assert picture.is_displayed() and min(picture.size.values()) >= 200
-    assert "\n".join(violations(slices)) == ""
+    assert "\n".join(slices.violations()) == ""
     slices.screenshot(screenshots / f"web-slices-{size[0]}x{size[1]}.png")
     slices.resize(1400, 900)
 
 
 def test_axe_finds_what_is_wrong(slices):
     slices.driver.execute_script("document.querySelector('.top').insertAdjacentHTML('beforeend', '<button id=\"bad\"></button>')")
-    assert any("button-name" in line for line in violations(slices))
+    assert any("button-name" in line for line in slices.violations())
     slices.driver.execute_script("document.getElementById('bad').remove()")
 
 
@@ -212,7 +204,7 @@ def test_words_are_explained_on_focus_and_help_has_the_keys(slices):
     focus(slices, "Red")
     keys(slices, "?")
     slices.wait(lambda: slices.there("help-dialog").is_displayed(), "help")
-    assert violations(slices) == []
+    assert slices.violations() == []
     ActionChains(slices.driver).send_keys(Keys.ESCAPE).perform()
     slices.wait(lambda: not slices.there("help-dialog").is_displayed(), "page")
 
@@ -224,14 +216,6 @@ def test_a_refusal_appears_at_the_control_that_was_used(slices):
     assert 0 <= box["y"] - button["y"] - button["height"] < 20 and abs(box["x"] - button["x"]) < 400
     slices.click("run-dismiss")
     slices.wait(lambda: not slices.text("refusal"), "page")
-
-
-def test_a_lesson_takes_the_place_of_the_panel(slices):
-    slices.driver.execute_script("window.trame.state.set('lesson', true)")
-    slices.wait(lambda: not slices.driver.find_element("css selector", ".panel").is_displayed(), "lesson")
-    assert slices.driver.find_element("css selector", '[data-view="Red"] .picture').is_displayed()
-    slices.driver.execute_script("window.trame.state.set('lesson', false)")
-    slices.wait(lambda: slices.there("apply-button").is_displayed(), "panel")
 
 
 def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):
@@ -287,7 +271,7 @@ def test_where_is_this_slice(slices, screenshots):
     slices.wait(lambda: slices.picture("Red"), "picture")
     slices.driver.execute_script("document.getElementById('quiz-verdict').scrollIntoView({block: 'end'})")
     slices.screenshot(screenshots / "web-quiz.png")
-    assert violations(slices) == []
+    assert slices.violations() == []
     slices.click("quiz-answer")
     slices.wait(lambda: "1 placed" in slices.text("quiz-verdict"), "verdict")
     assert any(words in slices.text("quiz-verdict") for words in ("mm too far", "right there", "its middle is right"))

@@ -54,7 +54,7 @@ class SliceQuiz:
 
     def ask(self, volume) -> Question:
         """Draw a slice of a volume node: an acquired one of a sparse volume, else any that the views could show. Raises InputError."""
-        planes = _acquired(volume) or _anywhere(volume)
+        planes = acquired_planes(volume) or _anywhere(volume)
         if not planes:
             raise InputError(_("{name}: no slice of it shows anything.").format(name=volume.GetName()))
         view, plane = planes[int(self._random.integers(len(planes)))]
@@ -89,8 +89,8 @@ class SliceQuiz:
         return self.verdicts[-1]
 
 
-def _acquired(volume) -> list[tuple[str, np.ndarray]]:
-    """View and plane of the slices of a sparse volume; none for a dense one."""
+def acquired_planes(volume) -> list[tuple[str, np.ndarray]]:
+    """View and plane (4x4 SliceToRAS, mm) of the slices of a sparse volume node; none for a dense one."""
     grid = volume_of(volume).grid
     if grid.spacing_ijk[2] < 2.2 * grid.spacing_ijk[:2].max():
         return []

@@ -51,11 +51,17 @@ class Stage:
         """Let the view face the slice that was asked for, and show in all views where it lies and where the guess was."""
         question = verdict.question
         self._unmark()
-        self._mark("The slice", question.volume, question.plane, question.view, SLICE_COLOUR, question.volume)
+        self._mark("The slice", question.volume, question.plane, question.view, SLICE_COLOUR)
         if not verdict.gave_up:
-            self._mark("The guess", question.volume, verdict.guess, question.view, GUESS_COLOUR, None)
+            self._mark("The guess", question.volume, verdict.guess, question.view, GUESS_COLOUR)
         views.set_background(question.volume)
         views.jump(question.plane, question.corners.mean(0), question.view)
+
+    def mark_slices(self, volume, planes: list[np.ndarray]) -> None:
+        """Show slices of a volume node on planes (4x4 SliceToRAS, mm) in all views."""
+        self._unmark()
+        for number, plane in enumerate(planes, 1):
+            self._mark(f"Slice {number}", volume, plane, views.nearest_view(plane[:3, 2]), SLICE_COLOUR)
 
     def close(self) -> None:
         """Put everything back."""
@@ -65,11 +71,12 @@ class Stage:
             self._presenter.contexts.hide(False)
             before.restore()
 
-    def _mark(self, name: str, volume, plane: np.ndarray, view: str, colour: tuple, image_of) -> None:
+    def _mark(self, name: str, volume, plane: np.ndarray, view: str, colour: tuple) -> None:
+        """A frame; the view that faces it shows what is on it."""
         try:
             grid = plane_grid(world_grid(volume), plane)
         except InputError:  # a guess beside the patient
-            grid, image_of = picture_grid(views.plane_of(views.slice_node(view)), plane), None
+            grid = picture_grid(views.plane_of(views.slice_node(view)), plane)
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
         node.UnRegister(None)
         node.SetName(name)
@@ -78,7 +85,7 @@ class Stage:
         slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         dress(node.GetDisplayNode(), colour)
-        draw_slice(node, grid, np.eye(4), image_of)
+        draw_slice(node, grid, np.eye(4))
         node.GetDisplayNode().SetLineWidth(4)
         node.GetDisplayNode().SetSliceIntersectionThickness(3)
         self._marks.append(node)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
-import numpy as np
 import slicer
 
 from ...geometry import InputError
@@ -16,6 +12,7 @@ from ...slicerside.workflow.slice_quiz import SliceQuiz
 from ...slicerside.workflow.stage import Stage
 from ...slicerside.workflow.steps import Step
 from ..views import LABELS
+from .lesson_pictures import picture_address
 from .section import Action, Section
 
 
@@ -98,12 +95,3 @@ def _row(step: Step, shown: bool) -> dict:
     count = "no slice" if step.count == 0 else f"{step.count} slice{'s' if step.count > 1 else ''}"
     change = "" if step.change is None else f"{step.change:.3g}"
     return {"name": count, "uncertainty": f"{step.uncertainty:.3g}", "change": change, "shown": shown}
-
-
-def picture_address(picture: np.ndarray) -> str:
-    """A grey picture (rows, columns) uint8 as the address of a PNG that carries its data."""
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,0 +1,113 @@
+"""Lessons on the page: a student's way through one, a teacher's tools, and what a phone shows."""
+
+import base64
+
+import pytest
+
+pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+
+from selenium.webdriver.common.keys import Keys
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """One slice to be placed, then one that is given."""
+    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import AskSlice, GiveSlices, Lesson, LessonPlane
+
+    plane = LessonPlane(normal=(0, 0, 1), offset_mm=8.0)
+    steps = [AskSlice(text="Look for the thalamus.", plane=plane), GiveSlices(planes=[plane])]
+    return Lesson(title="Thalamus", text="Two steps.", seed=3, steps=steps)
+
+
+def file_behind(page, name: str) -> str:
+    """The text of a file that a link of the page carries."""
+    return base64.b64decode(page.there(name).get_attribute("href").split("base64,")[1]).decode()
+
+
+def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, lesson, screenshots):
+    from SparseVolumeReconstructionLib.slicerside.workflow.class_scores import Results, scores
+    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import read, to_link
+
+    slices.driver.get(f"{server.address}#lesson={to_link(lesson)}")
+    slices.wait(lambda: slices.there("lesson-begin"), "the lesson of the link")
+    assert slices.violations() == [] and "Two steps." in slices.driver.page_source
+    slices.there("lesson-name").send_keys("Ada", Keys.ENTER)
+    slices.wait(lambda: slices.there("lesson-answer"), "the question", 300)
+    assert "made-up person" in slices.driver.find_element("css selector", ".asked").text
+    near = slices.text("lesson-near")
+    slices.press("scroll-Red", *[Keys.ARROW_RIGHT] * 8)
+    slices.wait(lambda: "near: " in slices.text("lesson-near") and slices.text("lesson-near") != near, "names of what is near now")
+    slices.screenshot(screenshots / "web-lesson-question.png")
+    assert slices.violations() == []
+    slices.press("lesson-answer", Keys.ENTER)
+    slices.wait(lambda: "mm too far up (superior)" in slices.text("lesson-verdict"), "verdict")
+    assert "thalamus" in slices.driver.find_element("css selector", ".words .near").text
+    slices.screenshot(screenshots / "web-lesson-answer.png")
+    assert slices.violations() == []
+    slices.press("lesson-next", Keys.ENTER)
+    slices.wait(lambda: len(slices.driver.find_elements("css selector", ".thumbs img")) == 2, "uncertainty after the slice", 120)
+    shares = [int(each.text.split()[0]) for each in slices.driver.find_elements("css selector", ".shrink output")]
+    assert shares[0] == 100 > shares[1]
+    slices.screenshot(screenshots / "web-lesson-slices.png")
+    assert slices.violations() == []
+    slices.click("lesson-next")
+    slices.wait(lambda: slices.there("lesson-results"), "end")
+    results = read(Results, file_behind(slices, "lesson-results"), "results")
+    assert results.name == "Ada" and scores(lesson, results)[0] > 3
+    slices.click("lesson-leave")
+    slices.wait(lambda: slices.there("context-count").is_displayed(), "workbench")
+    assert slices.text("context-count") == "4 of 4 slices used"
+
+
+def test_a_teacher_makes_a_lesson_and_collects_scores(slices, lesson, tmp_path, screenshots):
+    from SparseVolumeReconstructionLib.slicerside.workflow.class_scores import Results
+    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import Lesson, read, write
+
+    slices.driver.execute_script("document.getElementById('learn').open = true")
+    slices.click("teach-home")
+    slices.click("home-edit")
+    slices.wait(lambda: slices.there("ask-Green"), "the editor", 300)
+    slices.click("ask-Green")
+    slices.click("give-Red")
+    slices.wait(lambda: len(slices.driver.find_elements("css selector", ".steps li")) == 2, "two steps")
+    assert slices.violations() == []
+    slices.screenshot(screenshots / "web-lesson-edit.png")
+    made = read(Lesson, file_behind(slices, "draft-save"), "lesson")
+    assert [step.kind for step in made.steps] == ["question", "slices"] and abs(made.steps[0].plane.normal[1]) == 1
+    slices.click("draft-try")
+    slices.wait(lambda: slices.text("lesson-progress") == "" and slices.there("lesson-begin"), "the lesson to try")
+    slices.click("title-class")
+    wrong, right, results = (tmp_path / name for name in ("wrong.json", "right.json", "ada.json"))
+    wrong.write_text('{"title": "x", "steps": [{"kind": "dance"}]}')
+    right.write_text(write(lesson))
+    results.write_text(write(Results(lesson=lesson.digest, name="<b>Ada", answers=[{"step": 0, "guess": lesson.steps[0].plane}])))
+    slices.wait(lambda: slices.there("class-lesson"), "the scores").send_keys(str(wrong))
+    slices.wait(lambda: "the lesson: steps.0" in slices.text("lesson-error"), "one line that says what is wrong")
+    assert len(slices.text("lesson-error").splitlines()) <= 2
+    slices.there("class-lesson").send_keys(str(right))
+    slices.wait(lambda: "Thalamus" in slices.text("lesson-title"), "the lesson")
+    slices.there("class-files").send_keys(str(results))
+    slices.wait(lambda: "<b>Ada 0.0 1 0.0" in slices.text("class-table"), "row of the student")
+    assert file_behind(slices, "class-csv").splitlines()[1] == "<b>Ada,0.0,1,0.0" and slices.violations() == []
+    slices.click("lesson-leave")
+
+
+@pytest.mark.parametrize("phase", ["home", "question"])
+def test_a_lesson_fits_a_phone(slices, lesson, phase):
+    slices.resize(420, 900)
+    slices.driver.execute_script(
+        "window.trame.trigger('teach_home')" if phase == "home" else "window.trame.trigger('teach_begin', ['Ada'])"
+    )
+    wanted = ("home-example", "home-class") if phase == "home" else ("lesson-answer", "scroll-Red")
+    slices.wait(lambda: slices.there(wanted[0]), phase, 300)
+    for name in wanted:
+        box = slices.driver.execute_script(
+            "const b = arguments[0].getBoundingClientRect(); return [b.left, b.right, b.width]", slices.there(name)
+        )
+        assert box[0] >= 0 and box[1] <= 420 and box[2] > 60, name
+    slices.driver.execute_script("window.trame.trigger('teach_leave')")
+    slices.resize(1400, 900)
+
+
+def test_nothing_was_complained_about(slices, server):
+    assert slices.complaints() == [] and server.complaints() == []
