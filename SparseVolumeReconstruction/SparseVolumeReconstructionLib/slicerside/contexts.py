@@ -21,6 +21,7 @@ from .cut import plane_grid
 from .drawing import draw_slice, dress
 from .i18n import _
 from .logic import Context
+from .masks import is_mask
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
 from .results import ATTRIBUTE
 
@@ -271,11 +272,13 @@ def remove_context(context: ContextSlice) -> None:
 
 
 def check_is_observed(volume) -> None:
-    """Raise InputError where a volume node is missing or is itself the result of a reconstruction."""
+    """Raise InputError where a volume node is missing, is a mask, or is itself the result of a reconstruction."""
     if volume is None:
         raise InputError("no volume is shown there; show a scan in the view first.")
     if volume.GetAttribute(f"{ATTRIBUTE}Role"):
         raise InputError(f"{volume.GetName()} was reconstructed, not observed; show the scan itself to take slices from it.")
+    if is_mask(volume):
+        raise InputError(f"{volume.GetName()} is a mask, not a scan: its voxels are 0 or one other value. Use it as mask of a scan.")
 
 
 def same_plane(first: np.ndarray, second: np.ndarray) -> bool:

@@ -60,6 +60,34 @@ def test_buttons_take_what_a_view_shows(desk, dense, view, orientation):
     assert context.node.GetDisplayNode().GetColor() == pytest.approx(desk.host.views[view].node.GetLayoutColor(), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"])
+def test_a_mask_is_applied_to_the_shown_scan_and_never_taken_for_one(desk, kind):
+    from SparseVolumeReconstructionLib.geometry import Volume
+    from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of
+
+    scan = desk.sample()
+    whole = volume_of(scan)
+    inside = np.zeros(whole.array.shape, np.uint8)
+    inside[:, 20:60, 30:70] = 1
+    mask = add_volume(Volume(inside, whole.grid), "brain mask", kind)
+    desk.add_all(mask)
+    made = desk.panel.presenter.parameters.allVolume
+    assert desk.status.error == "" and made.GetName() == f"{scan.GetName()} masked" and len(desk.contexts) == 0
+    np.testing.assert_array_equal(volume_of(made).array, np.where(inside, whole.array, 0))
+    assert desk.host.views["Red"].composite.GetBackgroundVolumeID() == made.GetID() and desk.ui.useAllButton.text == "Use all slices"
+    desk.host.click(desk.ui.useAllButton)
+    assert len(desk.contexts) == SLICES and all(context.thickness_mm == 1.0 for context in desk.contexts)
+    if kind == "vtkMRMLLabelMapVolumeNode":
+        return  # it cannot be a view's background
+    desk.show(mask)
+    desk.host.choose(desk.ui.allSelector, "brain mask")
+    assert desk.ui.useAllButton.text == "Use as mask"
+    desk.host.click(desk.ui.useAllButton)
+    assert "show the scan to which brain mask belongs" in desk.status.error and len(desk.contexts) == SLICES
+    desk.host.click(desk.ui.addRedButton)
+    assert "brain mask is a mask, not a scan" in desk.status.error and len(desk.contexts) == SLICES
+
+
 def test_the_shortcut_takes_the_view_under_the_mouse(desk, dense):
     for view in ("Yellow", "Red"):
         desk.host.point(view)

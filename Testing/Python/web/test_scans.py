@@ -7,6 +7,7 @@ from geometry.dicom_files import change, write_series
 pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
 
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,26 @@ def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):
     page.there("series-choice").find_element(By.XPATH, ".//button[contains(., 'None')]").click()
     page.wait(lambda: not page.there("series-choice"), "choice put away")
     assert not list(server.temporary.rglob("upload-*")) and len(scans(page)) == 2
+
+
+def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
+    from SparseVolumeReconstructionLib.geometry import Volume
+    from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
+    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE, NAME
+
+    head = read_volume(FILE)
+    inside = np.zeros(head.array.shape, np.uint8)
+    inside[:, 40:120, 30:90] = 1
+    write_volume(Volume(inside, head.grid), tmp_path / "brain mask.nii.gz")
+    page.click("sample-button")
+    page.wait(lambda: any(NAME in each for each in scans(page)), "sample")
+    page.there("upload-input").send_keys(str(tmp_path / "brain mask.nii.gz"))
+    menu = page.wait(lambda: page.driver.find_element(By.CSS_SELECTOR, ".mask-of"), "mask in the list")
+    Select(menu).select_by_visible_text(NAME)
+    page.wait(lambda: any(f"{NAME} masked" in each for each in scans(page)), "masked scan")
+    assert Select(page.there("all-volume")).first_selected_option.text == f"{NAME} masked"
+    page.screenshot(screenshots / "web-mask.png")
+    page.choose("all-volume", "brain mask")
+    page.click("all-button")
+    page.wait(lambda: "brain mask is a mask, not a scan" in page.text("run-error"), "refusal")
+    assert len(page.rows()) == 0

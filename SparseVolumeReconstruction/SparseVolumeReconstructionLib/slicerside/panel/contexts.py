@@ -11,6 +11,7 @@ from ...geometry import InputError
 from .. import views
 from ..contexts import MOVING_COLOUR, ContextSlice
 from ..i18n import _
+from ..masks import is_mask, mask_shown_scan
 from .section import Section
 
 USED, VIEW, ORIENTATION, OFFSET, THICKNESS, REMOVE = range(6)
@@ -43,7 +44,7 @@ class ContextSection(Section):
             button = getattr(ui, f"add{view}Button")
             self._usual[view] = button.toolTip
             button.connect("clicked(bool)", lambda _on, view=view: self.attempt(lambda: contexts.add_from_view(view)))
-        ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.use_all))
+        ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(self._use_all))
         ui.moveButton.connect("clicked(bool)", self._move)
         ui.undoButton.connect("clicked(bool)", lambda _on: self.attempt(contexts.undo))
         ui.removeAllButton.connect("clicked(bool)", lambda _on: contexts.clear())
@@ -72,13 +73,23 @@ class ContextSection(Section):
         for view in VIEWS:
             button, why = getattr(ui, f"add{view}Button"), views.out_of_sight(view)
             button.enabled, button.toolTip = why is None, why or self._usual[view]
-        ui.useAllButton.enabled = self.presenter.parameters.allVolume is not None
+        volume = self.presenter.parameters.allVolume
+        ui.useAllButton.enabled = volume is not None
+        ui.useAllButton.text = _("Use as mask") if volume is not None and is_mask(volume) else _("Use all slices")
         ui.removeAllButton.enabled = len(contexts) > 0
         ui.undoButton.enabled = bool(contexts.undone)
         ui.undoButton.toolTip = _("Take back: {step} (Ctrl+Z in the table)").format(step=contexts.undone or _("nothing yet"))
         ui.moveButton.enabled = contexts.selected is not None
         ui.moveButton.checked = contexts.moving is not None
         ui.countLabel.text = self._count(list(contexts))
+
+    def _use_all(self) -> None:
+        """Take all slices of the chosen volume; a mask is applied to the scan that is shown, and the masked scan chosen."""
+        parameters = self.presenter.parameters
+        if parameters.allVolume is not None and is_mask(parameters.allVolume):
+            parameters.allVolume = mask_shown_scan(parameters.allVolume)
+        else:
+            self.presenter.use_all()
 
     def close(self) -> None:
         """Stop the timer."""

@@ -13,6 +13,7 @@ import slicer.util
 from ...geometry import InputError
 from ...slicerside import views
 from ...slicerside.logic import LoadedScan
+from ...slicerside.masks import apply_mask, is_mask
 from ...slicerside.nodes import NOTICE
 from ...slicerside.results import ATTRIBUTE, ResultNodes, remove_result
 from ...slicerside.sample_data import load_sparse_brain
@@ -48,7 +49,7 @@ class ScanSection(Section):
         self._waiting: Upload | None = None
 
     def actions(self) -> dict[str, Action]:
-        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none."""
+        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none, mask a scan."""
         return {
             "sample": self._sample,
             "show": self._show,
@@ -57,6 +58,7 @@ class ScanSection(Section):
             "over": self.desk.start_over,
             "choose": self._choose,
             "forget": self.close,
+            "mask": self._mask,
         }
 
     def state(self) -> dict:
@@ -66,7 +68,7 @@ class ScanSection(Section):
         means = [node for node in volumes if node.GetAttribute(f"{ATTRIBUTE}Role") == "mean"]
         shown = views.composite_node("Red").GetBackgroundVolumeID()
         return {
-            "scans": [{"id": node.GetID(), "name": node.GetName(), "size": _size(node), "shown": node.GetID() == shown} for node in scans],
+            "scans": [_entry(node, shown) for node in scans],
             "notices": list(dict.fromkeys(line for node in scans for line in (node.GetAttribute(NOTICE) or "").splitlines())),
             "choices": list(self._waiting.choices) if self._waiting else [],
             "results": [{"id": node.GetID(), "name": node.GetName()} for node in means],
@@ -119,6 +121,8 @@ class ScanSection(Section):
         """Show what has just been loaded; a volume of a few slices is offered for "Use all slices"."""
         for node in nodes if left_out else ():
             node.SetAttribute(NOTICE, "\n".join(filter(None, (node.GetAttribute(NOTICE), left_out))))
+        if is_mask(nodes[0]) and views.shown_volumes("Red"):
+            return  # a mask is not to hide its scan
         views.set_background(nodes[0])
         self.desk.views.fit()
         if nodes[0].GetImageData().GetDimensions()[2] <= _SPARSE_SLICES:
@@ -126,6 +130,9 @@ class ScanSection(Section):
 
     def _sample(self) -> None:
         self._take([load_sparse_brain()])
+
+    def _mask(self, mask_id: str, scan_id: str) -> None:
+        self._take([apply_mask(_volume(scan_id), _volume(mask_id))])
 
     def _show(self, node_id: str) -> None:
         views.set_background(_volume(node_id))
@@ -145,6 +152,12 @@ def _volume(node_id: str):
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         raise InputError("that volume is not in the scene any more.")
     return node
+
+
+def _entry(node, shown: str) -> dict:
+    """What the list says of a volume."""
+    one = {"id": node.GetID(), "name": node.GetName(), "size": _size(node)}
+    return {**one, "shown": node.GetID() == shown, "mask": is_mask(node)}
 
 
 def _size(node) -> str:
