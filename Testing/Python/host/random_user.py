@@ -130,13 +130,14 @@ class RandomUser(RuleBasedStateMachine):
     def choose(self, name, place):
         widget = getattr(self.ui, name)
         combo = widget if name in COMBOS else widget.findChild(QtWidgets.QComboBox)
-        if widget.isEnabled() and combo.count:
+        if widget.isVisible() and widget.isEnabled() and combo.count:
             self.host.choose(widget, combo.itemText(place % combo.count))
 
     @rule(choice=st.sampled_from([(name, text) for name, texts in SPIN_BOXES.items() for text in texts]))
     def type_number(self, choice):
-        if getattr(self.ui, choice[0]).isEnabled():
-            self.host.type(getattr(self.ui, choice[0]), choice[1])
+        box = getattr(self.ui, choice[0])
+        if box.isVisible() and box.isEnabled():
+            self.host.type(box, choice[1])
 
     @rule(name=st.sampled_from(NAMES))
     def type_name(self, name):

@@ -82,7 +82,7 @@ def test_the_scene_is_closed_while_a_run_is_going(desk, body, live):
     slicer.mrmlScene.Clear(0)
     desk.host.process(1.0)
     assert not desk.panel.presenter.runner.busy and desk.ui.contextTable.rowCount == 0
-    assert not [node for node in own_nodes(desk.host) if word(node, "Role")] and desk.ui.applyButton.text == "Apply"
+    assert not [node for node in own_nodes(desk.host) if word(node, "Role")] and desk.ui.applyButton.text != "Cancel"
     body_on(desk)
     works(desk)
 

@@ -14,6 +14,7 @@ def anatomy(desk, sample):
     for row in range(len(desk.contexts)):
         desk.tick_cell(row)
     desk.quick(samples="0")
+    assert desk.ui.applyButton.text == "Show the prior's anatomy" and "no patient's" in desk.ui.applyButton.toolTip
     desk.apply()
     return desk.result
 

@@ -71,10 +71,12 @@ def test_views_are_dark_before_anything_is_loaded(page):
     page.wait(lambda: page.picture("ThreeD"), "picture")
     shown = page.driver.find_element(By.CSS_SELECTOR, '[data-view="ThreeD"] img').screenshot_as_png
     assert imread(io.BytesIO(shown))[..., :3].max() < 0.4
+    assert page.text("apply-button") == "Show the prior's anatomy" and "no patient's" in page.there("apply-button").get_attribute("title")
 
 
 def test_slices_are_rows_and_can_be_edited(slices, screenshots):
     page = slices
+    assert page.text("apply-button") == "Reconstruct"
     assert page.text("context-count") == "4 of 4 slices used"
     assert step(page) == "Reconstruct"
     assert not page.driver.find_elements(By.CSS_SELECTOR, ".badge")

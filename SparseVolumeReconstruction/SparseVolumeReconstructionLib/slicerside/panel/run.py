@@ -27,9 +27,10 @@ class RunSection(Section):
         """Show what runs, what went wrong, or why nothing can be computed: one of them."""
         ui, runner, now = self.ui, self.presenter.runner, message(self.presenter)
         running, reason = runner.running, self.presenter.reason()
-        ui.applyButton.text = _("Cancel") if running else _("Apply")
+        text, what = self.presenter.offer(_("Apply"))
+        ui.applyButton.text = _("Cancel") if running else text
         ui.applyButton.enabled = running or reason is None
-        ui.applyButton.toolTip = _("Stop; nothing that was there before is changed.") if running else reason or _("Reconstruct the volume")
+        ui.applyButton.toolTip = _("Stop; nothing that was there before is changed.") if running else reason or what
         ui.progressBar.visible = running
         ui.progressBar.value = int(100 * runner.status.fraction)
         for label, kinds in ((ui.reasonLabel, ("blocked",)), (ui.statusLabel, ("running", "said"))):

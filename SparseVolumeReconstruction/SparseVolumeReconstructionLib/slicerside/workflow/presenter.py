@@ -113,6 +113,14 @@ class Presenter(VTKObservationMixin):
         known = self.models.entry(self.parameters.prior).card.covariate
         return self.parameters.covariate if known and self.parameters.covariateKnown else None
 
+    def offer(self, usual: str) -> tuple[str, str]:
+        """Text and explanation of the button of `apply`: the usual text; without slices in use, that only the prior is shown."""
+        if self.contexts.enabled():
+            return usual, _("Reconstruct the volume")
+        return _("Show the prior's anatomy"), _(
+            "No slice is used: this shows anatomy as the prior knows it, no patient's. For a patient take slices of a scan."
+        )
+
     def apply(self) -> None:
         """Start the reconstruction. Raises InputError with the reason where it cannot."""
         if reason := self.reason():

@@ -17,8 +17,10 @@ class RunSection(Section):
     def state(self) -> dict:
         """What runs, or why nothing can."""
         runner = self.presenter.runner
-        status = runner.status
+        status, (offer, what) = runner.status, self.presenter.offer("Reconstruct")
         return {
+            "offer": offer,
+            "what": what,
             "running": runner.running,
             "live": runner.busy and not runner.running,
             "reason": self.presenter.reason() or "",
