@@ -199,6 +199,16 @@ def test_the_uncertainty_can_be_shown(result, screenshots):
     result.screenshot(screenshots / "web-uncertainty.png")
 
 
+def test_the_surface_of_the_mean_is_shown_in_3d(result, screenshots):
+    before = result.picture("ThreeD")
+    result.click("surface-button")
+    result.wait(lambda: "surface of the mean" in result.driver.find_element(By.CSS_SELECTOR, ".ThreeD .badge").text, "mark")
+    result.wait(lambda: result.picture("ThreeD") != before, "surface")
+    result.screenshot(screenshots / "web-surface.png")
+    result.click("surface-button")
+    result.wait(lambda: not result.driver.find_elements(By.CSS_SELECTOR, ".ThreeD .badge"), "no surface")
+
+
 def test_a_result_is_compared_with_a_reference_slice_by_slice(result, screenshots):
     result.choose("reference-menu", "Sparse brain, 4 slices")
     result.click("compare-button")

@@ -7,6 +7,7 @@ import math
 from ...slicerside import views
 from ..moves import Moves
 from ..overlay import crossings, legend, letters, role, scale, shown
+from ..surface import Surface
 from ..views import COLOURS, LABELS
 from .section import Action, Section
 
@@ -23,6 +24,7 @@ class LookSection(Section):
     def __init__(self, desk):
         super().__init__(desk)
         moves = Moves(desk.views)
+        self._surface = Surface(self._changed)
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
@@ -31,13 +33,22 @@ class LookSection(Section):
             desk.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
 
     def actions(self) -> dict[str, Action]:
-        """Show the planes of the slice views in 3D, or not; let all views show the whole."""
-        return {"planes": self._toggle_planes, "fit": self.desk.views.fit}
+        """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show the whole."""
+        return {"planes": self._toggle_planes, "surface": self._surface.toggle, "fit": self.desk.views.fit}
+
+    def close(self) -> None:
+        """Take the surface out of the scene."""
+        self._surface.on = False
+        self._surface.close()
 
     def state(self) -> dict:
         """Range of every slice view in mm and what is written over it; offsets and planes are brought up to date on the way."""
         self.desk.views.show_planes()
-        return {"views": [self._view(name) for name in LABELS], "planes": self.desk.views.planes}
+        result = self.presenter.explorer.result
+        mean = result.mean if result is not None else None
+        self._surface.follow(mean, result.std if mean is not None else None)
+        shown_3d = {"planes": self.desk.views.planes, "surface": self._surface.on, "has_surface": mean is not None}
+        return {"views": [self._view(name) for name in LABELS], **shown_3d}
 
     def _view(self, name: str) -> dict:
         view, node = self.desk.views.slice_view(name), views.slice_node(name)

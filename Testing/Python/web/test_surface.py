@@ -1,0 +1,81 @@
+"""The surface of a mean: where it lies, how clear it is, how quickly it is made; clear ground around what planes show."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="NO TEST OF THE BROWSER EDITION: slicer is not installed; ./run test installs it")
+
+import slicer
+from vtk.util.numpy_support import vtk_to_numpy
+
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.slicerside.nodes import add_volume
+from SparseVolumeReconstructionLib.slicerside.scene import close_headless_scene, headless_scene
+from SparseVolumeReconstructionLib.web.surface import Surface, surface_of
+from SparseVolumeReconstructionLib.web.views import _clear_ground
+
+RADIUS_MM, CENTRE = 40.0, np.array([5.0, -10.0, 20.0])
+
+
+def ball(spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A ball of 100 grey values (k, j, i) whose axes are turned, a standard deviation that is high on its right half, and its 4x4."""
+    size, axes = int(110 / spacing), np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes * spacing
+    matrix[:3, 3] = CENTRE - matrix[:3, :3] @ np.full(3, (size - 1) / 2)
+    k, j, i = np.meshgrid(*[np.arange(size)] * 3, indexing="ij")
+    points = np.stack([i, j, k], -1) @ matrix[:3, :3].T + matrix[:3, 3] - CENTRE
+    inside = np.linalg.norm(points, axis=-1)
+    return np.clip((RADIUS_MM + 1 - inside) * 50, 0, 100), 20.0 * (points[..., 0] > 0), matrix
+
+
+def test_it_lies_where_the_body_ends_and_is_clear_where_it_is_unsure():
+    mean, std, matrix = ball(2.5)
+    shape = surface_of((mean, matrix), (std, matrix))
+    points, colours = vtk_to_numpy(shape.GetPoints().GetData()), vtk_to_numpy(shape.GetPointData().GetScalars())
+    assert np.abs(np.linalg.norm(points - CENTRE, axis=1) - RADIUS_MM).max() < 1.5
+    right = points[:, 0] - CENTRE[0]
+    assert colours[right > 5, 3].max() < 60 and colours[right < -5, 3].min() > 240
+    assert surface_of((np.zeros_like(mean), matrix), None).GetNumberOfPoints() == 0
+
+
+@pytest.fixture
+def scene():
+    yield headless_scene()
+    close_headless_scene()
+
+
+def test_it_follows_the_result_without_stopping_the_loop(scene):
+    mean, std, matrix = ball(1.0)
+    nodes = [add_volume(Volume(array.astype(np.float32), Grid(array.shape, matrix)), "volume") for array in (mean, std)]
+    models = lambda: slicer.util.getNodesByClass("vtkMRMLModelNode")  # noqa: E731
+    gaps = []
+
+    async def use() -> None:
+        surface, changed = Surface(lambda: gaps.append(None)), time.perf_counter
+        surface.toggle()
+        surface.follow(*nodes)
+        until = changed() + 20
+        while not models() and changed() < until:
+            await asyncio.sleep(0.01)
+        assert models()[0].GetPolyData().GetNumberOfPoints() > 1000 and not models()[0].GetSaveWithScene()
+        surface.follow(*nodes)
+        assert len(models()) == 1
+        surface.toggle()
+        surface.follow(*nodes)
+        assert not models()
+
+    asyncio.run(use())
+
+
+def test_the_ground_around_a_body_is_clear_but_not_that_of_a_standard_deviation(scene):
+    mean, std, matrix = ball(5.0)
+    grey = add_volume(Volume(mean.astype(np.float32), Grid(mean.shape, matrix)), "mean")
+    sure = add_volume(Volume(std.astype(np.float32), Grid(std.shape, matrix)), "sd", attributes={"SparseVolumeReconstruction.Role": "std"})
+    for node in (grey, sure):
+        _clear_ground(node)
+    assert grey.GetDisplayNode().GetApplyThreshold() and 0 < grey.GetDisplayNode().GetLowerThreshold() < 5
+    assert not sure.GetDisplayNode().GetApplyThreshold()
