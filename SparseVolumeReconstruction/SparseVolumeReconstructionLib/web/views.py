@@ -11,7 +11,8 @@ from trame_slicer.core import ViewManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import ViewLayoutDefinition
 
-from ..slicerside import views
+from ..slicerside.views import arranging
+from .ground import ClearGround
 
 # The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
 COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
@@ -20,7 +21,6 @@ THREE_D = "ThreeD"
 _SLICE_FPS, _THREE_D_FPS = (25.0, 25.0), (15.0, 4.0)  # while the mouse is over the view, and else
 _QUALITY = 70
 _MARGIN = 0.12  # what is inferred reaches beyond what was scanned
-_GROUND = 0.01  # of the range of values
 _CLOSER = 1.45  # the planes in 3D are larger than what they show
 
 
@@ -55,13 +55,14 @@ class Views:
         for renderer in self._three_d.renderers():
             renderer.SetUseDepthPeeling(False)  # too slow without a GPU
             renderer.SetUseDepthPeelingForVolumes(False)
+        self._grounds = [ClearGround(slice_logic(name)) for name in LABELS]
         self._manager.set_current_view_ids([*LABELS, THREE_D])
 
     def slice_view(self, name: str):
         """The slice view of a name such as "Red"."""
         return self._manager.get_view(name)
 
-    @views.arranging()
+    @arranging()
     def fit(self) -> None:
         """Let all views show the whole of what they show; slice views stay in their orientation."""
         self.show_planes()
@@ -112,8 +113,6 @@ class Views:
         there = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") > 0
         for name in LABELS:
             self.slice_view(name).set_visible_in_3d(self.planes and there)
-            for volume in views.shown_volumes(name):
-                _clear_ground(volume)
 
     def close(self) -> None:
         """Let go of the render windows."""
@@ -121,11 +120,6 @@ class Views:
             view.finalize()
 
 
-def _clear_ground(volume) -> None:
-    """Let the ground around a body be clear, so that planes in 3D show only the body. Where a standard deviation is 0, it is so."""
-    display = volume.GetDisplayNode()
-    if display is None or display.GetApplyThreshold() or volume.GetAttribute(views.ROLE) == "std" or volume.GetImageData() is None:
-        return
-    low, high = volume.GetImageData().GetScalarRange()
-    display.SetThreshold(low + _GROUND * (high - low), high)
-    display.SetApplyThreshold(True)
+def slice_logic(name: str):
+    """The logic of the slice view of a name."""
+    return slicer.app.applicationLogic().GetSliceLogicByLayoutName(name)

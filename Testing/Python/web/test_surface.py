@@ -1,4 +1,4 @@
-"""The surface of a mean: where it lies, how clear it is, how quickly it is made; clear ground around what planes show."""
+"""The surface of a mean: where it lies, how clear it is, what it follows; clear ground around what planes show."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.slicerside.nodes import add_volume
 from SparseVolumeReconstructionLib.slicerside.scene import close_headless_scene, headless_scene
+from SparseVolumeReconstructionLib.web.ground import ClearGround
 from SparseVolumeReconstructionLib.web.surface import Surface, surface_of
-from SparseVolumeReconstructionLib.web.views import _clear_ground
 
 RADIUS_MM, CENTRE = 40.0, np.array([5.0, -10.0, 20.0])
 
@@ -48,18 +48,17 @@ def scene():
     close_headless_scene()
 
 
-def test_it_follows_the_result_without_stopping_the_loop(scene):
+def test_it_follows_the_result_and_the_button(scene):
     mean, std, matrix = ball(1.0)
     nodes = [add_volume(Volume(array.astype(np.float32), Grid(array.shape, matrix)), "volume") for array in (mean, std)]
     models = lambda: slicer.util.getNodesByClass("vtkMRMLModelNode")  # noqa: E731
-    gaps = []
 
     async def use() -> None:
-        surface, changed = Surface(lambda: gaps.append(None)), time.perf_counter
+        surface, now = Surface(lambda: None), time.perf_counter
         surface.toggle()
         surface.follow(*nodes)
-        until = changed() + 20
-        while not models() and changed() < until:
+        until = now() + 20
+        while not models() and now() < until:
             await asyncio.sleep(0.01)
         assert models()[0].GetPolyData().GetNumberOfPoints() > 1000 and not models()[0].GetSaveWithScene()
         surface.follow(*nodes)
@@ -71,11 +70,22 @@ def test_it_follows_the_result_without_stopping_the_loop(scene):
     asyncio.run(use())
 
 
-def test_the_ground_around_a_body_is_clear_but_not_that_of_a_standard_deviation(scene):
-    mean, std, matrix = ball(5.0)
-    grey = add_volume(Volume(mean.astype(np.float32), Grid(mean.shape, matrix)), "mean")
-    sure = add_volume(Volume(std.astype(np.float32), Grid(std.shape, matrix)), "sd", attributes={"SparseVolumeReconstruction.Role": "std"})
-    for node in (grey, sure):
-        _clear_ground(node)
-    assert grey.GetDisplayNode().GetApplyThreshold() and 0 < grey.GetDisplayNode().GetLowerThreshold() < 5
-    assert not sure.GetDisplayNode().GetApplyThreshold()
+def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
+    mean, _, matrix = ball(2.0)
+    volume = add_volume(Volume(mean.astype(np.float32), Grid(mean.shape, matrix)), "mean")
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    logic.SetMRMLScene(scene)
+    node = logic.AddSliceNode("Red")
+    logic.ResizeSliceNode(200, 200)
+    logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+    logic.FitSliceToBackground()
+    node.SetSliceVisible(True)
+    ground = ClearGround(logic)
+    for offset in (0.0, 7.0):
+        logic.SetSliceOffset(CENTRE[2] + offset)
+        shown = logic.GetSliceModelDisplayNode().GetTextureImageDataConnection().GetProducer()
+        assert shown.IsA("vtkImageAppendComponents")
+        rgba = vtk_to_numpy(ground.picture().GetPointData().GetScalars())
+        clear = rgba[:, 3] == 0
+        assert 0.2 < clear.mean() < 0.9 and rgba[clear, :3].max() <= 10 and rgba[~clear, :3].mean() > 100
