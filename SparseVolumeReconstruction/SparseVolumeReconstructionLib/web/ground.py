@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import vtk
 
-_BLACK = 8  # of 255
+_BLACK = 14  # of 255
 
 
 class ClearGround:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +12,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..geometry import Volume
 from ..slicerside.nodes import volume_of
+from .derived import Derived
 
 _SPACING_MM = 2.5  # fine enough to be looked at, and made in a tenth of a second
 _LEVEL = 0.45  # of what is typical within the body
@@ -22,51 +21,18 @@ _SURE, _UNSURE = (236, 226, 208, 255), (255, 150, 40, 40)  # RGBA
 _COLOURS = "Certainty"
 
 
-class Surface:
-    """Shown or not; follows the result that is looked at. It is made in another thread; MRML is touched in the event loop alone.
+class Surface(Derived):
+    """The surface of a mean, as sure as its standard deviation is low."""
 
-    on_change: called when the button or the picture should be drawn anew.
-    """
+    def _take(self, mean, std) -> tuple:
+        return _coarse(volume_of(mean)), _coarse(volume_of(std)) if std is not None else None
 
-    def __init__(self, on_change: Callable[[], None]):
-        self.on = False
-        self._on_change = on_change
-        self._node, self._made_of, self._task = None, None, None
+    def _compute(self, mean: tuple, std: tuple | None) -> vtk.vtkPolyData:
+        return surface_of(mean, std)
 
-    def toggle(self) -> None:
-        """Show it, or no more."""
-        self.on = not self.on
-        self._on_change()
-
-    def follow(self, mean, std) -> None:
-        """Show the surface of a mean (volume node, None: nothing) with its standard deviation (volume node or None)."""
-        wanted = _state_of(mean, std) if self.on and mean is not None else None
-        if wanted is None:
-            self.close()
-        elif wanted != self._made_of and self._task is None:
-            self._made_of = wanted
-            coarse = (_coarse(volume_of(mean)), _coarse(volume_of(std)) if std is not None else None)
-            self._task = asyncio.get_running_loop().create_task(self._make(*coarse))
-
-    def close(self) -> None:
-        """Take it out of the scene."""
-        if self._task is not None:
-            self._task.cancel()
-        if self._node is not None and slicer.mrmlScene.IsNodePresent(self._node):
-            slicer.mrmlScene.RemoveNode(self._node)
-        self._node, self._made_of, self._task = None, None, None
-
-    async def _make(self, mean: tuple, std: tuple | None) -> None:
-        shape = await asyncio.get_running_loop().run_in_executor(None, surface_of, mean, std)
-        self._task = None
-        if self._node is None or not slicer.mrmlScene.IsNodePresent(self._node):
-            self._node = _model()
-        self._node.SetAndObservePolyData(shape)
-        self._on_change()  # the result may be another one by now
-
-
-def _state_of(mean, std) -> tuple:
-    return tuple((node.GetID(), node.GetImageData().GetMTime()) for node in (mean, std) if node is not None)
+    def _put(self, made: vtk.vtkPolyData) -> None:
+        self.node = self.node or _model()
+        self.node.SetAndObservePolyData(made)
 
 
 def _coarse(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

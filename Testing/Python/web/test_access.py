@@ -15,6 +15,9 @@ SHOWN_AT_ONCE = ("Red", "Green", "Yellow", "ThreeD")
 # Parts of the page that would have to be scrolled sideways.
 TOO_WIDE = """return [...document.querySelectorAll('.svr, .panel, .sections, .tools, .view .bar, .top')]
   .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)"""
+# Whether it can be seen what has the focus; the input for files is seen as its label.
+OUTLINED = """const focused = document.activeElement, shown = focused.type === "file" ? focused.labels[0] : focused;
+return getComputedStyle(shown).outlineStyle !== "none" && parseFloat(getComputedStyle(shown).outlineWidth) >= 2"""
 SIZES = [(1400, 900, 1), (1024, 768, 1), (420, 900, 1), (700, 450, 2)]  # the last is 1400 x 900 enlarged to 200 %
 
 
@@ -42,12 +45,16 @@ def test_axe_finds_what_is_wrong(slices):
 
 def test_every_control_can_be_reached_with_the_tab_key(slices):
     slices.driver.execute_script("document.querySelector('.skip').focus()")
-    reached = set()
+    reached, unseen = set(), set()
     for _ in range(160):
         ActionChains(slices.driver).send_keys(Keys.TAB).perform()
-        reached.add(slices.driver.switch_to.active_element.get_attribute("id"))
+        name = slices.driver.switch_to.active_element.get_attribute("id")
+        reached.add(name)
+        if not slices.driver.execute_script(OUTLINED):
+            unseen.add(name)
         if "planes-button" in reached:
             break
+    assert unseen == set()
     wanted = {
         "over-button",
         "sample-button",

@@ -1,4 +1,4 @@
-"""The surface of a mean: where it lies, how clear it is, what it follows; clear ground around what planes show."""
+"""The surface of a mean, lines over what was inferred, and planes in 3D without the ground around the body."""
 
 import asyncio
 import time
@@ -15,6 +15,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.slicerside.nodes import add_volume
 from SparseVolumeReconstructionLib.slicerside.scene import close_headless_scene, headless_scene
 from SparseVolumeReconstructionLib.web.ground import ClearGround
+from SparseVolumeReconstructionLib.web.hatch import hatched
 from SparseVolumeReconstructionLib.web.surface import Surface, surface_of
 
 RADIUS_MM, CENTRE = 40.0, np.array([5.0, -10.0, 20.0])
@@ -70,6 +71,20 @@ def test_it_follows_the_result_and_the_button(scene):
     asyncio.run(use())
 
 
+def test_everything_inferred_of_the_body_is_hatched_and_nothing_observed():
+    mean, _, matrix = ball(1.0)
+    observed = np.zeros(mean.shape, np.uint8)
+    observed[50:60] = 1
+    found = hatched(*(Volume(array, Grid(mean.shape, matrix)) for array in (observed, mean))).array
+    body = mean > 10
+    assert found[observed == 1].max() == 0 and found[~body].max() == 0
+    inferred = body & (observed == 0)
+    assert 0.15 < found[inferred].mean() < 0.33  # whole voxels of 1 mm in a period of 7
+    for axis in range(3):  # lines in every direction in which one can cut
+        plane = np.take(found, 40, axis)
+        assert 0.1 < plane[np.take(inferred, 40, axis)].mean() < 0.35 and np.abs(np.diff(plane.astype(int), axis=0)).sum() > 100
+
+
 def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
     mean, _, matrix = ball(2.0)
     volume = add_volume(Volume(mean.astype(np.float32), Grid(mean.shape, matrix)), "mean")
@@ -88,4 +103,4 @@ def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
         assert shown.IsA("vtkImageAppendComponents")
         rgba = vtk_to_numpy(ground.picture().GetPointData().GetScalars())
         clear = rgba[:, 3] == 0
-        assert 0.2 < clear.mean() < 0.9 and rgba[clear, :3].max() <= 10 and rgba[~clear, :3].mean() > 100
+        assert 0.2 < clear.mean() < 0.9 and rgba[clear, :3].max() <= 16 and rgba[~clear, :3].mean() > 100

@@ -199,6 +199,15 @@ def test_the_uncertainty_can_be_shown(result, screenshots):
     result.screenshot(screenshots / "web-uncertainty.png")
 
 
+def test_what_was_inferred_can_be_hatched(result, screenshots):
+    before = result.picture("Green")
+    result.click("hatch-button")
+    result.wait(lambda: result.picture("Green") != before, "lines")
+    result.screenshot(screenshots / "web-hatched.png")
+    result.click("hatch-button")
+    result.wait(lambda: result.there("hatch-button").get_attribute("aria-pressed") == "false", "no lines")
+
+
 def test_the_surface_of_the_mean_is_shown_in_3d(result, screenshots):
     before = result.picture("ThreeD")
     result.click("surface-button")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...slicerside import views
+from ..hatch import Hatch
 from ..moves import Moves
 from ..overlay import crossings, legend, letters, role, scale, shown
 from ..surface import Surface
@@ -24,7 +25,7 @@ class LookSection(Section):
     def __init__(self, desk):
         super().__init__(desk)
         moves = Moves(desk.views)
-        self._surface = Surface(self._changed)
+        self._surface, self._hatch = Surface(self._changed), Hatch(self._changed)
         for name in LABELS:
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
@@ -34,12 +35,13 @@ class LookSection(Section):
 
     def actions(self) -> dict[str, Action]:
         """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show the whole."""
-        return {"planes": self._toggle_planes, "surface": self._surface.toggle, "fit": self.desk.views.fit}
+        return {"planes": self._toggle_planes, "surface": self._surface.toggle, "hatch": self._toggle_hatch, "fit": self.desk.views.fit}
 
     def close(self) -> None:
-        """Take the surface out of the scene."""
-        self._surface.on = False
-        self._surface.close()
+        """Take the surface and the hatching out of the scene."""
+        for each in (self._surface, self._hatch):
+            each.on = False
+            each.close()
 
     def state(self) -> dict:
         """Range of every slice view in mm and what is written over it; offsets and planes are brought up to date on the way."""
@@ -47,8 +49,10 @@ class LookSection(Section):
         result = self.presenter.explorer.result
         mean = result.mean if result is not None else None
         self._surface.follow(mean, result.std if mean is not None else None)
-        shown_3d = {"planes": self.desk.views.planes, "surface": self._surface.on, "has_surface": mean is not None}
-        return {"views": [self._view(name) for name in LABELS], **shown_3d}
+        self._hatch.follow(result.observed if mean is not None else None, mean)
+        self._hatch.draw()
+        also = {"planes": self.desk.views.planes, "surface": self._surface.on, "hatch": self._hatch.on, "has_mean": mean is not None}
+        return {"views": [self._view(name) for name in LABELS], **also}
 
     def _view(self, name: str) -> dict:
         view, node = self.desk.views.slice_view(name), views.slice_node(name)
@@ -88,6 +92,10 @@ class LookSection(Section):
                 view.set_slice_value(float(value))
 
         return move
+
+    def _toggle_hatch(self) -> None:
+        self._hatch.toggle()
+        self.presenter.explorer.show()  # without the lines, what was marked before
 
     def _toggle_planes(self) -> None:
         self.desk.views.planes = not self.desk.views.planes
