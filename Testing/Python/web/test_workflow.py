@@ -138,12 +138,10 @@ def test_a_slice_moves_only_when_told_and_comes_back(slices, screenshots):
 
 
 def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
-    menu = result.there("result-menu").rect
-    run = result.driver.find_element(By.CSS_SELECTOR, ".run").rect
-    result.wait(
-        lambda: result.there("result-menu").rect["y"] - result.driver.find_element(By.CSS_SELECTOR, ".top").rect["height"] > 0, "menu"
-    )
-    assert menu["y"] + menu["height"] < run["y"] and step(result) == ""
+    top, run = (result.driver.find_element(By.CSS_SELECTOR, name).rect for name in (".top", ".run"))
+    inside = lambda box: top["height"] < box["y"] and box["y"] + box["height"] < run["y"]  # noqa: E731
+    result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
+    result.wait(lambda: step(result) == "", "end of the steps")
     assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == ["INFERRED mean"] * 3
     assert not result.driver.find_elements(By.CSS_SELECTOR, ".legend")
 
