@@ -117,7 +117,12 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     where = words.choices["reconstruct"].add_mutually_exclusive_group()
     where.add_argument("--like", metavar="VOLUME", help="output on the grid of this volume")
     where.add_argument("--spacing", type=number, metavar="MM", help="output isotropic at this spacing in patient RAS (1 mm)")
-    add("--thickness", type=number, metavar="MM", help="slice thickness of all contexts (the spacing between slices if left out)")
+    add(
+        "--thickness",
+        type=number,
+        metavar="MM",
+        help="slice thickness of all contexts (as their headers state, else the spacing, up to 5 mm)",
+    )
     outputs = "mean, std, template, and atlas (the model without slices, on its own grid)"
     add(
         "--outputs",

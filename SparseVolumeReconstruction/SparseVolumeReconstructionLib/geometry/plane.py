@@ -9,6 +9,7 @@ import numpy as np
 from .errors import InputError
 from .grid import Grid, Volume
 
+_THICKEST_MM = 5.0
 THICKNESS_MM = (0.01, 100.0)  # of any slice
 
 
@@ -108,7 +109,7 @@ def slice_of(
 ) -> SliceImage:
     """Slice `index` along the third index axis (k) of a volume.
 
-    thickness_mm None: the spacing along k is assumed. number: what to call the slice where not by its index.
+    thickness_mm None: `assumed_thickness_mm` of the spacing along k. number: what to call the slice where not by its index.
     Raises InputError when the index is out of range.
     """
     count = volume.grid.shape_kji[0]
@@ -116,10 +117,15 @@ def slice_of(
         raise InputError(f"{source}: slice index {index} is out of range; the volume has slices 0..{count - 1}.")
     matrix = volume.grid.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, 2] * index
-    thickness = float(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
+    thickness = assumed_thickness_mm(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
     plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
     name = f"{source}:{index if number is None else number}" if count > 1 or number else source
     return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number)
+
+
+def assumed_thickness_mm(spacing_mm: float) -> float:
+    """Thickness of slices that nothing states: their spacing, at most 5 mm. Slices are not acquired thicker; the rest is a gap."""
+    return float(min(spacing_mm, _THICKEST_MM))
 
 
 def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import InputError, SliceImage
 from ..geometry.io import read_scan
-from ..geometry.plane import check_slices_agree, check_thickness, slice_of
+from ..geometry.plane import assumed_thickness_mm, check_slices_agree, check_thickness, slice_of
 from ..geometry.scan import Scan
 from .plausible import check_values, has_noise_outside
 from .request import ContextSpec
@@ -17,23 +17,22 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]
 
     Indices count over all parts of a file or series (see Scan) in order. Slices without any content are refused where they were
     asked for by index, and left out (with a warning) where a whole file was given. The thickness is the one asked for, or stated by
-    the file, or else the spacing.
+    the file, or else `assumed_thickness_mm` of the spacing.
     """
     slices, warnings, assumed = [], [], {}
     for spec in specs:
         scan = read_scan(spec.path, spec.series)
         warnings += [f"{spec.name}: {notice}" for notice in scan.notices]
-        images, empty = _images(spec, scan)
+        images, empty, thicknesses = _images(spec, scan)
         if not images:
             raise InputError(f"{spec.name}: no slice of it shows anything; every one is constant.")
         slices += images
         if empty:
             warnings.append(f"{spec.name}: {len(empty)} slices without content were left out ({empty[0]}..{empty[-1]}).")
-        for image in images:
-            if image.thickness_assumed:
-                assumed.setdefault(spec.name, set()).add(f"{image.plane.thickness_mm:.3g}")
-    for name, spacings in assumed.items():
-        warnings.append(f"{name}: slice thickness is not known; the spacing of {' or '.join(sorted(spacings))} mm was assumed.")
+        if thicknesses:
+            assumed.setdefault(spec.name, set()).update(thicknesses)
+    for name, words in assumed.items():
+        warnings.append(f"{name}: slice thickness is not known; {' and '.join(sorted(words))} was assumed.")
     check_slices_agree(slices)
     for source in dict.fromkeys(image.source for image in slices):
         own = [image for image in slices if image.source == source]
@@ -45,11 +44,18 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]
     return slices, warnings
 
 
-def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int]]:
-    """The slices that are asked for, and the indices of those that were left out because they show nothing."""
+def _assumed(spacing_mm: float) -> str:
+    """The thickness that is assumed of slices so far apart, in words."""
+    thickness = assumed_thickness_mm(spacing_mm)
+    gap = f"{thickness:.3g} mm, with gaps between slices {spacing_mm:.3g} mm apart,"
+    return gap if spacing_mm > thickness else f"the spacing of {spacing_mm:.3g} mm"
+
+
+def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int], set[str]]:
+    """The slices that are asked for, the indices of those that were left out because they show nothing, thicknesses assumed."""
     for part in scan.parts:
         check_thickness(spec.thickness_mm or part.thickness_mm, spec.name, part.volume.grid)
-    images, empty = [], []
+    images, empty, assumed = [], [], set()
     for index in range(scan.slices) if spec.slices is None else spec.slices:
         part, within = scan.place(index, spec.name)
         pixels = part.volume.array[within]
@@ -57,4 +63,6 @@ def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int]]
             empty.append(index)
         else:
             images.append(slice_of(part.volume, within, spec.thickness_mm or part.thickness_mm, spec.name, index))
-    return images, empty
+            if images[-1].thickness_assumed:
+                assumed.add(_assumed(float(part.volume.grid.spacing_ijk[2])))
+    return images, empty, assumed

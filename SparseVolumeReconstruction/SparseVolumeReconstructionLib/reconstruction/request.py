@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class ContextSpec(BaseModel):
-    """Slices of one file. slices None: all of them. thickness_mm None: the spacing between slices is assumed.
+    """Slices of one file. slices None: all of them. thickness_mm None: what the file states, else `assumed_thickness_mm`.
 
     series: which DICOM series of a folder, by the key that the error about several series lists.
     source: name of the volume that the file is a part of (the path if None): for messages, and slices of one source are one body.

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, InputError, Volume
+from ..geometry.plane import assumed_thickness_mm
 
 _FEWEST_PIXELS = 4
-_THICKEST_MM = 5.0
 
 
 def cut_plane(
@@ -46,8 +46,8 @@ def plane_grid(volume: Grid, slice_to_ras: np.ndarray, thickness_mm: float | Non
 
     Only the plane's place and normal count: rows and columns run along the volume's own axes as far as the plane allows
     and have its resolution in that direction, so a plane of the volume comes out pixel for pixel. Pixels outside the
-    volume are cut off, not made up. The spacing along the normal is thickness_mm; None: the volume's voxel size there, at
-    most 5 mm, because slices are not acquired thicker: what is more is a gap.
+    volume are cut off, not made up. The spacing along the normal is thickness_mm; None: `assumed_thickness_mm` of the
+    volume's voxel size there.
     Raises InputError where the plane is not one or misses the volume.
     """
     matrix = np.asarray(slice_to_ras, float)
@@ -65,7 +65,7 @@ def plane_grid(volume: Grid, slice_to_ras: np.ndarray, thickness_mm: float | Non
     geometry[:3, 3] = axes @ low
     grid = _without_outside(Grid((1, rows, columns), geometry), volume, name)
     geometry = grid.ijk_to_ras.copy()
-    geometry[:3, 2] = normal * (thickness_mm or min(steps[2], _THICKEST_MM))
+    geometry[:3, 2] = normal * (thickness_mm or assumed_thickness_mm(steps[2]))
     return Grid(grid.shape_kji, geometry)
 
 

@@ -31,7 +31,7 @@ from .results import Look, ResultNodes, add_result
 class Context:
     """Slices of one volume node: `indices` along its third index axis (None: all of them), or the plane of a 4x4 SliceToRAS.
 
-    thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, is assumed.
+    thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, at most 5 mm, is assumed.
     """
 
     node: object

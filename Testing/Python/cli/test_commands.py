@@ -81,7 +81,7 @@ def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):
     words = ("--prior", "tiny", "--context", "body.nrrd:5,8", "--frame", "registered", "--like", "body.nrrd", "--output", "out")
     done = svr("reconstruct", *words)
     assert done.returncode == 0, done.stderr
-    told = "body.nrrd: slice thickness is not known; the spacing of 12 mm was assumed."
+    told = "body.nrrd: slice thickness is not known; 5 mm, with gaps between slices 12 mm apart, was assumed."
     assert [line for line in done.stderr.splitlines() if line.startswith("warning: ") and line.endswith(told)]
     done = svr("reconstruct", *words[:-1], "strict", "--strict")
     assert done.returncode == 2 and not (tmp_path / "strict").exists()

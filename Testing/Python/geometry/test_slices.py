@@ -42,6 +42,14 @@ def test_a_given_thickness_is_not_an_assumed_one(volume):
     assert given.plane.thickness_mm == 4.5 and not given.thickness_assumed
 
 
+@pytest.mark.parametrize(("spacing", "thickness"), [(0.8, 0.8), (5.0, 5.0), (5.5, 5.0), (25.0, 5.0)])
+def test_a_gap_is_no_thickness(spacing, thickness):
+    """Nobody acquires slices of 25 mm: where they lie so far apart there is nothing between them."""
+    grid = Grid((3, 8, 8), np.diag([1.0, 1.0, spacing, 1.0]))
+    image = slice_of(Volume(np.random.default_rng(0).uniform(size=grid.shape_kji).astype(np.float32), grid), 1)
+    assert image.plane.thickness_mm == thickness and image.thickness_assumed
+
+
 def test_only_slices_at_the_same_place_can_disagree(volume):
     first, second = slice_of(volume, 1), slice_of(volume, 2)
     check_slices_agree([first, second, first])

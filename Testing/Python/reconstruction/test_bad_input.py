@@ -96,7 +96,7 @@ def test_a_thickness_that_is_none(refused, scan, thickness, says, capsys):
 def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
     contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9])]
     done = run_request(request_for(contexts=contexts), store, Progress())
-    assert any("the spacing of 8 mm was assumed" in warning for warning in done["result"]["warnings"])
+    assert any("5 mm, with gaps between slices 8 mm apart, was assumed" in warning for warning in done["result"]["warnings"])
     assert done["result"]["contexts"][0]["thickness_assumed"] is True
     done = run_request(request_for(), store, Progress())
     assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False

@@ -138,6 +138,6 @@ def test_files_cut_from_one_volume_are_one_body_and_warned_of_once(registered, s
         specs.append(ContextSpec(path=str(tmp_path / f"{k}.nrrd"), source="MRHead"))
     slices, warnings = read_contexts(specs)
     assert {s.source for s in slices} == {s.name for s in slices} == {"MRHead"}
-    assert warnings == ["MRHead: slice thickness is not known; the spacing of 8 mm was assumed."]
+    assert warnings == ["MRHead: slice thickness is not known; 5 mm, with gaps between slices 8 mm apart, was assumed."]
     result = run_request(request_for(contexts=specs, outputs=["mean"]), store, Progress())["result"]
     assert [c["source"] for c in result["contexts"]] == ["MRHead"] * 3 and json.dumps(result["warnings"]).count("nrrd") == 0

@@ -87,7 +87,7 @@ def test_a_frame_from_a_file_and_an_output_of_its_own_spacing(store, request_for
     assert ((low < [-10, -90, 440]) & (high > [70, 10, 560])).all()
     np.testing.assert_allclose(read_affine(tmp_path / "out" / "frame.h5"), np.linalg.inv(patient.frame), atol=1e-6)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["contexts"][0]["thickness_assumed"] and any("8 mm was assumed" in w for w in result["warnings"])
+    assert result["contexts"][0]["thickness_assumed"] and any("8 mm apart, was assumed" in w for w in result["warnings"])
 
 
 def test_an_unregistered_patient_on_its_own_oblique_grid(store, request_for, make_patient, registered, tmp_path):
