@@ -227,15 +227,22 @@ def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float
     node.SetAttribute(f"{ATTRIBUTE}View", view)
     node.SetAttribute(f"{ATTRIBUTE}Colour", json.dumps(colour))
     node.SetName(slicer.mrmlScene.GenerateUniqueName(f"{volume.GetName()} context"))
-    context, fellows = ContextSlice(node), [each.node for each in context_slices() if each.volume is volume]
+    context = ContextSlice(node)
     context.set_thickness(stated_thickness_of(volume, plane[:3, 2]))
     context.set_enabled(True)
     slicer.mrmlScene.AddNode(node)
-    hierarchy.put_with(node, fellows, f"{volume.GetName()} context slices", volume)
+    file_context(context)
     context._place(plane)
     node.CreateDefaultDisplayNodes()
     dress(node.GetDisplayNode(), colour)
     return context
+
+
+def file_context(context: ContextSlice) -> None:
+    """Put a context into the folder of its volume's contexts in the subject hierarchy."""
+    volume = context.volume
+    fellows = [each.node for each in context_slices() if each.volume is volume and each != context]
+    hierarchy.put_with(context.node, fellows, f"{volume.GetName()} context slices", volume)
 
 
 def slices_of(volume) -> list[np.ndarray]:

@@ -40,17 +40,22 @@ def put(data_node, folder: int) -> None:
 
 def put_with(data_node, fellows: list, name: str, sibling) -> None:
     """Put a data node into the folder `name` in which its fellows are; one without any gets a new folder beside `sibling`."""
-    parents = [node().GetItemParent(node().GetItemByDataNode(fellow)) for fellow in fellows]
+    parents = [node().GetItemParent(item) for fellow in fellows if (item := node().GetItemByDataNode(fellow))]
     folder = next((parent for parent in parents if node().GetItemName(parent) == name), 0)
     put(data_node, folder or new_folder(name, sibling))
 
 
 def remove_with(data_node) -> None:
     """Remove a data node from the scene, and the folder in which it was when nothing else is in it."""
-    folder = node().GetItemParent(node().GetItemByDataNode(data_node))
+    item = node().GetItemByDataNode(data_node)
+    folder = node().GetItemParent(item) if item else 0
     forget(data_node)
     slicer.mrmlScene.RemoveNode(data_node)
-    if node().GetItemLevel(folder) == slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder() and not items(folder, True):
+    if (
+        folder
+        and node().GetItemLevel(folder) == slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
+        and not items(folder, True)
+    ):
         node().RemoveItem(folder)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slicerside.blobs import blob
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.slicerside import views
+from SparseVolumeReconstructionLib.slicerside import hierarchy, views
 from SparseVolumeReconstructionLib.slicerside.workflow.context_list import ContextList
 
 
@@ -107,6 +107,9 @@ def test_every_step_can_be_undone(contexts, slice_views):
     ]
 
     def state():
+        tree = hierarchy.node()
+        folders = [tree.GetItemName(tree.GetItemParent(tree.GetItemByDataNode(c.node))) for c in contexts]
+        assert folders == [f"{c.volume.GetName()} context slices" for c in contexts]
         return [(c.node.GetID(), c.enabled, c.view, c.node.GetDisplayNode().GetVisibility(), *c.observed()[1:]) for c in contexts]
 
     assert contexts.undone == ""
@@ -115,7 +118,7 @@ def test_every_step_can_be_undone(contexts, slice_views):
         before.append(state())
         step()
         assert contexts.undone == what and state() != before[-1]
-    with pytest.raises(InputError, match="more than 0"):
+    with pytest.raises(InputError, match="slice thickness 0 mm"):
         contexts.edit(contexts.add_from_view("Red"), lambda each: each.set_thickness(0))
     contexts.undo()  # the slice that was just added; what was refused is no step
     for what, _step in reversed(steps):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import slicer
 
-from ..contexts import ContextSlice, context_slices, remove_context
+from ..contexts import ContextSlice, context_slices, file_context, remove_context
 from ..results import ATTRIBUTE
 
 MOST = 100
@@ -98,6 +98,7 @@ def _put(state: tuple[_Kept, ...]) -> None:
             else:
                 scene.InsertBeforeNode(following, each.node)  # the rows keep their order
             each.node.SetAndObserveDisplayNodeID(each.display.GetID())
+            file_context(ContextSlice(each.node))
         for name, value in each.attributes:
             each.node.SetAttribute(name, value)
         following = each.node
