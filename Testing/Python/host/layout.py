@@ -40,7 +40,7 @@ def check_nothing_is_cut_off(panel) -> None:
         if w.objectName.endswith(ENDINGS) and (w.width < w.minimumSizeHint().width() or w.height < w.minimumSizeHint().height())
     ]
     assert small == []
-    outside = [w.objectName for w in shown(panel._area.widget()) if w.mapTo(panel._root, w.rect.topRight()).x() > panel._root.width]
+    outside = [w.objectName for w in shown(panel._scrolled.area) if w.mapTo(panel._root, w.rect.topRight()).x() > panel._root.width]
     assert outside == []
     overlapping = [
         f"{a.objectName} and {b.objectName}"

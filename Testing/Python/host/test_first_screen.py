@@ -45,3 +45,29 @@ def test_the_first_screen(host, new_desk):
         assert not ui.cardBrowser.isVisible()
         desk.panel.presenter.contexts.clear()
         host.process(0.05)
+
+
+def test_what_was_made_or_opened_comes_into_view(host, new_desk):
+    """A result with the controls to look at it; a section that lies below. What is refused then is said there."""
+    from host.layout import in_sight, set_screen
+    from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
+
+    desk = new_desk()
+    ui = desk.ui
+    set_screen(host, "1280x720")
+    desk.add_all(desk.sample())
+    p = desk.parameters
+    p.frameMode, p.spacing, p.samples = FrameMode.REGISTERED, 4.0, 2
+    assert not in_sight(ui.playButton) and in_sight(ui.addRedButton)
+    desk.apply()
+    host.process(0.1)
+    assert in_sight(ui.layerBox) and in_sight(ui.opacitySlider) and in_sight(ui.playButton) and in_sight(ui.compareButton)
+    host.click(ui.templateSection)
+    host.process(0.1)
+    assert in_sight(ui.folderEdit) and in_sight(ui.writeButton)
+    host.click(ui.writeButton)
+    host.process(0.05)
+    assert in_sight(ui.templateNote) and "Choose the folder" in ui.templateNote.text
+    desk.parameters.svrFolder = "elsewhere"
+    host.process(0.05)
+    assert not ui.templateNote.isVisible() and not ui.errorLabel.isVisible()  # what was refused is being put right

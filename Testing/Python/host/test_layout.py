@@ -75,6 +75,7 @@ def test_a_refusal_stands_beside_its_control(desk, tmp_path):
     (tmp_path / "letter.safetensors").write_text("Dear reader")
     (tmp_path / "svr").write_text("a file where a folder should be")
     desk.add_all(desk.sample())
+    host.choose(ui.frameModeBox, "Already registered")
     desk.quick()
     desk.apply()
     far = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(desk.result.mean), name="Far away")

@@ -20,12 +20,12 @@ from .outputs import OutputSection
 from .parameters import Parameters
 from .prior import PriorSection
 from .run import RunSection
+from .scrolled import Scrolled
 from .section import Section
 from .template import TemplateSection
 
 SHORTCUT = "Ctrl+Shift+C"
 _POLL_MS = 20
-_LEAST_HEIGHT = 150
 
 
 class Panel(VTKObservationMixin):
@@ -43,16 +43,17 @@ class Panel(VTKObservationMixin):
         self.sections: list[Section] = []
         self._root = qt.QWidget()
         layout.addWidget(self._root, 1)
-        scrolled = self._build_areas()
+        column = qt.QVBoxLayout(self._root)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._scrolled, self._result = Scrolled(), None
+        column.addWidget(self._scrolled.area, 1)
         for section in (ContextSection, PriorSection, FrameSection, OutputSection, RunSection, ExploreSection, TemplateSection):
             self.sections.append(section(self.presenter, resource_path))
-            column = self._root.layout() if section is RunSection else scrolled
-            column.addWidget(self.sections[-1].widget)
-        scrolled.addStretch(1)
+            add = column.addWidget if section is RunSection else self._scrolled.add
+            add(self.sections[-1].widget)
         self._dirty, self._poll = self._timer(0, self.refresh), self._timer(_POLL_MS, self._poll_worker)
         self._loaded = self._timer(0, self._read_parameters)
-        self._note, self._reveal = None, self._timer(0, lambda: self._area.ensureWidgetVisible(self._note, 0, 0))
-        for once in (self._dirty, self._loaded, self._reveal):
+        for once in (self._dirty, self._loaded):
             once.setSingleShot(True)
         self._connect()
         self.leave()
@@ -67,10 +68,10 @@ class Panel(VTKObservationMixin):
         self._keep_parameter_node()
         for section in self.sections:
             section.refresh()
-            if (note := section.show_note()) is not None:
-                self._note = note
-                self._reveal.start()
-        self._fit_width()
+            self._scrolled.reveal(section.show_note())
+            if isinstance(section, ExploreSection):
+                self._show_new_result(section)
+        self._scrolled.fit_width()
         if self.presenter.runner.busy and not self._poll.active:
             self._poll.start()
 
@@ -89,8 +90,9 @@ class Panel(VTKObservationMixin):
 
     def close(self) -> None:
         """Let go of the scene, the timers and the computing process."""
-        for timer in (self._dirty, self._poll, self._loaded, self._reveal):
+        for timer in (self._dirty, self._poll, self._loaded):
             timer.stop()
+        self._scrolled.close()
         self.removeObservers()
         self.parameters.disconnectGui(self._tag)
         for section in self.sections:
@@ -101,30 +103,17 @@ class Panel(VTKObservationMixin):
         self._root.deleteLater()
         self.sections = []
 
-    def _build_areas(self):
-        """The sections scroll; the footer below them stays in sight, because the application's own scroll area need not scroll.
+    def _show_new_result(self, section: ExploreSection) -> None:
+        """What a finished job has made can be looked at: scroll to where that is done. Live results do not move the panel."""
+        result = self.parameters.result
+        if result is not self._result and result is not None and self.presenter.runner.status.finished:
+            self._scrolled.reveal(section.widget)
+        self._result = result
 
-        Returns the layout of what scrolls.
-        """
-        column = qt.QVBoxLayout(self._root)
-        column.setContentsMargins(0, 0, 0, 0)
-        self._area = qt.QScrollArea()
-        self._area.widgetResizable = True
-        self._area.setFrameShape(qt.QFrame.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-        self._area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Ignored)  # what scrolls asks for no room
-        self._area.setMinimumHeight(_LEAST_HEIGHT)
-        contents = qt.QWidget()
-        scrolled = qt.QVBoxLayout(contents)
-        scrolled.setContentsMargins(0, 0, 0, 0)
-        self._area.setWidget(contents)
-        column.addWidget(self._area, 1)
-        return scrolled
-
-    def _fit_width(self) -> None:
-        """As wide as what scrolls needs, in every language and font: nothing is cut off, nothing scrolls sideways."""
-        bar = self._area.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
-        self._area.setMinimumWidth(self._area.widget().layout().minimumSize().width() + bar)
+    def _folded(self, section, folded: bool) -> None:
+        """What was opened is brought into view; what it needs may be wider."""
+        self._scrolled.reveal(None if folded else section)
+        self.schedule()
 
     def _timer(self, interval_ms: int, slot):
         timer = qt.QTimer(self._root)
@@ -140,7 +129,7 @@ class Panel(VTKObservationMixin):
                 if widget.inherits("qMRMLNodeComboBox"):
                     widget.setMRMLScene(slicer.mrmlScene)
                 if widget.inherits("ctkCollapsibleButton"):
-                    widget.connect("contentsCollapsed(bool)", self.schedule)
+                    widget.connect("contentsCollapsed(bool)", lambda folded, one=widget: self._folded(one, folded))
                 if name := widget.property("SlicerParameterName"):
                     widgets[name] = widget
         for section in self.sections:
@@ -162,6 +151,7 @@ class Panel(VTKObservationMixin):
 
     def _parameters_changed(self, *_args) -> None:
         if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
+            self.presenter.runner.dismiss()  # what was refused is being put right
             self.presenter.parameters_changed()
             self.schedule()
 

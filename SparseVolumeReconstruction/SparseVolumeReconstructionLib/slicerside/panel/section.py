@@ -63,13 +63,17 @@ class Section:
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do what the user asked for; wrong input becomes the panel's message, here too. True where it was done."""
+        runner = self.presenter.runner
+        before = runner.status
         try:
             action()
         except InputError as error:
-            self.presenter.runner.report(error)
-            self._said = self.presenter.runner.status
+            runner.report(error)
+            self._said = runner.status
             return False
-        self.presenter.runner.dismiss()
+        runner.dismiss()
+        if runner.status is not before and not runner.running:
+            self._said = runner.status
         return True
 
     def say(self, text: str) -> None:

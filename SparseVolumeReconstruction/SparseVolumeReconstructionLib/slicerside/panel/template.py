@@ -34,7 +34,7 @@ class TemplateSection(Section):
         if self.ui.folderEdit.currentPath != folder:
             self.ui.folderEdit.currentPath = folder
         there = result is not None and result.template is not None
-        self.ui.writeButton.enabled = there and bool(folder)
+        self.ui.writeButton.enabled = there
         self.ui.writeButton.toolTip = (
             _("Write template and mask in patient space") if there else _("Reconstruct with the SVR template among the outputs first")
         )
@@ -47,6 +47,8 @@ class TemplateSection(Section):
         result = self.presenter.explorer.result
         if result is None or result.template is None:
             raise InputError(_("there is no template; reconstruct with the SVR template among the outputs first."))
+        if not self.presenter.parameters.svrFolder:
+            raise InputError(_("Choose the folder for template, mask and stacks first."))
         handover = write_template(result, list(self.presenter.contexts), Path(self.presenter.parameters.svrFolder))
         self._commands = handover.commands
         self.ui.toolBox.clear()

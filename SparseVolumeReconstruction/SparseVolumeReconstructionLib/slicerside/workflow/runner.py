@@ -27,7 +27,7 @@ class Status:
     remaining_s: float | None = None
     error: str = ""
     log: str = ""
-    since: float = field(default_factory=time.monotonic, compare=False)
+    since: float = field(default_factory=lambda: time.monotonic(), compare=False)
 
     @property
     def text(self) -> str:
