@@ -166,10 +166,10 @@ class ContextSlice:
         text = self._get("Colour")
         return tuple(json.loads(text)) if text else self.node.GetDisplayNode().GetColor()
 
-    def draw(self, selected: bool = False, image: bool = False, moving: bool = False) -> None:
+    def draw(self, selected: bool = False, image: bool = False, moving: bool = False, thin: bool = False) -> None:
         """Bring the drawing up to date with plane, thickness, transform and state; hidden where the slice has no place.
 
-        image: show the slice's image on it in 3D. moving: mark it as the one that moves with its view.
+        image: show the slice's image on it in 3D. moving: mark it as the one that moves with its view. thin: with thin lines.
         """
         volume, display = self.volume, self.node.GetDisplayNode()
         if volume is not None and self.node.GetTransformNodeID() != volume.GetTransformNodeID():
@@ -182,7 +182,7 @@ class ContextSlice:
             return
         display.SetVisibility(True)
         display.SetOpacity(1.0 if self.enabled else 0.3)
-        display.SetLineWidth(6 if moving else 4 if selected else 2)
+        display.SetLineWidth((3 if moving else 2 if selected else 1) * (1 if thin else 2))
         display.SetSliceIntersectionThickness(5 if moving else 3 if selected else 1)
         colour = MOVING_COLOUR if moving else self.colour
         display.SetColor(*colour)

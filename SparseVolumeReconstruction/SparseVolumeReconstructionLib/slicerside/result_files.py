@@ -13,13 +13,14 @@ from ..geometry import InputError, Volume
 from ..geometry.io import read_affine, read_volume
 
 VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
-MASKS = ("observed", "template_mask")
+MASKS = ("observed", "template_mask", "outline")
+_ANATOMY = 0.15  # of the way from an atlas' lowest value to its brightest ones, where anatomy begins
 _STEP = 7  # every so many voxels are enough to find a window
 
 
 @dataclass(frozen=True, eq=False)
 class ResultFiles:
-    """provenance: content of result.json. volumes: {role: Volume}, masks as uint8. samples: (n, K, J, I) float32 on the grid of
+    """provenance: content of result.json. volumes: {role: Volume}, masks as uint8, the outline of an atlas among them. samples: (n, K, J, I) float32 on the grid of
     `observed`, None without any. frame: 4x4, places the atlas on the patient (RAS, mm). windows: {role: (window, level)} in which
     a volume can be seen.
     """
@@ -40,10 +41,18 @@ def read_result(directory: str | Path) -> ResultFiles:
         raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
     volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}
     volumes |= {role: Volume(volumes[role].array.astype(np.uint8), volumes[role].grid) for role in MASKS if role in volumes}
+    if "atlas" in volumes:
+        volumes["outline"] = _anatomy(volumes["atlas"])
     windows = {role: window_of(volume.array, spread=role == "std") for role, volume in volumes.items() if role not in MASKS}
     frame = np.linalg.inv(read_affine(directory / "frame.h5"))
     samples = _read_samples(directory / "samples.seq.nrrd") if provenance["request"].get("samples") else None
     return ResultFiles(provenance, volumes, frame, samples, windows)
+
+
+def _anatomy(atlas: Volume) -> Volume:
+    """1 where an atlas shows anatomy, 0 elsewhere."""
+    low, high = float(atlas.array.min()), float(np.percentile(atlas.array, 99.5))
+    return Volume((atlas.array > low + _ANATOMY * (high - low)).astype(np.uint8), atlas.grid)
 
 
 def window_of(array: np.ndarray, spread: bool = False) -> tuple[float, float]:

@@ -57,7 +57,8 @@ class ResultNodes:
     mean, std, template: scalar volumes; observed, template_mask: label maps (1 where observed, 1 in the anatomy); all in world
     RAS without a parent transform. samples, browser, current: sequence, its browser and the sample that is shown. frame: linear
     transform that places the atlas on the patient (canonical to patient RAS). atlas: scalar volume in canonical RAS whose
-    parent transform is the frame. folder: subject hierarchy item, 0 without one. provenance: content of result.json.
+    parent transform is the frame; outline: label map, 1 in its anatomy, under the same transform. folder: subject hierarchy item,
+    0 without one. provenance: content of result.json.
     """
 
     provenance: dict
@@ -68,6 +69,7 @@ class ResultNodes:
     template: object | None = None
     template_mask: object | None = None
     atlas: object | None = None
+    outline: object | None = None
     samples: object | None = None
     browser: object | None = None
     current: object | None = None
@@ -115,6 +117,11 @@ class ResultNodes:
             "intensity": self.provenance["intensity_map"],
             "covariate": covariate and covariate["value"],
         }
+
+    def move_atlas(self, transform) -> None:
+        """Let a transform node place the atlas on the patient."""
+        for node in filter(None, (self.atlas, self.outline)):
+            node.SetAndObserveTransformNodeID(transform.GetID())
 
     @classmethod
     def of(cls, node) -> ResultNodes | None:
@@ -232,10 +239,9 @@ def _added(files: ResultFiles, name: str, look: Look) -> ResultNodes:
     if files.samples is not None:
         nodes |= _sample_nodes(files, f"{name} samples", look)
     nodes["frame"] = add_transform(files.frame, f"{name} frame")
-    if "atlas" in nodes:
-        nodes["atlas"].SetAndObserveTransformNodeID(nodes["frame"].GetID())
     mark = uuid.uuid4().hex
     result = ResultNodes(files.provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes)
+    result.move_atlas(result.frame)
     for node in result.nodes:
         hierarchy.put(node, result.folder)
     _state(result, mark)

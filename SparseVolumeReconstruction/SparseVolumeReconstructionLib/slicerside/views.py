@@ -165,6 +165,13 @@ def set_background(volume) -> None:
         composite.SetBackgroundVolumeID(volume.GetID())
 
 
+def show_like_others(composite) -> None:
+    """Let a slice view without a background show that of the first view that has one."""
+    there = next(filter(None, backgrounds().values()), None)
+    if there is not None and not composite.GetBackgroundVolumeID():
+        composite.SetBackgroundVolumeID(there)
+
+
 def backgrounds() -> dict[str, str]:
     """{view: ID of the volume that is its background, "" for none}."""
     return {composite.GetLayoutName(): composite.GetBackgroundVolumeID() or "" for composite in _composites()}
@@ -207,7 +214,7 @@ def _generated(identity: str | None) -> bool:
 
 @arranging()
 def fit(volume) -> None:
-    """Let all slice views show the whole of a volume in their plane; each keeps its offset where that meets the volume."""
+    """Let all views show the whole of a volume; slice views keep their offset where that meets the volume, 3D views their direction."""
     logics = slicer.app.applicationLogic().GetSliceLogics()
     for n in range(logics.GetNumberOfItems() if logics is not None else 0):
         logic, bounds = logics.GetItemAsObject(n), [0.0] * 6
@@ -218,6 +225,22 @@ def fit(volume) -> None:
         logic.GetVolumeSliceBounds(volume, bounds)
         if bounds[4] < offset < bounds[5]:
             logic.SetSliceOffset(offset)
+    volume.GetRASBounds(bounds := [0.0] * 6)
+    fit_cameras(bounds)
+
+
+def fit_cameras(bounds: list[float]) -> None:
+    """Let all 3D views see a box (x, x, y, y, z, z in RAS mm) in full, from where they look now."""
+    corners = np.array([[bounds[axis * 2 + (n >> axis & 1)] for axis in range(3)] for n in range(8)])
+    middle = corners.mean(0)
+    for node in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
+        camera = node.GetCamera()
+        toward, up = -np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
+        half = (corners - middle) @ np.stack([np.cross(up, toward), up, toward], 1)
+        away = (np.abs(half[:, :2]).max(1) / np.tan(np.radians(camera.GetViewAngle() / 2)) + half[:, 2]).max()
+        node.SetFocalPoint(*middle)
+        node.SetPosition(*(middle + _MARGIN * away * toward))
+        node.ResetClippingRange()
 
 
 def link(linked: bool) -> None:

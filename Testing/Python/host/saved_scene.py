@@ -103,6 +103,7 @@ def main(folder: Path) -> None:
     """Make and save the scene."""
     with Host() as host:
         desk = Desk(host)
+        desk.clear()
         fill(desk)
         (folder / "facts.json").write_text(json.dumps(facts(desk)))
         slicer.util.saveScene(str(folder / "scene.mrb"))

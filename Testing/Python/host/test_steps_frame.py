@@ -51,11 +51,20 @@ def atlas(desk, sample):
 
 
 def test_the_atlas_is_laid_over_the_slices_and_taken_away(desk, sample, atlas):
+    import slicer
+
     assert [desk.shown(view) for view in VIEWS] == [atlas] * 3 and desk.ui.atlasButton.checked
     assert atlas.GetParentTransformNode() is desk.parameters.frameTransform is desk.ui.frameTransformSelector.currentNode()
-    assert likeness(sample, atlas) > 0.9
+    assert likeness(sample, atlas) > 0.9 and atlas.GetName() == "brain-t1 atlas"
+    composites = [desk.host.views[view].composite for view in VIEWS]
+    assert [each.GetForegroundOpacity() for each in composites] == [0.5] * 3  # the slices can be seen below
+    outlines = [slicer.mrmlScene.GetNodeByID(each.GetLabelVolumeID()) for each in composites]
+    assert [node.GetName() for node in outlines] == ["brain-t1 atlas outline"] * 3
+    assert outlines[0].GetParentTransformNode() is atlas.GetParentTransformNode()
+    assert all(desk.host.views[view].node.GetUseLabelOutline() for view in VIEWS)
     desk.host.click(desk.ui.atlasButton)
     assert [desk.shown(view) for view in VIEWS] == [None] * 3 and not desk.ui.atlasButton.checked
+    assert not any(each.GetLabelVolumeID() for each in composites) and not desk.host.views["Red"].node.GetUseLabelOutline()
 
 
 def test_a_new_atlas_replaces_the_old_one(desk, sample, atlas):

@@ -159,6 +159,53 @@ def test_views_are_linked(desk):
         assert [bool(views[view].composite.GetLinkedControl()) for view in VIEWS] == [linked] * 3
 
 
+def test_frames_are_hidden_and_thin_where_there_are_many(desk):
+    import slicer.util
+
+    def displays():
+        return [context.node.GetDisplayNode() for context in desk.contexts]
+
+    desk.host.click(desk.ui.framesCheckBox)
+    assert len(displays()) == 4 and not any(display.GetVisibility() for display in displays())
+    desk.host.click(desk.ui.framesCheckBox)
+    assert all(display.GetVisibility() for display in displays()) and min(display.GetLineWidth() for display in displays()) == 2
+    volume, contexts = desk.contexts[0].volume, desk.panel.presenter.contexts
+    dense = desk.noise()
+    for offset in (-30, -10, 10):
+        desk.host.views["Red"].logic.SetSliceOffset(offset)
+        contexts.add_from_view("Red")
+    assert len(displays()) == 7 and sorted({display.GetLineWidth() for display in displays()}) == [1, 2]
+    slicer.mrmlScene.RemoveNode(dense)
+    desk.host.process(0.05)
+    assert len(displays()) == 4 and min(display.GetLineWidth() for display in displays()) == 2
+    desk.show(volume)
+
+
+def test_user_layers_stay_and_new_views_show_what_the_others_show(desk):
+    import slicer
+    import slicer.util
+
+    from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of
+
+    logic, composite = slicer.vtkMRMLSliceLogic(), desk.host.views["Red"].composite
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    logic.SetMRMLScene(slicer.mrmlScene)
+    node = logic.AddSliceNode("Slice4")
+    new = logic.GetSliceCompositeNode()
+    assert new.GetForegroundVolumeID() == desk.result.mean.GetID() and new.GetBackgroundVolumeID() == composite.GetBackgroundVolumeID()
+    logic.SetMRMLScene(None)
+    slicer.mrmlScene.RemoveNode(new)
+    slicer.mrmlScene.RemoveNode(node)
+    desk.host.choose(desk.ui.layerBox, "Nothing")
+    own = add_volume(volume_of(desk.result.observed), "Lesion", "vtkMRMLLabelMapVolumeNode")
+    composite.SetLabelVolumeID(own.GetID())
+    composite.SetForegroundVolumeID(desk.contexts[0].volume.GetID())
+    desk.host.click(desk.ui.linkCheckBox)
+    desk.host.click(desk.ui.linkCheckBox)
+    assert composite.GetLabelVolumeID() == own.GetID() and composite.GetForegroundVolumeID() == desk.contexts[0].volume.GetID()
+    slicer.mrmlScene.RemoveNode(own)
+
+
 def test_results_are_chosen(desk):
     name = desk.result.mean.GetName()
     desk.host.choose(desk.ui.resultSelector, "None")

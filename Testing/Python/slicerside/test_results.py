@@ -60,7 +60,7 @@ def inputs(head, **changes) -> ReconstructionInputs:
     [
         (("mean",), 0, {"mean", "observed", "frame"}),
         (("template",), 0, {"template", "template_mask", "frame"}),
-        (("atlas",), 0, {"atlas", "frame"}),
+        (("atlas",), 0, {"atlas", "outline", "frame"}),
         ((), 2, {"observed", "samples", "browser", "current", "frame"}),
     ],
 )
@@ -76,7 +76,9 @@ def test_the_atlas_follows_the_frame(logic, head, rotation):
     result = logic.reconstruct(inputs(head, outputs=("atlas",), frame=move))
     assert result.frame.GetName() == "Rec frame" and np.abs(affine_of(result.frame) - move).max() < 1e-6
     own = world_grid(head).ijk_to_ras
-    assert np.abs(world_grid(result.atlas).ijk_to_ras - move @ own).max() < 1e-4
+    assert all(np.abs(world_grid(node).ijk_to_ras - move @ own).max() < 1e-4 for node in (result.atlas, result.outline))
+    inside = slicer.util.arrayFromVolume(result.outline) == 1
+    assert 0.1 < inside.mean() < 0.99 and volume_of(result.atlas).array[inside].min() > volume_of(result.atlas).array[~inside].max()
     result.frame.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.eye(4)))
     assert np.abs(world_grid(result.atlas).ijk_to_ras - own).max() < 1e-4
 

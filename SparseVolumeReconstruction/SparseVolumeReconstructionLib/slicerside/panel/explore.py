@@ -52,6 +52,7 @@ class ExploreSection(Section):
         ui.sampleLabel.text = f"{ui.sampleSlider.value + 1} / {count}" if count else "–"
         if count < 2 and ui.playButton.checked:
             ui.playButton.checked = False
+        self._mark.update()
         ui.deleteButton.enabled = explorer.result is not None
         ui.noticeLabel.text = explorer.summary()
         ui.compareButton.enabled = explorer.result is not None and explorer.result.mean is not None and p.reference is not None

@@ -26,6 +26,11 @@ class InferredMark(VTKObservationMixin):
             self.addObserver(slicer.mrmlScene, event, self._observe)
         self._observe()
 
+    def update(self) -> None:
+        """Look again what the views show: one that has just been made has its node before it has a widget."""
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            self._changed(composite)
+
     def text(self, view: str) -> str:
         """What is written in a view; "" for nothing."""
         node = views.generated_in(view)

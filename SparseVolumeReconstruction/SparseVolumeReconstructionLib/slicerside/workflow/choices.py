@@ -66,7 +66,8 @@ class Choices:
     """All that a user chooses, with its defaults; lengths in mm, nodes are None until chosen.
 
     allVolume: sparse acquisition to take whole. likeVolume: volume whose grid the results take. atlas: what is laid over the
-    slices. result: mean of the reconstruction that is looked at. sample: index from 0. The names are stored in scenes.
+    slices. result: mean of the reconstruction that is looked at. sample: index from 0. showFrames: whether the context slices are
+    drawn. The names are stored in scenes.
     """
 
     allVolume: object = None
@@ -93,6 +94,7 @@ class Choices:
     opacity: float = 1.0
     sample: int = 0
     markObserved: bool = False
+    showFrames: bool = True
     linkViews: bool = True
     reference: object = None
     svrFolder: str = ""

@@ -17,6 +17,8 @@ from ..i18n import _
 from ..results import ATTRIBUTE
 from .undo import Undo
 
+_MANY = 6
+
 
 class ContextList(VTKObservationMixin):
     """The contexts of the scene, one of them selected. `on_change` is called after every change of a context or of the list.
@@ -27,12 +29,13 @@ class ContextList(VTKObservationMixin):
 
     def __init__(self, on_change: Callable[[], None]):
         super().__init__()
-        self._on_change = on_change
+        self._tell = on_change
         self.selected: ContextSlice | None = None
         self.moving: ContextSlice | None = None
         self._undo = Undo()
         self._images, self._looks = False, {}
         self._hidden: set[str] = set()
+        self._thin = False
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
         self.addObserver(scene, scene.NodeAddedEvent, self._node_added)
@@ -194,8 +197,17 @@ class ContextList(VTKObservationMixin):
         self._draw(context)
         return context
 
+    def _on_change(self) -> None:
+        """Tell of a change. Many frames would bury what they frame, so then their lines become thin."""
+        thin = len(self) > _MANY
+        if thin != self._thin:
+            self._thin = thin
+            for context in self:
+                self._draw(context)
+        self._tell()
+
     def _draw(self, context: ContextSlice) -> None:
-        context.draw(context == self.selected, self._images, context == self.moving)
+        context.draw(context == self.selected, self._images, context == self.moving, self._thin)
         if self._hidden:
             context.node.GetDisplayNode().SetVisibility(False)
 

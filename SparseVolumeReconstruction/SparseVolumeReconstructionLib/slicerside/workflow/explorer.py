@@ -11,6 +11,8 @@ from ..results import ResultNodes, remove_result
 from . import quality
 from .choices import Layer
 
+_ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
+
 
 class Explorer:
     """Shows a result in the slice views as the parameters say."""
@@ -75,8 +77,10 @@ class Explorer:
                 slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(result.browser)
         wanted = self.shown()
         self._stand_alone(wanted if alone else None)
-        views.set_foreground(None if alone else wanted, p.opacity)
-        views.set_label(result.observed if result and p.markObserved else None)
+        over = p.atlas if p.showAtlas else None
+        views.set_foreground(None if alone else wanted, p.opacity * (_ATLAS_OPACITY if over is not None else 1.0))
+        outline = ResultNodes.of(over).outline if over is not None else None
+        views.set_label(outline or (result.observed if result and p.markObserved else None), outline=outline is not None)
         views.link(p.linkViews)
         quality.show_chart_of(result)
 

@@ -44,6 +44,7 @@ class Presenter(VTKObservationMixin):
         self.contexts = ContextList(self._contexts_changed)
         self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._node_added)
 
     @cached_property
     def models(self):
@@ -174,7 +175,7 @@ class Presenter(VTKObservationMixin):
                 found[:3, 3] = np.mean([context.grid().corners_ras().mean(0) for context in used], 0)
             p.frameTransform = add_transform(found, _("Atlas to patient"))
         if p.atlas:
-            p.atlas.SetAndObserveTransformNodeID(p.frameTransform.GetID())
+            ResultNodes.of(p.atlas).move_atlas(p.frameTransform)
         p.frameMode = FrameMode.TRANSFORM
 
     def frame_handles(self) -> bool:
@@ -204,7 +205,7 @@ class Presenter(VTKObservationMixin):
         self.contexts.show_images(self.parameters.textured)
         self._observe_frame()
         self.explorer.show()
-        self.contexts.hide(self.explorer.alone, "alone")
+        self.contexts.hide(self.explorer.alone or not self.parameters.showFrames, "frames")
         if not self._left and self._request != self._key():
             self._request = self._key()
             self._live_slices = None
@@ -263,6 +264,14 @@ class Presenter(VTKObservationMixin):
         if not scene.IsClosing() and node.GetAttribute(f"{ATTRIBUTE}Role") == "mean":
             quality.forget(node)
 
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _node_added(self, scene, _event, node) -> None:
+        """A slice view that a new layout brings shows what the others show."""
+        if node.IsA("vtkMRMLSliceCompositeNode") and not scene.IsImporting() and not scene.IsClosing():
+            views.show_like_others(node)
+            self.explorer.show()
+            self._on_change()
+
     def _observe_frame(self) -> None:
         """Editing the transform by hand moves the live result."""
         node, event = self.parameters.frameTransform, slicer.vtkMRMLTransformableNode.TransformModifiedEvent
@@ -306,7 +315,7 @@ class Presenter(VTKObservationMixin):
             remove_result(old, keep=(given,))
         p.atlas = result.atlas
         if given is not None:
-            result.atlas.SetAndObserveTransformNodeID(given.GetID())
+            result.move_atlas(given)
             slicer.mrmlScene.RemoveNode(result.frame)
         elif p.frameTransform is None:
             p.frameTransform = result.frame  # to begin with, should it be edited by hand
