@@ -20,9 +20,9 @@ _STEP = 7  # every so many voxels are enough to find a window
 
 @dataclass(frozen=True, eq=False)
 class ResultFiles:
-    """provenance: content of result.json. volumes: {role: Volume}, masks as uint8, the outline of an atlas among them. samples: (n, K, J, I) float32 on the grid of
-    `observed`, None without any. frame: 4x4, places the atlas on the patient (RAS, mm). windows: {role: (window, level)} in which
-    a volume can be seen.
+    """provenance: content of result.json. volumes: {role: Volume}, masks as uint8, the outline of an atlas among them. samples:
+    (n, K, J, I) float32 on the grid of `observed`, None without any. frame: 4x4, places the atlas on the patient (RAS, mm).
+    windows: {role: (window, level)} in which a volume can be seen.
     """
 
     provenance: dict
