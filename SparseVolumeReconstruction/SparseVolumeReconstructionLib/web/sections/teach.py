@@ -35,6 +35,7 @@ class TeachSection(Section):
         self._phase, self._lesson, self._run, self._name = "", None, None, ""
         self._draft: Draft | None = None
         self._offered: Lesson | None = None
+        self._named = False  # whether structures of the lesson's anatomy have names here
         self._class: dict[str, Results] = {}
         self._pictures = LessonPictures(desk.server.state)
         desk.server.state.teach_near = {}
@@ -151,6 +152,7 @@ class TeachSection(Section):
     def _start(self, run: LessonRun, phase: str) -> None:
         self.desk.sections["learn"].close()
         run.start()
+        self._named = knows(self.presenter.models.entry(run.lesson.prior).card)
         self._run, self._phase = run, phase
 
     def _next(self) -> None:
@@ -202,7 +204,7 @@ class TeachSection(Section):
 
     def _near(self) -> dict[str, str]:
         """What the planes of the views pass near, where names are known."""
-        if not self._run or not self._run.ready or not knows(self.presenter.models.entry(self._run.lesson.prior).card):
+        if not self._named:
             return {}
         found = {}
         for name in LABELS:
