@@ -85,6 +85,17 @@ def test_everything_inferred_of_the_body_is_hatched_and_nothing_observed():
         assert 0.1 < plane[np.take(inferred, 40, axis)].mean() < 0.35 and np.abs(np.diff(plane.astype(int), axis=0)).sum() > 100
 
 
+def test_lines_over_a_coarse_result_are_as_thin():
+    mean, _, matrix = ball(5.0)
+    coarse = Grid(mean.shape, matrix)
+    found = hatched(Volume(np.zeros(mean.shape, np.uint8), coarse), Volume(mean, coarse))
+    np.testing.assert_allclose(found.grid.spacing_ijk, 1.0)
+    first, last = (np.array([[-0.5] * 3, np.array(grid.shape_kji[::-1]) - 0.5]) for grid in (coarse, found.grid))
+    for here, there in zip(first, last, strict=True):  # the same box
+        np.testing.assert_allclose(matrix[:3, :3] @ here + matrix[:3, 3], found.grid.ijk_to_ras[:3] @ [*there, 1.0])
+    assert 0.15 < found.array[mean.repeat(5, 0).repeat(5, 1).repeat(5, 2) > 10].mean() < 0.33
+
+
 def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
     mean, _, matrix = ball(2.0)
     volume = add_volume(Volume(mean.astype(np.float32), Grid(mean.shape, matrix)), "mean")
