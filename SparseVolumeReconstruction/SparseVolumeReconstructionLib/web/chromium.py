@@ -24,7 +24,7 @@ def headless_chromium(folder: Path, width: int, height: int):
     """A selenium driver of a new browser; its page has this size in pixels, its profile and downloads lie in `folder`."""
     from selenium import webdriver
 
-    (folder / "downloads").mkdir(parents=True)
+    (folder / "downloads").mkdir(parents=True, exist_ok=True)
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for word in [*_WORDS.split(), f"user-data-dir={folder}/profile"]:

@@ -22,6 +22,7 @@ class Browser:
     keys = Keys
 
     def __init__(self, width: int = 1400, height: int = 900):
+        self._size = width, height
         self._folder = tempfile.TemporaryDirectory(prefix="svr-chromium-", ignore_cleanup_errors=True)
         self.downloads = Path(self._folder.name) / "browser" / "downloads"
         self.driver = headless_chromium(Path(self._folder.name) / "browser", width, height)
@@ -30,6 +31,12 @@ class Browser:
         """End the browser."""
         self.driver.quit()
         self._folder.cleanup()
+
+    def restart(self, address: str) -> None:
+        """End the browser and start it again with the same profile, on an address."""
+        self.driver.quit()
+        self.driver = headless_chromium(Path(self._folder.name) / "browser", *self._size)
+        self.open(address)
 
     def resize(self, width: int, height: int, scale: float = 1) -> None:
         """Give the page this size in CSS pixels, each of so many device pixels."""

@@ -1,5 +1,6 @@
 """What happens in between: a reload and a lost connection during a run, cancel, a second visitor, Ctrl-C in the middle of a run."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,18 @@ def start(page) -> None:
     """Begin a reconstruction."""
     page.click("apply-button")
     page.wait(lambda: page.there("cancel-button"), "start")
+
+
+def test_a_browser_that_was_closed_finds_everything_again(server, slices):
+    is_open = lambda name: slices.there(name).find_element("xpath", "ancestor::details[1]").get_property("open")  # noqa: E731
+    assert is_open("prior-menu")
+    slices.driver.execute_script("document.getElementById('prior-menu').closest('details').querySelector('summary').click()")
+    slices.wait(lambda: slices.driver.execute_script("return localStorage.length") > 0, "memory of the page")
+    time.sleep(1.0)  # the browser writes it to its profile
+    slices.restart(server.address)
+    slices.wait(lambda: len(slices.rows()) == 4, "rows")
+    assert slices.text("context-count") == "4 of 4 slices used"
+    slices.wait(lambda: not is_open("prior-menu"), "what was open")
 
 
 def test_cancel_ends_a_run_and_changes_nothing(slices):

@@ -245,11 +245,17 @@ def test_a_plane_across_thick_slices_is_refused_with_the_reason(result):
     result.click("run-dismiss")
 
 
-def test_live_updates_follow_what_is_used(result):
+def test_live_updates_follow_what_is_used_and_warnings_are_counted(result):
+    assert not result.there("run-warnings")
+    thickness = result.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
+    thickness.send_keys(Keys.CONTROL, "a")
+    thickness.send_keys(Keys.DELETE, Keys.TAB)  # nothing states it any more
     result.click("live")
     result.rows()[3].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
     result.wait(lambda: "Reconstruction live mean" in [option.text for option in Select(result.there("result-menu")).options], "live mean")
     result.wait(lambda: not result.there("live-mark"), "end of the update")
+    result.wait(lambda: "thickness is not known" in result.text("run-warnings"), "warning in words")
+    assert result.text("run-warnings").startswith("1 warning about this result:")
     result.click("live")
 
 
