@@ -113,7 +113,7 @@ class SparseVolumeReconstructionLogic:
             raise
 
         def done(_answer):
-            self._aside(lambda: self._read_result(result), take, fail)
+            self._aside(lambda: self._read_result(result, folder), take, fail)
 
         def take(files):
             try:
@@ -161,9 +161,9 @@ class SparseVolumeReconstructionLogic:
         request = {"paths": [str(path) for path in files], "names": list(files.values()), "name": name, "series": series}
         return self.client.submit({**request, "output": str(folder)}, on_progress, done, fail, operation="read")
 
-    def _read_result(self, folder: Path) -> ResultFiles:
-        self.admit(sum(path.stat().st_size for path in folder.glob("*.nrrd")))
-        return read_result(folder)
+    def _read_result(self, result: Path, private: Path) -> ResultFiles:
+        self.admit(sum(path.stat().st_size for path in result.glob("*.nrrd")))
+        return read_result(result, private)
 
     def _read_volumes(self, paths: list[str]) -> list[tuple[Volume, tuple[float, float]]]:
         """Volumes, each with its window and level."""

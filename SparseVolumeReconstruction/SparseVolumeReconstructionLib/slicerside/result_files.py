@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,15 @@ class ResultFiles:
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def read_result(directory: str | Path) -> ResultFiles:
-    """Read a folder written by a reconstruction. Raises InputError where a file is missing or damaged."""
+def read_result(directory: str | Path, private: Path | None = None) -> ResultFiles:
+    """Read a folder written by a reconstruction. Raises InputError where a file is missing or damaged.
+
+    private: a temporary folder, of which the provenance says nothing: files are given relative to it.
+    """
     directory = Path(directory)
     try:
-        provenance = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        text = (directory / "result.json").read_text(encoding="utf-8")
+        provenance = json.loads(text.replace(json.dumps(f"{private}{os.sep}")[1:-1], "") if private else text)
     except (OSError, ValueError) as error:
         raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
     volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}

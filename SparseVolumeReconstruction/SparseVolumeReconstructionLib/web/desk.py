@@ -21,6 +21,7 @@ from ..slicerside.workflow.choices import Choices, forget
 from ..slicerside.workflow.presenter import Presenter
 from ..slicerside.workflow.requirements import missing_packages
 from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
+from .memory import Budget, give_back
 from .sections.contexts import ContextSection
 from .sections.explore import ExploreSection
 from .sections.frame import FrameSection
@@ -35,7 +36,7 @@ from .sections.section import Section
 from .sections.teach import TeachSection
 from .views import Views
 
-_POLL_S = 0.02
+_POLL_S, _SETTLED_S = 0.02, 1.0
 _NOT_FROM_THE_PAGE = ("svrFolder", "atlas")  # folders of this machine, and what only the presenter sets
 log = logging.getLogger(__name__)
 _SECTIONS = (
@@ -56,18 +57,19 @@ _SECTIONS = (
 class Desk(VTKObservationMixin):
     """Everything behind the page. To be made, used and closed in the event loop of `server`; MRML is touched nowhere else."""
 
-    def __init__(self, server):
+    def __init__(self, server, memory_gb: float = 1.5):
         super().__init__()
-        self.server = server
+        self.server, self.budget = server, Budget(memory_gb)
         headless_scene()
         self.folder = Path(tempfile.mkdtemp(prefix="svr-web-"))
         self.views = Views(server)
-        self.logic = SparseVolumeReconstructionLogic()
+        self.logic = SparseVolumeReconstructionLogic(admit=self.budget.admit)
         self.parameters = WatchedChoices(self._parameters_changed)
         self.presenter = Presenter(self.parameters, self.logic, self.schedule)
         self._dirty: set[str] = set()
         server.state.ending = ""
         self._closed, self._polling = False, None
+        self._giving_back: asyncio.TimerHandle | None = None
         self.sections: dict[str, Section] = {}
         self.sections |= {section.NAME: section(self) for section in _SECTIONS}
         self._connect()
@@ -152,6 +154,8 @@ class Desk(VTKObservationMixin):
         self._closed = True
         if self._polling is not None:
             self._polling.cancel()
+        if self._giving_back is not None:
+            self._giving_back.cancel()
         self.removeObservers()
         for section in self.sections.values():
             section.close()
@@ -189,6 +193,10 @@ class Desk(VTKObservationMixin):
         forget(self.parameters, node)
         self.sections["learn"].map.forget_removed(node)
         self.schedule()
+
+    def _give_back(self) -> None:
+        self._giving_back = None
+        asyncio.get_running_loop().run_in_executor(None, give_back)
 
     async def _poll(self) -> None:
         while self.presenter.runner.busy:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 _TAKEN_OUT = ("application.exit", "application.exit.later")
 _UPDATE, _LIFE = "trame.state.update", "trame.lifecycle.update"
+_USES = (_UPDATE, "trame.trigger", "trame.rca.event")  # a page tells by itself of its size and its life
 _LONGEST_TEXT = 10_000
 log = logging.getLogger(__name__)
 
@@ -16,12 +17,13 @@ log = logging.getLogger(__name__)
 class Link:
     """Stands between the websockets of a trame server and its methods.
 
-    own_checks: variables that begin with this are checked where they are listened to. on_use: called for everything a page says.
+    own_checks: variables that begin with this are checked where they are listened to. on_use: called for all that somebody does in a page.
     """
 
     def __init__(self, server, own_checks: str, on_use: Callable[[], None]):
         self._server, self._own_checks, self._on_use = server, own_checks, on_use
         self._handlers: list = []
+        self._refused: set[str] = set()
 
     def bind(self, wslink) -> None:
         """Take the place of the methods of a wslink server that is about to start."""
@@ -31,7 +33,7 @@ class Link:
             for name in _TAKEN_OUT:
                 methods.pop(name, None)
             for name, (target, method) in methods.items():
-                methods[name] = target, self._safe({_UPDATE: self._update, _LIFE: _life(method)}.get(name, method))
+                methods[name] = target, self._safe({_UPDATE: self._update, _LIFE: _life(method)}.get(name, method), name in _USES)
 
     async def disconnect(self) -> None:
         """Close all websockets."""
@@ -39,11 +41,12 @@ class Link:
             for socket in list(handler.connections.values()):
                 await socket.close()
 
-    def _safe(self, method):
+    def _safe(self, method, used: bool):
         """A fault goes to the log; the page would be sent the traceback."""
 
         async def call(target, *arguments, **words):
-            self._on_use()
+            if used:
+                self._on_use()
             try:
                 result = method(target, *arguments, **words)
                 return await result if inspect.isawaitable(result) else result
@@ -63,6 +66,9 @@ class Link:
                     core.push_state_change({name: value}, skip_last_active_client=True)
                     state[name] = value
                 elif name in state:
+                    if name not in self._refused:
+                        self._refused.add(name)
+                        log.warning("a page sent %s, which is not for it to set, or with a value of another kind", str(name)[:40])
                     core.clear_state_client_cache(name)
                     state.dirty(name)
 

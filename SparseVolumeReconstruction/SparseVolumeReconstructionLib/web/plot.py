@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Callable
+from functools import partial
 
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -11,22 +13,32 @@ _INK, _GROUND = "#e6e9ed", "#171b20"
 _TITLE_WIDTH = 60  # letters in a line
 
 
-def chart_svg(chart) -> str:
-    """A plot chart node drawn as SVG text: lines for series with lines, markers for those without, titled as in the node."""
-    from matplotlib.figure import Figure
+def chart_drawing(chart) -> Callable[[], str]:
+    """Take from a plot chart node what it shows; what is returned draws it as SVG text, in any thread.
 
-    figure = Figure(figsize=(4.4, 2.9), layout="constrained", facecolor=_GROUND)
-    axes = figure.add_subplot(facecolor=_GROUND)
+    Lines for series with lines, markers for those without, titled as in the node.
+    """
+    curves = []
     for number in range(chart.GetNumberOfPlotSeriesNodes()):
         series = chart.GetNthPlotSeriesNode(number)
         table = series.GetTableNode().GetTable()
         x, y = (vtk_to_numpy(table.GetColumnByName(name)) for name in (series.GetXColumnName(), series.GetYColumnName()))
         lines = series.GetLineStyle() != series.LineStyleNone
         style = {"linewidth": 1.8} if lines else {"linestyle": "", "marker": "D", "markersize": 5}
-        axes.plot(x, y, label=series.GetName(), color=_visible(series.GetColor()), **style)
-    axes.set_title(textwrap.fill(chart.GetTitle() or "", _TITLE_WIDTH), size=8, color=_INK)
-    axes.set_xlabel(chart.GetXAxisTitle())
-    axes.set_ylabel(chart.GetYAxisTitle())
+        curves.append((x, y, style | {"label": series.GetName(), "color": _visible(series.GetColor())}))
+    return partial(_svg, chart.GetTitle() or "", chart.GetXAxisTitle(), chart.GetYAxisTitle(), curves)
+
+
+def _svg(title: str, x_title: str, y_title: str, curves: list[tuple]) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.4, 2.9), layout="constrained", facecolor=_GROUND)
+    axes = figure.add_subplot(facecolor=_GROUND)
+    for x, y, style in curves:
+        axes.plot(x, y, **style)
+    axes.set_title(textwrap.fill(title, _TITLE_WIDTH), size=8, color=_INK)
+    axes.set_xlabel(x_title)
+    axes.set_ylabel(y_title)
     axes.grid(color="#3a424b", linewidth=0.6)
     axes.tick_params(colors=_INK, labelsize=8)
     for part in (axes.xaxis.label, axes.yaxis.label):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes.util
+import gc
 import logging
 import os
 import secrets
@@ -53,12 +54,16 @@ async def _serve(options: Options) -> None:
     from .guard import Guard
     from .idle import Idle
     from .link import Link
+    from .memory import give_back_at_once
     from .page import build_page
     from .transfer import UPLOAD_BYTES, Transfer
+    from .watchdog import watch_loop
 
+    give_back_at_once()
+    watch_loop()
     server = get_server(name="svr", client_type="vue3")
     server.state.upload_limit = UPLOAD_BYTES
-    desk = Desk(server)
+    desk = Desk(server, options.memory_gb)
     build_page(server)
     guard = Guard(Door.of(options.host, options.token, options.allow_hosts), desk.start_over)
     stopped = asyncio.Event()
@@ -82,6 +87,8 @@ async def _serve(options: Options) -> None:
 
     server.controller.on_server_bind.add(bind)
     server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, desk))
+    gc.collect()
+    gc.freeze()  # what is there now stays: to look through it again and again would stop the loop
     watching = asyncio.ensure_future(idle.watch())
     try:
         await _until_interrupted(server, options, stopped)

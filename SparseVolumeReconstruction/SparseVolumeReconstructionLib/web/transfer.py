@@ -14,7 +14,7 @@ from aiohttp import web
 from ..geometry import InputError
 from ..geometry.files import image_suffix
 from ..geometry.scan import left_out_notice
-from ..slicerside.workflow.export import file_name, files_of, write_file
+from ..slicerside.workflow.export import file_name, files_of, prepare_file
 from ..worker.reading import FORMATS
 from .desk import Desk
 from .sections.scan import Upload
@@ -81,7 +81,8 @@ class Transfer:
             return web.Response(status=404, text="there is no such file of this result")
         with tempfile.TemporaryDirectory(prefix="download-", dir=self._desk.folder) as folder:
             try:
-                data = write_file(result, list(self._desk.presenter.contexts), name, Path(folder)).read_bytes()
+                write = prepare_file(result, list(self._desk.presenter.contexts), name, Path(folder))
+                data = await asyncio.to_thread(lambda: write().read_bytes())
             except InputError as error:
                 self._desk.presenter.runner.report(error)
                 return web.Response(status=422, text=str(error))

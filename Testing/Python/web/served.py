@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
+from SparseVolumeReconstructionLib.web.watchdog import SAID, VARIABLE
+
 START_S = 120.0
+BOUND_MS, _QUIET_S = 100.0, 0.10
 
 
 class Served:
@@ -25,7 +29,13 @@ class Served:
         self._log = folder / "server.log"
         command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", *words]
         with open(self._log, "wb") as log:
-            environment = {**environment, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1", "SVR_TOKEN": token}
+            environment = {
+                **environment,
+                "TMPDIR": str(self.temporary),
+                "PYTHONUNBUFFERED": "1",
+                "SVR_TOKEN": token,
+                VARIABLE: f"{bound_ms()}",
+            }
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         self.address = self._wait_for_address()
         self.port = int(re.search(r":(\d+)/", self.address)[1])
@@ -45,7 +55,11 @@ class Served:
 
     def complaints(self) -> list[str]:
         """What the server said besides its address."""
-        return [line for line in self.log().splitlines() if line.strip() and not line.startswith("Open http")]
+        return [line for line in self.log().splitlines() if line.strip() and not line.startswith("Open http") and SAID not in line]
+
+    def blocked(self) -> list[str]:
+        """What computed on the event loop for longer than it may (see `bound_ms`), and where."""
+        return [line for line in self.log().splitlines() if SAID in line]
 
     def workers(self) -> list[int]:
         """Process ids of the computing processes that descend from the server."""
@@ -117,6 +131,15 @@ class Served:
     def left_behind(self) -> list[str]:
         """What is in its temporary folder."""
         return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))
+
+
+@cache
+def bound_ms() -> float:
+    """How long a callback may compute on the event loop: 100 ms, and more on a machine that computes more slowly than a usual one."""
+    start, total = time.thread_time(), 0
+    for number in range(2_000_000):
+        total += number * number
+    return BOUND_MS * max(1.0, (time.thread_time() - start) / _QUIET_S)
 
 
 def command_line(pid: int) -> bytes:

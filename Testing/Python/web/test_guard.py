@@ -5,8 +5,11 @@ import http.client
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 TOKEN = "correct horse battery"
 
@@ -14,7 +17,7 @@ TOKEN = "correct horse battery"
 @pytest.fixture(scope="module")
 def server(served):
     """A server with a token."""
-    return served(token=TOKEN)
+    return served("--memory", "0.02", token=TOKEN)
 
 
 def test_without_token_nothing_is_served(server):
@@ -117,13 +120,18 @@ def test_the_log_says_nothing(server):
     assert server.complaints() == []
 
 
-def test_a_link_on_another_site_opens_the_page_each_time(server, browse, tmp_path):
+@pytest.fixture(scope="module")
+def fresh(browse):
+    """A browser that has seen nothing yet."""
+    return browse()
+
+
+def test_a_link_on_another_site_opens_the_page_each_time(server, fresh, tmp_path):
     """By a browser's own rules about cookies: localhost is another site than 127.0.0.1."""
     import functools
     import http.server
     import threading
 
-    fresh = browse()
     (tmp_path / "index.html").write_text(f'<img src="{server.address}" alt=""><a id="link" href="{server.address}">to the lesson</a>')
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     handler.log_message = None
@@ -141,6 +149,59 @@ def test_a_link_on_another_site_opens_the_page_each_time(server, browse, tmp_pat
             assert "token" not in fresh.driver.current_url
         other.shutdown()
     assert not [line for line in fresh.complaints() if "Security Policy" in line]
+
+
+CRAFTED = (
+    "[['scan', null], ['contexts', 5], ['run', {}], ['offset_Red', 'x'], ['offset_Red', NaN], ['offset_Red', null], ['offset_Red', true], "
+    "['p_samples', {a: 1}], ['p_result', [1]], ['p_live', null], ['p_name', 'x'.repeat(20000)], ['trame__scripts', ['x.js']], "
+    "['ending', '<b>'], ['own', 1], ['p_svrFolder', '/etc']].map(([key, value]) => ['trame.state.update', [[{key, value}]]]).concat("
+    "[['trame.trigger', ['explore_sample', ['x'], {}]], ['trame.trigger', ['contexts_offset', [], {}]], "
+    "['trame.trigger', ['scan_over', [], {action: 1}]], ['trame.trigger', ['scan_remove', [{}], {}]], ['trame.state.update', [5]], "
+    "['trame.lifecycle.update', ['server_bind']], ['application.exit', []], ['trame.rca.event', ['Red', 0, {t: {}}]]])"
+)
+
+
+def test_what_a_page_sends_cannot_break_it(server, fresh):
+    """State of a wrong kind, variables that are the server's, calls with wrong words: all of it comes to nothing."""
+    call = "const call = (name, words) => window.trame.client.getConnection().getSession().call(name, words).catch((e) => e)"
+    script = (
+        f"{call}; const [done] = arguments; Promise.all({CRAFTED}.map((each) => call(...each))).then((all) => done(JSON.stringify(all)))"
+    )
+    answers = fresh.driver.execute_async_script(script)
+    assert "Traceback" not in answers and ".py" not in answers
+    fresh.driver.refresh()
+    fresh.wait(lambda: fresh.there("sample-button"), "the page")
+    shown = fresh.driver.execute_script("return window.trame.state.state")
+    assert isinstance(shown["scan"], dict) and isinstance(shown["contexts"], dict) and "own" not in shown
+    assert shown["trame__scripts"] != ["x.js"] and shown["ending"] == "" and isinstance(shown["offset_Red"], int | float)
+    assert isinstance(shown["p_samples"], int) and shown["p_result"] == "" and len(shown["p_name"]) <= 200
+    fresh.click("sample-button")
+    fresh.wait(lambda: fresh.driver.find_elements("css selector", ".scans li"), "the sample")
+
+
+def test_a_session_holds_no_more_than_its_budget(server, fresh):
+    fresh.wait(lambda: fresh.text("memory") == "0 of 0.02 GB in use", "line about memory")
+    image = sitk.GetImageFromArray(np.zeros((200, 200, 200), np.float32))
+    sitk.WriteImage(image, f"{server.temporary}/zeros.nrrd", useCompression=True)
+    packed = Path(f"{server.temporary}/zeros.nrrd")
+    status, said = server.upload(("zeros.nrrd", packed.read_bytes()))
+    packed.unlink()
+    assert status == 422 and "That needs 0.03 GB more" in said and "remove a result or a scan" in said
+    assert len(fresh.driver.find_elements("css selector", ".scans li")) == 1
+
+
+def test_a_session_that_nobody_uses_ends_and_says_so_before(served, browse, fresh):
+    unused = served("--idle-minutes", "0.12")
+    fresh.open(unused.address)
+    fresh.wait(lambda: "Nobody uses this session" in fresh.text("ending"), "warning")
+    fresh.click("sample-button")
+    fresh.wait(lambda: not fresh.there("ending"), "end of the warning")
+    fresh.wait(lambda: "The session has ended" in fresh.driver.page_source, "end of the session", 30)
+    assert unused.ask(path="/alive")[0] == 403
+    fresh.driver.get(unused.address)
+    fresh.wait(lambda: fresh.there("sample-button"), "a new session")
+    assert not fresh.driver.find_elements("css selector", ".scans li")
+    assert unused.complaints() == []
 
 
 def test_when_a_visitor_has_gone_the_next_is_asked_before_anything_is_lost(monkeypatch):

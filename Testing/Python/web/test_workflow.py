@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
     np.testing.assert_array_equal(there.array, here.array)
 
 
-def test_all_files_can_be_downloaded(result):
+def test_all_files_can_be_downloaded(result, server):
     links = result.driver.find_elements(By.CSS_SELECTOR, "a[download]")
     names = [link.get_attribute("href").rpartition("/")[2] for link in links]
     assert {"std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "result.json", "report.html", "scene.mrb"} <= {*names}
@@ -170,6 +171,11 @@ def test_all_files_can_be_downloaded(result):
     )
     assert b"Not for diagnosis" in found["report.html"]
     assert json.loads(found["result.json"])["request"]["seed"] == SEED
+    bundle = zipfile.ZipFile(io.BytesIO(found["scene.mrb"]))
+    scene = bundle.read(next(name for name in bundle.namelist() if name.endswith(".mrml")))
+    for text in (found["result.json"], found["report.html"], scene):
+        assert b"SparseVolumeReconstruction" in text or b"brain-t1" in text
+        assert str(server.temporary).encode() not in text and str(Path.home()).encode() + b"/" not in text
 
 
 def test_the_slider_shows_the_samples_one_after_the_other(result):

@@ -9,7 +9,7 @@ import qt
 
 from ...geometry import InputError
 from ..i18n import _
-from ..workflow.handover import write_template
+from ..workflow.handover import take_template
 from .section import Section
 
 
@@ -49,7 +49,7 @@ class TemplateSection(Section):
             raise InputError(_("there is no template; reconstruct with the SVR template among the outputs first."))
         if not self.presenter.parameters.svrFolder:
             raise InputError(_("Choose the folder for template, mask and stacks first."))
-        handover = write_template(result, list(self.presenter.contexts), Path(self.presenter.parameters.svrFolder))
+        handover = take_template(result, list(self.presenter.contexts)).write(Path(self.presenter.parameters.svrFolder))
         self._commands = handover.commands
         self.ui.toolBox.clear()
         self.ui.toolBox.addItems(list(self._commands))

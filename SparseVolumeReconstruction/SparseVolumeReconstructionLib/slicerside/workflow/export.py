@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import slicer
 import slicer.util
 
 from ...evaluation.case_report import CaseReport, write_case_report
-from ...geometry import InputError, SliceImage
+from ...geometry import InputError, SliceImage, Volume
 from ...geometry.io import write_affine, write_text, write_volume
 from ...geometry.plane import slice_of
 from ...reconstruction.result import write_sequence
@@ -20,8 +23,8 @@ from ..contexts import ContextSlice
 from ..cut import cut_plane
 from ..nodes import affine_of, file_stem, volume_of
 from ..results import ResultNodes
-from ..scene import save_bundle
-from .handover import write_template
+from ..scene import prepare_bundle
+from .handover import Template, take_template
 
 _VOLUMES = {
     "mean": "the reconstruction (posterior mean)",
@@ -58,64 +61,91 @@ def file_name(result: ResultNodes, name: str) -> str:
 
 def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Path:
     """Write one of the files of a result into a folder and return its path. Raises InputError for another name, or on failure."""
+    return prepare_file(result, contexts, name, folder)()
+
+
+def prepare_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Callable[[], Path]:
+    """Take from the scene what one of the files needs; what is returned writes it, as `write_file`, and may be called in any thread."""
     if name not in files_of(result):
         raise InputError(f"the result has no file {name[:40]}.")
     path = folder / name
+    with _failing(name):
+        write = _writer(result, contexts, path)
+
+    def finish() -> Path:
+        with _failing(name):
+            write()
+        return path
+
+    return finish
+
+
+@contextlib.contextmanager
+def _failing(name: str):
     try:
-        _write(result, contexts, path)
+        yield
     except OSError as error:
         raise InputError(f"{name}: could not be written ({error.strerror or error}).") from error
-    return path
 
 
-def _write(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> None:
+def _writer(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> Callable[[], object]:
     if path.name == "scene.mrb":
-        save_bundle(slicer.mrmlScene, path)
-    elif path.name == "result.json":
-        write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n", path)
-    elif path.name == "frame.h5":
-        write_affine(np.linalg.inv(affine_of(result.frame)), path)
-    elif path.name == "samples.seq.nrrd":
-        write_sequence(_samples(result), volume_of(result.samples.GetNthDataNode(0)).grid, path)
-    elif path.name == "report.html":
-        write_case_report(_report(result, contexts), path)
-    elif path.name == "svr-template.zip":
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            write_template(result, contexts, Path(folder))
-            commands = Path(folder) / "commands.txt"
-            write_text(commands.read_text(encoding="utf-8").replace(f"{Path(folder).absolute()}/", ""), commands)
-            shutil.make_archive(str(path.with_suffix("")), "zip", folder)
-    else:
-        write_volume(volume_of(getattr(result, path.name.removesuffix(".nrrd"))), path)
+        return prepare_bundle(slicer.mrmlScene, path)
+    if path.name == "result.json":
+        return partial(write_text, json.dumps(result.provenance, indent=2, sort_keys=True) + "\n", path)
+    if path.name == "frame.h5":
+        return partial(write_affine, np.linalg.inv(affine_of(result.frame)), path)
+    if path.name == "samples.seq.nrrd":
+        samples, grid = _samples(result), volume_of(result.samples.GetNthDataNode(0)).grid
+        return lambda: write_sequence(np.stack(samples), grid, path)
+    if path.name == "report.html":
+        parts = _report_parts(result, contexts)
+        return lambda: write_case_report(_report(*parts), path)
+    if path.name == "svr-template.zip":
+        return partial(_write_template, take_template(result, contexts), path)
+    return partial(write_volume, volume_of(getattr(result, path.name.removesuffix(".nrrd"))), path)
 
 
-def _samples(result: ResultNodes) -> np.ndarray:
-    """All samples, (n, K, J, I)."""
-    nodes = [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())]
-    return np.stack([slicer.util.arrayFromVolume(node) for node in nodes])
+def _write_template(template: Template, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        template.write(Path(folder))
+        commands = Path(folder) / "commands.txt"
+        write_text(commands.read_text(encoding="utf-8").replace(f"{Path(folder).absolute()}/", ""), commands)
+        shutil.make_archive(str(path.with_suffix("")), "zip", folder)
 
 
-def _report(result: ResultNodes, contexts: list[ContextSlice]) -> CaseReport:
-    """The page about a result and the slices that are used now."""
+def _samples(result: ResultNodes) -> list[np.ndarray]:
+    """All samples, each (K, J, I)."""
+    nodes = [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())] if result.samples else []
+    return [slicer.util.arrayFromVolume(node) for node in nodes]
+
+
+def _report_parts(result: ResultNodes, contexts: list[ContextSlice]) -> tuple[dict, list[np.ndarray], list[tuple]]:
+    """What of the report comes from the scene: its fields without the images, the samples, and the slices that are used now."""
     mean = volume_of(result.mean)
     used = [context for context in contexts if context.enabled and context.problem() is None]
     count = len(result.provenance.get("contexts", []))
-    return CaseReport(
-        title=f"{result.title}: a volume from {count} slice{'s' if count != 1 else ''}",
-        lead=f"Prior: {result.provenance.get('request', {}).get('prior', 'unknown')}.",
-        grid=mean.grid,
-        mean=mean.array,
-        std=volume_of(result.std).array if result.std is not None else np.zeros_like(mean.array),
-        observed=volume_of(result.observed).array,
-        samples=_samples(result) if result.samples is not None else np.zeros((0, *mean.array.shape), np.float32),
-        slices=[_slice(context) for context in used],
-        times=result.provenance.get("seconds", {}),
-        provenance=result.provenance,
-        files={file_name(result, name): what for name, what in files_of(result).items() if name != "report.html"},
-    )
+    fields = {
+        "title": f"{result.title}: a volume from {count} slice{'s' if count != 1 else ''}",
+        "lead": f"Prior: {result.provenance.get('request', {}).get('prior', 'unknown')}.",
+        "grid": mean.grid,
+        "mean": mean.array,
+        "std": volume_of(result.std).array if result.std is not None else np.zeros_like(mean.array),
+        "observed": volume_of(result.observed).array,
+        "times": result.provenance.get("seconds", {}),
+        "provenance": result.provenance,
+        "files": {file_name(result, name): what for name, what in files_of(result).items() if name != "report.html"},
+    }
+    slices = [(volume_of(each.volume), each.plane, each.stated_thickness_mm, each.volume.GetName(), each.name) for each in used]
+    return fields, _samples(result), slices
 
 
-def _slice(context: ContextSlice) -> SliceImage:
-    """The image of a context slice."""
-    cut = cut_plane(volume_of(context.volume), context.plane, context.stated_thickness_mm, context.volume.GetName())
-    return slice_of(cut, 0, source=context.name)
+def _report(fields: dict, samples: list[np.ndarray], slices: list[tuple]) -> CaseReport:
+    """The page about a result."""
+    drawn = np.stack(samples) if samples else np.zeros((0, *fields["mean"].shape), np.float32)
+    return CaseReport(**fields, samples=drawn, slices=[_slice(*each) for each in slices])
+
+
+def _slice(volume: Volume, plane: np.ndarray, thickness_mm: float | None, name: str, source: str) -> SliceImage:
+    """The image of a slice on a plane (4x4 SliceToRAS, mm)."""
+    return slice_of(cut_plane(volume, plane, thickness_mm, name), 0, source=source)

@@ -7,7 +7,7 @@ import asyncio
 from ...slicerside.workflow.choices import Layer
 from ...slicerside.workflow.export import file_name, files_of
 from ...slicerside.workflow.quality import chart_of, compare
-from ..plot import chart_svg
+from ..plot import chart_drawing
 from .section import Action, Section, option
 
 _FRAME_S = 0.4
@@ -78,7 +78,15 @@ class ExploreSection(Section):
         self.desk.schedule()
 
     def _svg(self, chart) -> str:
-        """The chart as a picture, drawn once; "" without one."""
+        """The chart as a picture, drawn once, in a thread; "" without one, and until it is drawn."""
         if chart is not self._chart:
-            self._chart, self._drawn = chart, chart_svg(chart) if chart is not None else ""
+            self._chart, self._drawn = chart, ""
+            if chart is not None:
+                asyncio.get_running_loop().create_task(self._draw(chart))
         return self._drawn
+
+    async def _draw(self, chart) -> None:
+        drawn = await asyncio.to_thread(chart_drawing(chart))
+        if chart is self._chart:
+            self._drawn = drawn
+            self.desk.schedule_section(self.NAME)

@@ -66,16 +66,21 @@ class ScanSection(Section):
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         scans = [node for node in volumes if not node.GetAttribute(f"{ATTRIBUTE}Role")]
         means = [node for node in volumes if node.GetAttribute(f"{ATTRIBUTE}Role") == "mean"]
+        transforms = slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")
         shown = views.composite_node("Red").GetBackgroundVolumeID()
+        self.desk.budget.update()
         return {
+            "memory": self.desk.budget.text(),
             "scans": [_entry(node, shown) for node in scans],
             "notices": list(dict.fromkeys(line for node in scans for line in (node.GetAttribute(NOTICE) or "").splitlines())),
             "choices": list(self._waiting.choices) if self._waiting else [],
             "results": [{"id": node.GetID(), "name": node.GetName()} for node in means],
-            "transforms": [
-                {"id": node.GetID(), "name": node.GetName()} for node in slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")
-            ],
+            "transforms": [{"id": node.GetID(), "name": node.GetName()} for node in transforms if self._offered(node)],
         }
+
+    def _offered(self, transform) -> bool:
+        """Frames of results belong to them; the one that was made the patient's frame is a transform like any other."""
+        return transform is self.presenter.parameters.frameTransform or not transform.GetAttribute(f"{ATTRIBUTE}Role")
 
     def read(self, upload: Upload, on_end: Callable[[Exception | None], None]) -> None:
         """Read an upload into nodes, or ask for the series. on_end: gets what went wrong, or None. Raises InputError as Runner.read."""
