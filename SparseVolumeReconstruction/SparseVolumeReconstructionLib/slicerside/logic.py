@@ -113,6 +113,7 @@ class SparseVolumeReconstructionLogic:
             raise
 
         def done(_answer):
+            on_progress(_("loading the result"), 1.0, None)
             self._aside(lambda: self._read_result(result, folder), take, fail)
 
         def take(files):
@@ -146,6 +147,7 @@ class SparseVolumeReconstructionLogic:
         folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
 
         def done(answer):
+            on_progress(_("loading {name}").format(name=name), 1.0, None)
             paths = list(answer["files"].values())
             self._aside(lambda: self._read_volumes(paths), lambda volumes: take(answer["result"], volumes), fail)
 

@@ -17,9 +17,11 @@ import numpy as np
 from ..geometry import InputError
 from ..worker import WorkerClient
 from .chromium import headless_chromium, missing
+from .watchdog import SAID, VARIABLE
 
-SCROLL_S, UPDATES = 6.0, 6
-_SIZE, _SPACING_MM, _TIMEOUT_S = (1400, 900), 2.0, 120.0
+SCROLL_S, UPDATES, RESULTS = 6.0, 6, 20
+_BLOCKED_MS, _SAMPLES = 20.0, 2
+_SIZE, _SPACING_MM, _TIMEOUT_S, _SETTLED_S = (1400, 900), 2.0, 120.0, 1.5
 
 # Moves the axial slider every 20 ms and counts the pictures that arrive; gives [pictures, seconds].
 _SCROLL = """
@@ -61,10 +63,16 @@ const picture = document.querySelector('[data-view="Yellow"] img');
 
 @dataclass(frozen=True)
 class PageSpeed:
-    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added, to the shown posterior."""
+    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added, to the shown posterior.
+
+    memory_mb: resident memory of the server's process at the start and after each of RESULTS reconstructions with two samples, of
+    which the last two are kept; empty where the system does not tell. blocked_ms: the longest that one thing computed on the event loop.
+    """
 
     frames_per_s: float
     update_s: list[float]
+    memory_mb: list[float]
+    blocked_ms: float
 
 
 def page_speed(prior_id: str) -> PageSpeed:
@@ -76,15 +84,17 @@ def page_speed(prior_id: str) -> PageSpeed:
         raise InputError(why)
     with tempfile.TemporaryDirectory(prefix="svr-page-") as folder:
         scan = _scan(prior_id, Path(folder))
-        with _served(scan, Path(folder) / "log.txt") as address:
+        log = Path(folder) / "log.txt"
+        with _served(scan, log) as (address, process):
             driver = headless_chromium(Path(folder) / "browser", *_SIZE)
             try:
-                return _measure(driver, address, prior_id)
+                frames, updates = _measure(driver, address, prior_id)
+                return PageSpeed(frames, updates, _memory(driver, process), _blocked_ms(log))
             finally:
                 driver.quit()
 
 
-def _measure(driver, address: str, prior_id: str) -> PageSpeed:
+def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
     driver.set_script_timeout(_TIMEOUT_S)
     driver.get(address)
     _until(driver, "return document.querySelectorAll('.scans li').length === 1 && !document.getElementById('cancel-button')")
@@ -99,7 +109,41 @@ def _measure(driver, address: str, prior_id: str) -> PageSpeed:
     updates = [driver.execute_async_script(_UPDATE, -30 + 10 * n) for n in range(UPDATES + 1)][1:]
     if None in updates:
         raise InputError("the page showed no update within 30 s.")
-    return PageSpeed(pictures / seconds, updates)
+    return pictures / seconds, updates
+
+
+def _memory(driver, process: int) -> list[float]:
+    """MB of a process (id) now and after every reconstruction; older results than the last two are removed."""
+    if resident_mb(process) is None:
+        return []
+    driver.find_element("id", "live").click()
+    state = "return window.trame.state.state"
+    _until(driver, f"{state}.p_live === false")
+    _set(driver, "out-samples", str(_SAMPLES))
+    measured = [resident_mb(process)]
+    for _ in range(RESULTS):
+        known = driver.execute_script(f"{state}.scan.results.map((each) => each.id)")
+        driver.execute_script("window.trame.trigger('run_apply')")
+        _until(driver, f"{state}.scan.results.some((each) => !{known}.includes(each.id))")
+        for old in known[:-1]:
+            driver.execute_script("window.trame.trigger('scan_remove', [arguments[0]])", old)
+        _until(driver, f"{state}.scan.results.length <= 2 && !window.trame.state.state.run.running")
+        time.sleep(_SETTLED_S)
+        measured.append(resident_mb(process))
+    return measured
+
+
+def resident_mb(process: int) -> float | None:
+    """Resident memory of a process (id) in MB, None where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError):
+        return None
+
+
+def _blocked_ms(log: Path) -> float:
+    """The longest that the event loop was kept by one thing, as the server's log says; 0 where nothing kept it for _BLOCKED_MS."""
+    return max(map(float, re.findall(rf"{SAID} (\d+) ms", log.read_text(errors="replace"))), default=0.0)
 
 
 def _set(driver, name: str, value: str) -> None:
@@ -125,17 +169,18 @@ def _scan(prior_id: str, folder: Path) -> Path:
 
 @contextmanager
 def _served(scan: Path, log: Path):
-    """The address of a server in a process of its own, which shows the scan."""
+    """Address and process id of a server in a process of its own, which shows the scan."""
     command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", "--input", str(scan)]
+    watched = {**os.environ, VARIABLE: str(_BLOCKED_MS)}
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=watched)
     try:
         until = time.monotonic() + _TIMEOUT_S
         while not (found := re.search(r"Open (\S+)", log.read_text(errors="replace"))):
             if process.poll() is not None or time.monotonic() > until:
                 raise InputError(f"the server did not start: {log.read_text(errors='replace').strip()[-300:]}")
             time.sleep(0.1)
-        yield found[1]
+        yield found[1], process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -146,8 +191,17 @@ def table(speed: PageSpeed) -> str:
     return (
         f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while a slice view is scrolled; "
         f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
-        f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}"
+        f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}\n"
+        f"the longest that one thing computed on the event loop: {speed.blocked_ms:.0f} ms{_memory_text(speed.memory_mb)}"
     )
+
+
+def _memory_text(memory_mb: list[float]) -> str:
+    if not memory_mb:
+        return ""
+    first, last, most = memory_mb[0], memory_mb[-1], max(memory_mb)
+    count = len(memory_mb) - 1
+    return f"; memory of the session: {first:.0f} MB, after {count} reconstructions, the last two kept, {last:.0f} MB, most {most:.0f} MB"
 
 
 def _load() -> str:

@@ -60,6 +60,25 @@ def test_each_role_is_the_right_kind_of_node(logic, head):
     assert np.isclose(sd.GetLevel() - sd.GetWindow() / 2, 0.0) and 4.9 < sd.GetLevel() + sd.GetWindow() / 2 <= 5.0
 
 
+def test_what_is_too_large_never_reaches_the_scene(scene, echo_client, head):
+    asked = []
+
+    def admit(size: int) -> None:
+        asked.append(size)
+        if len(asked) > 1:
+            raise InputError("too much: remove a result")
+
+    logic = SparseVolumeReconstructionLogic(echo_client, admit)
+    inputs = ReconstructionInputs("p", (Context(head, (3,)),), like=head, samples=3)
+    result = logic.reconstruct(inputs)
+    voxels = 4 * world_grid(head).size
+    assert 5 * voxels < asked[0] < 8 * voxels  # mean, sd and three samples, a mask, and headers
+    before = scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="remove a result"):
+        logic.reconstruct(inputs)
+    assert scene.GetNumberOfNodes() == before and str(Path(slicer.app.temporaryPath)) not in json.dumps(result.provenance)
+
+
 def test_samples_are_a_sequence_with_a_browser(logic, head):
     result = logic.reconstruct(ReconstructionInputs("p", (Context(head, (3,)),), like=head, samples=3))
     assert result.samples.GetNumberOfDataNodes() == 3 and result.browser.GetNumberOfItems() == 3

@@ -292,7 +292,7 @@ def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
 def test_nothing_was_complained_about(result, server):
     refused = result.complaints()  # the browser says so of every answer that is no success
     assert len(refused) == 1 and "/upload" in refused[0]
-    assert server.complaints() == []
+    assert server.complaints() == [] and server.blocked() == []
 
 
 def test_start_over_and_the_end_leave_nothing(result, server):

@@ -22,6 +22,7 @@ class ExploreSection(Section):
         super().__init__(desk)
         self._film: asyncio.Task | None = None
         self._chart, self._drawn = None, ""
+        self._drawing: asyncio.Task | None = None
 
     def actions(self) -> dict[str, Action]:
         """Choose a sample, play them, compare with a reference, delete the result."""
@@ -82,7 +83,7 @@ class ExploreSection(Section):
         if chart is not self._chart:
             self._chart, self._drawn = chart, ""
             if chart is not None:
-                asyncio.get_running_loop().create_task(self._draw(chart))
+                self._drawing = asyncio.get_running_loop().create_task(self._draw(chart))
         return self._drawn
 
     async def _draw(self, chart) -> None:
