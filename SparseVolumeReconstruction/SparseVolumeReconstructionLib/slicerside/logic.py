@@ -26,6 +26,8 @@ from .nodes import NOTICE, THICKNESS, add_volume, affine_of, file_stem, volume_o
 from .result_files import ResultFiles, read_result, window_of
 from .results import Look, ResultNodes, add_result
 
+_QUICK_S = 0.03  # a live update is read in this time
+
 
 @dataclass(frozen=True)
 class Context:
@@ -173,8 +175,9 @@ class SparseVolumeReconstructionLogic:
         return [(volume, window_of(volume.array)) for volume in map(read_volume, paths)]
 
     def _aside(self, work: Callable[[], object], on_done: Callable, on_error: Callable[[Exception], None]) -> None:
-        """Do in a thread what does not touch the scene; the callbacks are called from `poll`."""
+        """Do in a thread what does not touch the scene; the callbacks are called from `poll`, in the same one where it is quick."""
         self._asides.append((self._thread.submit(work), on_done, on_error))
+        wait([self._asides[-1][0]], _QUICK_S)
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Hand over what the process has answered, waiting up to `timeout_s` for it; call it from a timer."""
