@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ..geometry.io import read_volume, write_affine
 from ..worker import WorkerClient, WorkerError
 from .cut import cut_plane
 from .i18n import _
-from .nodes import NOTICE, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
+from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .result_files import ResultFiles, read_result, window_of
 from .results import Look, ResultNodes, add_result
 
@@ -218,6 +219,8 @@ def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], n
     """The nodes of what the process has read. Notices are attributes of the nodes, and so stay with the scene."""
     name, nodes = said["title"] or name, []
     attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
+    if len(volumes) > 1:
+        attributes[SCAN] = uuid.uuid4().hex
     for n, ((volume, window), thickness) in enumerate(zip(volumes, said["thicknesses_mm"], strict=True)):
         called = name if len(volumes) == 1 else _("{name} part {n}").format(name=name, n=n + 1)
         nodes.append(add_volume(volume, called, attributes=attributes, window=window, shared=True))

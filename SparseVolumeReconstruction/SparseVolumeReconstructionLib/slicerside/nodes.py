@@ -17,6 +17,7 @@ from ..geometry.io import stated_thickness
 
 THICKNESS = "SparseVolumeReconstruction.sliceThickness"  # attribute of a volume node whose file is gone: mm along its third axis
 NOTICE = "SparseVolumeReconstruction.notice"  # attribute of a volume node: what was not as usual in its files, a line each
+SCAN = "SparseVolumeReconstruction.scan"  # attribute of the volume nodes that are parts of one scan: the same text for all of them
 _PARALLEL = 0.999
 
 
@@ -68,6 +69,13 @@ def volume_of(node) -> Volume:
     if values != 1:
         raise InputError(f"{node.GetName()}: {values} values per voxel (RGB or vectors); expected grey values.")
     return Volume(slicer.util.arrayFromVolume(node), grid)
+
+
+def parts_of(node) -> list:
+    """The volume nodes that are parts of the same scan as a volume node and show anything, in order; the node alone where it is whole."""
+    scan = node.GetAttribute(SCAN)
+    parts = [each for each in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if scan and each.GetAttribute(SCAN) == scan]
+    return [each for each in parts if np.ptp(volume_of(each).array) > 0] or [node]
 
 
 def stated_thickness_of(node, normal: np.ndarray) -> float | None:

@@ -43,7 +43,11 @@ def test_a_series_is_chosen_and_its_gap_is_said(page, two_series, screenshots):
     said = [each.text for each in page.driver.find_elements(By.CSS_SELECTOR, ".scan-notice")]
     gap = "slices 3 to 4 of 7 are missing (counted from 0): the series is kept as 2 parts, at their own positions."
     assert said == [gap, "left out, because it is no image: notes.txt."]
+    page.click("all-button")
+    page.wait(lambda: len(page.rows()) == 5, "slices of both parts")
     page.screenshot(screenshots / "web-parts.png")
+    page.driver.find_element(By.XPATH, "//button[text()='Remove all']").click()
+    page.wait(lambda: not page.rows(), "no slices")
 
 
 def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):

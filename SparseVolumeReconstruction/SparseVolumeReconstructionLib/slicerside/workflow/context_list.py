@@ -14,6 +14,7 @@ from ...geometry import InputError
 from .. import views
 from ..contexts import ContextSlice, add_context, already, check_is_observed, context_slices, remove_context, same_plane, slices_of
 from ..i18n import _
+from ..nodes import parts_of
 from ..results import ATTRIBUTE
 from .undo import Undo
 
@@ -74,16 +75,15 @@ class ContextList(VTKObservationMixin):
     def add_all(self, volume) -> int:
         """Take every slice of a sparse acquisition that shows anything and is not in the list yet; how many of them were already.
 
-        Raises InputError, also where all of them were.
+        Of a scan of several parts (a gap, other directions) all are taken. Raises InputError, also where all of them were.
         """
         check_is_observed(volume)
-        planes = slices_of(volume)
-        view, added = views.nearest_view(planes[0][:3, 2]), []
-        new = [plane for plane in planes if not already(volume, plane)]
+        planes = [(part, plane) for part in parts_of(volume) for plane in slices_of(part)]
+        new = [(part, plane) for part, plane in planes if not already(part, plane)]
         if not new:
             raise InputError(_("all {count} slices of {name} are in the list already.").format(count=len(planes), name=volume.GetName()))
         with self._undo.step(_("slices added")):
-            added = [self._add(volume, plane, view) for plane in new]
+            added = [self._add(part, plane, views.nearest_view(plane[:3, 2])) for part, plane in new]
         self.select(added[-1])
         return len(planes) - len(new)
 
