@@ -153,6 +153,7 @@ def test_a_slice_is_moved_and_put_back(desk, dense):
     desk.host.scroll("Green", 2)
     assert [context.offset_mm for context in desk.contexts] == before
     desk.host.click(desk.ui.moveButton)
+    assert desk.ui.contextTable.palette.highlight().color().getRgb()[:3] == (255, 51, 229)
     assert desk.ui.moveButton.checked and desk.row(1)[VIEW] == "Green ⇕" and "Slice 2 moves with the Green view" in desk.ui.countLabel.text
     desk.host.scroll("Green", 2)
     desk.host.scroll("Red", 2)

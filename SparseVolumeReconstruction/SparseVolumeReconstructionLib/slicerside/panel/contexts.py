@@ -104,11 +104,20 @@ class ContextSection(Section):
             if self._rows[number : number + 1] != [row]:
                 self._fill(number, row)
         self._rows = rows
+        self._mark_moving(any(row.moving for row in rows))
         if chosen not in contexts:
             table.clearSelection()
         elif not table.item(contexts.index(chosen), USED).isSelected():
             table.selectRow(contexts.index(chosen))
         table.blockSignals(False)
+
+    def _mark_moving(self, moving: bool) -> None:
+        """The chosen row is pink while its slice moves with its view."""
+        palette = qt.QPalette()  # without colours of its own: the application's
+        if moving:
+            palette.setColor(qt.QPalette.Highlight, _colour(MOVING_COLOUR))
+            palette.setColor(qt.QPalette.HighlightedText, qt.QColor("black"))
+        self.ui.contextTable.setPalette(palette)
 
     def _count(self, contexts: list[ContextSlice]) -> str:
         if not contexts:
@@ -130,9 +139,8 @@ class ContextSection(Section):
                 item.setForeground(qt.QBrush(qt.QColor("#c62828")))
             if column == USED:
                 item.setCheckState(qt.Qt.Checked if row.enabled else qt.Qt.Unchecked)
-            if column == VIEW or row.moving:
-                colour = MOVING_COLOUR if row.moving else row.colour
-                item.setBackground(qt.QBrush(qt.QColor(*(int(255 * part) for part in colour))))
+            if column == VIEW:
+                item.setBackground(qt.QBrush(_colour(row.colour)))
                 item.setForeground(qt.QBrush(qt.QColor("black")))
             self.ui.contextTable.setItem(number, column, item)
 
@@ -207,6 +215,10 @@ def _row(context: ContextSlice, moving: bool) -> _Row:
         place = _("unusable"), "", ""
     view = f"{context.view} ⇕" if moving else context.view
     return _Row(("", view, *place, "✕"), context.enabled, moving, context.colour, volume.GetName() if volume else "", problem)
+
+
+def _colour(rgb: tuple[float, ...]):
+    return qt.QColor(*(int(255 * part) for part in rgb))
 
 
 def _flags(column: int, editable: bool):
