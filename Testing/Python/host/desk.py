@@ -116,7 +116,8 @@ class Desk:
         QtTest.QTest.keyClick(editor, QtCore.Qt.Key_Delete)
         QtTest.QTest.keyClicks(editor, text)
         QtTest.QTest.keyClick(editor, QtCore.Qt.Key_Return)
-        self.host.process(0.02)
+        self.host.process()  # Qt takes the text over
+        self.host.process(0.02)  # the panel answers
 
     def tick_cell(self, row: int) -> None:
         """Click the check box of a row."""
