@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nrrd
 import numpy as np
 
 from ..geometry import InputError, Volume
@@ -81,6 +80,8 @@ def _written(provenance: dict) -> list[str]:
 
 
 def _read_samples(path: Path) -> np.ndarray:
+    import nrrd  # the panel opens before this package is installed
+
     try:
         values, _header = nrrd.read(str(path), index_order="C")
     except (OSError, ValueError, KeyError, nrrd.NRRDError) as error:

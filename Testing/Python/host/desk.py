@@ -61,10 +61,14 @@ class Desk:
         slicer.mrmlScene.Clear(0)
         for name, orientation in NORMALS.items():
             self.host.views[name].node.SetOrientation(orientation)
-        for section in self.sections():
-            section.collapsed = False
+        self.open_sections()
         self.host.process(0.05)
         self.host.check()
+
+    def open_sections(self) -> None:
+        """Open what is folded."""
+        for section in self.sections():
+            section.collapsed = False
 
     def sections(self) -> list:
         """The collapsible sections."""

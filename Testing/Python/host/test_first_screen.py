@@ -19,8 +19,7 @@ def test_words_may_be_long(host, new_desk):
 
     with translated(LongWords()):
         desk = new_desk()
-        for section in desk.sections():
-            section.collapsed = False
+        desk.open_sections()
         desk.add_all(desk.sample())
         assert desk.ui.addRedButton.text != "Red"
         assert set_screen(host, "narrow") > NARROW

@@ -34,8 +34,7 @@ importlib.util.find_spec = lambda name, package=None: None if name.split(".")[0]
 FIRST_RUN = ("torch", "pydantic", "pydantic_core", "safetensors", "nrrd", "skimage")  # the application brings scipy
 RUN = """
     desk.add_all(desk.sample())
-    for section in desk.sections():
-        section.collapsed = False
+    desk.open_sections()
     host.choose(ui.frameModeBox, "Already registered")
     desk.quick(samples="1")
     desk.apply()
@@ -53,7 +52,7 @@ MISSING = """
     assert not ui.applyButton.enabled and ui.reasonLabel.isVisible()
     desk.add_all(desk.sample())
     host.click(ui.addRedButton)
-    assert len(desk.contexts) == 5 and desk.ui.countLabel.text == "5 of 5 slices used"
+    assert len(desk.contexts) == 4 and desk.ui.countLabel.text == "4 of 4 slices used"
     host.click_cell(ui.contextTable, 0, 1)
     host.click(ui.liveCheckBox)
     assert desk.panel.logic.client._process is None, "a computing process was started"
