@@ -117,7 +117,7 @@ def _unpacked_bytes(path: Path, skip: int, packed: str, most: int | None, name: 
                 if most is not None and count >= most:
                     break
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{name}: damaged or not complete; its packed voxels end after {_mb(count)}.") from error
+            raise InputError(f"{name}: damaged or not complete; its packed voxels end too early.") from error
     return count
 
 

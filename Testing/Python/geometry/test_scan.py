@@ -158,6 +158,32 @@ def test_what_is_no_image_is_left_out_and_named(tmp_path):
     assert scan.notices == ("left out, because they are no images: .DS_Store, README, notes.txt, report.dcm and 1 more.",)
 
 
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian", "RLELossless"])
+def test_every_way_of_writing_is_read_alike(tmp_path, syntax):
+    """Also in a folder whose name is not ASCII."""
+    folder = tmp_path / "Kopf é 頭"
+    array = write_series(folder, up([0, 3, 6, 12]), np.random.default_rng(0).integers(1, 999, (4, 31, 33)))
+    for file in folder.iterdir():
+        made = pydicom.dcmread(file)
+        if syntax == "RLELossless":
+            made.compress(getattr(pydicom.uid, syntax), generate_instance_uid=False)
+        made.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+        made.save_as(file, implicit_vr=syntax.startswith("Implicit"), little_endian=True)
+    scan = read_scan(folder)
+    np.testing.assert_array_equal(np.concatenate([part.volume.array for part in scan.parts]), array)
+    assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [3, 1] and "slice 3 of 5 is missing" in scan.notices[0]
+
+
+def test_a_slope_and_a_file_without_preamble(tmp_path):
+    path = write_slice(tmp_path / "slope", np.arange(30).reshape(6, 5), (0, 0, 0), RescaleSlope=2.5, RescaleIntercept=-4)
+    np.testing.assert_allclose(read_volume(path).array[0], np.arange(30).reshape(6, 5) * 2.5 - 4)
+    made = pydicom.dcmread(write_slice(tmp_path / "old", np.arange(30).reshape(6, 5), (7, 8, 9)))
+    made.file_meta, made.preamble = pydicom.dataset.FileMetaDataset(), None
+    made.save_as(tmp_path / "old", implicit_vr=True, little_endian=True)
+    assert not (tmp_path / "old").read_bytes()[128:].startswith(b"DICM")
+    np.testing.assert_allclose(read_volume(tmp_path / "old").grid.ijk_to_ras[:3, 3], [-7, -8, 9])
+
+
 WITHOUT = {
     "position": ({"ImagePositionPatient": None}, "no Image Position Patient"),
     "directions": ({"ImageOrientationPatient": None}, "no Image Orientation Patient"),
