@@ -103,6 +103,12 @@ class Browser:
         found = Axe().run(self.driver)["violations"]
         return [f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
 
+    def sliders_agree(self) -> bool:
+        """Whether the thumb of every slice view's slider stands at what is written beside it."""
+        script = """return ["Red", "Green", "Yellow"].map((view) =>
+            [document.getElementById("scroll-" + view).valueAsNumber, Number(document.getElementById("offset-" + view).textContent)])"""
+        return all(abs(thumb - written) <= 0.051 for thumb, written in self.driver.execute_script(script))
+
     def complaints(self) -> list[str]:
         """What the console of the browser says, without what is only information."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]

@@ -143,6 +143,7 @@ def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     inside = lambda box: top["height"] < box["y"] and box["y"] + box["height"] < run["y"]  # noqa: E731
     result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
     result.wait(lambda: step(result) == "", "end of the steps")
+    result.wait(result.sliders_agree, "sliders of the result")
     assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == ["INFERRED mean"] * 3
     assert not result.driver.find_elements(By.CSS_SELECTOR, ".legend")
 
@@ -273,6 +274,7 @@ def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
     result.there("upload-input").send_keys(str(copy))
     result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
     assert result.text("upload-status") == ""
+    result.wait(result.sliders_agree, "sliders of the uploaded volume")
     for menu in ("all-volume", "out-like", "reference-menu"):
         result.choose(menu, "my scan")
     result.driver.find_element(By.CSS_SELECTOR, 'button[aria-label="Remove my scan"]').click()
