@@ -20,7 +20,7 @@ from .chromium import headless_chromium, missing
 from .watchdog import SAID, VARIABLE
 
 SCROLL_S, UPDATES, RESULTS = 6.0, 6, 20
-_BLOCKED_MS, _SAMPLES = 20.0, 2
+_BLOCKED_MS, _SAMPLES, _RESULT_S = 20.0, 2, 600.0
 _SIZE, _SPACING_MM, _TIMEOUT_S, _SETTLED_S = (1400, 900), 2.0, 120.0, 1.5
 
 # Moves the axial slider every 20 ms and counts the pictures that arrive; gives [pictures, seconds].
@@ -124,7 +124,7 @@ def _memory(driver, process: int) -> list[float]:
     for _ in range(RESULTS):
         known = driver.execute_script(f"{state}.scan.results.map((each) => each.id)")
         driver.execute_script("window.trame.trigger('run_apply')")
-        _until(driver, f"{state}.scan.results.some((each) => !{known}.includes(each.id))")
+        _until(driver, f"{state}.scan.results.some((each) => !{known}.includes(each.id))", _RESULT_S)
         for old in known[:-1]:
             driver.execute_script("window.trame.trigger('scan_remove', [arguments[0]])", old)
         _until(driver, f"{state}.scan.results.length <= 2 && !window.trame.state.state.run.running")
@@ -152,11 +152,11 @@ def _set(driver, name: str, value: str) -> None:
     driver.execute_script(script, name, value)
 
 
-def _until(driver, script: str) -> None:
-    until = time.monotonic() + _TIMEOUT_S
+def _until(driver, script: str, seconds: float = _TIMEOUT_S) -> None:
+    until = time.monotonic() + seconds
     while not driver.execute_script(script):
         if time.monotonic() > until:
-            raise InputError(f"the page did not get ready within {_TIMEOUT_S:.0f} s.")
+            raise InputError(f"the page did not get ready within {seconds:.0f} s.")
         time.sleep(0.1)
 
 

@@ -287,4 +287,4 @@ def test_where_is_this_slice(slices, screenshots):
 
 
 def test_nothing_was_complained_about(slices, server):
-    assert slices.complaints() == [] and server.complaints() == []
+    assert slices.complaints() == [] and server.complaints() == [] and server.blocked() == []

@@ -157,7 +157,7 @@ def test_uploads_of_other_sites_are_refused(server, bytes_of):
 
 
 def test_the_worker_read_them_and_nothing_is_left(server):
-    assert server.complaints() == []
+    assert server.complaints() == [] and server.blocked() == []
     workers = server.workers()
     assert len(workers) == 1
     assert server.interrupt() == 0
