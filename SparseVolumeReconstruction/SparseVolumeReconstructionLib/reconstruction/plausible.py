@@ -20,7 +20,8 @@ def check_values(slices: list[SliceImage]) -> None:
     bright, dark = float(np.quantile(values, 0.99)), float(values.min())
     spread = bright - dark
     background, share = _most_common(values)
-    if share >= _BACKGROUND_SHARE and abs(background) > _OFFSET * spread:
+    around = float((np.concatenate([_edges(image.pixels) for image in slices]) == background).mean())
+    if share >= _BACKGROUND_SHARE and around > 0.5 and abs(background) > _OFFSET * spread:
         raise InputError(
             f"{name}: its background is {background:g} ({100 * share:.0f} % of the pixels), expected 0: set those pixels to 0, "
             "or subtract the offset if all values have it."

@@ -37,7 +37,9 @@ def test_values_that_are_no_mr_are_named(case):
         check_values(slices(pixels))
 
 
-@pytest.mark.parametrize("pixels", [head(), head(False), head() / 1000, head() * 30, head() - 3 * (RANDOM.random((60, 60)) < 0.05)])
+@pytest.mark.parametrize(
+    "pixels", [head(), head(False), np.minimum(head(), 400), head() / 1000, head() * 30, head() - 3 * (RANDOM.random((60, 60)) < 0.05)]
+)
 def test_values_of_scans_pass(pixels):
     check_values(slices(pixels))
 
