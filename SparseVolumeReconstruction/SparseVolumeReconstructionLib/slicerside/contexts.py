@@ -163,8 +163,9 @@ class ContextSlice:
     @property
     def colour(self) -> tuple[float, float, float]:
         """RGB (0..1) of the view to which the slice belongs, in which it is drawn unless it moves."""
-        text = self._get("Colour")
-        return tuple(json.loads(text)) if text else self.node.GetDisplayNode().GetColor()
+        if not self._get("Colour"):  # of a scene that was saved before slices could move
+            self._set("Colour", json.dumps(self.node.GetDisplayNode().GetColor()))
+        return tuple(json.loads(self._get("Colour")))
 
     def draw(self, selected: bool = False, image: bool = False, moving: bool = False, thin: bool = False) -> None:
         """Bring the drawing up to date with plane, thickness, transform and state; hidden where the slice has no place.
@@ -184,9 +185,9 @@ class ContextSlice:
         display.SetOpacity(1.0 if self.enabled else 0.3)
         display.SetLineWidth((3 if moving else 2 if selected else 1) * (1 if thin else 2))
         display.SetSliceIntersectionThickness(5 if moving else 3 if selected else 1)
-        colour = MOVING_COLOUR if moving else self.colour
-        display.SetColor(*colour)
-        display.SetEdgeColor(*colour)
+        usual = self.colour
+        display.SetColor(*(MOVING_COLOUR if moving else usual))
+        display.SetEdgeColor(*(MOVING_COLOUR if moving else usual))
 
     def _get(self, key: str) -> str | None:
         return self.node.GetAttribute(ATTRIBUTE + key)
