@@ -17,6 +17,7 @@ from SparseVolumeReconstructionLib.slicerside.workflow.lesson import AskSlice, G
 from SparseVolumeReconstructionLib.slicerside.workflow.lesson_draft import Draft
 from SparseVolumeReconstructionLib.slicerside.workflow.lesson_run import LessonRun
 from SparseVolumeReconstructionLib.slicerside.workflow.presenter import Presenter
+from SparseVolumeReconstructionLib.slicerside.workflow.slice_quiz import acquired_planes
 
 HIGH = LessonPlane(normal=(0, 0, 1), offset_mm=12.0)
 SIDE = LessonPlane(normal=(1, 0, 0), offset_mm=-10.0)
@@ -123,6 +124,27 @@ def test_a_lesson_about_a_scan_needs_one(presenter):
         LessonRun(presenter, LESSON.model_copy(update={"patient": "scan"})).start()
     with pytest.raises(InputError, match='no model "unknown"'):
         LessonRun(presenter, LESSON.model_copy(update={"prior": "unknown"})).start()
+
+
+def test_a_sparse_patient_is_asked_for_what_was_acquired_and_goes_without_a_trace(presenter, capfd):
+    before, shown = names(), views.backgrounds()
+    run = LessonRun(presenter, LESSON.model_copy(update={"patient": "sample"}))
+    run.start()
+    run.patient = slicer.util.getNode("Sparse brain, 4 slices")
+    axial, coronal = views.plane_of(views.slice_node("Red")), views.plane_of(views.slice_node("Green"))
+    asked = run.nearest(axial)
+    assert run.placed(asked)[:3, 2] @ acquired_planes(run.patient)[0][1][:3, 2] == pytest.approx(1.0)
+    with pytest.raises(InputError, match="run across this view"):
+        run.nearest(coronal)
+    with pytest.raises(InputError, match="no slice where the lesson asks"):
+        run.placed(LessonPlane(normal=asked.normal, offset_mm=asked.offset_mm + 15.0))
+    run.close()
+    until = time.monotonic() + 60
+    while presenter.runner.busy and time.monotonic() < until:
+        presenter.runner.poll()
+        time.sleep(0.01)
+    assert names() == before and views.backgrounds() == shown
+    assert "ERROR" not in capfd.readouterr().err
 
 
 def test_planes_go_to_the_patient_and_back(presenter):

@@ -20,7 +20,8 @@ from SparseVolumeReconstructionLib.slicerside.workflow.stage import Stage
 def table(slice_views):
     """A presenter, a scan, an overlay and an anatomy; three slices, the second unticked; views that somebody has arranged."""
     grid = Grid.centred((40, 40, 40), 4.0)
-    array = np.where(np.linalg.norm(grid.points_ras(), axis=1) < 70, 100, 0).reshape(grid.shape_kji).astype(np.float32)
+    radius = np.linalg.norm(grid.points_ras(), axis=1)
+    array = np.where(radius < 70, 100 + radius, 0).reshape(grid.shape_kji).astype(np.float32)
     scan, overlay, anatomy = (add_volume(Volume(array + n, grid), name) for n, name in enumerate(("Scan", "Overlay", "Anatomy")))
     for height in (-24.0, 0.0, 24.0):
         plane = np.eye(4)
@@ -70,6 +71,8 @@ def test_the_answer_is_shown_in_its_place_and_then_all_is_as_before(table, gave_
     shown = views.plane_of(node)
     assert abs(shown[:3, 2] @ (shown[:3, 3] - question.plane[:3, 3])) < 1e-3, "the view is where the slice is"
     assert views.composite_node(question.view).GetBackgroundVolumeID() == scan.GetID(), "and shows it"
+    others = {name for name in before["views"] if name != question.view}
+    assert all(views.composite_node(name).GetBackgroundVolumeID() == anatomy.GetID() for name in others), "amid the anatomy"
     marks = {node.GetName(): node for node in slicer.util.getNodesByClass("vtkMRMLModelNode") if node.GetName() not in before["models"]}
     assert set(marks) == ({"The slice"} if gave_up else {"The slice", "The guess"})
     normal = question.plane[:3, 2]

@@ -30,11 +30,13 @@ def server(served, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(server, browse):
-    """Its page, the lesson that is offered left."""
+def page(server, browse, lesson):
+    """Its page, to which a link with another lesson led a newcomer; he has left the lesson."""
+    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import to_link
+
     browser = browse()
-    browser.open(server.address)
-    browser.wait(lambda: browser.text("lesson-title") == "Offered", "the lesson that is offered")
+    browser.open(f"{server.address}#lesson={to_link(lesson)}")
+    browser.wait(lambda: browser.text("lesson-title") == "Thalamus", "the lesson of the link")
     browser.click("lesson-leave")
     browser.wait(lambda: browser.there("sample-button").is_displayed(), "the workbench")
     browser.driver.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")

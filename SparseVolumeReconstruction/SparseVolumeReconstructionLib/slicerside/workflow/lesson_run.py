@@ -24,6 +24,7 @@ from .stage import Stage
 from .steps import SPACING_MM, Step, Steps
 
 _DRAWN_MM = 1.0
+_NEARLY_PARALLEL = 0.7  # cosine
 _SAME_MM = 4.0  # within which a slice of a sparse scan is the one of the lesson: the frame is found anew
 _NAME = "Lesson"
 _VIEWS = {"Red": ("Axial", 2), "Green": ("Coronal", 1), "Yellow": ("Sagittal", 0)}
@@ -68,10 +69,15 @@ class LessonRun:
         if self._presenter.runner.running:
             raise InputError(_("something runs already; cancel it first, or wait until it is done."))
         self._presenter.models.path(self.lesson.prior)
-        if self.lesson.patient == "drawn":
-            self._draw_patient()
-        else:
-            self._find_patient(self._scan())
+        self.stage.open()  # first: the sample shows itself when it is loaded
+        try:
+            if self.lesson.patient == "drawn":
+                self._draw_patient()
+            else:
+                self._find_patient(self._scan())
+        except BaseException:
+            self.close()
+            raise
 
     def next(self) -> None:
         """Go on to the next step. Raises InputError while a question waits or something runs."""
@@ -126,6 +132,8 @@ class LessonRun:
     def _acquired(self, plane: np.ndarray) -> np.ndarray:
         """Of a sparse patient the acquired slice nearest to a plane, else the plane."""
         acquired = [each for _view, each in acquired_planes(self.patient)]
+        if acquired and abs(float(acquired[0][:3, 2] @ plane[:3, 2])) < _NEARLY_PARALLEL:
+            raise InputError(_("{name}: its slices run across this view; choose another one.").format(name=self.patient.GetName()))
         return min(acquired, key=lambda each: miss(each[:3, 3][None], each[:3, 2], plane).distance_mm, default=plane)
 
     def results(self, name: str) -> Results:
@@ -140,12 +148,12 @@ class LessonRun:
         self._closed, self.ready = True, False
         if self._presenter.runner.running:
             self._presenter.runner.cancel()
+        self.stage.close()  # first: what is shown must not go
         if self._steps is not None:
             self._steps.clear()
         for remove in self._own:
             remove()
         self._own = []
-        self.stage.close()
 
     # The patient
     def _draw_patient(self) -> None:
@@ -187,7 +195,6 @@ class LessonRun:
 
         def made(_step: Step) -> None:
             self.ready = True
-            self.stage.open()
             self._turn_views()
             self.stage.show(self.anatomy)
             views.fit(self.anatomy)

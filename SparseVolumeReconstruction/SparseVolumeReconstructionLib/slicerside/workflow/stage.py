@@ -54,7 +54,7 @@ class Stage:
         self._mark("The slice", question.volume, question.plane, question.view, SLICE_COLOUR)
         if not verdict.gave_up:
             self._mark("The guess", question.volume, verdict.guess, question.view, GUESS_COLOUR)
-        views.set_background(question.volume)
+        views.composite_node(question.view).SetBackgroundVolumeID(question.volume.GetID())  # amid the anatomy that the others show
         views.jump(question.plane, question.corners.mean(0), question.view)
 
     def mark_slices(self, volume, planes: list[np.ndarray]) -> None:

@@ -128,7 +128,10 @@ class TeachSection(Section):
     def _end_run(self) -> None:
         run, self._run = self._run, None
         if run is not None:
+            for name in LABELS:
+                self.desk.views.slice_view(name).set_visible_in_3d(False)  # while volumes go, planes have nothing to show
             run.close()
+            self.desk.views.show_planes()
             self.desk.views.fit_3d()
 
     def _take(self, lesson: Lesson) -> None:
