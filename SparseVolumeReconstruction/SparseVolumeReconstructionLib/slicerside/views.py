@@ -225,8 +225,13 @@ def fit(volume) -> None:
         logic.GetVolumeSliceBounds(volume, bounds)
         if bounds[4] < offset < bounds[5]:
             logic.SetSliceOffset(offset)
+    fit_cameras(box_of(volume))
+
+
+def box_of(volume) -> list[float]:
+    """The box of a volume node: x, x, y, y, z, z in RAS mm."""
     volume.GetRASBounds(bounds := [0.0] * 6)
-    fit_cameras(bounds)
+    return bounds
 
 
 def fit_cameras(bounds: list[float]) -> None:

@@ -11,7 +11,7 @@ from trame_slicer.core import ViewManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import ViewLayoutDefinition
 
-from ..slicerside.views import arranging
+from ..slicerside import views
 from .ground import ClearGround
 
 # The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
@@ -62,7 +62,7 @@ class Views:
         """The slice view of a name such as "Red"."""
         return self._manager.get_view(name)
 
-    @arranging()
+    @views.arranging()
     def fit(self) -> None:
         """Let all views show the whole of what they show; slice views stay in their orientation."""
         self.show_planes()
@@ -70,15 +70,20 @@ class Views:
             self.slice_view(name).reset_view()
             self.slice_view(name).zoom(-_MARGIN)
         self.fit_3d()
+        if (anatomy := views.generated_in("Red")) is not None:
+            views.fit(anatomy)
 
     def fit_3d(self) -> None:
-        """Let the 3D view look at everything from the front, somewhat from above and the left."""
+        """Let the 3D view look from the front, somewhat from above and the left, at the volume that is shown, else at everything."""
         self._three_d.fit_view_to_content()
         camera = self._three_d.first_renderer().GetActiveCamera()
         camera.Azimuth(25)
         camera.Elevation(20)
         self._three_d.first_renderer().ResetCameraScreenSpace()
         self.zoom_3d(_CLOSER)
+        if shown := views.shown_volumes("Red"):
+            views.fit_cameras(views.box_of(views.generated_in("Red") or shown[0]))
+            self._moved_3d()
 
     def turn_3d(self, azimuth: float, elevation: float) -> None:
         """Turn the 3D view about its middle, degrees."""
