@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from SparseVolumeReconstructionLib.slicerside.results import ResultNodes, load_r
 from SparseVolumeReconstructionLib.slicerside.scene import headless_scene, save_bundle
 from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
 from SparseVolumeReconstructionLib.slicerside.workflow.explorer import Explorer
+from SparseVolumeReconstructionLib.web.memory import give_back
 
 ALL = ("mean", "std", "template", "atlas")
 
@@ -183,6 +186,30 @@ def test_a_removed_result_leaves_nothing(logic, head, tmp_path):
     nodes, count = everything()
     assert {n for n in nodes - before[0] if "Storage" not in n} == set() and count == before[1]
     assert len(nodes) - len(before[0]) <= 1  # the storage node of the input
+
+
+def resident_mb() -> float:
+    """Memory of this process, without what it has freed and not yet given back."""
+    statistics = Path("/proc/self/statm")
+    if not statistics.exists():
+        pytest.skip("the system does not tell the memory of a process")
+    give_back()
+    return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def test_a_result_takes_what_its_voxels_need_and_gives_it_back(logic, scene, bumps, tmp_path):
+    scan = add_volume(Volume(bumps((60, 110, 110)), Grid.centred((60, 110, 110), 1.5)), "Scan")
+    remove_result(logic.reconstruct(inputs(scan, outputs=ALL, samples=8), output=tmp_path / "out"))
+    voxels_mb = scan.GetImageData().GetNumberOfPoints() / 2**20
+    needed, held, left = voxels_mb * (4 * (4 + 8) + 3), [], []  # mean, sd, template, atlas and samples; three masks
+    for _again in range(20):
+        result = load_result(tmp_path / "out")
+        held.append(resident_mb())
+        remove_result(result)
+        del result
+        left.append(resident_mb())
+    settled = left[4]  # by then all that is kept for good is there
+    assert left[-1] - settled < 0.2 * needed and max(held[5:]) - settled < 1.4 * needed, (held, left, needed)
 
 
 def test_what_is_to_stay_stays(logic, head):

@@ -266,6 +266,20 @@ def test_live_updates_follow_what_is_used_and_warnings_are_counted(result):
     result.click("live")
 
 
+def test_a_result_is_deleted_once_that_was_confirmed(result):
+    def results():
+        return [option.text for option in Select(result.there("result-menu")).options]
+
+    before = results()
+    for answer, left in (("delete-no", before), ("delete-yes", [name for name in before if name != "Reconstruction live mean"])):
+        result.click("delete-button")
+        result.wait(lambda: result.there("delete-dialog").is_displayed(), "question")
+        assert "Reconstruction live mean" in result.text("delete-dialog")
+        result.click(answer)
+        result.wait(lambda left=left: not result.there("delete-dialog").is_displayed() and results() == left, "answer")
+    assert result.there("result-menu").get_property("value") == "" and not result.there("delete-button").is_enabled()
+
+
 def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
     from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
 
