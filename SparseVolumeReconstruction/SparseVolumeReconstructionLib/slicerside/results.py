@@ -311,5 +311,7 @@ def _state(result: ResultNodes, mark: str) -> None:
     }
     samples = [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())] if result.samples else []
     for role, node in [*result.roles.items(), *(("current", sample) for sample in samples)]:
+        modifying = node.StartModify()  # every single change would be followed by a copy of the shown sample
         for word, text in {**words, "Role": role}.items():
             node.SetAttribute(f"{ATTRIBUTE}{word}", text)
+        node.EndModify(modifying)
