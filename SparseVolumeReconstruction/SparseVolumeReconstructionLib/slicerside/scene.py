@@ -115,6 +115,9 @@ def prepare_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> Callable[[],
         inside.mkdir()
     except OSError as error:
         raise _unwritten(path) from error
+    for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") + slicer.util.getNodesByClass("vtkMRMLSequenceNode"):
+        if node.GetStorageNode() is None:
+            node.AddDefaultStorageNode()  # saving would make one that compresses
     packed = [node for node in slicer.util.getNodesByClass("vtkMRMLStorageNode") if node.GetUseCompression()]
     output = vtk.vtkOutputWindow.GetInstance()
     mode = output.GetDisplayMode()
