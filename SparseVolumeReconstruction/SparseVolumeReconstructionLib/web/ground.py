@@ -10,7 +10,8 @@ _BLACK = 14  # of 255
 class ClearGround:
     """Makes what is black in a slice view clear where its plane is seen in 3D; the slice view itself stays as it is.
 
-    logic: the slice logic of the view. It puts its own picture back whenever the slice moves, and the clear one follows.
+    logic: the slice logic of the view. It puts its own picture back whenever the slice moves, and the clear one follows; where it
+    shows nothing there is no picture to follow.
     """
 
     def __init__(self, logic):
@@ -32,7 +33,7 @@ class ClearGround:
         self._follow()
 
     def _follow(self, *_args) -> None:
-        if self._display.GetTextureImageDataConnection() != self._clear.GetOutputPort():
+        if self._display.GetTextureImageDataConnection() not in (None, self._clear.GetOutputPort()):
             self._display.SetTextureImageDataConnection(self._clear.GetOutputPort())
 
     def picture(self) -> vtk.vtkImageData:

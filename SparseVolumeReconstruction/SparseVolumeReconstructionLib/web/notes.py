@@ -8,11 +8,6 @@ from html import escape
 
 from aiohttp import web
 
-_SCRIPT = """
-      fetch("./loading.tpl")
-        .then((r) => r.text())
-        .then((c) => (document.querySelector("#app").innerHTML = c));
-    """
 _SCRIPT = "document.forms[0].action+=location.hash;document.forms[0].submit()"  # a link to a lesson keeps its lesson
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;background:#101418;color:#e6e9ed;
 display:grid;place-items:center;min-height:100vh;margin:0}

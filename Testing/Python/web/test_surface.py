@@ -115,3 +115,5 @@ def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
         rgba = vtk_to_numpy(ground.picture().GetPointData().GetScalars())
         clear = rgba[:, 3] == 0
         assert 0.2 < clear.mean() < 0.9 and rgba[clear, :3].max() <= 16 and rgba[~clear, :3].mean() > 100
+    slicer.mrmlScene.RemoveNode(volume)
+    assert logic.GetSliceModelDisplayNode().GetTextureImageDataConnection() is None  # nothing is drawn from nothing

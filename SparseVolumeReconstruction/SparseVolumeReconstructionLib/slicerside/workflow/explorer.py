@@ -47,25 +47,24 @@ class Explorer:
         return list(result.provenance.get("warnings", [])) if result is not None else []
 
     def summary(self) -> str:
-        """What is observed and what is inferred in the chosen result, in lines."""
+        """What is observed and what is inferred in the chosen result, in lines; `warnings` stand elsewhere."""
         result = self.result
         if result is None:
             return _("No result yet.")
         voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
         total = max(sum(voxels.values()), 1)
         if not result.placed:
-            nobody = _(
+            return _(
                 "The prior's own anatomy. It was made without slices and without a frame: it is no patient's, nobody knows where the "
                 "patient would lie in it, and so it is shown alone and not over the scan."
             )
-            return "\n".join([nobody, *self.warnings()])
         lines = [_("{share:.1%} of the voxels were observed, all others are inferred.").format(share=voxels.get("observed", 0) / total)]
         if result.live:
             lines.append(_("A rough mean; a reconstruction gives the exact one."))
         if known and known.get("value") is not None:
             how = _("given") if known["given"] else _("inferred from the slices")
             lines.append(f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} ({how})")
-        return "\n".join([*lines, *self.warnings()])
+        return "\n".join(lines)
 
     def show(self) -> None:
         """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and mask."""

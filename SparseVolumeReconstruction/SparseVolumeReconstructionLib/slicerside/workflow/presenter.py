@@ -145,7 +145,9 @@ class Presenter(VTKObservationMixin):
     def use_all(self) -> None:
         """Take every slice of the chosen sparse volume that is not in the list yet, and say where some were. Raises InputError."""
         count = self.contexts.add_all(self.parameters.allVolume)
-        if count:
+        if count == 1:
+            self.runner.say(_("1 slice was in the list already and was not taken again."))
+        elif count:
             self.runner.say(_("{count} slices were in the list already and were not taken again.").format(count=count))
 
     def show_atlas(self, shown: bool) -> None:
