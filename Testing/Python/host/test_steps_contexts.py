@@ -212,7 +212,8 @@ def test_an_oblique_view_gives_an_oblique_slice(desk, dense):
 def test_nothing_to_take_is_said(desk):
     desk.host.click(desk.ui.addRedButton)
     assert desk.ui.errorLabel.isVisible() and "no volume is shown" in desk.ui.errorLabel.text and not desk.contexts
-    assert not desk.ui.useAllButton.enabled and "prior's own" in desk.ui.countLabel.text
+    assert not desk.ui.useAllButton.enabled and "Choose a volume" in desk.ui.useAllButton.toolTip
+    assert "prior's own" in desk.ui.countLabel.text and "press Red, Green or Yellow" in desk.ui.countLabel.text
 
 
 def test_all_slices_lie_where_the_file_says(desk, sample):

@@ -39,7 +39,7 @@ class ContextSection(Section):
         """Connect the widgets."""
         self._rows: list[_Row] = []
         ui, contexts = self.ui, self.presenter.contexts
-        self._usual = {}
+        self._usual, self._all_tip = {}, ui.useAllButton.toolTip
         for view in VIEWS:
             button = getattr(ui, f"add{view}Button")
             self._usual[view] = button.toolTip
@@ -75,6 +75,7 @@ class ContextSection(Section):
             button.enabled, button.toolTip = why is None, why or self._usual[view]
         volume = self.presenter.parameters.allVolume
         ui.useAllButton.enabled = volume is not None
+        ui.useAllButton.toolTip = _("Choose a volume on the left first.") if volume is None else self._all_tip
         ui.useAllButton.text = _("Use as mask") if volume is not None and is_mask(volume) else _("Use all slices")
         ui.removeAllButton.enabled = len(contexts) > 0
         ui.undoButton.enabled = bool(contexts.undone)
@@ -121,7 +122,10 @@ class ContextSection(Section):
 
     def _count(self, contexts: list[ContextSlice]) -> str:
         if not contexts:
-            return _("No slices yet: the result would be the prior's own anatomy.")
+            return _(
+                "No slices yet, so there is only the prior's own anatomy. Show a scan and press Red, Green or Yellow to take the slice "
+                "of that view, or choose a volume of a few slices and press Use all slices."
+            )
         used, moving = sum(context.enabled for context in contexts), self.presenter.contexts.moving
         text = _("{used} of {count} slices used").format(used=used, count=len(contexts))
         if moving is not None:
