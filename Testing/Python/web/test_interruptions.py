@@ -1,5 +1,7 @@
 """What happens in between: a reload and a lost connection during a run, cancel, a second visitor, Ctrl-C in the middle of a run."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_a_dropped_connection_during_a_run_comes_back_by_itself(slices):
     slices.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline | {"offline": False})
     slices.wait(lambda: len(slices.rows()) == 4, "the page again")
     slices.wait(lambda: slices.there("cancel-button"), "run that went on")
+
+
+def test_a_worker_that_is_killed_leaves_no_files_and_the_next_run_begins(server, slices):
+    private = lambda: [path for path in server.left_behind() if "context-" in path or ".incomplete" in path]  # noqa: E731
+    assert private()
+    os.kill(server.workers()[0], signal.SIGKILL)
+    slices.wait(lambda: slices.there("run-error"), "what happened")
+    assert private() == []
+    start(slices)
 
 
 def test_ctrl_c_during_a_run_ends_everything(server, slices):
