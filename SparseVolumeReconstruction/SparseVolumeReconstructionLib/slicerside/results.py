@@ -25,7 +25,7 @@ _SD_COLOURS = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeFil
 
 @dataclass(frozen=True)
 class Look:
-    """How results should appear. window, level: grey values as on the input, None for automatic.
+    """How results should appear. window, level: grey values as on the input, None for those of the values themselves.
 
     sibling: a node beside which the folder is put in the subject hierarchy.
     """
@@ -43,11 +43,10 @@ class Look:
         return cls(display.GetWindow(), display.GetLevel(), node)
 
     def apply(self, node) -> None:
-        """Give a volume node's display the window and level."""
-        display = node.GetDisplayNode()
-        display.SetAutoWindowLevel(self.window is None)
+        """Give a volume node's display the window and level, where there are any."""
         if self.window is not None:
-            display.SetWindowLevel(self.window, self.level)
+            node.GetDisplayNode().SetAutoWindowLevel(False)
+            node.GetDisplayNode().SetWindowLevel(self.window, self.level)
 
 
 @dataclass(frozen=True)
@@ -235,11 +234,11 @@ def _name(title: str, word: str) -> str:
 
 
 def _added(files: ResultFiles, name: str, look: Look) -> ResultNodes:
+    mark = uuid.uuid4().hex
     nodes = {role: _volume_node(role, files, _name(name, _NAMES.get(role, role)), look) for role in files.volumes}
     if files.samples is not None:
-        nodes |= _sample_nodes(files, f"{name} samples", look)
+        nodes |= _sample_nodes(files, f"{name} samples", look, _words(files.provenance, mark))
     nodes["frame"] = add_transform(files.frame, f"{name} frame")
-    mark = uuid.uuid4().hex
     result = ResultNodes(files.provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes)
     result.move_atlas(result.frame)
     for node in result.nodes:
@@ -270,13 +269,18 @@ def _dress(role: str, node, look: Look, files: ResultFiles) -> None:
         look.apply(node)
 
 
-def _sample_nodes(files: ResultFiles, name: str, look: Look) -> dict[str, object]:
-    """Sequence, browser and shown sample. The browser is made while the samples are empty: it would copy each of them."""
+def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, str]) -> dict[str, object]:
+    """Sequence, browser and shown sample, every sample with these words as attributes.
+
+    The browser is made while the samples are empty, because it copies the shown one at every change of any of them.
+    """
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     sequence.SetIndexName("sample")
     sequence.SetIndexUnit("")
     for n in range(len(files.samples)):
-        sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), str(n))
+        sample = slicer.vtkMRMLScalarVolumeNode()
+        _write(sample, "current", words)
+        sequence.SetDataNodeAtValue(sample, str(n))
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     _sequences().UpdateProxyNodesFromSequences(browser)
@@ -303,15 +307,20 @@ def _sequences():
 
 
 def _state(result: ResultNodes, mark: str) -> None:
-    """Write the result's mark, the role, notice and provenance into the attributes of every node, every sample included."""
-    words = {
-        "Result": mark,
-        "Notice": result.provenance.get("notice", "Generated content. Not for diagnosis."),
-        "Provenance": json.dumps(result.provenance, sort_keys=True),
-    }
-    samples = [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())] if result.samples else []
-    for role, node in [*result.roles.items(), *(("current", sample) for sample in samples)]:
-        modifying = node.StartModify()  # every single change would be followed by a copy of the shown sample
-        for word, text in {**words, "Role": role}.items():
-            node.SetAttribute(f"{ATTRIBUTE}{word}", text)
-        node.EndModify(modifying)
+    """Write the result's mark, the role, notice and provenance into the attributes of every node."""
+    for role, node in result.roles.items():
+        _write(node, role, _words(result.provenance, mark))
+
+
+def _words(provenance: dict, mark: str) -> dict[str, str]:
+    """What every node of a result says of it, by the end of the attribute's name."""
+    notice = provenance.get("notice", "Generated content. Not for diagnosis.")
+    return {"Result": mark, "Notice": notice, "Provenance": json.dumps(provenance, sort_keys=True)}
+
+
+def _write(node, role: str, words: dict[str, str]) -> None:
+    """Give a node its attributes as one change."""
+    modifying = node.StartModify()
+    for word, text in {**words, "Role": role}.items():
+        node.SetAttribute(f"{ATTRIBUTE}{word}", text)
+    node.EndModify(modifying)
