@@ -95,7 +95,7 @@
     });
   }
   const start = setInterval(() => {
-    if (!window.trame?.state?.get("run")) return;
+    if (!window.trame?.state?.get("run") || !document.querySelector(".panel")) return;
     clearInterval(start);
     watch();
     remembered();

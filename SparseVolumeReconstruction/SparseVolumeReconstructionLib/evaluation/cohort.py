@@ -27,7 +27,7 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
 FOREGROUND = 0.02
 _EXPECTED = ("label file", "not ")  # how reasons begin to skip a file about which nobody needs to be told
-_FEWEST_GREYS = 8  # fewer different values in the foreground: a mask or a label map
+_FEWEST_GREYS = 5  # fewer different values in the foreground: a mask or a label map
 _FEWEST_TO_COMPARE, _DEVIATIONS, _LEAST_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `_outliers`
 
 
