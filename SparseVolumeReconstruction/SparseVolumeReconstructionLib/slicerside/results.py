@@ -270,11 +270,12 @@ def _dress(role: str, node, look: Look, files: ResultFiles) -> None:
 
 
 def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, str]) -> dict[str, object]:
-    """Sequence, browser and shown sample, every sample with these words as attributes.
+    """Sequence, browser and shown sample, all of them and every sample with these words as attributes.
 
-    The browser is made while the samples are empty, because it copies the shown one at every change of any of them.
+    All but the voxels is there before them, because the browser copies the shown sample at every change of any of these nodes.
     """
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    _write(sequence, "samples", words)
     sequence.SetIndexName("sample")
     sequence.SetIndexUnit("")
     for n in range(len(files.samples)):
@@ -282,6 +283,7 @@ def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, st
         _write(sample, "current", words)
         sequence.SetDataNodeAtValue(sample, str(n))
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+    _write(browser, "browser", words)
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     _sequences().UpdateProxyNodesFromSequences(browser)
     current = browser.GetProxyNode(sequence)
@@ -307,9 +309,10 @@ def _sequences():
 
 
 def _state(result: ResultNodes, mark: str) -> None:
-    """Write the result's mark, the role, notice and provenance into the attributes of every node."""
-    for role, node in result.roles.items():
-        _write(node, role, _words(result.provenance, mark))
+    """Write the result's mark, the role, notice and provenance into the attributes of every node; those of samples have them."""
+    words = _words(result.provenance, mark)
+    for role in result.roles.keys() - {"samples", "browser", "current"}:
+        _write(getattr(result, role), role, words)
 
 
 def _words(provenance: dict, mark: str) -> dict[str, str]:
