@@ -12,6 +12,7 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
 from SparseVolumeReconstructionLib.slicerside.workflow.choices import NODES, RANGES, Choices, FrameMode, Layer, forget
 from SparseVolumeReconstructionLib.web.binding import PREFIX, WatchedChoices, from_page, to_page
+from SparseVolumeReconstructionLib.web.sections.run import without_folders
 
 
 @pytest.fixture
@@ -95,3 +96,17 @@ def test_names_that_are_sent_become_no_paths(sent, kept):
     from SparseVolumeReconstructionLib.web.transfer import clean_name
 
     assert clean_name(sent) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/tmp/svr-web-1/svr-2/result.json: cannot be read; reconstruct again.", "result.json: cannot be read; reconstruct again."),
+        ('  File "/usr/lib/python3.11/x/run.py", line 3, in f', '  File "run.py", line 3, in f'),
+        (r"C:\Users\somebody\scan.nii: damaged", "scan.nii: damaged"),
+        ("head.nii: 3/4 of it, 12 mm/s, GA 30 +/- 1; see https://example.org/a/b", None),
+        ("Choose a scan and/or a slice", None),
+    ],
+)
+def test_messages_name_files_but_not_where_they_lie(text, shown):
+    assert without_folders(text) == (text if shown is None else shown)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from .section import Action, Section
+
+_FOLDERS = re.compile(r"(?<![\w./:\\])(?:[A-Za-z]:)?(?:[\\/][^\\/\s:\"',;]+)+(?=[\\/])[\\/]")
 
 
 class RunSection(Section):
@@ -27,7 +31,12 @@ class RunSection(Section):
             "slices": len(self.presenter.contexts.enabled()),
             "step": status.text,
             "percent": int(100 * status.fraction),
-            "error": status.error,
-            "log": status.log,
+            "error": without_folders(status.error),
+            "log": without_folders(status.log),
             "warnings": [] if runner.running else self.presenter.explorer.warnings(),
         }
+
+
+def without_folders(text: str) -> str:
+    """A message with the names of files but not where they lie: that is nobody's business in a browser."""
+    return _FOLDERS.sub("", text)
