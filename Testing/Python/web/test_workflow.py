@@ -70,7 +70,7 @@ def test_the_page_says_what_it_is_not_for(page):
 
 def test_views_are_dark_before_anything_is_loaded(page):
     page.wait(lambda: page.picture("ThreeD"), "picture")
-    shown = page.driver.find_element(By.CSS_SELECTOR, '[data-view="ThreeD"] img').screenshot_as_png
+    shown = page.driver.find_element(By.CSS_SELECTOR, '[data-view="ThreeD"] .picture').screenshot_as_png
     assert imread(io.BytesIO(shown))[..., :3].max() < 0.4
     assert page.text("apply-button") == "Show the prior's anatomy" and "no patient's" in page.there("apply-button").get_attribute("title")
 
