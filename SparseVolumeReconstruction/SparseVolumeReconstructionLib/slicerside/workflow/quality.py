@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import slicer
 import slicer.util
 import vtk
 
-from ...geometry import InputError
+from ...geometry import InputError, Volume
 from ...geometry.resample import resample
 from ..nodes import volume_of
 from ..results import ATTRIBUTE, ResultNodes
@@ -18,30 +20,59 @@ _AXES = ("R", "A", "S")
 
 
 def compare(result: ResultNodes, reference):
-    """SSIM and Pearson correlation of every slice of a result's mean against a reference volume node.
+    """The chart of `Comparison` of a result with a reference volume node. Raises InputError where the two do not overlap."""
+    comparison = Comparison.of(result, reference)
+    return comparison.show(comparison.columns())
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """SSIM and Pearson correlation of every slice of a result's mean against a reference, called `name`.
 
     Slices run along the axis of the result's grid that is nearest to the normal of its contexts; both volumes are scaled
-    by the reference's 99.9th percentile. Adds table nodes, plot series and a chart that replace those of an earlier
-    comparison of the same result. Returns the chart. Raises InputError where the two do not overlap.
+    by the reference's 99.9th percentile.
     """
-    from ...evaluation import metrics
 
-    mean, truth = volume_of(result.mean), volume_of(reference)
-    axis, direction = _direction(mean.grid, result.provenance.get("contexts", []))
-    truth = np.moveaxis(resample(truth, mean.grid).array, axis, 0)
-    estimate = np.moveaxis(mean.array, axis, 0)
-    top = float(np.percentile(truth[truth > 0], 99.9)) if (truth > 0).any() else 0.0
-    shown = np.array([np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(truth, estimate, strict=True)])
-    if top <= 0 or not shown.any():
-        raise InputError(f"{reference.GetName()} and the reconstruction do not overlap; choose a scan of the same patient.")
-    truth, estimate = truth / top, estimate / top
-    columns = {
-        _POSITION: _positions(mean.grid, axis, direction)[shown],
-        _SSIM: metrics.slice_ssim(metrics.ssim_map(truth, estimate))[shown],
-        _CC: metrics.slice_correlations(truth, estimate)[shown],
-    }
-    forget(result.mean)
-    return _chart(result, reference.GetName(), columns, _context_positions(result.provenance.get("contexts", []), direction), direction)
+    result: ResultNodes
+    name: str
+    mean: Volume
+    reference: Volume
+
+    @classmethod
+    def of(cls, result: ResultNodes, reference) -> Comparison:
+        """Of a result with a reference volume node. Raises InputError for a node that is no volume of grey values."""
+        return cls(result, reference.GetName(), volume_of(result.mean), volume_of(reference))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """{title: (K,)} of the table: positions in mm, SSIM, correlation. Seconds of work that touch no scene, so a thread can do it.
+
+        Raises InputError where the two do not overlap.
+        """
+        from ...evaluation import metrics
+
+        axis, direction = _direction(self.mean.grid, self._contexts)
+        truth = np.moveaxis(resample(self.reference, self.mean.grid).array, axis, 0)
+        estimate = np.moveaxis(self.mean.array, axis, 0)
+        top = float(np.percentile(truth[truth > 0], 99.9)) if (truth > 0).any() else 0.0
+        shown = np.array([np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(truth, estimate, strict=True)])
+        if top <= 0 or not shown.any():
+            raise InputError(f"{self.name} and the reconstruction do not overlap; choose a scan of the same patient.")
+        truth, estimate = truth / top, estimate / top
+        return {
+            _POSITION: _positions(self.mean.grid, axis, direction)[shown],
+            _SSIM: metrics.slice_ssim(metrics.ssim_map(truth, estimate))[shown],
+            _CC: metrics.slice_correlations(truth, estimate)[shown],
+        }
+
+    def show(self, columns: dict[str, np.ndarray]):
+        """Add what shows the columns, (K,) each: tables, plot series, a chart, instead of those of an earlier comparison; the chart."""
+        _, direction = _direction(self.mean.grid, self._contexts)
+        forget(self.result.mean)
+        return _chart(self.result, self.name, columns, _context_positions(self._contexts, direction), direction)
+
+    @property
+    def _contexts(self) -> list[dict]:
+        return self.result.provenance.get("contexts", [])
 
 
 def _direction(grid, contexts: list[dict]) -> tuple[int, np.ndarray]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import slicer
+
+from ...geometry import InputError
 from ...slicerside.workflow.choices import Layer
 from ...slicerside.workflow.export import file_name, files_of
-from ...slicerside.workflow.quality import chart_of, compare
+from ...slicerside.workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
 from .section import Action, Section, option
 
@@ -23,6 +26,7 @@ class ExploreSection(Section):
         self._film: asyncio.Task | None = None
         self._chart, self._drawn = None, ""
         self._drawing: asyncio.Task | None = None
+        self._comparing: asyncio.Task | None = None
 
     def actions(self) -> dict[str, Action]:
         """Choose a sample, play them, compare with a reference, delete the result."""
@@ -43,14 +47,20 @@ class ExploreSection(Section):
             "sample": min(p.sample, max(count - 1, 0)),
             "playing": self._film is not None,
             "summary": explorer.summary(),
-            "can_compare": result is not None and result.mean is not None and p.reference is not None,
+            "can_compare": self._comparing is None and result is not None and result.mean is not None and p.reference is not None,
             "name": result.main.GetName() if result is not None else "",
             "chart": self._svg(chart_of(result)),
             "files": [{"name": name, "file": file_name(result, name), "what": what} for name, what in files_of(result).items()],
         }
 
     def close(self) -> None:
-        """Stop the film."""
+        """Stop the film, and wait for no comparison."""
+        self._stop_film()
+        if self._comparing is not None:
+            self._comparing.cancel()
+            self._comparing = None
+
+    def _stop_film(self) -> None:
         if self._film is not None:
             self._film.cancel()
             self._film = None
@@ -62,7 +72,7 @@ class ExploreSection(Section):
 
     def _play(self) -> None:
         if self._film is not None:
-            self.close()
+            self._stop_film()
         elif self.presenter.explorer.sample_count > 1:
             self._film = asyncio.get_running_loop().create_task(self._run_film())
         self.desk.schedule()
@@ -75,7 +85,19 @@ class ExploreSection(Section):
         self.desk.schedule()
 
     def _compare(self) -> None:
-        compare(self.presenter.explorer.result, self.presenter.parameters.reference)
+        comparison = Comparison.of(self.presenter.explorer.result, self.presenter.parameters.reference)
+        self._comparing = asyncio.get_running_loop().create_task(self._measure(comparison))
+
+    async def _measure(self, comparison: Comparison) -> None:
+        """The numbers in a thread; the chart, if the result is still there."""
+        try:
+            columns = await asyncio.to_thread(comparison.columns)
+        except InputError as error:
+            self.presenter.runner.report(error)
+        else:
+            if slicer.mrmlScene.IsNodePresent(comparison.result.mean):
+                comparison.show(columns)
+        self._comparing = None
         self.desk.schedule()
 
     def _svg(self, chart) -> str:
