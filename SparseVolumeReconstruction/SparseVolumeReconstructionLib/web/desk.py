@@ -21,7 +21,7 @@ from ..slicerside.workflow.choices import Choices, forget
 from ..slicerside.workflow.presenter import Presenter
 from ..slicerside.workflow.requirements import missing_packages
 from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
-from .memory import Budget, give_back
+from .memory import Budget
 from .sections.contexts import ContextSection
 from .sections.explore import ExploreSection
 from .sections.frame import FrameSection
@@ -69,7 +69,6 @@ class Desk(VTKObservationMixin):
         self._dirty: set[str] = set()
         server.state.ending = ""
         self._closed, self._polling = False, None
-        self._giving_back: asyncio.TimerHandle | None = None
         self.sections: dict[str, Section] = {}
         self.sections |= {section.NAME: section(self) for section in _SECTIONS}
         self._connect()
@@ -154,8 +153,6 @@ class Desk(VTKObservationMixin):
         self._closed = True
         if self._polling is not None:
             self._polling.cancel()
-        if self._giving_back is not None:
-            self._giving_back.cancel()
         self.removeObservers()
         for section in self.sections.values():
             section.close()
@@ -193,10 +190,6 @@ class Desk(VTKObservationMixin):
         forget(self.parameters, node)
         self.sections["learn"].map.forget_removed(node)
         self.schedule()
-
-    def _give_back(self) -> None:
-        self._giving_back = None
-        asyncio.get_running_loop().run_in_executor(None, give_back)
 
     async def _poll(self) -> None:
         while self.presenter.runner.busy:

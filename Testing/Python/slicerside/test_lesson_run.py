@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
+from slicerside.jobs import finish
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside import views
@@ -38,16 +39,6 @@ def presenter(slice_views, tiny_logic):
     slice_views["Yellow"].UpdateMatrices()
     with closing(Presenter(Choices(prior="tiny"), tiny_logic, lambda: None)) as made:
         yield made
-
-
-def finish(presenter) -> None:
-    """Wait for all jobs; an error fails the test."""
-    until = time.monotonic() + 120
-    while presenter.runner.busy:
-        presenter.runner.poll()
-        time.sleep(0.01)
-        assert time.monotonic() < until
-    assert not presenter.runner.status.error, presenter.runner.status
 
 
 def names() -> list[str]:

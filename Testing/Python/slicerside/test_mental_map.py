@@ -1,12 +1,12 @@
 """The mental map with a real worker and a tiny model: step by step, and back."""
 
-import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 import slicer
 import slicer.util
+from slicerside.jobs import finish
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.slicerside.contexts import add_context, context_slices
@@ -29,16 +29,6 @@ def teaching(scene, tiny_logic):
             plane[2, 3] = height
             add_context(scan, plane, "Red", (1, 0, 0))
         yield presenter, scan
-
-
-def finish(presenter) -> None:
-    """Wait for all jobs; an error fails the test."""
-    until = time.monotonic() + 120
-    while presenter.runner.busy:
-        presenter.runner.poll()
-        time.sleep(0.01)
-        assert time.monotonic() < until
-    assert not presenter.runner.status.error, presenter.runner.status
 
 
 def test_every_slice_makes_the_picture_more_certain_and_back_shows_what_was(teaching):
