@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
@@ -128,9 +129,10 @@ class Served:
         status, answer, _ = self.ask("POST", "/upload", body, Content_Type=kind, X_SVR="1")
         return status, answer.decode()
 
-    def left_behind(self) -> list[str]:
-        """What is in its temporary folder."""
-        return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))
+    def left_behind(self, pattern: str = "*") -> list[str]:
+        """What is in its temporary folder; folders may go while they are looked at."""
+        found = (Path(folder, name) for folder, folders, files in os.walk(self.temporary) for name in folders + files)
+        return sorted(str(path.relative_to(self.temporary)) for path in found if path.match(pattern))
 
 
 @cache

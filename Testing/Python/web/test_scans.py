@@ -56,7 +56,7 @@ def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):
     page.wait(lambda: page.there("series-choice"), "choice of series")
     page.there("series-choice").find_element(By.XPATH, ".//button[contains(., 'None')]").click()
     page.wait(lambda: not page.there("series-choice"), "choice put away")
-    assert not list(server.temporary.rglob("upload-*")) and len(scans(page)) == 2
+    assert not server.left_behind("upload-*") and len(scans(page)) == 2
 
 
 def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
