@@ -9,8 +9,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-from SparseVolumeReconstructionLib.slicerside import logic
-from SparseVolumeReconstructionLib.slicerside.logic import Context, ReconstructionInputs
+from SparseVolumeReconstructionLib.mrml import logic
+from SparseVolumeReconstructionLib.mrml.logic import Context, ReconstructionInputs
 
 __all__ = [
     "Context",
@@ -41,7 +41,7 @@ class SparseVolumeReconstruction(ScriptedLoadableModule):
 
 def _register_sample_data():
     """Offer the sparse brain in the Sample Data module; once the application and that module are there."""
-    from SparseVolumeReconstructionLib.slicerside.sample_data import register_sample_data
+    from SparseVolumeReconstructionLib.mrml.sample_data import register_sample_data
 
     register_sample_data()
 
@@ -63,7 +63,7 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
 
     def setup(self):
         """Build the panel; imported here, so that the module loads where there is no Qt."""
-        from SparseVolumeReconstructionLib.slicerside.panel.panel import Panel
+        from SparseVolumeReconstructionLib.panel.panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = SparseVolumeReconstructionLogic()
@@ -86,7 +86,9 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
 
 
 class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
-    """Self-test of the application: the sample and an empty request through the logic, with a real computing process."""
+    """Self-test of the application: the sample and an empty request through the logic, with a real computing
+    process.
+    """
 
     def setUp(self):
         """Start from an empty scene."""
@@ -107,7 +109,7 @@ class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
 
     def test_sample(self):
         """The four slices of the sample: they are kept, and the rest of the head appears around them."""
-        from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+        from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
 
         scan = load_sparse_brain()
         contexts = tuple(Context(scan, indices=(k,), thickness_mm=1.0) for k in range(4))

@@ -18,12 +18,18 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def library_environment() -> dict[str, str]:
     """Environment for a Python of its own that finds the library."""
-    return {**os.environ, "PYTHONPATH": str(ROOT / "SparseVolumeReconstruction"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "SparseVolumeReconstruction"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real volumes for measuring: $SVR_DATA, or shared/data beside the repository; skips where there is none."""
+    """The folder of real volumes for measuring: $SVR_DATA, or shared/data beside the repository; skips where
+    there is none.
+    """
     folder = Path(os.environ.get("SVR_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("needs the folder of real volumes; set SVR_DATA")
@@ -38,7 +44,9 @@ def python() -> str:
 
 @pytest.fixture(scope="session")
 def write_weights():
-    """write_weights(path, **changes of the card) writes a real, tiny structured Gaussian (12x14x13 voxels of 12 mm, RAS)."""
+    """write_weights(path, **changes of the card) writes a real, tiny structured Gaussian (12x14x13 voxels of
+    12 mm, RAS).
+    """
     import numpy as np
     import torch
     from safetensors.torch import save_file
@@ -66,7 +74,9 @@ def write_weights():
         reference=torch.as_tensor(np.where(mask, 0.3 + 0.5 * radius, 0), dtype=torch.float32),
     )
     tensors = {name: tensor.contiguous() for name, tensor in parameters.to_tensors().items()}
-    words = dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test")
+    words = dict.fromkeys(
+        ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test"
+    )
 
     def write(path: Path, **changes) -> Path:
         card = ModelCard(**{**words, "id": "tiny", "system": "structured-gaussian", **changes})

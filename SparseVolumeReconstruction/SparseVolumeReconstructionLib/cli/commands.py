@@ -30,7 +30,9 @@ def reconstruct(args: Namespace) -> None:
 def evaluate(args: Namespace) -> None:
     """Write the scores, and the report if asked for. Raises InputError."""
     if not Path(args.cohort).is_dir():
-        raise InputError(f"{args.cohort}: no such folder; --cohort expects a folder of volumes, one per subject.")
+        raise InputError(
+            f"{args.cohort}: no such folder; --cohort expects a folder of volumes, one per subject."
+        )
     for target in filter(None, (args.json, args.report)):
         if not Path(target).absolute().parent.is_dir():
             raise InputError(f"{target}: the folder to write into does not exist.")
@@ -40,7 +42,15 @@ def evaluate(args: Namespace) -> None:
     from ..zoo import ModelStore
 
     with shown_progress(strict=args.strict) as progress:
-        scores = run_protocol(args.prior, Path(args.cohort), args.frame, args.contexts, ModelStore(), progress, device=args.device)
+        scores = run_protocol(
+            args.prior,
+            Path(args.cohort),
+            args.frame,
+            args.contexts,
+            ModelStore(),
+            progress,
+            device=args.device,
+        )
     if args.report:
         write_report(scores, Path(args.report))
     write_json(scores, args.json)
@@ -54,7 +64,10 @@ def models_list(args: Namespace) -> None:
     store = ModelStore()
     for entry in store.entries():
         card = entry.card
-        facts = f"{card.system} {card.version}, {entry.bytes / 1e6:.1f} MB, {'embedded' if store.is_embedded(card.id) else 'imported'}"
+        facts = (
+            f"{card.system} {card.version}, {entry.bytes / 1e6:.1f} MB, "
+            f"{'embedded' if store.is_embedded(card.id) else 'imported'}"
+        )
         print(f"{card.id:<20} {card.title} ({card.anatomy}, {card.modality}; {facts})")
 
 
@@ -94,7 +107,18 @@ def train(args: Namespace) -> None:
     from ..training.structured_gaussian import train as fit
     from ..training.subjects import CovariateRule
 
-    same = ("anatomy", "modality", "licence", "data", "limits", "rank", "spacing_mm", "protocol_slices", "reference", "mirror")
+    same = (
+        "anatomy",
+        "modality",
+        "licence",
+        "data",
+        "limits",
+        "rank",
+        "spacing_mm",
+        "protocol_slices",
+        "reference",
+        "mirror",
+    )
     same += ("any_orientation", "knot_step", "interval_margin", "seed")
     options = TrainingOptions(
         model_id=args.id or Path(args.out).stem,
@@ -120,7 +144,10 @@ def train_deep(args: Namespace) -> None:
 
 
 def _training(args: Namespace) -> tuple:
-    """Configuration, folder, whether to resume, facts for the card and split, as trainings take them. Raises InputError."""
+    """Configuration, folder, whether to resume, facts for the card and split, as trainings take them.
+
+    Raises InputError.
+    """
     from ..training.loop.config import find_config, read_config
     from ..training.structured_gaussian import CardFacts, read_split
 
@@ -149,9 +176,30 @@ def experiment(args: Namespace) -> None:
     samples = args.samples or default_samples(args.device)
     split = read_split(Path(args.split) if args.split else population.split)
     with shown_progress() as progress:
-        cohorts, folder = [data[option] for option in chosen.fit], Path(args.models) if args.models else out / "models"
-        models = Models(folder, population, cohorts, split, args.scale, args.device, not args.no_training, progress.part(0, 0.5))
-        setting = Setting(data, out, args.device, models, args.scale == "tiny", progress.part(0.5, 1), samples, args.subjects)
+        cohorts, folder = (
+            [data[option] for option in chosen.fit],
+            Path(args.models) if args.models else out / "models",
+        )
+        models = Models(
+            folder,
+            population,
+            cohorts,
+            split,
+            args.scale,
+            args.device,
+            not args.no_training,
+            progress.part(0, 0.5),
+        )
+        setting = Setting(
+            data,
+            out,
+            args.device,
+            models,
+            args.scale == "tiny",
+            progress.part(0.5, 1),
+            samples,
+            args.subjects,
+        )
         report = write_findings(chosen.function()(setting), setting)
     print(report)
 
@@ -177,9 +225,18 @@ def benchmark(args: Namespace) -> None:
     if args.runs < 1:
         raise InputError(f"--runs {args.runs}: expected at least 1.")
     with TemporaryDirectory() as folder, closing(WorkerClient()) as client, shown_progress() as progress:
-        small = ReconstructionRequest(prior=args.prior, frame="registered", spacing_mm=8, device=args.device, output=f"{folder}/out")
+        small = ReconstructionRequest(
+            prior=args.prior, frame="registered", spacing_mm=8, device=args.device, output=f"{folder}/out"
+        )
         request = small.model_dump()
-        result = measure(args.prior, ModelStore(), progress, device=args.device, round_trip=lambda: client.run(request), runs=args.runs)
+        result = measure(
+            args.prior,
+            ModelStore(),
+            progress,
+            device=args.device,
+            round_trip=lambda: client.run(request),
+            runs=args.runs,
+        )
     print(table(result))
     print(_live_table(args.prior))
     print(_page_table(args.prior))
@@ -188,7 +245,7 @@ def benchmark(args: Namespace) -> None:
 def _live_table(prior_id: str) -> str:
     """The latency of the panel's live updates, where the viewer's core is installed."""
     try:
-        from ..slicerside import live_benchmark
+        from ..mrml import live_benchmark
     except ImportError:
         return "live update: not measured; it needs slicer-core"
     return live_benchmark.table(live_benchmark.live_latency(prior_id))
@@ -213,7 +270,7 @@ def worker(args: Namespace) -> None:
 
 def demo(args: Namespace) -> None:
     """Write the demo's folder. Raises InputError."""
-    from ..slicerside.demo import main
+    from ..mrml.demo import main
 
     with shown_progress() as progress:
         main(args, progress)
@@ -225,22 +282,33 @@ def web(args: Namespace) -> None:
         from ..web.options import Options
         from ..web.server import serve
     except ImportError as error:
-        raise InputError(f"the browser edition needs more packages ({error.name} is missing): ./run web installs them.") from error
+        raise InputError(
+            f"the browser edition needs more packages ({error.name} is missing): ./run web installs them."
+        ) from error
     given = Path(args.input).absolute() if args.input else None
     lesson = Path(args.lesson).absolute() if args.lesson else None
-    common = {"lesson": lesson, "browser": args.browser, "sessions": args.sessions, "allow_hosts": tuple(args.allow_host)}
+    common = {
+        "lesson": lesson,
+        "browser": args.browser,
+        "sessions": args.sessions,
+        "allow_hosts": tuple(args.allow_host),
+    }
     limits = {"idle_minutes": args.idle_minutes, "memory_gb": args.memory}
     serve(Options(args.host, args.port, _token(args.token_file), given, **common, **limits))
 
 
 def _token(file: str | None) -> str | None:
-    """What visitors have to know, from a file or the environment: words of a command can be seen by everybody on the machine."""
+    """What visitors have to know, from a file or the environment: words of a command can be seen by everybody
+    on the machine.
+    """
     if file is None:
         return os.environ.pop("SVR_TOKEN", "").strip() or None
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise InputError(f"--token-file {file}: cannot be read; expected a text file that holds the token.") from error
+        raise InputError(
+            f"--token-file {file}: cannot be read; expected a text file that holds the token."
+        ) from error
     if not token:
         raise InputError(f"--token-file {file}: is empty; expected the token in it.")
     return token

@@ -15,8 +15,8 @@ from ..reconstruction.request import ContextSpec, ReconstructionRequest
 def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
     """FILE or FILE:k1,k2,... as slices of a file (absolute path); k counts from 0 along the third index axis.
 
-    FOLDER#3 is series 3 of a DICOM folder. An existing file whose own name ends like a list of slices or a series is that file.
-    Raises InputError for a list that is none.
+    FOLDER#3 is series 3 of a DICOM folder. An existing file whose own name ends like a list of slices or a
+    series is that file. Raises InputError for a list that is none.
     """
     path, slices, series = text, None, None
     if not Path(text).exists():
@@ -24,15 +24,23 @@ def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
         if re.fullmatch(r"\d+(,\d+)*", tail) and head:
             path, slices = head, [int(k) for k in dict.fromkeys(tail.split(","))]
         elif colon and Path(head).exists():
-            raise InputError(f'"{tail}" in "{text}" is no list of slices; expected whole numbers from 0, as in {head}:20,45,70.')
+            raise InputError(
+                f'"{tail}" in "{text}" is no list of slices; expected whole numbers from 0, as in '
+                f"{head}:20,45,70."
+            )
         head, _, tail = path.rpartition("#")
         if Path(head).is_dir() and head and not Path(path).exists():
             path, series = head, tail
-    return ContextSpec(path=str(Path(path).absolute()), slices=slices, thickness_mm=thickness_mm, series=series)
+    return ContextSpec(
+        path=str(Path(path).absolute()), slices=slices, thickness_mm=thickness_mm, series=series
+    )
 
 
 def build_request(args: Namespace) -> ReconstructionRequest:
-    """The request of `reconstruct`'s arguments, with absolute paths. Raises InputError for values out of range."""
+    """The request of `reconstruct`'s arguments, with absolute paths.
+
+    Raises InputError for values out of range.
+    """
     frame = args.frame if args.frame in ("auto", "registered") else str(Path(args.frame).absolute())
     try:
         return ReconstructionRequest(

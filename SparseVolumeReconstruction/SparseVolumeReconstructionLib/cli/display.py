@@ -14,7 +14,8 @@ from ..reconstruction.progress import Progress, ProgressEvent
 
 @contextmanager
 def shown_progress(as_json: bool = False, strict: bool = False) -> Iterator[Progress]:
-    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on stdout.
+    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on
+    stdout.
 
     Warnings are lines on stderr. strict: the first of them is raised as InputError instead.
     """
@@ -32,7 +33,12 @@ def shown_progress(as_json: bool = False, strict: bool = False) -> Iterator[Prog
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[remaining]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[remaining]}"),
+    )
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0, remaining="")
 

@@ -14,7 +14,8 @@ from .parser import build_parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (of sys.argv if None).
 
-    Returns the exit code: 0 success, 1 an error of the program, 2 wrong input (one line on stderr), 130 stopped by the user.
+    Returns the exit code: 0 success, 1 an error of the program, 2 wrong input (one line on stderr), 130
+    stopped by the user.
     """
     args = build_parser().parse_args(arguments)
     try:
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"stopped by the user; {left}", 130)
     except Exception as error:
         traceback.print_exc()
-        return _complain(f"a fault of this program, please report it with the lines above: {type(error).__name__}: {error}", 1)
+        return _complain(
+            f"a fault of this program, please report it with the lines above: {type(error).__name__}: "
+            f"{error}",
+            1,
+        )
     return 0
 
 

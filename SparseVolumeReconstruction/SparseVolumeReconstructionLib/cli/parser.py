@@ -90,7 +90,9 @@ def _add(words, name: str, command, summary: str, examples: str) -> argparse.Arg
 
 
 def _add_strict(parser) -> None:
-    parser.add_argument("--strict", action="store_true", help="stop at the first warning, before anything is written")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first warning, before anything is written"
+    )
 
 
 def _add_device(parser) -> None:
@@ -104,19 +106,35 @@ reconstruct --prior brain-t1 --context axial.nrrd --context sagittal.nrrd --like
 reconstruct --prior fetal-t2 --context dicom-folder:8,11,14 --gestational-age 29.5 --spacing 0.8 --output out
 reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no context: the model itself)"""
     add = _add(
-        words, "reconstruct", commands.reconstruct, "Dense volume, uncertainty, samples and template from slices.", examples
+        words,
+        "reconstruct",
+        commands.reconstruct,
+        "Dense volume, uncertainty, samples and template from slices.",
+        examples,
     ).add_argument
     add("--prior", required=True, metavar="ID", help="the model (see ./run models)")
     slices = (
-        "observed slices of a volume, a 2D image with geometry or a DICOM folder (FOLDER#3: series 3 of it); k1,k2,... are indices from 0 "
+        "observed slices of a volume, a 2D image with geometry or a DICOM folder (FOLDER#3: series 3 of it); "
+        "k1,k2,... are indices from 0 "
         "along its third index axis"
     )
-    add("--context", action="append", default=[], metavar="FILE[:k1,k2,...]", help=f"{slices}, all if left out; may be repeated")
-    frame = "auto (found from the slices), registered (patient space is the model's space), or a file with the affine transform"
+    add(
+        "--context",
+        action="append",
+        default=[],
+        metavar="FILE[:k1,k2,...]",
+        help=f"{slices}, all if left out; may be repeated",
+    )
+    frame = (
+        "auto (found from the slices), registered (patient space is the model's space), or a file with "
+        "the affine transform"
+    )
     add("--frame", default="auto", help=f"{frame} from patient to model space")
     where = words.choices["reconstruct"].add_mutually_exclusive_group()
     where.add_argument("--like", metavar="VOLUME", help="output on the grid of this volume")
-    where.add_argument("--spacing", type=number, metavar="MM", help="output isotropic at this spacing in patient RAS (1 mm)")
+    where.add_argument(
+        "--spacing", type=number, metavar="MM", help="output isotropic at this spacing in patient RAS (1 mm)"
+    )
     add(
         "--thickness",
         type=number,
@@ -132,18 +150,32 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     )
     add("--samples", type=int, default=0, metavar="N", help="posterior samples (0)")
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same samples (0)")
-    add("--gestational-age", type=number, metavar="WEEKS", help="for fetal models; inferred from the slices if left out")
+    add(
+        "--gestational-age",
+        type=number,
+        metavar="WEEKS",
+        help="for fetal models; inferred from the slices if left out",
+    )
     add("--alter-observed", action="store_true", help="do not reproduce the observed pixels in the mean")
     _add_device(words.choices["reconstruct"])
     _add_strict(words.choices["reconstruct"])
-    add("--json-progress", action="store_true", help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout')
-    add("--output", required=True, metavar="DIR", help="folder for the volumes (.nrrd), frame.h5 and result.json")
+    add(
+        "--json-progress",
+        action="store_true",
+        help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout',
+    )
+    add(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder for the volumes (.nrrd), frame.h5 and result.json",
+    )
 
 
 def _evaluate(words) -> None:
     examples = """
 evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json
-evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 --json scores.json --report scores.html"""
+evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 --json scores.json --report scores.html"""  # noqa: E501
     summary = "Measure priors and baselines on the volumes of a folder."
     add = _add(words, "evaluate", commands.evaluate, summary, examples).add_argument
     add("--prior", required=True, type=lambda text: text.split(","), metavar="ID[,ID...]", help="the models")
@@ -154,7 +186,13 @@ evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 -
         choices=("registered", "patient"),
         help="registered: the protocol of the papers; patient: own grid, frame found",
     )
-    add("--contexts", required=True, type=numbers, metavar="n1,n2,...", help="numbers of observed slices, e.g. 1,3,4,5,9")
+    add(
+        "--contexts",
+        required=True,
+        type=numbers,
+        metavar="n1,n2,...",
+        help="numbers of observed slices, e.g. 1,3,4,5,9",
+    )
     add("--json", required=True, metavar="FILE", help="where to write the scores")
     add("--report", metavar="FILE.html", help="where to write a report with pictures")
     _add_device(words.choices["evaluate"])
@@ -166,10 +204,22 @@ def _models(words) -> None:
     parser = _add(words, "models", commands.models_list, "List, verify, import or remove models.", examples)
     actions = parser.add_subparsers(metavar="ACTION")
     _add(actions, "list", commands.models_list, "All models.", "models list")
-    _add(actions, "verify", commands.models_verify, "Check every weights file against its SHA-256.", "models verify")
-    importer = _add(actions, "import", commands.models_import, "Add a model.", "models import my-model.safetensors")
-    importer.add_argument("file", metavar="FILE", help="a .safetensors file with a model card, as ./run train writes it")
-    remover = _add(actions, "remove", commands.models_remove, "Delete an imported model.", "models remove my-model")
+    _add(
+        actions,
+        "verify",
+        commands.models_verify,
+        "Check every weights file against its SHA-256.",
+        "models verify",
+    )
+    importer = _add(
+        actions, "import", commands.models_import, "Add a model.", "models import my-model.safetensors"
+    )
+    importer.add_argument(
+        "file", metavar="FILE", help="a .safetensors file with a model card, as ./run train writes it"
+    )
+    remover = _add(
+        actions, "remove", commands.models_remove, "Delete an imported model.", "models remove my-model"
+    )
     remover.add_argument("id", metavar="ID")
 
 
@@ -178,14 +228,24 @@ def _train(words) -> None:
 train structured-gaussian --cohort heads --out my-model.safetensors
 train structured-gaussian --cohort knees --out knee-pd.safetensors --anatomy knee --modality "PD MRI" --rank 40
 train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" --out child-t1.safetensors
-train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
+train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""  # noqa: E501
     parser = _add(words, "train", None, "Fit a model to a folder of volumes.", examples)
     systems = parser.add_subparsers(metavar="SYSTEM", required=True)
     gaussian = _add(
-        systems, "structured-gaussian", commands.train, "Low-rank Gaussian with a correlated residual; 20 to 500 volumes.", examples
+        systems,
+        "structured-gaussian",
+        commands.train,
+        "Low-rank Gaussian with a correlated residual; 20 to 500 volumes.",
+        examples,
     )
     add = gaussian.add_argument
-    add("--cohort", required=True, action="append", metavar="DIR", help="folder of volumes, one per subject; may be repeated")
+    add(
+        "--cohort",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of volumes, one per subject; may be repeated",
+    )
     add("--out", required=True, metavar="FILE", help="the .safetensors file to write")
     add("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
     add("--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)")
@@ -194,15 +254,38 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
         metavar="FILE",
         help="volume or subject that is the canonical space, or mni152 (a median subject if left out)",
     )
-    add("--protocol-slices", type=int, metavar="K", help="axial slices of the evaluation protocol (1 mm apart if left out)")
-    augment = "random relatives (deformation, size, contrast, shading) of every volume: one number, or one per cohort (0)"
+    add(
+        "--protocol-slices",
+        type=int,
+        metavar="K",
+        help="axial slices of the evaluation protocol (1 mm apart if left out)",
+    )
+    augment = (
+        "random relatives (deformation, size, contrast, shading) of every volume: one number, or one "
+        "per cohort (0)"
+    )
     add("--augment", type=numbers, default=[0], metavar="N[,N...]", help=augment)
     covariate = "a number in every file name that the mean follows, e.g. gestational_age:weeks:GA([0-9]+)"
     add("--covariate", metavar="NAME:UNIT:REGEX", help=covariate)
     add("--knot-step", type=float, default=2.0, metavar="STEP", help="distance of the covariate's knots (2)")
-    add("--any-orientation", action="store_true", help="the patients' orientation in the scanner says nothing (fetuses, specimens)")
-    add("--no-mirror", dest="mirror", action="store_false", help="anatomy without left-right symmetry: do not add mirror images")
-    add("--interval-margin", type=float, default=1.0, metavar="F", help="factor on the cross-validated interval widths (1)")
+    add(
+        "--any-orientation",
+        action="store_true",
+        help="the patients' orientation in the scanner says nothing (fetuses, specimens)",
+    )
+    add(
+        "--no-mirror",
+        dest="mirror",
+        action="store_false",
+        help="anatomy without left-right symmetry: do not add mirror images",
+    )
+    add(
+        "--interval-margin",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="factor on the cross-validated interval widths (1)",
+    )
     add("--seed", type=int, default=0, metavar="S")
     _add_card(gaussian)
     _add_strict(gaussian)
@@ -223,8 +306,12 @@ def _train_deep(systems, name: str, summary: str) -> None:
 
 
 def _train_segmentation(systems) -> None:
-    start = "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
-    summary = "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
+    start = (
+        "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
+    )
+    summary = (
+        "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
+    )
     parser = _add(systems, "segmentation", commands.train_segmentation, summary, f"{start}\n{start} --resume")
     parser.set_defaults(system="segmentation")
     _add_run(parser, "folder of label maps with FreeSurfer's numbers, one per person")
@@ -235,7 +322,12 @@ def _add_run(parser, cohort: str, **several) -> None:
     add = parser.add_argument
     add("--cohort", required=True, metavar="DIR", help=cohort, **several)
     add("--config", required=True, metavar="FILE", help="YAML file, or the name of one in Resources/Training")
-    add("--out", required=True, metavar="DIR", help="folder for checkpoints, log.csv, tensorboard and the weights file")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for checkpoints, log.csv, tensorboard and the weights file",
+    )
     add("--resume", action="store_true", help="continue the run in --out where it was stopped")
 
 
@@ -247,39 +339,75 @@ def _add_card(parser) -> None:
     add("--id", default=None, metavar="ID", help="id of the model (the name of --out)")
     add("--anatomy", default="unknown", help="what is shown, e.g. brain")
     add("--modality", default="unknown", help="how it was imaged, e.g. T1w MRI")
-    add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)")
+    add(
+        "--split",
+        metavar="FILE",
+        help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)",
+    )
 
 
 def _experiment(words) -> None:
     examples = """
 experiment 000-exp1 --cohort heads --out results/000-exp1 --models runs
 experiment 000-exp1 --cohort heads --out results/000-exp1 --models runs --scale gpu --no-training"""
-    parser = _add(words, "experiment", None, "Make the tables and figures of a paper again, beside the printed numbers.", examples)
+    parser = _add(
+        words,
+        "experiment",
+        None,
+        "Make the tables and figures of a paper again, beside the printed numbers.",
+        examples,
+    )
     names = parser.add_subparsers(metavar="NAME", required=True)
     for name, experiment in EXPERIMENTS.items():
         folders = " ".join(f"--{option} DIR" for option in experiment.data)
-        one = _add(names, name, commands.experiment, experiment.summary, f"experiment {name} {folders} --out results/{name}")
+        one = _add(
+            names,
+            name,
+            commands.experiment,
+            experiment.summary,
+            f"experiment {name} {folders} --out results/{name}",
+        )
         one.set_defaults(name=name)
         add = one.add_argument
         for option, holds in experiment.data.items():
             add(f"--{option}", required=True, metavar="DIR", help=holds)
-        add("--out", required=True, metavar="DIR", help="folder for report.html, report.md, findings.json and pictures")
+        add(
+            "--out",
+            required=True,
+            metavar="DIR",
+            help="folder for report.html, report.md, findings.json and pictures",
+        )
         add("--models", metavar="DIR", help="where models are looked for and trained (OUT/models)")
         sizes = "which shipped configurations to train with: tiny (a trial on bodies of any kind), cpu or gpu"
         add("--scale", choices=("tiny", "cpu", "gpu"), default="cpu", help=f"{sizes} (cpu)")
         add("--no-training", action="store_true", help="leave out systems that have no model, and name them")
-        add("--split", metavar="FILE", help="JSON file {fit: [...], test: [...]} of subject names (the shipped one)")
-        add("--samples", type=positive, metavar="N", help="posterior samples scored per case (8; on a GPU 100)")
+        add(
+            "--split",
+            metavar="FILE",
+            help="JSON file {fit: [...], test: [...]} of subject names (the shipped one)",
+        )
+        add(
+            "--samples",
+            type=positive,
+            metavar="N",
+            help="posterior samples scored per case (8; on a GPU 100)",
+        )
         add("--subjects", type=positive, metavar="N", help="use only the first N test subjects")
         _add_device(one)
 
 
 def _benchmark(words) -> None:
     parser = _add(
-        words, "benchmark", commands.benchmark, "Time and memory on this machine.", "benchmark\nbenchmark --prior brain-t1 --device cpu"
+        words,
+        "benchmark",
+        commands.benchmark,
+        "Time and memory on this machine.",
+        "benchmark\nbenchmark --prior brain-t1 --device cpu",
     )
     parser.add_argument("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
-    parser.add_argument("--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)")
+    parser.add_argument(
+        "--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)"
+    )
     _add_device(parser)
 
 
@@ -290,10 +418,18 @@ def _worker(words) -> None:
 
 def _demo(words) -> None:
     parser = _add(
-        words, "demo", commands.demo, "Reconstruct a real head from 4 of its slices.", "demo\ndemo --input head.nii.gz --output my-demo"
+        words,
+        "demo",
+        commands.demo,
+        "Reconstruct a real head from 4 of its slices.",
+        "demo\ndemo --input head.nii.gz --output my-demo",
     )
-    parser.add_argument("--input", metavar="FILE", help="a head of your own (T1w MRI) instead of the MNI152 template")
-    parser.add_argument("--output", default="demo-output", metavar="DIR", help="folder to write (demo-output)")
+    parser.add_argument(
+        "--input", metavar="FILE", help="a head of your own (T1w MRI) instead of the MNI152 template"
+    )
+    parser.add_argument(
+        "--output", default="demo-output", metavar="DIR", help="folder to write (demo-output)"
+    )
     parser.add_argument("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
 
 
@@ -303,18 +439,39 @@ web                                     (prints an address; open it in a browser
 web --input head.nii.gz --port 8080
 web --host 0.0.0.0                      (for others: the address that is printed has a token in it, made for this run)
 web --sessions 8 --host 0.0.0.0 --token-file token.txt     (eight people, each with a scene and a process of their own)
-web --allow-host svr.example.org        (behind a proxy on this machine, which speaks TLS: Docs/serving.md)"""
-    summary = "The browser edition: the panel and the four views of 3D Slicer as a page, with no Slicer installed."
+web --allow-host svr.example.org        (behind a proxy on this machine, which speaks TLS: Docs/serving.md)"""  # noqa: E501
+    summary = (
+        "The browser edition: the panel and the four views of 3D Slicer as a page, with no Slicer installed."
+    )
     add = _add(words, "web", commands.web, summary, examples).add_argument
-    add("--input", metavar="FILE", help="a scan (NIfTI, NRRD or a DICOM folder) to begin with; others can be uploaded in the page")
-    add("--lesson", metavar="FILE", help="a lesson that was saved in the page; every visitor is offered it (Docs/teaching.md)")
+    add(
+        "--input",
+        metavar="FILE",
+        help="a scan (NIfTI, NRRD or a DICOM folder) to begin with; others can be uploaded in the page",
+    )
+    add(
+        "--lesson",
+        metavar="FILE",
+        help="a lesson that was saved in the page; every visitor is offered it (Docs/teaching.md)",
+    )
     add("--port", type=port, default=8080, metavar="N", help="port to listen on; 0: any that is free (8080)")
-    add("--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1: this machine alone); any other has a token")
-    token = "file that holds what visitors have to know, which is part of the printed address; else the variable SVR_TOKEN, or a random one"
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (127.0.0.1: this machine alone); any other has a token",
+    )
+    token = (
+        "file that holds what visitors have to know, which is part of the printed address; else the "
+        "variable SVR_TOKEN, or a random one"
+    )
     add("--token-file", metavar="FILE", help=token)
     names = "name by which browsers call the server, such as that of a proxy; may be repeated"
     add("--allow-host", action="append", default=[], metavar="NAME", help=names)
-    several = "people who can work at the same time, each with processes of their own, about 1.5 GB and --memory (1)"
+    several = (
+        "people who can work at the same time, each with processes of their own, about 1.5 GB and "
+        "--memory (1)"
+    )
     add("--sessions", type=positive, default=1, metavar="N", help=several)
     add("--memory", type=above_0, default=1.5, metavar="GB", help="voxels that one session may hold (1.5)")
     idle = "minutes without use until a session ends and what is in it is forgotten; 0: never (120)"

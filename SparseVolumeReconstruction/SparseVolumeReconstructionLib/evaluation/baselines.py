@@ -1,8 +1,8 @@
 """Baselines that every report shows beside a generative system.
 
-Each is used like a prior: `condition(slices, grid, frame)` gives something with `mean()`, the volume on `grid` in the
-slices' own intensities. frame: 4x4 RAS-to-RAS from patient points (of slices and grid) to points of the library.
-None of them knows an uncertainty.
+Each is used like a prior: `condition(slices, grid, frame)` gives something with `mean()`, the volume on
+`grid` in the slices' own intensities. frame: 4x4 RAS-to-RAS from patient points (of slices and grid) to
+points of the library. None of them knows an uncertainty.
 """
 
 from __future__ import annotations
@@ -62,16 +62,24 @@ class LinearInterpolation:
 
 
 def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Position of each slice along k in voxels, ascending (n,), and its pixels on the grid's lattice (n, J, I)."""
+    """Position of each slice along k in voxels, ascending (n,), and its pixels on the grid's lattice (n, J,
+    I).
+    """
     steps = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk
     found = []
     for image in slices:
         if np.abs(steps[:, :2].T @ image.plane.normal).max() > 1e-3:
-            raise InputError(f"{image.name}: not parallel to the axial planes of the output; this baseline needs one stack.")
+            raise InputError(
+                f"{image.name}: not parallel to the axial planes of the output; this baseline needs one "
+                "stack."
+            )
         depth = (grid.ras_to_ijk[:3, :3] @ image.plane.centre + grid.ras_to_ijk[:3, 3])[2]
         matrix = grid.ijk_to_ras.copy()
         matrix[:3, 3] += matrix[:3, 2] * depth
-        own, lattice = Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras), Grid((1, *grid.shape_kji[1:]), matrix)
+        own, lattice = (
+            Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras),
+            Grid((1, *grid.shape_kji[1:]), matrix),
+        )
         found.append((depth, resample(Volume(image.pixels[None], own), lattice).array[0]))
     found.sort(key=lambda pair: pair[0])
     return np.array([d for d, _ in found]), np.stack([p for _, p in found])
@@ -98,7 +106,11 @@ class Library:
         flat = [v.ravel() for v in kept.values()]
         gram = np.zeros((len(flat), len(flat)))
         for block in np.array_split(np.arange(grid.size), max(1, grid.size // 65536)):
-            rows = np.stack([v[block] for v in flat]).astype(np.float32) if flat else np.zeros((0, 1), np.float32)
+            rows = (
+                np.stack([v[block] for v in flat]).astype(np.float32)
+                if flat
+                else np.zeros((0, 1), np.float32)
+            )
             gram += rows @ rows.T
         return cls(grid, kept, gram)
 
@@ -115,12 +127,18 @@ class Library:
 
     def combined(self, weights: np.ndarray) -> np.ndarray:
         """Weighted sum of the volumes, (K, J, I) float32."""
-        return sum(np.float32(w) * v.astype(np.float32) for w, v in zip(weights, self.volumes.values(), strict=True) if w)
+        return sum(
+            np.float32(w) * v.astype(np.float32)
+            for w, v in zip(weights, self.volumes.values(), strict=True)
+            if w
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class FromLibrary:
-    """A weighted sum of other subjects' volumes; `weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,)` chooses the weights."""
+    """A weighted sum of other subjects' volumes; `weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,)`
+    chooses the weights.
+    """
 
     name: str
     library: Library
@@ -131,7 +149,9 @@ class FromLibrary:
         points, pixels = [], []
         for image in slices:
             stride = int(np.ceil(np.sqrt(image.pixels.size / _MAX_PIXELS)))
-            points.append(image.plane.points_ras().reshape(*image.pixels.shape, 3)[::stride, ::stride].reshape(-1, 3))
+            points.append(
+                image.plane.points_ras().reshape(*image.pixels.shape, 3)[::stride, ::stride].reshape(-1, 3)
+            )
             pixels.append(image.pixels[::stride, ::stride].ravel())
         canonical = np.concatenate(points) @ frame[:3, :3].T + frame[:3, 3]
         weights = self.weigh(self.library.at(canonical), np.concatenate(pixels), self.library.gram)
@@ -166,8 +186,13 @@ def pca_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np
 
 
 def baselines(library: Library) -> list:
-    """The baselines that need contexts; those that need other subjects only where the library holds at least three."""
+    """The baselines that need contexts; those that need other subjects only where the library holds at least
+    three.
+    """
     found = [NearestSlice(), LinearInterpolation()]
     if len(library.volumes) >= 3:
-        found += [FromLibrary("nearest-volume", library, nearest_weights), FromLibrary("pca", library, pca_weights)]
+        found += [
+            FromLibrary("nearest-volume", library, nearest_weights),
+            FromLibrary("pca", library, pca_weights),
+        ]
     return found

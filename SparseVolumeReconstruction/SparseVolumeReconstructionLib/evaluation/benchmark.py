@@ -39,11 +39,12 @@ def benchmark(
     sizes: tuple[int, ...] = SIZES,
     runs: int = RUNS,
 ) -> dict:
-    """Measure warm calls, each setting in a fresh process, medians of `runs` calls; returns JSON-ready numbers.
+    """Measure warm calls, each setting in a fresh process, medians of `runs` calls; returns JSON-ready
+    numbers.
 
-    round_trip: one small request to a warm worker (given by the caller, who owns the worker). Seconds and MiB. Every row
-    has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib (before) and peak_mib; the row "protocol" also
-    samples_16_s. Raises InputError for an unknown prior.
+    round_trip: one small request to a warm worker (given by the caller, who owns the worker). Seconds and
+    MiB. Every row has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib (before) and
+    peak_mib; the row "protocol" also samples_16_s. Raises InputError for an unknown prior.
     """
     store.verify(prior_id)
     settings = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
@@ -54,16 +55,28 @@ def benchmark(
     for step, (name, (size, count, samples)) in enumerate(settings.items()):
         progress.update(f"measuring {name}", step / (len(settings) + 1))
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            rows[name] = pool.submit(_measure, store.user_dir, prior_id, device, size, count, samples, runs).result()
-    result = {"prior": prior_id, "runs": runs, "machine": _machine(), "rows": rows, "growth": _growth(rows, contexts, sizes)}
+            rows[name] = pool.submit(
+                _measure, store.user_dir, prior_id, device, size, count, samples, runs
+            ).result()
+    result = {
+        "prior": prior_id,
+        "runs": runs,
+        "machine": _machine(),
+        "rows": rows,
+        "growth": _growth(rows, contexts, sizes),
+    }
     if round_trip:
         progress.update("measuring the worker", len(settings) / (len(settings) + 1))
         result["worker_round_trip_s"] = median_seconds(round_trip, runs)
     return result
 
 
-def _measure(user_dir: Path, prior_id: str, device: str, size: int | None, count: int, samples: int, runs: int) -> dict:
-    """One setting in its own process; size None: the protocol's grid, else size^3 voxels over the same box."""
+def _measure(
+    user_dir: Path, prior_id: str, device: str, size: int | None, count: int, samples: int, runs: int
+) -> dict:
+    """One setting in its own process; size None: the protocol's grid, else size^3 voxels over the
+    same box.
+    """
     prior = ModelStore(user_dir).load(prior_id, device)
     own = protocol_grid(prior)
     body = Volume(as_array(prior.condition([], grid=own).sample([0]))[0], own)
@@ -102,7 +115,11 @@ def peak_mib() -> float | None:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) / 1024
+            for line in status.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     if sys.platform == "darwin":
         import resource
 
@@ -111,7 +128,12 @@ def peak_mib() -> float | None:
 
 
 def _machine() -> dict:
-    return {"system": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
 def _growth(rows: dict, contexts: tuple[int, ...], sizes: tuple[int, ...]) -> dict:
@@ -120,7 +142,9 @@ def _growth(rows: dict, contexts: tuple[int, ...], sizes: tuple[int, ...]) -> di
     for names in ([f"{n} contexts" for n in contexts], [f"{n}^3 voxels" for n in sizes]):
         first, last = rows[names[0]], rows[names[-1]]
         growth[f"{names[0]} -> {names[-1]}"] = {
-            key: last[key] / first[key] for key in ("condition_mean_s", "sample_s", "peak_mib") if first[key] and last[key]
+            key: last[key] / first[key]
+            for key in ("condition_mean_s", "sample_s", "peak_mib")
+            if first[key] and last[key]
         }
     return growth
 
@@ -129,17 +153,25 @@ def table(result: dict) -> str:
     """The benchmark as text."""
     machine = result["machine"]
     lines = [
-        f"{result['prior']}: medians of {result['runs']} warm calls, {machine['threads']} threads, torch {machine['torch']}",
+        f"{result['prior']}: medians of {result['runs']} warm calls, {machine['threads']} threads, torch "
+        f"{machine['torch']}",
         f"{'':<16}{'contexts':>9}{'voxels':>10}{'condition + mean':>18}{'one sample':>12}{'peak memory':>13}",
     ]
     for name, row in result["rows"].items():
         peak = f"{row['peak_mib']:.0f} MiB" if row["peak_mib"] else "unknown"
         lines.append(
-            f"{name:<16}{row['contexts']:>9}{row['voxels']:>10}{row['condition_mean_s']:>16.3f} s{row['sample_s']:>10.3f} s{peak:>13}"
+            f"{name:<16}{row['contexts']:>9}{row['voxels']:>10}{row['condition_mean_s']:>16.3f} "
+            f"s{row['sample_s']:>10.3f} s{peak:>13}"
         )
-    lines.append(f"{SAMPLES} samples at the protocol's size: {result['rows']['protocol'][f'samples_{SAMPLES}_s']:.2f} s")
+    lines.append(
+        f"{SAMPLES} samples at the protocol's size: {result['rows']['protocol'][f'samples_{SAMPLES}_s']:.2f} "
+        "s"
+    )
     for name, ratios in result["growth"].items():
-        lines.append(f"growth {name}: " + ", ".join(f"{key.removesuffix('_s').replace('_', ' ')} x{r:.2f}" for key, r in ratios.items()))
+        lines.append(
+            f"growth {name}: "
+            + ", ".join(f"{key.removesuffix('_s').replace('_', ' ')} x{r:.2f}" for key, r in ratios.items())
+        )
     if "worker_round_trip_s" in result:
         lines.append(f"worker round trip: {result['worker_round_trip_s']:.3f} s")
     return "\n".join(lines)

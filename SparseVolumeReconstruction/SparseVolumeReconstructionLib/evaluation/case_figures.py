@@ -18,7 +18,8 @@ _COLOURS = ("#1d4ed8", "#e07a1f", "#8a93a0", "#0b7a53", "#8b3fae")
 
 
 def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """A volume (k, j, i) turned so that its axes run to superior, anterior and right, and its spacing (3,) in mm in that order.
+    """A volume (k, j, i) turned so that its axes run to superior, anterior and right, and its spacing (3,) in
+    mm in that order.
 
     Axes are exchanged and reversed, nothing is interpolated: an oblique grid stays oblique.
     """
@@ -32,18 +33,30 @@ def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def centre_of(array: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
-    """Index (3,) of a place worth showing: the middle of what is bright, as far from the voxels of `mask` as the first axis allows."""
+    """Index (3,) of a place worth showing: the middle of what is bright, as far from the voxels of `mask` as
+    the first axis allows.
+    """
     bright = np.argwhere(array > 0.25 * np.percentile(array, 99.5))
-    middle = [int(n) for n in np.rint((bright.min(0) + bright.max(0)) / 2)] if len(bright) else [n // 2 for n in array.shape]
+    middle = (
+        [int(n) for n in np.rint((bright.min(0) + bright.max(0)) / 2)]
+        if len(bright)
+        else [n // 2 for n in array.shape]
+    )
     seen = np.flatnonzero(mask.any((1, 2)))
     if len(seen):
-        near = np.arange(max(0, middle[0] - array.shape[0] // 6), min(array.shape[0], middle[0] + array.shape[0] // 6 + 1))
-        middle[0] = int(near[np.argmax(np.abs(near[:, None] - seen).min(1) - 1e-3 * np.abs(near - middle[0]))])
+        near = np.arange(
+            max(0, middle[0] - array.shape[0] // 6), min(array.shape[0], middle[0] + array.shape[0] // 6 + 1)
+        )
+        middle[0] = int(
+            near[np.argmax(np.abs(near[:, None] - seen).min(1) - 1e-3 * np.abs(near - middle[0]))]
+        )
     return tuple(middle)
 
 
 def _view(array: np.ndarray, axis: int, index: int) -> np.ndarray:
-    """One view as radiologists see it: superior or anterior up, the patient's right (or front) on the left."""
+    """One view as radiologists see it: superior or anterior up, the patient's right (or front) on the
+    left.
+    """
     return np.take(array, index, axis=axis)[::-1, ::-1]
 
 
@@ -54,25 +67,45 @@ def inline(figure: Figure, text: str) -> str:
     return f'<img alt="{text}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
-def panels(columns: dict[str, np.ndarray], grid: Grid, where: tuple[int, int, int], top: float, sd_top: float) -> str:
+def panels(
+    columns: dict[str, np.ndarray], grid: Grid, where: tuple[int, int, int], top: float, sd_top: float
+) -> str:
     """Three orthogonal views (rows) of named volumes (k, j, i) on one grid (columns), on black.
 
-    where: index of the views in anatomical order. top: value shown white, sd_top: end of the colour scale of columns
-    whose name begins with "Uncertainty"; both in image units. NaN voxels (not observed) stay dark.
+    where: index of the views in anatomical order. top: value shown white, sd_top: end of the colour scale of
+    columns whose name begins with "Uncertainty"; both in image units. NaN voxels (not observed) stay dark.
     """
     turned = {name: anatomical(array, grid)[0] for name, array in columns.items()}
     spacing = anatomical(next(iter(columns.values())), grid)[1]
     superior, anterior, right = spacing * next(iter(turned.values())).shape
-    rows = [_CELL * height / width for height, width in ((anterior, right), (superior, right), (superior, anterior))]
+    rows = [
+        _CELL * height / width
+        for height, width in ((anterior, right), (superior, right), (superior, anterior))
+    ]
     width, height = _CELL * len(columns) + _SIDE, sum(rows) + _HEAD
     figure = Figure((width, height), facecolor=_BLACK)
-    box = {"left": _SIDE / width, "right": 0.998, "bottom": 0.003, "top": 1 - _HEAD / height, "wspace": 0.02, "hspace": 0.02}
+    box = {
+        "left": _SIDE / width,
+        "right": 0.998,
+        "bottom": 0.003,
+        "top": 1 - _HEAD / height,
+        "wspace": 0.02,
+        "hspace": 0.02,
+    }
     cells = figure.add_gridspec(3, len(columns), height_ratios=rows, **box)
     for column, (name, array) in enumerate(turned.items()):
         for row in range(3):
             axes = figure.add_subplot(cells[row, column])
             pixel_mm = [spacing[n] for n in range(3) if n != row]
-            _draw(axes, array, (row, where[row]), pixel_mm, float(spacing[row]), sd_top if name.startswith("Uncertainty") else top, name)
+            _draw(
+                axes,
+                array,
+                (row, where[row]),
+                pixel_mm,
+                float(spacing[row]),
+                sd_top if name.startswith("Uncertainty") else top,
+                name,
+            )
             if row == 0:
                 axes.set_title(name, color=_WHITE, fontsize=10, fontweight="bold", pad=6)
             if column == 0:
@@ -80,7 +113,9 @@ def panels(columns: dict[str, np.ndarray], grid: Grid, where: tuple[int, int, in
     return inline(figure, "orthogonal views: " + ", ".join(columns))
 
 
-def _draw(axes, array, view: tuple[int, int], pixel_mm: list[float], step_mm: float, top: float, name: str) -> None:
+def _draw(
+    axes, array, view: tuple[int, int], pixel_mm: list[float], step_mm: float, top: float, name: str
+) -> None:
     """One view; where nothing was observed on it, the nearest that was, with its distance."""
     pixels, away = _view(array, *view), 0
     while np.isnan(pixels).all() and away < array.shape[view[0]]:
@@ -88,13 +123,23 @@ def _draw(axes, array, view: tuple[int, int], pixel_mm: list[float], step_mm: fl
         near = [n for n in (view[1] - away, view[1] + away) if 0 <= n < array.shape[view[0]]]
         pixels = next((p for p in (_view(array, view[0], n) for n in near) if not np.isnan(p).all()), pixels)
     holes, sd = bool(np.isnan(pixels).any()), name.startswith("Uncertainty")
-    style = {"cmap": "inferno" if sd else "gray", "interpolation": "nearest" if holes else "bilinear", "aspect": pixel_mm[0] / pixel_mm[1]}
+    style = {
+        "cmap": "inferno" if sd else "gray",
+        "interpolation": "nearest" if holes else "bilinear",
+        "aspect": pixel_mm[0] / pixel_mm[1],
+    }
     image = axes.imshow(np.ma.masked_invalid(pixels), vmin=0, vmax=top, **style)
     axes.set(xticks=[], yticks=[], facecolor=_EMPTY)
     axes.spines[:].set_visible(False)
     if away:
         axes.text(
-            0.5, 0.02, f"nearest slice, {away * step_mm:.0f} mm away", color=_CONTEXT, fontsize=8, ha="center", transform=axes.transAxes
+            0.5,
+            0.02,
+            f"nearest slice, {away * step_mm:.0f} mm away",
+            color=_CONTEXT,
+            fontsize=8,
+            ha="center",
+            transform=axes.transAxes,
         )
     if sd and view[0] == 2:
         scale = axes.inset_axes([0.1, 0.045, 0.8, 0.028])
@@ -108,14 +153,22 @@ def strip(slices: list[SliceImage], top: float) -> str:
     """The observed slices side by side on black, with their names. top: value shown white, in image units."""
     shown = []
     for image in slices:
-        volume, spacing = anatomical(image.pixels[None], Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras))
+        volume, spacing = anatomical(
+            image.pixels[None], Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras)
+        )
         across = volume.shape.index(1)
         height, width = (float(spacing[n]) for n in range(3) if n != across)
         shown.append((image.name, _view(volume, across, 0), height / width))
     tallest = max(pixels.shape[0] * aspect / pixels.shape[1] for _, pixels, aspect in shown)
     each = min(1.2 * _CELL, 4 * _CELL / len(shown))
     figure = Figure((each * len(shown), each * tallest + _HEAD), facecolor=_BLACK)
-    box = {"left": 0.002, "right": 0.998, "bottom": 0.003, "top": 1 - _HEAD / figure.get_figheight(), "wspace": 0.02}
+    box = {
+        "left": 0.002,
+        "right": 0.998,
+        "bottom": 0.003,
+        "top": 1 - _HEAD / figure.get_figheight(),
+        "wspace": 0.02,
+    }
     for cell, (name, pixels, aspect) in zip(figure.add_gridspec(1, len(shown), **box), shown, strict=True):
         axes = figure.add_subplot(cell)
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=top, aspect=aspect, interpolation="bilinear")
@@ -125,21 +178,35 @@ def strip(slices: list[SliceImage], top: float) -> str:
 
 
 def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float) -> str:
-    """SSIM by slice (K,) of several estimates; the first is drawn strong. contexts: observed slices; spacing_mm between slices."""
+    """SSIM by slice (K,) of several estimates; the first is drawn strong. contexts: observed slices;
+    spacing_mm between slices.
+    """
     figure = Figure((9.7, 3.5), facecolor="white")
     axes = figure.subplots()
     for n in contexts:
-        axes.axvline(n * spacing_mm, color=_CONTEXT, lw=1.1, zorder=1, label="observed slice" if n == contexts[0] else None)
+        axes.axvline(
+            n * spacing_mm,
+            color=_CONTEXT,
+            lw=1.1,
+            zorder=1,
+            label="observed slice" if n == contexts[0] else None,
+        )
     for (name, values), colour in zip(curves.items(), _COLOURS, strict=False):
         strong = name == next(iter(curves))
         place = np.arange(len(values)) * spacing_mm
-        axes.plot(place, values, color=colour, lw=2.2 if strong else 1.4, label=name, zorder=3 if strong else 2)
+        axes.plot(
+            place, values, color=colour, lw=2.2 if strong else 1.4, label=name, zorder=3 if strong else 2
+        )
     low = min(float(np.nanmin(values)) for values in curves.values())
-    axes.set(xlim=(0, (len(next(iter(curves.values()))) - 1) * spacing_mm), ylim=(math.floor(low * 10) / 10, 1.005))
+    axes.set(
+        xlim=(0, (len(next(iter(curves.values()))) - 1) * spacing_mm), ylim=(math.floor(low * 10) / 10, 1.005)
+    )
     axes.set(xlabel="position along the slice direction (mm, inferior to superior)", ylabel="SSIM")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e9ed")
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, ncols=len(curves) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+    axes.legend(
+        frameon=False, ncols=len(curves) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9
+    )
     figure.tight_layout()
     return inline(figure, "structural similarity by slice")

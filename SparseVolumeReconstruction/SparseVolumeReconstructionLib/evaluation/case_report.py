@@ -1,4 +1,5 @@
-"""One self-contained HTML page about one reconstruction: pictures, agreement with the truth where it is known, provenance.
+"""One self-contained HTML page about one reconstruction: pictures, agreement with the truth where it is
+known, provenance.
 
 Arrays are (K, J, I) on one grid, in image units; observed slices lie along K.
 """
@@ -43,15 +44,18 @@ th{font-size:.82rem;color:#5b6776;font-weight:600}
 tr:last-child td{border-bottom:0}
 details summary{cursor:pointer;margin:.6rem 0;color:#1d4ed8}
 footer{color:#5b6776;font-size:.88rem;margin-top:3rem}
-"""
+"""  # noqa: E501
 _ROWS = "Rows: axial, coronal and sagittal; the patient's right (or front) is on the left."
 _SAMPLES = (
-    "Each sample is one body that agrees with the input slices. Where samples differ, the slices do not decide; "
+    "Each sample is one body that agrees with the input slices. Where samples differ, the slices do not "
+    "decide; "
     "the reconstruction averages over all of them and is therefore smoother than any."
 )
 _SSIM = (
-    "Structural similarity of each slice with the truth (scikit-image, 7×7 uniform window, data range 1 after division by the "
-    "truth's 99.9th percentile). Blue lines: the input slices. A guess of the average body already scores high: the gain counts."
+    "Structural similarity of each slice with the truth (scikit-image, 7×7 uniform window, data range 1 "
+    "after division by the "
+    "truth's 99.9th percentile). Blue lines: the input slices. A guess of the average body already scores "
+    "high: the gain counts."
 )
 
 
@@ -59,9 +63,9 @@ _SSIM = (
 class CaseReport:
     """What a page shows.
 
-    mean, std: float. observed: 1 where a voxel was observed. samples: (n, K, J, I). slices: the input. truth: the real volume
-    where it is known. others: further estimates to compare with it. times: {step: seconds}. provenance: JSON-ready.
-    files: {name: what it is}. unit: of the grey values.
+    mean, std: float. observed: 1 where a voxel was observed. samples: (n, K, J, I). slices: the input. truth:
+    the real volume where it is known. others: further estimates to compare with it. times: {step: seconds}.
+    provenance: JSON-ready. files: {name: what it is}. unit: of the grey values.
     """
 
     title: str
@@ -82,7 +86,8 @@ class CaseReport:
 
 
 def similarity(report: CaseReport) -> dict[str, np.ndarray]:
-    """SSIM by slice, (K,), against the truth, of the mean, linear interpolation and the other estimates; empty without a truth.
+    """SSIM by slice, (K,), against the truth, of the mean, linear interpolation and the other estimates;
+    empty without a truth.
 
     scikit-image's, 7x7 uniform window, data range 1, after all were divided by the truth's 99.9th percentile.
     """
@@ -92,8 +97,13 @@ def similarity(report: CaseReport) -> dict[str, np.ndarray]:
     truth = np.clip(report.truth / scale, 0, 1)
     named = {"reconstruction": report.mean}
     with contextlib.suppress(InputError):  # slices that are no stack along K
-        named["linear interpolation"] = LinearInterpolation().condition(report.slices, report.grid, np.eye(4)).mean()
-    return {name: slice_ssim(ssim_map(truth, np.clip(array / scale, 0, 1))) for name, array in (named | report.others).items()}
+        named["linear interpolation"] = (
+            LinearInterpolation().condition(report.slices, report.grid, np.eye(4)).mean()
+        )
+    return {
+        name: slice_ssim(ssim_map(truth, np.clip(array / scale, 0, 1)))
+        for name, array in (named | report.others).items()
+    }
 
 
 def observed_slices(observed: np.ndarray) -> list[int]:
@@ -117,38 +127,58 @@ def render(report: CaseReport) -> str:
             _cards(report, curves),
             _pictures(report),
             _agreement(report, curves),
-            "<h2>Time</h2>" + _table(["step", "seconds"], [[k, f"{v:.2f}"] for k, v in report.times.items()]) if report.times else "",
-            "<h2>Files</h2>" + _table(["file", "content"], [[k, v] for k, v in report.files.items()]) if report.files else "",
+            "<h2>Time</h2>" + _table(["step", "seconds"], [[k, f"{v:.2f}"] for k, v in report.times.items()])
+            if report.times
+            else "",
+            "<h2>Files</h2>" + _table(["file", "content"], [[k, v] for k, v in report.files.items()])
+            if report.files
+            else "",
             "<h2>Provenance</h2><details><summary>Everything that was recorded with this result</summary>",
             _table(["field", "value"], _flat(report.provenance)) + "</details>",
-            "<footer>Made by SparseVolumeReconstruction. This page carries all of its pictures; it needs no network.</footer>",
+            "<footer>Made by SparseVolumeReconstruction. This page carries all of its pictures; it needs no "
+            "network.</footer>",
         ]
     )
     head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>"
     head += f"<title>{html.escape(report.title)}</title>"
-    return f"<!doctype html><html lang='en'><head>{head}<style>{_STYLE}</style></head><body><main>{body}</main></body></html>\n"
+    return (
+        "<!doctype html><html "
+        f"lang='en'><head>{head}<style>{_STYLE}</style></head><body><main>{body}</main></body></html>\n"
+    )
 
 
 def _observed_sentence(report: CaseReport) -> str:
     share = float(report.observed.astype(bool).mean())
     return (
-        f"{share:.1%} of the voxels were <b>observed</b>: they lie on one of the {len(report.slices)} input slices and keep its "
-        f"values. {1 - share:.1%} were <b>inferred</b> by the model. A mask that tells which is which comes with the result."
+        f"{share:.1%} of the voxels were <b>observed</b>: they lie on one of the {len(report.slices)} input "
+        "slices and keep its "
+        f"values. {1 - share:.1%} were <b>inferred</b> by the model. A mask that tells which is which comes "
+        "with the result."
     )
 
 
 def _cards(report: CaseReport, curves: dict[str, np.ndarray]) -> str:
     """The numbers that matter, large."""
     seen = observed_slices(report.observed)
-    facts = [(f"{len(report.slices)}", "slices were the only input"), (f"{len(report.samples)}", "samples of what the rest may look like")]
+    facts = [
+        (f"{len(report.slices)}", "slices were the only input"),
+        (f"{len(report.samples)}", "samples of what the rest may look like"),
+    ]
     if curves:
         unseen = np.setdiff1d(np.arange(len(report.mean)), seen)
         ours, *others = (float(np.nanmean(values[unseen])) for values in curves.values())
         facts.append((f"{ours:.3f}", "SSIM of the slices that were not observed"))
-        facts += [(f"{ours - other:+.3f}", f"SSIM gained over {name}") for name, other in zip(list(curves)[1:], others, strict=True)]
+        facts += [
+            (f"{ours - other:+.3f}", f"SSIM gained over {name}")
+            for name, other in zip(list(curves)[1:], others, strict=True)
+        ]
     if "reconstruction" in report.times:
         facts.append((f"{report.times['reconstruction']:.1f} s", "for the reconstruction"))
-    return "<div class='cards'>" + "".join(f"<div class='card'><b>{a}</b><span>{html.escape(b)}</span></div>" for a, b in facts) + "</div>"
+    return (
+        "<div class='cards'>"
+        + "".join(f"<div class='card'><b>{a}</b><span>{html.escape(b)}</span></div>" for a, b in facts)
+        + "</div>"
+    )
 
 
 def _pictures(report: CaseReport) -> str:
@@ -158,7 +188,9 @@ def _pictures(report: CaseReport) -> str:
     inferred = report.std[report.std > 0]
     sd_top = float(np.percentile(inferred, 99.5)) if inferred.size else 1.0
     mask = report.observed.astype(bool)
-    where = figures.centre_of(figures.anatomical(known, report.grid)[0], figures.anatomical(mask, report.grid)[0])
+    where = figures.centre_of(
+        figures.anatomical(known, report.grid)[0], figures.anatomical(mask, report.grid)[0]
+    )
     truth = {} if report.truth is None else {"Truth (withheld)": report.truth}
 
     def views(columns: dict[str, np.ndarray]) -> str:
@@ -167,16 +199,23 @@ def _pictures(report: CaseReport) -> str:
     seen = {"Observed voxels": np.where(mask, report.mean, np.nan)}
     result = views({**seen, "Reconstruction": report.mean, **truth, "Uncertainty (sd)": report.std})
     text = (
-        f"{_ROWS} The axial views lie between two input slices. First column, dark: not observed. Last column: posterior "
+        f"{_ROWS} The axial views lie between two input slices. First column, dark: not observed. Last "
+        "column: posterior "
         f"standard deviation, 0 to {sd_top:.3g} {report.unit}; it falls towards 0 on the input slices."
     )
     parts = ["<h2>What came out</h2>", _figure(result, text)]
     if report.slices:
         strip = figures.strip(report.slices, top)
-        parts[:0] = ["<h2>What went in</h2>", _figure(strip, "The input slices at their own resolution, and nothing else.")]
+        parts[:0] = [
+            "<h2>What went in</h2>",
+            _figure(strip, "The input slices at their own resolution, and nothing else."),
+        ]
     if len(report.samples):
         samples = {f"Sample {n + 1}": sample for n, sample in enumerate(report.samples[:3])}
-        parts += ["<h2>What else it could be</h2>", _figure(views({**samples, **(truth or {"Reconstruction": report.mean})}), _SAMPLES)]
+        parts += [
+            "<h2>What else it could be</h2>",
+            _figure(views({**samples, **(truth or {"Reconstruction": report.mean})}), _SAMPLES),
+        ]
     return "".join(parts)
 
 
@@ -186,9 +225,16 @@ def _agreement(report: CaseReport, curves: dict[str, np.ndarray]) -> str:
         return ""
     seen = np.zeros(len(report.mean), bool)
     seen[observed_slices(report.observed)] = True
-    rows = [[name, *(f"{masked_mean(values, part):.3f}" for part in (np.ones_like(seen), ~seen))] for name, values in curves.items()]
+    rows = [
+        [name, *(f"{masked_mean(values, part):.3f}" for part in (np.ones_like(seen), ~seen))]
+        for name, values in curves.items()
+    ]
     picture = figures.curve(curves, [int(n) for n in np.flatnonzero(seen)], float(report.grid.spacing_ijk[2]))
-    return "<h2>How close it is</h2>" + _figure(picture, _SSIM, "light") + _table(["SSIM", "all slices", "slices not observed"], rows)
+    return (
+        "<h2>How close it is</h2>"
+        + _figure(picture, _SSIM, "light")
+        + _table(["SSIM", "all slices", "slices not observed"], rows)
+    )
 
 
 def _figure(image: str, caption: str, kind: str = "") -> str:
@@ -204,7 +250,11 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     numeric = [all(_is_number(row[n]) for row in rows) for n in range(len(header))]
 
     def line(tag: str, row: list[str]) -> str:
-        return "<tr>" + "".join(cell(text, tag, number) for text, number in zip(row, numeric, strict=True)) + "</tr>"
+        return (
+            "<tr>"
+            + "".join(cell(text, tag, number) for text, number in zip(row, numeric, strict=True))
+            + "</tr>"
+        )
 
     return f"<table>{line('th', header)}{''.join(line('td', row) for row in rows)}</table>"
 
@@ -220,5 +270,7 @@ def _is_number(text: str) -> bool:
 def _flat(value, name: str = "") -> list[list[str]]:
     """Nested dicts as rows of dotted names and values; lists stay in one row."""
     if isinstance(value, dict):
-        return [row for key, inner in value.items() for row in _flat(inner, f"{name}.{key}" if name else str(key))]
+        return [
+            row for key, inner in value.items() for row in _flat(inner, f"{name}.{key}" if name else str(key))
+        ]
     return [[name, value if isinstance(value, str) else json.dumps(value)]]

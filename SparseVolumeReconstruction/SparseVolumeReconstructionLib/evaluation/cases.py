@@ -1,4 +1,6 @@
-"""The test cases of the two protocols: `registered` (the prior's frame) and `patient` (the subject's own grid)."""
+"""The test cases of the two protocols: `registered` (the prior's frame) and `patient` (the subject's own
+grid).
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ def as_array(values) -> np.ndarray:
 def context_positions(count: int, length: int) -> list[int]:
     """Positions of `count` contexts spread evenly over `length` slices.
 
-    length * (i + 1) / (count + 1), but length * (2 i + 1) / 8 for four: 1: 60; 3: 30, 60, 90; 4: 15, 45, 75, 105;
-    9: 12, 24 .. 108 of 120 slices. Raises InputError when they do not fit.
+    length * (i + 1) / (count + 1), but length * (2 i + 1) / 8 for four: 1: 60; 3: 30, 60, 90; 4: 15, 45, 75,
+    105; 9: 12, 24 .. 108 of 120 slices. Raises InputError when they do not fit.
     """
     if not 0 <= count <= length // 2:
         raise InputError(f"{count} contexts of {length} slices; expected 0 to {length // 2}.")
@@ -57,10 +59,16 @@ class Case:
 
 
 def axial(volume: Volume) -> Volume:
-    """The same voxels with the axes permuted and flipped so that i, j, k run along R, A, S as far as they can."""
+    """The same voxels with the axes permuted and flipped so that i, j, k run along R, A, S as far as they
+    can.
+    """
     matrix = volume.grid.ijk_to_ras
     unit = np.abs(matrix[:3, :3] / volume.grid.spacing_ijk)
-    order = list(max(itertools.permutations(range(3)), key=lambda p: sum(unit[row, axis] for row, axis in enumerate(p))))
+    order = list(
+        max(
+            itertools.permutations(range(3)), key=lambda p: sum(unit[row, axis] for row, axis in enumerate(p))
+        )
+    )
     array, matrix = volume.array.transpose([2 - axis for axis in order[::-1]]), matrix[:, [*order, 3]].copy()
     for axis in range(3):
         if matrix[axis, axis] < 0:
@@ -84,7 +92,9 @@ def fitted_on(prior: Prior) -> set[str]:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Everything an evaluation runs on. library_kind says whose volumes the library of the baselines holds."""
+    """Everything an evaluation runs on. library_kind says whose volumes the library of the baselines
+    holds.
+    """
 
     frame: str
     test: list[str]
@@ -94,10 +104,12 @@ class Bench:
 
 
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
-    """Register all subjects, leave out what does not belong to the cohort, and choose test subjects and library.
+    """Register all subjects, leave out what does not belong to the cohort, and choose test subjects and
+    library.
 
-    Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of the folder
-    where there are three or more, else all test subjects (each is left out of its own). Raises InputError.
+    Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of
+    the folder where there are three or more, else all test subjects (each is left out of its own). Raises
+    InputError.
     """
     if frame not in FRAMES:
         raise InputError(f"frame '{frame}'; expected one of {', '.join(FRAMES)}.")
@@ -105,14 +117,18 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
     fit = [name for name in cohort.files if name in seen]
     test = [name for name in cohort.files if name not in seen]
     if not test:
-        raise InputError("every subject of the folder was used to fit the prior; expected subjects it has not seen.")
+        raise InputError(
+            "every subject of the folder was used to fit the prior; expected subjects it has not seen."
+        )
     grid = protocol_grid(priors[0]) if frame == "registered" else priors[0].grid
     if frame == "registered" and any(not grid.same_as(protocol_grid(prior)) for prior in priors):
         raise InputError("the priors live on different grids; evaluate them one at a time.")
     reference = priors[0].reference
     sources = fit if len(fit) >= 3 else test
     matrices = cohort.registered(reference, list(dict.fromkeys(sources + test)), on_step)
-    library = Library.of(grid, {n: on_grid(cohort.volume(n), grid, matrices[n]) for n in sources if n in matrices})
+    library = Library.of(
+        grid, {n: on_grid(cohort.volume(n), grid, matrices[n]) for n in sources if n in matrices}
+    )
 
     def load(name: str) -> Case:
         volume = cohort.volume(name)

@@ -1,4 +1,6 @@
-"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference; what does not belong is left out."""
+"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference; what does not
+belong is left out.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ _FEWEST_TO_COMPARE, _DEVIATIONS, _LEAST_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Volumes of a folder by subject name. skipped: {file name: why} of those that are none or cannot be used."""
+    """Volumes of a folder by subject name. skipped: {file name: why} of those that are none or cannot be
+    used.
+    """
 
     files: dict[str, Path]
     skipped: dict[str, str] = field(default_factory=dict)
@@ -44,7 +48,9 @@ class Cohort:
 
     @property
     def unusable(self) -> dict[str, str]:
-        """What of `skipped` somebody should know: not the label files and other modalities that belong to any cohort."""
+        """What of `skipped` somebody should know: not the label files and other modalities that belong to any
+        cohort.
+        """
         return {name: why for name, why in self.skipped.items() if not why.startswith(_EXPECTED)}
 
     def warn(self, progress: Progress) -> None:
@@ -53,14 +59,19 @@ class Cohort:
             progress.warn(f"{name} was left out ({number} of {len(self.unusable)}): {why}")
 
     def registered(
-        self, reference: Volume, names: list[str] | None = None, on_step: Callable[[str, float], None] = lambda step, fraction: None
+        self,
+        reference: Volume,
+        names: list[str] | None = None,
+        on_step: Callable[[str, float], None] = lambda step, fraction: None,
     ) -> dict[str, np.ndarray]:
-        """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject (affine, from the whole volume).
+        """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject (affine, from the whole
+        volume).
 
-        names: of all subjects if None. on_step: called with a text and the fraction done; may raise to cancel.
-        Matrices are kept in $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) under a digest of both contents; the
-        missing ones are found in parallel processes of one thread each, so that they are reproducible. Files that
-        cannot be used, and those that do not look like the others once registered, are left out and added to `skipped`.
+        names: of all subjects if None. on_step: called with a text and the fraction done; may raise to
+        cancel. Matrices are kept in $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) under a digest of
+        both contents; the missing ones are found in parallel processes of one thread each, so that they are
+        reproducible. Files that cannot be used, and those that do not look like the others once registered,
+        are left out and added to `skipped`.
         """
         folder = cache_folder()
         names = list(self.files) if names is None else names
@@ -70,7 +81,9 @@ class Cohort:
             self._register(missing, paths, reference, on_step)
         found = {name: np.load(path) for name, path in paths.items() if path.exists()}
         matrices = {name: each["matrix"] for name, each in found.items()}
-        for name, why in _outliers(matrices, {name: float(each["fit"]) for name, each in found.items()}).items():
+        for name, why in _outliers(
+            matrices, {name: float(each["fit"]) for name, each in found.items()}
+        ).items():
             self.skipped[self.files[name].name] = why
             del matrices[name]
         return matrices
@@ -101,10 +114,11 @@ def subject_name(file: str | Path) -> str:
 
 
 def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, modality: str = "") -> Cohort:
-    """Volumes (NIfTI, NRRD, MHA) of a folder, or of the folders sub-*/anat of a BIDS data set, in the order of their names.
+    """Volumes (NIfTI, NRRD, MHA) of a folder, or of the folders sub-*/anat of a BIDS data set, in the order
+    of their names.
 
-    skip: patterns of label files. modality: where BIDS names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
-    modality than the one this text mentions are skipped. Raises InputError when nothing is left.
+    skip: patterns of label files. modality: where BIDS names tell it ("_T1w", "_T2w", "_FLAIR"), files of
+    another modality than the one this text mentions are skipped. Raises InputError when nothing is left.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -124,24 +138,35 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
         else:
             files[subject_name(file)] = file
     if not files:
-        raise InputError(f"{folder}: holds no volume; expected NIfTI, NRRD or MHA files of whole volumes ({len(skipped)} files skipped).")
+        raise InputError(
+            f"{folder}: holds no volume; expected NIfTI, NRRD or MHA files of whole volumes ({len(skipped)} "
+            "files skipped)."
+        )
     return Cohort(files, skipped)
 
 
 def _images(folder: Path) -> list[Path]:
     """Files of a folder that are called like volumes, links to what is not there included."""
-    return sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and not file.is_dir())
+    return sorted(
+        file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and not file.is_dir()
+    )
 
 
 def _bids_folders(folder: Path) -> list[Path]:
     """The folders of anatomical images of a BIDS data set: sub-*/anat and sub-*/ses-*/anat."""
-    return sorted(anat for pattern in ("sub-*/anat", "sub-*/ses-*/anat") for anat in folder.glob(pattern) if anat.is_dir())
+    return sorted(
+        anat
+        for pattern in ("sub-*/anat", "sub-*/ses-*/anat")
+        for anat in folder.glob(pattern)
+        if anat.is_dir()
+    )
 
 
 def normalised(volume: Volume, name: str = "volume") -> Volume:
     """Intensities divided by the 99.9th percentile of the foreground (> 0) and clipped to [0, 1].
 
-    Raises InputError when voxels are not finite, there is no foreground, or it is a mask rather than an image.
+    Raises InputError when voxels are not finite, there is no foreground, or it is a mask rather than an
+    image.
     """
     array = volume.array
     if not np.isfinite(array).all():
@@ -150,7 +175,9 @@ def normalised(volume: Volume, name: str = "volume") -> Volume:
     if min(array.shape) < 2 or len(foreground) < 100 or np.ptp(array) == 0:
         raise InputError(f"{name}: empty, constant or flat; expected a volume with a background of 0.")
     if len(greys := np.unique(foreground)) < _FEWEST_GREYS:
-        raise InputError(f"{name}: only {len(greys)} different values above 0; a mask or label map, expected an image.")
+        raise InputError(
+            f"{name}: only {len(greys)} different values above 0; a mask or label map, expected an image."
+        )
     return Volume(np.clip(array / np.percentile(foreground, 99.9), 0.0, 1.0).astype(np.float32), volume.grid)
 
 
@@ -160,7 +187,9 @@ def brain_mask(array: np.ndarray) -> np.ndarray:
 
 
 def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
-    """A volume on the registered frame's grid, (K, J, I) float32 in [0, 1]; `matrix` as `Cohort.registered` gives it."""
+    """A volume on the registered frame's grid, (K, J, I) float32 in [0, 1]; `matrix` as `Cohort.registered`
+    gives it.
+    """
     return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
 
 
@@ -186,9 +215,11 @@ def _register_file(reference: Volume, file: Path) -> dict[str, np.ndarray]:
 
 
 def _outliers(matrices: dict[str, np.ndarray], fits: dict[str, float]) -> dict[str, str]:
-    """Subjects that do not look like the others of their cohort (turned, damaged, another body or unit), with the reason.
+    """Subjects that do not look like the others of their cohort (turned, damaged, another body or unit), with
+    the reason.
 
-    matrices: as `Cohort.registered` returns them. fits: correlation with the reference. Only where there are enough to compare.
+    matrices: as `Cohort.registered` returns them. fits: correlation with the reference. Only where there are
+    enough to compare.
     """
     if len(matrices) < _FEWEST_TO_COMPARE:
         return {}
@@ -199,9 +230,12 @@ def _outliers(matrices: dict[str, np.ndarray], fits: dict[str, float]) -> dict[s
     for name, fit in fits.items():
         if not fit >= least:
             found[name] = (
-                f"does not look like the others (correlation with the reference {fit:.2f}, theirs {usual:.2f}): "
+                f"does not look like the others (correlation with the reference {fit:.2f}, theirs "
+                f"{usual:.2f}): "
                 "damaged, turned, or not registered"
             )
         elif abs(sizes[name] - typical) > _OTHER_SIZE:
-            found[name] = f"{np.exp(sizes[name] - typical):.2f} times as large as the others; check its unit of length"
+            found[name] = (
+                f"{np.exp(sizes[name] - typical):.2f} times as large as the others; check its unit of length"
+            )
     return found

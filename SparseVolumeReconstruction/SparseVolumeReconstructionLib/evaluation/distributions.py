@@ -18,11 +18,14 @@ def mmd_as_printed(
 ) -> tuple[float, float]:
     """The "maximum mean discrepancy" of Kwon et al. (2019), its mean and standard deviation over tests.
 
-    Its kernel is linear and its estimate biased, so that it is |mean of 8 real - mean of 8 generated volumes|^2, here as there of
-    intensities in [-1, 1]. It falls when the generated volumes vary less. Both sets need `batch` volumes (ValueError).
+    Its kernel is linear and its estimate biased, so that it is |mean of 8 real - mean of 8 generated
+    volumes|^2, here as there of intensities in [-1, 1]. It falls when the generated volumes vary less. Both
+    sets need `batch` volumes (ValueError).
     """
     if min(len(real), len(generated)) < batch:
-        raise ValueError(f"{len(real)} real and {len(generated)} generated volumes; expected at least {batch} of each.")
+        raise ValueError(
+            f"{len(real)} real and {len(generated)} generated volumes; expected at least {batch} of each."
+        )
 
     def mean(volumes: torch.Tensor) -> torch.Tensor:
         return volumes[torch.randperm(len(volumes), generator=generator)[:batch]].double().mean(0)
@@ -37,14 +40,20 @@ def median_distance(volumes: torch.Tensor) -> float:
 
 
 def rbf_mmd(real: torch.Tensor, generated: torch.Tensor, bandwidth: float) -> tuple[float, float]:
-    """Unbiased squared maximum mean discrepancy with the kernel exp(-d^2 / (2 bandwidth^2)), and its standard error (jackknife).
+    """Unbiased squared maximum mean discrepancy with the kernel exp(-d^2 / (2 bandwidth^2)), and its standard
+    error (jackknife).
 
-    About 0, and as often below as above, for two sets of one distribution. Both sets need three volumes (ValueError).
+    About 0, and as often below as above, for two sets of one distribution. Both sets need three volumes
+    (ValueError).
     """
     if min(len(real), len(generated)) < 3:
-        raise ValueError(f"{len(real)} real and {len(generated)} generated volumes; expected at least 3 of each.")
+        raise ValueError(
+            f"{len(real)} real and {len(generated)} generated volumes; expected at least 3 of each."
+        )
     x, y = real.flatten(1).double(), generated.flatten(1).double()
-    xx, yy, xy = (torch.exp(-(torch.cdist(a, b) ** 2) / (2 * bandwidth**2)) for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = (
+        torch.exp(-(torch.cdist(a, b) ** 2) / (2 * bandwidth**2)) for a, b in ((x, x), (y, y), (x, y))
+    )
     within = (xx.sum(1) - xx.diagonal(), yy.sum(1) - yy.diagonal())
     across = (xy.sum(1), xy.sum(0))
     means = [rows.sum() / (len(rows) * (len(rows) - 1)) for rows in within]
@@ -61,10 +70,10 @@ def rbf_mmd(real: torch.Tensor, generated: torch.Tensor, bandwidth: float) -> tu
 def ms_ssim(one: torch.Tensor, other: torch.Tensor, weights: tuple[float, ...] = WEIGHTS) -> torch.Tensor:
     """Multi-scale structural similarity of each pair of volumes, (N,) in [0, 1].
 
-    Wang et al. (2003) with their five weights: contrast and structure at every scale, luminance at the last; data range 1, Gaussian
-    window of standard deviation 1.5. The window has 11 voxels and is cut where a scale has fewer (at 64 voxels: 8 and 4 at the last
-    two scales), since volumes of less than 176 voxels could not take five scales otherwise. Volumes need 16 voxels along every axis
-    (ValueError).
+    Wang et al. (2003) with their five weights: contrast and structure at every scale, luminance at the last;
+    data range 1, Gaussian window of standard deviation 1.5. The window has 11 voxels and is cut where a scale
+    has fewer (at 64 voxels: 8 and 4 at the last two scales), since volumes of less than 176 voxels could not
+    take five scales otherwise. Volumes need 16 voxels along every axis (ValueError).
     """
     similar, contrast = _scales(one, other, len(weights), 1.0)
     exponents = torch.tensor(weights, dtype=contrast.dtype, device=contrast.device)
@@ -74,18 +83,25 @@ def ms_ssim(one: torch.Tensor, other: torch.Tensor, weights: tuple[float, ...] =
 def ms_ssim_as_printed(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """What Kwon et al. (2019) call MS-SSIM, (N,): that of `ms_ssim` with two faults.
 
-    The similarity at the last scale comes with four times its exponent, and the constants are those of a data range of 1
-    for intensities in [-1, 1].
+    The similarity at the last scale comes with four times its exponent, and the constants are those of a data
+    range of 1 for intensities in [-1, 1].
     """
     similar, contrast = _scales(2 * one - 1, 2 * other - 1, len(WEIGHTS), 1.0)
     exponents = torch.tensor(WEIGHTS, dtype=contrast.dtype, device=contrast.device)
     return (contrast[:, :-1].pow(exponents[:-1]) * similar[:, -1:].pow(exponents[-1])).prod(1)
 
 
-def _scales(one: torch.Tensor, other: torch.Tensor, scales: int, data_range: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean similarity and mean contrast-structure term of each pair at each scale, (N, scales) each, negative ones as 0."""
+def _scales(
+    one: torch.Tensor, other: torch.Tensor, scales: int, data_range: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean similarity and mean contrast-structure term of each pair at each scale, (N, scales) each, negative
+    ones as 0.
+    """
     if min(one.shape[1:]) < 2 ** (scales - 1):
-        raise ValueError(f"volumes of {tuple(one.shape[1:])} voxels; expected at least {2 ** (scales - 1)} along every axis.")
+        raise ValueError(
+            f"volumes of {tuple(one.shape[1:])} voxels; expected at least {2 ** (scales - 1)} along every "
+            "axis."
+        )
     similar, contrast = [], []
     one, other = one[:, None], other[:, None]
     for scale in range(scales):

@@ -17,7 +17,8 @@ _FRESH_SEED = 2**32
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I); seconds: by the names that scores have.
+    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I); seconds: by the names that
+    scores have.
 
     Observed slices are not put into the arrays yet.
     """
@@ -29,14 +30,19 @@ class Inferred:
 
 
 def infer(prior: Prior, slices: list[SliceImage], grid: Grid, frame: str, samples: int) -> Inferred:
-    """Condition a prior on the slices of a case; frame: "registered" or "patient". Sample n has seed n. Raises InputError."""
+    """Condition a prior on the slices of a case; frame: "registered" or "patient". Sample n has seed n.
+
+    Raises InputError.
+    """
     start = time.perf_counter()
     condition = condition_registered if frame == "registered" else condition_patient
     posterior = condition(prior, slices, grid=grid)
     conditioned = time.perf_counter()
     mean = as_array(posterior.mean())
     seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}
-    return Inferred(posterior, mean, [as_array(posterior.sample([seed]))[0] for seed in range(samples)], seconds)
+    return Inferred(
+        posterior, mean, [as_array(posterior.sample([seed]))[0] for seed in range(samples)], seconds
+    )
 
 
 def sampling_seconds(inferred: Inferred) -> float:

@@ -1,8 +1,8 @@
 """Image quality and calibration of a volume against the truth.
 
-Arrays are (K, J, I) in [0, 1]; slices lie along the first axis. SSIM is scikit-image's with a 7x7 uniform window,
-data range 1, sample covariance (n - 1), K1 = 0.01 and K2 = 0.03; a slice's value is the mean of its map without the
-3 pixels at the border, as scikit-image defines it.
+Arrays are (K, J, I) in [0, 1]; slices lie along the first axis. SSIM is scikit-image's with a 7x7 uniform
+window, data range 1, sample covariance (n - 1), K1 = 0.01 and K2 = 0.03; a slice's value is the mean of its
+map without the 3 pixels at the border, as scikit-image defines it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ DISTANCE_BINS_MM = (0.0, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0, math.inf)
 
 
 def ssim_map(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Map of the structural similarity of each slice, (K, J, I) float32. Raises ValueError on other shapes or below 7x7."""
+    """Map of the structural similarity of each slice, (K, J, I) float32.
+
+    Raises ValueError on other shapes or below 7x7.
+    """
     truth, estimate = (np.asarray(a, np.float32) for a in (truth, estimate))
-    return structural_similarity(truth, estimate, win_size=WINDOW, data_range=1.0, channel_axis=0, full=True)[1]
+    return structural_similarity(truth, estimate, win_size=WINDOW, data_range=1.0, channel_axis=0, full=True)[
+        1
+    ]
 
 
 def slice_ssim(similarity: np.ndarray) -> np.ndarray:
@@ -74,13 +79,16 @@ def context_distance(count: int, positions: list[int], spacing_mm: float) -> np.
 
 
 def coverage_by_distance(inside: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Voxels of `mask` in each distance bin and how many of them are `inside` their interval, (bins, 2) integers.
+    """Voxels of `mask` in each distance bin and how many of them are `inside` their interval, (bins, 2)
+    integers.
 
     inside, mask: (K, J, I) bool. distance: (K,) in mm. Bins are half open, (low, high], see DISTANCE_BINS_MM.
     Sums over subjects keep every voxel's weight equal.
     """
     per_slice = np.stack([mask.sum((1, 2)), (inside & mask).sum((1, 2))], 1)
-    index = np.clip(np.searchsorted(DISTANCE_BINS_MM, distance, side="left") - 1, 0, len(DISTANCE_BINS_MM) - 2)
+    index = np.clip(
+        np.searchsorted(DISTANCE_BINS_MM, distance, side="left") - 1, 0, len(DISTANCE_BINS_MM) - 2
+    )
     counts = np.zeros((len(DISTANCE_BINS_MM) - 1, 2), np.int64)
     np.add.at(counts, index, per_slice)
     return counts
@@ -88,4 +96,7 @@ def coverage_by_distance(inside: np.ndarray, mask: np.ndarray, distance: np.ndar
 
 def bin_names() -> list[str]:
     """Names of the distance bins, e.g. '3-6 mm'."""
-    return [f"{low:g}-{high:g} mm" if high < math.inf else f"> {low:g} mm" for low, high in itertools.pairwise(DISTANCE_BINS_MM)]
+    return [
+        f"{low:g}-{high:g} mm" if high < math.inf else f"> {low:g} mm"
+        for low, high in itertools.pairwise(DISTANCE_BINS_MM)
+    ]

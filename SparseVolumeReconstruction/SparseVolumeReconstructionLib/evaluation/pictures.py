@@ -19,10 +19,11 @@ SWEEP = 8
 class Picture:
     """What the truth and each system show of one case; a prior "x" also under "x sd" and "x sample 1" to 3.
 
-    views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up, the patient's right (or
-    front) on the left. aspect: pixel height over width of each view. context_rows: rows of the coronal and sagittal views that were
-    observed. swept: numbers of axial slices spread over the stack; sweep: {name: these slices, (n, J, I)} float16, seen alike.
-    positions: numbers of the observed slices. at: voxel (k, j, i) that the views go through.
+    views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up, the
+    patient's right (or front) on the left. aspect: pixel height over width of each view. context_rows: rows
+    of the coronal and sagittal views that were observed. swept: numbers of axial slices spread over the
+    stack; sweep: {name: these slices, (n, J, I)} float16, seen alike. positions: numbers of the observed
+    slices. at: voxel (k, j, i) that the views go through.
     """
 
     count: int
@@ -35,8 +36,12 @@ class Picture:
     at: tuple[int, int, int]
 
 
-def picture(case: Case, count: int, estimates: dict[str, np.ndarray], inferred: dict[str, Inferred]) -> Picture:
-    """Pictures of the estimates, (K, J, I) each, and of what was inferred; the axial view lies halfway between contexts."""
+def picture(
+    case: Case, count: int, estimates: dict[str, np.ndarray], inferred: dict[str, Inferred]
+) -> Picture:
+    """Pictures of the estimates, (K, J, I) each, and of what was inferred; the axial view lies halfway
+    between contexts.
+    """
     positions = case.positions(count)
     brain = np.argwhere(case.brain)
     k, j, i = np.rint((brain.min(0) + brain.max(0)) / 2).astype(int)
@@ -66,6 +71,8 @@ def picture(case: Case, count: int, estimates: dict[str, np.ndarray], inferred: 
 
 
 def orthogonal(array: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Axial, coronal and sagittal view of a volume (K, J, I) through voxel `at` (k, j, i), as in `Picture.views`."""
+    """Axial, coronal and sagittal view of a volume (K, J, I) through voxel `at` (k, j, i), as in
+    `Picture.views`.
+    """
     k, j, i = at
     return tuple(v[::-1, ::-1].astype(np.float16) for v in (array[k], array[:, j], array[:, :, i]))

@@ -28,18 +28,24 @@ from .scores import Scores, Tally, add_distribution, pasted, score_mean
 BASELINES = ("mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca")
 PICTURE_COUNT = 4
 METRICS = (
-    "Observed slices are shown in every system's estimate. ssim: mean over all slices (scikit-image, 7x7 uniform window, data "
-    "range 1); ssim_in_brain: mean of the SSIM map in the foreground; cc: Pearson correlation; psnr: peak 1; ..._of_samples: mean over "
-    "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two samples where the "
+    "Observed slices are shown in every system's estimate. ssim: mean over all slices (scikit-image, 7x7 "
+    "uniform window, data "
+    "range 1); ssim_in_brain: mean of the SSIM map in the foreground; cc: Pearson correlation; psnr: peak 1; "
+    "..._of_samples: mean over "
+    "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two "
+    "samples where the "
     "foreground was not observed; "
-    "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means over subjects. "
-    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians after one warm call; "
+    "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means "
+    "over subjects. "
+    "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians "
+    "after one warm call; "
     "seconds_sample: of one sample more. Without contexts, registered subjects share one computation."
 )
 
 
 class Evaluation(dict):
-    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count: {subject: Picture}}.
+    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count:
+    {subject: Picture}}.
 
     bench: what it ran on, with all test subjects.
     """
@@ -63,10 +69,10 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate priors and all baselines on the subjects of a folder that no prior was fitted on.
 
-    frame: "registered" (whole-volume affine registration to the first prior, its protocol grid) or "patient" (own grid,
-    frame found from the slices). counts: numbers of contexts. samples: posterior samples scored per case.
-    A subject that cannot be used at some count is left out there for every system and named in `_about`.
-    Raises InputError when nothing can be evaluated.
+    frame: "registered" (whole-volume affine registration to the first prior, its protocol grid) or "patient"
+    (own grid, frame found from the slices). counts: numbers of contexts. samples: posterior samples scored
+    per case. A subject that cannot be used at some count is left out there for every system and named in
+    `_about`. Raises InputError when nothing can be evaluated.
     """
     if not prior_ids:
         raise InputError("nothing to evaluate; expected at least one prior.")
@@ -89,13 +95,15 @@ def evaluate_priors(
 ) -> Evaluation:
     """The same for priors by any name and a cohort that is listed already.
 
-    The first prior gives the mean atlas. subjects: only that many, the first ones. pictured: numbers of contexts of which
-    pictures are kept (one of them if None).
+    The first prior gives the mean atlas. subjects: only that many, the first ones. pictured: numbers of
+    contexts of which pictures are kept (one of them if None).
     """
     counts = sorted(set(counts))
     if not counts:
         raise InputError("nothing to evaluate; expected at least one number of contexts.")
-    whole = prepare(cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done))
+    whole = prepare(
+        cohort, list(priors.values()), frame, lambda step, done: progress.update(step, 0.4 * done)
+    )
     cohort.warn(progress)
     bench = replace(whole, test=whole.test[:subjects])
     run = _Run(priors, bench, samples)
@@ -104,7 +112,9 @@ def evaluate_priors(
     for number, name in enumerate(bench.test):
         case = run.load(name, progress)
         for step, count in enumerate(counts if case else []):
-            progress.update(f"{name}: {count} contexts", 0.4 + 0.6 * (number + step / len(counts)) / len(bench.test))
+            progress.update(
+                f"{name}: {count} contexts", 0.4 + 0.6 * (number + step / len(counts)) / len(bench.test)
+            )
             try:
                 estimates, inferred = run.score(case, count, progress.check)
             except InputError as error:
@@ -115,7 +125,10 @@ def evaluate_priors(
                 pictures[count][name] = picture(case, count, estimates, inferred)
     content = run.tally.summary([*priors, *BASELINES], counts)
     if all(content[identifier][str(n)]["ssim"] is None for identifier in priors for n in counts):
-        raise InputError(f"{cohort_name}: no subject could be evaluated ({next(iter(run.left_out.values()), 'none is left')}).")
+        raise InputError(
+            f"{cohort_name}: no subject could be evaluated "
+            f"({next(iter(run.left_out.values()), 'none is left')})."
+        )
     content["_about"] = _about(bench, run.tally, cohort.skipped, run.left_out, cohort_name, list(priors))
     return Evaluation(content, pictures, whole)
 
@@ -139,7 +152,10 @@ class _Run:
             return None
 
     def _infer(self, case: Case, count: int, check: Callable[[], None]) -> dict[str, Inferred]:
-        """Condition every prior on the same contexts of one case. Without contexts, registered subjects share all."""
+        """Condition every prior on the same contexts of one case.
+
+        Without contexts, registered subjects share all.
+        """
         shared = count == 0 and self.bench.frame == "registered"
         if shared and self._of_nothing:
             return self._of_nothing
@@ -148,14 +164,20 @@ class _Run:
             check()
             if slices and identifier not in self._sampling:
                 warm = infer(prior, slices, case.truth.grid, self.bench.frame, 0)
-                self._sampling[identifier] = {"seconds_sample": sampling_seconds(warm)} if self.samples else {}
+                self._sampling[identifier] = (
+                    {"seconds_sample": sampling_seconds(warm)} if self.samples else {}
+                )
             inferred[identifier] = infer(prior, slices, case.truth.grid, self.bench.frame, self.samples)
         if shared:
             self._of_nothing = inferred
         return inferred
 
-    def score(self, case: Case, count: int, check: Callable[[], None]) -> tuple[dict[str, np.ndarray], dict[str, Inferred]]:
-        """Score every system and baseline for one case; returns their estimates (K, J, I) by name, and what was inferred."""
+    def score(
+        self, case: Case, count: int, check: Callable[[], None]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Inferred]]:
+        """Score every system and baseline for one case; returns their estimates (K, J, I) by name, and what
+        was inferred.
+        """
         positions = case.positions(count)
         inferred = self._infer(case, count, check)
         scored: dict[str, Scores] = {}
@@ -175,10 +197,15 @@ class _Run:
         library = self.bench.library.without(case.name)
         for baseline in baselines(library) if count else []:
             start = time.perf_counter()
-            estimate = baseline.condition(case.slices(positions), case.truth.grid, reference.patient_to_canonical)
+            estimate = baseline.condition(
+                case.slices(positions), case.truth.grid, reference.patient_to_canonical
+            )
             conditioned = time.perf_counter()
             mean = estimate.mean()
-            seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}
+            seconds = {
+                "seconds_condition": conditioned - start,
+                "seconds_mean": time.perf_counter() - conditioned,
+            }
             score(baseline.name, mean, seconds)
         for name, scores in scored.items():
             self.tally.add(name, count, case, scores)
@@ -186,7 +213,9 @@ class _Run:
 
 
 def atlas(prior: Prior, result: Conditioned) -> np.ndarray:
-    """The prior's mean in the frame and with the intensity map that `result` found from the contexts, (K, J, I)."""
+    """The prior's mean in the frame and with the intensity map that `result` found from the contexts, (K, J,
+    I).
+    """
     mean = prior.condition([], grid=result.posterior.grid, covariate=result.covariate).mean()
     return result.to_patient(result.carry(mean))
 

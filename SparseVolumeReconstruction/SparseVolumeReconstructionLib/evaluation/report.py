@@ -19,7 +19,7 @@ th,td{padding:.28em .7em;text-align:right;border-bottom:1px solid #e6e9ed;white-
 tr.system td{font-weight:600} tr.printed td{color:#57606a;font-style:italic}
 .gain{color:#0a6b36;background:#e3f4ea} .loss{color:#9b1c1c;background:#fbe6e6}
 small{color:#57606a;font-weight:400} img{max-width:100%;height:auto;display:block} details{margin:.6em 0} summary{cursor:pointer}
-"""
+"""  # noqa: E501
 
 
 def write_report(result: Evaluation, path: str | Path) -> None:
@@ -34,8 +34,10 @@ def render(result: Evaluation) -> str:
     priors = about["priors"]
     parts = [
         f"<h1>Evaluation of {html.escape(', '.join(priors))}</h1>",
-        f"<p class='lead'>{len(about['subjects'])} subjects of “{html.escape(about['cohort'])}” that the system has not seen, "
-        f"{about['frame']} frame; library of the baselines: {about['library']['subjects']} subjects ({about['library']['kind']}).</p>",
+        f"<p class='lead'>{len(about['subjects'])} subjects of “{html.escape(about['cohort'])}” that the "
+        "system has not seen, "
+        f"{about['frame']} frame; library of the baselines: {about['library']['subjects']} subjects "
+        f"({about['library']['kind']}).</p>",
         "<h2>SSIM, and what the system adds</h2>",
         _summary(result, priors, counts),
         f"<p><small>{html.escape(about['metrics'])}</small></p>",
@@ -51,8 +53,14 @@ def render(result: Evaluation) -> str:
 
 def page(title: str, parts: list[str]) -> str:
     """One HTML page of the parts of its body."""
-    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'><title>{html.escape(title)}</title>"
-    return f"<!doctype html><html lang='en'><head>{head}<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    head = (
+        "<meta charset='utf-8'><meta name='viewport' "
+        f"content='width=device-width,initial-scale=1'><title>{html.escape(title)}</title>"
+    )
+    return (
+        "<!doctype html><html "
+        f"lang='en'><head>{head}<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
 
 
 def _table(header: list[str], rows: list[tuple[str, list[str]]]) -> str:
@@ -79,19 +87,28 @@ def _summary(result: Evaluation, priors: list[str], counts: list[str]) -> str:
     """SSIM of every system, and the gains of the priors over the two baselines that matter most."""
     rows = []
     for name in [*priors, *BASELINES]:
-        cells = [f"<td>{html.escape(name)}</td>", *(f"<td>{_number(result[name][n]['ssim'])}</td>" for n in counts)]
+        cells = [
+            f"<td>{html.escape(name)}</td>",
+            *(f"<td>{_number(result[name][n]['ssim'])}</td>" for n in counts),
+        ]
         rows.append(("system" if name in priors else "", cells))
     for prior in priors:
         for other in ("mean-atlas", "linear-interpolation"):
             cells = [f"<td>{html.escape(prior)} <small>gain over {other}</small></td>"]
-            rows.append(("", cells + [_gain(result[prior][n]["ssim"], result[other][n]["ssim"]) for n in counts]))
+            rows.append(
+                ("", cells + [_gain(result[prior][n]["ssim"], result[other][n]["ssim"]) for n in counts])
+            )
     return _table(["SSIM, all slices", *(f"{n} contexts" for n in counts)], rows)
 
 
 def _curve(about: dict, priors: list[str], count: str) -> str:
     curves = {name: c[count] for name, c in about["ssim_by_slice"].items() if count in c}
     picture = figures.curve(curves, [*priors, "mean-atlas", "nearest-slice", "linear-interpolation"])
-    return f"<h2>SSIM by slice, {count} contexts</h2>{figures.inline(picture, 'SSIM by slice')}" if picture else ""
+    return (
+        f"<h2>SSIM by slice, {count} contexts</h2>{figures.inline(picture, 'SSIM by slice')}"
+        if picture
+        else ""
+    )
 
 
 def _calibration(about: dict, prior: str) -> str:
@@ -108,9 +125,18 @@ def _mosaics(result: Evaluation, prior: str) -> list[str]:
     if not ranked:
         return []
     chosen = {"Typical": ranked[len(ranked) // 2], "Best": ranked[-1], "Worst": ranked[0]}
-    columns = ["truth", prior, f"{prior} sd", f"{prior} sample 1", "mean-atlas", "linear-interpolation", "pca"]
+    columns = [
+        "truth",
+        prior,
+        f"{prior} sd",
+        f"{prior} sample 1",
+        "mean-atlas",
+        "linear-interpolation",
+        "pca",
+    ]
     return [
-        f"<h2>{title} subject: {html.escape(name)} <small>SSIM {scores[name]['ssim']:.3f} from {count} contexts (lines)</small></h2>"
+        f"<h2>{title} subject: {html.escape(name)} <small>SSIM {scores[name]['ssim']:.3f} from {count} "
+        "contexts (lines)</small></h2>"
         + figures.inline(figures.mosaic(pictures[name], columns), "mosaic of three orthogonal views")
         for title, name in chosen.items()
     ]
@@ -121,7 +147,9 @@ def _details(result: Evaluation, count: str) -> str:
     for name, counts in result.items():
         if name != "_about":
             cells = [f"<td>{_number(counts[count][key], 4 if key in MEDIANS else 3)}</td>" for key in KEYS]
-            rows.append(("system" if name not in BASELINES else "", [f"<td>{html.escape(name)}</td>", *cells]))
+            rows.append(
+                ("system" if name not in BASELINES else "", [f"<td>{html.escape(name)}</td>", *cells])
+            )
     return _table(["system", *(key.replace("_", " ") for key in KEYS)], rows)
 
 

@@ -12,14 +12,25 @@ from .cases import Case, as_array
 
 COVERAGE = {f"coverage_{round(level * 100)}": level for level in metrics.LEVELS}
 OF_SAMPLES = ("ssim_of_samples", "cc_slice_of_samples", "sample_difference")
-MEANS = ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr", *OF_SAMPLES, *COVERAGE)
+MEANS = (
+    "ssim",
+    "ssim_excluding_contexts",
+    "ssim_in_brain",
+    "cc_volume",
+    "cc_slice",
+    "psnr",
+    *OF_SAMPLES,
+    *COVERAGE,
+)
 MEDIANS = ("seconds_condition", "seconds_mean", "seconds_sample")
 KEYS = MEANS + MEDIANS
 
 
 @dataclass
 class Scores:
-    """values: by the names in KEYS. curve: SSIM of each slice. coverage: {level name: (distance bins, 2) voxels, inside}."""
+    """values: by the names in KEYS. curve: SSIM of each slice. coverage: {level name: (distance bins, 2)
+    voxels, inside}.
+    """
 
     values: dict[str, float]
     curve: np.ndarray
@@ -51,8 +62,12 @@ def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores
     )
 
 
-def add_distribution(scores: Scores, case: Case, positions: list[int], posterior, samples: list[np.ndarray]) -> None:
-    """Add the scores of samples (K, J, I) and the coverage of the intervals over brain voxels that were not observed."""
+def add_distribution(
+    scores: Scores, case: Case, positions: list[int], posterior, samples: list[np.ndarray]
+) -> None:
+    """Add the scores of samples (K, J, I) and the coverage of the intervals over brain voxels that were not
+    observed.
+    """
     truth = case.truth.array
     hidden = case.brain.copy()
     hidden[positions] = False
@@ -64,8 +79,12 @@ def add_distribution(scores: Scores, case: Case, positions: list[int], posterior
         scores.coverage[key] = metrics.coverage_by_distance(inside, hidden, distance)
     if samples:
         shown = [pasted(sample, case, positions) for sample in samples]
-        scores.values["ssim_of_samples"] = float(np.mean([metrics.slice_ssim(metrics.ssim_map(truth, s)).mean() for s in shown]))
-        scores.values["cc_slice_of_samples"] = float(np.mean([metrics.slice_pearson(truth, s) for s in shown]))
+        scores.values["ssim_of_samples"] = float(
+            np.mean([metrics.slice_ssim(metrics.ssim_map(truth, s)).mean() for s in shown])
+        )
+        scores.values["cc_slice_of_samples"] = float(
+            np.mean([metrics.slice_pearson(truth, s) for s in shown])
+        )
     if len(samples) > 1:
         variance = np.stack([sample[hidden] for sample in samples]).var(0, ddof=1, dtype=np.float64)
         scores.values["sample_difference"] = math.sqrt(2 * variance.mean()) if hidden.any() else math.nan
@@ -84,8 +103,13 @@ class Tally:
         self._extent[case.name] = case.extent
 
     def summary(self, systems: list[str], counts: list[int]) -> dict[str, dict[str, dict[str, float | None]]]:
-        """{system: {count: {key: value}}}: means over subjects, medians of times, None where there is no such number."""
-        return {s: {str(n): {key: self._over_subjects(s, n, key) for key in KEYS} for n in counts} for s in systems}
+        """{system: {count: {key: value}}}: means over subjects, medians of times, None where there is no such
+        number.
+        """
+        return {
+            s: {str(n): {key: self._over_subjects(s, n, key) for key in KEYS} for n in counts}
+            for s in systems
+        }
 
     def _over_subjects(self, system: str, count: int, key: str) -> float | None:
         values = [s.values.get(key, math.nan) for s in self._scores.get(system, {}).get(count, {}).values()]
@@ -118,22 +142,32 @@ class Tally:
 
         return {
             system: {
-                str(n): np.mean([resampled(name, s.curve) for name, s in subjects.items()], 0).round(4).tolist()
+                str(n): np.mean([resampled(name, s.curve) for name, s in subjects.items()], 0)
+                .round(4)
+                .tolist()
                 for n, subjects in counts.items()
             }
             for system, counts in self._scores.items()
         }
 
     def coverage_by_distance(self) -> dict:
-        """{system: {count: {bin: {"voxels": n, "coverage_50": share, ...}}}}, voxels of all subjects together."""
+        """{system: {count: {bin: {"voxels": n, "coverage_50": share, ...}}}}, voxels of all subjects
+        together.
+        """
         table: dict = {}
         for system, counts in self._scores.items():
             for n, subjects in counts.items():
-                total = {key: sum(s.coverage[key] for s in subjects.values() if key in s.coverage) for key in COVERAGE}
+                total = {
+                    key: sum(s.coverage[key] for s in subjects.values() if key in s.coverage)
+                    for key in COVERAGE
+                }
                 if not isinstance(total["coverage_90"], np.ndarray):
                     continue
                 table.setdefault(system, {})[str(n)] = {
-                    name: {"voxels": int(total["coverage_90"][b, 0]), **{k: float(t[b, 1] / t[b, 0]) for k, t in total.items()}}
+                    name: {
+                        "voxels": int(total["coverage_90"][b, 0]),
+                        **{k: float(t[b, 1] / t[b, 0]) for k, t in total.items()},
+                    }
                     for b, name in enumerate(metrics.bin_names())
                     if total["coverage_90"][b, 0]
                 }

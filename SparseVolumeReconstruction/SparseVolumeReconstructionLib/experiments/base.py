@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """data: the experiment's folders by name. out: where to write. tiny: a trial of seconds on few, small bodies.
+    """data: the experiment's folders by name. out: where to write. tiny: a trial of seconds on few, small
+    bodies.
 
-    samples: posterior samples scored per case. subjects: how many of the test subjects are used (all if None).
+    samples: posterior samples scored per case. subjects: how many of the test subjects are used (all if
+    None).
     """
 
     data: dict[str, Path]
@@ -33,9 +35,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Experiment:
-    """run: "module:function" of this folder, a function `run(setting) -> Findings`. population: what its models are trained on,
-    see `models.POPULATIONS`. data: {option of the command line: what its folder holds}. fit: options whose folders hold volumes
-    to train on.
+    """run: "module:function" of this folder, a function `run(setting) -> Findings`. population: what its
+    models are trained on, see `models.POPULATIONS`. data: {option of the command line: what its folder
+    holds}. fit: options whose folders hold volumes to train on.
     """
 
     run: str
@@ -50,16 +52,39 @@ class Experiment:
         return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
 
-_FETAL = {"cohort": "folder of T2w templates of fetal brains", "spina-bifida": "folder of the like with spina bifida"}
+_FETAL = {
+    "cohort": "folder of T2w templates of fetal brains",
+    "spina-bifida": "folder of the like with spina bifida",
+}
 _LABELLED = {
     "cohort": "folder of skull-stripped T1w heads",
     "labels": "folder of label maps with FreeSurfer's numbers, one per person",
 }
 EXPERIMENTS: dict[str, Experiment] = {
-    "000-exp1": Experiment("maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"),
-    "000-exp2": Experiment("maps:fetuses", "Mental maps: fetal brains, and first volumes under motion.", "fetal-t2", _FETAL, tuple(_FETAL)),
-    "000-initial": Experiment("maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)),
-    "001-table1": Experiment("volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"),
-    "001-ras": Experiment("atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED),
-    "cost": Experiment("cost:cost", "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.", "brain-t1", {}, ()),
+    "000-exp1": Experiment(
+        "maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"
+    ),
+    "000-exp2": Experiment(
+        "maps:fetuses",
+        "Mental maps: fetal brains, and first volumes under motion.",
+        "fetal-t2",
+        _FETAL,
+        tuple(_FETAL),
+    ),
+    "000-initial": Experiment(
+        "maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)
+    ),
+    "001-table1": Experiment(
+        "volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"
+    ),
+    "001-ras": Experiment(
+        "atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED
+    ),
+    "cost": Experiment(
+        "cost:cost",
+        "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.",
+        "brain-t1",
+        {},
+        (),
+    ),
 }

@@ -1,4 +1,6 @@
-"""What the systems cost: parameters, training, seconds of a volume and of a sample, memory; and what a loop over slices would."""
+"""What the systems cost: parameters, training, seconds of a volume and of a sample, memory; and what a loop
+over slices would.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ _FEW = 10  # slices of the stack on a CPU beyond 64 pixels
 
 
 def cost(setting: Setting) -> Findings:
-    """Every shipped configuration of this scale, and of "gpu" for the larger sizes, on a CPU each in a process of its own."""
+    """Every shipped configuration of this scale, and of "gpu" for the larger sizes, on a CPU each in a
+    process of its own.
+    """
     rows, spawn = [], multiprocessing.get_context("spawn")
     sizes = SIZES[:1] if setting.tiny else SIZES
     for done, (key, size) in enumerate((key, size) for key in KEYS for size in sizes):
@@ -54,23 +58,37 @@ def cost(setting: Setting) -> Findings:
             continue
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             rows.append([name, *pool.submit(measured, config, setting.device).result()])
-    header = ["configuration", "million parameters", "slices", "s per training step", "hours of training", "s per volume"]
+    header = [
+        "configuration",
+        "million parameters",
+        "slices",
+        "s per training step",
+        "hours of training",
+        "s per volume",
+    ]
     header += ["s per posterior mean", "s per sample", "peak MiB"]
     note = (
-        f"Untrained networks, {_CONTEXTS} contexts, medians of {_RUNS} calls after one, on {device_name(resolve_device(setting.device))}. "
-        "Step: augmentation, loss, gradient, optimiser and average. Hours: all steps of the configuration at this pace. Volume: the quick "
-        f"look (fast). On a CPU, which is not meant to train them, models of more than {SIZES[0]} pixels only draw, once after one call: "
-        f"stacks of {_FEW} slices, times for 120 in proportion (volume models: whole volumes). Memory: of the process on a CPU, of the "
+        f"Untrained networks, {_CONTEXTS} contexts, medians of {_RUNS} calls after one, on "
+        f"{device_name(resolve_device(setting.device))}. "
+        "Step: augmentation, loss, gradient, optimiser and average. Hours: all steps of the configuration at "
+        "this pace. Volume: the quick "
+        f"look (fast). On a CPU, which is not meant to train them, models of more than {SIZES[0]} pixels "
+        "only draw, once after one call: "
+        f"stacks of {_FEW} slices, times for 120 in proportion (volume models: whole volumes). Memory: of "
+        "the process on a CPU, of the "
         "tensors on a GPU."
     )
     loops = Table(
         "A step for all slices at once, against a loop over slices",
         ["system", "s at once", "s in a loop", "ratio", "largest difference of the loss"],
         ratios(setting.device, setting.models.scale),
-        f"Loss and gradient of one training step (4 volumes, 9 slices of each) of *-64-{setting.models.scale}, medians of one run.",
+        "Loss and gradient of one training step (4 volumes, 9 slices of each) of "
+        f"*-64-{setting.models.scale}, medians of one run.",
     )
     question = "What do the systems cost in parameters, time and memory, and is a batch faster than a loop?"
-    return Findings("cost", "Cost of the systems", question, [Table("Cost", header, rows, note), loops], [], [])
+    return Findings(
+        "cost", "Cost of the systems", question, [Table("Cost", header, rows, note), loops], [], []
+    )
 
 
 def measured(config: TrainConfig, name: str) -> list[float | int | None]:
@@ -99,32 +117,56 @@ def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_mib()
     parameters = sum(p.numel() for p in task.networks.parameters()) / 1e6
     hours = step and step * config.steps / 3600
-    return [parameters, config.data.slices, step, hours, volume * share, mean, sample * share, memory and round(memory)]
+    return [
+        parameters,
+        config.data.slices,
+        step,
+        hours,
+        volume * share,
+        mean,
+        sample * share,
+        memory and round(memory),
+    ]
 
 
 def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
-    """A space for the configuration, and two bodies (2, K, H, W): no data are needed, only the embedded Gaussian."""
+    """A space for the configuration, and two bodies (2, K, H, W): no data are needed, only the embedded
+    Gaussian.
+    """
     gaussian = ModelStore().load(_MODEL, "cpu")
     own = gaussian.protocol_grid
     grid = stack_grid(own, config.data)
     posterior = gaussian.condition([], grid=own)
     images = [posterior.mean(), *posterior.sample([0, 1])]
-    atlas, *bodies = (torch.as_tensor(resample(Volume(as_array(x), own), grid).array).clamp(0, 1) for x in images)
-    return AxialSpace(replace(gaussian.parameters, protocol_grid=grid), gaussian.reference, atlas), torch.stack(bodies)
+    atlas, *bodies = (
+        torch.as_tensor(resample(Volume(as_array(x), own), grid).array).clamp(0, 1) for x in images
+    )
+    return AxialSpace(
+        replace(gaussian.parameters, protocol_grid=grid), gaussian.reference, atlas
+    ), torch.stack(bodies)
 
 
 def _step_seconds(config: TrainConfig, task: Task, bodies: torch.Tensor) -> float:
     """Seconds of a training step of bodies (N, K, H, W), past those in which parts are held."""
     networks, device = task.networks.train(), bodies.device
-    optimiser, average = torch.optim.Adam(networks.parameters(), lr=0.0, betas=config.betas), Average(networks, config.ema)
+    optimiser, average = (
+        torch.optim.Adam(networks.parameters(), lr=0.0, betas=config.betas),
+        Average(networks, config.ema),
+    )
     volumes = bodies[torch.arange(config.batch) % len(bodies)]
     late, chance = config.steps // 2, torch.Generator(device).manual_seed(0)
-    turns = int(config.model.get("critic_steps", 1)) + 1 if config.model.get("adversary", "none") != "none" else 1
+    turns = (
+        int(config.model.get("critic_steps", 1)) + 1 if config.model.get("adversary", "none") != "none" else 1
+    )
 
     def steps() -> None:
         for turn in range(turns):
             batch = augment(volumes, config.augmentation, config.data, chance)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed" and device.type == "cuda"):
+            with torch.autocast(
+                device.type,
+                torch.bfloat16,
+                enabled=config.precision == "bf16-mixed" and device.type == "cuda",
+            ):
                 loss, _ = task.loss(batch, chance, late - late % turns + turn)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -9,7 +9,9 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """header: the columns; the first cell of a row is its name. None is shown as "–". note: how it was measured.
+    """header: the columns; the first cell of a row is its name.
+
+    None is shown as "–". note: how it was measured.
 
     Numbers of a paper are rows or columns of their own whose names say "printed".
     """
@@ -31,7 +33,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment found. question: what the paper wanted to know. notes: what a reader must know of the numbers."""
+    """What an experiment found. question: what the paper wanted to know. notes: what a reader must know of
+    the numbers.
+    """
 
     name: str
     title: str

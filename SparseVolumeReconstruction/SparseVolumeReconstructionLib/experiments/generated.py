@@ -1,4 +1,6 @@
-"""Volumes that systems generate without seeing anything, beside real ones: what the experiments of the slice VAE paper compare."""
+"""Volumes that systems generate without seeing anything, beside real ones: what the experiments of the slice
+VAE paper compare.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ _COUNT, _TINY_COUNT = 40, 10
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """Volumes in [0, 1] on `grid`, (N, K, H, W) float32. test: real ones that no system saw. sets: of each system, of PCA, of the
-    mean atlas, and REAL, the fitted subjects. systems: names of the trained ones.
+    """Volumes in [0, 1] on `grid`, (N, K, H, W) float32. test: real ones that no system saw. sets: of each
+    system, of PCA, of the mean atlas, and REAL, the fitted subjects. systems: names of the trained ones.
     """
 
     grid: Grid
@@ -44,7 +46,10 @@ class Generated:
 
 
 def generate(setting: Setting) -> Generated:
-    """Samples of all systems that can be had, and the registered subjects. Raises InputError where there are too few."""
+    """Samples of all systems that can be had, and the registered subjects.
+
+    Raises InputError where there are too few.
+    """
     priors = setting.models.several([*DEEP, GAUSSIAN])
     if not priors:
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
@@ -71,11 +76,16 @@ def with_slices(grid: Grid, slices: int) -> Grid:
 
 
 def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress) -> dict:
-    """Fitted subjects, and test subjects that no prior was fitted on, (N, K, H, W), in the priors' frame; names of the latter."""
+    """Fitted subjects, and test subjects that no prior was fitted on, (N, K, H, W), in the priors' frame;
+    names of the latter.
+    """
     cohort: Cohort = list_subjects(setting.models.cohorts, priors[0].card.modality, (0,), None, 0).cohort
     seen, split = set().union(*(fitted_on(prior) for prior in priors)), setting.models.split
     unseen = [name for name in split["test"] if name not in seen][: setting.subjects]
-    names = {part: [name for name in wanted if name in cohort.files] for part, wanted in (("fit", split["fit"]), ("test", unseen))}
+    names = {
+        part: [name for name in wanted if name in cohort.files]
+        for part, wanted in (("fit", split["fit"]), ("test", unseen))
+    }
     matrices = cohort.registered(priors[0].reference, names["fit"] + names["test"], progress.update)
     full = protocol_grid(priors[0])
     found = {}
@@ -83,12 +93,16 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
         names[part] = [name for name in names[part] if name in matrices]
         if len(names[part]) < 3:
             raise InputError(f"{len(names[part])} {part} subjects can be used; expected at least 3.")
-        found[part] = torch.stack([_carried(on_grid(cohort.volume(n), full, matrices[n]), full, grid) for n in names[part]])
+        found[part] = torch.stack(
+            [_carried(on_grid(cohort.volume(n), full, matrices[n]), full, grid) for n in names[part]]
+        )
     return found | {"names": names["test"]}
 
 
 def samples(prior: Prior, count: int, full: Grid, grid: Grid, progress: Progress) -> torch.Tensor:
-    """Samples of a prior that has seen nothing, drawn on `full` and carried to `grid`, (count, K, H, W) in [0, 1]."""
+    """Samples of a prior that has seen nothing, drawn on `full` and carried to `grid`, (count, K, H, W) in
+    [0, 1].
+    """
     posterior = prior.condition([], grid=full, check=progress.check)
     found = []
     for seed in range(count):
@@ -102,12 +116,18 @@ def _carried(array: np.ndarray, full: Grid, grid: Grid) -> torch.Tensor:
 
 
 def pca_samples(fitted: torch.Tensor, count: int, chance: torch.Generator) -> torch.Tensor:
-    """Draws from the Gaussian with the mean and the covariance of volumes (N, K, H, W): all N - 1 components, clipped to [0, 1]."""
+    """Draws from the Gaussian with the mean and the covariance of volumes (N, K, H, W): all N - 1 components,
+    clipped to [0, 1].
+    """
     mean = fitted.mean(0)
     weights = torch.randn(count, len(fitted), generator=chance) / (len(fitted) - 1) ** 0.5
     return (mean + torch.einsum("cn,nkhw->ckhw", weights, fitted - mean)).clamp(0, 1)
 
 
-def mean_over(values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], volumes: torch.Tensor, pairs: torch.Tensor) -> float:
+def mean_over(
+    values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], volumes: torch.Tensor, pairs: torch.Tensor
+) -> float:
     """Mean of a measure over pairs (P, 2) of volumes, pair by pair."""
-    return float(torch.cat([values(volumes[a : a + 1], volumes[b : b + 1]) for a, b in pairs.tolist()]).mean())
+    return float(
+        torch.cat([values(volumes[a : a + 1], volumes[b : b + 1]) for a, b in pairs.tolist()]).mean()
+    )

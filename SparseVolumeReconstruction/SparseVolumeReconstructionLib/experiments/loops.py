@@ -1,4 +1,6 @@
-"""Training steps written straightforwardly, slice after slice, to measure what working on all slices at once gains."""
+"""Training steps written straightforwardly, slice after slice, to measure what working on all slices at once
+gains.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _RUNS = 3
 
 
 def ratios(device: str, scale: str) -> list[list[str | float]]:
-    """[system, s at once, s in a loop, ratio, largest difference of the loss] of BRUNO and GQN, configurations of a scale."""
+    """[system, s at once, s in a loop, ratio, largest difference of the loss] of BRUNO and GQN,
+    configurations of a scale.
+    """
     place, rows = resolve_device(device), []
     for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):
         config = read_config(find_config(f"{system}-64-{scale}"))
@@ -26,7 +30,12 @@ def ratios(device: str, scale: str) -> list[list[str | float]]:
         chance = torch.Generator(place).manual_seed(0)
         count, side = min(_SLICES, config.data.slices), config.data.size
         images = torch.rand(_VOLUMES, count, side, side, generator=chance, device=place)
-        index = torch.stack([torch.randperm(config.data.slices, generator=chance, device=place)[:count] for _ in range(_VOLUMES)])
+        index = torch.stack(
+            [
+                torch.randperm(config.data.slices, generator=chance, device=place)[:count]
+                for _ in range(_VOLUMES)
+            ]
+        )
         shape = getattr(network, "noise_shape", (side, side))
         noise = torch.rand(_VOLUMES, count, *shape, generator=chance, device=place)
         losses = [step(network, images, index, noise) for step in (together, apart)]
@@ -48,29 +57,43 @@ def _seconds(step: Callable, network: torch.nn.Module, *data: torch.Tensor) -> f
     return median_seconds(once, _RUNS)
 
 
-def bruno_together(network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Log density of the queries given the contexts, summed: images (B, M, H, W) at slice numbers (B, M), noise like images."""
+def bruno_together(
+    network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Log density of the queries given the contexts, summed: images (B, M, H, W) at slice numbers (B, M),
+    noise like images.
+    """
     return network(images, index, _CONTEXTS, noise).sum()
 
 
-def bruno_apart(network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def bruno_apart(
+    network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
     """The same, (B, M, H, W), by the recurrent form of the process."""
     total = images.new_zeros(())
     for body, places, chance in zip(images, index, noise, strict=True):
         state = network.process.start(1)
         for number in range(len(body)):
-            z, log_det = network.encode(body[None, number, None], places[None, number, None], chance[None, number, None])
+            z, log_det = network.encode(
+                body[None, number, None], places[None, number, None], chance[None, number, None]
+            )
             if number >= _CONTEXTS:
                 total = total + network.process.next(state).log_density(z).sum() + log_det.sum()
             state = network.process.update(state, z[:, 0])
     return total
 
 
-def gqn_together(network: Gqn, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Squared error and divergence of the queries, summed: images (B, M, H, W) at slice numbers (B, M), noise (B, M, ...)."""
+def gqn_together(
+    network: Gqn, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Squared error and divergence of the queries, summed: images (B, M, H, W) at slice numbers (B, M), noise
+    (B, M, ...).
+    """
     representation = network.represent(images[:, :_CONTEXTS], index[:, :_CONTEXTS])
     truth, asked, chance = (t[:, _CONTEXTS:].flatten(0, 1) for t in (images, index, noise))
-    drawn, divergence = network(asked, representation.repeat_interleave(images.shape[1] - _CONTEXTS, 0), chance, truth)
+    drawn, divergence = network(
+        asked, representation.repeat_interleave(images.shape[1] - _CONTEXTS, 0), chance, truth
+    )
     return ((drawn - truth) ** 2).sum() + divergence.sum()
 
 

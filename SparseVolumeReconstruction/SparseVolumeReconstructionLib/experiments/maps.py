@@ -1,4 +1,6 @@
-"""The experiments of the paper on mental maps (Hou et al.: conditional BRUNO, GQN and C-VAE on axial slices)."""
+"""The experiments of the paper on mental maps (Hou et al.: conditional BRUNO, GQN and C-VAE on axial
+slices).
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ FETUSES = Printed(
     {"SSIM": {1: 0.665, 3: 0.676, 4: 0.679, 7: 0.684}, "CC": {1: 0.868, 3: 0.875, 4: 0.876, 7: 0.880}},
 )
 _PAPER = (
-    "The paper says neither which SSIM it used nor whether observed slices count; its numbers come from other people and another "
-    "preprocessing. They are shown for orientation: the comparison that counts is with the baselines in the same table."
+    "The paper says neither which SSIM it used nor whether observed slices count; its numbers come from "
+    "other people and another "
+    "preprocessing. They are shown for orientation: the comparison that counts is with the baselines in the "
+    "same table."
 )
 _FETAL = (
-    "The fetal subjects are atlas templates of single weeks, averages of many fetuses: a template is nearly a copy of the next week's, "
-    "which favours baselines that know whole volumes. The paper had 250 individual fetuses to train on, of 40 to 43 weeks."
+    "The fetal subjects are atlas templates of single weeks, averages of many fetuses: a template is nearly "
+    "a copy of the next week's, "
+    "which favours baselines that know whole volumes. The paper had 250 individual fetuses to train on, of "
+    "40 to 43 weeks."
 )
 
 
@@ -55,7 +61,8 @@ def brains(setting: Setting) -> Findings:
     return Findings(
         "000-exp1",
         "Mental maps, experiment 1: brains",
-        "How near does a brain come to the truth that is inferred from none to nine axial slices, and what do the slices add?",
+        "How near does a brain come to the truth that is inferred from none to nine axial slices, and what "
+        "do the slices add?",
         [
             *metric_tables(measured, BRAINS),
             *gain_tables(measured, [ATLAS, "bruno", GAUSSIAN]),
@@ -79,7 +86,8 @@ def initial(setting: Setting) -> Findings:
     return Findings(
         "000-initial",
         "Mental maps, initial experiments: GQN and C-VAE on fetal brains",
-        "The paper was not satisfied: the GQN showed the same for all slices, the C-VAE an average of the observed ones. Is it so?",
+        "The paper was not satisfied: the GQN showed the same for all slices, the C-VAE an average of the "
+        "observed ones. Is it so?",
         [
             _likeness(measured),
             use_of_contexts(setting, measured, 4),
@@ -89,11 +97,20 @@ def initial(setting: Setting) -> Findings:
         ],
         [
             _sweep(measured, subject, ["truth", *measured.systems, ATLAS], "Slices through the stack: means"),
-            _sweep(measured, subject, ["truth", *(f"{n} sample 1" for n in measured.systems)], "Slices through the stack: one sample"),
+            _sweep(
+                measured,
+                subject,
+                ["truth", *(f"{n} sample 1" for n in measured.systems)],
+                "Slices through the stack: one sample",
+            ),
             *sample_figures(measured, 4, subject),
             *curve_figures(measured, [4]),
         ],
-        [*remarks(setting, measured), _FETAL, "The paper prints pictures and no numbers for this experiment."],
+        [
+            *remarks(setting, measured),
+            _FETAL,
+            "The paper prints pictures and no numbers for this experiment.",
+        ],
     )
 
 
@@ -106,13 +123,24 @@ def fetuses(setting: Setting) -> Findings:
     return Findings(
         "000-exp2",
         "Mental maps, experiment 2: fetal brains and motion",
-        "How near do fetal brains from few slices come to the truth, and are they better first volumes than the average of moving stacks?",
-        [*metric_tables(measured, FETUSES), motion.table, *gain_tables(measured, [ATLAS, "bruno", GAUSSIAN]), setting.models.provenance()],
+        "How near do fetal brains from few slices come to the truth, and are they better first volumes than "
+        "the average of moving stacks?",
+        [
+            *metric_tables(measured, FETUSES),
+            motion.table,
+            *gain_tables(measured, [ATLAS, "bruno", GAUSSIAN]),
+            setting.models.provenance(),
+        ],
         [
             *count_figures(measured, FETUSES),
             *curve_figures(measured, counts),
             *(
-                _sweep(measured, subject, ["truth", *(f"{name} sample {n}" for n in (1, 2, 3))], f"Samples of {name} through the stack")
+                _sweep(
+                    measured,
+                    subject,
+                    ["truth", *(f"{name} sample {n}" for n in (1, 2, 3))],
+                    f"Samples of {name} through the stack",
+                )
                 for name in measured.systems
             ),
             *sample_figures(measured, 4, subject),
@@ -124,7 +152,11 @@ def fetuses(setting: Setting) -> Findings:
 
 
 def _sweep(measured: Measured, subject: str, names: list[str], title: str) -> Figure:
-    return Figure(title, figures.sweep(measured.scores.pictures[4][subject], names), f"{subject}, 4 contexts; numbers of slices.")
+    return Figure(
+        title,
+        figures.sweep(measured.scores.pictures[4][subject], names),
+        f"{subject}, 4 contexts; numbers of slices.",
+    )
 
 
 def _likeness(measured: Measured) -> Table:
@@ -132,9 +164,15 @@ def _likeness(measured: Measured) -> Table:
     rows, pictures = [], measured.scores.pictures[4].values()
     for name in ["truth", *measured.systems, ATLAS, "linear-interpolation"]:
         rows.append([name, *np.mean([_of_picture(picture, name) for picture in pictures], 0).tolist()])
-    header = ["system", "change from slice to slice", "likeness to the mean of the contexts", "likeness to the truth"]
+    header = [
+        "system",
+        "change from slice to slice",
+        "likeness to the mean of the contexts",
+        "likeness to the truth",
+    ]
     note = (
-        "On slices of the mean that were not observed. Change: standard deviation over these slices, as a share of the truth's (0: the "
+        "On slices of the mean that were not observed. Change: standard deviation over these slices, as a "
+        "share of the truth's (0: the "
         "same for all slices). Likeness: correlation."
     )
     return Table("The same for all slices, or an average of the contexts?", header, rows, note)

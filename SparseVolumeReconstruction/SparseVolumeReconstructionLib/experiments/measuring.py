@@ -1,4 +1,6 @@
-"""All systems and baselines on the test subjects of an experiment, and what its tables and figures need of it."""
+"""All systems and baselines on the test subjects of an experiment, and what its tables and figures need of
+it.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ class Printed:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """scores: as `evaluate_priors` gives them. systems: the priors' names. counts: numbers of contexts. grid: of all volumes, which
-    were registered to `reference`.
+    """scores: as `evaluate_priors` gives them. systems: the priors' names. counts: numbers of contexts. grid:
+    of all volumes, which were registered to `reference`.
     """
 
     scores: Evaluation
@@ -71,7 +73,9 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
     cohort = list_subjects(setting.models.cohorts, first.card.modality, (0,), None, 0).cohort
     options = {"samples": setting.samples, "subjects": setting.subjects, "pictured": pictured}
     name = ", ".join(folder.name for folder in setting.models.cohorts)
-    scores = evaluate_priors(priors, cohort, name, "registered", counts, setting.progress.part(0, 0.9), **options)
+    scores = evaluate_priors(
+        priors, cohort, name, "registered", counts, setting.progress.part(0, 0.9), **options
+    )
     return Measured(scores, list(priors), counts, first.protocol_grid, first.reference, cohort)
 
 
@@ -79,13 +83,18 @@ def metric_tables(measured: Measured, printed: Printed | None = None) -> list[Ta
     """A table of every metric: systems and baselines by number of contexts, beside the printed numbers."""
     tables = []
     for key, title in _SHOWN.items():
-        rows = [[name, *(measured.value(name, n, key) for n in measured.counts)] for name in [*measured.systems, *BASELINES]]
+        rows = [
+            [name, *(measured.value(name, n, key) for n in measured.counts)]
+            for name in [*measured.systems, *BASELINES]
+        ]
         rows = [row for row in rows if any(value is not None for value in row[1:])]
         if printed and key in _PRINTED_OF:
             values = printed.values[_PRINTED_OF[key]]
             rows.append([printed.name, *(values.get(n) for n in measured.counts)])
         if rows:
-            tables.append(Table(title, _header("system", measured.counts), rows, METRICS if key == "ssim" else ""))
+            tables.append(
+                Table(title, _header("system", measured.counts), rows, METRICS if key == "ssim" else "")
+            )
     return [*tables, _seconds(measured)]
 
 
@@ -96,18 +105,33 @@ def _header(first: str, counts: list[int]) -> list[str]:
 def _seconds(measured: Measured) -> Table:
     rows: list[list[Cell]] = []
     for name in [*measured.systems, *BASELINES[1:]]:
-        parts = [[measured.value(name, n, key) for key in ("seconds_condition", "seconds_mean")] for n in measured.counts]
+        parts = [
+            [measured.value(name, n, key) for key in ("seconds_condition", "seconds_mean")]
+            for n in measured.counts
+        ]
         rows.append([f"{name}: mean volume", *(None if None in pair else sum(pair) for pair in parts)])
-    rows += [[f"{name}: one sample", *(measured.value(name, n, "seconds_sample") for n in measured.counts)] for name in measured.systems]
+    rows += [
+        [f"{name}: one sample", *(measured.value(name, n, "seconds_sample") for n in measured.counts)]
+        for name in measured.systems
+    ]
     machine = measured.scores["_about"]["machine"]
-    return Table("Seconds", _header("system", measured.counts), rows, f"Medians; {machine['threads']} thread(s), {machine['system']}.")
+    return Table(
+        "Seconds",
+        _header("system", measured.counts),
+        rows,
+        f"Medians; {machine['threads']} thread(s), {machine['system']}.",
+    )
 
 
 def gain_tables(measured: Measured, others: list[str]) -> list[Table]:
     """What each system's SSIM (all slices) has over another one's, and for how many subjects it is higher."""
     tables = []
     for other in (name for name in others if name in measured.scores):
-        rows = [[name, *(_gain(measured, name, other, n) for n in measured.counts)] for name in measured.systems if name != other]
+        rows = [
+            [name, *(_gain(measured, name, other, n) for n in measured.counts)]
+            for name in measured.systems
+            if name != other
+        ]
         note = "Mean difference of SSIM (all slices), and subjects for whom it is positive."
         tables.append(Table(f"Gain over {other}", _header("system", measured.counts), rows, note))
     return tables
@@ -122,24 +146,36 @@ def _gain(measured: Measured, name: str, other: str, count: int) -> str | None:
 
 def answers(measured: Measured) -> list[str]:
     """What the numbers say of the three questions that decide, in words."""
-    many = [n for n in measured.counts if n >= 3 and measured.value(measured.systems[0], n, "ssim") is not None]
+    many = [
+        n for n in measured.counts if n >= 3 and measured.value(measured.systems[0], n, "ssim") is not None
+    ]
 
     def better(one: str, two: str) -> str:
         held = [n for n in many if measured.value(one, n, "ssim") > measured.value(two, n, "ssim")]
         return f"at {len(held)} of {len(many)}"
 
-    said = [f"{name} is above the {ATLAS} {better(name, ATLAS)} numbers of contexts from 3 on." for name in measured.systems]
+    said = [
+        f"{name} is above the {ATLAS} {better(name, ATLAS)} numbers of contexts from 3 on."
+        for name in measured.systems
+    ]
     if "bruno" in measured.deep:
-        said += [f"{name} is above bruno likewise {better(name, 'bruno')}." for name in measured.deep if name != "bruno"]
+        said += [
+            f"{name} is above bruno likewise {better(name, 'bruno')}."
+            for name in measured.deep
+            if name != "bruno"
+        ]
     for n in many if measured.deep and GAUSSIAN in measured.systems else []:
         best = max(measured.deep, key=lambda name: measured.value(name, n, "ssim"))
         away = measured.value(best, n, "ssim") - measured.value(GAUSSIAN, n, "ssim")
-        said.append(f"{n} contexts: the best deep prior is {best}, {away:+.3f} SSIM from the structured Gaussian.")
+        said.append(
+            f"{n} contexts: the best deep prior is {best}, {away:+.3f} SSIM from the structured Gaussian."
+        )
     for name in measured.systems:
         differences = [measured.value(name, n, "sample_difference") for n in measured.counts]
         steps = [b - a for a, b in itertools.pairwise(differences) if a is not None and b is not None]
         said.append(
-            f"As contexts are added, samples of {name} come nearer to each other in {sum(s < 0 for s in steps)} of {len(steps)} steps."
+            f"As contexts are added, samples of {name} come nearer to each other in "
+            f"{sum(s < 0 for s in steps)} of {len(steps)} steps."
         )
     return said
 
@@ -153,7 +189,11 @@ def count_figures(measured: Measured, printed: Printed) -> list[Figure]:
 
     shown = by_count("ssim", [*measured.systems, *BASELINES]) | {printed.name: printed.values["SSIM"]}
     return [
-        Figure("SSIM by number of contexts", figures.by_count(shown, "SSIM, all slices"), "Of the mean; printed: another cohort."),
+        Figure(
+            "SSIM by number of contexts",
+            figures.by_count(shown, "SSIM, all slices"),
+            "Of the mean; printed: another cohort.",
+        ),
         Figure(
             "Difference between samples",
             figures.by_count(by_count("sample_difference", measured.systems), "root mean square difference"),
@@ -170,14 +210,24 @@ def curve_figures(measured: Measured, counts: list[int]) -> list[Figure]:
         contexts = [k / (length - 1) for k in context_positions(count, length)]
         shown = {name: by_count[str(count)] for name, by_count in curves.items() if str(count) in by_count}
         names = [*measured.systems, ATLAS, "linear-interpolation"]
-        found.append(Figure(f"SSIM by slice, {count} contexts", figures.curve(shown, names, contexts), "Lines: observed slices."))
+        found.append(
+            Figure(
+                f"SSIM by slice, {count} contexts",
+                figures.curve(shown, names, contexts),
+                "Lines: observed slices.",
+            )
+        )
     return found
 
 
 def sample_figures(measured: Measured, count: int, subject: str) -> list[Figure]:
     """Truth, mean, samples and standard deviation of every system for one subject, in two views."""
     picture = measured.scores.pictures[count][subject]
-    note = f"{subject}. Lines: observed slices." if count else f"The same for all subjects; the truth is {subject}."
+    note = (
+        f"{subject}. Lines: observed slices."
+        if count
+        else f"The same for all subjects; the truth is {subject}."
+    )
     return [
         Figure(f"Samples, {count} contexts, {name}", figures.samples(picture, measured.systems, view), note)
         for view, name in enumerate(("axial", "coronal"))
@@ -188,15 +238,24 @@ def mosaic_figure(measured: Measured, count: int, subject: str) -> Figure:
     """Three views of every system and baseline for one subject."""
     names = ["truth", *measured.systems, ATLAS, "linear-interpolation", "nearest-volume", "pca"]
     picture = figures.mosaic(measured.scores.pictures[count][subject], names)
-    return Figure(f"All systems, {count} contexts", picture, f"{subject}. The axial view lies between contexts; lines: observed slices.")
+    return Figure(
+        f"All systems, {count} contexts",
+        picture,
+        f"{subject}. The axial view lies between contexts; lines: observed slices.",
+    )
 
 
 def typical(measured: Measured, count: int) -> str:
-    """The subject for whom the first system's SSIM is the median, of those with all pictures. Raises InputError where there is none."""
+    """The subject for whom the first system's SSIM is the median, of those with all pictures.
+
+    Raises InputError where there is none.
+    """
     shown = set.intersection(*(set(pictures) for pictures in measured.scores.pictures.values()))
     scores = measured.scores["_about"]["by_subject"][measured.systems[0]][str(count)]
     if not shown:
-        raise InputError("no test subject could be used with every number of contexts; the evaluation names the reasons.")
+        raise InputError(
+            "no test subject could be used with every number of contexts; the evaluation names the reasons."
+        )
     return sorted(shown, key=lambda name: (scores[name]["ssim"], name))[len(shown) // 2]
 
 
@@ -204,7 +263,8 @@ def remarks(setting: Setting, measured: Measured) -> list[str]:
     """What a reader must know of every experiment of this kind."""
     about = measured.scores["_about"]
     return [
-        f"{len(about['subjects'])} test subjects that no system was trained on; library of the baselines: {about['library']['subjects']} "
+        f"{len(about['subjects'])} test subjects that no system was trained on; library of the baselines: "
+        f"{about['library']['subjects']} "
         f"subjects ({about['library']['kind']}).",
         f"{setting.samples} samples of each posterior were scored (100 in the paper).",
         "Every volume was registered affinely to one reference; slices are those of the registered volume.",

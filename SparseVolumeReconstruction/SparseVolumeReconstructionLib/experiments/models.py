@@ -33,7 +33,8 @@ class LeftOut(InputError):
 
 @dataclass(frozen=True)
 class Population:
-    """Whose volumes models are trained on. name: of the structured Gaussian, of the split file and begins all ids.
+    """Whose volumes models are trained on. name: of the structured Gaussian, of the split file and begins all
+    ids.
 
     kind: comes between system and size in the names of configurations. other fields: for the cards.
     """
@@ -65,8 +66,10 @@ POPULATIONS = {
         "fetal-",
         "fetal brain",
         "T2w MRI",
-        "research use only: the neurotypical atlas carries no licence of its own; spina bifida atlas CC0; model Apache-2.0",
-        "T2w templates of two atlases: neurotypical (Wu 2021, redistributed under BSD-3) and with spina bifida (Fidon 2021)",
+        "research use only: the neurotypical atlas carries no licence of its own; spina bifida atlas CC0; "
+        "model Apache-2.0",
+        "T2w templates of two atlases: neurotypical (Wu 2021, redistributed under BSD-3) and with spina "
+        "bifida (Fidon 2021)",
     ),
 }
 
@@ -75,11 +78,11 @@ POPULATIONS = {
 class Models:
     """Models by the name of their system: "slice-vae", "bruno", "bruno-pose", "structured-gaussian" ...
 
-    The id of a model is the population's name, the system's and the size where it is not 64. It is looked for as
-    FOLDER/<id>.safetensors, in the folder FOLDER/<config>/ of its training, and in the store; else it is trained there with the
-    shipped configuration <system>-<kind><size>-<scale>. scale "tiny": a trial on bodies of any kind; the store's models are not
-    theirs. cohorts: folders to train on. split: {"fit": [...], "test": [...]}. may_train: see LeftOut. used: entries of what
-    was given out, by key; left_out: {key: why}.
+    The id of a model is the population's name, the system's and the size where it is not 64. It is looked for
+    as FOLDER/<id>.safetensors, in the folder FOLDER/<config>/ of its training, and in the store; else it is
+    trained there with the shipped configuration <system>-<kind><size>-<scale>. scale "tiny": a trial on
+    bodies of any kind; the store's models are not theirs. cohorts: folders to train on. split: {"fit": [...],
+    "test": [...]}. may_train: see LeftOut. used: entries of what was given out, by key; left_out: {key: why}.
     """
 
     folder: Path
@@ -96,7 +99,10 @@ class Models:
     _loaded: dict[str, Prior] = field(default_factory=dict)
 
     def get(self, key: str, size: int = 64, progress: Progress | None = None) -> Prior:
-        """The prior of a system for slices of size x size pixels. Raises LeftOut, and InputError where training fails."""
+        """The prior of a system for slices of size x size pixels.
+
+        Raises LeftOut, and InputError where training fails.
+        """
         name = key if size == 64 else f"{key}-{size}"
         if name not in self._loaded:
             path = self._path(key, size, progress or self.progress)
@@ -110,7 +116,9 @@ class Models:
         found = {}
         for number, key in enumerate(keys):
             try:
-                found[key] = self.get(key, progress=self.progress.part(number / len(keys), (number + 1) / len(keys)))
+                found[key] = self.get(
+                    key, progress=self.progress.part(number / len(keys), (number + 1) / len(keys))
+                )
             except LeftOut as error:
                 self.left_out[key] = str(error)
         return found
@@ -118,7 +126,9 @@ class Models:
     def _path(self, key: str, size: int, progress: Progress) -> Path:
         """The weights file of a system, trained if need be."""
         config = f"{key}-{size if self.scale == 'tiny' else f'{self.population.kind}{size}'}-{self.scale}"
-        model_id = self.population.name + ("" if key == GAUSSIAN else f"-{key}") + ("" if size == 64 else f"-{size}")
+        model_id = (
+            self.population.name + ("" if key == GAUSSIAN else f"-{key}") + ("" if size == 64 else f"-{size}")
+        )
         path = self.file(model_id, config)
         if path.is_file():
             return path
@@ -134,7 +144,9 @@ class Models:
         return path
 
     def file(self, model_id: str, config: str) -> Path:
-        """Where a model lies: in the folder itself, or else where its training leaves it, be it there or not."""
+        """Where a model lies: in the folder itself, or else where its training leaves it, be it there
+        or not.
+        """
         plain = self.folder / f"{model_id}.safetensors"
         return plain if plain.is_file() else self.folder / config / plain.name
 
@@ -146,25 +158,53 @@ class Models:
             raise LeftOut(f"no configuration {config} is shipped") from error
         facts = CardFacts(model_id, *self._facts(), config=config)
         progress.update(f"training {model_id}", 0.0)
-        if train_deep(self.cohorts, read_config(file), path.parent, True, facts, self.split, progress) is None:
-            raise InputError("experiments run in one process; train the models by ./run train under torchrun first.")
+        if (
+            train_deep(self.cohorts, read_config(file), path.parent, True, facts, self.split, progress)
+            is None
+        ):
+            raise InputError(
+                "experiments run in one process; train the models by ./run train under torchrun first."
+            )
 
     def _fit_gaussian(self, model_id: str, path: Path, progress: Progress) -> None:
         """On the grid of the other models of this scale; only tiny ones are not embedded."""
         data = read_config(find_config(f"slice-vae-64-{self.scale}")).data
         space = {"spacing_mm": data.spacing_mm, "protocol_slices": data.slices, "reference": data.reference}
-        words = dict(zip(("model_id", "anatomy", "modality", "licence", "data"), (model_id, *self._facts()), strict=True))
+        words = dict(
+            zip(
+                ("model_id", "anatomy", "modality", "licence", "data"),
+                (model_id, *self._facts()),
+                strict=True,
+            )
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        train(self.cohorts, path, TrainingOptions(**words, **space, rank=_TINY_RANK, split=self.split), progress)
+        train(
+            self.cohorts, path, TrainingOptions(**words, **space, rank=_TINY_RANK, split=self.split), progress
+        )
 
     def _facts(self) -> tuple[str, str, str, str]:
         if self.scale == "tiny":
             return "body", "any", "not stated", "a trial"
-        return self.population.anatomy, self.population.modality, self.population.licence, self.population.data
+        return (
+            self.population.anatomy,
+            self.population.modality,
+            self.population.licence,
+            self.population.data,
+        )
 
     def provenance(self) -> Table:
         """What is known of every model that was used."""
-        header = ["model", "file", "sha256", "config", "config sha256", "device", "date", "minutes", "million parameters"]
+        header = [
+            "model",
+            "file",
+            "sha256",
+            "config",
+            "config sha256",
+            "device",
+            "date",
+            "minutes",
+            "million parameters",
+        ]
         rows = []
         for key, entry in self.used.items():
             facts = entry.card.training
@@ -173,7 +213,9 @@ class Models:
             known = [facts.get(name) for name in ("device", "date", "minutes")]
             rows.append([key, entry.file, entry.sha256[:12], facts.get("config"), digest, *known, million])
         rows += [[key, f"left out: {why}", *[None] * 7] for key, why in self.left_out.items()]
-        return Table("Models", header, rows, "First 12 digits of SHA-256; – where the model's card does not tell.")
+        return Table(
+            "Models", header, rows, "First 12 digits of SHA-256; – where the model's card does not tell."
+        )
 
 
 def default_samples(device: str) -> int:

@@ -1,4 +1,6 @@
-"""First volumes for slice-to-volume reconstruction: the average of three moving stacks against templates from four still slices."""
+"""First volumes for slice-to-volume reconstruction: the average of three moving stacks against templates from
+four still slices.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _PRINTED = {"Gaussian average, 10 mm (printed)": 0.297, "BRUNO from 4 slices (pr
 
 @dataclass(frozen=True)
 class Scan:
-    """Square pixels and thickness of the slices, which have no gaps, and the voxels of the body that is scanned; mm."""
+    """Square pixels and thickness of the slices, which have no gaps, and the voxels of the body that is
+    scanned; mm.
+    """
 
     pixel_mm: float
     thickness_mm: float
@@ -51,12 +55,16 @@ class Motion:
 
 
 def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
-    """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`: subject of the figure."""
+    """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`:
+    subject of the figure.
+    """
     scan = TINY if setting.tiny else CLINICAL
     fine = measured.reference.grid.with_spacing(scan.body_mm)
     subjects = list(measured.scores.pictures[CONTEXTS])
     matrices = measured.cohort.registered(measured.reference, subjects)
-    found: dict[float, list[dict[str, float]]] = {motion: [] for motion in MOTIONS_MM[-1 if setting.tiny else 0 :]}
+    found: dict[float, list[dict[str, float]]] = {
+        motion: [] for motion in MOTIONS_MM[-1 if setting.tiny else 0 :]
+    }
     averages: dict[str, np.ndarray] = {}
     for number, name in enumerate(subjects):
         setting.progress.update(f"{name}: moving stacks", 0.9 + 0.1 * number / len(subjects))
@@ -69,12 +77,17 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
             average = gaussian_average([image for stack in stacks for image in stack], measured.grid).array
             found[motion].append(score_mean(case, case.positions(CONTEXTS), average).values)
         if name == shown:
-            averages = {"one moving stack": gaussian_average(stacks[0], measured.grid).array, "average of three": average}
+            averages = {
+                "one moving stack": gaussian_average(stacks[0], measured.grid).array,
+                "average of three": average,
+            }
     return Motion(_table(measured, found), _figure(measured, averages, shown), [_note(scan)])
 
 
 def moving_stacks(body: Volume, scan: Scan, most_mm: float, seed: int) -> list[list[SliceImage]]:
-    """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up to most_mm (mm) per axis."""
+    """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up
+    to most_mm (mm) per axis.
+    """
     corners, stacks = body.grid.corners_ras(), []
     field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), scan.body_mm)
     for axis in (2, 1, 0):
@@ -85,11 +98,16 @@ def moving_stacks(body: Volume, scan: Scan, most_mm: float, seed: int) -> list[l
 
 def _table(measured: Measured, found: dict[float, list[dict[str, float]]]) -> Table:
     rows = [
-        [f"Gaussian average of three stacks, motion of up to {motion:g} mm", *(float(np.mean([v[key] for v in values])) for key in _KEYS)]
+        [
+            f"Gaussian average of three stacks, motion of up to {motion:g} mm",
+            *(float(np.mean([v[key] for v in values])) for key in _KEYS),
+        ]
         for motion, values in found.items()
     ]
     for name in (name for name in measured.scores if name != "_about"):
-        rows.append([f"template from 4 slices: {name}", *(measured.value(name, CONTEXTS, key) for key in _KEYS)])
+        rows.append(
+            [f"template from 4 slices: {name}", *(measured.value(name, CONTEXTS, key) for key in _KEYS)]
+        )
     rows += [[name, value, None, None, None] for name, value in _PRINTED.items()]
     return Table("First volumes for slice-to-volume reconstruction", ["first volume", *_KEYS.values()], rows)
 
@@ -99,14 +117,21 @@ def _figure(measured: Measured, averages: dict[str, np.ndarray], subject: str) -
     views = picture.views | {name: orthogonal(array, picture.at) for name, array in averages.items()}
     names = ["truth", *averages, *measured.systems]
     png = figures.mosaic(replace(picture, views=views), names)
-    return Figure("First volumes", png, f"{subject}; motion of up to {MOTIONS_MM[-1]:g} mm. Lines: the four slices of the templates.")
+    return Figure(
+        "First volumes",
+        png,
+        f"{subject}; motion of up to {MOTIONS_MM[-1]:g} mm. Lines: the four slices of the templates.",
+    )
 
 
 def _note(scan: Scan) -> str:
     most = f"{MOTIONS_MM[-1]:g} mm"
     return (
-        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick without gaps); the body is "
-        f"translated for every slice by a random amount, uniform between -{most} and {most} along each axis. The paper says only "
-        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates show their four slices. "
+        f"Motion: three stacks (pixels of {scan.pixel_mm:g} mm, slices {scan.thickness_mm:g} mm thick "
+        "without gaps); the body is "
+        f"translated for every slice by a random amount, uniform between -{most} and {most} along each axis. "
+        "The paper says only "
+        "“10mm of random motion in translation only”. No slice of an average counts as observed; templates "
+        "show their four slices. "
         "Lengths are those of the registered bodies."
     )

@@ -14,20 +14,33 @@ _COLOURS = np.concatenate([np.zeros((1, 4)), colormaps["tab20"](np.arange(20))])
 
 
 def sheet(rows: list[tuple[str, list[Shown]]], spacing_ijk: np.ndarray) -> bytes:
-    """A PNG file: for each name a row with the axial, coronal and sagittal middle of each of its volumes. spacing_ijk: mm."""
+    """A PNG file: for each name a row with the axial, coronal and sagittal middle of each of its volumes.
+    spacing_ijk: mm.
+    """
     i, j, k = (float(mm) for mm in spacing_ijk)
     most = max(len(volumes) for _, volumes in rows)
     planes, heights, widths = rows[0][1][0][0].shape
     sizes = [(heights * j, widths * i), (planes * k, widths * i), (planes * k, heights * j)]
     tall = max(height for height, _ in sizes)
     inches = 1.5 / tall
-    figure = Figure((inches * most * sum(width for _, width in sizes) + 1.2, 1.55 * len(rows)), facecolor="black")
-    panels = figure.subplots(len(rows), 3 * most, squeeze=False, width_ratios=[width for _, width in sizes] * most)
+    figure = Figure(
+        (inches * most * sum(width for _, width in sizes) + 1.2, 1.55 * len(rows)), facecolor="black"
+    )
+    panels = figure.subplots(
+        len(rows), 3 * most, squeeze=False, width_ratios=[width for _, width in sizes] * most
+    )
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[], facecolor="black")
         panel.spines[:].set_visible(False)
     for line, (name, volumes) in zip(panels, rows, strict=True):
-        line[0].set_ylabel(name.replace(", ", ",\n").replace(" (", "\n("), color="white", fontsize=8, rotation=0, ha="right", va="center")
+        line[0].set_ylabel(
+            name.replace(", ", ",\n").replace(" (", "\n("),
+            color="white",
+            fontsize=8,
+            rotation=0,
+            ha="right",
+            va="center",
+        )
         for place, (array, classes) in enumerate(volumes):
             for view, aspect in enumerate((j / i, k / i, k / j)):
                 panel = line[3 * place + view]

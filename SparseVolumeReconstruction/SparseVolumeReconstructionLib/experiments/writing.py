@@ -1,4 +1,6 @@
-"""What an experiment found, as files: a report that stands alone, the same as Markdown with its pictures beside it, JSON."""
+"""What an experiment found, as files: a report that stands alone, the same as Markdown with its pictures
+beside it, JSON.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,28 @@ NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosi
 
 
 def write_findings(findings: Findings, setting: Setting) -> Path:
-    """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`; returns the report.
+    """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`; returns
+    the report.
 
     Raises InputError when it cannot be written.
     """
     out = setting.out
     try:
         out.mkdir(parents=True, exist_ok=True)
-        names = [f"{number:02d}-{slug(figure.title)}.png" for number, figure in enumerate(findings.figures, 1)]
+        names = [
+            f"{number:02d}-{slug(figure.title)}.png" for number, figure in enumerate(findings.figures, 1)
+        ]
         for name, figure in zip(names, findings.figures, strict=True):
-            write_atomically(out / name, lambda temporary, figure=figure: Path(temporary).write_bytes(figure.png))
+            write_atomically(
+                out / name, lambda temporary, figure=figure: Path(temporary).write_bytes(figure.png)
+            )
     except OSError as error:
         raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
     content = {key: getattr(findings, key) for key in ("name", "title", "question", "notes")}
     content["tables"] = [asdict(table) for table in findings.tables]
     content["figures"] = [
-        {"title": figure.title, "file": name, "note": figure.note} for name, figure in zip(names, findings.figures, strict=True)
+        {"title": figure.title, "file": name, "note": figure.note}
+        for name, figure in zip(names, findings.figures, strict=True)
     ]
     write_json(content, out / "findings.json")
     write_text(_markdown(findings, names), out / "report.md")
@@ -67,7 +75,9 @@ def render(findings: Findings) -> str:
             f"<p><small>{html.escape(figure.note)}</small></p>"
             for figure in findings.figures
         ),
-        "<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(note)}</li>" for note in [*findings.notes, NOTICE]) + "</ul>",
+        "<h2>Notes</h2><ul>"
+        + "".join(f"<li>{html.escape(note)}</li>" for note in [*findings.notes, NOTICE])
+        + "</ul>",
     ]
     return page(findings.title, parts)
 
@@ -78,16 +88,22 @@ def _html_table(table: Table) -> str:
     for row in table.rows:
         kind = " class='printed'" if "printed" in str(row[0]) else ""
         rows.append(f"<tr{kind}>{''.join(f'<td>{html.escape(shown(cell))}</td>' for cell in row)}</tr>")
-    body = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    body = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"  # noqa: E501
     return f"<h2>{html.escape(table.title)}</h2>{body}<p><small>{html.escape(table.note)}</small></p>"
 
 
 def _markdown(findings: Findings, pictures: list[str]) -> str:
     parts = [f"# {findings.title}", findings.question]
     for table in findings.tables:
-        rows = [table.header, ["---", *["---:"] * (len(table.header) - 1)], *([shown(c) for c in row] for row in table.rows)]
+        rows = [
+            table.header,
+            ["---", *["---:"] * (len(table.header) - 1)],
+            *([shown(c) for c in row] for row in table.rows),
+        ]
         lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
         parts += [f"## {table.title}", lines, *([table.note] if table.note else [])]
     for figure, name in zip(findings.figures, pictures, strict=True):
         parts += [f"## {figure.title}", f"![{figure.title}]({name})", *([figure.note] if figure.note else [])]
-    return "\n\n".join([*parts, "## Notes", "\n".join(f"- {note}" for note in [*findings.notes, NOTICE])]) + "\n"
+    return (
+        "\n\n".join([*parts, "## Notes", "\n".join(f"- {note}" for note in [*findings.notes, NOTICE])]) + "\n"
+    )

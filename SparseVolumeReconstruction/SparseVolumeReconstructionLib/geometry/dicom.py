@@ -1,4 +1,6 @@
-"""DICOM files: the plane, thickness and kind of every slice from the headers (pydicom), its pixels through SimpleITK (GDCM)."""
+"""DICOM files: the plane, thickness and kind of every slice from the headers (pydicom), its pixels through
+SimpleITK (GDCM).
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,11 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One slice of a DICOM file. index: which frame of the file. plane: patient RAS, mm (thickness 0: not stated).
+    """One slice of a DICOM file. index: which frame of the file. plane: patient RAS, mm (thickness 0: not
+    stated).
 
-    scale: slope and intercept that make of a value rescaled like the file's first frame one rescaled like this frame.
-    kinds: attributes of _KINDS that it states, as texts.
+    scale: slope and intercept that make of a value rescaled like the file's first frame one rescaled like
+    this frame. kinds: attributes of _KINDS that it states, as texts.
     """
 
     file: Path
@@ -61,7 +64,8 @@ class Series:
 
 
 def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
-    """The series of images among files, given with what to call each, and the names of the files that are no image.
+    """The series of images among files, given with what to call each, and the names of the files that are no
+    image.
 
     Raises InputError for a damaged file and for an image whose place in the patient is not stated.
     """
@@ -76,7 +80,12 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
                 continue
             try:
                 frames = _frames(file, header, names[file])
-            except (TypeError, ValueError, AttributeError, OverflowError) as error:  # what nonsense in a header leads to
+            except (
+                TypeError,
+                ValueError,
+                AttributeError,
+                OverflowError,
+            ) as error:  # what nonsense in a header leads to
                 raise error if isinstance(error, InputError) else _damaged(names[file], error) from error
             member = (_number_in([header], "InstanceNumber") or 0.0, names[file], header, frames)
             series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(member)
@@ -93,7 +102,10 @@ def _series(members: list[tuple]) -> Series:
 
 
 def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarray]:
-    """Pixels (rows, columns) of every frame as float32, rescaled as it states. Raises InputError for a file that cannot be read."""
+    """Pixels (rows, columns) of every frame as float32, rescaled as it states.
+
+    Raises InputError for a file that cannot be read.
+    """
     out: list[np.ndarray | None] = [None] * len(frames)
     for file in dict.fromkeys(frame.file for frame in frames):
         whole = _pixels(file, names[file])
@@ -104,7 +116,9 @@ def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarra
 
 
 def kind_that_differs(groups: Sequence[Sequence[Frame]]) -> tuple[str, str] | None:
-    """(attribute, what to call it) whose value differs between all frames of each group; None where there is no such one."""
+    """(attribute, what to call it) whose value differs between all frames of each group; None where there is
+    no such one.
+    """
     for attribute, called in _KINDS.items():
         values = [[frame.kinds.get(attribute) for frame in group] for group in groups]
         if all(None not in those and len(set(those)) == len(those) for those in values):
@@ -113,7 +127,9 @@ def kind_that_differs(groups: Sequence[Sequence[Frame]]) -> tuple[str, str] | No
 
 
 def stated_thickness_of_file(file: Path) -> float | None:
-    """Slice thickness in mm that a DICOM file states (of its first frame); None for other files and where it states none."""
+    """Slice thickness in mm that a DICOM file states (of its first frame); None for other files and where it
+    states none.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         header = _header(file, file.name)
@@ -128,12 +144,17 @@ def is_dicom(file: Path) -> bool:
 
 
 def _header(file: Path, name: str):
-    """The header of a file without its pixels; None for a file that is no DICOM. Raises InputError for one that is damaged."""
+    """The header of a file without its pixels; None for a file that is no DICOM. Raises InputError for one
+    that is damaged.
+    """
     import pydicom
 
     if not is_dicom(file):
         if _NAMES.search(name) and not name.startswith("."):
-            raise InputError(f"{name}: damaged, or no DICOM file as its name says; replace it, or take it out of the series.")
+            raise InputError(
+                f"{name}: damaged, or no DICOM file as its name says; replace it, or take it out of the "
+                "series."
+            )
         return None
     try:
         return pydicom.dcmread(file, stop_before_pixels=True, force=True)
@@ -145,23 +166,36 @@ def _is_image(header, name: str) -> bool:
     """False for reports, directories and the like. Raises InputError for an image whose header ends early."""
     kind = getattr(header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID", "")), "name", "")
     if "Rows" not in header and (not kind or "Image Storage" in kind):
-        raise InputError(f"{name}: its DICOM header is not complete; replace the file, or take it out of the series.")
+        raise InputError(
+            f"{name}: its DICOM header is not complete; replace the file, or take it out of the series."
+        )
     return "Rows" in header
 
 
 def _damaged(name: str, error: Exception) -> InputError:
-    return InputError(f"{name}: its DICOM header is damaged ({type(error).__name__}); replace the file, or take it out of the series.")
+    return InputError(
+        f"{name}: its DICOM header is damaged ({type(error).__name__}); replace the file, or take it out of "
+        "the series."
+    )
 
 
 def _frames(file: Path, header, name: str) -> list[Frame]:
     """The frames of one file."""
     if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise InputError(f"{name}: {header.SamplesPerPixel} values per voxel (RGB or vectors); expected grey values.")
+        raise InputError(
+            f"{name}: {header.SamplesPerPixel} values per voxel (RGB or vectors); expected grey values."
+        )
     if "MOSAIC" in (header.get("ImageType") or []):
-        raise InputError(f"{name}: a mosaic of many slices in one picture; convert it first (dcm2niix), or export it without mosaic.")
+        raise InputError(
+            f"{name}: a mosaic of many slices in one picture; convert it first (dcm2niix), or export it "
+            "without mosaic."
+        )
     count = int(header.get("NumberOfFrames", 1) or 1)
     if count > 1 and len(header.get("PerFrameFunctionalGroupsSequence", [])) != count:
-        raise InputError(f"{name}: {count} frames, but no plane for each of them; export it as enhanced MR, or as single slices.")
+        raise InputError(
+            f"{name}: {count} frames, but no plane for each of them; export it as enhanced MR, or as single "
+            "slices."
+        )
     frames, first = [], (1.0, 0.0)
     for index in range(count):
         groups = _groups(header, index)
@@ -206,12 +240,22 @@ def _plane(header, groups: list, name: str) -> Plane:
     """Where a frame lies. Raises InputError naming what is not stated."""
     wanted = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
     values = {key: _value_in(groups, key) for key in wanted}
-    missing = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key) for key, n in wanted.items() if values[key] is None or len(values[key]) != n]
+    missing = [
+        re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key)
+        for key, n in wanted.items()
+        if values[key] is None or len(values[key]) != n
+    ]
     if missing:
-        raise InputError(f"{name}: states no {' and no '.join(missing)}, so where its slice lies is not known; export it with geometry.")
+        raise InputError(
+            f"{name}: states no {' and no '.join(missing)}, so where its slice lies is not known; export it "
+            "with geometry."
+        )
     position, directions, spacing = (np.array([float(x) for x in values[key]]) for key in wanted)
     if not ((spacing > 0) & np.isfinite(spacing)).all() or not np.isfinite(position).all():
-        raise InputError(f"{name}: Pixel Spacing {spacing.tolist()}, Image Position {position.tolist()}; expected mm; correct the header.")
+        raise InputError(
+            f"{name}: Pixel Spacing {spacing.tolist()}, Image Position {position.tolist()}; expected mm; "
+            "correct the header."
+        )
     check_direction(directions.reshape(2, 3), name)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = directions[:3] * spacing[1], directions[3:] * spacing[0]
@@ -222,7 +266,10 @@ def _plane(header, groups: list, name: str) -> Plane:
 def check_direction(directions: np.ndarray, name: str) -> None:
     """Raise InputError unless two directions (2, 3) have length 1 and are at right angles, to 1 %."""
     if not np.isfinite(directions).all() or np.abs(directions @ directions.T - np.eye(2)).max() > 0.01:
-        raise InputError(f"{name}: its Image Orientation is none (two directions at right angles expected); correct the header.")
+        raise InputError(
+            f"{name}: its Image Orientation is none (two directions at right angles expected); correct the "
+            "header."
+        )
 
 
 def _thickness(groups: list) -> float | None:
@@ -235,14 +282,19 @@ def _pixels(file: Path, name: str) -> np.ndarray:
     try:
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
     except RuntimeError as error:
-        raise InputError(f"{name}: its pixels cannot be read (damaged, not complete, or a compression that is not known).") from error
+        raise InputError(
+            f"{name}: its pixels cannot be read (damaged, not complete, or a compression that is not known)."
+        ) from error
     return array.reshape(-1, *array.shape[-2:])
 
 
 def _rescaled(whole: np.ndarray, frame: Frame, name: str) -> np.ndarray:
     """The pixels of one frame with its own slope and intercept."""
     if frame.index >= len(whole) or whole.shape[1:] != frame.plane.shape_ji:
-        raise InputError(f"{name}: its header promises {frame.plane.shape_ji} pixels, the file holds {whole.shape[1:]}; it is damaged.")
+        raise InputError(
+            f"{name}: its header promises {frame.plane.shape_ji} pixels, the file holds {whole.shape[1:]}; "
+            "it is damaged."
+        )
     slope, intercept = frame.scale
     pixels = whole[frame.index]
     return (pixels if (slope, intercept) == (1.0, 0.0) else pixels * slope + intercept).astype(np.float32)

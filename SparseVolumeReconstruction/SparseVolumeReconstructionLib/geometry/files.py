@@ -1,4 +1,6 @@
-"""Single image files: the format by the name, whole by the header, or an error; no other file is read in its place."""
+"""Single image files: the format by the name, whole by the header, or an error; no other file is read in its
+place.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +35,32 @@ def image_suffix(name: str) -> str | None:
 def read_file(path: Path, name: str, most_voxels: int | None = None) -> Scan:
     """What a file shows that is no DICOM.
 
-    most_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file. Raises InputError.
+    most_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
+    Raises InputError.
     """
     called = path.name.lower()
     if called.endswith(_PICTURES):
         raise InputError(
-            f"{name}: a picture states no place and no pixel size; give the slice as DICOM, or as NIfTI, NRRD or MHA with its geometry."
+            f"{name}: a picture states no place and no pixel size; give the slice as DICOM, or as NIfTI, "
+            "NRRD or MHA with its geometry."
         )
     if called.endswith(_NIFTI):
         header = nifti_header(path, name)
         _check_voxels(header.get_data_shape(), name, most_voxels)
-        _check_whole(path, float(header["vox_offset"]), voxel_bytes(header), "file" if called.endswith(".gz") else "", name, most_voxels)
+        _check_whole(
+            path,
+            float(header["vox_offset"]),
+            voxel_bytes(header),
+            "file" if called.endswith(".gz") else "",
+            name,
+            most_voxels,
+        )
         return read_nifti(path, name).checked(name)
     if called.endswith(_PAIRS):
         return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name).checked(name)
-    return _read_itk(path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, most_voxels)
+    return _read_itk(
+        path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, most_voxels
+    )
 
 
 def _read_itk(path: Path, suffix: str, name: str, most_voxels: int | None) -> Scan:
@@ -73,7 +86,9 @@ def _unreadable(name: str, error: RuntimeError) -> InputError:
     """What is wrong with a file that ITK does not read."""
     if "spacing" in str(error).lower():
         return InputError(f"{name}: a voxel spacing is 0 or not a number; correct the header.")
-    return InputError(f"{name}: cannot be read as an image (damaged, or no image of the format that its name says).")
+    return InputError(
+        f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
+    )
 
 
 def _check_voxels(size, name: str, most_voxels: int | None) -> None:
@@ -86,10 +101,14 @@ def _check_voxels(size, name: str, most_voxels: int | None) -> None:
         raise too_large(name, what, most_voxels)
 
 
-def _check_whole(path: Path, skip: float, wanted: int, packed: str, name: str, most_voxels: int | None) -> None:
-    """Raise InputError where a file holds fewer bytes of voxels than its header promises, or, untrusted, unpacks to more.
+def _check_whole(
+    path: Path, skip: float, wanted: int, packed: str, name: str, most_voxels: int | None
+) -> None:
+    """Raise InputError where a file holds fewer bytes of voxels than its header promises, or, untrusted,
+    unpacks to more.
 
-    skip: bytes before the voxels, which are packed too in a "file" that is packed as a whole; packed: "", "file", "gzip" or "zlib".
+    skip: bytes before the voxels, which are packed too in a "file" that is packed as a whole; packed: "",
+    "file", "gzip" or "zlib".
     """
     if not 0 <= skip < _LONGEST_HEADER:
         raise InputError(f"{name}: damaged; its voxels begin {skip:g} bytes after the start.")
@@ -101,13 +120,20 @@ def _check_whole(path: Path, skip: float, wanted: int, packed: str, name: str, m
     else:
         there = _unpacked_bytes(path, int(skip), packed, most, name)
     if there < wanted:
-        raise InputError(f"{name}: damaged or not complete; its header says {_mb(wanted)} of voxels, the file holds {_mb(max(there, 0))}.")
+        raise InputError(
+            f"{name}: damaged or not complete; its header says {_mb(wanted)} of voxels, the file holds "
+            f"{_mb(max(there, 0))}."
+        )
     if most_voxels is not None and there > wanted + _SPARE_BYTES:
-        raise InputError(f"{name}: its header says {_mb(wanted)} of voxels, but the file unpacks to more; it is not read.")
+        raise InputError(
+            f"{name}: its header says {_mb(wanted)} of voxels, but the file unpacks to more; it is not read."
+        )
 
 
 def _unpacked_bytes(path: Path, skip: int, packed: str, most: int | None, name: str) -> int:
-    """Bytes after the first `skip`, unpacked to the end; counting ends at `most`, so that nothing can expand without limit."""
+    """Bytes after the first `skip`, unpacked to the end; counting ends at `most`, so that nothing can expand
+    without limit.
+    """
     count = 0
     with open(path, "rb") as file:
         file.seek(skip)
@@ -137,13 +163,17 @@ def _inflated(file):
 
 
 def _nrrd_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, str] | None:
-    """Where the voxels of an NRRD file begin (bytes) and how they are packed; None where that is not to be counted here.
+    """Where the voxels of an NRRD file begin (bytes) and how they are packed; None where that is not to be
+    counted here.
 
-    Raises InputError where the space of the axes is not stated, and for an untrusted file that names another one.
+    Raises InputError where the space of the axes is not stated, and for an untrusted file that names another
+    one.
     """
     fields, begin = _nrrd_fields(path)
     if not fields:
-        raise InputError(f"{name}: cannot be read as an image (damaged, or no image of the format that its name says).")
+        raise InputError(
+            f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
+        )
     _check_space(fields, name)
     if {"data file", "datafile"} & fields.keys():
         if most_voxels is not None:
@@ -162,7 +192,10 @@ def _check_space(fields: dict[str, str], name: str) -> None:
     space = fields.get("space", "").lower()
     if not re.fullmatch("(left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si]", space):
         what = f'space "{space}"' if space else "no anatomical space"
-        raise InputError(f"{name}: states {what}, so where its slices lie in the patient is not known; expected left-posterior-superior.")
+        raise InputError(
+            f"{name}: states {what}, so where its slices lie in the patient is not known; expected "
+            "left-posterior-superior."
+        )
 
 
 def _meta_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, str] | None:
@@ -184,7 +217,10 @@ def _meta_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, s
 def _promised(reader: sitk.ImageFileReader, name: str) -> int:
     """Bytes of the voxels that a header promises."""
     if reader.GetNumberOfComponents() != 1:
-        raise InputError(f"{name}: {reader.GetNumberOfComponents()} values per voxel (RGB or vectors); expected grey values.")
+        raise InputError(
+            f"{name}: {reader.GetNumberOfComponents()} values per voxel (RGB or vectors); expected grey "
+            "values."
+        )
     return math.prod(reader.GetSize()) * _SIZES.get(reader.GetPixelID(), 1)
 
 
@@ -204,10 +240,16 @@ def _nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
     """The fields of an NRRD header, and where the voxels begin (bytes)."""
     with open(path, "rb") as file:
         start = file.read(_LONGEST_HEADER)
-    end = min((at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := start.find(gap)) >= 0), default=len(start))
+    end = min(
+        (at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := start.find(gap)) >= 0), default=len(start)
+    )
     if not start.startswith(b"NRRD"):
         return {}, 0
-    lines = [line.split(":", 1) for line in start[:end].decode("latin-1").splitlines() if ":" in line and not line.startswith("#")]
+    lines = [
+        line.split(":", 1)
+        for line in start[:end].decode("latin-1").splitlines()
+        if ":" in line and not line.startswith("#")
+    ]
     return {key.strip().lower(): value.strip() for key, value in lines}, end
 
 
@@ -218,7 +260,9 @@ def nrrd_thickness(path: Path) -> float | None:
 
 
 def positive(text: str) -> float | None:
-    """The number (in the unit of the text) that a header states; None where it is no finite number above 0."""
+    """The number (in the unit of the text) that a header states; None where it is no finite number
+    above 0.
+    """
     try:
         return float(text) if 0 < float(text) < math.inf else None
     except ValueError:

@@ -17,12 +17,18 @@ def check_axes(matrix: np.ndarray, what: str) -> None:
     A reflection (left-handed axes) is allowed, a shear is not: slices and voxels are rectangles.
     """
     if not np.isfinite(matrix).all():
-        raise InputError(f"{what}: the geometry has values that are not finite; expected index-to-RAS axes in mm.")
+        raise InputError(
+            f"{what}: the geometry has values that are not finite; expected index-to-RAS axes in mm."
+        )
     lengths = np.linalg.norm(matrix, axis=0)
     if (lengths < 1e-6).any():
-        raise InputError(f"{what}: spacing {tuple(lengths.round(6).tolist())} mm; every spacing must be above 0.")
+        raise InputError(
+            f"{what}: spacing {tuple(lengths.round(6).tolist())} mm; every spacing must be above 0."
+        )
     if not is_rectangular(matrix):
-        raise InputError(f"{what}: the axes are not at right angles; resample the image onto a rectangular grid first.")
+        raise InputError(
+            f"{what}: the axes are not at right angles; resample the image onto a rectangular grid first."
+        )
 
 
 def is_rectangular(matrix: np.ndarray) -> bool:
@@ -50,7 +56,10 @@ class Grid:
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"Grid: shape {shape}; expected three sizes of at least 1.")
         if not np.isfinite(matrix).all():
-            raise InputError("Grid: the geometry has values that are not finite; expected index-to-RAS axes and an origin in mm.")
+            raise InputError(
+                "Grid: the geometry has values that are not finite; expected index-to-RAS axes and an origin "
+                "in mm."
+            )
         check_axes(matrix[:3, :3], "Grid")
         matrix.setflags(write=False)
         object.__setattr__(self, "ijk_to_ras", matrix)
@@ -113,7 +122,9 @@ class Grid:
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-4) -> bool:
         """True where both grids have the same shape and corner positions within `tolerance_mm`."""
-        return self.shape_kji == other.shape_kji and bool(np.abs(self.corners_ras() - other.corners_ras()).max() <= tolerance_mm)
+        return self.shape_kji == other.shape_kji and bool(
+            np.abs(self.corners_ras() - other.corners_ras()).max() <= tolerance_mm
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,13 +36,18 @@ def to_image(volume: Volume) -> sitk.Image:
 def from_image(image: sitk.Image, name: str = "image") -> Volume:
     """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise."""
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel (RGB or vectors); expected grey values.")
+        raise InputError(
+            f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel (RGB or vectors); expected "
+            "grey values."
+        )
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() == 2:
         image = sitk.JoinSeries(image)
     if image.GetDimension() != 3:
-        raise InputError(f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice.")
+        raise InputError(
+            f"{name}: {image.GetDimension()}D, {image.GetSize()} voxels; expected one 3D volume or 2D slice."
+        )
     check_axes(image_geometry(image)[:3, :3], name)
     array = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
     return Volume(array, Grid(array.shape, image_geometry(image)))

@@ -19,7 +19,8 @@ from .scan import Scan, read_dicom
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
-    """Read what a file shows, or the DICOM series in a folder: one volume where its slices are a regular grid, else several.
+    """Read what a file shows, or the DICOM series in a folder: one volume where its slices are a regular
+    grid, else several.
 
     series: which DICOM series, by the key that SeveralSeries lists. Raises InputError.
     """
@@ -33,7 +34,10 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
 
 
 def read_volume(path: str | Path, series: str | None = None) -> Volume:
-    """Read one scalar volume or 2D slice; a folder is read as one DICOM series. Raises InputError, also for what is no one volume."""
+    """Read one scalar volume or 2D slice; a folder is read as one DICOM series.
+
+    Raises InputError, also for what is no one volume.
+    """
     scan = read_scan(path, series)
     if len(scan.parts) > 1:
         raise InputError(f"{path}: {scan.notices[0]} One volume is expected here.")
@@ -41,7 +45,8 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
 
 
 def stated_thickness(path: str | Path) -> float | None:
-    """Slice thickness in mm (along the third axis) that a DICOM file, an NRRD header or the JSON file beside a NIfTI file states.
+    """Slice thickness in mm (along the third axis) that a DICOM file, an NRRD header or the JSON file beside
+    a NIfTI file states.
 
     None where none is stated, and for other formats. Raises InputError for a file that cannot be read.
     """
@@ -73,7 +78,9 @@ def write_atomically(path: str | Path, write) -> None:
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:
     """Write a volume (format from the suffix) atomically. Raises OSError when it cannot."""
-    _write_with_itk(path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=compress))
+    _write_with_itk(
+        path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=compress)
+    )
 
 
 def _write_with_itk(path: str | Path, write) -> None:
@@ -97,7 +104,9 @@ def read_affine(path: str | Path) -> np.ndarray:
         corners = np.vstack([np.zeros(3), np.eye(3) * 100.0])
         mapped = np.array([flat.TransformPoint(p.tolist()) for p in corners])
         if not transform.IsLinear():
-            raise InputError(f"{path}: not an affine transform; expected a matrix from patient to canonical space.")
+            raise InputError(
+                f"{path}: not an affine transform; expected a matrix from patient to canonical space."
+            )
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as a transform (.h5, .tfm, .txt).") from error
     matrix = np.eye(4)
@@ -118,7 +127,10 @@ def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
 
 
 def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
-    """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically. Raises OSError."""
+    """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically.
+
+    Raises OSError.
+    """
     _write_with_itk(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))
 
 

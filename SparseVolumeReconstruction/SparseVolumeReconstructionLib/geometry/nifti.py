@@ -1,4 +1,6 @@
-"""NIfTI files through nibabel: exactly the bytes of the file that is named, with the geometry that it states, or an error."""
+"""NIfTI files through nibabel: exactly the bytes of the file that is named, with the geometry that it states,
+or an error.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +22,34 @@ _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 
 
 def nifti_header(path: Path, name: str):
-    """The header (nibabel's, not corrected) of a NIfTI file. Raises InputError for a file that is none, and for Analyze."""
+    """The header (nibabel's, not corrected) of a NIfTI file.
+
+    Raises InputError for a file that is none, and for Analyze.
+    """
     import nibabel
 
     try:
         with nibabel.openers.ImageOpener(str(path)) as stream:
             start = stream.read(348)
-        kind = nibabel.Nifti2Header if int.from_bytes(start[:4], "little") == 540 or start[:4] == b"\0\0\2\x1c" else nibabel.Nifti1Header
+        kind = (
+            nibabel.Nifti2Header
+            if int.from_bytes(start[:4], "little") == 540 or start[:4] == b"\0\0\2\x1c"
+            else nibabel.Nifti1Header
+        )
         if kind is nibabel.Nifti1Header and start[344:347] not in (b"n+1", b"ni1"):
             if int.from_bytes(start[:4], "little") == 348 or start[:4] == b"\0\0\1\x5c":
-                raise InputError(f"{name}: an Analyze file states no orientation; convert it to NIfTI with the right one.")
+                raise InputError(
+                    f"{name}: an Analyze file states no orientation; convert it to NIfTI with the right one."
+                )
             raise ValueError("no NIfTI")
         with nibabel.openers.ImageOpener(str(path)) as stream:
             return kind.from_fileobj(stream, check=False)
     except InputError:
         raise
     except Exception as error:  # damaged files fail in many ways
-        raise InputError(f"{name}: cannot be read as an image (damaged, or no image of the format that its name says).") from error
+        raise InputError(
+            f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
+        ) from error
 
 
 def voxel_bytes(header) -> int:
@@ -45,7 +58,8 @@ def voxel_bytes(header) -> int:
 
 
 def read_nifti(path: Path, name: str) -> Scan:
-    """The volume of a NIfTI file, or where its slices are shifted against each other (a tilted gantry) every slice by itself.
+    """The volume of a NIfTI file, or where its slices are shifted against each other (a tilted gantry) every
+    slice by itself.
 
     Raises InputError for what is no scalar volume and for geometry that is missing or contradicts itself.
     """
@@ -79,16 +93,24 @@ def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """4x4 ijk_to_ras (mm), and notices. The sform counts, and the qform where that has none."""
     unit = _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
     codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
-    forms = {form: matrix for form, matrix in (("sform", _sform(header, unit)), ("qform", _qform(header, unit))) if codes[form] > 0}
+    forms = {
+        form: matrix
+        for form, matrix in (("sform", _sform(header, unit)), ("qform", _qform(header, unit)))
+        if codes[form] > 0
+    }
     if not forms:
         raise InputError(
-            f"{name}: states no orientation (qform_code and sform_code are 0), so where the head lies is not known; "
+            f"{name}: states no orientation (qform_code and sform_code are 0), so where the head lies is not "
+            "known; "
             "convert it again from DICOM, or set the code of the form that you know to be right."
         )
     for form, matrix in forms.items():
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
             if len(forms) == 1:
-                raise InputError(f"{name}: its {form} has a spacing of 0, or values that are no numbers; correct the header.")
+                raise InputError(
+                    f"{name}: its {form} has a spacing of 0, or values that are no numbers; correct the "
+                    "header."
+                )
             forms = {other: m for other, m in forms.items() if other != form}
             break
     if len(forms) == 1:
@@ -115,8 +137,13 @@ def _qform(header, unit: float) -> np.ndarray:
     return matrix
 
 
-def _agreed(forms: dict[str, np.ndarray], codes: dict[str, int], size: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The form that counts. Raises InputError where they place the image differently and neither is known to be the scanner's."""
+def _agreed(
+    forms: dict[str, np.ndarray], codes: dict[str, int], size: np.ndarray, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The form that counts.
+
+    Raises InputError where they place the image differently and neither is known to be the scanner's.
+    """
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)]) * (size - 1)
     change = forms["sform"] - forms["qform"]
     apart = float(np.linalg.norm(corners @ change[:3, :3].T + change[:3, 3], axis=1).max())
@@ -127,15 +154,21 @@ def _agreed(forms: dict[str, np.ndarray], codes: dict[str, int], size: np.ndarra
         return forms["sform"], ()  # a tilted gantry: the qform cannot say it
     if (codes["sform"] == _SCANNER) == (codes["qform"] == _SCANNER):
         raise InputError(
-            f"{name}: its sform and qform place it up to {apart:.3g} mm apart, and nothing tells which is right; "
+            f"{name}: its sform and qform place it up to {apart:.3g} mm apart, and nothing tells which is "
+            "right; "
             "set the code of the wrong one to 0."
         )
     used, other = ("sform", "qform") if codes["sform"] == _SCANNER else ("qform", "sform")
-    notice = f"its {other} places it up to {apart:.3g} mm away from where the scanner did; the scanner's place ({used}) is used."
+    notice = (
+        f"its {other} places it up to {apart:.3g} mm away from where the scanner did; the scanner's "
+        f"place ({used}) is used."
+    )
     return forms[used], (notice,)
 
 
-def _tilted(array: np.ndarray, matrix: np.ndarray, thickness: float | None, name: str, notices: tuple[str, ...]) -> Scan:
+def _tilted(
+    array: np.ndarray, matrix: np.ndarray, thickness: float | None, name: str, notices: tuple[str, ...]
+) -> Scan:
     """Every slice (k) of a sheared volume where it lies; its own two axes must be at right angles."""
     own = matrix.copy()
     own[:3, 2] = np.cross(matrix[:3, 0], matrix[:3, 1])
@@ -146,7 +179,9 @@ def _tilted(array: np.ndarray, matrix: np.ndarray, thickness: float | None, name
         own[:3, 3] = matrix[:3, 3] + k * matrix[:3, 2]
         planes.append(Plane(array.shape[1:], own, thickness or 0.0))
     pieces, why = pieces_of(planes)
-    parts = tuple(Part(Volume(array[list(piece.members)], piece.grid), piece.thickness_mm) for piece in pieces)
+    parts = tuple(
+        Part(Volume(array[list(piece.members)], piece.grid), piece.thickness_mm) for piece in pieces
+    )
     said = (f"{why}: it is kept as {len(parts)} parts, at their own positions.",) if why else ()
     return Scan(parts, (*said, *notices))
 
@@ -154,7 +189,9 @@ def _tilted(array: np.ndarray, matrix: np.ndarray, thickness: float | None, name
 def sidecar_thickness(path: Path) -> float | None:
     """Slice thickness in mm that the JSON file beside an image states (as BIDS and dcm2niix write it)."""
     try:
-        stated = json.loads((path.parent / f"{path.name.split('.nii')[0]}.json").read_text(encoding="utf-8"))["SliceThickness"]
+        stated = json.loads((path.parent / f"{path.name.split('.nii')[0]}.json").read_text(encoding="utf-8"))[
+            "SliceThickness"
+        ]
         return float(stated) if 0 < float(stated) < math.inf else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -33,7 +33,9 @@ class Plane:
         normal = np.cross(matrix[:3, 0], matrix[:3, 1])
         length = np.linalg.norm(normal)
         if not (np.isfinite(matrix).all() and length > 1e-9):
-            raise InputError("Plane: the two axes are parallel, zero or not finite; expected steps of one pixel in mm.")
+            raise InputError(
+                "Plane: the two axes are parallel, zero or not finite; expected steps of one pixel in mm."
+            )
         normal /= length
         matrix[:3, 2] = normal if normal @ matrix[:3, 2] >= 0 else -normal
         if not (np.isfinite(self.thickness_mm) and self.thickness_mm >= 0):
@@ -98,51 +100,77 @@ class SliceImage:
         if pixels.shape != self.plane.shape_ji:
             raise InputError(f"{self.name}: pixels {pixels.shape} on a plane of shape {self.plane.shape_ji}.")
         if not np.isfinite(pixels).all():
-            raise InputError(f"{self.name}: {(~np.isfinite(pixels)).sum()} pixels are NaN or infinite; clean the image first.")
+            raise InputError(
+                f"{self.name}: {(~np.isfinite(pixels)).sum()} pixels are NaN or infinite; clean the image "
+                "first."
+            )
         if float(np.ptp(pixels)) == 0.0:
-            raise InputError(f"{self.name}: the slice is empty (every pixel is {pixels.flat[0]:g}); pick a slice that shows anatomy.")
+            raise InputError(
+                f"{self.name}: the slice is empty (every pixel is {pixels.flat[0]:g}); pick a slice that "
+                "shows anatomy."
+            )
         object.__setattr__(self, "pixels", pixels)
 
 
 def slice_of(
-    volume: Volume, index: int, thickness_mm: float | None = None, source: str = "volume", number: int | None = None
+    volume: Volume,
+    index: int,
+    thickness_mm: float | None = None,
+    source: str = "volume",
+    number: int | None = None,
 ) -> SliceImage:
     """Slice `index` along the third index axis (k) of a volume.
 
-    thickness_mm None: `assumed_thickness_mm` of the spacing along k. number: what to call the slice where not by its index.
-    Raises InputError when the index is out of range.
+    thickness_mm None: `assumed_thickness_mm` of the spacing along k. number: what to call the slice where not
+    by its index. Raises InputError when the index is out of range.
     """
     count = volume.grid.shape_kji[0]
     if not 0 <= index < count:
-        raise InputError(f"{source}: slice index {index} is out of range; the volume has slices 0..{count - 1}.")
+        raise InputError(
+            f"{source}: slice index {index} is out of range; the volume has slices 0..{count - 1}."
+        )
     matrix = volume.grid.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, 2] * index
-    thickness = assumed_thickness_mm(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
+    thickness = (
+        assumed_thickness_mm(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
+    )
     plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
     name = f"{source}:{index if number is None else number}" if count > 1 or number else source
-    return SliceImage(volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number)
+    return SliceImage(
+        volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number
+    )
 
 
 def assumed_thickness_mm(spacing_mm: float) -> float:
-    """Thickness of slices that nothing states: their spacing, at most 5 mm. Slices are not acquired thicker; the rest is a gap."""
+    """Thickness of slices that nothing states: their spacing, at most 5 mm.
+
+    Slices are not acquired thicker; the rest is a gap.
+    """
     return float(min(spacing_mm, _THICKEST_MM))
 
 
 def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = None) -> None:
-    """Raise InputError for a slice thickness (mm) that none is: out of range, or more than the slice is wide (another unit)."""
+    """Raise InputError for a slice thickness (mm) that none is: out of range, or more than the slice is wide
+    (another unit).
+    """
     if thickness_mm is None:
         return
     if not THICKNESS_MM[0] <= thickness_mm <= THICKNESS_MM[1]:
-        raise InputError(f"{name}: slice thickness {thickness_mm:g} mm; expected {THICKNESS_MM[0]:g} to {THICKNESS_MM[1]:g} mm.")
+        raise InputError(
+            f"{name}: slice thickness {thickness_mm:g} mm; expected {THICKNESS_MM[0]:g} to "
+            f"{THICKNESS_MM[1]:g} mm."
+        )
     width = thickness_mm if grid is None else float((grid.spacing_ijk * grid.shape_kji[::-1])[:2].min())
     if thickness_mm > width:
         raise InputError(
-            f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); expected millimetres."
+            f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); "
+            "expected millimetres."
         )
 
 
 def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:
-    """Raise InputError when two slices on the same pixels (in any layout, one may be a part of the other) show different images.
+    """Raise InputError when two slices on the same pixels (in any layout, one may be a part of the other)
+    show different images.
 
     tolerance: allowed root mean square difference as a share of the joint standard deviation.
     """
@@ -151,14 +179,18 @@ def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> Non
             one, two = _shared_pixels(first, second)
             spread = np.concatenate([one, two]).std() if len(one) else 0.0
             if spread and np.sqrt(np.mean((one - two) ** 2)) > tolerance * spread:
-                raise InputError(f"{first.name} and {second.name} lie on the same plane but disagree; remove one of them.")
+                raise InputError(
+                    f"{first.name} and {second.name} lie on the same plane but disagree; remove one of them."
+                )
 
 
 def _shared_pixels(first: SliceImage, second: SliceImage) -> tuple[np.ndarray, np.ndarray]:
     """Values (n,) of both slices at the pixels whose centres they share (within a tenth of a pixel)."""
     plane, other = first.plane, second.plane
     near = 0.1 * float(plane.spacing_ij.min())
-    apart = abs(plane.normal @ (other.centre - plane.centre)) > near or abs(plane.normal @ other.normal) < 0.9999
+    apart = (
+        abs(plane.normal @ (other.centre - plane.centre)) > near or abs(plane.normal @ other.normal) < 0.9999
+    )
     if apart:
         return np.zeros(0), np.zeros(0)
     to_other = np.linalg.inv(other.ij_to_ras)

@@ -10,17 +10,22 @@ from .grid import Volume
 from .image import LPS, to_image
 
 
-def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None = None, seed: int = 1) -> np.ndarray:
+def register_affine(
+    fixed: Volume, moving: Volume, *, initial: np.ndarray | None = None, seed: int = 1
+) -> np.ndarray:
     """4x4 RAS-to-RAS matrix (mm) from points of `fixed` to points of `moving`.
 
     Starts from the intensity moments (or `initial`), then maximises Mattes mutual information over a
-    similarity and then an affine transform, from coarse to fine; deterministic for a given seed on one thread. Raises
-    InputError where the volumes do not overlap, or one shows nothing to register.
+    similarity and then an affine transform, from coarse to fine; deterministic for a given seed on one
+    thread. Raises InputError where the volumes do not overlap, or one shows nothing to register.
     """
     fixed_image, moving_image = (sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving))
     if initial is None:
         start = sitk.CenteredTransformInitializer(
-            fixed_image, moving_image, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
+            fixed_image,
+            moving_image,
+            sitk.Similarity3DTransform(),
+            sitk.CenteredTransformInitializerFilter.MOMENTS,
         )
         start = sitk.Similarity3DTransform(start)
         start = _optimise(fixed_image, moving_image, start, [6], 100, seed)
@@ -28,7 +33,9 @@ def register_affine(fixed: Volume, moving: Volume, *, initial: np.ndarray | None
         lps = LPS @ initial @ LPS
         start = sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
     affine = sitk.AffineTransform(3)
-    affine.SetCenter(fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()]))
+    affine.SetCenter(
+        fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()])
+    )
     matrix = np.array(start.GetMatrix()).reshape(3, 3)
     offset = np.array(start.TransformPoint(affine.GetCenter())) - np.array(affine.GetCenter())
     affine.SetMatrix(matrix.ravel().tolist())
@@ -58,5 +65,8 @@ def _optimise(fixed, moving, transform, levels_mm, iterations, seed):
     try:
         method.Execute(fixed, moving)
     except RuntimeError as error:
-        raise InputError(f"the volumes could not be registered ({str(error).strip().splitlines()[-1]}); do they show the same?") from error
+        raise InputError(
+            f"the volumes could not be registered ({str(error).strip().splitlines()[-1]}); do they show the "
+            "same?"
+        ) from error
     return transform

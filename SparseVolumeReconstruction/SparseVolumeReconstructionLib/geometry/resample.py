@@ -14,7 +14,12 @@ from .plane import SliceImage
 
 
 def resample(
-    volume: Volume, grid: Grid, target_to_source: np.ndarray | None = None, *, antialias: bool = True, labels: bool = False
+    volume: Volume,
+    grid: Grid,
+    target_to_source: np.ndarray | None = None,
+    *,
+    antialias: bool = True,
+    labels: bool = False,
 ) -> Volume:
     """Sample a volume on another grid (linear; 0 outside).
 
@@ -29,7 +34,12 @@ def resample(
         image = _blur(image, volume.grid, grid, matrix)
     reference = image_header(sitk.Image([int(n) for n in grid.shape_kji[::-1]], sitk.sitkUInt8), grid)
     out = sitk.Resample(
-        image, reference, affine_transform(matrix), sitk.sitkNearestNeighbor if labels else sitk.sitkLinear, 0.0, sitk.sitkFloat32
+        image,
+        reference,
+        affine_transform(matrix),
+        sitk.sitkNearestNeighbor if labels else sitk.sitkLinear,
+        0.0,
+        sitk.sitkFloat32,
     )
     return Volume(sitk.GetArrayFromImage(out), grid)
 
@@ -42,7 +52,9 @@ def _blur(image: sitk.Image, source: Grid, target: Grid, target_to_source: np.nd
     for axis, (t, s) in enumerate(zip(footprint, source.spacing_ijk, strict=True)):
         if t > 1.05 * s and image.GetSize()[axis] > 3:
             sigma = np.sqrt(t * t - s * s) / 2.355
-            image = sitk.RecursiveGaussian(image, float(sigma), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
+            image = sitk.RecursiveGaussian(
+                image, float(sigma), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
+            )
     return image
 
 

@@ -1,4 +1,6 @@
-"""What files show, as volumes that really are regular grids: a series with gaps or several directions is several of them."""
+"""What files show, as volumes that really are regular grids: a series with gaps or several directions is
+several of them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Slices that are a regular grid. thickness_mm: of each of them, along the third index axis, where the file states it."""
+    """Slices that are a regular grid. thickness_mm: of each of them, along the third index axis, where the
+    file states it.
+    """
 
     volume: Volume
     thickness_mm: float | None = None
@@ -30,7 +34,8 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """All that one series or file shows, in patient space: at least one part; notices say what is not as usual, a line each.
+    """All that one series or file shows, in patient space: at least one part; notices say what is not as
+    usual, a line each.
 
     title: what the scanner calls it, where the file says.
     """
@@ -49,23 +54,37 @@ class Scan:
         for part in self.parts:
             grid, (low, high) = part.volume.grid, _SPACING_MM
             spacing = " x ".join(f"{length:.4g}" for length in grid.spacing_ijk)
-            if grid.spacing_ijk.min() < low or grid.spacing_ijk[:2].max() > high or grid.spacing_ijk[2] > _FARTHEST_MM:
-                raise InputError(f"{name}: voxels of {spacing} mm; expected {low:g} to {high:g} mm: is the unit microns, or cm?")
+            if (
+                grid.spacing_ijk.min() < low
+                or grid.spacing_ijk[:2].max() > high
+                or grid.spacing_ijk[2] > _FARTHEST_MM
+            ):
+                raise InputError(
+                    f"{name}: voxels of {spacing} mm; expected {low:g} to {high:g} mm: is the unit microns, "
+                    "or cm?"
+                )
             size = float(np.ptp(grid.corners_ras(), axis=0).max())
             if size > _LARGEST_MM or float(np.abs(grid.corners_ras()).max()) > _OUTERMOST_MM:
-                raise InputError(f"{name}: voxels of {spacing} mm over {size:.4g} mm at an odd place; expected a body.")
+                raise InputError(
+                    f"{name}: voxels of {spacing} mm over {size:.4g} mm at an odd place; expected a body."
+                )
             if part.thickness_mm is not None:
                 check_thickness(part.thickness_mm, name)
         return self
 
     def place(self, index: int, name: str) -> tuple[Part, int]:
-        """The part and the index in it of a slice, counted from 0 over all parts in order. Raises InputError beyond the last one."""
+        """The part and the index in it of a slice, counted from 0 over all parts in order.
+
+        Raises InputError beyond the last one.
+        """
         within = index
         for part in self.parts:
             if 0 <= within < part.volume.grid.shape_kji[0]:
                 return part, within
             within -= part.volume.grid.shape_kji[0]
-        raise InputError(f"{name}: slice index {index} is out of range; the volume has slices 0..{self.slices - 1}.")
+        raise InputError(
+            f"{name}: slice index {index} is out of range; the volume has slices 0..{self.slices - 1}."
+        )
 
 
 @dataclass(frozen=True)
@@ -83,29 +102,48 @@ class SeveralSeries(InputError):
     def __init__(self, name: str, choices: list[SeriesChoice], why: str = ""):
         self.choices = choices
         listed = "; ".join(f"#{each.key} ({each.description}, {each.slices} slices)" for each in choices)
-        super().__init__(f"{name}: {why or f'{len(choices)} DICOM series'}; choose one of {listed}, as in {name}#{choices[0].key}.")
+        super().__init__(
+            f"{name}: {why or f'{len(choices)} DICOM series'}; choose one of {listed}, as in "
+            f"{name}#{choices[0].key}."
+        )
 
 
-def read_dicom(files: dict[Path, str], name: str, series: str | None = None, most_voxels: int | None = None) -> Scan:
+def read_dicom(
+    files: dict[Path, str], name: str, series: str | None = None, most_voxels: int | None = None
+) -> Scan:
     """The slices of one DICOM series among files, every slice with the plane and thickness that it states.
 
-    files: with what to call each. series: which one, by the key of a SeriesChoice. most_voxels: how many may be read. Raises
-    SeveralSeries where there is a choice, InputError for what cannot be read.
+    files: with what to call each. series: which one, by the key of a SeriesChoice. most_voxels: how many may
+    be read. Raises SeveralSeries where there is a choice, InputError for what cannot be read.
     """
     found, left_out = dicom.read_headers(files)
     if not found:
-        raise InputError(f"{name}: no DICOM series: none of its {len(files)} files is an image; give the path of one image file.")
+        raise InputError(
+            f"{name}: no DICOM series: none of its {len(files)} files is an image; give the path of one "
+            "image file."
+        )
     notices = list(filter(None, [left_out_notice(left_out)]))
     numbers = [one.number for one in found]
-    keys = numbers if len(set(numbers)) == len(numbers) and all(numbers) else [str(n + 1) for n in range(len(found))]
-    wanted = None if series is None else next((n for n, key in enumerate(keys) if key == series.split(".")[0]), -1)
+    keys = (
+        numbers
+        if len(set(numbers)) == len(numbers) and all(numbers)
+        else [str(n + 1) for n in range(len(found))]
+    )
+    wanted = (
+        None if series is None else next((n for n, key in enumerate(keys) if key == series.split(".")[0]), -1)
+    )
     if wanted == -1 or (wanted is None and len(found) > 1):
-        choices = [SeriesChoice(key, one.description or "no description", len(one.frames)) for key, one in zip(keys, found, strict=True)]
+        choices = [
+            SeriesChoice(key, one.description or "no description", len(one.frames))
+            for key, one in zip(keys, found, strict=True)
+        ]
         raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
     chosen = wanted or 0
     _check_size(found[chosen].frames, name, most_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
-    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(name)
+    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
+        name
+    )
 
 
 def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> None:
@@ -116,7 +154,9 @@ def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> 
 
 def too_large(name: str, what: str, most_voxels: int) -> InputError:
     """The error about more voxels than are read."""
-    return InputError(f"{name}: {what}; at most {most_voxels / 1e6:.0f} million are read. Crop or resample it first.")
+    return InputError(
+        f"{name}: {what}; at most {most_voxels / 1e6:.0f} million are read. Crop or resample it first."
+    )
 
 
 def left_out_notice(files: list[str]) -> str:
@@ -126,35 +166,44 @@ def left_out_notice(files: list[str]) -> str:
     return f"left out, because {why}: {', '.join(files[:_LISTED])}{more}." if files else ""
 
 
-def _of_one_kind(found: dicom.Series, key: str, wanted: str | None, name: str, names: dict[Path, str]) -> tuple[list[Frame], list[str]]:
+def _of_one_kind(
+    found: dicom.Series, key: str, wanted: str | None, name: str, names: dict[Path, str]
+) -> tuple[list[Frame], list[str]]:
     """The frames of a series, each plane once, and notices.
 
-    Where a plane was imaged several times with other pixels, the frames are those of one echo, time point or the like: the one that
-    is wanted (as in "3.2"). Raises SeveralSeries where none is.
+    Where a plane was imaged several times with other pixels, the frames are those of one echo, time point or
+    the like: the one that is wanted (as in "3.2"). Raises SeveralSeries where none is.
     """
     places = [group for group in _by_place(found.frames) if len(group) > 1]
     different = [group for group in places if not _same_pixels(group, names)]
     if not different:
         doubled = {id(frame) for group in places for frame in group[1:]}
         what = "1 slice was there twice, with the same pixels; it is" if len(doubled) == 1 else ""
-        notice = f"{what or f'{len(doubled)} slices were there twice, with the same pixels; each is'} used once."
+        notice = (
+            f"{what or f'{len(doubled)} slices were there twice, with the same pixels; each is'} used once."
+        )
         return [frame for frame in found.frames if id(frame) not in doubled], [notice] if doubled else []
     kind = dicom.kind_that_differs(places)
     if kind is None:
         raise InputError(
-            f"{name}: {len(different)} slices of series {key} are there several times with different pixels, and nothing in the headers "
+            f"{name}: {len(different)} slices of series {key} are there several times with different pixels, "
+            "and nothing in the headers "
             "tells them apart; take out the files that are not wanted."
         )
     attribute, called = kind
     values = sorted({frame.kinds.get(attribute, "") for frame in found.frames}, key=_as_number)
     choices = [f"{key}.{n + 1}" for n in range(len(values))]
     if wanted not in choices:
-        groups = [[frame for frame in found.frames if frame.kinds.get(attribute, "") == value] for value in values]
+        groups = [
+            [frame for frame in found.frames if frame.kinds.get(attribute, "") == value] for value in values
+        ]
         listed = [
             SeriesChoice(choice, f"{found.description}, {called} {value or 'not stated'}", len(group))
             for choice, value, group in zip(choices, values, groups, strict=True)
         ]
-        raise SeveralSeries(name, listed, f"series {key} shows the same slices {len(values)} times, with different {called}")
+        raise SeveralSeries(
+            name, listed, f"series {key} shows the same slices {len(values)} times, with different {called}"
+        )
     value = values[choices.index(wanted)]
     return [frame for frame in found.frames if frame.kinds.get(attribute, "") == value], []
 
@@ -192,7 +241,10 @@ def _stacked(frames: list[Frame], notices: list[str], names: dict[Path, str]) ->
     """The parts that the frames make."""
     pieces, why = pieces_of([frame.plane for frame in frames])
     pixels = dicom.pixels_of(frames, names)
-    parts = tuple(Part(Volume(np.stack([pixels[n] for n in piece.members]), piece.grid), piece.thickness_mm) for piece in pieces)
+    parts = tuple(
+        Part(Volume(np.stack([pixels[n] for n in piece.members]), piece.grid), piece.thickness_mm)
+        for piece in pieces
+    )
     if why:
         notices = [f"{why}: the series is kept as {len(parts)} parts, at their own positions.", *notices]
     return Scan(parts, tuple(notices))

@@ -1,4 +1,6 @@
-"""Which planes make a volume: maximal runs of evenly spaced parallel planes; all others stay single, where they are."""
+"""Which planes make a volume: maximal runs of evenly spaced parallel planes; all others stay single, where
+they are.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _LISTED = 3
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Planes that are a regular grid together. members: which of the planes, in the order of the grid's third axis."""
+    """Planes that are a regular grid together. members: which of the planes, in the order of the grid's third
+    axis.
+    """
 
     members: tuple[int, ...]
     grid: Grid
@@ -35,10 +39,12 @@ class _Layer:
 
 
 def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
-    """Pieces of planes (a thickness of 0: not known), and why there are several in one phrase, empty for one piece.
+    """Pieces of planes (a thickness of 0: not known), and why there are several in one phrase, empty for one
+    piece.
 
-    A piece is a run of parallel planes whose centres are evenly spaced to 0.1 mm, or 1 % of the spacing where that is more, and
-    not shifted against each other. Two planes alone are a run where they are all there is, or as far apart as those of a longer run.
+    A piece is a run of parallel planes whose centres are evenly spaced to 0.1 mm, or 1 % of the spacing where
+    that is more, and not shifted against each other. Two planes alone are a run where they are all there is,
+    or as far apart as those of a longer run.
     """
     layers = _layers(planes)
     pieces, reasons = [], _directions(layers, planes)
@@ -51,7 +57,9 @@ def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
 
 def same_place(first: Plane, second: Plane) -> bool:
     """True where two planes are the same rectangle of pixels, whatever their thickness."""
-    return _alike(first, second) and bool(np.linalg.norm(first.ij_to_ras[:3, 3] - second.ij_to_ras[:3, 3]) < SAME_PLACE_MM)
+    return _alike(first, second) and bool(
+        np.linalg.norm(first.ij_to_ras[:3, 3] - second.ij_to_ras[:3, 3]) < SAME_PLACE_MM
+    )
 
 
 def _alike(first: Plane, second: Plane) -> bool:
@@ -110,18 +118,24 @@ def _is_even(origins: np.ndarray, normal: np.ndarray) -> bool:
     step = _grid_step(origins, normal)
     length = float(np.linalg.norm(step))
     even = origins[0] + np.arange(len(origins))[:, None] * step
-    return length >= SAME_PLACE_MM and float(np.linalg.norm(origins - even, axis=1).max()) <= _tolerance(length)
+    return length >= SAME_PLACE_MM and float(np.linalg.norm(origins - even, axis=1).max()) <= _tolerance(
+        length
+    )
 
 
 def _grid_step(origins: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Step (3,) in mm from plane to plane of a grid; along the normal where the planes are shifted by more than a grid may be."""
+    """Step (3,) in mm from plane to plane of a grid; along the normal where the planes are shifted by more
+    than a grid may be.
+    """
     step = (origins[-1] - origins[0]) / (len(origins) - 1)
     upright = normal * (step @ normal)
     return step if np.linalg.norm(step - upright) <= _UPRIGHT * np.linalg.norm(upright) else upright
 
 
 def _shift(origins: np.ndarray, normal: np.ndarray) -> tuple[float, float]:
-    """Usual shift (mm) in the plane from one plane to the next, and its angle (degrees); 0 where it is rounding."""
+    """Usual shift (mm) in the plane from one plane to the next, and its angle (degrees); 0 where it is
+    rounding.
+    """
     if len(origins) < 3:
         return 0.0, 0.0
     steps = np.diff(origins, axis=0)
@@ -152,7 +166,9 @@ def _without(run: tuple[int, int], taken: tuple[int, int]) -> tuple[int, int]:
 
 
 def _piece(layer: _Layer, start: int, stop: int, planes: Sequence[Plane]) -> Piece:
-    """One plane alone is a grid whose spacing is its thickness; where that is not known, the usual distance, or that of pixels."""
+    """One plane alone is a grid whose spacing is its thickness; where that is not known, the usual distance,
+    or that of pixels.
+    """
     members = layer.members[start:stop]
     first = planes[members[0]]
     thickness = first.thickness_mm or None
@@ -161,7 +177,11 @@ def _piece(layer: _Layer, start: int, stop: int, planes: Sequence[Plane]) -> Pie
         matrix[:3, 2] = _grid_step(layer.origins[start:stop], first.normal)
     else:
         distances = np.diff(layer.origins, axis=0) @ first.normal
-        usual = float(np.median(distances[distances > SAME_PLACE_MM])) if (distances > SAME_PLACE_MM).any() else 0.0
+        usual = (
+            float(np.median(distances[distances > SAME_PLACE_MM]))
+            if (distances > SAME_PLACE_MM).any()
+            else 0.0
+        )
         matrix[:3, 2] = first.normal * (thickness or usual or float(first.spacing_ij.max()))
     return Piece(tuple(members), Grid((len(members), *first.shape_ji), matrix), thickness)
 
@@ -178,7 +198,11 @@ def _directions(layers: list[_Layer], planes: Sequence[Plane]) -> list[str]:
     if len(directions) > 1:
         return [f"the slices have {len(directions)} directions"]
     if len({plane.thickness_mm for plane in firsts}) > 1:
-        return ["the slices have different thicknesses (" + ", ".join(f"{p.thickness_mm:g}" for p in firsts[:5]) + " mm)"]
+        return [
+            "the slices have different thicknesses ("
+            + ", ".join(f"{p.thickness_mm:g}" for p in firsts[:5])
+            + " mm)"
+        ]
     return ["the slices have different pixels or directions in their plane"]
 
 
@@ -188,7 +212,10 @@ def _gaps(layer: _Layer, runs: list[tuple[int, int]], normal: np.ndarray) -> lis
         return []
     shift, angle = _shift(layer.origins, normal)
     if shift:
-        return [f"each slice is shifted against the next by about {shift:.2g} mm (tilted gantry, {angle:.1f} degrees)"]
+        return [
+            f"each slice is shifted against the next by about {shift:.2g} mm (tilted gantry, {angle:.1f} "
+            "degrees)"
+        ]
     longest = max(runs, key=lambda run: run[1] - run[0])
     if longest[1] - longest[0] > 1:
         step = _step(layer.origins, *longest)

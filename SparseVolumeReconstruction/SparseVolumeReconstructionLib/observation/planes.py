@@ -28,7 +28,9 @@ def slice_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tup
 
 
 def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`, cut off at twice that width."""
+    """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`, cut off at twice
+    that width.
+    """
     count = 2 * int(np.ceil(thickness_mm / step_mm)) + 1
     if thickness_mm <= step_mm:
         return np.zeros(1), np.ones(1)
@@ -41,8 +43,8 @@ def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> 
 class PlaneOperator:
     """Sparse matrix A of size (observed pixels, voxels of a grid).
 
-    keep: per plane, bool (rows, columns): which pixels are observed. Rows of A run over planes in order, pixels in
-    row-major order.
+    keep: per plane, bool (rows, columns): which pixels are observed. Rows of A run over planes in order,
+    pixels in row-major order.
     """
 
     matrix: torch.Tensor
@@ -77,11 +79,19 @@ class PlaneOperator:
 
     def join(self, images: list[torch.Tensor]) -> torch.Tensor:
         """The inverse of `split`: observed pixels of the images, (n, count)."""
-        return torch.cat([image[:, torch.as_tensor(keep, device=image.device)] for image, keep in zip(images, self.keep, strict=True)], 1)
+        return torch.cat(
+            [
+                image[:, torch.as_tensor(keep, device=image.device)]
+                for image, keep in zip(images, self.keep, strict=True)
+            ],
+            1,
+        )
 
 
 def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices and trilinear weights of the 8 voxels around index points (n, 3); 0 weight outside the grid."""
+    """Flat indices and trilinear weights of the 8 voxels around index points (n, 3); 0 weight outside the
+    grid.
+    """
     size = np.array(shape_kji[::-1])
     low = np.floor(ijk).astype(np.int64)
     part = ijk - low
@@ -98,12 +108,16 @@ def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[n
 
 
 def plane_operator(
-    planes: list[Plane], grid: Grid, mask: np.ndarray | None = None, device="cpu", profile: Callable[[float], tuple] = slice_profile
+    planes: list[Plane],
+    grid: Grid,
+    mask: np.ndarray | None = None,
+    device="cpu",
+    profile: Callable[[float], tuple] = slice_profile,
 ) -> PlaneOperator:
     """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
 
-    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None). profile: offsets in
-    mm and weights of a slice of some thickness in mm.
+    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None).
+    profile: offsets in mm and weights of a slice of some thickness in mm.
     """
     ras_to_ijk = grid.ras_to_ijk
     inside = np.ones(grid.shape_kji, bool) if mask is None else np.asarray(mask, bool)
@@ -125,11 +139,15 @@ def plane_operator(
     size = (start, grid.size)
     row, column, value = (np.concatenate(parts or [np.zeros(0)]) for parts in (rows, columns, values))
     sparse = csr_array((value.astype(np.float32), (row.astype(np.int64), column.astype(np.int64))), size)
-    return PlaneOperator(_to_torch(sparse, device), _to_torch(sparse.T.tocsr(), device), keeps, grid.shape_kji)
+    return PlaneOperator(
+        _to_torch(sparse, device), _to_torch(sparse.T.tocsr(), device), keeps, grid.shape_kji
+    )
 
 
 def _to_torch(sparse: csr_array, device) -> torch.Tensor:
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(rows, columns, values, sparse.shape, device=device, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            rows, columns, values, sparse.shape, device=device, check_invariants=False
+        )

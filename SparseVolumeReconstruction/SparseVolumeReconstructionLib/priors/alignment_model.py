@@ -16,8 +16,8 @@ class AlignmentModel:
     """What alignment needs of a prior, on a coarse canonical grid.
 
     maps: (Q + 1 + rank, K, J, I): means at the covariate's knots, residual sd, loadings. knots: (Q,).
-    scale_knots: (Q, 2) mean and sd of log(canonical size / patient size). rotation_sd: rad; above 1 the patient's
-    orientation says nothing. least_score: below it the slices are refused.
+    scale_knots: (Q, 2) mean and sd of log(canonical size / patient size). rotation_sd: rad; above 1 the
+    patient's orientation says nothing. least_score: below it the slices are refused.
     """
 
     name: str
@@ -73,4 +73,8 @@ class AlignmentModel:
 
     def covariate_values(self, count: int = 15) -> torch.Tensor:
         """(count,) values spread over the covariate's range; one zero where there is no covariate."""
-        return torch.linspace(float(self.knots[0]), float(self.knots[-1]), count) if self.has_covariate else torch.zeros(1)
+        return (
+            torch.linspace(float(self.knots[0]), float(self.knots[-1]), count)
+            if self.has_covariate
+            else torch.zeros(1)
+        )

@@ -1,4 +1,6 @@
-"""What all priors over stacks of axial slices share: their space, the place of slices in the stack, other output grids."""
+"""What all priors over stacks of axial slices share: their space, the place of slices in the stack, other
+output grids.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,20 @@ from .intervals import IntervalScale
 from .structured_gaussian import GaussianParameters, StructuredGaussian
 
 MOST_TILT_DEGREES = 5.0
-_CACHED_PIXELS = 15 * 64 * 64  # at 64 x 64 pixels, networks draw 15 slices at once up to 1.9 times as fast as 60
-_GPU_PIXELS = 256 * 64 * 64  # a whole stack at 64 x 64 pixels: a GPU is idle while few slices are prepared for it
+_CACHED_PIXELS = (
+    15 * 64 * 64
+)  # at 64 x 64 pixels, networks draw 15 slices at once up to 1.9 times as fast as 60
+_GPU_PIXELS = (
+    256 * 64 * 64
+)  # a whole stack at 64 x 64 pixels: a GPU is idle while few slices are prepared for it
 _MOST_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
 
 
 @dataclass(frozen=True, eq=False)
 class AxialSpace:
-    """gaussian: a coarse structured Gaussian of the same cohort, for finding frames; its protocol grid is the stack's grid and
-    its multipliers are those of the prior's intervals. reference: what whole volumes are registered to. atlas: mean of the
-    cohort on the stack's grid, (K, H, W), [0, 1].
+    """gaussian: a coarse structured Gaussian of the same cohort, for finding frames; its protocol grid is the
+    stack's grid and its multipliers are those of the prior's intervals. reference: what whole volumes are
+    registered to. atlas: mean of the cohort on the stack's grid, (K, H, W), [0, 1].
     """
 
     gaussian: GaussianParameters
@@ -48,7 +54,9 @@ class AxialSpace:
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> AxialSpace:
         """The inverse of `to_tensors`; other tensors are ignored. Raises KeyError when one is missing."""
         prefix = "space.gaussian."
-        gaussian = GaussianParameters.from_tensors({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        gaussian = GaussianParameters.from_tensors(
+            {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        )
         reference = tensors["space.reference"].float() / 255
         grid = Grid(tuple(reference.shape), tensors["space.reference_ijk_to_ras"].numpy())
         return cls(gaussian, Volume(reference.numpy(), grid), tensors["space.atlas"].float() / 255)
@@ -72,8 +80,12 @@ class AxialPrior:
             lambda: self.infer([], torch.zeros(0, *self.grid.shape_kji[1:], device=self.device), lambda: None)
         )
 
-    def in_parts(self, draw: Callable[..., torch.Tensor], check: Callable[[], None], *codes: torch.Tensor) -> torch.Tensor:
-        """What a network draws of codes (N, ...), (N, H, W): few slices at once, as fit into the cache of a processor; more on a GPU."""
+    def in_parts(
+        self, draw: Callable[..., torch.Tensor], check: Callable[[], None], *codes: torch.Tensor
+    ) -> torch.Tensor:
+        """What a network draws of codes (N, ...), (N, H, W): few slices at once, as fit into the cache of a
+        processor; more on a GPU.
+        """
         pixels = _GPU_PIXELS if self.device.type == "cuda" else _CACHED_PIXELS
         many = max(1, pixels // math.prod(self.grid.shape_kji[1:]))
         parts = []
@@ -85,8 +97,12 @@ class AxialPrior:
     def _alignment_model(self) -> AlignmentModel:
         return StructuredGaussian(self.space.gaussian, self.card).alignment_model()
 
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> Posterior:
-        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0. fast: as in `condition`."""
+    def infer(
+        self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
+    ) -> Posterior:
+        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0.
+        fast: as in `condition`.
+        """
         raise NotImplementedError
 
     def condition(
@@ -98,10 +114,19 @@ class AxialPrior:
         check: Callable[[], None] = lambda: None,
         fast: bool = False,
     ) -> Posterior:
-        """Posterior given nearly axial slices in canonical mm and units. Raises InputError for others, and outside of the stack."""
+        """Posterior given nearly axial slices in canonical mm and units.
+
+        Raises InputError for others, and outside of the stack.
+        """
         index, pixels = place(slices, self.grid, self.space.atlas.numpy())
-        posterior = self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast) if slices else self._of_nothing()
-        return posterior if grid is None or grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
+        posterior = (
+            self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast)
+            if slices
+            else self._of_nothing()
+        )
+        return (
+            posterior if grid is None or grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,17 +164,21 @@ class OnGrid:
 
 
 def place(slices: list[SliceImage], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W) float32.
+    """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W)
+    float32.
 
-    Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are averaged.
-    Raises InputError for a slice that is tilted by more than 5 degrees or lies more than 3 mm outside of the stack.
+    Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are
+    averaged. Raises InputError for a slice that is tilted by more than 5 degrees or lies more than 3 mm
+    outside of the stack.
     """
     found: dict[int, list[np.ndarray]] = {}
     for image in slices:
         k = _nearest(image, grid)
         found.setdefault(k, []).append(_on_slice(image, grid, k, atlas[k]))
     index = sorted(found)
-    return index, np.stack([np.mean(found[k], 0) for k in index]) if index else np.zeros((0, *grid.shape_kji[1:]), np.float32)
+    return index, np.stack([np.mean(found[k], 0) for k in index]) if index else np.zeros(
+        (0, *grid.shape_kji[1:]), np.float32
+    )
 
 
 def _nearest(image: SliceImage, grid: Grid) -> int:
@@ -158,7 +187,8 @@ def _nearest(image: SliceImage, grid: Grid) -> int:
     tilt = float(np.degrees(np.arccos(np.clip(abs(image.plane.normal @ axis), 0, 1))))
     if tilt > MOST_TILT_DEGREES:
         raise InputError(
-            f"{image.name}: tilted by {tilt:.0f} degrees; this model knows axial slices only (up to {MOST_TILT_DEGREES:.0f} degrees)."
+            f"{image.name}: tilted by {tilt:.0f} degrees; this model knows axial slices only (up to "
+            f"{MOST_TILT_DEGREES:.0f} degrees)."
         )
     depth = float((grid.ras_to_ijk @ [*image.plane.centre, 1.0])[2])
     k = int(np.clip(round(depth), 0, grid.shape_kji[0] - 1))

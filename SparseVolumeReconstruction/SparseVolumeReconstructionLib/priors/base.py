@@ -26,7 +26,9 @@ class Posterior(Protocol):
         """Posterior standard deviation per voxel, (K, J, I)."""
 
     def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lower and upper bound of the central interval that holds `level` (0..1) of the truth, each (K, J, I)."""
+        """Lower and upper bound of the central interval that holds `level` (0..1) of the truth, each (K, J,
+        I).
+        """
 
     def sample(self, seeds: list[int]) -> torch.Tensor:
         """One posterior sample per seed, (len(seeds), K, J, I); the same seed gives the same sample."""
@@ -38,7 +40,8 @@ class Posterior(Protocol):
 class Prior(Protocol):
     """A trained generative system with its model card.
 
-    grid: the canonical grid (RAS mm of the canonical frame). anatomy_mask: where the anatomy lies, (K, J, I) bool.
+    grid: the canonical grid (RAS mm of the canonical frame). anatomy_mask: where the anatomy lies, (K, J, I)
+    bool.
     """
 
     card: ModelCard
@@ -57,6 +60,6 @@ class Prior(Protocol):
         """Posterior given slices in canonical mm and canonical units; an empty list gives the prior itself.
 
         grid: where the posterior lives (the canonical grid if None). covariate: value of the card's covariate
-        (inferred from the slices if None). check: called in inner loops; raise from it to cancel. fast: only a quick look at
-        the mean is wanted; it may be rough, and on a coarser grid where none is given.
+        (inferred from the slices if None). check: called in inner loops; raise from it to cancel. fast: only
+        a quick look at the mean is wanted; it may be rough, and on a coarser grid where none is given.
         """

@@ -20,8 +20,8 @@ class Covariate(BaseModel):
 class ModelCard(BaseModel):
     """Everything a user should know before trusting a prior.
 
-    quality, time and memory are measured values with the command that prints them. training: how a deep prior came about
-    (config, config_sha256, device, date, minutes, parameters).
+    quality, time and memory are measured values with the command that prints them. training: how a deep prior
+    came about (config, config_sha256, device, date, minutes, parameters).
     """
 
     model_config = ConfigDict(extra="forbid")

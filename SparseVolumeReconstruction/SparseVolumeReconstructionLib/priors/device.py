@@ -9,7 +9,10 @@ from ..geometry import InputError
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network on a device. On a GPU its 2D convolutions keep the channels last, with which they are up to 4 times as fast."""
+    """The network on a device.
+
+    On a GPU its 2D convolutions keep the channels last, with which they are up to 4 times as fast.
+    """
     for layer in network.to(device).modules():
         if device.type == "cuda" and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             layer.to(memory_format=torch.channels_last)
@@ -19,7 +22,11 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
 def device_name(device: torch.device) -> str:
     """What a person calls a device: the name of a GPU, or a CPU with its number of threads."""
     threads = torch.get_num_threads()
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"a CPU ({threads} thread{'s' * (threads > 1)})"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"a CPU ({threads} thread{'s' * (threads > 1)})"
+    )
 
 
 def resolve_device(name: str) -> torch.device:
@@ -37,5 +44,7 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:
         found = f"{count} CUDA GPU(s)" if count else "no CUDA GPU"
-        raise InputError(f'device "{name}" was asked for, but this machine and this torch offer {found}; use auto or cpu.')
+        raise InputError(
+            f'device "{name}" was asked for, but this machine and this torch offer {found}; use auto or cpu.'
+        )
     return torch.device("cuda", int(number or 0))

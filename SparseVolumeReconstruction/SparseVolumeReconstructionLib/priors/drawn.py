@@ -1,4 +1,6 @@
-"""A posterior over a stack that is known by its draws: the seen slices are part of every volume, the others are shown from codes."""
+"""A posterior over a stack that is known by its draws: the seen slices are part of every volume, the others
+are shown from codes.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,21 @@ _DRAWS, _TOGETHER = 16, 8
 
 
 class DrawnPosterior:
-    """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are `hidden` (m,).
+    """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are
+    `hidden` (m,).
 
-    A subclass implements `_centre`, `_draw` and `_show`. floor: the least standard deviation, (K, 1, 1). mean_of: the mean shows
-    the mean of samples, or of the latents.
+    A subclass implements `_centre`, `_draw` and `_show`. floor: the least standard deviation, (K, 1, 1).
+    mean_of: the mean shows the mean of samples, or of the latents.
     """
 
-    def __init__(self, prior: AxialPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], mean_of: MeanOf):
+    def __init__(
+        self,
+        prior: AxialPrior,
+        index: list[int],
+        pixels: torch.Tensor,
+        check: Callable[[], None],
+        mean_of: MeanOf,
+    ):
         self.grid, self._intervals, self._check, self._mean_of = prior.grid, prior.intervals, check, mean_of
         device, count = pixels.device, prior.grid.shape_kji[0]
         self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
@@ -65,8 +75,9 @@ class DrawnPosterior:
     def _moments(self, draws: int = _DRAWS) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance over `draws` samples (the paper: 100), (K, H, W) each.
 
-        They come in pairs that deviate from the mean of the codes in opposite directions, which steadies their mean. The first
-        ones are those of seeds 0, 1 ..., so that who asks for these samples too need not wait.
+        They come in pairs that deviate from the mean of the codes in opposite directions, which steadies
+        their mean. The first ones are those of seeds 0, 1 ..., so that who asks for these samples too need
+        not wait.
         """
         centre = self._centre()
         total, squares, pairs = 0.0, 0.0, max(1, draws // 2)
@@ -88,5 +99,11 @@ class DrawnPosterior:
     def sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes of draws of all codes, (len(seeds), K, H, W)."""
         new = [seed for seed in seeds if seed not in self._drawn]
-        found = self._drawn | {seed: self._volume(codes) for seed, codes in zip(new, self._draw(new) if new else [], strict=True)}
-        return torch.stack([found[seed] for seed in seeds]) if seeds else self._pixels.new_zeros(0, *self.grid.shape_kji)
+        found = self._drawn | {
+            seed: self._volume(codes) for seed, codes in zip(new, self._draw(new) if new else [], strict=True)
+        }
+        return (
+            torch.stack([found[seed] for seed in seeds])
+            if seeds
+            else self._pixels.new_zeros(0, *self.grid.shape_kji)
+        )

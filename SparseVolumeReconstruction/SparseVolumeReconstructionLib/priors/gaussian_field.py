@@ -16,9 +16,9 @@ _JITTER = 1e-3
 class GaussianField:
     """Discretised prior on `grid` (K, J, I).
 
-    mean, sd: (K, J, I). loadings: W, (rank, K, J, I). correlations: C_k, C_j, C_i, the separable correlation of the
-    residual along each axis, so that Psi = D (C_k x C_j x C_i) D with D = diag(sd). noise: observation variance as a
-    share of the residual's: R = noise * diag((A sd)^2).
+    mean, sd: (K, J, I). loadings: W, (rank, K, J, I). correlations: C_k, C_j, C_i, the separable correlation
+    of the residual along each axis, so that Psi = D (C_k x C_j x C_i) D with D = diag(sd). noise: observation
+    variance as a share of the residual's: R = noise * diag((A sd)^2).
     """
 
     grid: Grid
@@ -50,19 +50,30 @@ class GaussianField:
         )
 
     def on(self, grid: Grid) -> GaussianField:
-        """The field seen on another axis-aligned grid: each axis is blurred and interpolated by a small matrix H.
+        """The field seen on another axis-aligned grid: each axis is blurred and interpolated by a small
+        matrix H.
 
         mean' = H mean, W' = H W, and Psi' follows from H C H' per axis with sd' = (H sd) sqrt(diag(H C H')).
         Raises InputError when the axes differ.
         """
         if grid.same_as(self.grid):
             return self
-        turn = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk - self.grid.ijk_to_ras[:3, :3] / self.grid.spacing_ijk
+        turn = (
+            grid.ijk_to_ras[:3, :3] / grid.spacing_ijk - self.grid.ijk_to_ras[:3, :3] / self.grid.spacing_ijk
+        )
         if np.abs(turn).max() > 1e-6:
-            raise InputError("The grid is rotated against the canonical axes; condition on a canonical grid and resample the result.")
+            raise InputError(
+                "The grid is rotated against the canonical axes; condition on a canonical grid and resample "
+                "the result."
+            )
         offset = (self.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3]
         ratio = grid.spacing_ijk / self.grid.spacing_ijk
-        h = [axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(self.mean) for n in range(3)]
+        h = [
+            axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(
+                self.mean
+            )
+            for n in range(3)
+        ]
         correlations, scale = [], torch.ones((), dtype=self.mean.dtype, device=self.mean.device)
         for n, (operator, correlation) in enumerate(zip(h, self.correlations, strict=True)):
             covariance = operator @ correlation @ operator.T
@@ -76,7 +87,9 @@ class GaussianField:
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:
-    """(target, source) matrix: sample index offset + ratio * n; a Gaussian footprint where ratio > 1, else linear."""
+    """(target, source) matrix: sample index offset + ratio * n; a Gaussian footprint where ratio > 1, else
+    linear.
+    """
     position = offset + ratio * np.arange(target)
     distance = np.abs(position[:, None] - np.arange(source))
     if ratio > 1.05:
@@ -107,16 +120,21 @@ def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
 def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tensor, count: int) -> float:
     """Factor c in [1, 3] on the residual's sd that maximises log p(y) when S_r = c^2 S_1.
 
-    quadratic: d' S_1^-1 d. projection: (AW)' S_1^-1 d, (rank,). gram: (AW)' S_1^-1 AW. count: pixels. With g the
-    eigenvalues of gram and b the projection in its eigenbasis,
-    -2 log p = q / c^2 - sum b^2 / (c^4 (1 + g / c^2)) + count log c^2 + sum log(1 + g / c^2).
+    quadratic: d' S_1^-1 d. projection: (AW)' S_1^-1 d, (rank,). gram: (AW)' S_1^-1 AW. count: pixels. With g
+    the eigenvalues of gram and b the projection in its eigenbasis, -2 log p = q / c^2 - sum b^2 / (c^4 (1 + g
+    / c^2)) + count log c^2 + sum log(1 + g / c^2).
     """
     if count == 0:
         return 1.0
     g, vectors = torch.linalg.eigh((gram + gram.T).double() / 2)
     b2, g = (vectors.T @ projection.double()) ** 2, g.clamp(min=0)
     c2 = torch.logspace(0.0, np.log10(9.0), 200, dtype=torch.float64, device=g.device)[:, None]
-    objective = quadratic / c2[:, 0] - (b2 / (c2**2 + g * c2)).sum(1) + count * c2[:, 0].log() + (1 + g / c2).log().sum(1)
+    objective = (
+        quadratic / c2[:, 0]
+        - (b2 / (c2**2 + g * c2)).sum(1)
+        + count * c2[:, 0].log()
+        + (1 + g / c2).log().sum(1)
+    )
     return float(c2[objective.argmin(), 0].sqrt())
 
 
@@ -126,4 +144,6 @@ def _along_axes(factors, volumes: torch.Tensor) -> torch.Tensor:
     out = torch.matmul(volumes, i.T)
     out = torch.matmul(j, out)
     shape = out.shape
-    return torch.matmul(k, out.reshape(shape[0], shape[1], shape[2] * shape[3])).reshape(shape[0], len(k), *shape[2:])
+    return torch.matmul(k, out.reshape(shape[0], shape[1], shape[2] * shape[3])).reshape(
+        shape[0], len(k), *shape[2:]
+    )

@@ -1,8 +1,9 @@
 """Posterior of the structured Gaussian for planes at any pose, by preconditioned conjugate gradients.
 
-Mean, samples and evidence use the same covariance S = A (W W' + Psi) A' + R as the stack solution, solved to a relative
-residual of `TOLERANCE`. The standard deviation is exact for small problems; otherwise each voxel is conditioned on the
-nearest pixels of its nearest planes (exact for one plane under a separable kernel, slightly too wide elsewhere).
+Mean, samples and evidence use the same covariance S = A (W W' + Psi) A' + R as the stack solution, solved to
+a relative residual of `TOLERANCE`. The standard deviation is exact for small problems; otherwise each voxel
+is conditioned on the nearest pixels of its nearest planes (exact for one plane under a separable kernel,
+slightly too wide elsewhere).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _LANCZOS_STEPS, _LANCZOS_PROBES = 25, 4
 class PlanesPosterior:
     """Posterior given `pixels` (count,) observed through `operator` on `planes`, canonical units.
 
-    check: called in every solver iteration (raises to cancel). tolerance: relative residual of the mean's solution.
+    check: called in every solver iteration (raises to cancel). tolerance: relative residual of the mean's
+    solution.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class PlanesPosterior:
     def _covariance(self, pixels: torch.Tensor) -> torch.Tensor:
         """S applied to (m, count)."""
         residual = self._operator.forward(self._field.residual_covariance(self._operator.adjoint(pixels)))
-        return residual + pixels @ self._low_rank.T @ self._low_rank + self._field.noise * self._sd**2 * pixels
+        return (
+            residual + pixels @ self._low_rank.T @ self._low_rank + self._field.noise * self._sd**2 * pixels
+        )
 
     def _spread(self, weights: torch.Tensor) -> torch.Tensor:
         """Sigma A' applied to (m, count): (m, K, J, I)."""
@@ -98,7 +102,9 @@ class PlanesPosterior:
         return self._operator.count**2 * self.grid.size <= DENSE_COST
 
     def residual_scale(self) -> float:
-        """Factor on sd that maximises the evidence of these pixels, with the preconditioner's approximation of S."""
+        """Factor on sd that maximises the evidence of these pixels, with the preconditioner's approximation
+        of S.
+        """
         return self._precondition.residual_scale(self._difference)
 
     def std(self) -> torch.Tensor:
@@ -111,7 +117,13 @@ class PlanesPosterior:
             variance = dense_variance(self._field, self._spread, self._dense())
         else:
             variance = foot_point_variance(
-                self._field, self._planes, self._operator, self._sd, self._low_rank, self._precondition.m_factor, self._check
+                self._field,
+                self._planes,
+                self._operator,
+                self._sd,
+                self._low_rank,
+                self._precondition.m_factor,
+                self._check,
             )
         return variance.clamp(min=1e-12).sqrt()
 
@@ -124,10 +136,19 @@ class PlanesPosterior:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         tolerance = TOLERANCE if self._small else SAMPLE_TOLERANCE
         out = self._mean.new_empty(len(seeds), *self.grid.shape_kji)
-        for sample, generator in zip(out, generators, strict=True):  # one by one: a sample must not depend on the others asked for
+        for sample, generator in zip(
+            out, generators, strict=True
+        ):  # one by one: a sample must not depend on the others asked for
             drawn = self._field.draw([generator])
-            noise = torch.randn(len(self._pixels), generator=generator).to(drawn) * self._sd * math.sqrt(self._field.noise)
-            sample[:] = (drawn + self._spread(self._solve(self._pixels - self._operator.forward(drawn) - noise, tolerance)))[0]
+            noise = (
+                torch.randn(len(self._pixels), generator=generator).to(drawn)
+                * self._sd
+                * math.sqrt(self._field.noise)
+            )
+            sample[:] = (
+                drawn
+                + self._spread(self._solve(self._pixels - self._operator.forward(drawn) - noise, tolerance))
+            )[0]
         return out
 
     def _dense(self) -> torch.Tensor:
@@ -136,7 +157,9 @@ class PlanesPosterior:
         return ((columns + columns.T) / 2).double()
 
     def log_evidence(self) -> float:
-        """log p(pixels) in nats: exact when small, else with a stochastic Lanczos log-determinant (fixed probes)."""
+        """log p(pixels) in nats: exact when small, else with a stochastic Lanczos log-determinant (fixed
+        probes).
+        """
         quadratic = float((self._difference.double() * self._weights.double()).sum())
         log_det = float(torch.linalg.slogdet(self._dense())[1]) if self._small else self._lanczos_log_det()
         return -0.5 * (quadratic + log_det + self._operator.count * math.log(2 * math.pi))
@@ -145,7 +168,9 @@ class PlanesPosterior:
         """log det S by Lanczos quadrature on D^-1 S D^-1 with fixed Rademacher probes."""
         count = self._operator.count
         generator = torch.Generator().manual_seed(0)
-        v = (torch.randint(0, 2, (_LANCZOS_PROBES, count), generator=generator) * 2.0 - 1).to(self._pixels) / math.sqrt(count)
+        v = (torch.randint(0, 2, (_LANCZOS_PROBES, count), generator=generator) * 2.0 - 1).to(
+            self._pixels
+        ) / math.sqrt(count)
         previous, beta = torch.zeros_like(v), torch.zeros(_LANCZOS_PROBES, 1, device=v.device)
         diagonal, off, basis = [], [], []
         for _ in range(_LANCZOS_STEPS):

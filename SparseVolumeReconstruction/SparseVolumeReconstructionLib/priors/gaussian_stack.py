@@ -1,7 +1,8 @@
 """Exact posterior of the structured Gaussian when whole grid planes of one orientation were observed.
 
-With Psi = D (C_s x C_j x C_i) D and noise proportional to D^2, the eigenvectors of the n x n correlation between the
-observed positions and of the two in-plane correlations diagonalise S = A Psi A' + R, so everything is exact and cheap.
+With Psi = D (C_s x C_j x C_i) D and noise proportional to D^2, the eigenvectors of the n x n correlation
+between the observed positions and of the two in-plane correlations diagonalise S = A Psi A' + R, so
+everything is exact and cheap.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class StackPosterior:
     pixels: (n, ...) canonical values in array order of the two remaining axes.
     """
 
-    def __init__(self, field: GaussianField, axis: int, index: list[int], pixels: torch.Tensor, scale: IntervalScale):
+    def __init__(
+        self, field: GaussianField, axis: int, index: list[int], pixels: torch.Tensor, scale: IntervalScale
+    ):
         self.grid, self._scale = field.grid, scale
         order = (axis, *(n for n in range(3) if n != axis))
         self._inverse = tuple(order.index(n) for n in range(3))
@@ -35,11 +38,16 @@ class StackPosterior:
         to = lambda t: t.to(f.mean)  # noqa: E731
         self._u, self._q_j, self._q_i = to(u), to(q_j), to(q_i)
         self._value_j, self._value_i = to(value_j).clamp(min=0), to(value_i).clamp(min=0)
-        self._spectrum = to(value_s).clamp(min=0)[:, None, None] * self._value_j[:, None] * self._value_i + f.noise
+        self._spectrum = (
+            to(value_s).clamp(min=0)[:, None, None] * self._value_j[:, None] * self._value_i + f.noise
+        )
         self._through = c_s[:, index] @ self._u
         self._w = self._transform(f.loadings[:, index] / self._sd)
         weighted = (self._w / self._spectrum).flatten(1)
-        m = torch.eye(len(self._w), dtype=weighted.dtype, device=weighted.device) + weighted @ self._w.flatten(1).T
+        m = (
+            torch.eye(len(self._w), dtype=weighted.dtype, device=weighted.device)
+            + weighted @ self._w.flatten(1).T
+        )
         self._m_factor = torch.linalg.cholesky(m.double()).to(m.dtype)
         self._observed = pixels
         self._difference = (pixels - f.mean[index])[None]
@@ -68,7 +76,9 @@ class StackPosterior:
     def _update(self, difference: torch.Tensor) -> torch.Tensor:
         """Sigma A' (A Sigma A' + R)^-1 applied to differences (m, n, J, I)."""
         z, residual = self._solve(self._transform(difference / self._sd))
-        return torch.tensordot(z, self._field.loadings, 1) + self._field.sd * self._spread(self._in_plane(residual))
+        return torch.tensordot(z, self._field.loadings, 1) + self._field.sd * self._spread(
+            self._in_plane(residual)
+        )
 
     def _restore(self, volumes: torch.Tensor) -> torch.Tensor:
         axes = tuple(n + volumes.ndim - 3 for n in self._inverse)
@@ -106,16 +116,27 @@ class StackPosterior:
         out = []
         for generator in generators:
             drawn = self._field.draw([generator])
-            noise = torch.randn(self._sd.shape, generator=generator).to(drawn) * self._sd * math.sqrt(self._field.noise)
+            noise = (
+                torch.randn(self._sd.shape, generator=generator).to(drawn)
+                * self._sd
+                * math.sqrt(self._field.noise)
+            )
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
         return self._restore(torch.stack(out) if out else self._mean.new_zeros(0, *self._mean.shape))
 
     def residual_scale(self) -> float:
-        """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the cohort)."""
+        """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the
+        cohort).
+        """
         spectral = self._transform(self._difference / self._sd)
         weighted = spectral / self._spectrum
         gram = (self._w / self._spectrum).flatten(1) @ self._w.flatten(1).T
-        return evidence_scale(float((spectral * weighted).sum()), weighted.flatten(1)[0] @ self._w.flatten(1).T, gram, spectral.numel())
+        return evidence_scale(
+            float((spectral * weighted).sum()),
+            weighted.flatten(1)[0] @ self._w.flatten(1).T,
+            gram,
+            spectral.numel(),
+        )
 
     def log_evidence(self) -> float:
         """log p(pixels) in nats, exact."""
@@ -123,6 +144,8 @@ class StackPosterior:
         _, residual = self._solve(spectral)
         quadratic = (spectral.double() * residual.double()).sum()
         log_det = (
-            self._spectrum.double().log().sum() + 2 * self._sd.double().log().sum() + 2 * self._m_factor.diagonal().double().log().sum()
+            self._spectrum.double().log().sum()
+            + 2 * self._sd.double().log().sum()
+            + 2 * self._m_factor.diagonal().double().log().sum()
         )
         return float(-0.5 * (quadratic + log_det + self._observed.numel() * math.log(2 * math.pi)))

@@ -15,10 +15,13 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 class IntervalScale:
     """multipliers: half-width in standard deviations that held each of LEVELS of the held-out truth.
 
-    Residuals are heavier-tailed than a Gaussian and narrower in the middle, so the Gaussian quantiles do not fit.
+    Residuals are heavier-tailed than a Gaussian and narrower in the middle, so the Gaussian quantiles do not
+    fit.
     """
 
-    multipliers: tuple[float, float, float, float] = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
+    multipliers: tuple[float, float, float, float] = tuple(
+        float(norm.ppf(0.5 + level / 2)) for level in LEVELS
+    )
 
     def half_width(self, level: float) -> float:
         """Half-width in standard deviations for a level in (0, 1), interpolated between the measured ones."""
@@ -26,7 +29,9 @@ class IntervalScale:
         ratio = np.interp(level, LEVELS, np.array(self.multipliers) / gaussian)
         return float(ratio * norm.ppf(0.5 + level / 2))
 
-    def interval(self, mean: torch.Tensor, std: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def interval(
+        self, mean: torch.Tensor, std: torch.Tensor, level: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Lower and upper bound, (K, J, I) each, floored at 0 (intensities are not negative)."""
         half = self.half_width(level) * std
         return (mean - half).clamp(min=0), mean + half

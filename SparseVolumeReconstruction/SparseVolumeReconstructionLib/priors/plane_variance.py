@@ -16,7 +16,9 @@ _NEAREST_PLANES = 6
 _CHUNK = 32768
 
 
-def dense_variance(field: GaussianField, spread: Callable[[torch.Tensor], torch.Tensor], covariance: torch.Tensor) -> torch.Tensor:
+def dense_variance(
+    field: GaussianField, spread: Callable[[torch.Tensor], torch.Tensor], covariance: torch.Tensor
+) -> torch.Tensor:
     """Exact diag(Sigma - Sigma A' S^-1 A Sigma), (K, J, I). spread: Sigma A'. covariance: S as a matrix."""
     prior = field.sd**2 * _unit_diagonal(field) + (field.loadings**2).sum(0)
     if not len(covariance):
@@ -42,8 +44,8 @@ def foot_point_variance(
 ) -> torch.Tensor:
     """Each voxel conditioned on the observed pixels nearest to it on its nearest planes, (K, J, I).
 
-    The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p) W_p, so the
-    variance is Var r + |M^-1/2 B|^2.
+    The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p)
+    W_p, so the variance is Var r + |M^-1/2 B|^2.
     """
     feet = _PlaneFeet(planes, operator, field)
     flat_w, flat_sd = field.loadings.flatten(1), field.sd.flatten()
@@ -61,7 +63,10 @@ def foot_point_variance(
             k_vector = k_vector * axis_correlation(field, axis, cross[..., axis])
         both = valid[:, :, None] & valid[:, None]
         eye = torch.eye(points.shape[1], device=points.device)
-        weight = torch.linalg.solve(k_matrix * both + (field.noise + 1e-4) * eye, k_vector[..., None])[..., 0] * valid
+        weight = (
+            torch.linalg.solve(k_matrix * both + (field.noise + 1e-4) * eye, k_vector[..., None])[..., 0]
+            * valid
+        )
         scale = flat_sd[index]
         b = flat_w[:, index]
         if low_rank.shape[1]:
@@ -77,7 +82,10 @@ class _PlaneFeet:
     def __init__(self, planes: list[Plane], operator: PlaneOperator, field: GaussianField):
         self._shape, device = field.grid.shape_kji, field.mean.device
         as_tensor = partial(torch.tensor, dtype=torch.float32, device=device)
-        self._ijk_to_ras, self._ras_to_ijk = as_tensor(field.grid.ijk_to_ras), as_tensor(field.grid.ras_to_ijk)
+        self._ijk_to_ras, self._ras_to_ijk = (
+            as_tensor(field.grid.ijk_to_ras),
+            as_tensor(field.grid.ras_to_ijk),
+        )
         self._planes, start = [], 0
         for plane, keep in zip(planes, operator.keep, strict=True):
             mask = torch.as_tensor(keep, device=device)
@@ -92,7 +100,9 @@ class _PlaneFeet:
         return torch.stack([index // (rows * columns), index // columns % rows, index % columns], 1).float()
 
     def nearest(self, voxels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pixel numbers (n, p), their (k, j, i) positions (n, p, 3) and validity (n, p) on the p nearest planes."""
+        """Pixel numbers (n, p), their (k, j, i) positions (n, p, 3) and validity (n, p) on the p nearest
+        planes.
+        """
         ras = voxels.flip(1) @ self._ijk_to_ras[:3, :3].T + self._ijk_to_ras[:3, 3]
         numbers, points, distances = [], [], []
         for matrix, inverse, number in self._planes:

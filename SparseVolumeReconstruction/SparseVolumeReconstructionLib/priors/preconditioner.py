@@ -1,7 +1,8 @@
 """Approximate inverse of S = A (W W' + Psi) A' + R for planes at any pose.
 
-On one plane the residual's correlation is a stationary function on a regular lattice, so it is (nearly) diagonal under
-the 2D Fourier transform; planes are treated as independent and the low-rank part is added by the Woodbury identity.
+On one plane the residual's correlation is a stationary function on a regular lattice, so it is (nearly)
+diagonal under the 2D Fourier transform; planes are treated as independent and the low-rank part is added by
+the Woodbury identity.
 """
 
 from __future__ import annotations
@@ -18,15 +19,30 @@ _PAD, _PROBES = 24, 4
 
 
 class PlanePreconditioner:
-    """Callable: (m, count) -> approximately S^-1 of it. `m_factor` is the Cholesky factor of M = I + (AW)' S_r^-1 AW."""
+    """Callable: (m, count) -> approximately S^-1 of it.
 
-    def __init__(self, field: GaussianField, planes: list[Plane], operator: PlaneOperator, sd: torch.Tensor, low_rank: torch.Tensor):
+    `m_factor` is the Cholesky factor of M = I + (AW)' S_r^-1 AW.
+    """
+
+    def __init__(
+        self,
+        field: GaussianField,
+        planes: list[Plane],
+        operator: PlaneOperator,
+        sd: torch.Tensor,
+        low_rank: torch.Tensor,
+    ):
         self._operator, self._sd, self._low_rank = operator, sd, low_rank
         shares = variance_shares(field, operator, sd)
-        self._spectra = [share * plane_spectrum(field, plane) + field.noise for plane, share in zip(planes, shares, strict=True)]
+        self._spectra = [
+            share * plane_spectrum(field, plane) + field.noise
+            for plane, share in zip(planes, shares, strict=True)
+        ]
         self._solved = self._residual_inverse(low_rank)
         m = low_rank.double() @ self._solved.double().T
-        self.m_factor = torch.linalg.cholesky(torch.eye(len(m), dtype=m.dtype, device=m.device) + (m + m.T) / 2).to(low_rank.dtype)
+        self.m_factor = torch.linalg.cholesky(
+            torch.eye(len(m), dtype=m.dtype, device=m.device) + (m + m.T) / 2
+        ).to(low_rank.dtype)
 
     def _residual_inverse(self, pixels: torch.Tensor) -> torch.Tensor:
         images = self._operator.split(pixels / self._sd)
@@ -46,11 +62,15 @@ class PlanePreconditioner:
         """Factor on sd that maximises the approximate evidence of differences (1, count)."""
         solved = self._residual_inverse(difference)
         gram = self._low_rank @ self._solved.T
-        return evidence_scale(float((difference * solved).sum()), (solved @ self._low_rank.T)[0], gram, difference.numel())
+        return evidence_scale(
+            float((difference * solved).sum()), (solved @ self._low_rank.T)[0], gram, difference.numel()
+        )
 
 
 def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:
-    """Residual correlation along array axis `axis` (0, 1, 2 for k, j, i) at |lag| in voxels (any shape), linear between lags."""
+    """Residual correlation along array axis `axis` (0, 1, 2 for k, j, i) at |lag| in voxels (any shape),
+    linear between lags.
+    """
     curve = field.correlations[axis][0]
     lag = lag.abs().clamp(max=len(curve) - 1.001)
     low = lag.floor().long()
@@ -59,11 +79,18 @@ def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torc
 
 
 def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
-    """Eigenvalues (rows, columns / 2 + 1; rfft2 layout) of a plane's residual correlation, on a padded periodic lattice."""
+    """Eigenvalues (rows, columns / 2 + 1; rfft2 layout) of a plane's residual correlation, on a padded
+    periodic lattice.
+    """
     rows, columns = (2 * next_fast_len((n + _PAD + 1) // 2) for n in plane.shape_ji)
     steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
-    j = torch.as_tensor(np.minimum(np.arange(rows), rows - np.arange(rows)) * np.where(np.arange(rows) > rows / 2, -1, 1))
-    i = torch.as_tensor(np.minimum(np.arange(columns), columns - np.arange(columns)) * np.where(np.arange(columns) > columns / 2, -1, 1))
+    j = torch.as_tensor(
+        np.minimum(np.arange(rows), rows - np.arange(rows)) * np.where(np.arange(rows) > rows / 2, -1, 1)
+    )
+    i = torch.as_tensor(
+        np.minimum(np.arange(columns), columns - np.arange(columns))
+        * np.where(np.arange(columns) > columns / 2, -1, 1)
+    )
     correlation = torch.ones(rows, columns, device=field.mean.device)
     for axis in range(3):
         lag = j[:, None] * steps[2 - axis, 1] + i * steps[2 - axis, 0]
@@ -72,7 +99,8 @@ def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
 
 
 def variance_shares(field: GaussianField, operator: PlaneOperator, sd: torch.Tensor) -> list[float]:
-    """Mean of diag(A Psi A') / sd^2 per plane: interpolation and slice thickness average a part of the residual away.
+    """Mean of diag(A Psi A') / sd^2 per plane: interpolation and slice thickness average a part of the
+    residual away.
 
     sd: (count,) = A field.sd. By Hutchinson's estimator with fixed probes.
     """

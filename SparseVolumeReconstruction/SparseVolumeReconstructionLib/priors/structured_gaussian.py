@@ -1,4 +1,6 @@
-"""The structured Gaussian prior: x = mean(covariate) + W z + r on a canonical grid, exact posterior for any planes."""
+"""The structured Gaussian prior: x = mean(covariate) + W z + r on a canonical grid, exact posterior for any
+planes.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,13 @@ _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 class GaussianParameters:
     """What is fitted and stored. Voxel arrays hold the masked voxels in array order, canonical units [0, 1].
 
-    grid, protocol_grid: canonical grid and the grid of the evaluation protocol. mask: (K, J, I) bool. means: (Q, n), one
-    per covariate value in `knots` (Q,). loadings: (rank, n). sd: (n,). curves: residual correlation at lags 0, 1, ...
-    voxels along k, j, i. noise: share of the residual variance. multipliers: see IntervalScale. scale_knots: (Q, 2) mean
-    and standard deviation of the log ratio of canonical to patient size at each knot. rotation_sd: spread of the
-    patients' orientation (rad; above 1 it is not trusted). least_score: slices explained less are refused.
-    reference: (K, J, I), what whole volumes are registered to.
+    grid, protocol_grid: canonical grid and the grid of the evaluation protocol. mask: (K, J, I) bool. means:
+    (Q, n), one per covariate value in `knots` (Q,). loadings: (rank, n). sd: (n,). curves: residual
+    correlation at lags 0, 1, ... voxels along k, j, i. noise: share of the residual variance. multipliers:
+    see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
+    patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
+    trusted). least_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
+    registered to.
     """
 
     grid: Grid
@@ -78,7 +81,9 @@ class GaussianParameters:
     @classmethod
     def from_tensors(cls, t: dict[str, torch.Tensor]) -> GaussianParameters:
         """The inverse of `to_tensors`. Raises KeyError when a tensor is missing."""
-        grid, protocol = (Grid(tuple(t[f"{n}_shape"].tolist()), t[f"{n}_ijk_to_ras"].numpy()) for n in ("grid", "protocol"))
+        grid, protocol = (
+            Grid(tuple(t[f"{n}_shape"].tolist()), t[f"{n}_ijk_to_ras"].numpy()) for n in ("grid", "protocol")
+        )
         mask = np.unpackbits(t["mask"].numpy(), count=grid.size).astype(bool).reshape(grid.shape_kji)
         return cls(
             grid,
@@ -108,15 +113,22 @@ class StructuredGaussian:
         self.adapt = True
         self.intervals = IntervalScale(parameters.multipliers)
         p = parameters
-        correlations = tuple(correlation_matrix(c, n).to(self.device) for c, n in zip(p.curves, self.grid.shape_kji, strict=True))
+        correlations = tuple(
+            correlation_matrix(c, n).to(self.device)
+            for c, n in zip(p.curves, self.grid.shape_kji, strict=True)
+        )
         sd = self._expand(p.sd[None], SD_FLOOR)[0]
         self._means = self._expand(p.means)
-        self._field = GaussianField(self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise)
+        self._field = GaussianField(
+            self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise
+        )
         self._cached_on = lru_cache(maxsize=2)(self._on)
         self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
 
     @classmethod
-    def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> StructuredGaussian:
+    def from_weights(
+        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+    ) -> StructuredGaussian:
         """The prior from the tensors of a weights file; voxel arrays as in GaussianParameters.to_tensors."""
         return cls(GaussianParameters.from_tensors(tensors), card, device)
 
@@ -125,12 +137,18 @@ class StructuredGaussian:
         out[:, self.anatomy_mask] = masked.clamp(min=fill) if fill else masked
         return out.to(self.device)
 
-    def _on(self, shape_kji: tuple[int, ...], ijk_to_ras: bytes) -> tuple[GaussianField, torch.Tensor, torch.Tensor]:
+    def _on(
+        self, shape_kji: tuple[int, ...], ijk_to_ras: bytes
+    ) -> tuple[GaussianField, torch.Tensor, torch.Tensor]:
         """On another grid: the field, the means (Q, K, J, I) and the anatomy mask (K, J, I) bool."""
         grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
         rank, mask = len(self._field.loadings), self.anatomy_mask[None].to(self._means)
         field = replace(self._field, loadings=torch.cat([self._field.loadings, self._means, mask])).on(grid)
-        return replace(field, loadings=field.loadings[:rank]), field.loadings[rank:-1], field.loadings[-1] > 0.5
+        return (
+            replace(field, loadings=field.loadings[:rank]),
+            field.loadings[rank:-1],
+            field.loadings[-1] > 0.5,
+        )
 
     def field(self, grid: Grid | None = None, covariate: float | None = None) -> GaussianField:
         """The process on `grid` with the mean at `covariate` (the middle of the range if None)."""
@@ -145,7 +163,8 @@ class StructuredGaussian:
             covariate = float(knots.mean())
         elif not known.low <= covariate <= known.high:
             raise InputError(
-                f"{known.name} {covariate:g} {known.unit} is out of range; {self.card.id} covers {known.low:g} to {known.high:g}."
+                f"{known.name} {covariate:g} {known.unit} is out of range; {self.card.id} covers "
+                f"{known.low:g} to {known.high:g}."
             )
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
@@ -157,7 +176,9 @@ class StructuredGaussian:
         maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()
         p = self.parameters
         name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
-        return AlignmentModel(name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.least_score)
+        return AlignmentModel(
+            name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.least_score
+        )
 
     def condition(
         self,
@@ -168,11 +189,13 @@ class StructuredGaussian:
         check: Callable[[], None] = lambda: None,
         fast: bool = False,
     ) -> Posterior:
-        """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate gradients.
+        """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate
+        gradients.
 
-        The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless `adapt` is
-        False. check: called in inner loops; raise from it to cancel. fast: a quick look at the mean, on a coarser grid, with
-        more noise than there is (which makes the equations easy) and solved roughly.
+        The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless
+        `adapt` is False. check: called in inner loops; raise from it to cancel. fast: a quick look at the
+        mean, on a coarser grid, with more noise than there is (which makes the equations easy) and solved
+        roughly.
         """
         if fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
@@ -186,9 +209,16 @@ class StructuredGaussian:
         return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
 
     def _observation(
-        self, slices: list[SliceImage], field: GaussianField, check: Callable[[], None], tolerance: float = TOLERANCE
+        self,
+        slices: list[SliceImage],
+        field: GaussianField,
+        check: Callable[[], None],
+        tolerance: float = TOLERANCE,
     ) -> Callable[[GaussianField], Posterior]:
-        """The slices as a function from a field to its posterior. Only what lies in the anatomy is evidence."""
+        """The slices as a function from a field to its posterior.
+
+        Only what lies in the anatomy is evidence.
+        """
         *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
         stack = _as_stack(slices, field.grid)
         if stack is not None:
@@ -196,7 +226,9 @@ class StructuredGaussian:
             inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
             stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
             return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
-        lattices = [resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)]
+        lattices = [
+            resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)
+        ]
         planes = [s.plane for s in lattices]
         operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
@@ -204,7 +236,9 @@ class StructuredGaussian:
 
 
 def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:
-    """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond _MOST_PIXELS in all."""
+    """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond
+    _MOST_PIXELS in all.
+    """
     sizes = [max(float(s.plane.spacing_ij.max()), float(grid.spacing_ijk.min())) for s in slices]
     area = [float(np.prod(s.plane.spacing_ij * s.plane.shape_ji[::-1])) for s in slices]
     count = sum(a / size**2 for a, size in zip(area, sizes, strict=True))
@@ -212,7 +246,9 @@ def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:
 
 
 def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:
-    """(array axis, plane indices, pixels (n, rows, columns)) if every slice is a whole plane of the grid, in its layout."""
+    """(array axis, plane indices, pixels (n, rows, columns)) if every slice is a whole plane of the grid, in
+    its layout.
+    """
     if not slices:
         return 0, [], np.zeros((0, *grid.shape_kji[1:]), np.float32)
     matrix = grid.ijk_to_ras
@@ -224,7 +260,10 @@ def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[int, list[int], np.
             start = (grid.ras_to_ijk @ s.plane.ij_to_ras[:, 3])[:3]
             expected = np.zeros(3)
             expected[2 - axis] = n = round(float(start[2 - axis]))
-            aligned = s.plane.shape_ji == shape and np.abs(s.plane.ij_to_ras[:3, :2] - matrix[:3, [i, j]]).max() < 1e-4
+            aligned = (
+                s.plane.shape_ji == shape
+                and np.abs(s.plane.ij_to_ras[:3, :2] - matrix[:3, [i, j]]).max() < 1e-4
+            )
             if not aligned or np.abs(start - expected).max() > 1e-3 or not 0 <= n < grid.shape_kji[axis]:
                 break
             if s.plane.thickness_mm > 1.01 * grid.spacing_ijk[2 - axis]:

@@ -1,8 +1,9 @@
-"""Where are these slices? The frame (patient -> canonical affine) and the intensity map from the slices alone.
+"""Where are these slices? The frame (patient -> canonical affine) and the intensity map from the slices
+alone.
 
-Coarse: many starts in one batch (positions along the slice normal, orientations where the prior does not trust the
-patient's, covariate values), ranked by weighted correlation with the prior's mean. Fine: the best starts maximise the
-evidence of the low-rank model, tempered because neighbouring pixels are not independent.
+Coarse: many starts in one batch (positions along the slice normal, orientations where the prior does not
+trust the patient's, covariate values), ranked by weighted correlation with the prior's mean. Fine: the best
+starts maximise the evidence of the low-rank model, tempered because neighbouring pixels are not independent.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None without one.
+    """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None
+    without one.
 
-    score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look twice.
-    uncertainty: standard deviations of rotation (degrees), translation (mm) and scale (share), from the curvature of the
-    evidence. turned_deg: angle between the orientation that was found and the one that the files state, where that should tell.
-    apart: how much more probable (nats per further file) the slices are when every file shows a body of its own;
-    above TWO_BODIES they do not belong together.
+    score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look
+    twice. uncertainty: standard deviations of rotation (degrees), translation (mm) and scale (share), from
+    the curvature of the evidence. turned_deg: angle between the orientation that was found and the one that
+    the files state, where that should tell. apart: how much more probable (nats per further file) the slices
+    are when every file shows a body of its own; above TWO_BODIES they do not belong together.
     """
 
     patient_to_canonical: np.ndarray
@@ -54,8 +56,12 @@ class Alignment:
         return np.maximum(self.intensity.to_patient(canonical), 0)
 
 
-def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None) -> Alignment:
-    """Frame and intensity map that make the slices most probable. Raises InputError when they are not this anatomy or contrast.
+def align(
+    slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None
+) -> Alignment:
+    """Frame and intensity map that make the slices most probable.
+
+    Raises InputError when they are not this anatomy or contrast.
 
     slices: at least one, patient mm and units. covariate: known value, or None to infer it.
     """
@@ -65,17 +71,28 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
     best = _search(slices, model, progress, covariate)
     size, problem = _size_beyond_expected(best, model), None
     if np.log(size) > _WRONG_SIZE:
-        raise _not_removed(model, f"seems not to be removed, because what they show is {size:.2f} times as large as expected")
+        raise _not_removed(
+            model, f"seems not to be removed, because what they show is {size:.2f} times as large as expected"
+        )
     if np.log(size) < -_WRONG_SIZE:
         problem = f"what they show is {size:.2f} times as large as expected"
     elif best.score < model.least_score:
-        problem = f"the best match explains {best.score:.2f} of the contrast inside it (at least {model.least_score:.2f} expected)"
+        problem = (
+            f"the best match explains {best.score:.2f} of the contrast inside it (at least "
+            f"{model.least_score:.2f} expected)"
+        )
     elif best.score < DOUBTFUL:
         inverted = _search([_inverted(s) for s in slices], model, progress.quiet(), covariate)
         if inverted.score > best.score + _CLEARLY:
-            problem = f"they match better with dark and bright exchanged ({inverted.score:.2f} against {best.score:.2f}): another modality"
+            problem = (
+                f"they match better with dark and bright exchanged ({inverted.score:.2f} against "
+                f"{best.score:.2f}): another modality"
+            )
     if problem:
-        raise InputError(f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the frame.")
+        raise InputError(
+            f"The slices do not look like {model.name}: {problem}. Check anatomy and modality, or give the "
+            "frame."
+        )
     turned = 0.0 if model.rotation_sd > 1 else _angle_deg(best.patient_to_canonical[:3, :3])
     return replace(best, turned_deg=turned, apart=_apart(slices, model, best, progress.quiet()))
 
@@ -83,7 +100,8 @@ def align(slices: list[SliceImage], model: AlignmentModel, progress: Progress, c
 def _not_removed(model: AlignmentModel, why: str) -> InputError:
     """The usual cause of slices that show too much, with the remedy."""
     return InputError(
-        f"The slices do not look like {model.name}: skull, scalp or other tissue around it {why}. Set everything outside the anatomy to 0 "
+        f"The slices do not look like {model.name}: skull, scalp or other tissue around it {why}. Set "
+        "everything outside the anatomy to 0 "
         "with a mask of it. If that was done, check anatomy, modality and unit of length."
     )
 
@@ -101,7 +119,9 @@ def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
 
 
 def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
-    """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their own."""
+    """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their
+    own.
+    """
     files = {s.source: [t for t in slices if t.source == s.source] for s in slices}
     if not 1 < len(files) <= _MOST_FILES:
         return 0.0
@@ -112,22 +132,26 @@ def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, pr
     linear = (matrix[:3, :3] / log_scale.exp())[None]
     family = PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
     theta = torch.zeros(1, 9)
-    together = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM).evidence(family, theta, value, [joint.intensity]) - family.penalty(
-        theta
-    )
+    together = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM).evidence(
+        family, theta, value, [joint.intensity]
+    ) - family.penalty(theta)
     matchers = [Matcher(model, *_points(part, _FINE_MM), _FINE_MM) for part in files.values()]
     separate = sum(_fine_search(m, family, theta, value, False, progress)[-1] for m in matchers)
     return float(separate - together) / (len(files) - 1)
 
 
-def _search(slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None) -> Alignment:
+def _search(
+    slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None
+) -> Alignment:
     """The most probable alignment, good or not."""
     coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
     family, theta, value = _starts(slices, model, covariate)
     family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
     best = _distinct(score, family.matrix(theta), _FINALISTS)
     family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
-    family, theta, value, maps, evidence = _fine_search(fine, family, theta, value, covariate is None, progress)
+    family, theta, value, maps, evidence = _fine_search(
+        fine, family, theta, value, covariate is None, progress
+    )
     winner = torch.tensor([int(evidence.argmax())])
     family, theta, value, intensity = family.select(winner), theta[winner], value[winner], maps[int(winner)]
     return Alignment(
@@ -142,19 +166,35 @@ def _search(slices: list[SliceImage], model: AlignmentModel, progress: Progress,
 def _inverted(image: SliceImage) -> SliceImage:
     """The slice with dark and bright exchanged inside its foreground."""
     high = float(np.quantile(image.pixels, 0.995))
-    return replace(image, pixels=np.where(image.pixels > 0.1 * high, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0))
+    return replace(
+        image,
+        pixels=np.where(image.pixels > 0.1 * high, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0),
+    )
 
 
 def fixed_frame(
-    slices: list[SliceImage], model: AlignmentModel, matrix: np.ndarray, covariate: float | None = None, fast: bool = False
+    slices: list[SliceImage],
+    model: AlignmentModel,
+    matrix: np.ndarray,
+    covariate: float | None = None,
+    fast: bool = False,
 ) -> Alignment:
-    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm); `fast` on fewer pixels."""
+    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm);
+    `fast` on fewer pixels.
+    """
     size = _COARSE_MM if fast else _FINE_MM
     matcher = Matcher(model, *_points(slices, size), size)
     linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
     value = model.covariate_values() if covariate is None else torch.tensor([covariate])
     theta = torch.zeros(len(value), 9)
-    family = PoseFamily(torch.zeros(3), shift, linear.expand(len(value), 3, 3), torch.zeros(len(value)), model.rotation_sd, model.scale_sd)
+    family = PoseFamily(
+        torch.zeros(3),
+        shift,
+        linear.expand(len(value), 3, 3),
+        torch.zeros(len(value)),
+        model.rotation_sd,
+        model.scale_sd,
+    )
     maps = matcher.intensity_maps(family, theta, value)
     best = int(matcher.evidence(family, theta, value, maps).argmax())
     one = torch.tensor([best])
@@ -163,7 +203,9 @@ def fixed_frame(
 
 
 def _points(slices: list[SliceImage], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far background."""
+    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far
+    background.
+    """
     lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
     level = 0.1 * np.quantile(np.concatenate([s.pixels.ravel() for s in lattices]), 0.99)
     near = [_near_foreground(s.pixels > level, _MARGIN_MM / s.plane.spacing_ij[0]).ravel() for s in lattices]
@@ -173,7 +215,9 @@ def _points(slices: list[SliceImage], size_mm: float) -> tuple[torch.Tensor, tor
 
 
 def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
-    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is no foreground."""
+    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is
+    no foreground.
+    """
     near = np.ones(foreground.shape, bool)
     for axis in range(2):
         filled = np.flatnonzero(foreground.any(1 - axis))
@@ -185,27 +229,43 @@ def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
 
 
 def _starts(slices, model: AlignmentModel, covariate: float | None):
-    """Starting family, theta and covariate values of the coarse search: the best of many by correlation alone."""
+    """Starting family, theta and covariate values of the coarse search: the best of many by correlation
+    alone.
+    """
     matcher = Matcher(model, *_points(slices, _SCREEN_MM), _SCREEN_MM)
     centre = matcher.points[matcher.foreground()].mean(0)
-    normal = torch.as_tensor(np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0))
+    normal = torch.as_tensor(
+        np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0)
+    )
     rotations = spread_rotations(_ROTATIONS) if model.rotation_sd > 1 else quarter_turns()
     covariates = model.covariate_values(4) if covariate is None else torch.tensor([covariate])
     shifts = torch.tensor(_SHIFTS_MM)
-    c, r, s = (t.flatten() for t in torch.meshgrid(*(torch.arange(len(a)) for a in (covariates, rotations, shifts)), indexing="ij"))
+    c, r, s = (
+        t.flatten()
+        for t in torch.meshgrid(
+            *(torch.arange(len(a)) for a in (covariates, rotations, shifts)), indexing="ij"
+        )
+    )
     value = covariates[c].clone()
-    family = PoseFamily(centre, model.centre, rotations[r], model.log_scale(value), model.rotation_sd, model.scale_sd)
+    family = PoseFamily(
+        centre, model.centre, rotations[r], model.log_scale(value), model.rotation_sd, model.scale_sd
+    )
     theta = torch.zeros(len(r), 9)
     direction = (rotations[r] @ normal.float()) * torch.exp(family.log_scale)[:, None]
     theta[:, 3:6] = direction * (shifts[s] * model.size / 160.0)[:, None] / UNITS[3]
     parts = torch.arange(len(r)).split(len(r) // len(covariates))
-    score = torch.cat([matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts])
+    score = torch.cat(
+        [matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts]
+    )
     if model.rotation_sd > 1:
         best = score.topk(_STARTS).indices
-    else:  # all starts in the stated orientation, and the best of each of the other orientations that look best
+    # all starts in the stated orientation, and the best of each of the other orientations that look best
+    else:
         each, where = score.reshape(len(covariates), len(rotations), len(shifts)).amax(0).max(1)
         turned = each[1:].topk(_TURNED_STARTS).indices + 1
-        best = torch.cat([(r == 0).nonzero()[:, 0], *(((r == n) & (s == where[n])).nonzero()[:, 0] for n in turned)])
+        best = torch.cat(
+            [(r == 0).nonzero()[:, 0], *(((r == n) & (s == where[n])).nonzero()[:, 0] for n in turned)]
+        )
     return family.select(best), theta[best], value[best]
 
 
@@ -221,7 +281,12 @@ def _coarse_search(matcher, family, theta, value, free: bool, progress):
         score = matcher.correlation(
             _at(family, matcher, optimise.value), optimise.theta, optimise.value
         ) * matcher.strength - family.penalty(optimise.theta)
-    return _at(family, matcher, optimise.value.detach()), optimise.theta.detach(), optimise.value.detach(), score
+    return (
+        _at(family, matcher, optimise.value.detach()),
+        optimise.theta.detach(),
+        optimise.value.detach(),
+        score,
+    )
 
 
 def _fine_search(matcher, family, theta, value, free: bool, progress):
@@ -230,7 +295,11 @@ def _fine_search(matcher, family, theta, value, free: bool, progress):
     for step in range(_FINE_STEPS):
         progress.update("refining frame and intensities", 0.15 + 0.2 * step / _FINE_STEPS)
         if step % 12 == 0:
-            maps = matcher.intensity_maps(_at(family, matcher, optimise.value.detach()), optimise.theta.detach(), optimise.value.detach())
+            maps = matcher.intensity_maps(
+                _at(family, matcher, optimise.value.detach()),
+                optimise.theta.detach(),
+                optimise.value.detach(),
+            )
         here = _at(family, matcher, optimise.value)
         loss = -matcher.evidence(here, optimise.theta, optimise.value, maps) + here.penalty(optimise.theta)
         optimise.step(loss, 1 - step / _FINE_STEPS)
@@ -271,7 +340,9 @@ def _distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.
     chosen: list[int] = []
     for n in score.argsort(descending=True).tolist():
         if all(
-            (matrices[n] - matrices[m]).abs()[:3, 3].max() > 3 or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09 for m in chosen
+            (matrices[n] - matrices[m]).abs()[:3, 3].max() > 3
+            or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09
+            for m in chosen
         ):
             chosen.append(n)
         if len(chosen) == count:

@@ -42,7 +42,9 @@ class Conditioned:
         return self.alignment.to_patient(canonical)
 
     def carry(self, canonical: torch.Tensor, source: Grid | None = None) -> np.ndarray:
-        """A volume (K, J, I) on the posterior's grid (or another canonical grid `source`) on the patient's grid, values unchanged."""
+        """A volume (K, J, I) on the posterior's grid (or another canonical grid `source`) on the patient's
+        grid, values unchanged.
+        """
         source, array = source or self.posterior.grid, canonical.cpu().numpy()
         if self.grid.same_as(source) and np.array_equal(self.patient_to_canonical, np.eye(4)):
             return array
@@ -76,7 +78,9 @@ def condition_registered(
     covariate: float | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Conditioned:
-    """Posterior on a canonical grid for slices that are in canonical space already (only the intensities are matched)."""
+    """Posterior on a canonical grid for slices that are in canonical space already (only the intensities are
+    matched).
+    """
     alignment = _in_frame(prior, slices, np.eye(4), covariate)
     return Conditioned(condition(prior, slices, alignment, grid=grid, check=check), alignment, grid)
 
@@ -92,8 +96,8 @@ def condition_patient(
 ) -> Conditioned:
     """Posterior for slices in patient space, seen on the patient's `grid`.
 
-    frame: 4x4 patient to canonical (RAS mm), found from the slices if None. Raises InputError when the slices do not
-    look like the prior's anatomy.
+    frame: 4x4 patient to canonical (RAS mm), found from the slices if None. Raises InputError when the slices
+    do not look like the prior's anatomy.
     """
     progress = progress or Progress()
     alignment = align_patient(prior, slices, frame=frame, covariate=covariate, progress=progress)
@@ -113,7 +117,8 @@ def align_patient(
 ) -> Alignment:
     """Frame and intensity map of slices in patient space; see `condition_patient`.
 
-    intensity: found before, together with the frame (and the covariate, where there is one). fast: match fewer pixels.
+    intensity: found before, together with the frame (and the covariate, where there is one). fast: match
+    fewer pixels.
     """
     if intensity is not None:
         return Alignment(frame, intensity, covariate, None, {})
@@ -122,11 +127,19 @@ def align_patient(
     return _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate, fast)
 
 
-def _in_frame(prior: Prior, slices: list[SliceImage], frame: np.ndarray, covariate: float | None, fast: bool = False) -> Alignment:
+def _in_frame(
+    prior: Prior, slices: list[SliceImage], frame: np.ndarray, covariate: float | None, fast: bool = False
+) -> Alignment:
     if slices:
         return fixed_frame(slices, prior.alignment_model(), frame, covariate, fast)
     known = prior.card.covariate
-    return Alignment(frame, MonotoneMap.identity(), covariate if covariate or not known else (known.low + known.high) / 2, None, {})
+    return Alignment(
+        frame,
+        MonotoneMap.identity(),
+        covariate if covariate or not known else (known.low + known.high) / 2,
+        None,
+        {},
+    )
 
 
 def condition(
@@ -138,10 +151,19 @@ def condition(
     check: Callable[[], None] = lambda: None,
     fast: bool = False,
 ) -> Posterior:
-    """The prior given aligned slices in patient mm and intensities; grid, check and fast as in Prior.condition."""
+    """The prior given aligned slices in patient mm and intensities; grid, check and fast as in
+    Prior.condition.
+    """
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
     canonical = [
-        SliceImage(intensity.to_canonical(s.pixels), s.plane.transformed(matrix), s.name, s.thickness_assumed, s.source, s.volume_index)
+        SliceImage(
+            intensity.to_canonical(s.pixels),
+            s.plane.transformed(matrix),
+            s.name,
+            s.thickness_assumed,
+            s.source,
+            s.volume_index,
+        )
         for s in slices
     ]
     return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check, fast=fast)

@@ -15,9 +15,9 @@ from .request import ContextSpec
 def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]]:
     """All slices of a request and warnings about what was assumed or left out. Raises InputError.
 
-    Indices count over all parts of a file or series (see Scan) in order. Slices without any content are refused where they were
-    asked for by index, and left out (with a warning) where a whole file was given. The thickness is the one asked for, or stated by
-    the file, or else `assumed_thickness_mm` of the spacing.
+    Indices count over all parts of a file or series (see Scan) in order. Slices without any content are
+    refused where they were asked for by index, and left out (with a warning) where a whole file was given.
+    The thickness is the one asked for, or stated by the file, or else `assumed_thickness_mm` of the spacing.
     """
     slices, warnings, assumed = [], [], {}
     for spec in specs:
@@ -28,7 +28,9 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]
             raise InputError(f"{spec.name}: no slice of it shows anything; every one is constant.")
         slices += images
         if empty:
-            warnings.append(f"{spec.name}: {len(empty)} slices without content were left out ({empty[0]}..{empty[-1]}).")
+            warnings.append(
+                f"{spec.name}: {len(empty)} slices without content were left out ({empty[0]}..{empty[-1]})."
+            )
         if thicknesses:
             assumed.setdefault(spec.name, set()).update(thicknesses)
     for name, words in assumed.items():
@@ -39,7 +41,8 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]
         check_values(own)
         if has_noise_outside(own):
             warnings.append(
-                f"{source}: the background is not 0 but noise, so skull and scalp seem not to be removed; expected 0 outside the anatomy."
+                f"{source}: the background is not 0 but noise, so skull and scalp seem not to be removed; "
+                "expected 0 outside the anatomy."
             )
     return slices, warnings
 
@@ -52,7 +55,9 @@ def _assumed(spacing_mm: float) -> str:
 
 
 def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int], set[str]]:
-    """The slices that are asked for, the indices of those that were left out because they show nothing, thicknesses assumed."""
+    """The slices that are asked for, the indices of those that were left out because they show nothing,
+    thicknesses assumed.
+    """
     for part in scan.parts:
         check_thickness(spec.thickness_mm or part.thickness_mm, spec.name, part.volume.grid)
     images, empty, assumed = [], [], set()
@@ -62,7 +67,9 @@ def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int],
         if spec.slices is None and np.isfinite(pixels).all() and np.ptp(pixels) == 0:
             empty.append(index)
         else:
-            images.append(slice_of(part.volume, within, spec.thickness_mm or part.thickness_mm, spec.name, index))
+            images.append(
+                slice_of(part.volume, within, spec.thickness_mm or part.thickness_mm, spec.name, index)
+            )
             if images[-1].thickness_assumed:
                 assumed.add(_assumed(float(part.volume.grid.spacing_ijk[2])))
     return images, empty, assumed

@@ -16,7 +16,9 @@ _DARKEST = 0.02  # no knot closer to 0, or a breath of noise would span the whol
 
 @dataclass(frozen=True, eq=False)
 class MonotoneMap:
-    """Piecewise linear, strictly increasing, linear beyond its ends. patient, canonical: knot values, ascending; 0 maps to 0."""
+    """Piecewise linear, strictly increasing, linear beyond its ends. patient, canonical: knot values,
+    ascending; 0 maps to 0.
+    """
 
     patient: np.ndarray
     canonical: np.ndarray
@@ -30,14 +32,15 @@ class MonotoneMap:
     def fit(cls, values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> MonotoneMap:
         """The map under which the histogram of `values` is the one the prior predicts for the same pixels.
 
-        values: (n,) patient intensities of pixels inside the anatomy. mean, variance: (n,) the prior's prediction of
-        their canonical values. The predicted histogram is the mixture of n Gaussians, so the prior's own spread does
-        not flatten the contrast. Five quantiles are matched: more follow the subject's anatomy, not the scanner.
-        Raises InputError when too few pixels show anatomy.
+        values: (n,) patient intensities of pixels inside the anatomy. mean, variance: (n,) the prior's
+        prediction of their canonical values. The predicted histogram is the mixture of n Gaussians, so the
+        prior's own spread does not flatten the contrast. Five quantiles are matched: more follow the
+        subject's anatomy, not the scanner. Raises InputError when too few pixels show anatomy.
         """
         if len(values) < _FEWEST_PIXELS:
             raise InputError(
-                f"Only {len(values)} pixels of the slices lie in the anatomy; pick slices that show more of it, or check the frame."
+                f"Only {len(values)} pixels of the slices lie in the anatomy; pick slices that show more of "
+                "it, or check the frame."
             )
         step = max(1, len(mean) // 2000)
         levels = np.linspace(-0.5, 1.6, 421)
@@ -50,7 +53,9 @@ class MonotoneMap:
             if y > max(knots[-1][0] * 1.02, _DARKEST * patient[-1]) and x > knots[-1][1] + 0.005:
                 knots.append((float(y), float(x)))
         if len(knots) < 3:
-            raise InputError("The slices have too little contrast to be compared with the model; check the images.")
+            raise InputError(
+                "The slices have too little contrast to be compared with the model; check the images."
+            )
         return cls(*np.array(knots).T)
 
     def to_canonical(self, values: np.ndarray) -> np.ndarray:
@@ -62,7 +67,9 @@ class MonotoneMap:
         return _interpolate(values, self.canonical, self.patient)
 
     def spread_to_patient(self, values: np.ndarray, std: np.ndarray) -> np.ndarray:
-        """Standard deviations in patient units at canonical `values`: half the width of the mapped one-sigma interval."""
+        """Standard deviations in patient units at canonical `values`: half the width of the mapped one-sigma
+        interval.
+        """
         return (self.to_patient(values + std) - self.to_patient(values - std)) / 2
 
 

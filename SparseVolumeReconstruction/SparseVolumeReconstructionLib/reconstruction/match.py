@@ -20,8 +20,8 @@ _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolati
 class Matcher:
     """Slice pixels (points (n, 3) patient mm, values (n,)) against a model; B poses at once.
 
-    Pixels `size_mm` apart are correlated, so log-likelihoods are divided by the number of pixels in one correlation
-    area (about 100 mm^2).
+    Pixels `size_mm` apart are correlated, so log-likelihoods are divided by the number of pixels in one
+    correlation area (about 100 mm^2).
     """
 
     def __init__(self, model: AlignmentModel, points: torch.Tensor, values: torch.Tensor, size_mm: float):
@@ -57,18 +57,25 @@ class Matcher:
     def quick_correlation(self, family: PoseFamily, theta: torch.Tensor, value: float) -> torch.Tensor:
         """The same (B,) at one covariate value for all poses, without gradients."""
         with torch.no_grad():
-            mean = torch.tensordot(self.model.knot_weights(torch.tensor([value])), self.model.maps[: len(self.model.knots)], 1)
+            mean = torch.tensordot(
+                self.model.knot_weights(torch.tensor([value])), self.model.maps[: len(self.model.knots)], 1
+            )
             parts = torch.arange(len(theta)).split(512)
-            return torch.cat([self._correlate(self._sample(family.select(n), theta[n], mean)[0]) for n in parts])
+            return torch.cat(
+                [self._correlate(self._sample(family.select(n), theta[n], mean)[0]) for n in parts]
+            )
 
     def _correlate(self, mean: torch.Tensor) -> torch.Tensor:
         y, m = self.values - self.values.mean(), mean - mean.mean(1, keepdim=True)
         return (y * m).sum(1) / (y.norm() * m.norm(dim=1).clamp(min=1e-3))
 
-    def intensity_maps(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> list[MonotoneMap]:
+    def intensity_maps(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor
+    ) -> list[MonotoneMap]:
         """One intensity map per pose, from the pixels where the model shows anatomy there.
 
-        A pose at which too little is shown gets a plain scaling, and loses by its evidence; InputError if all are such.
+        A pose at which too little is shown gets a plain scaling, and loses by its evidence; InputError if all
+        are such.
         """
         mean, variance, loadings = self._predict(family, theta, value)
         variance = variance - _MODEL_ERROR**2 + (loadings**2).sum(0)
@@ -76,7 +83,9 @@ class Matcher:
         for m, v in zip(mean, variance, strict=True):
             inside = (m > ANATOMY) & (self.values > 0)
             try:
-                maps.append(MonotoneMap.fit(self.values[inside].numpy(), m[inside].numpy(), v[inside].numpy()))
+                maps.append(
+                    MonotoneMap.fit(self.values[inside].numpy(), m[inside].numpy(), v[inside].numpy())
+                )
             except InputError as error:
                 problem = error
                 maps.append(None)
@@ -90,21 +99,33 @@ class Matcher:
         return torch.stack([torch.as_tensor(g.to_canonical(self.values.numpy())) for g in maps])
 
     def _log_slopes(self, maps: list[MonotoneMap]) -> torch.Tensor:
-        """Sum over the foreground of the log slope of each map (B,): without it flat maps would look probable."""
+        """Sum over the foreground of the log slope of each map (B,): without it flat maps would look
+        probable.
+        """
         values = self.values[self.foreground()].numpy()
         step = 0.01 * float(values.max())
         slopes = [(g.to_canonical(values + step) - g.to_canonical(values - step)) / (0.02) for g in maps]
         return torch.as_tensor(np.array([np.log(np.maximum(s, 1e-3)).sum() for s in slopes], np.float32))
 
     def _solve(self, family, theta, value, maps):
-        """Residual, its variance, loadings, and the Cholesky factor and right side of the latent equations."""
+        """Residual, its variance, loadings, and the Cholesky factor and right side of the latent
+        equations.
+        """
         mean, variance, w = self._predict(family, theta, value)
         difference = self._canonical(maps) - mean
         scaled = w / (variance * self._temper)
         m = torch.einsum("rbn,sbn->brs", scaled, w) + torch.eye(len(w))
-        return difference, variance, w, torch.linalg.cholesky(m), torch.einsum("rbn,bn->br", scaled, difference)
+        return (
+            difference,
+            variance,
+            w,
+            torch.linalg.cholesky(m),
+            torch.einsum("rbn,bn->br", scaled, difference),
+        )
 
-    def evidence(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, maps: list[MonotoneMap]) -> torch.Tensor:
+    def evidence(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, maps: list[MonotoneMap]
+    ) -> torch.Tensor:
         """Tempered log evidence (B,) of the pixels under the low-rank model, in nats up to a constant."""
         difference, variance, _, factor, right = self._solve(family, theta, value, maps)
         half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
@@ -113,7 +134,9 @@ class Matcher:
         return -0.5 * (quadratic + log_det) + self._log_slopes(maps) / self._temper
 
     @torch.no_grad()
-    def agreement(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> float:
+    def agreement(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
+    ) -> float:
         """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy.
 
         The outline is left out: it alone makes any brain correlate with any other image of a brain.
@@ -127,8 +150,12 @@ class Matcher:
             return 0.0
         return float(torch.corrcoef(torch.stack([canonical[inside], predicted[inside]]))[0, 1])
 
-    def uncertainty(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap) -> dict[str, float]:
-        """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the evidence's curvature."""
+    def uncertainty(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
+    ) -> dict[str, float]:
+        """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the
+        evidence's curvature.
+        """
         steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()
         batch = family.select(torch.zeros(18, dtype=torch.int64))

@@ -10,11 +10,13 @@ from ..geometry.resample import resample_slice
 
 
 def observed_voxels(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Mask (K, J, I) bool of the voxels a slice passes through, and the observed values there (0 elsewhere), float32.
+    """Mask (K, J, I) bool of the voxels a slice passes through, and the observed values there (0 elsewhere),
+    float32.
 
-    A voxel is observed where its centre is within half a voxel (along the slice's normal) of the mid-plane of a slice and
-    inside its rectangle; thicker slices do not mark more voxels, since each of those holds only a part of the average.
-    Where slices cross, their values are averaged; finer pixels are averaged to the grid's spacing first.
+    A voxel is observed where its centre is within half a voxel (along the slice's normal) of the mid-plane of
+    a slice and inside its rectangle; thicker slices do not mark more voxels, since each of those holds only a
+    part of the average. Where slices cross, their values are averaged; finer pixels are averaged to the
+    grid's spacing first.
     """
     total, weight = np.zeros(grid.shape_kji), np.zeros(grid.shape_kji)
     size = float(grid.spacing_ijk.min())

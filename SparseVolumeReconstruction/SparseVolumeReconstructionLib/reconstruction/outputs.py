@@ -40,7 +40,8 @@ class Clock:
 class OutputMaker:
     """Makes the volumes that a request asks for from slices that have their place.
 
-    slices, alignment: patient mm and units. like: output grid, None for an isotropic one that covers the anatomy.
+    slices, alignment: patient mm and units. like: output grid, None for an isotropic one that covers the
+    anatomy.
     """
 
     request: ReconstructionRequest
@@ -52,14 +53,23 @@ class OutputMaker:
     progress: Progress
 
     def make(self) -> Reconstruction:
-        """All volumes; the result's provenance holds the log evidence and the counts of voxels. Raises InputError, Cancelled."""
+        """All volumes; the result's provenance holds the log evidence and the counts of voxels.
+
+        Raises InputError, Cancelled.
+        """
         volumes, provenance = {}, {}
         if self.request.on_grid or "template" in self.request.outputs:
             with self.clock.step("condition"):
                 self.progress.update("conditioning", 0.4)
                 fast = self.request.fast
-                posterior = condition(self.prior, self.slices, self.alignment, check=self.progress.check, fast=fast)
-            covering = _covering(self.prior, self.alignment.patient_to_canonical, self.request.spacing_mm or _DEFAULT_SPACING_MM)
+                posterior = condition(
+                    self.prior, self.slices, self.alignment, check=self.progress.check, fast=fast
+                )
+            covering = _covering(
+                self.prior,
+                self.alignment.patient_to_canonical,
+                self.request.spacing_mm or _DEFAULT_SPACING_MM,
+            )
             conditioned = Conditioned(posterior, self.alignment, self.like or covering)
             if self.request.on_grid:
                 volumes |= self._on_grid(conditioned)
@@ -74,7 +84,9 @@ class OutputMaker:
             with self.clock.step("atlas"):
                 self.progress.update("atlas", 0.94)
                 volumes["atlas"] = self._atlas()
-        return Reconstruction(**volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance)
+        return Reconstruction(
+            **volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance
+        )
 
     def _on_grid(self, conditioned: Conditioned) -> dict:
         """Mean, std and samples on the output grid, with what was observed put into them."""
@@ -114,7 +126,10 @@ class OutputMaker:
         self.progress.update("template", 0.91)
         anatomy = conditioned.carry(self.prior.anatomy_mask.float(), self.prior.grid) >= 0.5
         template = np.where(anatomy, conditioned.mean(), 0).astype(np.float32)
-        return {"template": Volume(template, conditioned.grid), "template_mask": Volume(anatomy.astype(np.uint8), conditioned.grid)}
+        return {
+            "template": Volume(template, conditioned.grid),
+            "template_mask": Volume(anatomy.astype(np.uint8), conditioned.grid),
+        }
 
     def _evidence(self, conditioned: Conditioned) -> float:
         """log p(slices), nats; 0 without slices."""
@@ -129,12 +144,16 @@ class OutputMaker:
 
 
 def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float) -> Grid:
-    """Isotropic patient grid that covers the prior's anatomy. Raises InputError when it would be too large."""
+    """Isotropic patient grid that covers the prior's anatomy.
+
+    Raises InputError when it would be too large.
+    """
     patient = _outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
     if count > _MOST_VOXELS:
         raise InputError(
-            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most {_MOST_VOXELS / 1e6:.0f} million are made."
+            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most "
+            f"{_MOST_VOXELS / 1e6:.0f} million are made."
         )
     return Grid.covering(patient, spacing_mm)
 
@@ -144,7 +163,8 @@ def _outline(prior: Prior) -> np.ndarray:
     """Points (n, 4; RAS mm and 1) of the prior's anatomy between which the rest of it lies."""
     kji = prior.anatomy_mask.nonzero().cpu().numpy()
     extremes = np.concatenate(
-        [kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)] + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
+        [kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)]
+        + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
     )
     kji = np.concatenate([extremes, kji[:: max(1, len(kji) // 20000)]])
     return np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T

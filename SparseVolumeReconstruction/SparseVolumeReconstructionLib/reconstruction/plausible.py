@@ -1,4 +1,6 @@
-"""What the pixels say before anything is fitted: values that are no MR with a background of 0, and the cause to name."""
+"""What the pixels say before anything is fitted: values that are no MR with a background of 0, and the cause
+to name.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _LARGEST, _SMALLEST = 4.0, 0.2  # extent of what slices show over that of the an
 
 
 def check_values(slices: list[SliceImage]) -> None:
-    """Raise InputError for slices of one volume whose values are not 0 outside and positive inside, naming what they are instead."""
+    """Raise InputError for slices of one volume whose values are not 0 outside and positive inside, naming
+    what they are instead.
+    """
     name, values = slices[0].source, np.concatenate([image.pixels.ravel() for image in slices])
     bright, dark = float(np.quantile(values, 0.99)), float(values.min())
     spread = bright - dark
@@ -23,28 +27,36 @@ def check_values(slices: list[SliceImage]) -> None:
     around = float((np.concatenate([_edges(image.pixels) for image in slices]) == background).mean())
     if share >= _BACKGROUND_SHARE and around > 0.5 and abs(background) > _OFFSET * spread:
         raise InputError(
-            f"{name}: its background is {background:g} ({100 * share:.0f} % of the pixels), expected 0: set those pixels to 0, "
+            f"{name}: its background is {background:g} ({100 * share:.0f} % of the pixels), expected 0: set "
+            "those pixels to 0, "
             "or subtract the offset if all values have it."
         )
     negative = float((values < -_OFFSET * spread).mean())
     if negative <= _NEGATIVE_SHARE:
         return
     if dark <= _CT_AIR:
-        raise InputError(f"{name}: values from {dark:g} to {values.max():g} look like CT (Hounsfield units); expected MR, with 0 outside.")
+        raise InputError(
+            f"{name}: values from {dark:g} to {values.max():g} look like CT (Hounsfield units); expected MR, "
+            "with 0 outside."
+        )
     raise InputError(
-        f"{name}: {100 * negative:.0f} % of the pixels are negative (from {dark:.3g}): normalised, or shifted by an offset; "
+        f"{name}: {100 * negative:.0f} % of the pixels are negative (from {dark:.3g}): normalised, or "
+        "shifted by an offset; "
         "expected grey values as scanned, with 0 outside the anatomy."
     )
 
 
 def check_size(slices: list[SliceImage], anatomy_mm: float, name: str) -> None:
-    """Raise InputError where what the slices show is far larger or smaller (mm) than any anatomy of that extent can be."""
+    """Raise InputError where what the slices show is far larger or smaller (mm) than any anatomy of that
+    extent can be.
+    """
     shown = max(_extent(image) for image in slices)
     if not _SMALLEST * anatomy_mm <= shown <= _LARGEST * anatomy_mm:
         pixel = float(slices[0].plane.spacing_ij.max())
         unit = "microns" if shown > anatomy_mm else "cm or m"
         raise InputError(
-            f"The slices do not look like {name}: what they show is {shown:.3g} mm wide, expected about {anatomy_mm:.3g}. "
+            f"The slices do not look like {name}: what they show is {shown:.3g} mm wide, expected about "
+            f"{anatomy_mm:.3g}. "
             f"Their pixels are said to be {pixel:.3g} mm: is the unit {unit}?"
         )
 
@@ -53,7 +65,11 @@ def has_noise_outside(slices: list[SliceImage]) -> bool:
     """Whether the edges of the slices are not 0 but noise: nothing was removed around the anatomy."""
     bright = np.quantile(np.concatenate([image.pixels.ravel() for image in slices]), 0.99)
     edges = np.concatenate([_edges(image.pixels) for image in slices])
-    return float((edges > 0).mean()) > 0.5 and float(np.median(edges)) > 0 and float(edges.mean()) > 0.2 * _LITTLE * float(bright)
+    return (
+        float((edges > 0).mean()) > 0.5
+        and float(np.median(edges)) > 0
+        and float(edges.mean()) > 0.2 * _LITTLE * float(bright)
+    )
 
 
 def _edges(pixels: np.ndarray) -> np.ndarray:

@@ -17,9 +17,9 @@ _MIXED_UP = 5.0  # nats that evidence must bring for an orientation that is not 
 class PoseFamily:
     """x_canonical = centre_canonical + t + S R R0 (x_patient - centre_patient).
 
-    Parameters theta (B, 9) in UNITS: rotation vector (0.1 rad), translation t (5 mm), log scales along the canonical
-    axes beyond the expected one (0.05). start_rotation: R0, (B, 3, 3). log_scale: expected log of canonical over patient
-    size, (B,). rotation_sd (rad), scale_sd: widths of the Gaussian prior.
+    Parameters theta (B, 9) in UNITS: rotation vector (0.1 rad), translation t (5 mm), log scales along the
+    canonical axes beyond the expected one (0.05). start_rotation: R0, (B, 3, 3). log_scale: expected log of
+    canonical over patient size, (B,). rotation_sd (rad), scale_sd: widths of the Gaussian prior.
     """
 
     centre_patient: torch.Tensor
@@ -32,7 +32,12 @@ class PoseFamily:
     def select(self, index: torch.Tensor) -> PoseFamily:
         """The family restricted to starts `index`."""
         return PoseFamily(
-            self.centre_patient, self.centre_canonical, self.start_rotation[index], self.log_scale[index], self.rotation_sd, self.scale_sd
+            self.centre_patient,
+            self.centre_canonical,
+            self.start_rotation[index],
+            self.log_scale[index],
+            self.rotation_sd,
+            self.scale_sd,
         )
 
     def linear(self, theta: torch.Tensor) -> torch.Tensor:
@@ -78,15 +83,21 @@ def _skew(v: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def quarter_turns() -> torch.Tensor:
-    """The 24 rotations that take axes to axes, the identity first, (24, 3, 3): what mixed up axes in a header amount to."""
+    """The 24 rotations that take axes to axes, the identity first, (24, 3, 3): what mixed up axes in a header
+    amount to.
+    """
     found = torch.as_tensor(Rotation.create_group("O").as_matrix().round(), dtype=torch.float32)
     return found[(found - torch.eye(3)).abs().sum((1, 2)).argsort(stable=True)]
 
 
 def spread_rotations(count: int) -> torch.Tensor:
-    """`count` rotations spread evenly over all orientations, (count, 3, 3): super-Fibonacci spirals (Alexa, CVPR 2022)."""
+    """`count` rotations spread evenly over all orientations, (count, 3, 3): super-Fibonacci spirals (Alexa,
+    CVPR 2022).
+    """
     s = np.arange(count) + 0.5
     low, high = np.sqrt(s / count), np.sqrt(1 - s / count)
     alpha, beta = 2 * np.pi * s / np.sqrt(2), 2 * np.pi * s / 1.533751168755204288118041
-    quaternions = np.stack([low * np.sin(alpha), low * np.cos(alpha), high * np.sin(beta), high * np.cos(beta)], 1)
+    quaternions = np.stack(
+        [low * np.sin(alpha), low * np.cos(alpha), high * np.sin(beta), high * np.cos(beta)], 1
+    )
     return torch.as_tensor(Rotation.from_quat(quaternions).as_matrix(), dtype=torch.float32)

@@ -13,7 +13,9 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """step: what is being done. fraction: 0..1 of the whole work. remaining_s: estimate in seconds, None at first."""
+    """step: what is being done. fraction: 0..1 of the whole work. remaining_s: estimate in seconds, None at
+    first.
+    """
 
     step: str
     fraction: float
@@ -23,8 +25,8 @@ class ProgressEvent:
 class Progress:
     """Reports events and warnings, and raises Cancelled when asked to.
 
-    report: called with each ProgressEvent. cancelled: asked at every update. warned: called with each warning, one line; what it
-    raises ends the work.
+    report: called with each ProgressEvent. cancelled: asked at every update. warned: called with each
+    warning, one line; what it raises ends the work.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""One reconstruction: read, align, condition, bring back to the patient, and say what is known about every voxel."""
+"""One reconstruction: read, align, condition, bring back to the patient, and say what is known about every
+voxel.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
 
 
 def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress) -> Reconstruction:
-    """Everything a request asks for, in patient space. Raises InputError for wrong input, Cancelled when asked to stop."""
+    """Everything a request asks for, in patient space.
+
+    Raises InputError for wrong input, Cancelled when asked to stop.
+    """
     clock = Clock()
     with clock.step("read"):
         progress.update("reading slices", 0.01)
@@ -50,7 +55,9 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
 
 def _no_finer(image: SliceImage, spacing_mm: float) -> SliceImage:
     """The slice on pixels of `spacing_mm` where its own are finer: less to compute with."""
-    return resample_slice(image, spacing_mm) if spacing_mm > 1.2 * float(image.plane.spacing_ij.max()) else image
+    return (
+        resample_slice(image, spacing_mm) if spacing_mm > 1.2 * float(image.plane.spacing_ij.max()) else image
+    )
 
 
 def _doubts(alignment: Alignment) -> list[str]:
@@ -58,24 +65,28 @@ def _doubts(alignment: Alignment) -> list[str]:
     warnings = []
     if alignment.score is not None and alignment.score < DOUBTFUL:
         warnings.append(
-            f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} expected): "
+            f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} "
+            "expected): "
             "check anatomy, modality and frame before using the result."
         )
     if alignment.turned_deg > _TURNED_DEG:
         warnings.append(
-            f"The body lies turned by {alignment.turned_deg:.0f} degrees against what the files say of left, front and top: "
+            f"The body lies turned by {alignment.turned_deg:.0f} degrees against what the files say of left, "
+            "front and top: "
             "check their orientation (axes that were mixed up, LPS taken for RAS) before using the result."
         )
     spread = alignment.uncertainty
     if spread and (spread["rotation_deg"] > _LOOSE_DEG or spread["translation_mm"] > _LOOSE_MM):
         warnings.append(
             f"The slices fix where the patient lies only to {spread['rotation_deg']:.0f} degrees and "
-            f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another direction, or give the frame."
+            f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another "
+            "direction, or give the frame."
         )
     if alignment.apart > TWO_BODIES:
         warnings.append(
             "The files fit the model much better as separate bodies than as one "
-            f"({alignment.apart:.0f} nats): two patients, a patient who moved between scans, or different contrasts."
+            f"({alignment.apart:.0f} nats): two patients, a patient who moved between scans, or different "
+            "contrasts."
         )
     return warnings
 
@@ -84,7 +95,10 @@ def _known_intensity(request: ReconstructionRequest, prior: Prior) -> MonotoneMa
     if request.intensity is None:
         return None
     if request.frame == "auto" or (prior.card.covariate and request.covariate is None):
-        raise InputError("an intensity map was given without the frame or the covariate that was found with it; give all of them.")
+        raise InputError(
+            "an intensity map was given without the frame or the covariate that was found with it; give all "
+            "of them."
+        )
     return MonotoneMap(np.array(request.intensity.patient), np.array(request.intensity.canonical))
 
 
@@ -93,14 +107,19 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
     if request.covariate is None:
         return
     if known is None:
-        raise InputError(f"{prior.card.id} does not depend on a covariate such as gestational age; leave it out.")
+        raise InputError(
+            f"{prior.card.id} does not depend on a covariate such as gestational age; leave it out."
+        )
     if not known.low <= request.covariate <= known.high:
         raise InputError(
-            f"{known.name} {request.covariate:g} {known.unit} is out of range; {prior.card.id} covers {known.low:g} to {known.high:g}."
+            f"{known.name} {request.covariate:g} {known.unit} is out of range; {prior.card.id} covers "
+            f"{known.low:g} to {known.high:g}."
         )
 
 
-def _provenance(request, prior, slices: list[SliceImage], alignment: Alignment, warnings: list[str], seconds: dict) -> dict:
+def _provenance(
+    request, prior, slices: list[SliceImage], alignment: Alignment, warnings: list[str], seconds: dict
+) -> dict:
     known = prior.card.covariate
     return {
         "notice": prior.card.notice,
@@ -111,7 +130,12 @@ def _provenance(request, prior, slices: list[SliceImage], alignment: Alignment, 
             "SimpleITK": sitk.Version_VersionString(),
             "numpy": np.__version__,
         },
-        "prior": {"id": prior.card.id, "version": prior.card.version, "system": prior.card.system, "licence": prior.card.licence},
+        "prior": {
+            "id": prior.card.id,
+            "version": prior.card.version,
+            "system": prior.card.system,
+            "licence": prior.card.licence,
+        },
         "request": request.model_dump(),
         "seed": request.seed,
         "contexts": [
@@ -132,10 +156,18 @@ def _provenance(request, prior, slices: list[SliceImage], alignment: Alignment, 
             "standard_deviations": alignment.uncertainty,
             "match": alignment.score,
         },
-        "intensity_map": {"patient": alignment.intensity.patient.tolist(), "canonical": alignment.intensity.canonical.tolist()},
+        "intensity_map": {
+            "patient": alignment.intensity.patient.tolist(),
+            "canonical": alignment.intensity.canonical.tolist(),
+        },
         "covariate": None
         if known is None
-        else {"name": known.name, "unit": known.unit, "value": alignment.covariate, "given": request.covariate is not None},
+        else {
+            "name": known.name,
+            "unit": known.unit,
+            "value": alignment.covariate,
+            "given": request.covariate is not None,
+        },
         "warnings": warnings,
         "seconds": seconds,
     }

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class ContextSpec(BaseModel):
-    """Slices of one file. slices None: all of them. thickness_mm None: what the file states, else `assumed_thickness_mm`.
+    """Slices of one file. slices None: all of them. thickness_mm None: what the file states, else
+    `assumed_thickness_mm`.
 
-    series: which DICOM series of a folder, by the key that the error about several series lists.
-    source: name of the volume that the file is a part of (the path if None): for messages, and slices of one source are one body.
+    series: which DICOM series of a folder, by the key that the error about several series lists. source: name
+    of the volume that the file is a part of (the path if None): for messages, and slices of one source are
+    one body.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,11 +49,12 @@ class ReconstructionRequest(BaseModel):
 
     frame: "auto" (find it from the slices), "registered" (patient space is canonical space) or the path of an
     affine transform file from patient to canonical space. like: output on this volume's grid; otherwise
-    isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate (gestational
-    age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are reproduced in the mean.
-    outputs: the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior without slices,
-    and alone it needs nothing but the frame. fast: a rough and quick mean for interaction. compress: smaller files, more time.
-    intensity: the map that an earlier result found; only with a frame, and with the covariate where the prior has one.
+    isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate
+    (gestational age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are
+    reproduced in the mean. outputs: the volumes wanted besides `samples` samples; at least one output or
+    sample. "atlas" is the prior without slices, and alone it needs nothing but the frame. fast: a rough and
+    quick mean for interaction. compress: smaller files, more time. intensity: the map that an earlier result
+    found; only with a frame, and with the covariate where the prior has one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -75,7 +78,9 @@ class ReconstructionRequest(BaseModel):
     @classmethod
     def _something_is_wanted(cls, outputs: list[str], others) -> list[str]:
         if not outputs and not others.data.get("samples"):
-            raise ValueError("nothing is asked for; choose at least one of mean, std, template, atlas, or samples")
+            raise ValueError(
+                "nothing is asked for; choose at least one of mean, std, template, atlas, or samples"
+            )
         return outputs
 
     @property

@@ -24,10 +24,11 @@ FILES = (*(f"{name}.nrrd" for name in VOLUMES), "samples.seq.nrrd", "frame.h5", 
 class Reconstruction:
     """One result in patient space and patient intensity units; None is what was not asked for.
 
-    patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict. mean, std: float32. observed: uint8 on the same grid, 1 where a
-    voxel was observed, 0 where it was inferred; there with mean, std or samples. samples: (n, K, J, I) float32 on that grid.
-    template: float32, isotropic, for slice-to-volume reconstruction; template_mask: uint8, its anatomy. atlas: float32, the
-    prior without slices on the canonical grid.
+    patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict. mean, std: float32. observed: uint8 on the
+    same grid, 1 where a voxel was observed, 0 where it was inferred; there with mean, std or samples.
+    samples: (n, K, J, I) float32 on that grid. template: float32, isotropic, for slice-to-volume
+    reconstruction; template_mask: uint8, its anatomy. atlas: float32, the prior without slices on the
+    canonical grid.
     """
 
     patient_to_canonical: np.ndarray
@@ -56,7 +57,13 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool =
         "axis 0 index values": " ".join(str(n) for n in range(len(samples))),
         "encoding": "gzip" if compress else "raw",
     }
-    nrrd.write(str(path), np.ascontiguousarray(samples.transpose(0, 3, 2, 1)), header, index_order="F", compression_level=1)
+    nrrd.write(
+        str(path),
+        np.ascontiguousarray(samples.transpose(0, 3, 2, 1)),
+        header,
+        index_order="F",
+        compression_level=1,
+    )
     _blank_date(path)
 
 
@@ -73,8 +80,8 @@ def _blank_date(path: Path) -> None:
 def write_result(result: Reconstruction, directory: str | Path, compress: bool = True) -> dict[str, str]:
     """Write all files of a result into `directory`, all or none; returns {name: path}.
 
-    Files are written into a temporary folder beside `directory` and moved when all are complete. Raises InputError
-    when the folder cannot be written or the disk is full.
+    Files are written into a temporary folder beside `directory` and moved when all are complete. Raises
+    InputError when the folder cannot be written or the disk is full.
     """
     directory = Path(directory)
     staging = None
@@ -95,7 +102,9 @@ def write_result(result: Reconstruction, directory: str | Path, compress: bool =
             else:
                 (directory / name).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{directory}: the result could not be written ({error.strerror or error}).") from error
+        raise InputError(
+            f"{directory}: the result could not be written ({error.strerror or error})."
+        ) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

@@ -14,7 +14,8 @@ from .result import write_result
 
 
 def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict:
-    """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of result.json}.
+    """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of
+    result.json}.
 
     When a GPU runs out of memory the work is done again on the CPU and the result says so. Warnings
     are told before anything is written. Raises InputError or Cancelled.
@@ -43,7 +44,9 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
 
 @contextmanager
 def _one_thread():
-    """Let torch compute on one thread: for many small steps, several spend more time on waiting for each other than they save."""
+    """Let torch compute on one thread: for many small steps, several spend more time on waiting for each
+    other than they save.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

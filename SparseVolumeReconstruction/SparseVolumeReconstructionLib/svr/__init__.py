@@ -1,1 +1,3 @@
-"""Slice-to-volume reconstruction (SVR): from the template of a result to the tools that reconstruct from whole stacks."""
+"""Slice-to-volume reconstruction (SVR): from the template of a result to the tools that reconstruct from
+whole stacks.
+"""

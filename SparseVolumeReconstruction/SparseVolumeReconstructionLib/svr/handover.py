@@ -1,16 +1,19 @@
-"""The template of a result for the tools of the field: NIfTI files in patient space, and the command line of each tool.
+"""The template of a result for the tools of the field: NIfTI files in patient space, and the command line of
+each tool.
 
 What the tools can do with a template was read in their sources:
 
-SVRTK (tools/reconstruct.cc, Reconstruction::StackRegistrations): `-template` is the target to which all stacks are registered and,
-with `-svr_only`, the first volume to which slices are; `-mask` lies in the template's space, and crops the first stack before any
-registration. Without `-thickness` twice the spacing is assumed.
-NeSVoR (nesvor/cli/parsers.py and io.py, the versions with `--scanner-space`): no option takes a template or any other first volume,
-so its grey values are of no use there; its mask is. `--volume-mask` is applied to every stack before registration, `--sample-mask` says
-where the result is sampled, and `--scanner-space` keeps both valid, because the result is otherwise in the space of SVoRT's atlas.
-NiftyMIC (niftymic/application/reconstruct_volume.py, 0.8): `--reference` with `--reference-mask` is the target of the registration of the
-stacks, the first volume and the space of the result. `--template` of niftymic_run_reconstruction_pipeline is not: a finished volume is
-registered to it, and masks of all stacks are required there.
+SVRTK (tools/reconstruct.cc, Reconstruction::StackRegistrations): `-template` is the target to which all
+stacks are registered and, with `-svr_only`, the first volume to which slices are; `-mask` lies in the
+template's space, and crops the first stack before any registration. Without `-thickness` twice the spacing is
+assumed. NeSVoR (nesvor/cli/parsers.py and io.py, the versions with `--scanner-space`): no option takes a
+template or any other first volume, so its grey values are of no use there; its mask is. `--volume-mask` is
+applied to every stack before registration, `--sample-mask` says where the result is sampled, and
+`--scanner-space` keeps both valid, because the result is otherwise in the space of SVoRT's atlas. NiftyMIC
+(niftymic/application/reconstruct_volume.py, 0.8): `--reference` with `--reference-mask` is the target of the
+registration of the stacks, the first volume and the space of the result. `--template` of
+niftymic_run_reconstruction_pipeline is not: a finished volume is registered to it, and masks of all stacks
+are required there.
 """
 
 from __future__ import annotations
@@ -27,12 +30,18 @@ from ..geometry.io import write_text, write_volume
 
 SVRTK, NESVOR, NIFTYMIC = "SVRTK", "NeSVoR", "NiftyMIC"
 _NOTES = {
-    SVRTK: "The template is the registration target and the first volume. Run it in an empty folder: it writes its logs where it runs.",
-    NESVOR: "It takes no template: only the mask guides it. SVoRT knows fetal brains only; elsewhere add --registration stack.",
-    NIFTYMIC: "The template is the registration target, the first volume and the space of the result. A single stack is not "
+    SVRTK: "The template is the registration target and the first volume. Run it in an empty folder: it "
+    "writes its logs where it runs.",
+    NESVOR: "It takes no template: only the mask guides it. SVoRT knows fetal brains only; elsewhere add "
+    "--registration stack.",
+    NIFTYMIC: "The template is the registration target, the first volume and the space of the result. A "
+    "single stack is not "
     "registered to it as a whole: give two or more.",
 }
-_PLACEHOLDERS = "No stacks were given: replace stack-1.nii.gz ... by your files and THICKNESS-1 ... by their slice thickness in mm."
+_PLACEHOLDERS = (
+    "No stacks were given: replace stack-1.nii.gz ... by your files and THICKNESS-1 ... by "
+    "their slice thickness in mm."
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,9 @@ class Stack:
 
     def __post_init__(self):
         if not str(self.path).endswith((".nii", ".nii.gz")):
-            raise InputError(f"{self.path}: SVRTK, NeSVoR and NiftyMIC read NIfTI; save the stack as .nii.gz.")
+            raise InputError(
+                f"{self.path}: SVRTK, NeSVoR and NiftyMIC read NIfTI; save the stack as .nii.gz."
+            )
         if not (np.isfinite(self.thickness_mm) and self.thickness_mm > 0):
             raise InputError(f"{self.path}: slice thickness {self.thickness_mm} mm; expected more than 0.")
 
@@ -59,16 +70,23 @@ class Handover:
     notes: dict[str, str]
 
 
-def write_handover(template: Volume, mask: Volume, stacks: Iterable[Stack], folder: str | Path, resolution_mm: float = 0.8) -> Handover:
-    """Write template.nii.gz, template_mask.nii.gz (0 and 1) and commands.txt into `folder`, which is made if need be.
+def write_handover(
+    template: Volume, mask: Volume, stacks: Iterable[Stack], folder: str | Path, resolution_mm: float = 0.8
+) -> Handover:
+    """Write template.nii.gz, template_mask.nii.gz (0 and 1) and commands.txt into `folder`, which is made if
+    need be.
 
-    template, mask: on the same grid, in patient space; a voxel is inside where the mask is above 0. stacks: none gives
-    command lines with marked placeholders. resolution_mm: isotropic voxel size of what the tools shall reconstruct.
-    Raises InputError where the mask does not fit or is empty, and where the folder cannot be written.
+    template, mask: on the same grid, in patient space; a voxel is inside where the mask is above 0. stacks:
+    none gives command lines with marked placeholders. resolution_mm: isotropic voxel size of what the tools
+    shall reconstruct. Raises InputError where the mask does not fit or is empty, and where the folder cannot
+    be written.
     """
     inside = (mask.array > 0).astype(np.uint8)
     if not mask.grid.same_as(template.grid):
-        raise InputError(f"mask: {mask.grid.shape_kji} voxels elsewhere than the template's {template.grid.shape_kji}; expected one grid.")
+        raise InputError(
+            f"mask: {mask.grid.shape_kji} voxels elsewhere than the template's {template.grid.shape_kji}; "
+            "expected one grid."
+        )
     if not inside.any():
         raise InputError("mask: no voxel is inside; expected the mask of the template's anatomy.")
     if not (np.isfinite(resolution_mm) and resolution_mm > 0):
@@ -80,9 +98,14 @@ def write_handover(template: Volume, mask: Volume, stacks: Iterable[Stack], fold
         write_volume(template, paths[0])
         write_volume(Volume(inside, template.grid), paths[1])
     except OSError as error:
-        raise InputError(f"{folder}: the template could not be written ({error.strerror or error}).") from error
+        raise InputError(
+            f"{folder}: the template could not be written ({error.strerror or error})."
+        ) from error
     commands, notes = _commands(*map(str, paths), stacks, folder, f"{resolution_mm:g}"), _notes(stacks)
-    write_text("\n".join(f"# {tool}: {notes[tool]}\n{command}\n" for tool, command in commands.items()), folder / "commands.txt")
+    write_text(
+        "\n".join(f"# {tool}: {notes[tool]}\n{command}\n" for tool, command in commands.items()),
+        folder / "commands.txt",
+    )
     return Handover(*paths, commands, notes)
 
 

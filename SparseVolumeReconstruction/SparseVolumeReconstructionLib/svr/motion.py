@@ -9,8 +9,11 @@ from ..geometry import Grid, Plane, SliceImage, Volume
 from ..observation.planes import plane_operator
 
 
-def stack_planes(grid: Grid, axis: int, pixel_mm: float, spacing_mm: float, thickness_mm: float) -> list[Plane]:
-    """Parallel planes through the box of a grid, normal to its index axis `axis` (0, 1, 2: i, j, k), from its first voxel on.
+def stack_planes(
+    grid: Grid, axis: int, pixel_mm: float, spacing_mm: float, thickness_mm: float
+) -> list[Plane]:
+    """Parallel planes through the box of a grid, normal to its index axis `axis` (0, 1, 2: i, j, k), from its
+    first voxel on.
 
     pixel_mm: square pixels; spacing_mm: between neighbouring planes; thickness_mm: of each.
     """
@@ -34,7 +37,8 @@ def random_translations(count: int, most_mm: float, seed: int) -> np.ndarray:
 
 
 def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[SliceImage]:
-    """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3) from where it is in `volume`.
+    """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3) from where it is in
+    `volume`.
 
     The slices say where the scanner was, not where the body was. Planes that show nothing are left out.
     """

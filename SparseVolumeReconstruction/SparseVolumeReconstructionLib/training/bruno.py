@@ -17,10 +17,11 @@ _VALIDATED_CONTEXTS = 3
 
 
 class BrunoConfig(BrunoShape):
-    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts. hold: steps in which one
-    part stays as it is while the other learns, and the cohort's mean and deviation are found. held: which part; a process that
-    learns first keeps the flow from latents that tell nothing of other slices. process_rate: factor on the learning rate of the
-    few parameters of the process. mean_of: see BrunoPrior.
+    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts.
+    hold: steps in which one part stays as it is while the other learns, and the cohort's mean and deviation
+    are found. held: which part; a process that learns first keeps the flow from latents that tell nothing of
+    other slices. process_rate: factor on the learning rate of the few parameters of the process. mean_of: see
+    BrunoPrior.
     """
 
     sequence: int = Field(9, ge=2)
@@ -36,7 +37,10 @@ class BrunoTask:
     def __init__(self, config: TrainConfig):
         self._config = validated(BrunoConfig, config.model, "model")
         if self._config.sequence > config.data.slices:
-            raise InputError(f"model: sequence: {self._config.sequence} slices of volumes that have {config.data.slices}; expected fewer.")
+            raise InputError(
+                f"model: sequence: {self._config.sequence} slices of volumes that have {config.data.slices}; "
+                "expected fewer."
+            )
         shape = {name: getattr(self._config, name) for name in BrunoShape.model_fields}
         data = {"size": config.data.size, "slices": config.data.slices}
         self.networks = Bruno(validated(BrunoSettings, {**shape, **data}, "model"))
@@ -51,7 +55,9 @@ class BrunoTask:
             {"params": process, "factor": self._config.process_rate * free["process"]},
         ]
 
-    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(
+        self, batch: torch.Tensor, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         """Nats per pixel of the queries of one random sequence from each volume (B, K, H, W)."""
         contexts = int(torch.randint(self._config.sequence, (), generator=generator, device=batch.device))
         images, index = self._sequences(batch, generator)
@@ -64,7 +70,9 @@ class BrunoTask:
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Nats per pixel of slices of volumes (N, K, H, W) given 3, and the error of the decoded mean of the same slices."""
+        """Nats per pixel of slices of volumes (N, K, H, W) given 3, and the error of the decoded mean of the
+        same slices.
+        """
         nats, errors = [], []
         for volume in volumes:
             images, index = self._sequences(volume[None], generator)
@@ -73,20 +81,26 @@ class BrunoTask:
             z, _ = self.networks.encode(images[:, :contexts], index[:, :contexts])
             at = self.networks.positions(index)
             mean = self.networks.process.predict(z, at[:, :contexts], at[:, contexts:]).mean
-            errors.append(((self.networks.decode(mean, index[:, contexts:]) - images[:, contexts:]) ** 2).mean())
+            errors.append(
+                ((self.networks.decode(mean, index[:, contexts:]) - images[:, contexts:]) ** 2).mean()
+            )
         return {"score": float(torch.stack(nats).mean()), "error": float(torch.stack(errors).mean().sqrt())}
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The network as the prior reads it; nothing depends on the volumes (N, K, H, W)."""
         return to_tensors(self.networks, self._config.mean_of)
 
-    def _sequences(self, volumes: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sequences(
+        self, volumes: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Different slices of each volume in random order, (B, M, H, W), and their numbers (B, M)."""
         chance = torch.rand(volumes.shape[:2], generator=generator, device=volumes.device)
         index = chance.argsort(1)[:, : self._config.sequence]
         return torch.take_along_dim(volumes, index[..., None, None], 1), index
 
-    def _nats(self, images: torch.Tensor, index: torch.Tensor, contexts: int, generator: torch.Generator) -> torch.Tensor:
+    def _nats(
+        self, images: torch.Tensor, index: torch.Tensor, contexts: int, generator: torch.Generator
+    ) -> torch.Tensor:
         """Negative log likelihood of the queries, per pixel."""
         noise = torch.rand(images.shape, generator=generator, device=images.device)
         return -self.networks(images, index, contexts, noise).mean() / images[0, contexts:].numel()

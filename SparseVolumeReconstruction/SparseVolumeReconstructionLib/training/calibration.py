@@ -1,4 +1,6 @@
-"""Interval widths measured on subjects left out of the fit, through the whole of intensity map and posterior."""
+"""Interval widths measured on subjects left out of the fit, through the whole of intensity map and
+posterior.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,10 @@ def held_out_scores(
 ) -> tuple[GaussianParameters, dict]:
     """Parameters with measured interval multipliers, and what was measured.
 
-    In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each subject of
-    the fold; the multipliers are quantiles of |truth - mean| / std over foreground voxels that were not observed.
-    card: of the model to be. truth(name): the subject on the protocol grid, (K, J, I), [0, 1].
+    In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each
+    subject of the fold; the multipliers are quantiles of |truth - mean| / std over foreground voxels that
+    were not observed. card: of the model to be. truth(name): the subject on the protocol grid, (K, J, I), [0,
+    1].
     """
     scores = {count: [] for count in _COUNTS}
     generator = np.random.default_rng(0)
@@ -58,11 +61,16 @@ def held_out_scores(
             for count in _COUNTS:
                 scores[count].append(_standardised(prior, volume, count, generator))
     multipliers, coverage = _multipliers(scores)
-    return replace(parameters, multipliers=multipliers), {"cross-validated coverage of 90 % intervals by number of slices": coverage}
+    return replace(parameters, multipliers=multipliers), {
+        "cross-validated coverage of 90 % intervals by number of slices": coverage
+    }
 
 
-def measured_multipliers(prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> tuple[tuple, dict]:
-    """Interval multipliers of a prior from subjects it was not fitted on, and what was measured, for the card.
+def measured_multipliers(
+    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+) -> tuple[tuple, dict]:
+    """Interval multipliers of a prior from subjects it was not fitted on, and what was measured, for the
+    card.
 
     subjects: by name, on the prior's protocol grid, (K, J, I), [0, 1].
     """
@@ -81,12 +89,17 @@ def _multipliers(scores: dict[int, list[np.ndarray]]) -> tuple[tuple[float, ...]
     """Quantiles of all scores at LEVELS, and the share of each count's that the 90 % interval holds."""
     pooled = np.concatenate([np.concatenate(s) for s in scores.values()])
     multipliers = tuple(float(q) for q in np.quantile(pooled, LEVELS))
-    held = {str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)])) for count, s in scores.items()}
+    held = {
+        str(count): float(np.mean(np.concatenate(s) <= multipliers[LEVELS.index(0.9)]))
+        for count, s in scores.items()
+    }
     return multipliers, {count: round(share, 3) for count, share in held.items()}
 
 
 def _standardised(prior: Prior, truth: Volume, count: int, generator: np.random.Generator) -> np.ndarray:
-    """A random part of |truth - mean| / std over foreground voxels that were not observed, canonical units."""
+    """A random part of |truth - mean| / std over foreground voxels that were not observed, canonical
+    units.
+    """
     positions = context_positions(count, truth.grid.shape_kji[0])
     slices = [slice_of(truth, k) for k in positions]
     conditioned = condition_registered(prior, slices, grid=truth.grid)

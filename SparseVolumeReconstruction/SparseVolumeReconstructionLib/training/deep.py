@@ -34,12 +34,18 @@ TITLES = {
 
 
 def train_deep(
-    folders: list[Path], config: TrainConfig, out: Path, resume: bool, facts: CardFacts, split: dict | None, progress: Progress
+    folders: list[Path],
+    config: TrainConfig,
+    out: Path,
+    resume: bool,
+    facts: CardFacts,
+    split: dict | None,
+    progress: Progress,
 ) -> Path | None:
     """Train, calibrate and measure; returns the weights file in `out`.
 
-    split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all processes but the
-    first. Raises InputError.
+    split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all
+    processes but the first. Raises InputError.
     """
     task = make_task(config)
     prepare_folder(out, resume)
@@ -57,7 +63,9 @@ def train_deep(
         return system_class(config.system).from_weights(tensors | space.to_tensors(), card, device)
 
     validation, test = stacks.subjects("validation"), stacks.subjects("test")
-    multipliers, calibration = measured_multipliers(prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f))
+    multipliers, calibration = measured_multipliers(
+        prior(), validation, lambda s, f: progress.update(s, 0.9 + 0.05 * f)
+    )
     space = replace(space, gaussian=replace(space.gaussian, multipliers=multipliers))
     quality = measured_quality(prior(), test, lambda s, f: progress.update(s, 0.95 + 0.05 * f))
     training = how_trained(task.networks, config, facts, minutes)
@@ -65,7 +73,9 @@ def train_deep(
         f"Trained on {len(volumes)} subjects, at most {config.steps} steps of {config.batch} volumes; "
         f"{training['minutes']} min on {training['device']}."
     )
-    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent, "training": training})
+    card = card.model_copy(
+        update={"quality": quality | calibration, "time_and_memory": spent, "training": training}
+    )
     path = out / f"{facts.model_id}.safetensors"
     save_weights(tensors | space.to_tensors(), card, path)
     progress.update("done", 1.0)
@@ -94,7 +104,8 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     limits = (
         f"Trained on {len(stacks.names['fit'])} subjects ({len(stacks.cohort.unusable)} files were skipped); "
         "background must be 0 (other tissue removed). "
-        f"Knows axial slices only (tilted by up to 5 degrees), and the middle {height:.0f} mm of the anatomy. "
+        f"Knows axial slices only (tilted by up to 5 degrees), and the middle {height:.0f} mm of the "
+        "anatomy. "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
     words = {

@@ -1,7 +1,8 @@
-"""Fit of the structured Gaussian: everything is a linear combination of the cohort's rows, found from its Gram matrix.
+"""Fit of the structured Gaussian: everything is a linear combination of the cohort's rows, found from its
+Gram matrix.
 
-Memory does not grow with subjects x voxels: rows are read in blocks of voxels from a float16 array that may be a
-memory map, and only (subjects x subjects) matrices are kept.
+Memory does not grow with subjects x voxels: rows are read in blocks of voxels from a float16 array that may
+be a memory map, and only (subjects x subjects) matrices are kept.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _ROUGHNESS = 0.05
 class Rows:
     """A cohort on the canonical grid.
 
-    values: (N, n) float16, masked voxels, canonical units. group: (N,) subject number (a subject and its mirror image
-    share one; folds never split a group). covariate: (N,), zeros if there is none.
+    values: (N, n) float16, masked voxels, canonical units. group: (N,) subject number (a subject and its
+    mirror image share one; folds never split a group). covariate: (N,), zeros if there is none.
     """
 
     values: np.ndarray
@@ -38,7 +39,9 @@ class Rows:
         """(m, N) @ values as float32 (m, n), block by block."""
         out = np.empty((len(coefficients), self.values.shape[1]), np.float32)
         for start in range(0, out.shape[1], _BLOCK):
-            out[:, start : start + _BLOCK] = coefficients @ self.values[:, start : start + _BLOCK].astype(np.float32)
+            out[:, start : start + _BLOCK] = coefficients @ self.values[:, start : start + _BLOCK].astype(
+                np.float32
+            )
         return out
 
     def subset(self, keep: np.ndarray) -> Rows:
@@ -49,12 +52,18 @@ class Rows:
 def hat_functions(covariate: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """(N, Q) weights of linear interpolation between knots."""
     eye = np.eye(len(knots))
-    return np.stack([np.interp(covariate, knots, eye[n]) for n in range(len(knots))], 1) if len(knots) > 1 else np.ones((len(covariate), 1))
+    return (
+        np.stack([np.interp(covariate, knots, eye[n]) for n in range(len(knots))], 1)
+        if len(knots) > 1
+        else np.ones((len(covariate), 1))
+    )
 
 
 def knot_solution(design: np.ndarray) -> np.ndarray:
-    """(Q, N) matrix from values of N rows to values at the knots: least squares with a small penalty on bends, and a smaller
-    one on steps, so that a knot with few rows continues its neighbours. design: (N, Q) weights."""
+    """(Q, N) matrix from values of N rows to values at the knots: least squares with a small penalty on
+    bends, and a smaller one on steps, so that a knot with few rows continues its neighbours. design: (N, Q)
+    weights.
+    """
     count, knots = design.shape
     rough = np.concatenate([np.diff(np.eye(knots), n=2, axis=0), 0.1 * np.diff(np.eye(knots), axis=0)])
     return np.linalg.solve(design.T @ design + _ROUGHNESS * count / knots * rough.T @ rough, design.T)
@@ -75,8 +84,8 @@ def fit_gaussian(
 ) -> GaussianParameters:
     """Mean, loadings and cross-validated residual of a cohort.
 
-    The residual's sd and correlation and the variance of every loading come from subjects left out of the fit: in
-    the sample the residual vanishes at full rank and the variances are several times too large.
+    The residual's sd and correlation and the variance of every loading come from subjects left out of the
+    fit: in the sample the residual vanishes at full rank and the variances are several times too large.
     """
     knots = np.zeros(1) if knots is None else np.asarray(knots, float)
     on_step("products between subjects", 0.0)
@@ -126,8 +135,12 @@ def _gram(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _basis(gram: np.ndarray, design: np.ndarray, train: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients over all rows of the knot means (Q, N) and of the unit principal directions (rank, N), and their variances."""
+def _basis(
+    gram: np.ndarray, design: np.ndarray, train: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients over all rows of the knot means (Q, N) and of the unit principal directions (rank, N), and
+    their variances.
+    """
     h = design[train]
     mean = np.zeros((h.shape[1], len(gram)))
     mean[:, train] = knot_solution(h)
@@ -146,7 +159,9 @@ def _root_mean_square(rows: Rows, coefficients: np.ndarray) -> np.ndarray:
     return out
 
 
-def _normalised(rows: Rows, coefficients: np.ndarray, sd: np.ndarray, informative: np.ndarray, mask: np.ndarray) -> Iterator[np.ndarray]:
+def _normalised(
+    rows: Rows, coefficients: np.ndarray, sd: np.ndarray, informative: np.ndarray, mask: np.ndarray
+) -> Iterator[np.ndarray]:
     """Some residuals in units of their deviation, (K, J, I), 0 where they tell nothing."""
     for number in np.linspace(0, len(coefficients) - 1, min(len(coefficients), _CURVE_ROWS)).astype(int):
         volume = np.zeros(mask.shape, np.float32)
@@ -155,7 +170,9 @@ def _normalised(rows: Rows, coefficients: np.ndarray, sd: np.ndarray, informativ
 
 
 def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -> list[np.ndarray]:
-    """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I) that are 0 but where `informative` (K, J, I)."""
+    """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I) that are 0 but where `informative`
+    (K, J, I).
+    """
     products, counts = np.zeros((3, _LAGS)), np.zeros((3, _LAGS))
     for volume in volumes:
         for axis in range(3):

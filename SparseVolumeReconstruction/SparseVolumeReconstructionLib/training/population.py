@@ -1,7 +1,7 @@
 """A population from few templates: random relatives of a volume.
 
-Deformation, size and proportions, contrast, coil shading, sharpness and noise vary. Lengths are shares of the anatomy's
-largest extent, so that small and large templates vary alike.
+Deformation, size and proportions, contrast, coil shading, sharpness and noise vary. Lengths are shares of the
+anatomy's largest extent, so that small and large templates vary alike.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _NODES = 32
 class Variation:
     """Standard deviations of what varies.
 
-    deformation: (correlation length, displacement along each axis) per scale, shares of the extent (of a brain of 90 mm:
-    22 mm and 1.4 mm, 11 mm and 0.7 mm, 5 mm and 0.3 mm). scale: log of the size along each axis. contrast: log of the exponent
-    of the intensities, and the strength of an S curve. bias: log of the shading, over `bias_length`. blur_mm: largest
-    Gaussian blur. noise: share of the range.
+    deformation: (correlation length, displacement along each axis) per scale, shares of the extent (of a
+    brain of 90 mm: 22 mm and 1.4 mm, 11 mm and 0.7 mm, 5 mm and 0.3 mm). scale: log of the size along each
+    axis. contrast: log of the exponent of the intensities, and the strength of an S curve. bias: log of the
+    shading, over `bias_length`. blur_mm: largest Gaussian blur. noise: share of the range.
     """
 
     deformation: tuple[tuple[float, float], ...] = ((0.24, 0.016), (0.12, 0.008), (0.06, 0.003))
@@ -40,7 +40,9 @@ class Variation:
 
 
 def member(volume: Volume, seed: list[int], variation: Variation = Variation()) -> Volume:
-    """A random relative of `volume` ([0, 1], background 0) on a slightly larger grid; the same seed gives the same one."""
+    """A random relative of `volume` ([0, 1], background 0) on a slightly larger grid; the same seed gives the
+    same one.
+    """
     random = np.random.default_rng(seed)
     grid = _padded(volume.grid)
     coarse, displacement = deformation(volume, random, variation)
@@ -48,15 +50,21 @@ def member(volume: Volume, seed: list[int], variation: Variation = Variation()) 
     image = sitk.Cast(to_image(volume), sitk.sitkFloat32)
     image = sitk.SmoothingRecursiveGaussian(image, 0.01 + variation.blur_mm * random.uniform())
     reference = image_header(sitk.Image([int(n) for n in grid.shape_kji[::-1]], sitk.sitkUInt8), grid)
-    warped = sitk.GetArrayFromImage(sitk.Resample(image, reference, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, 0.0))
-    return Volume(_appearance(warped, random, variation, max(_extent(volume)[1]) / grid.spacing_ijk.mean()), grid)
+    warped = sitk.GetArrayFromImage(
+        sitk.Resample(image, reference, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, 0.0)
+    )
+    return Volume(
+        _appearance(warped, random, variation, max(_extent(volume)[1]) / grid.spacing_ijk.mean()), grid
+    )
 
 
-def deformation(volume: Volume, random: np.random.Generator, variation: Variation = Variation()) -> tuple[Grid, np.ndarray]:
+def deformation(
+    volume: Volume, random: np.random.Generator, variation: Variation = Variation()
+) -> tuple[Grid, np.ndarray]:
     """A coarse grid around `volume` and displacements in mm on it, (K, J, I, 3) in LPS as ITK wants them.
 
-    Sum of smooth Gaussian fields, without the affine part that a registration would undo, and a scaling along each axis;
-    shrunk as a whole where it would nearly fold, so that its Jacobian is positive everywhere.
+    Sum of smooth Gaussian fields, without the affine part that a registration would undo, and a scaling along
+    each axis; shrunk as a whole where it would nearly fold, so that its Jacobian is positive everywhere.
     """
     centre, extent = _extent(volume)
     size = float(extent.max())
@@ -77,20 +85,32 @@ def deformation(volume: Volume, random: np.random.Generator, variation: Variatio
 
 
 def jacobian(displacement: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Determinant of the Jacobian of x + u(x), (K, J, I); u: (K, J, I, 3) mm along R, A, S on an isotropic grid."""
-    gradient = np.stack([np.stack(np.gradient(displacement[..., n], spacing_mm)[::-1], -1) for n in range(3)], -2)
+    """Determinant of the Jacobian of x + u(x), (K, J, I); u: (K, J, I, 3) mm along R, A, S on an isotropic
+    grid.
+    """
+    gradient = np.stack(
+        [np.stack(np.gradient(displacement[..., n], spacing_mm)[::-1], -1) for n in range(3)], -2
+    )
     return np.linalg.det(np.eye(3) + gradient)
 
 
-def _appearance(array: np.ndarray, random: np.random.Generator, variation: Variation, size: float) -> np.ndarray:
-    """Another contrast, shading and noise of the foreground; the background stays 0. size: extent in voxels."""
+def _appearance(
+    array: np.ndarray, random: np.random.Generator, variation: Variation, size: float
+) -> np.ndarray:
+    """Another contrast, shading and noise of the foreground; the background stays 0. size: extent in
+    voxels.
+    """
     values = np.clip(array, 0, 1)
     values = values ** np.exp(random.normal(0, variation.contrast))
-    values = values + np.clip(random.normal(0, variation.contrast), -0.9, 0.9) * values * (1 - values) * (1 - 2 * values)
+    values = values + np.clip(random.normal(0, variation.contrast), -0.9, 0.9) * values * (1 - values) * (
+        1 - 2 * values
+    )
     shape = tuple(max(4, n // 4) for n in array.shape)
     shading = np.exp(variation.bias * _smooth_noise(shape, variation.bias_length * size / 4, random))
     shading = sitk.GetImageFromArray(shading)
-    shading = sitk.Expand(shading, [int(np.ceil(a / b)) for a, b in zip(array.shape[::-1], shape[::-1], strict=True)])
+    shading = sitk.Expand(
+        shading, [int(np.ceil(a / b)) for a, b in zip(array.shape[::-1], shape[::-1], strict=True)]
+    )
     values = values * sitk.GetArrayFromImage(shading)[tuple(slice(n) for n in array.shape)]
     values = values + random.normal(0, variation.noise, array.shape)
     return np.where(array > _FOREGROUND, np.clip(values, 0, 1), 0).astype(np.float32)
@@ -110,7 +130,12 @@ def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     kji = np.argwhere(volume.array > _FOREGROUND)
     low, high = kji.min(0)[::-1], kji.max(0)[::-1] + 1
     matrix = volume.grid.ijk_to_ras
-    corners = np.array([[x, y, z, 1] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]) @ matrix.T
+    corners = (
+        np.array(
+            [[x, y, z, 1] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+        )
+        @ matrix.T
+    )
     return corners[:, :3].mean(0), np.ptp(corners[:, :3], axis=0)
 
 

@@ -17,13 +17,20 @@ from ..reconstruction.conditioned import condition_registered
 COUNTS = (1, 3, 4, 7, 9)
 
 
-def measured_quality(prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]) -> dict:
-    """SSIM of the posterior mean and of the prior mean (before any slice, at the covariate found), and coverage of 90 % intervals.
+def measured_quality(
+    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+) -> dict:
+    """SSIM of the posterior mean and of the prior mean (before any slice, at the covariate found), and
+    coverage of 90 % intervals.
 
-    subjects: on the protocol grid, (K, J, I), [0, 1]. The prior mean is the mean atlas only of a Gaussian. Observed slices are
-    shown in both; every value is a mean over subjects.
+    subjects: on the protocol grid, (K, J, I), [0, 1]. The prior mean is the mean atlas only of a Gaussian.
+    Observed slices are shown in both; every value is a mean over subjects.
     """
-    values: dict[str, dict[str, list[float]]] = {"SSIM": {}, "SSIM of the prior mean": {}, "coverage of 90 % intervals": {}}
+    values: dict[str, dict[str, list[float]]] = {
+        "SSIM": {},
+        "SSIM of the prior mean": {},
+        "coverage of 90 % intervals": {},
+    }
     for done, (name, truth) in enumerate(subjects.items()):
         on_step(f"measuring {name}", done / len(subjects))
         case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))
@@ -39,5 +46,8 @@ def measured_quality(prior: Prior, subjects: dict[str, Volume], on_step: Callabl
             measured = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
             for key, value in zip(values, measured, strict=True):
                 values[key].setdefault(str(count), []).append(value)
-    table = {key: {count: round(float(np.mean(v)), 3) for count, v in by_count.items()} for key, by_count in values.items()}
+    table = {
+        key: {count: round(float(np.mean(v)), 3) for count, v in by_count.items()}
+        for key, by_count in values.items()
+    }
     return {"subjects": sorted(subjects), "frame": "registered", **table} if subjects else {}

@@ -1,4 +1,6 @@
-"""Training of the slice VAE: its loss, and the Gaussian over codes that is fitted when the networks are trained."""
+"""Training of the slice VAE: its loss, and the Gaussian over codes that is fitted when the networks are
+trained.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ _SMOOTH = 3
 
 
 class SliceVaeConfig(Section):
-    """width, latent_channels: see SliceVae. kl: weight of the divergence from N(0, I) beside the summed squared error.
-    slices: how many of each volume are seen in a step. rank: directions of the Gaussian per component of the codes.
+    """width, latent_channels: see SliceVae. kl: weight of the divergence from N(0, I) beside the summed
+    squared error. slices: how many of each volume are seen in a step. rank: directions of the Gaussian per
+    component of the codes.
     """
 
     width: Count = 16
@@ -37,11 +40,20 @@ class SliceVaeTask:
         self._mirror = config.augmentation.mirror
         self.networks = SliceVae(config.data.size, self._config.width, self._config.latent_channels)
 
-    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Summed squared error plus weighted divergence, a mean over some slices of each volume (B, K, H, W)."""
-        chosen = torch.randperm(batch.shape[1], generator=generator, device=batch.device)[: self._config.slices]
+    def loss(
+        self, batch: torch.Tensor, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Summed squared error plus weighted divergence, a mean over some slices of each volume (B,
+        K, H, W).
+        """
+        chosen = torch.randperm(batch.shape[1], generator=generator, device=batch.device)[
+            : self._config.slices
+        ]
         error, divergence = self._terms(batch[:, chosen].flatten(0, 1), generator)
-        return error + self._config.kl * divergence, {"error": error.detach(), "divergence": divergence.detach()}
+        return error + self._config.kl * divergence, {
+            "error": error.detach(),
+            "divergence": divergence.detach(),
+        }
 
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
         """The loss and its terms over all slices of volumes (N, K, H, W)."""
@@ -59,7 +71,9 @@ class SliceVaeTask:
 
     @torch.no_grad()
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Networks, the Gaussian over the codes of volumes (N, K, H, W) (and their mirror images), and the decoder's error."""
+        """Networks, the Gaussian over the codes of volumes (N, K, H, W) (and their mirror images), and the
+        decoder's error.
+        """
         self.networks.eval()
         device = next(self.networks.parameters()).device
         codes, errors = [], []
@@ -71,6 +85,10 @@ class SliceVaeTask:
         square = sum(error.float() ** 2 for error in errors) / len(errors)
         sd = avg_pool3d(square[None, None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[0, 0].sqrt()
         inside = (volumes.mean(0) > ANATOMY).cpu() & (sd > SD_FLOOR)
-        curves = correlation_curves((torch.where(inside, e.float() / sd, 0).numpy() for e in errors), inside.numpy())
+        curves = correlation_curves(
+            (torch.where(inside, e.float() / sd, 0).numpy() for e in errors), inside.numpy()
+        )
         gaussian = SliceCodes.fit(torch.stack(codes).cpu(), self._config.rank)
-        return to_tensors(self.networks, gaussian, sd, [torch.as_tensor(curve, dtype=torch.float32) for curve in curves])
+        return to_tensors(
+            self.networks, gaussian, sd, [torch.as_tensor(curve, dtype=torch.float32) for curve in curves]
+        )

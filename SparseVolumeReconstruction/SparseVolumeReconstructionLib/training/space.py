@@ -19,7 +19,9 @@ _PROTOCOL_SHARE = 0.77
 
 @dataclass(frozen=True, eq=False)
 class CanonicalSpace:
-    """name: what the card calls it. reference: on the canonical grid, [0, 1]. protocol: grid of the evaluation protocol."""
+    """name: what the card calls it. reference: on the canonical grid, [0, 1]. protocol: grid of the
+    evaluation protocol.
+    """
 
     name: str
     reference: Volume
@@ -27,12 +29,17 @@ class CanonicalSpace:
 
     @property
     def grid(self) -> Grid:
-        """The canonical grid: RAS axes, isotropic, symmetric about the middle of R so that it can be mirrored."""
+        """The canonical grid: RAS axes, isotropic, symmetric about the middle of R so that it can be
+        mirrored.
+        """
         return self.reference.grid
 
 
-def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float, protocol_slices: int | None = None) -> CanonicalSpace:
-    """MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume of median size.
+def canonical_space(
+    reference: str | None, cohort: Cohort, spacing_mm: float, protocol_slices: int | None = None
+) -> CanonicalSpace:
+    """MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume
+    of median size.
 
     Raises InputError.
     """
@@ -66,7 +73,9 @@ def canonical_space(reference: str | None, cohort: Cohort, spacing_mm: float, pr
 
 
 def _mni152(spacing_mm: float) -> CanonicalSpace:
-    """MNI152 with the protocol of the mental-maps paper: 218 mm field at 64 x 64, the middle 120 mm of the 182 mm field."""
+    """MNI152 with the protocol of the mental-maps paper: 218 mm field at 64 x 64, the middle 120 mm of the
+    182 mm field.
+    """
     from nilearn.datasets import load_mni152_template
 
     image = load_mni152_template(resolution=1)
@@ -79,8 +88,12 @@ def _mni152(spacing_mm: float) -> CanonicalSpace:
 
 
 def _as_stored(reference: Volume) -> Volume:
-    """The reference in the 8 bits it is stored with, so that registrations to a model's reference are those of its fit."""
-    return Volume(np.round(np.clip(reference.array, 0, 1) * 255).astype(np.float32) / np.float32(255), reference.grid)
+    """The reference in the 8 bits it is stored with, so that registrations to a model's reference are those
+    of its fit.
+    """
+    return Volume(
+        np.round(np.clip(reference.array, 0, 1) * 255).astype(np.float32) / np.float32(255), reference.grid
+    )
 
 
 def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -45,12 +45,14 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class TrainingOptions(CardFacts):
-    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation protocol (1 mm apart if None).
-    reference: "mni152", a subject of the cohort, a file, or None to choose a subject. mirror: also fit the left-right mirror image of
-    every subject. any_orientation: the patients' orientation in the scanner says nothing. augment: random relatives per volume, one
-    number or one per cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`. interval_margin:
-    factor on the widths of all intervals, for voxels far from every slice. split: {"fit": [...], "test": [...]} of subject names, by
-    chance (every fourth, shuffled with `seed`) if None. limits: text for the card.
+    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation
+    protocol (1 mm apart if None). reference: "mni152", a subject of the cohort, a file, or None to choose a
+    subject. mirror: also fit the left-right mirror image of every subject. any_orientation: the patients'
+    orientation in the scanner says nothing. augment: random relatives per volume, one number or one per
+    cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
+    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit":
+    [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits:
+    text for the card.
     """
 
     rank: int = 40
@@ -68,7 +70,9 @@ class TrainingOptions(CardFacts):
 
 
 def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
-    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for cohorts that cannot be used."""
+    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for cohorts that cannot
+    be used.
+    """
     started = time.perf_counter()
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: the folder to write into does not exist.")
@@ -82,8 +86,15 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
     if len(fit) < _FEWEST_SUBJECTS:
         why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
-        raise InputError(f"{len(fit)} volumes to fit; at least {_FEWEST_SUBJECTS} are needed ({len(cohort.skipped)} files skipped).{why}")
-    knots = knots_over([subjects.covariate[n] for n in fit], options.knot_step) if options.covariate else np.zeros(1)
+        raise InputError(
+            f"{len(fit)} volumes to fit; at least {_FEWEST_SUBJECTS} are needed ({len(cohort.skipped)} files "
+            f"skipped).{why}"
+        )
+    knots = (
+        knots_over([subjects.covariate[n] for n in fit], options.knot_step)
+        if options.covariate
+        else np.zeros(1)
+    )
     card = _card(options, space, {"fit": fit, "test": test}, cohort, knots)
     with tempfile.TemporaryDirectory() as folder:
         rows, mask = _rows(subjects, fit, matrices, space, options.mirror, Path(folder), progress)
@@ -108,13 +119,22 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
             volume = subjects.volume(name, 1 if relative and subjects.relatives[name] else 0)
             return Volume(on_grid(volume, space.protocol, matrices[name]), space.protocol)
 
-        parameters, calibration = held_out_scores(parameters, card, rows, fit, truth, lambda s, f: progress.update(s, 0.8 + 0.1 * f))
-        parameters = replace(parameters, multipliers=tuple(options.interval_margin * m for m in parameters.multipliers))
+        parameters, calibration = held_out_scores(
+            parameters, card, rows, fit, truth, lambda s, f: progress.update(s, 0.8 + 0.1 * f)
+        )
+        parameters = replace(
+            parameters, multipliers=tuple(options.interval_margin * m for m in parameters.multipliers)
+        )
         calibration["factor on the cross-validated widths"] = options.interval_margin
     stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
-    quality = measured_quality(stored, {n: truth(n, False) for n in test}, lambda s, f: progress.update(s, 0.9 + 0.1 * f))
+    quality = measured_quality(
+        stored, {n: truth(n, False) for n in test}, lambda s, f: progress.update(s, 0.9 + 0.1 * f)
+    )
     seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    spent = f"Fitted on {len(rows.values)} volumes of {len(fit)} subjects in {seconds / 60:.1f} min on a CPU; peak memory {peak:.1f} GiB."
+    spent = (
+        f"Fitted on {len(rows.values)} volumes of {len(fit)} subjects in {seconds / 60:.1f} min on a "
+        f"CPU; peak memory {peak:.1f} GiB."
+    )
     card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
     write_weights(parameters, card, out)
     progress.update("done", 1.0)
@@ -139,17 +159,29 @@ def read_split(path: Path) -> dict[str, list[str]]:
     try:
         split = json.loads(path.read_text(encoding="utf-8"))
         parts = [split[key] for key in ("fit", "test")]
-        if len(split) != 2 or not all(isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts):
+        if len(split) != 2 or not all(
+            isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts
+        ):
             raise ValueError("other content")
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.') from error
+        raise InputError(
+            f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.'
+        ) from error
     return split
 
 
 def _rows(
-    subjects: Subjects, names: list[str], matrices: dict, space: CanonicalSpace, mirror: bool, folder: Path, progress: Progress
+    subjects: Subjects,
+    names: list[str],
+    matrices: dict,
+    space: CanonicalSpace,
+    mirror: bool,
+    folder: Path,
+    progress: Progress,
 ) -> tuple[Rows, np.ndarray]:
-    """Subjects and relatives on the canonical grid as a float16 memory map of masked voxels, mirror images after them; the mask."""
+    """Subjects and relatives on the canonical grid as a float16 memory map of masked voxels, mirror images
+    after them; the mask.
+    """
     members = subjects.members(names)
     whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(members), *space.grid.shape_kji))
     mean = np.zeros(space.grid.shape_kji)
@@ -170,10 +202,13 @@ def _rows(
     return Rows(values, np.tile(group, copies), np.tile(covariate, copies)), mask
 
 
-def _card(options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: Cohort, knots: np.ndarray) -> ModelCard:
+def _card(
+    options: TrainingOptions, space: CanonicalSpace, split: dict, cohort: Cohort, knots: np.ndarray
+) -> ModelCard:
     rule = options.covariate
     limits = (
-        f"Fitted on {len(split['fit'])} subjects ({len(cohort.unusable)} files were skipped); background must be 0 (other tissue removed). "
+        f"Fitted on {len(split['fit'])} subjects ({len(cohort.unusable)} files were skipped); background "
+        "must be 0 (other tissue removed). "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
     return ModelCard(

@@ -1,4 +1,6 @@
-"""The subjects of a fit: volumes of one or more folders, their covariate, and random relatives where there are few."""
+"""The subjects of a fit: volumes of one or more folders, their covariate, and random relatives where there
+are few.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,20 @@ class CovariateRule:
         """From "NAME:UNIT:REGEX", e.g. "gestational_age:weeks:GA([0-9]+)". Raises InputError."""
         parts = text.split(":", 2)
         if len(parts) < 3 or not all(parts):
-            raise InputError(f'covariate "{text}": expected NAME:UNIT:REGEX, e.g. "gestational_age:weeks:GA([0-9]+)".')
+            raise InputError(
+                f'covariate "{text}": expected NAME:UNIT:REGEX, e.g. "gestational_age:weeks:GA([0-9]+)".'
+            )
         try:
             pattern = re.compile(parts[2])
         except re.error as error:
-            raise InputError(f'covariate "{text}": "{parts[2]}" is not a regular expression ({error}).') from error
+            raise InputError(
+                f'covariate "{text}": "{parts[2]}" is not a regular expression ({error}).'
+            ) from error
         if pattern.groups != 1:
-            raise InputError(f'covariate "{text}": the expression has {pattern.groups} groups; expected one, around the number.')
+            raise InputError(
+                f'covariate "{text}": the expression has {pattern.groups} groups; expected one, around the '
+                "number."
+            )
         return cls(parts[0], parts[1], pattern)
 
     def value(self, subject: str) -> float:
@@ -43,12 +52,16 @@ class CovariateRule:
         try:
             return float(found[1])
         except (TypeError, ValueError) as error:
-            raise InputError(f'{subject}: its name tells no {self.name} ("{self.pattern.pattern}" finds no number in it).') from error
+            raise InputError(
+                f'{subject}: its name tells no {self.name} ("{self.pattern.pattern}" finds no number in it).'
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """cohort: the volumes of all folders by name. relatives: how many random relatives each has. covariate: by name."""
+    """cohort: the volumes of all folders by name. relatives: how many random relatives each has. covariate:
+    by name.
+    """
 
     cohort: Cohort
     relatives: dict[str, int]
@@ -56,7 +69,10 @@ class Subjects:
     seed: int
 
     def volume(self, name: str, number: int = 0) -> Volume:
-        """The subject itself (0) or its relative of that number, [0, 1]. Raises InputError when the file cannot be used."""
+        """The subject itself (0) or its relative of that number, [0, 1].
+
+        Raises InputError when the file cannot be used.
+        """
         volume = self.cohort.volume(name)
         return member(volume, [self.seed, zlib.crc32(name.encode()), number]) if number else volume
 
@@ -65,13 +81,19 @@ class Subjects:
         return [(name, number) for name in names for number in range(1 + self.relatives[name])]
 
 
-def list_subjects(folders: list[Path], modality: str, augment: tuple[int, ...], rule: CovariateRule | None, seed: int) -> Subjects:
-    """Subjects of all folders. augment: random relatives per volume, one number for all folders or one for each.
+def list_subjects(
+    folders: list[Path], modality: str, augment: tuple[int, ...], rule: CovariateRule | None, seed: int
+) -> Subjects:
+    """Subjects of all folders. augment: random relatives per volume, one number for all folders or one for
+    each.
 
     Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
     """
     if len(augment) not in (1, len(folders)):
-        raise InputError(f"{len(augment)} numbers of relatives for {len(folders)} cohorts; give one number, or one for each cohort.")
+        raise InputError(
+            f"{len(augment)} numbers of relatives for {len(folders)} cohorts; give one number, or one for "
+            "each cohort."
+        )
     files, skipped, relatives = {}, {}, {}
     for folder, count in zip(folders, augment * len(folders), strict=False):
         cohort = list_cohort(folder, modality=modality)

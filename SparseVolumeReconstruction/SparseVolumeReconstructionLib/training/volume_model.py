@@ -1,8 +1,9 @@
-"""Training of volume models: one generator whose codes and volumes are judged by divergences, errors or adversaries.
+"""Training of volume models: one generator whose codes and volumes are judged by divergences, errors or
+adversaries.
 
-Which of them makes the model: 3D VAE (divergence and squared error), WGAN-GP (an adversary alone), VAE-GAN (Larsen et al. 2016:
-divergence, adversary and its features), alpha-GAN (Rosca et al. 2017: adversaries of volumes and of codes, absolute error) and
-alpha-WGAN (Kwon et al. 2019: the same with gradient penalties).
+Which of them makes the model: 3D VAE (divergence and squared error), WGAN-GP (an adversary alone), VAE-GAN
+(Larsen et al. 2016: divergence, adversary and its features), alpha-GAN (Rosca et al. 2017: adversaries of
+volumes and of codes, absolute error) and alpha-WGAN (Kwon et al. 2019: the same with gradient penalties).
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from ..priors.volume_model.codes import closest_codes
-from ..priors.volume_model.network import CodeCritic, Generator, Tower, VolumeSettings, VolumeShape, along_stack
+from ..priors.volume_model.network import (
+    CodeCritic,
+    Generator,
+    Tower,
+    VolumeSettings,
+    VolumeShape,
+    along_stack,
+)
 from ..priors.volume_model.prior import to_tensors
 from .loop.config import Count, TrainConfig, validated
 
@@ -27,11 +35,12 @@ _CHUNK = 4
 class VolumeModelConfig(VolumeShape):
     """title: of the model's card.
 
-    codes: what draws the codes of an encoder to N(0, I): the divergence ("kl"), an adversary ("critic"), or there is no encoder
-    ("none"). adversary: of volumes (and codes): none, "wgan-gp" or "bce". kl, l1, l2: weights of the divergence (nats per voxel), of
-    the mean absolute and of the mean squared error of decoded codes. features: weight of the mean squared difference in what
-    the adversary sees. penalty: weight of (|gradient| - 1)^2. critic_steps: of the adversaries before every step of the others.
-    hidden: units of the adversary of codes.
+    codes: what draws the codes of an encoder to N(0, I): the divergence ("kl"), an adversary ("critic"), or
+    there is no encoder ("none"). adversary: of volumes (and codes): none, "wgan-gp" or "bce". kl, l1, l2:
+    weights of the divergence (nats per voxel), of the mean absolute and of the mean squared error of decoded
+    codes. features: weight of the mean squared difference in what the adversary sees. penalty: weight of
+    (|gradient| - 1)^2. critic_steps: of the adversaries before every step of the others. hidden: units of the
+    adversary of codes.
     """
 
     title: str
@@ -63,7 +72,9 @@ class _Networks(nn.Module):
         if config.codes == "kl":  # from the first step on, the generator knows codes drawn from N(0, I)
             nn.init.zeros_(self.encoder.head.weight)
             nn.init.zeros_(self.encoder.head.bias)
-        self.critic = None if config.adversary == "none" else Tower(settings, 1, normalise=config.adversary == "bce")
+        self.critic = (
+            None if config.adversary == "none" else Tower(settings, 1, normalise=config.adversary == "bce")
+        )
         self.code_critic = CodeCritic(settings.latent, config.hidden) if config.codes == "critic" else None
 
 
@@ -94,7 +105,9 @@ class VolumeModelTask:
         steps = self._config.critic_steps
         return self._config.adversary != "none" and step % (steps + 1) < steps
 
-    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(
+        self, batch: torch.Tensor, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of the adversaries, or of generator and encoder, whose turn it is, of volumes (B, K, H, W)."""
         volumes, turn = self._resampled(batch), self._critics_turn(step)
         makers, critics = self._parts()
@@ -108,14 +121,20 @@ class VolumeModelTask:
         """Stacks (B, K, H, W) as the networks know them, (B, depth, H, W)."""
         return torch.einsum("dk,bkhw->bdhw", self._shrink.to(volumes.device), volumes)
 
-    def _encoded(self, volumes: torch.Tensor, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes of volumes, one draw of each where there is a generator, and their divergence from N(0, I) in nats, (B,)."""
+    def _encoded(
+        self, volumes: torch.Tensor, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes of volumes, one draw of each where there is a generator, and their divergence from N(0, I) in
+        nats, (B,).
+        """
         codes = self.networks.encoder(volumes)
         if self._config.codes == "critic":
             return codes, codes.new_zeros(len(codes))
         mean, log_variance = codes.chunk(2, 1)
         log_variance = log_variance.clamp(-10, 10)
-        drawn = mean if generator is None else mean + (0.5 * log_variance).exp() * self._noise(volumes, generator)
+        drawn = (
+            mean if generator is None else mean + (0.5 * log_variance).exp() * self._noise(volumes, generator)
+        )
         return drawn, divergence(mean, log_variance)
 
     def _noise(self, volumes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -133,12 +152,21 @@ class VolumeModelTask:
         return terms
 
     def _judged(
-        self, name: str, critic: nn.Module, real: torch.Tensor, made: list[torch.Tensor], generator: torch.Generator
+        self,
+        name: str,
+        critic: nn.Module,
+        real: torch.Tensor,
+        made: list[torch.Tensor],
+        generator: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """How badly a critic tells real ones from made ones, and its penalty between both (one kind of made ones for each)."""
+        """How badly a critic tells real ones from made ones, and its penalty between both (one kind of made
+        ones for each).
+        """
         judged = [critic(x) for x in (real, *made)]
         if self._config.adversary == "bce":
-            return {name: softplus(-judged[0]).mean() + sum(softplus(j).mean() for j in judged[1:]) / len(made)}
+            return {
+                name: softplus(-judged[0]).mean() + sum(softplus(j).mean() for j in judged[1:]) / len(made)
+            }
         kind = torch.randint(len(made), (len(real),), generator=generator, device=real.device)
         others = torch.stack(made)[kind, torch.arange(len(real), device=real.device)]
         penalty = gradient_penalty(critic, real, others, generator)
@@ -175,8 +203,10 @@ class VolumeModelTask:
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Of volumes (N, K, H, W). Without an adversary: the loss. With one: energy distance between samples and volumes, and
-        the error of decoded codes where there is an encoder; both in root mean square intensity per voxel.
+        """Of volumes (N, K, H, W).
+
+        Without an adversary: the loss. With one: energy distance between samples and volumes, and the error
+        of decoded codes where there is an encoder; both in root mean square intensity per voxel.
         """
         volumes, found = self._resampled(volumes), {}
         if self.networks.encoder:
@@ -192,15 +222,18 @@ class VolumeModelTask:
     def _validation_terms(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         codes, nats = self._encoded(volumes, generator)
         decoded = self.networks.generator(codes)
-        terms = self._errors(volumes, decoded) | {"divergence": self._config.kl * nats.mean() / volumes[0].numel()}
+        terms = self._errors(volumes, decoded) | {
+            "divergence": self._config.kl * nats.mean() / volumes[0].numel()
+        }
         return terms | {"error": (decoded - volumes).square().mean().sqrt()}
 
     @torch.no_grad()
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The generator, and the error it leaves of volumes (N, K, H, W).
 
-        Where codes are drawn to N(0, I) by the divergence alone, which a few thousand steps do not finish, the stored generator
-        takes N(0, I) to the Gaussian that the codes of the volumes (and their mirror images) have.
+        Where codes are drawn to N(0, I) by the divergence alone, which a few thousand steps do not finish,
+        the stored generator takes N(0, I) to the Gaussian that the codes of the volumes (and their mirror
+        images) have.
         """
         networks = self.networks.eval().requires_grad_(False)
         device = next(networks.parameters()).device
@@ -209,14 +242,22 @@ class VolumeModelTask:
         images = torch.cat([volumes, volumes.flip(-1)]) if self._mirror else volumes
         for part in images.split(_CHUNK):
             wanted = self._resampled(part.to(device))
-            found.append(networks.encoder(wanted) if networks.encoder else closest_codes(networks.generator, wanted, self._settings.latent))
+            found.append(
+                networks.encoder(wanted)
+                if networks.encoder
+                else closest_codes(networks.generator, wanted, self._settings.latent)
+            )
             codes = found[-1][:, : self._settings.latent]
-            squares += ((torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - part.to(device)) ** 2).sum(0)
+            squares += (
+                (torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - part.to(device)) ** 2
+            ).sum(0)
         generator = networks.generator
         if self._config.codes == "kl":
             mean, log_variance = torch.cat(found).double().chunk(2, 1)
             variance = log_variance.clamp(-10, 10).exp().mean(0)
-            generator = generator.with_codes(mean.mean(0), torch.cov(mean.T, correction=0) + torch.diag(variance))
+            generator = generator.with_codes(
+                mean.mean(0), torch.cov(mean.T, correction=0) + torch.diag(variance)
+            )
         return to_tensors(generator, (squares / len(images)).sqrt().cpu())
 
 
@@ -226,9 +267,14 @@ def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
 
 
 def gradient_penalty(
-    critic: Callable[[torch.Tensor], torch.Tensor], real: torch.Tensor, made: torch.Tensor, generator: torch.Generator
+    critic: Callable[[torch.Tensor], torch.Tensor],
+    real: torch.Tensor,
+    made: torch.Tensor,
+    generator: torch.Generator,
 ) -> torch.Tensor:
-    """Mean of (|gradient of the critic| - 1)^2 at random points between real and made, (B, ...) each (Gulrajani et al. 2017)."""
+    """Mean of (|gradient of the critic| - 1)^2 at random points between real and made, (B, ...) each
+    (Gulrajani et al. 2017).
+    """
     share = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator, device=real.device)
     between = (share * real + (1 - share) * made).detach().requires_grad_()
     with torch.autocast(real.device.type, enabled=False):
@@ -237,9 +283,9 @@ def gradient_penalty(
 
 
 def energy_distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| between sets (N, ...) and (M, ...) with N, M >= 1, where |.| is the
-    root mean square over voxels: the maximum mean discrepancy of the kernel -|x - y|, which needs no width. A set of one has
-    no pairs: its own term is 0 and the estimate too large.
+    """Unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| between sets (N, ...) and (M, ...) with N, M >=
+    1, where |.| is the root mean square over voxels: the maximum mean discrepancy of the kernel -|x - y|,
+    which needs no width. A set of one has no pairs: its own term is 0 and the estimate too large.
     """
     x, y = one.flatten(1).float(), other.flatten(1).float()
     scale = x.shape[1] ** -0.5

@@ -1,4 +1,6 @@
-"""How quick the page is, measured in the browser: frames while a slice view is scrolled, and a new slice until its posterior is shown."""
+"""How quick the page is, measured in the browser: frames while a slice view is scrolled, and a new slice
+until its posterior is shown.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ const start = performance.now(), timer = setInterval(() => {
   slider.dispatchEvent(new Event("input"));
 }, 20);
 setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
-"""
-# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new mean.
+"""  # noqa: E501
+# Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new
+# mean.
 _UPDATE = """
 const [offset, done] = arguments, slider = document.getElementById("scroll-Green"), rest = (ms) => new Promise((go) => setTimeout(go, ms));
 const live = () => Boolean(document.getElementById("live-mark")), idle = async () => { do await rest(300); while (live()); };
@@ -58,15 +61,17 @@ const picture = document.querySelector('[data-view="Yellow"] img');
   watch.disconnect();
   done(shown() ? (shown() - start) / 1000 : null);
 })();
-"""
+"""  # noqa: E501
 
 
 @dataclass(frozen=True)
 class PageSpeed:
-    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added, to the shown posterior.
+    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added,
+    to the shown posterior.
 
-    memory_mb: resident memory of the server's process at the start and after each of RESULTS reconstructions with two samples, of
-    which the last two are kept; empty where the system does not tell. blocked_ms: the longest that one thing computed on the event loop.
+    memory_mb: resident memory of the server's process at the start and after each of RESULTS reconstructions
+    with two samples, of which the last two are kept; empty where the system does not tell. blocked_ms: the
+    longest that one thing computed on the event loop.
     """
 
     frames_per_s: float
@@ -76,7 +81,9 @@ class PageSpeed:
 
 
 def page_speed(prior_id: str) -> PageSpeed:
-    """Start a server and a browser and measure, warm. The scan is the prior's own mean, so that no data is needed; the frame is known.
+    """Start a server and a browser and measure, warm.
+
+    The scan is the prior's own mean, so that no data is needed; the frame is known.
 
     Raises InputError where no browser can be had, or the page does not answer.
     """
@@ -97,7 +104,11 @@ def page_speed(prior_id: str) -> PageSpeed:
 def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
     driver.set_script_timeout(_TIMEOUT_S)
     driver.get(address)
-    _until(driver, "return document.querySelectorAll('.scans li').length === 1 && !document.getElementById('cancel-button')")
+    _until(
+        driver,
+        "return document.querySelectorAll('.scans li').length === 1 && "
+        "!document.getElementById('cancel-button')",
+    )
     _until(driver, "return Boolean(document.querySelector('[data-view=\"Red\"] img')?.src)")
     _set(driver, "prior-menu", prior_id)
     _set(driver, "frame-mode", "registered")
@@ -113,7 +124,9 @@ def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
 
 
 def _memory(driver, process: int) -> list[float]:
-    """MB of a process (id) now and after every reconstruction; older results than the last two are removed."""
+    """MB of a process (id) now and after every reconstruction; older results than the last two are
+    removed.
+    """
     if resident_mb(process) is None:
         return []
     driver.find_element("id", "live").click()
@@ -142,13 +155,18 @@ def resident_mb(process: int) -> float | None:
 
 
 def _blocked_ms(log: Path) -> float:
-    """The longest that the event loop was kept by one thing, as the server's log says; 0 where nothing kept it for _BLOCKED_MS."""
+    """The longest that the event loop was kept by one thing, as the server's log says; 0 where nothing kept
+    it for _BLOCKED_MS.
+    """
     return max(map(float, re.findall(rf"{SAID} (\d+) ms", log.read_text(errors="replace"))), default=0.0)
 
 
 def _set(driver, name: str, value: str) -> None:
     """Choose an entry of a menu by its value, also in a closed section."""
-    script = "const menu = document.getElementById(arguments[0]); menu.value = arguments[1]; menu.dispatchEvent(new Event('change'))"
+    script = (
+        "const menu = document.getElementById(arguments[0]); menu.value = arguments[1]; "
+        "menu.dispatchEvent(new Event('change'))"
+    )
     driver.execute_script(script, name, value)
 
 
@@ -162,7 +180,13 @@ def _until(driver, script: str, seconds: float = _TIMEOUT_S) -> None:
 
 def _scan(prior_id: str, folder: Path) -> Path:
     """The prior's mean as a file."""
-    request = {"prior": prior_id, "frame": "registered", "spacing_mm": _SPACING_MM, "outputs": ["mean"], "output": str(folder / "scan")}
+    request = {
+        "prior": prior_id,
+        "frame": "registered",
+        "spacing_mm": _SPACING_MM,
+        "outputs": ["mean"],
+        "output": str(folder / "scan"),
+    }
     with closing(WorkerClient()) as client:
         return Path(client.run(request)["files"]["mean.nrrd"])
 
@@ -170,15 +194,28 @@ def _scan(prior_id: str, folder: Path) -> Path:
 @contextmanager
 def _served(scan: Path, log: Path):
     """Address and process id of a server in a process of its own, which shows the scan."""
-    command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", "--input", str(scan)]
+    command = [
+        sys.executable,
+        "-m",
+        "SparseVolumeReconstructionLib.cli",
+        "web",
+        "--port",
+        "0",
+        "--input",
+        str(scan),
+    ]
     watched = {**os.environ, VARIABLE: str(_BLOCKED_MS)}
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=watched)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=watched
+        )
     try:
         until = time.monotonic() + _TIMEOUT_S
         while not (found := re.search(r"Open (\S+)", log.read_text(errors="replace"))):
             if process.poll() is not None or time.monotonic() > until:
-                raise InputError(f"the server did not start: {log.read_text(errors='replace').strip()[-300:]}")
+                raise InputError(
+                    f"the server did not start: {log.read_text(errors='replace').strip()[-300:]}"
+                )
             time.sleep(0.1)
         yield found[1], process.pid
     finally:
@@ -189,10 +226,12 @@ def _served(scan: Path, log: Path):
 def table(speed: PageSpeed) -> str:
     """The measurements as text."""
     return (
-        f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while a slice view is scrolled; "
+        f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while "
+        "a slice view is scrolled; "
         f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
         f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}\n"
-        f"the longest that one thing computed on the event loop: {speed.blocked_ms:.0f} ms{_memory_text(speed.memory_mb)}"
+        f"the longest that one thing computed on the event loop: {speed.blocked_ms:.0f} "
+        f"ms{_memory_text(speed.memory_mb)}"
     )
 
 
@@ -201,9 +240,14 @@ def _memory_text(memory_mb: list[float]) -> str:
         return ""
     first, last, most = memory_mb[0], memory_mb[-1], max(memory_mb)
     count = len(memory_mb) - 1
-    return f"; memory of the session: {first:.0f} MB, after {count} reconstructions, the last two kept, {last:.0f} MB, most {most:.0f} MB"
+    return (
+        f"; memory of the session: {first:.0f} MB, after {count} reconstructions, the last two kept, "
+        f"{last:.0f} MB, most {most:.0f} MB"
+    )
 
 
 def _load() -> str:
-    """How busy the machine was in the last minute, where the system tells: such numbers mean little without it."""
+    """How busy the machine was in the last minute, where the system tells: such numbers mean little without
+    it.
+    """
     return f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else ""

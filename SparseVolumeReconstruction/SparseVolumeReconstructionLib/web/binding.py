@@ -10,7 +10,7 @@ from enum import Enum
 import slicer
 
 from ..geometry import InputError
-from ..slicerside.workflow.choices import NODES, RANGES, Choices
+from ..workflow.choices import NODES, RANGES, Choices
 
 PREFIX = "p_"
 _LONGEST_TEXT = 200
@@ -59,7 +59,10 @@ def from_page(name: str, value: object) -> object:
         try:
             return type(default)(value)
         except ValueError:
-            raise InputError(f'{name}: "{str(value)[:40]}" is not one of {", ".join(member.value for member in type(default))}.') from None
+            raise InputError(
+                f'{name}: "{str(value)[:40]}" is not one of '
+                f"{', '.join(member.value for member in type(default))}."
+            ) from None
     if isinstance(default, bool):
         return bool(value)
     if isinstance(default, str):

@@ -1,4 +1,6 @@
-"""A headless Chromium, for measuring and for tests: Debian's packages chromium and chromium-driver, driven by selenium."""
+"""A headless Chromium, for measuring and for tests: Debian's packages chromium and chromium-driver, driven by
+selenium.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import shutil
 from pathlib import Path
 
 _WORDS = (
-    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync "
+    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    "disable-component-update disable-sync "
     "hide-scrollbars force-device-scale-factor=1"
 )
 
@@ -17,11 +20,17 @@ def missing() -> str | None:
     if importlib.util.find_spec("selenium") is None:
         return "selenium is not installed (./run test installs it)"
     names = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    return f"{' and '.join(names)} not installed (Debian's packages chromium and chromium-driver)" if names else None
+    return (
+        f"{' and '.join(names)} not installed (Debian's packages chromium and chromium-driver)"
+        if names
+        else None
+    )
 
 
 def headless_chromium(folder: Path, width: int, height: int):
-    """A selenium driver of a new browser; its page has this size in pixels, its profile and downloads lie in `folder`."""
+    """A selenium driver of a new browser; its page has this size in pixels, its profile and downloads lie in
+    `folder`.
+    """
     from selenium import webdriver
 
     (folder / "downloads").mkdir(parents=True, exist_ok=True)
@@ -37,6 +46,8 @@ def headless_chromium(folder: Path, width: int, height: int):
 
 
 def resize(driver, width: int, height: int, scale: float = 1) -> None:
-    """Give the page of a driver, not its window, this size in CSS pixels; scale: device pixels in each, as when it is enlarged."""
+    """Give the page of a driver, not its window, this size in CSS pixels; scale: device pixels in each, as
+    when it is enlarged.
+    """
     size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -1,4 +1,6 @@
-"""What is drawn of a result beside its own volumes: made in another thread when it is wanted, and made anew when the result changes."""
+"""What is drawn of a result beside its own volumes: made in another thread when it is wanted, and made anew
+when the result changes.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import slicer
 class Derived:
     """Shown or not; follows the result that is looked at. MRML is touched in the event loop alone.
 
-    on_change: called when the button or the picture should be drawn anew. Kinds of it say what is taken from the nodes, what is
-    computed of that, and how it is put into `node`, the node that shows it (None where there is none).
+    on_change: called when the button or the picture should be drawn anew. Kinds of it say what is taken from
+    the nodes, what is computed of that, and how it is put into `node`, the node that shows it (None where
+    there is none).
     """
 
     def __init__(self, on_change: Callable[[], None]):
@@ -25,8 +28,14 @@ class Derived:
         self._on_change()
 
     def follow(self, *nodes) -> None:
-        """Show what is made of these volume nodes, None for one that there is not; nothing without the first."""
-        wanted = self.on and nodes[0] is not None and tuple(node and (node.GetID(), node.GetImageData().GetMTime()) for node in nodes)
+        """Show what is made of these volume nodes, None for one that there is not; nothing without
+        the first.
+        """
+        wanted = (
+            self.on
+            and nodes[0] is not None
+            and tuple(node and (node.GetID(), node.GetImageData().GetMTime()) for node in nodes)
+        )
         if not wanted:
             self.close()
         elif wanted != self._made_of and self._task is None:

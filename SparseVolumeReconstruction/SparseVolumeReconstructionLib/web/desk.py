@@ -15,11 +15,11 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..geometry import InputError
-from ..slicerside.logic import SparseVolumeReconstructionLogic
-from ..slicerside.scene import close_headless_scene, headless_scene
-from ..slicerside.workflow.choices import Choices, forget
-from ..slicerside.workflow.presenter import Presenter
-from ..slicerside.workflow.requirements import missing_packages
+from ..mrml.logic import SparseVolumeReconstructionLogic
+from ..mrml.scene import close_headless_scene, headless_scene
+from ..workflow.choices import Choices, forget
+from ..workflow.presenter import Presenter
+from ..workflow.requirements import missing_packages
 from .binding import PREFIX, WatchedChoices, from_page, plain, to_page
 from .memory import Budget
 from .sections.contexts import ContextSection
@@ -55,7 +55,10 @@ _SECTIONS = (
 
 
 class Desk(VTKObservationMixin):
-    """Everything behind the page. To be made, used and closed in the event loop of `server`; MRML is touched nowhere else."""
+    """Everything behind the page.
+
+    To be made, used and closed in the event loop of `server`; MRML is touched nowhere else.
+    """
 
     def __init__(self, server, memory_gb: float = 1.5):
         super().__init__()
@@ -120,14 +123,19 @@ class Desk(VTKObservationMixin):
             state.ending = text
 
     def attempt(self, action, *arguments) -> None:
-        """Do what the visitor asked for; wrong input becomes the page's message. What else goes wrong is a fault: the log has it all."""
+        """Do what the visitor asked for; wrong input becomes the page's message.
+
+        What else goes wrong is a fault: the log has it all.
+        """
         try:
             action(*arguments)
         except InputError as error:
             self.presenter.runner.report(error)
         except Exception:
             log.exception("what a page asked for could not be done")
-            self.presenter.runner.report(InputError("that could not be done: a fault of the program, which is in the server's log."))
+            self.presenter.runner.report(
+                InputError("that could not be done: a fault of the program, which is in the server's log.")
+            )
         else:
             self.presenter.runner.dismiss()
         self.schedule()
@@ -138,8 +146,14 @@ class Desk(VTKObservationMixin):
             section.close()
         self.presenter.runner.drop_live()
         self.logic.close()
-        for node in slicer.util.getNodesByClass("vtkMRMLStorableNode") + slicer.util.getNodesByClass("vtkMRMLPlotSeriesNode"):
-            if not node.GetSingletonTag() and not node.IsA("vtkMRMLColorNode") and node.GetScene() is not None:
+        for node in slicer.util.getNodesByClass("vtkMRMLStorableNode") + slicer.util.getNodesByClass(
+            "vtkMRMLPlotSeriesNode"
+        ):
+            if (
+                not node.GetSingletonTag()
+                and not node.IsA("vtkMRMLColorNode")
+                and node.GetScene() is not None
+            ):
                 slicer.mrmlScene.RemoveNode(node)
         for field in fields(Choices):
             setattr(self.parameters, field.name, getattr(Choices(), field.name))

@@ -1,4 +1,7 @@
-"""The way in: by which names and with which token, and the two steps of it. To look at the door changes nothing; entering is a POST."""
+"""The way in: by which names and with which token, and the two steps of it.
+
+To look at the door changes nothing; entering is a POST.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,11 @@ _PAGES = ("/", "/index.html")
 _SECRET = re.compile(r"[\w-]{43}")
 _KEPT_S = 7 * 24 * 3600
 _LARGEST_FORM = 4096
-# Trame's page compiles its templates in the browser and styles elements; it loads from nowhere else and is shown in no frame.
+# Trame's page compiles its templates in the browser and styles elements; it loads from nowhere else and is
+# shown in no frame.
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-eval' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self' 'unsafe-eval' {scripts}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; "
     "connect-src 'self' {socket}; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {
@@ -36,8 +41,8 @@ _HEADERS = {
 
 
 class Door:
-    """What every request has to pass. token: asked for at the first request of a visitor; None where everyone who reaches the
-    server may come in. hosts: names by which a browser may call the server, None for any.
+    """What every request has to pass. token: asked for at the first request of a visitor; None where everyone
+    who reaches the server may come in. hosts: names by which a browser may call the server, None for any.
     """
 
     def __init__(self, token: str | None, hosts: set[str] | None):
@@ -45,19 +50,25 @@ class Door:
 
     @classmethod
     def of(cls, host: str, token: str | None, names: tuple[str, ...] = ()) -> Door:
-        """The door of a server that listens on `host`: on this machine alone, or where names are given, it answers to no others."""
+        """The door of a server that listens on `host`: on this machine alone, or where names are given, it
+        answers to no others.
+        """
         known = {"localhost", "127.0.0.1", "::1", host, *(name.lower() for name in names)}
         return cls(token, known if is_loopback(host) or names else None)
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """The answer to a request by a name that is not ours (a site may let its own name lead here) or from another site's page."""
+        """The answer to a request by a name that is not ours (a site may let its own name lead here) or from
+        another site's page.
+        """
         origin = request.headers.get("Origin")
         if not request.raw_path.startswith("/"):
             return notes.page("Not here", "<p>This server is no proxy.</p>", 400)
         named = self._hosts is None or _host_name(request.host) in self._hosts
         if named and (origin is None or origin.split("://", 1)[-1] == request.host):
             return None
-        return notes.page("Not here", "<p>This server does not answer to that name, or to other sites.</p>", 403)
+        return notes.page(
+            "Not here", "<p>This server does not answer to that name, or to other sites.</p>", 403
+        )
 
     def knows(self, token: str) -> bool:
         """Whether somebody who says this token may come in."""
@@ -65,10 +76,12 @@ class Door:
 
 
 class Entrance:
-    """How visitors get in: a page that was asked for without the cookie of a visitor is answered by a form, which is sent at once.
+    """How visitors get in: a page that was asked for without the cookie of a visitor is answered by a form,
+    which is sent at once.
 
-    Nothing that a page of another site, a health check or a reload can ask for (GET) starts, takes or ends anything. Subclasses
-    say who is known (`serve`), what a newcomer would find (`look`) and take him in (`take`).
+    Nothing that a page of another site, a health check or a reload can ask for (GET) starts, takes or ends
+    anything. Subclasses say who is known (`serve`), what a newcomer would find (`look`) and take him in
+    (`take`).
     """
 
     def __init__(self, door: Door):
@@ -96,7 +109,9 @@ class Entrance:
         return answer
 
     async def _enter(self, request: web.Request, secret: str) -> web.StreamResponse:
-        if not (request.content_length or 0) < _LARGEST_FORM or "chunked" in request.headers.get("Transfer-Encoding", ""):
+        if not (request.content_length or 0) < _LARGEST_FORM or "chunked" in request.headers.get(
+            "Transfer-Encoding", ""
+        ):
             return web.Response(status=403, text="open the page first")
         form = {name: str(value) for name, value in (await request.post()).items()}
         if not self._door.knows(form.get("token", "")):
@@ -112,7 +127,10 @@ class Entrance:
         raise NotImplementedError
 
     def look(self, token: str) -> web.Response | None:
-        """What a newcomer is told; None where he may come in at once. token: for a form that he may send. Changes nothing."""
+        """What a newcomer is told; None where he may come in at once. token: for a form that he may send.
+
+        Changes nothing.
+        """
         raise NotImplementedError
 
     async def take(self, secret: str, token: str, over: bool) -> web.Response | None:
@@ -129,7 +147,14 @@ def to_the_page(request: web.Request, secret: str) -> web.Response:
 
 def _set_cookie(request: web.Request, answer: web.Response, secret: str) -> None:
     """Lax: a link on another site leads here with it; requests from that site's pages come without."""
-    answer.set_cookie(_cookie_name(request), secret, httponly=True, samesite="Lax", secure=is_secure(request), max_age=_KEPT_S)
+    answer.set_cookie(
+        _cookie_name(request),
+        secret,
+        httponly=True,
+        samesite="Lax",
+        secure=is_secure(request),
+        max_age=_KEPT_S,
+    )
 
 
 def is_secure(request: web.Request) -> bool:
@@ -151,7 +176,9 @@ def _secret_of(request: web.Request) -> str:
 
 
 def middleware(answer: Callable):
-    """The aiohttp middleware that lets answer(request, handler) decide, and sends the headers that protect the page."""
+    """The aiohttp middleware that lets answer(request, handler) decide, and sends the headers that protect
+    the page.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler):
@@ -164,21 +191,28 @@ def middleware(answer: Callable):
 
 
 def protect(request: web.Request, response: web.StreamResponse) -> None:
-    """Headers: no other site shows the page or reads from it, nothing is loaded from elsewhere, what is private is not kept.
+    """Headers: no other site shows the page or reads from it, nothing is loaded from elsewhere, what is
+    private is not kept.
 
     Only the program's own files may be kept, and are asked for again.
     """
     socket = f"{'wss' if is_secure(request) else 'ws'}://{request.host}"
     response.headers.update(_HEADERS)
-    response.headers.setdefault("Content-Security-Policy", _POLICY.format(socket=socket, scripts=_inline_scripts()))
-    response.headers.setdefault("Cache-Control", "no-cache" if isinstance(response, web.FileResponse) else "no-store")
+    response.headers.setdefault(
+        "Content-Security-Policy", _POLICY.format(socket=socket, scripts=_inline_scripts())
+    )
+    response.headers.setdefault(
+        "Cache-Control", "no-cache" if isinstance(response, web.FileResponse) else "no-store"
+    )
 
 
 @cache
 def _inline_scripts() -> str:
     """The scripts that stand in the page of trame's client itself, as a policy names them."""
     path = Path(find_spec("trame_client").origin).parent / "module" / "vue3-www" / "index.html"
-    return " ".join(map(notes.digest, re.findall(r"<script>(.*?)</script>", path.read_text(encoding="utf-8"), re.DOTALL)))
+    return " ".join(
+        map(notes.digest, re.findall(r"<script>(.*?)</script>", path.read_text(encoding="utf-8"), re.DOTALL))
+    )
 
 
 def same(given: str, expected: str) -> bool:

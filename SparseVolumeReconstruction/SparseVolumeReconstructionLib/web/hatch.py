@@ -6,8 +6,8 @@ import numpy as np
 import slicer
 
 from ..geometry import Grid, Volume
-from ..slicerside import views
-from ..slicerside.nodes import add_volume, set_volume, volume_of
+from ..mrml import views
+from ..mrml.nodes import add_volume, set_volume, volume_of
 from .derived import Derived
 from .views import LABELS
 
@@ -18,10 +18,15 @@ _BODY = 0.1  # of the largest mean, below which there is nothing to be marked
 
 
 class Hatch(Derived):
-    """A label map of thin slanted sheets, so that every plane cuts lines out of it. Follows the mask of what was observed, and the mean."""
+    """A label map of thin slanted sheets, so that every plane cuts lines out of it.
+
+    Follows the mask of what was observed, and the mean.
+    """
 
     def draw(self) -> None:
-        """Lay the lines over the slice views; whatever marks something else there comes first again when they are gone."""
+        """Lay the lines over the slice views; whatever marks something else there comes first again when they
+        are gone.
+        """
         if self.node is not None:
             views.set_label(self.node)
             for name in LABELS:
@@ -44,7 +49,8 @@ class Hatch(Derived):
 
 
 def hatched(observed: Volume, mean: Volume) -> Volume:
-    """1 on the lines within what was inferred of the body, 0 elsewhere (uint8); on the grid, or a finer one of about 1 mm.
+    """1 on the lines within what was inferred of the body, 0 elsewhere (uint8); on the grid, or a finer one
+    of about 1 mm.
 
     observed: 1 where a voxel was observed; mean: on the same grid.
     """

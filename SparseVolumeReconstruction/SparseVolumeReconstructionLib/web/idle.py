@@ -11,11 +11,17 @@ _LONGEST_WARNING_S, _STEP_S = 300.0, 15.0
 
 
 class Idle:
-    """Counts the time without use. minutes: after which `end` is awaited; 0 for never. busy: whether something runs, which counts as
-    use. tell: gets what the page should say; "" for nothing.
+    """Counts the time without use. minutes: after which `end` is awaited; 0 for never. busy: whether
+    something runs, which counts as use. tell: gets what the page should say; "" for nothing.
     """
 
-    def __init__(self, minutes: float, busy: Callable[[], bool], tell: Callable[[str], None], end: Callable[[], Awaitable[None]]):
+    def __init__(
+        self,
+        minutes: float,
+        busy: Callable[[], bool],
+        tell: Callable[[str], None],
+        end: Callable[[], Awaitable[None]],
+    ):
         self._after_s, self._busy, self._tell, self._end = 60.0 * minutes, busy, tell, end
         self._used, self._said = time.monotonic(), ""
 
@@ -37,7 +43,10 @@ class Idle:
                 self.use()
             elif left < min(_LONGEST_WARNING_S, _WARNING * self._after_s):
                 span = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-                self._say(f"Nobody uses this session; in {span} it ends and what is in it is forgotten. Anything you do here keeps it.")
+                self._say(
+                    f"Nobody uses this session; in {span} it ends and what is in it is forgotten. Anything "
+                    "you do here keeps it."
+                )
 
     def _say(self, text: str) -> None:
         if text != self._said:

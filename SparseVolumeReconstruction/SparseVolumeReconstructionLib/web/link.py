@@ -1,4 +1,6 @@
-"""What a page may say over its websocket: nothing that it sends stops the server, sets what is the server's own, or shows its insides."""
+"""What a page may say over its websocket: nothing that it sends stops the server, sets what is the server's
+own, or shows its insides.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ log = logging.getLogger(__name__)
 class Link:
     """Stands between the websockets of a trame server and its methods.
 
-    own_checks: variables that begin with this are checked where they are listened to. on_use: called for all that somebody does in a page.
+    own_checks: variables that begin with this are checked where they are listened to. on_use: called for all
+    that somebody does in a page.
     """
 
     def __init__(self, server, own_checks: str, on_use: Callable[[], None]):
@@ -33,7 +36,12 @@ class Link:
             for name in _TAKEN_OUT:
                 methods.pop(name, None)
             for name, (target, method) in methods.items():
-                methods[name] = target, self._safe({_UPDATE: self._update, _LIFE: _life(method)}.get(name, method), name in _USES)
+                methods[name] = (
+                    target,
+                    self._safe(
+                        {_UPDATE: self._update, _LIFE: _life(method)}.get(name, method), name in _USES
+                    ),
+                )
 
     async def disconnect(self) -> None:
         """Close all websockets."""
@@ -57,7 +65,9 @@ class Link:
         return call
 
     def _update(self, core, changes: list) -> None:
-        """Set the variables that somebody listens to, where the value is of their kind; the others are put back in the page."""
+        """Set the variables that somebody listens to, where the value is of their kind; the others are put
+        back in the page.
+        """
         state = self._server.state
         with state:
             for change in changes:
@@ -68,7 +78,10 @@ class Link:
                 elif name in state:
                     if name not in self._refused:
                         self._refused.add(name)
-                        log.warning("a page sent %s, which is not for it to set, or with a value of another kind", str(name)[:40])
+                        log.warning(
+                            "a page sent %s, which is not for it to set, or with a value of another kind",
+                            str(name)[:40],
+                        )
                     core.clear_state_client_cache(name)
                     state.dirty(name)
 
@@ -79,7 +92,9 @@ class Link:
             sound = value is None or math.isfinite(value)
         else:
             return False
-        return sound and (name.startswith(self._own_checks) or kind_of(value) is kind_of(self._server.state[name]))
+        return sound and (
+            name.startswith(self._own_checks) or kind_of(value) is kind_of(self._server.state[name])
+        )
 
 
 def kind_of(value: object) -> type:

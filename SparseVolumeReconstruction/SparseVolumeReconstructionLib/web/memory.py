@@ -1,4 +1,6 @@
-"""What a session may hold: a budget of voxels, and memory that goes back to the system when nodes are removed."""
+"""What a session may hold: a budget of voxels, and memory that goes back to the system when nodes are
+removed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _OWN_PAGES_BYTES = 1 << 20
 
 
 def give_back_at_once() -> None:
-    """Let every large array have pages of its own, which the system gets back when the array goes (glibc; elsewhere nothing)."""
+    """Let every large array have pages of its own, which the system gets back when the array goes (glibc;
+    elsewhere nothing).
+    """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES)
 
@@ -32,10 +36,14 @@ class Budget:
         self.limit_bytes, self._held = limit_gb * 1e9, 0
 
     def admit(self, size: int) -> None:
-        """Raise InputError where `size` more bytes are too many, which says what to remove. For any thread."""
+        """Raise InputError where `size` more bytes are too many, which says what to remove.
+
+        For any thread.
+        """
         if self._held + size > self.limit_bytes:
             raise InputError(
-                f"That needs {_gb(size)} GB more, and {self.text()}: remove a result or a scan that is not needed any more, "
+                f"That needs {_gb(size)} GB more, and {self.text()}: remove a result or a scan that is not "
+                "needed any more, "
                 "or ask for a coarser grid or fewer samples."
             )
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..slicerside import views
+from ..mrml import views
 from .overlay import place, role, shown
 from .views import LABELS, THREE_D, Views
 
@@ -16,7 +16,9 @@ _FAR = 100.0
 
 
 class Moves:
-    """Every movement takes what comes from a page: numbers that are no numbers, and views that are none, move nothing."""
+    """Every movement takes what comes from a page: numbers that are no numbers, and views that are none, move
+    nothing.
+    """
 
     def __init__(self, pictures: Views):
         self._views = pictures
@@ -57,7 +59,9 @@ class Moves:
         self._views.turn_3d(-180 * _number(across), 180 * _number(down))
 
     def point(self, view: str, across: float, down: float) -> None:
-        """Let the other slice views pass through a place of a view's picture: shares of its width and height."""
+        """Let the other slice views pass through a place of a view's picture: shares of its width and
+        height.
+        """
         if view not in LABELS:
             return
         centre = place(views.slice_node(view), _number(across), _number(down))
@@ -66,7 +70,9 @@ class Moves:
                 views.slice_node(name).JumpSliceByOffsetting(*centre)
 
     def window(self, view: str, wider: float, brighter: float) -> None:
-        """Change window and level of what a view shows by shares of the window; grey volumes that lie over each other change together."""
+        """Change window and level of what a view shows by shares of the window; grey volumes that lie over
+        each other change together.
+        """
         wider, brighter = _number(wider), _number(brighter)
         for node in _together(view):
             display = node.GetDisplayNode()
@@ -89,7 +95,9 @@ def _together(view: str) -> list:
     top = shown(view) if view in LABELS else None
     if top is None or top.GetDisplayNode() is None:
         return []
-    below = [each for each in views.shown_volumes(view) if each is not top and "std" not in (role(each), role(top))]
+    below = [
+        each for each in views.shown_volumes(view) if each is not top and "std" not in (role(each), role(top))
+    ]
     return [top, *(each for each in below if each.GetDisplayNode() is not None)]
 
 

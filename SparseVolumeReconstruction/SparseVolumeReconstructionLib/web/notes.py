@@ -1,4 +1,7 @@
-"""The small pages before the page: who may come in, what is in use, what ended. They load nothing and say one thing."""
+"""The small pages before the page: who may come in, what is in use, what ended.
+
+They load nothing and say one thing.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ from html import escape
 
 from aiohttp import web
 
-_SCRIPT = "document.forms[0].action+=location.hash;document.forms[0].submit()"  # a link to a lesson keeps its lesson
+# a link to a lesson keeps its lesson
+_SCRIPT = "document.forms[0].action+=location.hash;document.forms[0].submit()"
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;background:#101418;color:#e6e9ed;
 display:grid;place-items:center;min-height:100vh;margin:0}
-main{max-width:30rem;padding:2rem}h1{font-size:1.3rem}a{color:#8cc2ff}input,button{font:inherit;padding:.4rem .7rem}"""
+main{max-width:30rem;padding:2rem}h1{font-size:1.3rem}a{color:#8cc2ff}input,button{font:inherit;padding:.4rem .7rem}"""  # noqa: E501
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width,initial-scale=1">{again}<style>{style}</style></head>
 <body><main><h1>{title}</h1>{text}</main></body></html>"""
 _ASK = """<p>{why}</p><form action="./" method="get">
 <label>Token <input name="token" type="password" autofocus></label> <button>Go</button></form>"""
 _ENTER = """<p>{why}</p><form action="./enter" method="post"><input type="hidden" name="token" value="{token}">{over}
-<button>{word}</button></form>{script}"""
+<button>{word}</button></form>{script}"""  # noqa: E501
 
 
 def digest(text: str) -> str:
@@ -33,10 +37,14 @@ _POLICY = (
 
 
 def page(title: str, text: str, status: int) -> web.Response:
-    """A small page that says something; `text` is HTML. One that says that there is no place tries again by itself."""
+    """A small page that says something; `text` is HTML. One that says that there is no place tries again by
+    itself.
+    """
     again = '<meta http-equiv="refresh" content="20">' if status in (409, 503) else ""
     body = _PAGE.format(title=escape(title), text=text, again=again, style=_STYLE)
-    return web.Response(status=status, content_type="text/html", text=body, headers={"Content-Security-Policy": _POLICY})
+    return web.Response(
+        status=status, content_type="text/html", text=body, headers={"Content-Security-Policy": _POLICY}
+    )
 
 
 def question(wrong: bool) -> web.Response:
@@ -47,7 +55,11 @@ def question(wrong: bool) -> web.Response:
 
 def welcome(token: str) -> web.Response:
     """Goes in by itself."""
-    return page("Sparse Volume Reconstruction", _form("The page is being opened.", token, "Open it", f"<script>{_SCRIPT}</script>"), 200)
+    return page(
+        "Sparse Volume Reconstruction",
+        _form("The page is being opened.", token, "Open it", f"<script>{_SCRIPT}</script>"),
+        200,
+    )
 
 
 def over(token: str, why: str) -> web.Response:

@@ -1,4 +1,6 @@
-"""How to serve, and what one desk and several have in common: the address that is printed, the private folder, and the end."""
+"""How to serve, and what one desk and several have in common: the address that is printed, the private
+folder, and the end.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,13 @@ _FOLDER = "svr-web-"
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not this machine alone.
+    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not
+    this machine alone.
 
-    lesson: file of a lesson that every visitor is offered. sessions: people who can work at the same time, each with a server
-    process of their own. allow_hosts: further names by which browsers call the server, such as that of a proxy before it.
-    idle_minutes: without use until a session ends, 0 for never. ends_idle: the process ends with its session. memory_gb: voxels
-    that one session may hold.
+    lesson: file of a lesson that every visitor is offered. sessions: people who can work at the same time,
+    each with a server process of their own. allow_hosts: further names by which browsers call the server,
+    such as that of a proxy before it. idle_minutes: without use until a session ends, 0 for never. ends_idle:
+    the process ends with its session. memory_gb: voxels that one session may hold.
     """
 
     host: str = LOOPBACK
@@ -54,13 +57,19 @@ def announce(port: int, options: Options) -> None:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """One folder for all temporary files of this process and of those that it starts; it goes when they have ended.
+    """One folder for all temporary files of this process and of those that it starts; it goes when they have
+    ended.
 
     Folders of earlier processes that were killed go, too.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         process = re.match(rf"{_FOLDER}(\d+)-", left.name)
-        if process and os.name == "posix" and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists():
+        if (
+            process
+            and os.name == "posix"
+            and not Path(f"/proc/{process[1]}").exists()
+            and Path("/proc/self").exists()
+        ):
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder

@@ -1,4 +1,6 @@
-"""What is written over the pictures of the slice views: directions, a scale, the other planes, and what is shown."""
+"""What is written over the pictures of the slice views: directions, a scale, the other planes, and what is
+shown.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import numpy as np
 import slicer
 import slicer.util
 
-from ..slicerside import views
+from ..mrml import views
 
 _DIRECTIONS = ("LR", "PA", "IS")  # towards lower and higher x, y, z of RAS
 _SHARE = 0.26  # of a direction, from which its letter is named: about 15 degrees out of a plane of the body
@@ -16,12 +18,19 @@ _STOPS = 9
 
 
 def letters(slice_to_ras: np.ndarray) -> dict[str, str]:
-    """Where the right and the upper edge of a picture (4x4 SliceToRAS) lie in the body, and the opposite ones.
+    """Where the right and the upper edge of a picture (4x4 SliceToRAS) lie in the body, and the opposite
+    ones.
 
-    One letter of R, L, A, P, S, I for an edge of an orthogonal slice, up to three for an oblique one, the largest share first.
+    One letter of R, L, A, P, S, I for an edge of an orthogonal slice, up to three for an oblique one, the
+    largest share first.
     """
     right, up = slice_to_ras[:3, 0], slice_to_ras[:3, 1]
-    return {"right": _direction(right), "left": _direction(-right), "top": _direction(up), "bottom": _direction(-up)}
+    return {
+        "right": _direction(right),
+        "left": _direction(-right),
+        "top": _direction(up),
+        "bottom": _direction(-up),
+    }
 
 
 def _direction(vector: np.ndarray) -> str:
@@ -31,13 +40,17 @@ def _direction(vector: np.ndarray) -> str:
 
 
 def scale(width_mm: float) -> dict:
-    """A bar for a picture of this width: a round number of mm (1, 2, 5 times a power of 10) and its share of the width, percent."""
+    """A bar for a picture of this width: a round number of mm (1, 2, 5 times a power of 10) and its share of
+    the width, percent.
+    """
     length = max((each for each in _ROUND_MM if each <= _LONGEST * width_mm), default=_ROUND_MM[0])
     return {"mm": f"{length:g} mm", "percent": round(100 * length / width_mm, 3)}
 
 
 def crossings(node, others: list) -> list[dict]:
-    """Where the planes of other slice nodes cut the picture of a node: lines (x1, y1, x2, y2 in percent from the upper left)."""
+    """Where the planes of other slice nodes cut the picture of a node: lines (x1, y1, x2, y2 in percent from
+    the upper left).
+    """
     to_ras, found = _picture_to_ras(node), []
     for other in others:
         plane = views.plane_of(other)
@@ -56,7 +69,9 @@ def crossings(node, others: list) -> list[dict]:
 
 
 def place(node, across: float, down: float) -> np.ndarray:
-    """The point (RAS, mm) at a place of the picture of a slice node: shares of its width and height from the upper left."""
+    """The point (RAS, mm) at a place of the picture of a slice node: shares of its width and height from the
+    upper left.
+    """
     return (_picture_to_ras(node) @ [across, down, 0.0, 1.0])[:3]
 
 
@@ -71,8 +86,13 @@ def _picture_to_ras(node) -> np.ndarray:
 def shown(view: str):
     """The volume that is on top in a slice view; None where it shows nothing."""
     composite = views.composite_node(view)
-    ids = [composite.GetForegroundVolumeID() if composite.GetForegroundOpacity() > 0 else None, composite.GetBackgroundVolumeID()]
-    return next((node for node in map(slicer.mrmlScene.GetNodeByID, filter(None, ids)) if node is not None), None)
+    ids = [
+        composite.GetForegroundVolumeID() if composite.GetForegroundOpacity() > 0 else None,
+        composite.GetBackgroundVolumeID(),
+    ]
+    return next(
+        (node for node in map(slicer.mrmlScene.GetNodeByID, filter(None, ids)) if node is not None), None
+    )
 
 
 def role(node) -> str:
@@ -81,7 +101,8 @@ def role(node) -> str:
 
 
 def legend(node) -> dict | None:
-    """The colours of a volume that is shown in colour, as a scale: low, high (in the units of the input), and CSS colours between.
+    """The colours of a volume that is shown in colour, as a scale: low, high (in the units of the input), and
+    CSS colours between.
 
     None for grey volumes.
     """
@@ -95,4 +116,8 @@ def legend(node) -> dict | None:
         table.GetColor(int(number), rgba)
         colours.append("#" + "".join(f"{round(255 * part):02x}" for part in rgba[:3]))
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    return {"low": f"{low:.3g}", "high": f"{high:.3g}", "gradient": f"linear-gradient(to right, {', '.join(colours)})"}
+    return {
+        "low": f"{low:.3g}",
+        "high": f"{high:.3g}",
+        "gradient": f"linear-gradient(to right, {', '.join(colours)})",
+    }

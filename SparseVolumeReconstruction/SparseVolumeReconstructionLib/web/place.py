@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 
 class Place:
-    """One process with a folder of its own. It is told its options on stdin, and ends when that closes: with the process that holds it.
+    """One process with a folder of its own.
+
+    It is told its options on stdin, and ends when that closes: with the process that holds it.
 
     sockets, seen: open websockets of the visitor, and when he last asked for something (monotonic seconds).
     """
@@ -36,12 +38,18 @@ class Place:
         self.sockets, self.seen = 0, time.monotonic()
         self.address, self.cookie = "", ""
         folder.mkdir()
-        library = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
+        library = os.pathsep.join(
+            filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")])
+        )
         environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": library, "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "SparseVolumeReconstructionLib.web"]
         with open(folder / "log.txt", "wb") as output:
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-        own = replace(options, host=LOOPBACK, port=0, token=self._token, allow_hosts=(), browser=False, sessions=1)
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
+            )
+        own = replace(
+            options, host=LOOPBACK, port=0, token=self._token, allow_hosts=(), browser=False, sessions=1
+        )
         self._process.stdin.write(json.dumps(asdict(own), default=str).encode() + b"\n")
         self._process.stdin.flush()
 
@@ -51,7 +59,9 @@ class Place:
         return self._process.poll() is None
 
     async def ready(self, client: aiohttp.ClientSession) -> bool:
-        """Wait until the process answers, and become its visitor; False where it has not started (the log says why)."""
+        """Wait until the process answers, and become its visitor; False where it has not started (the log
+        says why).
+        """
         until = time.monotonic() + _START_S
         while not (found := re.search(r"Open (http://[\d.:]+)", self._log())):
             if time.monotonic() > until or not self.running:
@@ -59,7 +69,9 @@ class Place:
                 return False
             await asyncio.sleep(_STEP_S)
         self.address = found[1]
-        async with client.post(f"{self.address}{ENTER}", data={"token": self._token}, allow_redirects=False) as answer:
+        async with client.post(
+            f"{self.address}{ENTER}", data={"token": self._token}, allow_redirects=False
+        ) as answer:
             self.cookie = answer.headers.get("Set-Cookie", "").split(";")[0]
         return True
 

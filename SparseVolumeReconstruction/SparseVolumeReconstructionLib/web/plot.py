@@ -22,7 +22,10 @@ def chart_drawing(chart) -> Callable[[], str]:
     for number in range(chart.GetNumberOfPlotSeriesNodes()):
         series = chart.GetNthPlotSeriesNode(number)
         table = series.GetTableNode().GetTable()
-        x, y = (vtk_to_numpy(table.GetColumnByName(name)) for name in (series.GetXColumnName(), series.GetYColumnName()))
+        x, y = (
+            vtk_to_numpy(table.GetColumnByName(name))
+            for name in (series.GetXColumnName(), series.GetYColumnName())
+        )
         lines = series.GetLineStyle() != series.LineStyleNone
         style = {"linewidth": 1.8} if lines else {"linestyle": "", "marker": "D", "markersize": 5}
         curves.append((x, y, style | {"label": series.GetName(), "color": _visible(series.GetColor())}))

@@ -16,12 +16,17 @@ from ..geometry import InputError
 from .options import Options, announce, on_interrupt, private_folder
 
 if sys.platform == "linux":
-    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # pictures need no screen; before vtk is imported
+    os.environ.setdefault(
+        "VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow"
+    )  # pictures need no screen; before vtk is imported
 os.environ.setdefault("WSLINK_READY_MSG", "")
 
 
 def serve(options: Options) -> None:
-    """Serve until interrupted (SIGINT or SIGTERM); then the worker has ended and nothing is left on the disk. Raises InputError."""
+    """Serve until interrupted (SIGINT or SIGTERM); then the worker has ended and nothing is left on the disk.
+
+    Raises InputError.
+    """
     from .door import is_loopback
 
     if not options.token and (options.allow_hosts or not is_loopback(options.host)):
@@ -29,11 +34,13 @@ def serve(options: Options) -> None:
     if options.input is not None and not options.input.exists():
         raise InputError(f"{options.input}: no such file or folder.")
     if options.lesson is not None:
-        from ..slicerside.workflow.lesson import read_file
+        from ..workflow.lesson import read_file
 
         read_file(options.lesson)  # refused before anybody waits for it
     if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
-        raise InputError("the views cannot be drawn: libEGL is missing; on Debian apt-get install libegl1 libgl1.")
+        raise InputError(
+            "the views cannot be drawn: libEGL is missing; on Debian apt-get install libegl1 libgl1."
+        )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if options.sessions > 1:
         from .sessions import serve_sessions
@@ -129,7 +136,9 @@ async def _until_interrupted(server, options: Options, stopped: asyncio.Event) -
         with contextlib.suppress(asyncio.CancelledError):
             await task
     except OSError as error:
-        raise InputError(f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another.") from error
+        raise InputError(
+            f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another."
+        ) from error
 
 
 def _announce(port: int, options: Options, desk) -> None:

@@ -18,10 +18,26 @@ from .options import Options, announce, on_interrupt, private_folder
 from .place import Place
 
 _TAKEN = "<p>All places are taken. This page tries again by itself.</p>"
-_LEFT = "All places are taken. One of them was left {minutes} min ago; what was loaded, chosen and computed there will be lost."
-_FAILED = "<p>Your session could not be started; where the server was started, its output says why. This page tries again by itself.</p>"
+_LEFT = (
+    "All places are taken. One of them was left {minutes} min ago; what was loaded, chosen and computed "
+    "there will be lost."
+)
+_FAILED = (
+    "<p>Your session could not be started; where the server was started, its output says why. This "
+    "page tries again by itself.</p>"
+)
 _ENDED = '<p>Your session has ended. <a href="./">Begin anew</a></p>'
-_NOT_PASSED_ON = {"host", "origin", "cookie", "set-cookie", "connection", "keep-alive", "transfer-encoding", "upgrade", "content-length"}
+_NOT_PASSED_ON = {
+    "host",
+    "origin",
+    "cookie",
+    "set-cookie",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+}
 _OURS = {*_NOT_PASSED_ON, "content-security-policy"}
 
 
@@ -56,7 +72,11 @@ class Sessions(Entrance):
             said, left = self.look(token), self._left()
             if said is not None and (left is None or not over):
                 return said
-            for each in [name for name, place in self._places.items() if not place.running or (said is not None and name == left)]:
+            for each in [
+                name
+                for name, place in self._places.items()
+                if not place.running or (said is not None and name == left)
+            ]:
                 self._end(each)
             self._starting[secret] = asyncio.ensure_future(self._start(secret))
         started = await asyncio.shield(self._starting[secret])
@@ -78,12 +98,16 @@ class Sessions(Entrance):
         for secret in list(self._places):
             self._end(secret)
         await asyncio.gather(*self._starting.values(), return_exceptions=True)
-        await asyncio.gather(*self._ending, *(place.end() for place in self._places.values()), return_exceptions=True)
+        await asyncio.gather(
+            *self._ending, *(place.end() for place in self._places.values()), return_exceptions=True
+        )
         if self._client is not None:
             await self._client.close()
 
     async def _start(self, secret: str) -> bool:
-        self._client = self._client or aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+        self._client = self._client or aiohttp.ClientSession(
+            auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
         self._number += 1
         place, ready = Place(self._options, self._folder / f"place-{self._number}"), False
         try:
@@ -96,9 +120,15 @@ class Sessions(Entrance):
         return ready
 
     def _left(self) -> str | None:
-        """Whose place has been without a visitor for the longest time, and for longer than a lost connection lasts."""
+        """Whose place has been without a visitor for the longest time, and for longer than a lost connection
+        lasts.
+        """
         now = time.monotonic()
-        gone = {name: place.seen for name, place in self._places.items() if not place.sockets and now - place.seen > AWAY_S}
+        gone = {
+            name: place.seen
+            for name, place in self._places.items()
+            if not place.sockets and now - place.seen > AWAY_S
+        }
         return min(gone, key=gone.get, default=None)
 
     def _end(self, secret: str) -> None:
@@ -108,12 +138,16 @@ class Sessions(Entrance):
         ending.add_done_callback(self._ending.discard)
 
     async def _pass_on(self, request: web.Request, place: Place) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON} | {"Cookie": place.cookie}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON
+        } | {"Cookie": place.cookie}
         body = request.content if request.can_read_body else None
         if request.content_length is not None:
             headers["Content-Length"] = str(request.content_length)
         url = f"{place.address}{request.raw_path}"
-        async with self._client.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
+        async with self._client.request(
+            request.method, url, headers=headers, data=body, allow_redirects=False
+        ) as answer:
             response = web.StreamResponse(status=answer.status)
             response.headers.update({k: v for k, v in answer.headers.items() if k.lower() not in _OURS})
             protect(request, response)
@@ -129,7 +163,9 @@ class Sessions(Entrance):
         await here.prepare(request)
         place.sockets += 1
         try:
-            async with self._client.ws_connect(f"{place.address}{SOCKET}", headers={"Cookie": place.cookie}, max_msg_size=0) as there:
+            async with self._client.ws_connect(
+                f"{place.address}{SOCKET}", headers={"Cookie": place.cookie}, max_msg_size=0
+            ) as there:
                 ways = [asyncio.ensure_future(_carry(*way)) for way in ((here, there), (there, here))]
                 _, rest = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in rest:
@@ -152,7 +188,10 @@ async def _carry(source, target) -> None:
 
 
 async def serve_sessions(options: Options) -> None:
-    """Serve until interrupted; then all processes have ended. Raises InputError where the port cannot be listened on."""
+    """Serve until interrupted; then all processes have ended.
+
+    Raises InputError where the port cannot be listened on.
+    """
     stopped = asyncio.Event()
     on_interrupt(stopped.set)
     with private_folder() as folder:
@@ -164,7 +203,9 @@ async def serve_sessions(options: Options) -> None:
             await web.TCPSite(runner, options.host, options.port).start()
         except OSError as error:
             await runner.cleanup()
-            raise InputError(f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another.") from error
+            raise InputError(
+                f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another."
+            ) from error
         announce(runner.addresses[0][1], options)
         try:
             await stopped.wait()

@@ -11,7 +11,7 @@ from scipy.ndimage import map_coordinates
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..geometry import Volume
-from ..slicerside.nodes import volume_of
+from ..mrml.nodes import volume_of
 from .derived import Derived
 
 _SPACING_MM = 2.5  # fine enough to be looked at, and made in a tenth of a second
@@ -43,10 +43,14 @@ def _coarse(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(volume.array[:: step[2], :: step[1], :: step[0]], np.float32), matrix
 
 
-def surface_of(mean: tuple[np.ndarray, np.ndarray], std: tuple[np.ndarray, np.ndarray] | None) -> vtk.vtkPolyData:
-    """The outer surface of a mean in RAS, coloured (RGBA, array "Certainty") from opaque where std is 0 to nearly clear where it is high.
+def surface_of(
+    mean: tuple[np.ndarray, np.ndarray], std: tuple[np.ndarray, np.ndarray] | None
+) -> vtk.vtkPolyData:
+    """The outer surface of a mean in RAS, coloured (RGBA, array "Certainty") from opaque where std is 0 to
+    nearly clear where it is high.
 
-    mean, std: arrays (k, j, i) with their 4x4 from (i, j, k) to RAS; std None: equally half clear. Empty where the mean has no body.
+    mean, std: arrays (k, j, i) with their 4x4 from (i, j, k) to RAS; std None: equally half clear. Empty
+    where the mean has no body.
     """
     array, to_ras = mean
     body = array[array > 0.1 * array.max()] if array.max() > 0 else array[:0]
@@ -54,8 +58,14 @@ def surface_of(mean: tuple[np.ndarray, np.ndarray], std: tuple[np.ndarray, np.nd
         return vtk.vtkPolyData()
     image = vtk.vtkImageData()
     image.SetDimensions(*(size + 2 for size in array.shape[::-1]))
-    image.GetPointData().SetScalars(numpy_to_vtk(np.pad(array, 1).ravel(), deep=True))  # closed, where the body is cut off
-    edges, largest, smooth = vtk.vtkFlyingEdges3D(), vtk.vtkPolyDataConnectivityFilter(), vtk.vtkWindowedSincPolyDataFilter()
+    image.GetPointData().SetScalars(
+        numpy_to_vtk(np.pad(array, 1).ravel(), deep=True)
+    )  # closed, where the body is cut off
+    edges, largest, smooth = (
+        vtk.vtkFlyingEdges3D(),
+        vtk.vtkPolyDataConnectivityFilter(),
+        vtk.vtkWindowedSincPolyDataFilter(),
+    )
     moved, normals = vtk.vtkTransformPolyDataFilter(), vtk.vtkPolyDataNormals()
     edges.SetInputData(image)
     edges.SetValue(0, _LEVEL * float(np.median(body)))
@@ -69,7 +79,11 @@ def surface_of(mean: tuple[np.ndarray, np.ndarray], std: tuple[np.ndarray, np.nd
         filtered.SetInputConnection(source.GetOutputPort())
     normals.Update()
     shape = normals.GetOutput()
-    doubt = _doubt(vtk_to_numpy(shape.GetPoints().GetData()), std) if std is not None else np.full(shape.GetNumberOfPoints(), 0.5)
+    doubt = (
+        _doubt(vtk_to_numpy(shape.GetPoints().GetData()), std)
+        if std is not None
+        else np.full(shape.GetNumberOfPoints(), 0.5)
+    )
     rgba = np.asarray(_SURE) + doubt[:, None] * (np.asarray(_UNSURE) - np.asarray(_SURE))
     colours = numpy_to_vtk(rgba.round().astype(np.uint8), deep=True)
     colours.SetName(_COLOURS)
@@ -87,7 +101,9 @@ def _from_padded(to_ras: np.ndarray) -> vtk.vtkTransform:
 
 
 def _doubt(points: np.ndarray, std: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """How uncertain the mean is at points (n, 3) in RAS: 0 where std is 0, 1 where it is as high as almost anywhere."""
+    """How uncertain the mean is at points (n, 3) in RAS: 0 where std is 0, 1 where it is as high as almost
+    anywhere.
+    """
     array, to_ras = std
     inverse = np.linalg.inv(to_ras)
     ijk = points @ inverse[:3, :3].T + inverse[:3, 3]

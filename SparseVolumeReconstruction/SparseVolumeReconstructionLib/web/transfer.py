@@ -1,4 +1,6 @@
-"""Files in and out: uploads stream into a private folder and are read by the worker, downloads are made when asked for."""
+"""Files in and out: uploads stream into a private folder and are read by the worker, downloads are made when
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,31 @@ from aiohttp import web
 from ..geometry import InputError
 from ..geometry.files import image_suffix
 from ..geometry.scan import left_out_notice
-from ..slicerside.workflow.export import file_name, files_of, prepare_file
 from ..worker.reading import FORMATS
+from ..workflow.export import file_name, files_of, prepare_file
 from .desk import Desk
 from .sections.scan import Upload
 
 UPLOAD_BYTES = 1 << 30
 _MOST_FILES = 2000
 _CHUNK = 1 << 18
-_REFUSED = (".mrb", ".zip", ".gz", ".tar", ".7z", ".nhdr", ".mhd", ".raw", ".txt", ".json", ".md", ".pdf", ".xml", ".csv", ".tsv")
+_REFUSED = (
+    ".mrb",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".7z",
+    ".nhdr",
+    ".mhd",
+    ".raw",
+    ".txt",
+    ".json",
+    ".md",
+    ".pdf",
+    ".xml",
+    ".csv",
+    ".tsv",
+)
 _NO_IMAGES = ("dicomdir", "readme", "license", "thumbs.db", "desktop.ini")
 _LONGEST_NAME, _LONGEST_SUFFIX = 80, 10
 
@@ -43,14 +61,19 @@ class Transfer:
 
             return handle
 
-        uploads, downloads = web.post("/upload", used(self._upload)), web.get("/download/{name}", used(self._download))
+        uploads, downloads = (
+            web.post("/upload", used(self._upload)),
+            web.get("/download/{name}", used(self._download)),
+        )
         return [uploads, downloads, web.get("/alive", self._alive)]
 
     async def _alive(self, _request: web.Request) -> web.Response:
         return web.Response(text="yes")
 
     async def _upload(self, request: web.Request) -> web.Response:
-        """Take the files of one volume and wait until the worker has read them; the answer says what was wrong, in one line."""
+        """Take the files of one volume and wait until the worker has read them; the answer says what was
+        wrong, in one line.
+        """
         folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._desk.folder))
         ended: asyncio.Future = asyncio.get_running_loop().create_future()
 
@@ -62,12 +85,16 @@ class Transfer:
             if request.headers.get("X-SVR") != "1":
                 raise InputError("uploads come from the page.")
             files, name, left_out = await _receive(request, folder)
-            self._desk.scan.read(Upload(files, name, lambda: shutil.rmtree(folder, ignore_errors=True), left_out), end)
+            self._desk.scan.read(
+                Upload(files, name, lambda: shutil.rmtree(folder, ignore_errors=True), left_out), end
+            )
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, InputError):
                 return web.Response(status=_status(error), text=str(error))
-            if isinstance(error, ConnectionError | ValueError):  # the visitor has gone, or sends no well-formed parts
+            if isinstance(
+                error, ConnectionError | ValueError
+            ):  # the visitor has gone, or sends no well-formed parts
                 return web.Response(status=400, text="The upload was cut off, or is damaged; try again.")
             raise
         self._desk.schedule()
@@ -87,7 +114,9 @@ class Transfer:
                 self._desk.presenter.runner.report(error)
                 return web.Response(status=422, text=str(error))
         attached = f'attachment; filename="{file_name(result, name)}"'
-        return web.Response(body=data, content_type="application/octet-stream", headers={"Content-Disposition": attached})
+        return web.Response(
+            body=data, content_type="application/octet-stream", headers={"Content-Disposition": attached}
+        )
 
 
 class _TooLarge(InputError):
@@ -99,7 +128,8 @@ def _status(error: InputError) -> int:
 
 
 async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str], str, str]:
-    """The files of a multipart request, written as 0000.nii and so on, a name for the volume, and a notice about what was left out.
+    """The files of a multipart request, written as 0000.nii and so on, a name for the volume, and a notice
+    about what was left out.
 
     No name that was sent becomes a path. Raises InputError for what is too large or cannot be an image.
     """
@@ -123,13 +153,19 @@ async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str],
     if not files:
         raise InputError("the upload holds no file.")
     first = next(iter(files.values()))
-    return files, first[: -len(image_suffix(first) or "")] or first if image_suffix(first) else first, left_out_notice(left_out)
+    return (
+        files,
+        first[: -len(image_suffix(first) or "")] or first if image_suffix(first) else first,
+        left_out_notice(left_out),
+    )
 
 
 def _is_no_image(sent: str) -> bool:
     """Whether a name is that of a hidden file, a text or an archive."""
     last = re.split(r"[\\/]", sent)[-1].lower()
-    return image_suffix(last) is None and (last.startswith(".") or last in _NO_IMAGES or last.endswith(_REFUSED))
+    return image_suffix(last) is None and (
+        last.startswith(".") or last in _NO_IMAGES or last.endswith(_REFUSED)
+    )
 
 
 async def _write(part, path: Path, total: int, name: str) -> int:
@@ -144,14 +180,19 @@ async def _write(part, path: Path, total: int, name: str) -> int:
 
 
 def _too_large(name: str, size: int) -> _TooLarge:
-    return _TooLarge(f"{name}: more than {UPLOAD_BYTES / 1e9:.1f} GB ({size / 1e9:.1f} GB); crop or resample it first.")
+    return _TooLarge(
+        f"{name}: more than {UPLOAD_BYTES / 1e9:.1f} GB ({size / 1e9:.1f} GB); crop or resample it first."
+    )
 
 
 def clean_name(sent: str) -> str:
-    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".", "_" or "-".
+    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".",
+    "_" or "-".
 
     A long one is cut before its suffix, which says the format.
     """
     name = re.sub(r"[^\w. -]+", "_", re.split(r"[\\/]", sent)[-1]).strip(" .")
     suffix = image_suffix(name) or Path(name).suffix[:_LONGEST_SUFFIX]
-    return name if 0 < len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - len(suffix)] + suffix or "upload"
+    return (
+        name if 0 < len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - len(suffix)] + suffix or "upload"
+    )

@@ -1,4 +1,6 @@
-"""The four views of the page: Slicer's displayable managers, rendered here and sent as pictures by trame-slicer."""
+"""The four views of the page: Slicer's displayable managers, rendered here and sent as pictures by
+trame-slicer.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from trame_slicer.core import ViewManager
 from trame_slicer.rca_view import RemoteSliceViewFactory, RemoteThreeDViewFactory
 from trame_slicer.views import ViewLayoutDefinition
 
-from ..slicerside import views
+from ..mrml import views
 from .ground import ClearGround
 
-# The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also carries its name.
+# The hues of Slicer's views in shades that colour-blind people tell apart (Okabe and Ito); each view also
+# carries its name.
 COLOURS = {"Red": "#D55E00", "Green": "#009E73", "Yellow": "#F0E442"}
 LABELS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 THREE_D = "ThreeD"
@@ -25,7 +28,8 @@ _CLOSER = 1.45  # the planes in 3D are larger than what they show
 
 
 class Views:
-    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by these names.
+    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by
+    these names.
 
     planes: whether the slices of the slice views are to be seen in the 3D view.
     """
@@ -35,7 +39,10 @@ class Views:
         application = slicer.app.applicationLogic()
         application.SetSliceLogics(vtk.vtkCollection())
         application.SetViewLogics(vtk.vtkCollection())
-        for factory in (slicer.vtkMRMLSliceViewDisplayableManagerFactory, slicer.vtkMRMLThreeDViewDisplayableManagerFactory):
+        for factory in (
+            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
+            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
+        ):
             factory.GetInstance().SetMRMLApplicationLogic(application)
         crosshair = slicer.vtkMRMLCrosshairNode()
         crosshair.SetCrosshairName("default")
@@ -43,14 +50,21 @@ class Views:
         self._manager = ViewManager(slicer.mrmlScene, application)
         for factory, rates in ((RemoteSliceViewFactory, _SLICE_FPS), (RemoteThreeDViewFactory, _THREE_D_FPS)):
             rates = {"target_fps": rates[0], "blur_fps": rates[1]}
-            self._manager.register_factory(factory(server, populate_view_ui_f=None, interactive_quality=_QUALITY, **rates))
-        vtk.vtkObject.GlobalWarningDisplayOff()  # VTK 9.6 announces, for every view, what VTK 9.7 will do otherwise
+            self._manager.register_factory(
+                factory(server, populate_view_ui_f=None, interactive_quality=_QUALITY, **rates)
+            )
+        # VTK 9.6 announces, for every view, what VTK 9.7 will do otherwise
+        vtk.vtkObject.GlobalWarningDisplayOff()
         for name, label in LABELS.items():
             self._manager.create_view(ViewLayoutDefinition.slice_view(label, label=name, color=COLOURS[name]))
-        self._three_d = self._manager.create_view(ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138")))
+        self._three_d = self._manager.create_view(
+            ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138"))
+        )
         vtk.vtkObject.GlobalWarningDisplayOn()
         for view in self._manager.get_views():
-            view.render_window().SetMultiSamples(0)  # a CPU draws several times as many pictures a second without
+            view.render_window().SetMultiSamples(
+                0
+            )  # a CPU draws several times as many pictures a second without
         self._three_d.render_window().SetMultiSamples(4)  # here lines are oblique
         for renderer in self._three_d.renderers():
             renderer.SetUseDepthPeeling(False)  # too slow without a GPU
@@ -74,7 +88,9 @@ class Views:
             views.fit(anatomy)
 
     def fit_3d(self) -> None:
-        """Let the 3D view look from the front, somewhat from above and the left, at the volume that is shown, else at everything."""
+        """Let the 3D view look from the front, somewhat from above and the left, at the volume that is shown,
+        else at everything.
+        """
         self._three_d.fit_view_to_content()
         camera = self._three_d.first_renderer().GetActiveCamera()
         camera.Azimuth(25)

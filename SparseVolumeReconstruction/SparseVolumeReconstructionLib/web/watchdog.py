@@ -1,4 +1,6 @@
-"""Says what kept the event loop from everything else: for tests and for measuring, switched on by SVR_WATCH_LOOP_MS."""
+"""Says what kept the event loop from everything else: for tests and for measuring, switched on by
+SVR_WATCH_LOOP_MS.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def watch_loop() -> None:
-    """Watch the event loop of this thread from now on, where the variable says from how many milliseconds on to tell.
+    """Watch the event loop of this thread from now on, where the variable says from how many milliseconds on
+    to tell.
 
-    What is measured is the time that one callback computes on the loop's thread, not what other processes take from it meanwhile.
+    What is measured is the time that one callback computes on the loop's thread, not what other processes
+    take from it meanwhile.
     """
     if (bound := float(os.environ.get(VARIABLE, 0)) / 1e3) and hasattr(time, "pthread_getcpuclockid"):
         _Watchdog(bound).start()
@@ -54,5 +58,9 @@ class _Watchdog(threading.Thread):
             began = self._began
             if began is not None and time.clock_gettime(self._clock) - began > self._bound / 2:
                 stack = traceback.extract_stack(sys._current_frames()[self._loop_thread])
-                own = [f"{os.path.basename(f.filename)}:{f.lineno} {f.name}" for f in stack if "VolumeReconstruction" in f.filename]
+                own = [
+                    f"{os.path.basename(f.filename)}:{f.lineno} {f.name}"
+                    for f in stack
+                    if "VolumeReconstruction" in f.filename
+                ]
                 self._where = self._where or " < ".join(reversed(own[-4:]))

@@ -1,4 +1,7 @@
-"""The side of the protocol that asks. Standard library only: it runs in any application's Python, with or without torch."""
+"""The side of the protocol that asks.
+
+Standard library only: it runs in any application's Python, with or without torch.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,17 @@ def _silent(*_) -> None:
 
 
 class WorkerError(RuntimeError):
-    """A request that gave no result. kind: "input", "cancelled", "memory" or "internal". log: text for a bug report."""
+    """A request that gave no result. kind: "input", "cancelled", "memory" or "internal". log: text for a bug
+    report.
+    """
 
     def __init__(self, kind: str, message: str, log: str = ""):
         super().__init__(message)
         self.kind, self.log = kind, log
         if kind == "internal" and log:
-            self.__cause__ = RuntimeError(f"in the computing process:\n{log}")  # so that a traceback shows both sides
+            self.__cause__ = RuntimeError(
+                f"in the computing process:\n{log}"
+            )  # so that a traceback shows both sides
 
 
 @dataclass
@@ -50,13 +57,21 @@ class _Job:
 
 
 class _Process:
-    """One running process: its answers in a queue (None when it has ended) and the last lines of its stderr."""
+    """One running process: its answers in a queue (None when it has ended) and the last lines of its
+    stderr.
+    """
 
     def __init__(self, command: list[str], environment: dict[str, str]):
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}
+        own_group = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+            if os.name == "nt"
+            else {}
+        )
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         text = {"text": True, "encoding": "utf-8", "errors": "replace", "bufsize": 1}
-        self.popen = subprocess.Popen(command, env=environment, start_new_session=os.name != "nt", **pipes, **text, **own_group)
+        self.popen = subprocess.Popen(
+            command, env=environment, start_new_session=os.name != "nt", **pipes, **text, **own_group
+        )
         self.answers: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
         self.last_lines: collections.deque[str] = collections.deque(maxlen=40)
         self._errors = threading.Thread(target=self.last_lines.extend, args=(self.popen.stderr,), daemon=True)
@@ -83,7 +98,11 @@ class _Process:
         if code == -9:
             how += "; the system does so when memory runs out"
         last = f" Its last words: {log.splitlines()[-1]}" if log else ""
-        return WorkerError("internal", f"The computing process ended ({how}). It starts again with the next request.{last}", log)
+        return WorkerError(
+            "internal",
+            f"The computing process ended ({how}). It starts again with the next request.{last}",
+            log,
+        )
 
 
 def _read(stdout: IO[str], answers: queue.SimpleQueue) -> None:
@@ -105,8 +124,9 @@ def _kill(popen: subprocess.Popen) -> None:
 class WorkerClient:
     """Starts the process when needed, keeps it, and hands its answers to callbacks. Use it from one thread.
 
-    Nothing blocks but `run`: `submit`, then call `poll` regularly (a timer of at most 0.1 s); the callbacks are called from there.
-    command: what to start, by default this Python with the worker module. python: the Python for that.
+    Nothing blocks but `run`: `submit`, then call `poll` regularly (a timer of at most 0.1 s); the callbacks
+    are called from there. command: what to start, by default this Python with the worker module. python: the
+    Python for that.
     """
 
     def __init__(self, command: list[str] | None = None, *, python: str | None = None):
@@ -141,7 +161,8 @@ class WorkerClient:
         on_error: Callable[[WorkerError], None] = _silent,
         operation: str = "reconstruct",
     ) -> str:
-        """Queue a request (plain data of a ReconstructionRequest, or of what the operation takes) and return its id.
+        """Queue a request (plain data of a ReconstructionRequest, or of what the operation takes) and return
+        its id.
 
         on_done gets {"files": {name: path}, "result": {...}}; exactly one of on_done and on_error is called.
         """
@@ -154,7 +175,8 @@ class WorkerClient:
         return job_id
 
     def cancel(self, job_id: str) -> None:
-        """Stop a request: its on_error gets a "cancelled" error within a second, if need be by ending the process.
+        """Stop a request: its on_error gets a "cancelled" error within a second, if need be by ending the
+        process.
 
         It reports no progress any more; should it be done before the cancel reaches it, on_done is called.
         """
@@ -168,12 +190,25 @@ class WorkerClient:
         """Hand over the answers that have come, waiting up to `timeout_s` for the first."""
         with contextlib.suppress(queue.Empty):
             while self._process is not None:
-                self._handle(self._process.answers.get(timeout=timeout_s) if timeout_s else self._process.answers.get_nowait())
+                self._handle(
+                    self._process.answers.get(timeout=timeout_s)
+                    if timeout_s
+                    else self._process.answers.get_nowait()
+                )
                 timeout_s = 0.0
-        late = [job_id for job_id, job in self._jobs.items() if job.cancel_by is not None and time.monotonic() > job.cancel_by]
+        late = [
+            job_id
+            for job_id, job in self._jobs.items()
+            if job.cancel_by is not None and time.monotonic() > job.cancel_by
+        ]
         if late:
             self._process.kill()
-            self._give_up(late[0], WorkerError("cancelled", "cancelled by the user; the computing process was ended and starts again"))
+            self._give_up(
+                late[0],
+                WorkerError(
+                    "cancelled", "cancelled by the user; the computing process was ended and starts again"
+                ),
+            )
 
     def run(self, request: dict, on_progress: ReportProgress = _silent) -> dict:
         """Do one request and return its result. Raises WorkerError."""
@@ -181,7 +216,8 @@ class WorkerClient:
         return self.wait(self.submit(request, on_progress, outcome.append, outcome.append), outcome)
 
     def wait(self, job_id: str, outcome: list, poll: Callable[[float], None] | None = None):
-        """Poll until a callback of the request has put something into `outcome`; return it, or raise it if it is an error.
+        """Poll until a callback of the request has put something into `outcome`; return it, or raise it if it
+        is an error.
 
         An interrupt (Ctrl+C) cancels the request first. poll: to be called instead of the client's own.
         """
@@ -225,7 +261,9 @@ class WorkerClient:
             job.on_error(WorkerError(answer["kind"], answer["message"], answer.get("log", "")))
 
     def _give_up(self, job_id: str | None, error: WorkerError) -> None:
-        """Forget the ended process and answer one request with `error`; the others are sent to a new process."""
+        """Forget the ended process and answer one request with `error`; the others are sent to a new
+        process.
+        """
         self._process = None
         job = self._jobs.pop(job_id, None)
         if self._jobs:

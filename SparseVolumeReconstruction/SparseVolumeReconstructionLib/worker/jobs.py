@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 
 class ReconstructionJob:
-    """Reconstructs requests one after the other; models stay in memory between them, in `store` (made when needed)."""
+    """Reconstructs requests one after the other; models stay in memory between them, in `store` (made when
+    needed).
+    """
 
     def __init__(self, store: ModelStore | None = None):
         self._store = store
 
     def warm(self) -> None:
-        """Import the heavy libraries before the first request; where one is missing, the request will say so."""
+        """Import the heavy libraries before the first request; where one is missing, the request will
+        say so.
+        """
         try:
             from ..reconstruction import run  # noqa: F401
         except ImportError:

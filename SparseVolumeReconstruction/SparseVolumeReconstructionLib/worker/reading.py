@@ -1,4 +1,6 @@
-"""Reading files that nobody trusts: the format by the name, the size by the header before anything is unpacked, no other file."""
+"""Reading files that nobody trusts: the format by the name, the size by the header before anything is
+unpacked, no other file.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ _BYTES = 4  # of a voxel in memory
 
 
 def read_upload(request: dict, progress: Progress) -> dict:
-    """What uploaded files show, every part written as NRRD again; or which DICOM series there are, where one has to be chosen.
+    """What uploaded files show, every part written as NRRD again; or which DICOM series there are, where one
+    has to be chosen.
 
-    request: {"paths": files of one volume, "names": what each was called, "name": what to call the volume, "series": key or None,
-    "output": folder}. Returns {"files": {"part-1": path, ...}, "result": {"thicknesses_mm": [number or None, ...],
-    "notices": [text, ...], "title": text, "choices": [{"key", "description", "slices"}, ...]}}.
-    Raises InputError for what is no image, is damaged, is larger than LARGEST_VOLUME_BYTES, or names another file.
+    request: {"paths": files of one volume, "names": what each was called, "name": what to call the volume,
+    "series": key or None, "output": folder}. Returns {"files": {"part-1": path, ...}, "result":
+    {"thicknesses_mm": [number or None, ...], "notices": [text, ...], "title": text, "choices": [{"key",
+    "description", "slices"}, ...]}}. Raises InputError for what is no image, is damaged, is larger than
+    LARGEST_VOLUME_BYTES, or names another file.
     """
     name, folder = str(request["name"]), Path(request["output"])
     files = {Path(path): str(called) for path, called in zip(request["paths"], request["names"], strict=True)}
@@ -53,5 +57,7 @@ def _read(files: dict[Path, str], name: str, series: str | None) -> Scan:
     if not images:
         return read_dicom(files, name, series, most_voxels)
     if len(images) > 1 or len(files) > 1:
-        raise InputError(f"{name}: {len(files)} files; upload one volume at a time, or all files of one DICOM series.")
+        raise InputError(
+            f"{name}: {len(files)} files; upload one volume at a time, or all files of one DICOM series."
+        )
     return read_file(images[0], name, most_voxels)

@@ -18,7 +18,9 @@ Job = Callable[[dict, Progress], dict]
 
 
 def main() -> int:
-    """Serve reconstruction requests on stdin and stdout until stdin closes and all are done; returns the exit code."""
+    """Serve reconstruction requests on stdin and stdout until stdin closes and all are done; returns the exit
+    code.
+    """
     from .jobs import ReconstructionJob
     from .reading import read_upload
 
@@ -27,7 +29,9 @@ def main() -> int:
 
 
 def take_stdout() -> IO[str]:
-    """The real stdout as a text stream for answers; whatever else writes to stdout from now on goes to stderr."""
+    """The real stdout as a text stream for answers; whatever else writes to stdout from now on goes to
+    stderr.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -35,10 +39,12 @@ def take_stdout() -> IO[str]:
 
 
 class Server:
-    """Runs `job(request, progress)` for each request on the calling thread; stdin is read on a thread of its own.
+    """Runs `job(request, progress)` for each request on the calling thread; stdin is read on a thread of its
+    own.
 
-    The reading thread lets a cancel reach the running job, through its Progress. job: returns the JSON-ready result;
-    an attribute `warm()`, where it has one, is called once before the first request. others: further operations by name.
+    The reading thread lets a cancel reach the running job, through its Progress. job: returns the JSON-ready
+    result; an attribute `warm()`, where it has one, is called once before the first request. others: further
+    operations by name.
     """
 
     def __init__(self, requests: IO[str], answers: IO[str], job: Job, others: dict[str, Job] | None = None):
@@ -52,7 +58,10 @@ class Server:
         self._closed = False
 
     def serve(self) -> int:
-        """Work until the requests end; returns 0. The process ends at once where nobody reads the answers any more."""
+        """Work until the requests end; returns 0.
+
+        The process ends at once where nobody reads the answers any more.
+        """
         threading.Thread(target=self._read, daemon=True).start()
         getattr(self._jobs["reconstruct"], "warm", lambda: None)()
         while (entry := self._next()) is not None:
@@ -71,12 +80,16 @@ class Server:
 
     def _work(self, job_id: str, operation: str, request: dict) -> None:
         def report(event):
-            self._answer(job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s)
+            self._answer(
+                job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s
+            )
 
         try:
             result = self._jobs[operation](request, Progress(report, lambda: self._cancelled))
         except Exception as error:
-            self._answer(job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc())
+            self._answer(
+                job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc()
+            )
         else:
             self._answer(job_id, "done", result=result)
 
@@ -94,7 +107,13 @@ class Server:
             message = json.loads(line)
             operation, job_id = message["op"], str(message.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
-            return self._answer(None, "error", kind="input", message=f'not a JSON object with "op": {line.strip()[:80]}', log="")
+            return self._answer(
+                None,
+                "error",
+                kind="input",
+                message=f'not a JSON object with "op": {line.strip()[:80]}',
+                log="",
+            )
         if operation in self._jobs:
             self._queue(job_id, operation, message.get("request"))
         elif operation == "cancel":
@@ -105,7 +124,13 @@ class Server:
             os._exit(0)
         else:
             known = ", ".join([*self._jobs, "cancel", "ping", "shutdown"])
-            self._answer(job_id, "error", kind="input", message=f'unknown operation "{operation}"; known: {known}', log="")
+            self._answer(
+                job_id,
+                "error",
+                kind="input",
+                message=f'unknown operation "{operation}"; known: {known}',
+                log="",
+            )
 
     def _queue(self, job_id: str, operation: str, request) -> None:
         problem = None
@@ -137,7 +162,9 @@ class Server:
             os._exit(1)
 
     def _end_with_reader(self) -> None:
-        """After the last request: end at once where the reader of the answers is gone (the parent died), else let the work go on."""
+        """After the last request: end at once where the reader of the answers is gone (the parent died), else
+        let the work go on.
+        """
         if hasattr(select, "poll"):
             watch = select.poll()
             watch.register(self._answers.fileno(), 0)
@@ -150,7 +177,11 @@ def _kind(error: Exception) -> str:
         return "input"
     if isinstance(error, Cancelled):
         return "cancelled"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    ):
         return "memory"
     return "internal"
 

@@ -15,7 +15,10 @@ _ENTRIES = TypeAdapter(list[ModelEntry])
 
 
 def read_manifest(folder: Path) -> list[ModelEntry]:
-    """The entries of a folder of models; none if it has no models.json. Raises InputError for a damaged one."""
+    """The entries of a folder of models; none if it has no models.json.
+
+    Raises InputError for a damaged one.
+    """
     path = folder / "models.json"
     if not path.exists():
         return []
@@ -24,7 +27,9 @@ def read_manifest(folder: Path) -> list[ModelEntry]:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"]) or "file"
-        raise InputError(f"{path}: not a list of models ({place}: {problem['msg']}); repair it or move it away.") from error
+        raise InputError(
+            f"{path}: not a list of models ({place}: {problem['msg']}); repair it or move it away."
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     for entry in entries:
@@ -35,7 +40,10 @@ def read_manifest(folder: Path) -> list[ModelEntry]:
 
 def write_manifest(folder: Path, entries: list[ModelEntry]) -> None:
     """Write models.json of a folder atomically. Raises OSError."""
-    write_atomically(folder / "models.json", lambda temporary: Path(temporary).write_bytes(_ENTRIES.dump_json(entries, indent=2) + b"\n"))
+    write_atomically(
+        folder / "models.json",
+        lambda temporary: Path(temporary).write_bytes(_ENTRIES.dump_json(entries, indent=2) + b"\n"),
+    )
 
 
 def manifest_schema() -> dict:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def default_user_dir() -> Path:
     """$SVR_MODELS_DIR, or the folder of the user's own models in the home folder."""
-    return Path(os.environ.get("SVR_MODELS_DIR") or Path.home() / ".local/share/SparseVolumeReconstruction/models")
+    return Path(
+        os.environ.get("SVR_MODELS_DIR") or Path.home() / ".local/share/SparseVolumeReconstruction/models"
+    )
 
 
 class ModelStore:
@@ -51,7 +53,9 @@ class ModelStore:
         """The weights file of a model. Raises InputError for an unknown id or a missing file."""
         path = (EMBEDDED if self.is_embedded(model_id) else self.user_dir) / self.entry(model_id).file
         if not path.is_file():
-            raise InputError(f'model "{model_id}": its weights file {path} is missing; install or import it again.')
+            raise InputError(
+                f'model "{model_id}": its weights file {path} is missing; install or import it again.'
+            )
         return path
 
     def verify(self, model_id: str) -> None:
@@ -63,13 +67,15 @@ class ModelStore:
             raise InputError(f'model "{model_id}": {path} cannot be read ({error.strerror}).') from error
         if digest != self.entry(model_id).sha256:
             raise InputError(
-                f'model "{model_id}": {path} is damaged (its SHA-256 is not that of the manifest); install or import it again.'
+                f'model "{model_id}": {path} is damaged (its SHA-256 is not that of the manifest); install '
+                "or import it again."
             )
 
     def load(self, model_id: str, device: str = "auto") -> Prior:
         """The prior of a model on a device ("auto", "cpu", "cuda:0"), verified before it is read.
 
-        Raises InputError for an unknown id, a missing, damaged or foreign file, or a device that is not there.
+        Raises InputError for an unknown id, a missing, damaged or foreign file, or a device that is not
+        there.
         """
         from ..priors.device import resolve_device
 
@@ -84,14 +90,16 @@ class ModelStore:
     def import_file(self, path: Path) -> ModelEntry:
         """Copy a weights file into the user's models; a user's model of the same id is replaced.
 
-        Raises InputError, with nothing changed, where the file is not a model that can be loaded, has the id of an embedded
-        model, or cannot be copied.
+        Raises InputError, with nothing changed, where the file is not a model that can be loaded, has the id
+        of an embedded model, or cannot be copied.
         """
         import torch
 
         card = describe(Path(path)).card
         if self.is_embedded(card.id):
-            raise InputError(f'{path}: a model "{card.id}" is part of the extension; give the file\'s model another id.')
+            raise InputError(
+                f'{path}: a model "{card.id}" is part of the extension; give the file\'s model another id.'
+            )
         try:
             self.user_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".import-", dir=self.user_dir) as staging:
@@ -102,21 +110,30 @@ class ModelStore:
                 os.replace(copy, self.user_dir / entry.file)
                 self._replace(card.id, entry)
         except OSError as error:
-            raise InputError(f"{self.user_dir}: the model could not be imported ({error.strerror or error}).") from error
+            raise InputError(
+                f"{self.user_dir}: the model could not be imported ({error.strerror or error})."
+            ) from error
         return entry
 
     def remove(self, model_id: str) -> None:
-        """Delete a model of the user. Raises InputError for an unknown or embedded id, or a folder that cannot be written."""
+        """Delete a model of the user.
+
+        Raises InputError for an unknown or embedded id, or a folder that cannot be written.
+        """
         self.entry(model_id)
         if self.is_embedded(model_id):
             raise InputError(f'model "{model_id}" is part of the extension and cannot be removed.')
         try:
             self._replace(model_id, None)
         except OSError as error:
-            raise InputError(f"{self.user_dir}: the model could not be removed ({error.strerror or error}).") from error
+            raise InputError(
+                f"{self.user_dir}: the model could not be removed ({error.strerror or error})."
+            ) from error
 
     def _replace(self, model_id: str, new: ModelEntry | None) -> None:
-        """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any more."""
+        """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any
+        more.
+        """
         old = read_manifest(self.user_dir)
         kept = [entry for entry in old if entry.card.id != model_id]
         write_manifest(self.user_dir, [*kept, new] if new else kept)

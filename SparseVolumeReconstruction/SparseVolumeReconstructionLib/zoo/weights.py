@@ -33,7 +33,10 @@ def describe(path: Path) -> ModelEntry:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a .safetensors file, or damaged ({_first_line(error)}).") from error
     if text is None:
-        raise InputError(f'{path}: a .safetensors file without a model card (metadata "card"); it is not a model of this project.')
+        raise InputError(
+            f'{path}: a .safetensors file without a model card (metadata "card"); it is not a model of this '
+            "project."
+        )
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
@@ -41,7 +44,10 @@ def describe(path: Path) -> ModelEntry:
         field = ".".join(str(part) for part in problem["loc"]) or "JSON"
         raise InputError(f"{path}: its model card is not valid ({field}: {problem['msg']}).") from error
     if card.system not in SYSTEMS:
-        raise InputError(f'{path}: made for the system "{card.system}", which is not in this version; known: {", ".join(SYSTEMS)}.')
+        raise InputError(
+            f'{path}: made for the system "{card.system}", which is not in this version; known: '
+            f"{', '.join(SYSTEMS)}."
+        )
     return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
 
 
@@ -55,7 +61,10 @@ def sha256(path: Path) -> str:
 
 
 def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) -> None:
-    """Write tensors (units as the system stores them) and their card as a weights file, atomically. Raises InputError."""
+    """Write tensors (units as the system stores them) and their card as a weights file, atomically.
+
+    Raises InputError.
+    """
     from safetensors.torch import save_file
 
     from .compression import compress
@@ -68,7 +77,10 @@ def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) 
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file, in the units that `save_weights` was given. Raises SafetensorError, OSError or ValueError."""
+    """The tensors of a weights file, in the units that `save_weights` was given.
+
+    Raises SafetensorError, OSError or ValueError.
+    """
     from safetensors.torch import load_file
 
     from .compression import expand
@@ -79,7 +91,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
     """The prior whose tensors lie in `path`, on `device`. Nothing from the file is executed.
 
-    Raises InputError where the tensors are not those of the card's system; torch.OutOfMemoryError passes through.
+    Raises InputError where the tensors are not those of the card's system; torch.OutOfMemoryError passes
+    through.
     """
     import torch
 
@@ -89,7 +102,9 @@ def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
     except torch.OutOfMemoryError:
         raise
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise InputError(f'{path}: its tensors are not those of a "{card.system}" model ({_first_line(error)}).') from error
+        raise InputError(
+            f'{path}: its tensors are not those of a "{card.system}" model ({_first_line(error)}).'
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

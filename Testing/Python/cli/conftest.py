@@ -18,23 +18,34 @@ def models_dir(tmp_path, write_weights):
 @pytest.fixture
 def environment(tmp_path, library_environment):
     """Environment with a models folder of the test's own."""
-    return {**library_environment, "SVR_MODELS_DIR": str(tmp_path / "models"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
+    return {
+        **library_environment,
+        "SVR_MODELS_DIR": str(tmp_path / "models"),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "2",
+    }
 
 
 @pytest.fixture
 def svr(python, environment, tmp_path):
-    """svr("models", ...) runs the command line in a folder of the test's own and returns the finished process."""
+    """svr("models", ...) runs the command line in a folder of the test's own and returns the finished
+    process.
+    """
 
     def run(*words):
         command = [python, "-m", "SparseVolumeReconstructionLib.cli", *map(str, words)]
-        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
 
     return run
 
 
 @pytest.fixture
 def refused(environment, tmp_path, monkeypatch, capsys):
-    """refused("models", ..., says=[...]) asserts exit code 2 and one line on stderr that holds the words; in this process."""
+    """refused("models", ..., says=[...]) asserts exit code 2 and one line on stderr that holds the words; in
+    this process.
+    """
     monkeypatch.setenv("SVR_MODELS_DIR", environment["SVR_MODELS_DIR"])
     monkeypatch.chdir(tmp_path)
 

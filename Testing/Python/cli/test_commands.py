@@ -25,7 +25,11 @@ def test_help_has_examples(capsys, command):
 
 
 def test_wrong_input_of_a_real_process(svr):
-    for words in ((), ("models", "remove", "nobody"), ("reconstruct", "--prior", "nobody", "--output", "out")):
+    for words in (
+        (),
+        ("models", "remove", "nobody"),
+        ("reconstruct", "--prior", "nobody", "--output", "out"),
+    ):
         done = svr(*words)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
 
@@ -34,12 +38,49 @@ def test_wrong_words_are_one_line(refused):
     refused(says=["COMMAND"])
     refused("reconstrukt", says=["reconstrukt"])
     refused("reconstruct", "--prior", "x", says=["--output", "./run reconstruct --help"])
-    refused("reconstruct", "--prior", "x", "--output", "o", "--like", "v", "--spacing", "1", says=["not allowed with"])
+    refused(
+        "reconstruct",
+        "--prior",
+        "x",
+        "--output",
+        "o",
+        "--like",
+        "v",
+        "--spacing",
+        "1",
+        says=["not allowed with"],
+    )
     refused("reconstruct", "--prior", "x", "--output", "o", "--spacing", "nan", says=["--spacing"])
     refused("reconstruct", "--prior", "x", "--output", "o", "--samples", "-2", says=["--samples"])
     refused("reconstruct", "--pri", "x", "--output", "o", says=["--prior"])
-    refused("evaluate", "--prior", "x", "--cohort", "c", "--frame", "other", "--contexts", "1", "--json", "j", says=["--frame"])
-    refused("evaluate", "--prior", "x", "--cohort", "c", "--frame", "patient", "--contexts", "1,x", "--json", "j", says=["--contexts"])
+    refused(
+        "evaluate",
+        "--prior",
+        "x",
+        "--cohort",
+        "c",
+        "--frame",
+        "other",
+        "--contexts",
+        "1",
+        "--json",
+        "j",
+        says=["--frame"],
+    )
+    refused(
+        "evaluate",
+        "--prior",
+        "x",
+        "--cohort",
+        "c",
+        "--frame",
+        "patient",
+        "--contexts",
+        "1,x",
+        "--json",
+        "j",
+        says=["--contexts"],
+    )
     refused("train", says=["SYSTEM"])
 
 
@@ -60,10 +101,24 @@ def test_models(svr, models_dir, refused, tmp_path):
 
 
 def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path):
-    words = ("reconstruct", "--prior", "tiny", "--frame", "registered", "--spacing", "8", "--samples", "2", "--output", "new/out")
+    words = (
+        "reconstruct",
+        "--prior",
+        "tiny",
+        "--frame",
+        "registered",
+        "--spacing",
+        "8",
+        "--samples",
+        "2",
+        "--output",
+        "new/out",
+    )
     done = svr(*words, "--json-progress")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted({*FILES} - {"atlas.nrrd"})
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(
+        {*FILES} - {"atlas.nrrd"}
+    )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events and all(set(event) == {"step", "fraction", "remaining_s"} for event in events)
     fractions = [event["fraction"] for event in events]
@@ -74,18 +129,35 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
 
 
 def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):
-    image = sitk.GetImageFromArray(np.pad(40 + np.random.default_rng(0).integers(0, 60, (10, 12, 10)).astype(np.int16), 2))
+    image = sitk.GetImageFromArray(
+        np.pad(40 + np.random.default_rng(0).integers(0, 60, (10, 12, 10)).astype(np.int16), 2)
+    )
     image.SetSpacing((12, 12, 12))
     image.SetOrigin((-78, -90, -78))
     sitk.WriteImage(image, str(tmp_path / "body.nrrd"))
-    words = ("--prior", "tiny", "--context", "body.nrrd:5,8", "--frame", "registered", "--like", "body.nrrd", "--output", "out")
+    words = (
+        "--prior",
+        "tiny",
+        "--context",
+        "body.nrrd:5,8",
+        "--frame",
+        "registered",
+        "--like",
+        "body.nrrd",
+        "--output",
+        "out",
+    )
     done = svr("reconstruct", *words)
     assert done.returncode == 0, done.stderr
     told = "body.nrrd: slice thickness is not known; 5 mm, with gaps between slices 12 mm apart, was assumed."
     assert [line for line in done.stderr.splitlines() if line.startswith("warning: ") and line.endswith(told)]
     done = svr("reconstruct", *words[:-1], "strict", "--strict")
     assert done.returncode == 2 and not (tmp_path / "strict").exists()
-    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ") and "(--strict)" in done.stderr
+    assert (
+        len(done.stderr.splitlines()) == 1
+        and done.stderr.startswith("error: ")
+        and "(--strict)" in done.stderr
+    )
     mean = sitk.ReadImage(str(tmp_path / "out" / "mean.nrrd"))
     assert mean.GetSize() == image.GetSize() and np.allclose(mean.GetOrigin(), image.GetOrigin())
 
@@ -118,26 +190,46 @@ def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models
         "--json-progress",
     )
     command = [python, "-m", "SparseVolumeReconstructionLib.cli", *words]
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130 and errors.splitlines() == ["error: stopped by the user; nothing was written"]
+    assert process.returncode == 130 and errors.splitlines() == [
+        "error: stopped by the user; nothing was written"
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.safetensors"]
 
 
 def test_evaluate_refuses_a_folder_that_is_none(refused, models_dir, tmp_path):
     words = ("--frame", "registered", "--contexts", "1,3")
-    refused("evaluate", "--prior", "tiny", "--cohort", "none", *words, "--json", "s.json", says=["none", "folder"])
-    refused("evaluate", "--prior", "tiny", "--cohort", models_dir, *words, "--json", "no/s.json", says=["no/s.json"])
-    refused("evaluate", "--prior", "nobody", "--cohort", models_dir, *words, "--json", "s.json", says=["nobody"])
+    refused(
+        "evaluate", "--prior", "tiny", "--cohort", "none", *words, "--json", "s.json", says=["none", "folder"]
+    )
+    refused(
+        "evaluate",
+        "--prior",
+        "tiny",
+        "--cohort",
+        models_dir,
+        *words,
+        "--json",
+        "no/s.json",
+        says=["no/s.json"],
+    )
+    refused(
+        "evaluate", "--prior", "nobody", "--cohort", models_dir, *words, "--json", "s.json", says=["nobody"]
+    )
     assert not (tmp_path / "s.json").exists()
 
 
 def test_worker_answers_and_ends_with_its_input(python, environment):
     command = [python, "-m", "SparseVolumeReconstructionLib.cli", "worker"]
     message = json.dumps({"op": "ping", "id": "1"}) + "\n"
-    done = subprocess.run(command, input=message, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=message, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0 and json.loads(done.stdout.splitlines()[0])["event"] == "pong"
 
 

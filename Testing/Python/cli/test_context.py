@@ -39,7 +39,9 @@ def test_file_and_slices(text, name, slices):
 def test_an_existing_file_with_such_a_name_is_that_file(folder):
     (folder / "scan:3").touch()
     assert parse_context("scan:3").slices is None
-    assert parse_context("scan:3:5").slices == [5] and parse_context("scan:3:5").path == str(folder / "scan:3")
+    assert parse_context("scan:3:5").slices == [5] and parse_context("scan:3:5").path == str(
+        folder / "scan:3"
+    )
 
 
 def test_a_series_of_a_folder(folder):
@@ -57,19 +59,35 @@ def test_a_list_of_slices_that_is_none_is_explained(folder, tail):
         parse_context(f"head.nrrd:{tail}")
 
 
-@given(st.from_regex(r"\A[A-Za-z][\w .-]*\.(nii\.gz|nrrd|mha)\Z"), st.lists(st.integers(0, 999), min_size=1, unique=True))
+@given(
+    st.from_regex(r"\A[A-Za-z][\w .-]*\.(nii\.gz|nrrd|mha)\Z"),
+    st.lists(st.integers(0, 999), min_size=1, unique=True),
+)
 def test_what_is_joined_is_parted(name, slices):
     context = parse_context(f"{name}:{','.join(map(str, slices))}")
     assert Path(context.path).name == name and context.slices == slices
 
 
 def request(*words):
-    return build_request(build_parser().parse_args(["reconstruct", "--prior", "brain-t1", "--output", "out", *words]))
+    return build_request(
+        build_parser().parse_args(["reconstruct", "--prior", "brain-t1", "--output", "out", *words])
+    )
 
 
 def test_arguments_become_a_request(folder):
     made = request(
-        "--context", "a.nrrd:1,2", "--context", "b.nrrd", "--gestational-age", "29.5", "--samples", "4", "--seed", "7", "--like", "v.nrrd"
+        "--context",
+        "a.nrrd:1,2",
+        "--context",
+        "b.nrrd",
+        "--gestational-age",
+        "29.5",
+        "--samples",
+        "4",
+        "--seed",
+        "7",
+        "--like",
+        "v.nrrd",
     )
     assert [context.slices for context in made.contexts] == [[1, 2], None]
     assert (made.covariate, made.samples, made.seed, made.device) == (29.5, 4, 7, "auto")

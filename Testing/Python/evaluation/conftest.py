@@ -1,4 +1,6 @@
-"""A tiny population: ellipsoids with a nucleus, in patient frames of their own, and a real prior fitted to some of them."""
+"""A tiny population: ellipsoids with a nucleus, in patient frames of their own, and a real prior fitted to
+some of them.
+"""
 
 from dataclasses import replace
 
@@ -59,9 +61,18 @@ def store(tmp_path_factory):
     bodies = np.stack([body(n) for n in range(len(FIT))])
     mask = np.ones(GRID.shape_kji, bool)
     rows = Rows(bodies[:, mask].astype(np.float16), np.arange(len(bodies)), np.zeros(len(bodies)))
-    parameters = replace(fit_gaussian(rows, mask, GRID, GRID, rank=4), reference=torch.as_tensor(bodies.mean(0)))
+    parameters = replace(
+        fit_gaussian(rows, mask, GRID, GRID, rank=4), reference=torch.as_tensor(bodies.mean(0))
+    )
     text = dict.fromkeys(("title", "anatomy", "canonical_space", "units", "licence", "data"), "test")
-    card = ModelCard(id="tiny", system="structured-gaussian", version="1", modality="T1w", split={"fit": FIT, "test": TEST}, **text)
+    card = ModelCard(
+        id="tiny",
+        system="structured-gaussian",
+        version="1",
+        modality="T1w",
+        split={"fit": FIT, "test": TEST},
+        **text,
+    )
     folder = tmp_path_factory.mktemp("models")
     tensors = {name: t.contiguous() for name, t in parameters.to_tensors().items()}
     save_file(tensors, folder / "tiny.safetensors", metadata={"card": card.model_dump_json()})

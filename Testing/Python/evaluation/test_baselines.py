@@ -72,7 +72,9 @@ def test_gram_matrix_and_leaving_one_out(library):
     flat = np.stack([v.ravel() for v in library.volumes.values()]).astype(float)
     assert np.allclose(library.gram, flat @ flat.T, rtol=1e-4)
     rest = library.without("s3")
-    assert "s3" not in rest.volumes and np.allclose(rest.gram, np.delete(np.delete(flat @ flat.T, 3, 0), 3, 1), rtol=1e-4)
+    assert "s3" not in rest.volumes and np.allclose(
+        rest.gram, np.delete(np.delete(flat @ flat.T, 3, 0), 3, 1), rtol=1e-4
+    )
     assert list(library.without("unknown").volumes) == list(library.volumes)
 
 
@@ -110,11 +112,20 @@ def test_library_follows_the_frame(library):
     frame = np.eye(4)
     frame[0, 3] = -6
     truth = Volume(library.volumes["s2"].astype(np.float32), there)
-    out = b.FromLibrary("nearest-volume", library, b.nearest_weights).condition(slices(truth, [6]), there, frame).mean()
+    out = (
+        b.FromLibrary("nearest-volume", library, b.nearest_weights)
+        .condition(slices(truth, [6]), there, frame)
+        .mean()
+    )
     assert np.allclose(out, truth.array, atol=1e-3)
 
 
 def test_small_libraries_have_no_library_baselines(library):
     few = b.Library.of(GRID, dict(list(library.volumes.items())[:2]))
     assert [x.name for x in b.baselines(few)] == ["nearest-slice", "linear-interpolation"]
-    assert [x.name for x in b.baselines(library)] == ["nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
+    assert [x.name for x in b.baselines(library)] == [
+        "nearest-slice",
+        "linear-interpolation",
+        "nearest-volume",
+        "pca",
+    ]

@@ -15,7 +15,14 @@ from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 def measured(store):
     calls = []
     result = benchmark.benchmark(
-        "tiny", store, Progress(), device="cpu", round_trip=lambda: calls.append(1), contexts=(2,), sizes=(16, 96), runs=3
+        "tiny",
+        store,
+        Progress(),
+        device="cpu",
+        round_trip=lambda: calls.append(1),
+        contexts=(2,),
+        sizes=(16, 96),
+        runs=3,
     )
     return result, calls
 
@@ -32,7 +39,10 @@ def test_larger_volumes_take_more_memory(measured):
     rows = measured[0]["rows"]
     growth = measured[0]["growth"]["16^3 voxels -> 96^3 voxels"]
     assert rows["96^3 voxels"]["peak_mib"] > rows["16^3 voxels"]["peak_mib"] + 10
-    assert growth["peak_mib"] == rows["96^3 voxels"]["peak_mib"] / rows["16^3 voxels"]["peak_mib"] and growth["condition_mean_s"] > 0
+    assert (
+        growth["peak_mib"] == rows["96^3 voxels"]["peak_mib"] / rows["16^3 voxels"]["peak_mib"]
+        and growth["condition_mean_s"] > 0
+    )
 
 
 def test_memory_is_that_of_the_child_and_not_of_the_parent():
@@ -46,7 +56,11 @@ def test_memory_is_that_of_the_child_and_not_of_the_parent():
 
 def test_table_shows_every_row(measured):
     text = benchmark.table(measured[0])
-    assert all(name in text for name in measured[0]["rows"]) and "16 samples at the protocol's size" in text and "worker round trip" in text
+    assert (
+        all(name in text for name in measured[0]["rows"])
+        and "16 samples at the protocol's size" in text
+        and "worker round trip" in text
+    )
 
 
 def test_an_unknown_prior_is_refused(store):

@@ -9,7 +9,13 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from SparseVolumeReconstructionLib.evaluation.case_figures import anatomical, centre_of
-from SparseVolumeReconstructionLib.evaluation.case_report import CaseReport, observed_slices, render, similarity, write_case_report
+from SparseVolumeReconstructionLib.evaluation.case_report import (
+    CaseReport,
+    observed_slices,
+    render,
+    similarity,
+    write_case_report,
+)
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 
@@ -20,7 +26,9 @@ SHAPE, SEEN = (24, 30, 28), [6, 17]
 def case() -> CaseReport:
     """A ball with structure, of which two slices were observed."""
     k, j, i = (np.indices(SHAPE) - np.array(SHAPE)[:, None, None, None] / 2) / 10
-    truth = (np.clip(1.2 - k**2 - j**2 - i**2, 0, 1) * (800 + 150 * np.sin(6 * i) * np.cos(5 * k))).astype(np.float32)
+    truth = (np.clip(1.2 - k**2 - j**2 - i**2, 0, 1) * (800 + 150 * np.sin(6 * i) * np.cos(5 * k))).astype(
+        np.float32
+    )
     grid = Grid.centred(SHAPE, (2.0, 2.0, 3.0))
     distance = np.abs(np.arange(SHAPE[0])[:, None] - np.array(SEEN)).min(1)[:, None, None]
     rng = np.random.default_rng(0)
@@ -45,14 +53,19 @@ def case() -> CaseReport:
 def images(text: str) -> list[np.ndarray]:
     import matplotlib.image
 
-    return [matplotlib.image.imread(io.BytesIO(base64.b64decode(code))) for code in re.findall(r"data:image/png;base64,([^\"]+)", text)]
+    return [
+        matplotlib.image.imread(io.BytesIO(base64.b64decode(code)))
+        for code in re.findall(r"data:image/png;base64,([^\"]+)", text)
+    ]
 
 
 def test_the_page_stands_alone_and_says_what_was_observed(case, tmp_path):
     write_case_report(case, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    assert not re.search(r"(src|href)=['\"](?!data:)", text) and "<script" not in text and "@import" not in text
+    assert (
+        not re.search(r"(src|href)=['\"](?!data:)", text) and "<script" not in text and "@import" not in text
+    )
     assert "Ball &amp; &lt;box&gt;" in text and "<box>" not in text
     assert "8.3% of the voxels were <b>observed</b>" in text and "91.7% were <b>inferred</b>" in text
     assert "Not for diagnosis" in text and "ab" * 32 in text and "prior.sha256" in text and "1.25" in text
@@ -72,9 +85,13 @@ def test_similarity_is_that_of_scikit_image_and_peaks_at_the_observed_slices(cas
     curves = similarity(case)
     scale = np.percentile(case.truth, 99.9)
     truth, mean = (np.clip(a / scale, 0, 1) for a in (case.truth, case.mean))
-    expected = [structural_similarity(t, m, win_size=7, data_range=1.0) for t, m in zip(truth, mean, strict=True)]
+    expected = [
+        structural_similarity(t, m, win_size=7, data_range=1.0) for t, m in zip(truth, mean, strict=True)
+    ]
     assert np.allclose(curves["reconstruction"], expected, atol=1e-6)
-    assert np.allclose(curves["reconstruction"][SEEN], 1.0) and np.allclose(curves["linear interpolation"][SEEN], 1.0, atol=1e-4)
+    assert np.allclose(curves["reconstruction"][SEEN], 1.0) and np.allclose(
+        curves["linear interpolation"][SEEN], 1.0, atol=1e-4
+    )
     assert curves["linear interpolation"][12] < 0.95
 
 

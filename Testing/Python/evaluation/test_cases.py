@@ -44,7 +44,9 @@ def test_axial_moves_no_voxel(order, flips):
     matrix[:, 3] = [5, -7, 11, 1]
     turn = np.array([[0.98, -0.17, 0.1], [0.17, 0.985, 0], [-0.1, 0.02, 0.99]])
     matrix[:3, :3] = np.linalg.qr(turn)[0] * np.sign(np.diag(np.linalg.qr(turn)[1])) @ matrix[:3, :3]
-    volume = Volume(np.random.default_rng(0).uniform(size=(6, 7, 8)).astype(np.float32), Grid((6, 7, 8), matrix))
+    volume = Volume(
+        np.random.default_rng(0).uniform(size=(6, 7, 8)).astype(np.float32), Grid((6, 7, 8), matrix)
+    )
     out = cases.axial(volume)
     assert (np.diag(out.grid.ijk_to_ras)[:3] > 0).all()
     assert np.abs(np.diag(out.grid.ijk_to_ras)[:3] / out.grid.spacing_ijk).min() > 0.9
@@ -90,7 +92,11 @@ def test_masks_and_label_maps_are_no_images(labels):
 
 def test_folders_of_a_bids_data_set_are_one_cohort(cohort_dir, tmp_path):
     source = (cohort_dir / "sub-00_T1w.nii.gz").read_bytes()
-    for place in ("sub-01/anat/sub-01_T1w", "sub-02/ses-1/anat/sub-02_ses-1_T1w", "sub-02/ses-1/func/sub-02_ses-1_bold"):
+    for place in (
+        "sub-01/anat/sub-01_T1w",
+        "sub-02/ses-1/anat/sub-02_ses-1_T1w",
+        "sub-02/ses-1/func/sub-02_ses-1_bold",
+    ):
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / f"{place}.nii.gz").write_bytes(source)
     (tmp_path / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to(tmp_path / "annex" / "not-fetched")
@@ -101,7 +107,9 @@ def test_folders_of_a_bids_data_set_are_one_cohort(cohort_dir, tmp_path):
 
 def larger(volume: Volume) -> Volume:
     """The same body in another unit of length."""
-    return Volume(volume.array, Grid(volume.array.shape, np.diag([2.5, 2.5, 2.5, 1]) @ volume.grid.ijk_to_ras))
+    return Volume(
+        volume.array, Grid(volume.array.shape, np.diag([2.5, 2.5, 2.5, 1]) @ volume.grid.ijk_to_ras)
+    )
 
 
 def cut(volume: Volume) -> Volume:
@@ -109,7 +117,9 @@ def cut(volume: Volume) -> Volume:
     return Volume(np.where(np.arange(len(volume.array))[:, None, None] < 9, volume.array, 0), volume.grid)
 
 
-@pytest.mark.parametrize(("spoilt", "says"), [(larger, "times as large"), (cut, "does not look like the others")])
+@pytest.mark.parametrize(
+    ("spoilt", "says"), [(larger, "times as large"), (cut, "does not look like the others")]
+)
 def test_who_does_not_look_like_the_others_is_left_out_and_told(cohort_dir, tmp_path, store, spoilt, says):
     for n in range(8):
         (tmp_path / f"p{n}.nii.gz").write_bytes((cohort_dir / f"sub-{n:02d}_T1w.nii.gz").read_bytes())
@@ -138,7 +148,9 @@ class PriorWithSplit:
 
 
 def test_everything_but_the_test_part_of_the_split_counts_as_seen():
-    prior = PriorWithSplit(Split({"fit": ["a"], "calibration": ["b"], "test": ["c"], "test_other": ["d"], "rule": "by subject"}))
+    prior = PriorWithSplit(
+        Split({"fit": ["a"], "calibration": ["b"], "test": ["c"], "test_other": ["d"], "rule": "by subject"})
+    )
     assert cases.fitted_on(prior) == {"a", "b"}
 
 
@@ -170,7 +182,9 @@ def test_a_cancelled_registration_stops(cohort_dir, store):
 
 def test_test_subjects_and_library_follow_the_split(cohort_dir, store):
     prior = store.load("tiny")
-    bench = cases.prepare(cohort.list_cohort(cohort_dir, modality="T1w"), [prior], "registered", lambda step, done: None)
+    bench = cases.prepare(
+        cohort.list_cohort(cohort_dir, modality="T1w"), [prior], "registered", lambda step, done: None
+    )
     assert bench.test == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"]
     assert bench.library_kind == "fit subjects" and len(bench.library.volumes) == 8
     case = bench.load("sub-09_T1w")
@@ -181,8 +195,13 @@ def test_test_subjects_and_library_follow_the_split(cohort_dir, store):
 def test_a_folder_of_strangers_is_its_own_library(tmp_path, cohort_dir, store):
     for n in (8, 9, 10):
         (tmp_path / f"other-{n}.nii.gz").write_bytes((cohort_dir / f"sub-{n:02d}_T1w.nii.gz").read_bytes())
-    bench = cases.prepare(cohort.list_cohort(tmp_path), [store.load("tiny")], "patient", lambda step, done: None)
-    assert bench.test == list(bench.library.volumes) == ["other-10", "other-8", "other-9"] and bench.library_kind == "leave one out"
+    bench = cases.prepare(
+        cohort.list_cohort(tmp_path), [store.load("tiny")], "patient", lambda step, done: None
+    )
+    assert (
+        bench.test == list(bench.library.volumes) == ["other-10", "other-8", "other-9"]
+        and bench.library_kind == "leave one out"
+    )
     case = bench.load("other-8")
     first, length = case.extent
     assert case.brain[first].any() and not case.brain[:first].any()
@@ -190,8 +209,12 @@ def test_a_folder_of_strangers_is_its_own_library(tmp_path, cohort_dir, store):
 
 
 def test_a_folder_of_fitted_subjects_alone_is_refused(tmp_path, cohort_dir, store):
-    write_volume(Volume(np.ones((8, 8, 8), np.float32), Grid.centred((8, 8, 8), 1.0)), tmp_path / "sub-01_T1w.nii.gz")
+    write_volume(
+        Volume(np.ones((8, 8, 8), np.float32), Grid.centred((8, 8, 8), 1.0)), tmp_path / "sub-01_T1w.nii.gz"
+    )
     with pytest.raises(InputError, match="has not seen"):
-        cases.prepare(cohort.list_cohort(tmp_path), [store.load("tiny")], "registered", lambda step, done: None)
+        cases.prepare(
+            cohort.list_cohort(tmp_path), [store.load("tiny")], "registered", lambda step, done: None
+        )
     with pytest.raises(InputError, match="expected one of registered, patient"):
         cases.prepare(cohort.list_cohort(cohort_dir), [store.load("tiny")], "mni", lambda step, done: None)

@@ -47,11 +47,15 @@ def test_printed_mmd_of_whole_sets_is_the_distance_of_means(seed, batch):
 
 
 def test_printed_mmd_rewards_samples_that_vary_less():
-    """Its expectation is |difference of means|^2 + (variance + variance) / 8, so a constant beats the truth."""
+    """Its expectation is |difference of means|^2 + (variance + variance) / 8, so a constant beats the
+    truth.
+    """
     real, other = (0.5 + 0.1 * torch.randn(400, 1, 4, 4, generator=chance(seed)) for seed in (1, 2))
     same, _ = mmd_as_printed(real, other, chance(0), tests=400)
     constant, _ = mmd_as_printed(real, torch.full_like(real, 0.5), chance(0), tests=400)
-    assert same == pytest.approx(16 * 4 * 0.01 * 2 / 8, rel=0.1) and constant == pytest.approx(16 * 4 * 0.01 / 8, rel=0.1)
+    assert same == pytest.approx(16 * 4 * 0.01 * 2 / 8, rel=0.1) and constant == pytest.approx(
+        16 * 4 * 0.01 / 8, rel=0.1
+    )
     with pytest.raises(ValueError, match="7 generated volumes; expected at least 8"):
         mmd_as_printed(real, other[:7], chance(0))
 
@@ -59,7 +63,10 @@ def test_printed_mmd_rewards_samples_that_vary_less():
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, m=st.integers(3, 6), n=st.integers(3, 6))
 def test_rbf_mmd_and_its_jackknife_by_hand(seed, m, n):
-    x, y = torch.rand(m, 1, 2, 2, generator=chance(seed)).double(), torch.rand(n, 1, 2, 2, generator=chance(seed + 1)).double()
+    x, y = (
+        torch.rand(m, 1, 2, 2, generator=chance(seed)).double(),
+        torch.rand(n, 1, 2, 2, generator=chance(seed + 1)).double(),
+    )
 
     def by_hand(x, y):
         def kernel(a, b):
@@ -70,7 +77,10 @@ def test_rbf_mmd_and_its_jackknife_by_hand(seed, m, n):
 
     value, error = rbf_mmd(x, y, 0.7)
     assert value == pytest.approx(by_hand(x, y), abs=1e-9)
-    left = [[by_hand(torch.cat([x[:i], x[i + 1 :]]), y) for i in range(m)], [by_hand(x, torch.cat([y[:i], y[i + 1 :]])) for i in range(n)]]
+    left = [
+        [by_hand(torch.cat([x[:i], x[i + 1 :]]), y) for i in range(m)],
+        [by_hand(x, torch.cat([y[:i], y[i + 1 :]])) for i in range(n)],
+    ]
     assert error**2 == pytest.approx(sum((len(v) - 1) * np.var(v) for v in left), rel=1e-6, abs=1e-12)
 
 
@@ -78,7 +88,9 @@ def test_rbf_mmd_of_gaussians_is_the_closed_form_within_its_standard_error():
     size, shift, spread, bandwidth = 6, 0.5, 1.4, 3.0
 
     def expected(variance: float, distance2: float) -> float:
-        return (bandwidth**2 / (bandwidth**2 + variance)) ** (size / 2) * np.exp(-distance2 / (2 * (bandwidth**2 + variance)))
+        return (bandwidth**2 / (bandwidth**2 + variance)) ** (size / 2) * np.exp(
+            -distance2 / (2 * (bandwidth**2 + variance))
+        )
 
     truth = expected(2, 0) + expected(2 * spread**2, 0) - 2 * expected(1 + spread**2, size * shift**2)
     draws = []
@@ -107,7 +119,9 @@ def by_hand(one, other, printed: bool, scales: int = 5) -> float:
     for scale in range(scales):
         if scale:
             one, other = (a[tuple(slice(s // 2 * 2) for s in a.shape)] for a in (one, other))
-            one, other = (a.reshape(*(n for s in a.shape for n in (s // 2, 2))).mean((1, 3, 5)) for a in (one, other))
+            one, other = (
+                a.reshape(*(n for s in a.shape for n in (s // 2, 2))).mean((1, 3, 5)) for a in (one, other)
+            )
         sides = [np.exp(-((np.arange(n) - (n - 1) / 2) ** 2) / 4.5) for n in (min(11, s) for s in one.shape)]
         window = np.einsum("i,j,k->ijk", *(side / side.sum() for side in sides))
 
@@ -115,7 +129,11 @@ def by_hand(one, other, printed: bool, scales: int = 5) -> float:
             return correlate(values, window, "valid")
 
         mx, my = blurred(one), blurred(other)
-        sxx, syy, sxy = blurred(one * one) - mx**2, blurred(other * other) - my**2, blurred(one * other) - mx * my
+        sxx, syy, sxy = (
+            blurred(one * one) - mx**2,
+            blurred(other * other) - my**2,
+            blurred(one * other) - mx * my,
+        )
         contrast = (2 * sxy + 9e-4) / (sxx + syy + 9e-4)
         terms.append((((2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4) * contrast).mean(), contrast.mean()))
     last = terms[-1][0] ** (WEIGHTS[-1] * (4 if printed else 1))
@@ -126,7 +144,9 @@ def by_hand(one, other, printed: bool, scales: int = 5) -> float:
 def test_ms_ssim_by_hand(shape):
     one, other = smooth(3, 2, shape)
     assert float(ms_ssim(one[None], other[None])) == pytest.approx(by_hand(one, other, False), abs=2e-4)
-    assert float(ms_ssim_as_printed(one[None], other[None])) == pytest.approx(by_hand(one, other, True), abs=2e-4)
+    assert float(ms_ssim_as_printed(one[None], other[None])) == pytest.approx(
+        by_hand(one, other, True), abs=2e-4
+    )
 
 
 def test_ms_ssim_is_that_of_monai_where_no_window_is_cut():
@@ -152,7 +172,11 @@ def test_ms_ssim_needs_sixteen_voxels():
 
 def test_pairs_are_different_and_of_different_volumes():
     pairs = random_pairs(6, 10, chance(0))
-    assert pairs.shape == (10, 2) and len(set(map(tuple, pairs.tolist()))) == 10 and (pairs[:, 0] < pairs[:, 1]).all()
+    assert (
+        pairs.shape == (10, 2)
+        and len(set(map(tuple, pairs.tolist()))) == 10
+        and (pairs[:, 0] < pairs[:, 1]).all()
+    )
     assert len(random_pairs(4, 100, chance(0))) == 6
 
 

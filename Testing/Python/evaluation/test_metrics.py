@@ -21,7 +21,9 @@ def pair():
 
 def test_ssim_of_each_slice_is_that_of_scikit_image(pair):
     truth, estimate = pair
-    expected = [structural_similarity(t, e, win_size=7, data_range=1.0) for t, e in zip(truth, estimate, strict=True)]
+    expected = [
+        structural_similarity(t, e, win_size=7, data_range=1.0) for t, e in zip(truth, estimate, strict=True)
+    ]
     assert np.allclose(metrics.slice_ssim(metrics.ssim_map(truth, estimate)), expected, atol=1e-6)
 
 
@@ -63,7 +65,9 @@ def test_correlation_ignores_gain_and_offset(gain, offset):
 
 def test_correlation_per_slice_leaves_flat_slices_out(pair):
     truth, estimate = pair[0].copy(), pair[1]
-    expected = np.mean([np.corrcoef(t.ravel(), e.ravel())[0, 1] for t, e in zip(truth[1:], estimate[1:], strict=True)])
+    expected = np.mean(
+        [np.corrcoef(t.ravel(), e.ravel())[0, 1] for t, e in zip(truth[1:], estimate[1:], strict=True)]
+    )
     truth[0] = 0.3
     assert metrics.slice_pearson(truth, estimate) == pytest.approx(expected, abs=1e-6)
     assert math.isnan(metrics.slice_pearson(np.zeros((2, 8, 8)), np.ones((2, 8, 8))))

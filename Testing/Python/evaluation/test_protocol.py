@@ -37,25 +37,44 @@ def test_json_is_the_contract(registered, tmp_path):
         assert all(set(row) == KEYS for row in content[name].values())
     assert all(value is not None for value in content["tiny"]["3"].values())
     assert content["pca"]["3"]["coverage_90"] is None and content["pca"]["3"]["ssim_of_samples"] is None
-    assert content["pca"]["3"]["seconds_condition"] > 0 and content["mean-atlas"]["3"]["seconds_condition"] is None
-    assert set(content["linear-interpolation"]["0"].values()) == {None} and content["mean-atlas"]["0"]["ssim"] > 0
+    assert (
+        content["pca"]["3"]["seconds_condition"] > 0
+        and content["mean-atlas"]["3"]["seconds_condition"] is None
+    )
+    assert (
+        set(content["linear-interpolation"]["0"].values()) == {None}
+        and content["mean-atlas"]["0"]["ssim"] > 0
+    )
     assert list(tmp_path.iterdir()) == [tmp_path / "out.json"]
 
 
 def test_only_unseen_subjects_are_evaluated_and_others_are_named(registered):
     about = registered[0]["_about"]
-    assert about["subjects"] == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"] == list(about["by_subject"]["tiny"]["3"])
-    assert set(about["files_skipped"]) == {"sub-00_dseg.nii.gz", "sub-00_FLAIR.nii.gz", "sub-99_T1w.nii.gz"} and not about["left_out"]
+    assert (
+        about["subjects"]
+        == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"]
+        == list(about["by_subject"]["tiny"]["3"])
+    )
+    assert (
+        set(about["files_skipped"]) == {"sub-00_dseg.nii.gz", "sub-00_FLAIR.nii.gz", "sub-99_T1w.nii.gz"}
+        and not about["left_out"]
+    )
     assert about["library"] == {"kind": "fit subjects", "subjects": 8}
-    assert [text.split(":")[0] for text in registered[2]] == ["sub-99_T1w.nii.gz was left out (1 of 1)"]  # others belong to any cohort
+    assert [text.split(":")[0] for text in registered[2]] == [
+        "sub-99_T1w.nii.gz was left out (1 of 1)"
+    ]  # others belong to any cohort
 
 
 def test_more_contexts_are_better_and_the_prior_beats_its_mean(registered):
     result, *_ = registered
-    ssim = {name: {n: row["ssim"] for n, row in rows.items()} for name, rows in result.items() if name != "_about"}
+    ssim = {
+        name: {n: row["ssim"] for n, row in rows.items()} for name, rows in result.items() if name != "_about"
+    }
     assert ssim["tiny"]["0"] < ssim["tiny"]["1"] < ssim["tiny"]["3"]
     assert ssim["tiny"]["0"] == pytest.approx(ssim["mean-atlas"]["0"], abs=1e-4)
-    assert ssim["tiny"]["3"] > ssim["mean-atlas"]["3"] + 0.005 and ssim["tiny"]["3"] > ssim["nearest-slice"]["3"]
+    assert (
+        ssim["tiny"]["3"] > ssim["mean-atlas"]["3"] + 0.005 and ssim["tiny"]["3"] > ssim["nearest-slice"]["3"]
+    )
     curve = np.array(result["_about"]["ssim_by_slice"]["tiny"]["1"])
     assert curve.argmax() == 15 and curve[15] == pytest.approx(1)
 
@@ -63,7 +82,9 @@ def test_more_contexts_are_better_and_the_prior_beats_its_mean(registered):
 def test_progress_tells_what_is_done_and_never_goes_back(registered):
     fractions = [event.fraction for event in registered[1]]
     assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
-    assert any("registering" in event.step for event in registered[1]) and "contexts" in registered[1][-1].step
+    assert (
+        any("registering" in event.step for event in registered[1]) and "contexts" in registered[1][-1].step
+    )
 
 
 def test_a_subject_that_cannot_be_used_is_left_out_for_every_system(cohort_dir, store, monkeypatch):
@@ -104,8 +125,12 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
     result, *_ = registered
     write_report(result, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(r"base64,[^']+", "", text)
-    assert list(result.pictures) == [1] and {"tiny sd", "tiny sample 2", "pca"} <= set(result.pictures[1]["sub-08_T1w"].views)
+    assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(
+        r"base64,[^']+", "", text
+    )
+    assert list(result.pictures) == [1] and {"tiny sd", "tiny sample 2", "pca"} <= set(
+        result.pictures[1]["sub-08_T1w"].views
+    )
     assert text.count("data:image/png;base64") == 2 + 1 + 3
     gain = result["tiny"]["3"]["ssim"] - result["mean-atlas"]["3"]["ssim"]
     assert f"<td class='gain'>{gain:+.3f}</td>" in text
@@ -117,6 +142,9 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
 def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path):
     (tmp_path / "sub-08_T1w.nii.gz").write_bytes((cohort_dir / "sub-08_T1w.nii.gz").read_bytes())
     result = protocol.evaluate(["tiny"], tmp_path, "patient", [3], store, Progress(), samples=0)
-    assert result["_about"]["frame"] == "patient" and result["_about"]["library"] == {"kind": "leave one out", "subjects": 1}
+    assert result["_about"]["frame"] == "patient" and result["_about"]["library"] == {
+        "kind": "leave one out",
+        "subjects": 1,
+    }
     assert result["nearest-volume"]["3"]["ssim"] is None and result["linear-interpolation"]["3"]["ssim"] > 0.2
     assert result["tiny"]["3"]["ssim"] > 0.3 and 0.3 < result["tiny"]["3"]["coverage_90"] <= 1

@@ -24,7 +24,9 @@ class KnownGaussian:
         return self.mean_ - half, self.mean_ + half
 
     def sample(self, seeds):
-        return np.stack([self.mean_ + self.sd * np.random.default_rng(seed).normal(size=SHAPE) for seed in seeds])
+        return np.stack(
+            [self.mean_ + self.sd * np.random.default_rng(seed).normal(size=SHAPE) for seed in seeds]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ def known():
     truth = (mean + 0.05 * random.normal(size=SHAPE)).astype(np.float32)
     brain = np.zeros(SHAPE, bool)
     brain[:, 5:40, 5:40] = True
-    return Case("someone", Volume(truth, Grid.centred(SHAPE, (1.0, 1.0, 2.0))), brain, (0, 40)), KnownGaussian(mean, 0.05)
+    return Case(
+        "someone", Volume(truth, Grid.centred(SHAPE, (1.0, 1.0, 2.0))), brain, (0, 40)
+    ), KnownGaussian(mean, 0.05)
 
 
 def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_out(known):
@@ -49,7 +53,9 @@ def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_ou
             assert found.values[key] == pytest.approx(level, abs=0.01)
             assert found.coverage[key][:, 0].sum() == 37 * 35 * 35
         assert found.values["ssim_of_samples"] < found.values["ssim"] - 0.01
-        assert found.values["sample_difference"] == pytest.approx(0.05 * 2**0.5, rel=0.02), "two independent draws"
+        assert found.values["sample_difference"] == pytest.approx(0.05 * 2**0.5, rel=0.02), (
+            "two independent draws"
+        )
 
 
 def test_observed_slices_are_perfect_and_only_they_are_excluded(known):
@@ -65,7 +71,9 @@ def test_observed_slices_are_perfect_and_only_they_are_excluded(known):
 def test_the_truth_scores_one(known):
     case, _ = known
     values = scores.score_mean(case, [], case.truth.array).values
-    assert [values[k] for k in ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice")] == pytest.approx([1] * 5)
+    assert [
+        values[k] for k in ("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice")
+    ] == pytest.approx([1] * 5)
 
 
 def test_pasting_leaves_the_estimate_alone(known):
@@ -81,9 +89,16 @@ def test_summary_has_means_medians_and_none(known):
         subject = Case(f"s{n}", case.truth, case.brain, case.extent)
         values = {"ssim": ssim, "seconds_mean": seconds, "cc_slice": np.nan, "psnr": np.inf}
         counts = np.array([[10, 5 + n], *[[0, 0]] * 6])
-        tally.add("a", 3, subject, scores.Scores(values, np.full(40, ssim), dict.fromkeys(scores.COVERAGE, counts)))
+        tally.add(
+            "a", 3, subject, scores.Scores(values, np.full(40, ssim), dict.fromkeys(scores.COVERAGE, counts))
+        )
     row = tally.summary(["a", "b"], [3])["a"]["3"]
-    assert row["ssim"] == pytest.approx(0.6) and row["seconds_mean"] == 2.0 and row["psnr"] is None and row["cc_slice"] is None
+    assert (
+        row["ssim"] == pytest.approx(0.6)
+        and row["seconds_mean"] == 2.0
+        and row["psnr"] is None
+        and row["cc_slice"] is None
+    )
     assert set(tally.summary(["a", "b"], [3])["b"]["3"].values()) == {None}
     assert tally.curves()["a"]["3"] == pytest.approx([0.6] * 40)
     table = tally.coverage_by_distance()["a"]["3"]

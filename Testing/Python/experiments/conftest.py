@@ -16,7 +16,9 @@ SYSTEMS = (GAUSSIAN, "slice-vae")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):
-    """Registrations and models of the tests are kept apart from those of the user; one thread for tiny tensors."""
+    """Registrations and models of the tests are kept apart from those of the user; one thread for tiny
+    tensors.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -64,7 +66,10 @@ def models_dir(trained, tmp_path_factory):
     """The same weights as models of both populations; the slice VAE also stands for bruno, GQN and C-VAE."""
     folder = tmp_path_factory.mktemp("models")
     for population in POPULATIONS:
-        shutil.copy(trained.folder / "structured-gaussian-64-tiny" / "brain-t1.safetensors", folder / f"{population}.safetensors")
+        shutil.copy(
+            trained.folder / "structured-gaussian-64-tiny" / "brain-t1.safetensors",
+            folder / f"{population}.safetensors",
+        )
         for key in ("slice-vae", "bruno", "gqn", "cvae"):
             vae = trained.folder / "slice-vae-64-tiny" / "brain-t1-slice-vae.safetensors"
             shutil.copy(vae, folder / f"{population}-{key}.safetensors")

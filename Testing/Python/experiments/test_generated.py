@@ -11,7 +11,14 @@ from training.segmentation.conftest import head
 
 from SparseVolumeReconstructionLib.experiments import atlases, volumes
 from SparseVolumeReconstructionLib.experiments.base import EXPERIMENTS, Setting
-from SparseVolumeReconstructionLib.experiments.generated import ATLAS, PCA, REAL, generate, pca_samples, with_slices
+from SparseVolumeReconstructionLib.experiments.generated import (
+    ATLAS,
+    PCA,
+    REAL,
+    generate,
+    pca_samples,
+    with_slices,
+)
 from SparseVolumeReconstructionLib.experiments.models import GAUSSIAN, POPULATIONS, Models
 from SparseVolumeReconstructionLib.experiments.writing import write_findings
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
@@ -41,11 +48,14 @@ def folders(tmp_path_factory):
     for n, name in enumerate(NAMES_OF_HEADS):
         brain = brain_of(head(100 + n))
         codes = np.pad(brain.array.astype(int), 2)
-        image = gaussian_filter(MEANS[codes] + np.random.default_rng(n).normal(0, 0.02, codes.shape) * (codes > 0), 0.4)
+        image = gaussian_filter(
+            MEANS[codes] + np.random.default_rng(n).normal(0, 0.02, codes.shape) * (codes > 0), 0.4
+        )
         matrix = brain.grid.ijk_to_ras.copy()
         matrix[:3, 3] -= matrix[:3, :3] @ [2, 2, 2]
         write_volume(
-            Volume(np.where(image > 0.05, 200 * image, 0).astype(np.float32), Grid(image.shape, matrix)), root / "heads" / f"{name}.nii.gz"
+            Volume(np.where(image > 0.05, 200 * image, 0).astype(np.float32), Grid(image.shape, matrix)),
+            root / "heads" / f"{name}.nii.gz",
         )
     for n in range(4):
         write_volume(head(n), root / "labels" / f"person{n}_seg.nii.gz")
@@ -72,7 +82,11 @@ def generated(setting):
 
 
 def test_sets_are_on_one_grid_and_in_range(generated):
-    assert set(generated.sets) == {GAUSSIAN, PCA, ATLAS, REAL} and generated.systems == [GAUSSIAN] and generated.subjects == SPLIT["test"]
+    assert (
+        set(generated.sets) == {GAUSSIAN, PCA, ATLAS, REAL}
+        and generated.systems == [GAUSSIAN]
+        and generated.subjects == SPLIT["test"]
+    )
     shape = generated.grid.shape_kji
     for volumes_of in [generated.test, *generated.sets.values()]:
         assert volumes_of.shape[1:] == shape and volumes_of.dtype == torch.float32
@@ -105,8 +119,14 @@ def table1(setting):
 def test_table_1_measures_every_set_beside_the_printed_numbers(table1, setting):
     main, parts, models = table1.tables
     rows = {row[0]: row[1:] for row in main.rows}
-    assert set(rows) == {GAUSSIAN, PCA, ATLAS, REAL, f"{REAL}, HCP (printed)"} and all(len(row) == len(main.header) for row in main.rows)
-    assert rows[f"{REAL}, HCP (printed)"][4] == 0.8786 and rows[ATLAS][5] == 0 and rows[ATLAS][3] == pytest.approx(1, abs=1e-3)
+    assert set(rows) == {GAUSSIAN, PCA, ATLAS, REAL, f"{REAL}, HCP (printed)"} and all(
+        len(row) == len(main.header) for row in main.rows
+    )
+    assert (
+        rows[f"{REAL}, HCP (printed)"][4] == 0.8786
+        and rows[ATLAS][5] == 0
+        and rows[ATLAS][3] == pytest.approx(1, abs=1e-3)
+    )
     for name in (GAUSSIAN, PCA, REAL):
         printed, mmd, error, similar, similar_printed, difference = rows[name][:6]
         assert printed > 0 and error > 0 and 0 < similar < 1 and 0 < similar_printed < 1 and difference > 0.01
@@ -138,7 +158,9 @@ def test_the_score_of_real_pairs_is_high_and_written(ras, setting):
     )
     assert rows["cerebral white matter"][bound] > 0.7 and 0 < rows["mean"][GAUSSIAN] <= 1
     assert rows[f"minus {REAL}"][bound] == 0
-    assert dict(learned.rows)["cerebral white matter"] > 0.6 and "segmentation" in [row[0] for row in models.rows]
+    assert dict(learned.rows)["cerebral white matter"] > 0.6 and "segmentation" in [
+        row[0] for row in models.rows
+    ]
     report = write_findings(ras, setting)
     assert report.is_file() and "Realistic atlas score" in (report.parent / "report.md").read_text()
 
@@ -168,5 +190,8 @@ def test_too_few_subjects_are_refused(setting):
 
 
 def test_both_experiments_are_known():
-    assert EXPERIMENTS["001-table1"].function() is volumes.table1 and EXPERIMENTS["001-ras"].function() is atlases.ras
+    assert (
+        EXPERIMENTS["001-table1"].function() is volumes.table1
+        and EXPERIMENTS["001-ras"].function() is atlases.ras
+    )
     assert list(EXPERIMENTS["001-ras"].data) == ["cohort", "labels"]

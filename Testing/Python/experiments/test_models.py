@@ -14,18 +14,27 @@ def test_what_was_trained_is_known_of_each_model(trained):
     table = trained.provenance()
     gaussian, vae = (dict(zip(table.header, row, strict=True)) for row in table.rows)
     assert gaussian["model"] == "structured-gaussian" and gaussian["file"] == "brain-t1.safetensors"
-    assert vae["config"] == "slice-vae-64-tiny" and vae["config sha256"] == digest(read_config(find_config("slice-vae-64-tiny")))[:12]
+    assert (
+        vae["config"] == "slice-vae-64-tiny"
+        and vae["config sha256"] == digest(read_config(find_config("slice-vae-64-tiny")))[:12]
+    )
     path = trained.folder / "slice-vae-64-tiny" / vae["file"]
     assert vae["sha256"] == sha256(path)[:12] and "CPU" in vae["device"] and vae["date"].startswith("20")
     assert 0 < vae["minutes"] < 60 and vae["million parameters"] > 0.01
     network = trained.get("slice-vae").network
-    assert vae["million parameters"] == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6) and vae["minutes"] >= 0
+    assert (
+        vae["million parameters"] == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)
+        and vae["minutes"] >= 0
+    )
 
 
 def test_what_is_there_is_not_trained_again(trained, make_models, tmp_path):
     again = make_models(trained.folder, may_train=False)
     assert again.get("slice-vae").card == trained.get("slice-vae").card
-    shutil.copy(trained.folder / "slice-vae-64-tiny" / "brain-t1-slice-vae.safetensors", tmp_path / "fetal-t2-slice-vae.safetensors")
+    shutil.copy(
+        trained.folder / "slice-vae-64-tiny" / "brain-t1-slice-vae.safetensors",
+        tmp_path / "fetal-t2-slice-vae.safetensors",
+    )
     fetal = make_models(tmp_path, "fetal-t2", may_train=False)
     assert fetal.get("slice-vae") is fetal.get("slice-vae") and list(fetal.used) == ["slice-vae"]
 

@@ -27,9 +27,19 @@ def _dataset(pixels: np.ndarray, series_uid: str, storage: str) -> Dataset:
 
 
 def write_slice(
-    path: Path, pixels, position, directions=AXIAL, series="1.2.3.4", spacing=(0.9, 0.7), thickness=3.0, number=1, **attributes
+    path: Path,
+    pixels,
+    position,
+    directions=AXIAL,
+    series="1.2.3.4",
+    spacing=(0.9, 0.7),
+    thickness=3.0,
+    number=1,
+    **attributes,
 ) -> Path:
-    """One slice of a series. position, directions: LPS, mm. spacing: rows, columns. attributes: further ones; None takes one away."""
+    """One slice of a series. position, directions: LPS, mm. spacing: rows, columns. attributes: further ones;
+    None takes one away.
+    """
     made = _dataset(np.asarray(pixels), series, MRImageStorage)
     made.ImagePositionPatient = [f"{x:.6f}" for x in position]
     made.ImageOrientationPatient = [f"{x:.9f}" for x in directions]
@@ -55,7 +65,9 @@ def write_series(folder: Path, positions, array=None, **options) -> np.ndarray:
     return array
 
 
-def write_enhanced(path: Path, array, positions, thicknesses, slopes, directions=AXIAL, spacing=(0.9, 0.7)) -> None:
+def write_enhanced(
+    path: Path, array, positions, thicknesses, slopes, directions=AXIAL, spacing=(0.9, 0.7)
+) -> None:
     """One enhanced multi-frame; thickness and slope of every frame in its own functional groups."""
     made = _dataset(np.asarray(array), "1.2.3.9", EnhancedMRImageStorage)
     made.NumberOfFrames, made.InstanceNumber = len(array), 1

@@ -18,7 +18,9 @@ SPACINGS = st.tuples(*[st.floats(0.1, 5)] * 3)
 @st.composite
 def grids(draw) -> Grid:
     """A grid with any axes at right angles, left-handed ones too."""
-    axes = np.linalg.qr(np.array(draw(st.lists(st.floats(-1, 1), min_size=9, max_size=9))).reshape(3, 3) + 1.1 * np.eye(3))[0]
+    axes = np.linalg.qr(
+        np.array(draw(st.lists(st.floats(-1, 1), min_size=9, max_size=9))).reshape(3, 3) + 1.1 * np.eye(3)
+    )[0]
     axes = axes * draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
     matrix = np.eye(4)
     matrix[:3, :3] = axes * draw(SPACINGS)
@@ -39,7 +41,11 @@ def test_points_and_corners_are_where_simpleitk_has_them(grid):
     expected = np.array([physical(image, index[::-1]) for index in kji])
     points = grid.points_ras()[[0, grid.size // 2, grid.size - 1]]
     np.testing.assert_allclose(points, expected, atol=1e-3)
-    np.testing.assert_allclose(grid.corners_ras()[[0, 1, 7]], [physical(image, n) for n in ([0, 0, 0], [upper[0], 0, 0], upper)], atol=1e-4)
+    np.testing.assert_allclose(
+        grid.corners_ras()[[0, 1, 7]],
+        [physical(image, n) for n in ([0, 0, 0], [upper[0], 0, 0], upper)],
+        atol=1e-4,
+    )
     np.testing.assert_allclose(grid.spacing_ijk, image.GetSpacing(), atol=1e-9)
     np.testing.assert_allclose(grid.ras_to_ijk @ grid.ijk_to_ras, np.eye(4), atol=1e-9)
 
@@ -51,11 +57,17 @@ def test_slices_lie_where_simpleitk_has_them(grid, data):
     index = data.draw(st.integers(0, grid.shape_kji[0] - 1))
     cut = slice_of(Volume(array, grid), index)
     rows, columns = grid.shape_kji[1:]
-    np.testing.assert_allclose(cut.plane.points_ras()[-1], physical(image, [columns - 1, rows - 1, index]), atol=1e-4)
-    np.testing.assert_allclose(cut.plane.centre, physical(image, [(columns - 1) / 2, (rows - 1) / 2, index]), atol=1e-4)
+    np.testing.assert_allclose(
+        cut.plane.points_ras()[-1], physical(image, [columns - 1, rows - 1, index]), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        cut.plane.centre, physical(image, [(columns - 1) / 2, (rows - 1) / 2, index]), atol=1e-4
+    )
     np.testing.assert_array_equal(cut.pixels, sitk.GetArrayFromImage(image[:, :, index]))
     assert cut.plane.thickness_mm == pytest.approx(image.GetSpacing()[2]) and cut.thickness_assumed
-    np.testing.assert_allclose(np.abs(cut.plane.normal @ grid.ijk_to_ras[:3, :3]), [0, 0, grid.spacing_ijk[2]], atol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(cut.plane.normal @ grid.ijk_to_ras[:3, :3]), [0, 0, grid.spacing_ijk[2]], atol=1e-6
+    )
 
 
 @given(grids(), st.floats(0.3, 4))
@@ -63,7 +75,9 @@ def test_a_new_spacing_keeps_the_box(grid, factor):
     other = grid.with_spacing(grid.spacing_ijk * factor)
     np.testing.assert_allclose(grid.corners_ras().mean(0), other.corners_ras().mean(0), atol=1e-6)
     extent, before = other.spacing_ijk * other.shape_kji[::-1], grid.spacing_ijk * grid.shape_kji[::-1]
-    assert (np.abs(extent - before) <= np.maximum(other.spacing_ijk / 2, other.spacing_ijk - before) + 1e-6).all()
+    assert (
+        np.abs(extent - before) <= np.maximum(other.spacing_ijk / 2, other.spacing_ijk - before) + 1e-6
+    ).all()
 
 
 @given(grids(), st.floats(0.5, 3))
@@ -83,7 +97,9 @@ def test_a_plane_seen_through_an_affine(grid, frame):
     flip = np.array([-1, -1, 1])
     expected = [np.array(transform.TransformPoint((p * flip).tolist())) * flip for p in plane.points_ras()]
     np.testing.assert_allclose(seen.points_ras(), expected, atol=1e-4)
-    assert seen.thickness_mm == pytest.approx(plane.thickness_mm * np.linalg.norm(frame.ijk_to_ras[:3, :3] @ plane.normal))
+    assert seen.thickness_mm == pytest.approx(
+        plane.thickness_mm * np.linalg.norm(frame.ijk_to_ras[:3, :3] @ plane.normal)
+    )
 
 
 @given(grids(), st.floats(0.2, 3))

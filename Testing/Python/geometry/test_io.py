@@ -20,7 +20,9 @@ from SparseVolumeReconstructionLib.geometry.io import (
     write_volume,
 )
 
-WITH_FILES = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+WITH_FILES = settings(
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 ANGLES, SHIFTS = st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-100, 100)] * 3)
 
 
@@ -42,7 +44,9 @@ def test_volumes_come_back_in_place(tmp_path, angles, shift, flip, name):
     np.testing.assert_allclose(again.grid.ijk_to_ras, matrix, atol=1e-4)
     reference = sitk.ReadImage(str(tmp_path / name))
     np.testing.assert_allclose(
-        np.array(reference.TransformIndexToPhysicalPoint((5, 4, 3))) * [-1, -1, 1], volume.grid.corners_ras()[7], atol=1e-4
+        np.array(reference.TransformIndexToPhysicalPoint((5, 4, 3))) * [-1, -1, 1],
+        volume.grid.corners_ras()[7],
+        atol=1e-4,
     )
 
 
@@ -68,7 +72,10 @@ def test_rigid_and_centred_transforms_of_others_are_read(tmp_path):
 
 def test_transforms_that_cannot_be_frames_are_refused(tmp_path):
     (tmp_path / "text.tfm").write_text("nothing")
-    sitk.WriteTransform(sitk.DisplacementFieldTransform(sitk.Image(4, 4, 4, sitk.sitkVectorFloat64)), str(tmp_path / "warp.h5"))
+    sitk.WriteTransform(
+        sitk.DisplacementFieldTransform(sitk.Image(4, 4, 4, sitk.sitkVectorFloat64)),
+        str(tmp_path / "warp.h5"),
+    )
     flat = sitk.AffineTransform(3)
     flat.SetMatrix((1, 0, 0, 0, 1, 0, 0, 0, 0))
     sitk.WriteTransform(flat, str(tmp_path / "flat.tfm"))
@@ -117,7 +124,9 @@ def test_a_dicom_folder_is_one_volume_in_order_and_in_place(tmp_path):
     volume = read_volume(tmp_path / "series")
     np.testing.assert_array_equal(volume.array, array)
     np.testing.assert_allclose(volume.grid.spacing_ijk, [0.7, 0.9, 3.0], atol=1e-4)
-    np.testing.assert_allclose(volume.grid.ijk_to_ras[:3, 3] * [-1, -1, 1], axes((0.3, 0, 0)) @ [1, 2, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        volume.grid.ijk_to_ras[:3, 3] * [-1, -1, 1], axes((0.3, 0, 0)) @ [1, 2, 0], atol=1e-4
+    )
 
 
 def test_a_thickness_that_dicom_states_is_read(tmp_path):
@@ -125,11 +134,15 @@ def test_a_thickness_that_dicom_states_is_read(tmp_path):
     write_series(tmp_path / "silent")
     write_volume(Volume(np.ones((3, 3, 3), np.float32), Grid.centred((3, 3, 3), 1.0)), tmp_path / "v.nii.gz")
     assert stated_thickness(next((tmp_path / "series").iterdir())) == 2.5
-    assert stated_thickness(next((tmp_path / "silent").iterdir())) is None and stated_thickness(tmp_path / "v.nii.gz") is None
+    assert (
+        stated_thickness(next((tmp_path / "silent").iterdir())) is None
+        and stated_thickness(tmp_path / "v.nii.gz") is None
+    )
 
 
 @pytest.mark.parametrize(
-    ("field", "states"), [("NaN NaN 2.5", 2.5), ("1 1 3", 3.0), ("2.5 2.5 NaN", None), ("NaN NaN 0", None), (None, None)]
+    ("field", "states"),
+    [("NaN NaN 2.5", 2.5), ("1 1 3", 3.0), ("2.5 2.5 NaN", None), ("NaN NaN 0", None), (None, None)],
 )
 def test_a_thickness_that_nrrd_states_is_read(tmp_path, field, states):
     sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkUInt8), str(tmp_path / "v.nrrd"), useCompression=True)
@@ -140,12 +153,16 @@ def test_a_thickness_that_nrrd_states_is_read(tmp_path, field, states):
     header, pixels = data.split(b"\n\n", 1)
     (tmp_path / "pixels.raw.gz").write_bytes(pixels)
     (tmp_path / "v.nhdr").write_bytes(header + b"\ndata file: pixels.raw.gz\n")
-    assert stated_thickness(tmp_path / "v.nhdr") == states and read_volume(tmp_path / "v.nhdr").grid.size == 64
+    assert (
+        stated_thickness(tmp_path / "v.nhdr") == states and read_volume(tmp_path / "v.nhdr").grid.size == 64
+    )
 
 
 def test_a_damaged_file_states_no_thickness(damaged_files, tmp_path):
     (tmp_path / "cut.nrrd").write_text("NRRD0005\ndimension: 3\nsizes: 4 4")
-    assert stated_thickness(tmp_path / "cut.nrrd") is None and stated_thickness(tmp_path / "text.nii.gz") is None
+    assert (
+        stated_thickness(tmp_path / "cut.nrrd") is None and stated_thickness(tmp_path / "text.nii.gz") is None
+    )
     with pytest.raises(InputError, match="none.nii.gz"):
         stated_thickness(tmp_path / "none.nii.gz")
 
@@ -170,12 +187,16 @@ def damaged_files(tmp_path):
     (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "whole.nii.gz").read_bytes()[:-40])
     (tmp_path / "text.nii.gz").write_text("nothing")
     header = (
-        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\n"
+        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace "
+        "directions: {}\n"
         "space origin: (0,0,0)\nencoding: raw\nendian: little\n\n"
     )
     (tmp_path / "zero.nrrd").write_bytes(header.format("(0,0,0) (0,1,0) (0,0,1)").encode() + bytes(32))
     (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
-    meta = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = {}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    meta = (
+        "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = {}\nElementType = "
+        "MET_UCHAR\nElementDataFile = LOCAL\n"
+    )
     (tmp_path / "zero.mha").write_bytes(meta.format("1 1 0").encode() + bytes(8))
     (tmp_path / "nan.mha").write_bytes(meta.format("1 1 nan").encode() + bytes(8))
     return {
@@ -199,7 +220,9 @@ def test_files_that_are_no_volume_are_refused_in_one_line(damaged_files, tmp_pat
 
 
 def test_a_sheared_nifti_is_refused(tmp_path):
-    write_volume(Volume(np.ones((4, 4, 4), np.float32), Grid.centred((4, 4, 4), 1.0)), tmp_path / "sheared.nii")
+    write_volume(
+        Volume(np.ones((4, 4, 4), np.float32), Grid.centred((4, 4, 4), 1.0)), tmp_path / "sheared.nii"
+    )
     header = bytearray((tmp_path / "sheared.nii").read_bytes())
     header[252:256] = np.array([0, 2], "<i2").tobytes()
     header[280:328] = np.array([[1, 0.4, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], "<f4").tobytes()
@@ -224,15 +247,23 @@ def test_voxels_of_a_size_that_none_has_are_refused(tmp_path, length, name):
         header[252:256] = np.array([1 if at == 80 else 0, 1], "<i2").tobytes()
         (tmp_path / name).write_bytes(header)
     elif name == "v.mha":
-        meta = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = {} 1 1\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+        meta = (
+            "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = {} 1 1\nElementType = "
+            "MET_UCHAR\nElementDataFile = LOCAL\n"
+        )
         (tmp_path / name).write_bytes(meta.format(length).encode() + bytes(64))
     else:
         header = "NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
-        header += f"space directions: ({length},0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\nencoding: raw\nendian: little\n\n"
+        header += (
+            f"space directions: ({length},0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\nencoding: "
+            "raw\nendian: little\n\n"
+        )
         (tmp_path / name).write_bytes(header.encode() + bytes(64))
     if length == -1.0 and name in ("v.nrrd", "v.nii"):
         return  # an axis that runs the other way
-    with pytest.raises(InputError, match="(?i)spacing|voxels of|not finite|no numbers|apart|cannot be read") as caught:
+    with pytest.raises(
+        InputError, match="(?i)spacing|voxels of|not finite|no numbers|apart|cannot be read"
+    ) as caught:
         read_volume(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
@@ -255,7 +286,10 @@ def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):
     ],
 )
 def test_an_nrrd_without_the_space_of_a_patient_is_refused(tmp_path, name, header):
-    text = f"NRRD0004\ntype: uchar\ndimension: 3\n{header}sizes: 4 4 4\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+    text = (
+        f"NRRD0004\ntype: uchar\ndimension: 3\n{header}sizes: 4 4 4\nspace directions: (1,0,0) (0,1,0) "
+        "(0,0,1)\nspace origin: (0,0,0)\n"
+    )
     (tmp_path / "v.nrrd").write_bytes(text.encode() + b"encoding: raw\n\n" + bytes(64))
     with pytest.raises(InputError, match="in the patient is not known"):
         read_volume(tmp_path / "v.nrrd")
@@ -265,8 +299,17 @@ def test_pictures_and_cut_files_are_refused(tmp_path):
     sitk.WriteImage(sitk.Image(8, 8, sitk.sitkUInt8), str(tmp_path / "slice.png"))
     with pytest.raises(InputError, match="a picture states no place"):
         read_volume(tmp_path / "slice.png")
-    volume = Volume(np.random.default_rng(0).random((20, 20, 20), np.float32), Grid.centred((20, 20, 20), 1.0))
-    for name, compress in (("v.nrrd", True), ("v.nrrd", False), ("v.mha", True), ("v.mha", False), ("v.nii", False), ("v.nii.gz", True)):
+    volume = Volume(
+        np.random.default_rng(0).random((20, 20, 20), np.float32), Grid.centred((20, 20, 20), 1.0)
+    )
+    for name, compress in (
+        ("v.nrrd", True),
+        ("v.nrrd", False),
+        ("v.mha", True),
+        ("v.mha", False),
+        ("v.nii", False),
+        ("v.nii.gz", True),
+    ):
         write_volume(volume, tmp_path / name, compress)
         np.testing.assert_array_equal(read_volume(tmp_path / name).array, volume.array)
         data = (tmp_path / name).read_bytes()

@@ -1,4 +1,6 @@
-"""NIfTI as scanners, converters and scripts write it: what is stated is used, what contradicts itself or is missing is refused."""
+"""NIfTI as scanners, converters and scripts write it: what is stated is used, what contradicts itself or is
+missing is refused.
+"""
 
 import gzip
 import json
@@ -98,7 +100,9 @@ def test_a_tilted_gantry_keeps_every_slice_at_its_place(tmp_path):
     scan = read_scan(path)
     assert len(scan.parts) == 4 and "tilted gantry" in scan.notices[0] and "4 parts" in scan.notices[0]
     for k, part in enumerate(scan.parts):
-        np.testing.assert_allclose(part.volume.grid.ijk_to_ras[:3, 3], sheared[:3, 3] + k * sheared[:3, 2], atol=1e-4)
+        np.testing.assert_allclose(
+            part.volume.grid.ijk_to_ras[:3, 3], sheared[:3, 3] + k * sheared[:3, 2], atol=1e-4
+        )
         np.testing.assert_allclose(part.volume.grid.spacing_ijk, [1.5, 2, 5], atol=1e-4)
         np.testing.assert_array_equal(part.volume.array[0], voxels()[:, :, k].T)
     rounding = turned()
@@ -123,7 +127,10 @@ REFUSED = {
     "both for a template": ({"sform": moved(9), "codes": (4, 4)}, "up to 9 mm apart"),
     "negative pixdim": ({"codes": (0, 1), "edit": [(80, "<f", -1.5)]}, "qform has a spacing of 0"),
     "zero pixdim": ({"codes": (0, 1), "edit": [(88, "<f", 0.0)]}, "qform has a spacing of 0"),
-    "NaN quaternion": ({"codes": (0, 1), "edit": [(256, "<3f", *[float("nan")] * 3)]}, "values that are no numbers"),
+    "NaN quaternion": (
+        {"codes": (0, 1), "edit": [(256, "<3f", *[float("nan")] * 3)]},
+        "values that are no numbers",
+    ),
     "infinite sform": ({"codes": (1, 0), "edit": [(292, "<f", float("inf"))]}, "values that are no numbers"),
     "zero sform": ({"codes": (1, 0), "edit": [(280, "<12f", *[0.0] * 12)]}, "spacing of 0"),
     "RGB": ({"edit": [(70, "<2h", 128, 24)]}, "RGB|damaged"),
@@ -161,6 +168,11 @@ def test_the_form_that_is_the_scanners_is_used(tmp_path, options, used):
 def test_a_thickness_in_the_file_beside_it_is_read(tmp_path):
     path = write(tmp_path / "sub-1_T1w.nii.gz")
     assert stated_thickness(path) is None
-    for text, states in (({"SliceThickness": 3.5}, 3.5), ({"SliceThickness": "x"}, None), ({"SliceThickness": -1}, None), ([], None)):
+    for text, states in (
+        ({"SliceThickness": 3.5}, 3.5),
+        ({"SliceThickness": "x"}, None),
+        ({"SliceThickness": -1}, None),
+        ([], None),
+    ):
         (tmp_path / "sub-1_T1w.json").write_text(json.dumps(text))
         assert stated_thickness(path) == states and read_scan(path).parts[0].thickness_mm == states

@@ -1,4 +1,6 @@
-"""Registration of whole volumes: the transform that was applied is found again, and what cannot be registered is refused."""
+"""Registration of whole volumes: the transform that was applied is found again, and what cannot be registered
+is refused.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ def body(matrix=None) -> Volume:
     to_body = np.linalg.inv(np.eye(4) if matrix is None else matrix)
     points = grid.points_ras() @ to_body[:3, :3].T + to_body[:3, 3]
     balls = [(np.array([10, 8, -6]), 22.0, 1.0), (np.array([-15, -10, 12]), 14.0, 0.6)]
-    values = sum(height / (1 + np.exp(np.linalg.norm(points - centre, axis=1) - radius)) for centre, radius, height in balls)
+    values = sum(
+        height / (1 + np.exp(np.linalg.norm(points - centre, axis=1) - radius))
+        for centre, radius, height in balls
+    )
     return Volume(values.reshape(grid.shape_kji).astype(np.float32), grid)
 
 

@@ -26,16 +26,24 @@ ANGLES, SHIFTS = st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-5, 5
 @given(ANGLES, ANGLES, SHIFTS, st.sampled_from([1, -1]))
 @settings(max_examples=40)
 def test_any_grid_through_any_affine_is_what_simpleitk_evaluates(source_turn, target_turn, shift, flip):
-    source = Grid((9, 10, 11), turned(source_turn) @ np.diag([2, flip * 2.0, 2, 1]) @ turned((0, 0, 0), (-5, -5, -5)))
+    source = Grid(
+        (9, 10, 11), turned(source_turn) @ np.diag([2, flip * 2.0, 2, 1]) @ turned((0, 0, 0), (-5, -5, -5))
+    )
     target = Grid((4, 5, 3), turned(target_turn, shift, 1.3))
     volume = Volume(np.random.default_rng(1).random(source.shape_kji, np.float32), source)
     matrix = turned((0.2, -0.1, 0.3), (1, 2, 3), 0.9)
     out = resample(volume, target, matrix, antialias=False)
     image, transform, flip_xy = to_image(volume), affine_transform(matrix), np.array([-1, -1, 1])
     for point, value in zip(target.points_ras()[::7].astype(float), out.array.ravel()[::7], strict=True):
-        index = np.array(image.TransformPhysicalPointToContinuousIndex(transform.TransformPoint((point * flip_xy).tolist())))
+        index = np.array(
+            image.TransformPhysicalPointToContinuousIndex(
+                transform.TransformPoint((point * flip_xy).tolist())
+            )
+        )
         if ((index > 0.01) & (index < np.array(image.GetSize()) - 1.01)).all():
-            assert value == pytest.approx(image.EvaluateAtContinuousIndex(index.tolist(), sitk.sitkLinear), abs=1e-3)
+            assert value == pytest.approx(
+                image.EvaluateAtContinuousIndex(index.tolist(), sitk.sitkLinear), abs=1e-3
+            )
 
 
 def test_a_linear_ramp_stays_where_it_is():
@@ -60,8 +68,17 @@ def test_a_slice_on_other_pixels_keeps_its_picture():
     matrix = turned((0.5, 0.2, 0.1), (30, -10, 5)) @ np.diag([1, 1, 1, 1.0])
     plane = Plane((40, 50), matrix, 3.0)
     local = (plane.points_ras() - plane.centre) @ matrix[:3, :2]
-    picture = SliceImage((0.3 * local[:, 0] - 0.1 * local[:, 1]).reshape(40, 50), plane, "a", False, "file", 7)
+    picture = SliceImage(
+        (0.3 * local[:, 0] - 0.1 * local[:, 1]).reshape(40, 50), plane, "a", False, "file", 7
+    )
     coarse = resample_slice(picture, 2.0)
     expected = (coarse.plane.points_ras() - plane.centre) @ matrix[:3, :2] @ [0.3, -0.1]
-    np.testing.assert_allclose(coarse.pixels[3:-3, 3:-3], expected.reshape(coarse.pixels.shape)[3:-3, 3:-3], atol=0.02)
-    assert (coarse.name, coarse.source, coarse.volume_index, coarse.thickness_assumed) == ("a", "file", 7, False)
+    np.testing.assert_allclose(
+        coarse.pixels[3:-3, 3:-3], expected.reshape(coarse.pixels.shape)[3:-3, 3:-3], atol=0.02
+    )
+    assert (coarse.name, coarse.source, coarse.volume_index, coarse.thickness_assumed) == (
+        "a",
+        "file",
+        7,
+        False,
+    )

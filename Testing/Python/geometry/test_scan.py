@@ -1,4 +1,6 @@
-"""DICOM files as the world writes them: every slice is read with the plane, thickness and values that its own file states."""
+"""DICOM files as the world writes them: every slice is read with the plane, thickness and values that its own
+file states.
+"""
 
 from pathlib import Path
 
@@ -36,7 +38,12 @@ def check_against_files(scan, folder: Path) -> None:
         place = np.array(found.ImagePositionPatient, float) * [-1, -1, 1]
         turn = np.array(found.ImageOrientationPatient, float).reshape(2, 3) * [-1, -1, 1]
         assert np.abs(image.plane.ij_to_ras[:3, 3] - place).max() < 0.01
-        assert np.abs(image.plane.ij_to_ras[:3, :2].T - turn * [[found.PixelSpacing[1]], [found.PixelSpacing[0]]]).max() < 1e-5
+        assert (
+            np.abs(
+                image.plane.ij_to_ras[:3, :2].T - turn * [[found.PixelSpacing[1]], [found.PixelSpacing[0]]]
+            ).max()
+            < 1e-5
+        )
         assert image.plane.thickness_mm == found.SliceThickness and not image.thickness_assumed
 
 
@@ -44,7 +51,10 @@ def test_missing_slices_are_a_gap_that_is_named(tmp_path):
     write_series(tmp_path / "gap", up([*range(60), *range(70, 141)]))
     scan = read_scan(tmp_path / "gap")
     assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [60, 71]
-    named = "slices 60 to 69 of 141 are missing (counted from 0): the series is kept as 2 parts, at their own positions."
+    named = (
+        "slices 60 to 69 of 141 are missing (counted from 0): the series is kept as 2 parts, at their "
+        "own positions."
+    )
     assert scan.notices == (named,)
     check_against_files(scan, tmp_path / "gap")
     with pytest.raises(InputError, match="60 to 69 of 141 are missing.*One volume is expected"):
@@ -57,10 +67,23 @@ def test_uneven_tilted_and_radial_slices_stay_where_they_are(tmp_path):
     write_series(tmp_path / "tilted", tilted)
     for n in range(5):
         turn = np.pi * n / 5
-        write_series(tmp_path / "radial", [(0, 0, 0)], series=f"1.2.{n}", directions=(np.cos(turn), np.sin(turn), 0, 0, 0, -1))
+        write_series(
+            tmp_path / "radial",
+            [(0, 0, 0)],
+            series=f"1.2.{n}",
+            directions=(np.cos(turn), np.sin(turn), 0, 0, 0, -1),
+        )
     for file in (tmp_path / "radial").iterdir():
-        change(file, SeriesInstanceUID="1.2.3", PixelData=(np.arange(30) + 1 + hash(file.name) % 1000).astype("<i2").tobytes())
-    for name, says, parts in (("uneven", "unevenly spaced", 4), ("tilted", "tilted gantry", 6), ("radial", "5 directions", 5)):
+        change(
+            file,
+            SeriesInstanceUID="1.2.3",
+            PixelData=(np.arange(30) + 1 + hash(file.name) % 1000).astype("<i2").tobytes(),
+        )
+    for name, says, parts in (
+        ("uneven", "unevenly spaced", 4),
+        ("tilted", "tilted gantry", 6),
+        ("radial", "5 directions", 5),
+    ):
         scan = read_scan(tmp_path / name)
         assert len(scan.parts) == parts and says in scan.notices[0]
         check_against_files(scan, tmp_path / name)
@@ -72,7 +95,14 @@ def test_a_localizer_of_three_planes_in_one_series_is_three_parts(tmp_path):
         for k in range(3):
             pixels = np.random.default_rng(10 * n + k).integers(1, 999, (6, 5))
             (tmp_path / "loc").mkdir(exist_ok=True)
-            write_slice(tmp_path / "loc" / f"{n}{k}", pixels, normal * 20 * k, directions, thickness=8, number=3 * n + k)
+            write_slice(
+                tmp_path / "loc" / f"{n}{k}",
+                pixels,
+                normal * 20 * k,
+                directions,
+                thickness=8,
+                number=3 * n + k,
+            )
     scan = read_scan(tmp_path / "loc")
     assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [3, 3, 3]
     assert "3 directions: the series is kept as 3 parts" in scan.notices[0]
@@ -81,11 +111,19 @@ def test_a_localizer_of_three_planes_in_one_series_is_three_parts(tmp_path):
 
 def test_slices_of_other_thickness_or_size_are_parts_of_their_own(tmp_path):
     write_series(tmp_path / "mixed", up([0, 5, 10]), thickness=5.0)
-    write_series(tmp_path / "mixed2", up([20, 28, 36]), np.random.default_rng(1).integers(1, 999, (3, 6, 5)), thickness=8.0)
+    write_series(
+        tmp_path / "mixed2",
+        up([20, 28, 36]),
+        np.random.default_rng(1).integers(1, 999, (3, 6, 5)),
+        thickness=8.0,
+    )
     for file in (tmp_path / "mixed2").iterdir():
         file.rename(tmp_path / "mixed" / f"second-{file.name}")
     scan = read_scan(tmp_path / "mixed")
-    assert [part.thickness_mm for part in scan.parts] == [5.0, 8.0] and "different thicknesses (5, 8 mm)" in scan.notices[0]
+    assert [part.thickness_mm for part in scan.parts] == [
+        5.0,
+        8.0,
+    ] and "different thicknesses (5, 8 mm)" in scan.notices[0]
     check_against_files(scan, tmp_path / "mixed")
 
 
@@ -94,7 +132,9 @@ def test_enhanced_frames_keep_place_thickness_and_scale_in_any_order(tmp_path):
     places = [10, 0, 5, 15, 33]
     write_enhanced(tmp_path / "e.dcm", array, up(places), [4.0] * 5, [2, 3, 4, 5, 6])
     scan = read_scan(tmp_path / "e.dcm")
-    assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [4, 1] and scan.parts[1].thickness_mm == 4.0
+    assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [4, 1] and scan.parts[
+        1
+    ].thickness_mm == 4.0
     for image, n in zip(slices(scan), [1, 2, 0, 3, 4], strict=True):
         np.testing.assert_allclose(image.plane.ij_to_ras[:3, 3], [-1, -2, places[n]], atol=1e-5)
         np.testing.assert_allclose(image.pixels, array[n] * (n + 2) + 1)
@@ -113,13 +153,21 @@ def test_slices_that_are_there_twice_are_used_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("attribute", "values", "called"),
-    [("EchoTime", (12, 98), "echo time"), ("TemporalPositionIdentifier", (1, 2), "time point"), ("InversionTime", (50, 900), "inversion")],
+    [
+        ("EchoTime", (12, 98), "echo time"),
+        ("TemporalPositionIdentifier", (1, 2), "time point"),
+        ("InversionTime", (50, 900), "inversion"),
+    ],
 )
 def test_two_images_of_every_plane_are_a_choice(tmp_path, attribute, values, called):
     first = write_series(tmp_path / "both", up([0, 3, 6]), **{attribute: values[0]})
     for n, z in enumerate((0, 3, 6)):
-        write_slice(tmp_path / "both" / f"second{n}", first[n] + 7, (1, 2, z), number=10 + n, **{attribute: values[1]})
-    with pytest.raises(SeveralSeries, match=f"2 times, with different {called}.*#3.1 .*{values[0]}.*#3.2 .*{values[1]}") as caught:
+        write_slice(
+            tmp_path / "both" / f"second{n}", first[n] + 7, (1, 2, z), number=10 + n, **{attribute: values[1]}
+        )
+    with pytest.raises(
+        SeveralSeries, match=f"2 times, with different {called}.*#3.1 .*{values[0]}.*#3.2 .*{values[1]}"
+    ) as caught:
         read_scan(tmp_path / "both")
     assert [choice.slices for choice in caught.value.choices] == [3, 3]
     for n, key in enumerate(("3.1", "3.2")):
@@ -138,7 +186,10 @@ def test_series_are_listed_and_chosen(tmp_path):
     write_series(tmp_path / "two", up([0, 3, 6]), series="1.2.3.5")
     for file in (tmp_path / "two").glob("1.2.3.5*"):
         change(file, SeriesNumber=12, SeriesDescription="T2 sagittal")
-    with pytest.raises(SeveralSeries, match=r"2 DICOM series; choose one of #3 \(T1 axial, 2 slices\); #12 \(T2 sagittal, 3 slices\)"):
+    with pytest.raises(
+        SeveralSeries,
+        match=r"2 DICOM series; choose one of #3 \(T1 axial, 2 slices\); #12 \(T2 sagittal, 3 slices\)",
+    ):
         read_scan(tmp_path / "two")
     np.testing.assert_array_equal(read_volume(tmp_path / "two", "3").array, first)
     assert read_volume(tmp_path / "two", "12").grid.shape_kji[0] == 3
@@ -155,10 +206,14 @@ def test_what_is_no_image_is_left_out_and_named(tmp_path):
     (tmp_path / "series" / "folder").mkdir()
     scan = read_scan(tmp_path / "series")
     np.testing.assert_array_equal(scan.parts[0].volume.array, array)
-    assert scan.notices == ("left out, because they are no images: .DS_Store, README, notes.txt, report.dcm and 1 more.",)
+    assert scan.notices == (
+        "left out, because they are no images: .DS_Store, README, notes.txt, report.dcm and 1 more.",
+    )
 
 
-@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian", "RLELossless"])
+@pytest.mark.parametrize(
+    "syntax", ["ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian", "RLELossless"]
+)
 def test_every_way_of_writing_is_read_alike(tmp_path, syntax):
     """Also in a folder whose name is not ASCII."""
     folder = tmp_path / "Kopf é 頭"
@@ -171,11 +226,16 @@ def test_every_way_of_writing_is_read_alike(tmp_path, syntax):
         made.save_as(file, implicit_vr=syntax.startswith("Implicit"), little_endian=True)
     scan = read_scan(folder)
     np.testing.assert_array_equal(np.concatenate([part.volume.array for part in scan.parts]), array)
-    assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [3, 1] and "slice 3 of 5 is missing" in scan.notices[0]
+    assert [part.volume.grid.shape_kji[0] for part in scan.parts] == [
+        3,
+        1,
+    ] and "slice 3 of 5 is missing" in scan.notices[0]
 
 
 def test_a_slope_and_a_file_without_preamble(tmp_path):
-    path = write_slice(tmp_path / "slope", np.arange(30).reshape(6, 5), (0, 0, 0), RescaleSlope=2.5, RescaleIntercept=-4)
+    path = write_slice(
+        tmp_path / "slope", np.arange(30).reshape(6, 5), (0, 0, 0), RescaleSlope=2.5, RescaleIntercept=-4
+    )
     np.testing.assert_allclose(read_volume(path).array[0], np.arange(30).reshape(6, 5) * 2.5 - 4)
     made = pydicom.dcmread(write_slice(tmp_path / "old", np.arange(30).reshape(6, 5), (7, 8, 9)))
     made.file_meta, made.preamble = pydicom.dataset.FileMetaDataset(), None

@@ -21,7 +21,10 @@ def test_an_index_out_of_range_is_refused(volume, index):
         slice_of(volume, index)
 
 
-@pytest.mark.parametrize(("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (-np.inf, "NaN or infinite")])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (-np.inf, "NaN or infinite")],
+)
 def test_a_pixel_that_is_no_number_is_refused(volume, value, says):
     volume.array[2, 3, 3] = value
     slice_of(volume, 1)
@@ -46,7 +49,9 @@ def test_a_given_thickness_is_not_an_assumed_one(volume):
 def test_a_gap_is_no_thickness(spacing, thickness):
     """Nobody acquires slices of 25 mm: where they lie so far apart there is nothing between them."""
     grid = Grid((3, 8, 8), np.diag([1.0, 1.0, spacing, 1.0]))
-    image = slice_of(Volume(np.random.default_rng(0).uniform(size=grid.shape_kji).astype(np.float32), grid), 1)
+    image = slice_of(
+        Volume(np.random.default_rng(0).uniform(size=grid.shape_kji).astype(np.float32), grid), 1
+    )
     assert image.plane.thickness_mm == thickness and image.thickness_assumed
 
 
@@ -72,5 +77,7 @@ def test_a_slice_seen_from_behind_is_at_the_same_place(volume):
 
 
 def test_two_hundred_slices_are_compared_quickly(volume):
-    big = Volume(np.random.default_rng(0).random((200, 160, 160), np.float32), Grid.centred((200, 160, 160), 1.0))
+    big = Volume(
+        np.random.default_rng(0).random((200, 160, 160), np.float32), Grid.centred((200, 160, 160), 1.0)
+    )
     check_slices_agree([slice_of(big, k) for k in range(200)])

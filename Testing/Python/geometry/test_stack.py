@@ -86,7 +86,11 @@ def test_a_tilt_keeps_slices_single_and_rounding_does_not():
 
 
 def test_planes_of_several_directions_and_thicknesses_are_several_pieces():
-    several = planes_at([0, 5, 10]) + planes_at([0, 5, 10], (np.pi / 2, 0, 0)) + planes_at([0, 5, 10], (0, np.pi / 2, 0))
+    several = (
+        planes_at([0, 5, 10])
+        + planes_at([0, 5, 10], (np.pi / 2, 0, 0))
+        + planes_at([0, 5, 10], (0, np.pi / 2, 0))
+    )
     pieces, why = pieces_of(several)
     assert [len(piece.members) for piece in pieces] == [3, 3, 3] and why == "the slices have 3 directions"
     radial = [planes_at([0], (0, np.pi * n / 6, 0))[0] for n in range(6)]

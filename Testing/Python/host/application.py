@@ -9,7 +9,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from SparseVolumeReconstructionLib.slicerside.scene import headless_scene, save_bundle
+from SparseVolumeReconstructionLib.mrml.scene import headless_scene, save_bundle
 
 LOGICS = {
     "Markups": "vtkSlicerMarkupsLogic",
@@ -120,7 +120,10 @@ class PlotWidget:
 
 
 class LayoutManager:
-    """Finds the views, as in the application. The host has four views, shows those that the layout has, and draws no tables and plots."""
+    """Finds the views, as in the application.
+
+    The host has four views, shows those that the layout has, and draws no tables and plots.
+    """
 
     threeDViewCount, tableViewCount = 1, 0
 
@@ -213,7 +216,11 @@ class CoreIOManager:
             return bool(slicer.mrmlScene.ReadFromMRB(path, bool(properties.get("clear"))))
         if kind != "VolumeFile":
             raise NotImplementedError(f"The host does not load {kind}.")
-        node = slicer.app.applicationLogic().GetModuleLogic("Volumes").AddArchetypeVolume(path, properties.get("name") or Path(path).stem)
+        node = (
+            slicer.app.applicationLogic()
+            .GetModuleLogic("Volumes")
+            .AddArchetypeVolume(path, properties.get("name") or Path(path).stem)
+        )
         if node is not None:
             loaded.AddItem(node)
         return node is not None
@@ -242,8 +249,17 @@ class Application:
     applicationName, majorVersion, minorVersion, revision = "Slicer", 5, 13, "host"
 
     def __init__(self, scene, application_logic, temporary_path: str, testing: bool):
-        self._scene, self._logic, self.temporaryPath, self._testing = scene, application_logic, temporary_path, testing
-        self._modules, self._io, self._layout = ModuleManager(), CoreIOManager(), LayoutManager(scene, application_logic)
+        self._scene, self._logic, self.temporaryPath, self._testing = (
+            scene,
+            application_logic,
+            temporary_path,
+            testing,
+        )
+        self._modules, self._io, self._layout = (
+            ModuleManager(),
+            CoreIOManager(),
+            LayoutManager(scene, application_logic),
+        )
         self.signals = ApplicationSignals()
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, temporary_path)
@@ -301,7 +317,9 @@ class Application:
 
 
 def make_application(testing: bool) -> Application:
-    """Make a new scene and an application about it the current ones: `slicer.mrmlScene`, `slicer.app`, `slicer.modules`."""
+    """Make a new scene and an application about it the current ones: `slicer.mrmlScene`, `slicer.app`,
+    `slicer.modules`.
+    """
     scene = headless_scene()
     logic, temporary_path = slicer.app.applicationLogic(), slicer.app.temporaryPath
     logic.SetSliceLogics(vtk.vtkCollection())
@@ -309,7 +327,10 @@ def make_application(testing: bool) -> Application:
     crosshair = slicer.vtkMRMLCrosshairNode()
     crosshair.SetCrosshairName("default")
     scene.AddNode(crosshair)
-    logics = {name: logic.GetModuleLogic(name) for name in ("Volumes", "Sequences", "Transforms", "SubjectHierarchy")}
+    logics = {
+        name: logic.GetModuleLogic(name)
+        for name in ("Volumes", "Sequences", "Transforms", "SubjectHierarchy")
+    }
     logic.SetModuleLogic("Colors", logic.GetColorLogic())  # reading a volume asks for it
     for name, cls in LOGICS.items():
         logics[name] = module_logic = getattr(slicer, cls)()  # the application's logic does not own it
@@ -318,6 +339,8 @@ def make_application(testing: bool) -> Application:
         module_logic.SetMRMLScene(scene)
         module_logic.SetMRMLApplicationLogic(logic)
         logic.SetModuleLogic(name, module_logic)
-    slicer.modules = types.SimpleNamespace(**{name.lower(): Module(name, logic=one) for name, one in logics.items()})
+    slicer.modules = types.SimpleNamespace(
+        **{name.lower(): Module(name, logic=one) for name, one in logics.items()}
+    )
     slicer.app = Application(scene, logic, temporary_path, testing)
     return slicer.app

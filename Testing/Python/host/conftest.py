@@ -6,7 +6,10 @@ import sys
 import pytest
 
 LIBRARIES = "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
-RENDER = "import vtk; w = vtk.vtkRenderWindow(); w.SetOffScreenRendering(1); w.Render(); raise SystemExit(not w.SupportsOpenGL())"
+RENDER = (
+    "import vtk; w = vtk.vtkRenderWindow(); w.SetOffScreenRendering(1); w.Render(); raise "
+    "SystemExit(not w.SupportsOpenGL())"
+)
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +18,12 @@ def host_class():
     try:
         from host.harness import Host
     except ImportError as error:
-        pytest.skip(f"NO TEST OF THE PANEL: {error}; pip install PySide6-Essentials, and on Debian apt-get install {LIBRARIES}")
-    # VTK may crash where it finds no driver: in a process of its own, with the environment that the host has chosen.
+        pytest.skip(
+            f"NO TEST OF THE PANEL: {error}; pip install PySide6-Essentials, and on Debian apt-get install "
+            f"{LIBRARIES}"
+        )
+    # VTK may crash where it finds no driver: in a process of its own, with the environment that the host has
+    # chosen.
     if subprocess.run([sys.executable, "-c", RENDER], capture_output=True, check=False).returncode:
         pytest.skip(f"NO TEST OF THE PANEL: nothing renders here; on Debian apt-get install {LIBRARIES}")
     return Host
@@ -31,7 +38,9 @@ def host(host_class):
 
 @pytest.fixture(scope="module")
 def bench(host_class, tmp_path_factory):
-    """The module's own panel in one host for all tests of a file, with an empty folder of user's models; see `Desk`."""
+    """The module's own panel in one host for all tests of a file, with an empty folder of user's models; see
+    `Desk`.
+    """
     from host.desk import Desk
 
     with pytest.MonkeyPatch.context() as patch, host_class() as running:
@@ -92,7 +101,9 @@ def noise(host):
     import slicer
 
     def add(name="Noise"):
-        node = slicer.util.addVolumeFromArray(np.random.default_rng(0).normal(100, 30, (20, 30, 40)), name=name)
+        node = slicer.util.addVolumeFromArray(
+            np.random.default_rng(0).normal(100, 30, (20, 30, 40)), name=name
+        )
         node.CreateDefaultDisplayNodes()
         slicer.util.setSliceViewerLayers(background=node, fit=True)
         return node

@@ -1,4 +1,7 @@
-"""Stand-ins for the CTK widgets that panels use. Names, properties and signals are CTK's; what is not listed here is not there."""
+"""Stand-ins for the CTK widgets that panels use.
+
+Names, properties and signals are CTK's; what is not listed here is not there.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
                 child.show()
             self._hidden = []
         else:
-            self._hidden = [child for child in self.children() if isinstance(child, QtWidgets.QWidget) and not child.isHidden()]
+            self._hidden = [
+                child
+                for child in self.children()
+                if isinstance(child, QtWidgets.QWidget) and not child.isHidden()
+            ]
             for child in self._hidden:
                 child.hide()
         self.setMaximumHeight(16777215 if opened else HEADER)
@@ -49,7 +56,12 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         """What comes into a collapsed section later is hidden, too."""
         super().childEvent(event)
         child = event.child()
-        if event.polished() and not self.checked and isinstance(child, QtWidgets.QWidget) and child not in self._hidden:
+        if (
+            event.polished()
+            and not self.checked
+            and isinstance(child, QtWidgets.QWidget)
+            and child not in self._hidden
+        ):
             self._hidden.append(child)
             child.hide()
 
@@ -65,7 +77,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def minimumSizeHint(self):
         """As small as its layout can be."""
-        inner = self.layout().totalMinimumSize() if self.layout() and self.checked else QtCore.QSize(0, HEADER)
+        inner = (
+            self.layout().totalMinimumSize() if self.layout() and self.checked else QtCore.QSize(0, HEADER)
+        )
         return QtCore.QSize(inner.width(), max(inner.height(), HEADER))
 
     def paintEvent(self, event) -> None:
@@ -78,7 +92,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         painter.drawRect(0, 0, self.width - 1, HEADER - 4)
         painter.setPen(self.palette.buttonText().color())
         arrow = "▾" if self.checked else "▸"
-        painter.drawText(QtCore.QRect(6, 0, self.width - 12, HEADER - 4), QtCore.Qt.AlignVCenter, f"{arrow}  {self.text}")
+        painter.drawText(
+            QtCore.QRect(6, 0, self.width - 12, HEADER - 4), QtCore.Qt.AlignVCenter, f"{arrow}  {self.text}"
+        )
         painter.end()
 
 
@@ -91,12 +107,22 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._slider, self._spin = QtWidgets.QSlider(QtCore.Qt.Horizontal, self), QtWidgets.QDoubleSpinBox(self)
+        self._slider, self._spin = (
+            QtWidgets.QSlider(QtCore.Qt.Horizontal, self),
+            QtWidgets.QDoubleSpinBox(self),
+        )
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._slider, 1)
         layout.addWidget(self._spin)
-        self._minimum, self._maximum, self._step, self._page, self._decimals, self._value = 0.0, 99.0, 1.0, 10.0, 2, 0.0
+        self._minimum, self._maximum, self._step, self._page, self._decimals, self._value = (
+            0.0,
+            99.0,
+            1.0,
+            10.0,
+            2,
+            0.0,
+        )
         self._showing = False
         self._show()
         self._slider.valueChanged.connect(self._slid)
@@ -134,13 +160,26 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
         return Property(kind, lambda self: getattr(self, attribute), change)
 
-    minimum, maximum, singleStep, pageStep = _limited("_minimum"), _limited("_maximum"), _limited("_step"), _limited("_page")
+    minimum, maximum, singleStep, pageStep = (
+        _limited("_minimum"),
+        _limited("_maximum"),
+        _limited("_step"),
+        _limited("_page"),
+    )
     decimals = _limited("_decimals", int)
     value = Property(float, lambda self: self._value, setValue)
-    suffix = Property(str, lambda self: self._spin.suffix, lambda self, text: setattr(self._spin, "suffix", text))
-    prefix = Property(str, lambda self: self._spin.prefix, lambda self, text: setattr(self._spin, "prefix", text))
-    tracking = Property(bool, lambda self: self._slider.tracking, lambda self, on: setattr(self._slider, "tracking", on))
-    spinBoxVisible = Property(bool, lambda self: not self._spin.isHidden(), lambda self, on: self._spin.setVisible(on))
+    suffix = Property(
+        str, lambda self: self._spin.suffix, lambda self, text: setattr(self._spin, "suffix", text)
+    )
+    prefix = Property(
+        str, lambda self: self._spin.prefix, lambda self, text: setattr(self._spin, "prefix", text)
+    )
+    tracking = Property(
+        bool, lambda self: self._slider.tracking, lambda self, on: setattr(self._slider, "tracking", on)
+    )
+    spinBoxVisible = Property(
+        bool, lambda self: not self._spin.isHidden(), lambda self, on: self._spin.setVisible(on)
+    )
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):
@@ -164,14 +203,18 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
     currentPath = Property(str, lambda self: self._line.text, setCurrentPath)
     filters = Property(int, lambda self: self._filters, lambda self, value: setattr(self, "_filters", value))
-    nameFilters = Property("QStringList", lambda self: self._names, lambda self, names: setattr(self, "_names", names))
+    nameFilters = Property(
+        "QStringList", lambda self: self._names, lambda self, names: setattr(self, "_names", names)
+    )
 
 
 class ctkComboBox(QtWidgets.QComboBox):
     """A combo box with a text for no choice."""
 
     IS_STAND_IN = True
-    defaultText = Property(str, lambda self: self.placeholderText, lambda self, text: setattr(self, "placeholderText", text))
+    defaultText = Property(
+        str, lambda self: self.placeholderText, lambda self, text: setattr(self, "placeholderText", text)
+    )
 
 
 class ctkCheckableComboBox(QtWidgets.QComboBox):
@@ -214,7 +257,15 @@ class ctkMessageBox(QtWidgets.QMessageBox):
 
 
 CLASSES = {
-    cls.__name__: cls for cls in (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit, ctkComboBox, ctkCheckableComboBox, ctkMessageBox)
+    cls.__name__: cls
+    for cls in (
+        ctkCollapsibleButton,
+        ctkSliderWidget,
+        ctkPathLineEdit,
+        ctkComboBox,
+        ctkCheckableComboBox,
+        ctkMessageBox,
+    )
 }
 ctk = types.ModuleType("ctk")
 vars(ctk).update(CLASSES)

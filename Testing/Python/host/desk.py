@@ -76,7 +76,7 @@ class Desk:
 
     def sample(self):
         """Load the bundled sample of four slices."""
-        from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+        from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
 
         return self.show(load_sparse_brain())
 
@@ -127,7 +127,9 @@ class Desk:
         """Click the check box of a row."""
         table = self.ui.contextTable
         cell = table.visualItemRect(table.item(row, USED))
-        box = table.style().subElementRect(QtWidgets.QStyle.SE_ItemViewItemCheckIndicator, self._option(table, cell), table)
+        box = table.style().subElementRect(
+            QtWidgets.QStyle.SE_ItemViewItemCheckIndicator, self._option(table, cell), table
+        )
         QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, box.center())
         self.host.process(0.02)
 

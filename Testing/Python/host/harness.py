@@ -5,8 +5,8 @@
         host.click(panel.ui.applyButton)
         host.picture("panel.png")
 
-Exceptions in slots and observers, and errors of VTK and Qt, are collected in `host.errors`; leaving the `with` block raises if there
-are any.
+Exceptions in slots and observers, and errors of VTK and Qt, are collected in `host.errors`; leaving the
+`with` block raises if there are any.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ QT_NOISE = ("propagateSizeHints", "QFont", "qt.qpa")
 class Host:
     """The test host. `views` has the four views by name, `scene` the scene, `panel` the module's panel.
 
-    `files` are the answers to the next file dialogs: what the user would choose, "" to cancel. `answers` are those to the next
-    questions, True for OK; `questions` has what was asked.
+    `files` are the answers to the next file dialogs: what the user would choose, "" to cancel. `answers` are
+    those to the next questions, True for OK; `questions` has what was asked.
     """
 
     def __init__(self, testing: bool = True):
@@ -59,7 +59,9 @@ class Host:
         vtk.vtkOutputWindow.GetInstance().AddObserver(vtk.vtkCommand.ErrorEvent, self._vtk_error)
         self.views = {name: SliceView(self.scene, logic, name) for name in SLICES}
         self.views["3D"] = ThreeDView(self.scene, logic)
-        self.application.layoutManager().show_views({name: self.views[name] for name in SLICES}, self.views["3D"])
+        self.application.layoutManager().show_views(
+            {name: self.views[name] for name in SLICES}, self.views["3D"]
+        )
         self.window = HostWindow(self.views, self.select)
         self.window.resize(1600, 1000)
         self.window.show()
@@ -106,7 +108,9 @@ class Host:
         self.errors.append(text)
 
     def _qt_message(self, kind, context, text: str) -> None:
-        if kind != QtCore.QtMsgType.QtDebugMsg and not any(noise in text or noise in str(context.category) for noise in QT_NOISE):
+        if kind != QtCore.QtMsgType.QtDebugMsg and not any(
+            noise in text or noise in str(context.category) for noise in QT_NOISE
+        ):
             self.errors.append(f"Qt: {text}")
 
     def _chosen_file(self, *_) -> str:
@@ -118,7 +122,9 @@ class Host:
         """A question with the buttons OK and Cancel."""
         self.questions.append(text)
         if not self.answers:
-            raise AssertionError(f"A question was asked, but the test has put no answer into host.answers: {text}")
+            raise AssertionError(
+                f"A question was asked, but the test has put no answer into host.answers: {text}"
+            )
         if self.qapplication.overrideCursor() is not None:
             raise AssertionError(f"A question was asked under an hourglass: {text}")
         return bool(self.answers.pop(0))
@@ -151,7 +157,9 @@ class Host:
 
     # Modules
     def load(self, path: str | Path, show: bool = True):
-        """Load a scripted module from its file, build its panel and return it; shown at the left unless told otherwise."""
+        """Load a scripted module from its file, build its panel and return it; shown at the left unless told
+        otherwise.
+        """
         path = Path(path).resolve()
         name = path.stem
         entry = application.Module(name, str(path))
@@ -160,9 +168,13 @@ class Host:
         spec = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        entry.about = types.SimpleNamespace(path=str(path), name=name, title=name, dependencies=[], categories=[])
+        entry.about = types.SimpleNamespace(
+            path=str(path), name=name, title=name, dependencies=[], categories=[]
+        )
         getattr(module, name)(entry.about)
-        entry._widget = scripted.qSlicerScriptedLoadableModuleWidget(lambda parent: self._make_panel(name, parent), self.window)
+        entry._widget = scripted.qSlicerScriptedLoadableModuleWidget(
+            lambda parent: self._make_panel(name, parent), self.window
+        )
         entry._widget.hide()
         entry._widget.reload()
         if show:
@@ -229,9 +241,14 @@ class Host:
             self.process(0.01)
 
     def click(self, widget, place: tuple[int, int] | None = None) -> None:
-        """Click a widget with the left button, in its middle (a check box: on the box). Raises when a person could not."""
+        """Click a widget with the left button, in its middle (a check box: on the box).
+
+        Raises when a person could not.
+        """
         self._require_usable(widget)
-        if place is None and isinstance(widget, QtWidgets.QCheckBox | QtWidgets.QRadioButton | ctk_widgets.ctkCollapsibleButton):
+        if place is None and isinstance(
+            widget, QtWidgets.QCheckBox | QtWidgets.QRadioButton | ctk_widgets.ctkCollapsibleButton
+        ):
             place = (10, min(widget.height // 2, 12))
         position = QtCore.QPoint(*place) if place else widget.rect.center()
         QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
@@ -252,12 +269,18 @@ class Host:
         self.key(widget, "Return")
 
     def choose(self, combo, text: str) -> None:
-        """Choose the item of a combo box or node selector that has this text. Raises ValueError when there is none."""
+        """Choose the item of a combo box or node selector that has this text.
+
+        Raises ValueError when there is none.
+        """
         inner = combo if isinstance(combo, QtWidgets.QComboBox) else combo.findChild(QtWidgets.QComboBox)
         self._require_usable(inner)
         place = inner.findText(text)
         if place < 0:
-            raise ValueError(f"{combo.name} has no item {text!r}; it has {[inner.itemText(i) for i in range(inner.count)]}.")
+            raise ValueError(
+                f"{combo.name} has no item {text!r}; it has "
+                f"{[inner.itemText(i) for i in range(inner.count)]}."
+            )
         inner.setFocus()
         step = "Down" if place > inner.currentIndex else "Up"
         if isinstance(combo, QtWidgets.QComboBox):
@@ -274,7 +297,9 @@ class Host:
     def click_cell(self, table, row: int, column: int) -> None:
         """Click a cell of a table."""
         self._require_usable(table)
-        QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, self.cell(table, row, column))
+        QtTest.QTest.mouseClick(
+            table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, self.cell(table, row, column)
+        )
         self.process()
 
     def _require_usable(self, widget) -> None:
@@ -282,7 +307,9 @@ class Host:
             raise AssertionError(f"{widget.className()} {widget.name!r} is not visible.")
         if not widget.isEnabled():
             raise AssertionError(f"{widget.className()} {widget.name!r} is disabled: {widget.toolTip}")
-        for area in self.window.findChildren(QtWidgets.QScrollArea)[::-1]:  # from the innermost to the outermost
+        for area in self.window.findChildren(QtWidgets.QScrollArea)[
+            ::-1
+        ]:  # from the innermost to the outermost
             if area.widget() is not None and area.widget().isAncestorOf(widget):
                 area.ensureWidgetVisible(widget)
 
@@ -307,9 +334,13 @@ class Host:
         place = QtCore.QPointF(across * view.width, down * view.height)
         self.qapplication.sendEvent(view, QtGui.QEnterEvent(place, place, view.mapToGlobal(place)))
         arguments = (QtCore.Qt.NoButton, QtCore.Qt.NoButton, QtCore.Qt.NoModifier)
-        self.qapplication.sendEvent(view, QtGui.QMouseEvent(QtCore.QEvent.MouseMove, place, view.mapToGlobal(place), *arguments))
+        self.qapplication.sendEvent(
+            view, QtGui.QMouseEvent(QtCore.QEvent.MouseMove, place, view.mapToGlobal(place), *arguments)
+        )
         self.process()
 
     def picture(self, path: str | Path, size: tuple[int, int] = (1600, 1000)):
-        """Write a picture of panel and views, `size` pixels (width, height), marked as the test host's; returns the QImage."""
+        """Write a picture of panel and views, `size` pixels (width, height), marked as the test host's;
+        returns the QImage.
+        """
         return self.window.take_picture(path, size)

@@ -14,7 +14,13 @@ from .qtstyle import qt
 
 Property, Signal = QtCore.Property, QtCore.Signal
 SCENE_SIGNAL = "mrmlSceneChanged(vtkMRMLScene*)"
-SCENE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndCloseEvent", "EndImportEvent", "EndBatchProcessEvent")
+SCENE_EVENTS = (
+    "NodeAddedEvent",
+    "NodeRemovedEvent",
+    "EndCloseEvent",
+    "EndImportEvent",
+    "EndBatchProcessEvent",
+)
 
 
 class qMRMLWidget(QtWidgets.QWidget):
@@ -76,7 +82,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene, self._current = None, ""
         self._types, self._attributes, self._rows, self._leaving = [], [], [], None
         self._proxy = qMRMLSortFilterProxyModel(self._fill)
-        self._settings = {"addEnabled": True, "removeEnabled": True, "showChildNodeTypes": True, "selectNodeUponCreation": True}
+        self._settings = {
+            "addEnabled": True,
+            "removeEnabled": True,
+            "showChildNodeTypes": True,
+            "selectNodeUponCreation": True,
+        }
         self._combo = QtWidgets.QComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -100,9 +111,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         _stop(self._observed)
         self._scene = scene
         for name in SCENE_EVENTS if scene else ():
-            self._observed.append((scene, scene.AddObserver(getattr(slicer.vtkMRMLScene, name), self._scene_changed)))
+            self._observed.append(
+                (scene, scene.AddObserver(getattr(slicer.vtkMRMLScene, name), self._scene_changed))
+            )
         if scene:
-            self._observed.append((scene, scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._node_leaves)))
+            self._observed.append(
+                (scene, scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._node_leaves))
+            )
         self._fill()
 
     def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
@@ -128,7 +143,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def nodes(self) -> list:
         """The nodes that can be chosen."""
-        found = [node for kind in self._types for node in slicer.util.getNodesByClass(kind, self._scene)] if self._scene else []
+        found = (
+            [node for kind in self._types for node in slicer.util.getNodesByClass(kind, self._scene)]
+            if self._scene
+            else []
+        )
         for node in set(found) - {thing for thing, _ in self._observed}:
             self._observed.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._node_changed)))
         return [node for node in dict.fromkeys(found) if self._is_shown(node)]
@@ -141,7 +160,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if not self._settings["showChildNodeTypes"] and node.GetClassName() not in self._types:
             return False
         wanted = [(name, value) for kind, name, value in self._attributes if node.IsA(kind)]
-        return all(node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name)) for name, value in wanted)
+        return all(
+            node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name))
+            for name, value in wanted
+        )
 
     # The choice
     def currentNode(self):
@@ -189,7 +211,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             if self._scene and self._settings.get(name) and self._types:
                 self._combo.addItem(f"{words} {self._scene.GetTagByClassName(self._types[0])}", name)
         fallback = nodes[0].GetID() if nodes and not self._settings.get("noneEnabled") else ""
-        if self._rows and self._current in before and self._current not in self._rows:  # Qt goes on to what takes the row's place
+        if (
+            self._rows and self._current in before and self._current not in self._rows
+        ):  # Qt goes on to what takes the row's place
             fallback = self._rows[min(before.index(self._current), len(self._rows) - 1)]
             self._choose(fallback)
         else:
@@ -198,7 +222,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _choose(self, identifier: str) -> None:
         place = self._combo.findData(identifier)
         offered = place >= 0 and identifier not in self.ACTIONS
-        self._combo.currentIndex = place if offered else self._combo.findData("") if self._settings.get("noneEnabled") else -1
+        self._combo.currentIndex = (
+            place if offered else self._combo.findData("") if self._settings.get("noneEnabled") else -1
+        )
         identifier = identifier if offered else ""
         if not identifier and self._current and not self._settings.get("noneEnabled") and self.nodes():
             identifier = self.nodes()[0].GetID()
@@ -232,9 +258,20 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     nodeTypes = Property("QStringList", lambda self: self._types, _set_types)
     currentNodeID = Property(str, lambda self: self._current, setCurrentNodeID)
     nodeCount = Property(int, lambda self: len(self.nodes()))
-    noneEnabled, addEnabled, removeEnabled = _setting("noneEnabled"), _setting("addEnabled"), _setting("removeEnabled")
-    editEnabled, renameEnabled, showHidden = _setting("editEnabled"), _setting("renameEnabled"), _setting("showHidden")
-    showChildNodeTypes, selectNodeUponCreation = _setting("showChildNodeTypes"), _setting("selectNodeUponCreation")
+    noneEnabled, addEnabled, removeEnabled = (
+        _setting("noneEnabled"),
+        _setting("addEnabled"),
+        _setting("removeEnabled"),
+    )
+    editEnabled, renameEnabled, showHidden = (
+        _setting("editEnabled"),
+        _setting("renameEnabled"),
+        _setting("showHidden"),
+    )
+    showChildNodeTypes, selectNodeUponCreation = (
+        _setting("showChildNodeTypes"),
+        _setting("selectNodeUponCreation"),
+    )
     baseName, noneDisplay = _setting("baseName", str), _setting("noneDisplay", str)
 
 
@@ -248,7 +285,10 @@ CLASSES = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox)}
 
 
 class QUiLoader(QtUiTools.QUiLoader):
-    """Makes widgets of .ui files, those of CTK and of the scene, too. A class or a property that does not exist raises."""
+    """Makes widgets of .ui files, those of CTK and of the scene, too.
+
+    A class or a property that does not exist raises.
+    """
 
     def createWidget(self, class_name: str, parent=None, name: str = ""):
         """One widget; called by Qt."""
@@ -274,7 +314,11 @@ class QUiLoader(QtUiTools.QUiLoader):
         widget = super().load(buffer, parent)
         if widget is None:
             raise RuntimeError(f"The .ui file could not be loaded: {self.errorString()}")
-        named = {child.objectName: child for child in [widget, *widget.findChildren(QtCore.QObject)] if child.objectName}
+        named = {
+            child.objectName: child
+            for child in [widget, *widget.findChildren(QtCore.QObject)]
+            if child.objectName
+        }
         for one in scene_connections:
             sender, receiver = named[one.findtext("sender")], named[one.findtext("receiver")]
             sender.connect(SCENE_SIGNAL, receiver.setMRMLScene)
@@ -290,7 +334,9 @@ def _check(root) -> None:
         for item in element.findall("property"):
             known = qtstyle.properties(cls) if cls else {item.get("name")}
             if item.get("stdset") != "0" and item.get("name") not in known:
-                raise RuntimeError(f".ui file: {name} {element.get('name')!r} has no property {item.get('name')!r}.")
+                raise RuntimeError(
+                    f".ui file: {name} {element.get('name')!r} has no property {item.get('name')!r}."
+                )
 
 
 qt.QUiLoader = QUiLoader

@@ -1,4 +1,6 @@
-"""How slicer.parameterNodeWrapper ties parameters to widgets: which widget shows which type, and what the rules do to the widget."""
+"""How slicer.parameterNodeWrapper ties parameters to widgets: which widget shows which type, and what the
+rules do to the widget.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,10 @@ def _numeric(widget, notes, unlimited) -> Connector:
 
 
 def make_connector(widget, declared) -> Connector:
-    """Tie a widget to a declared type. Raises RuntimeError when this widget cannot show it: the exact class counts."""
+    """Tie a widget to a declared type.
+
+    Raises RuntimeError when this widget cannot show it: the exact class counts.
+    """
     kind, notes = split(declared)
     cls = type(widget)
     if kind is bool and cls is qt.QCheckBox:

@@ -18,7 +18,9 @@ SlicerParameterNamePropertyName = "SlicerParameterName"
 
 
 def parameterNodeWrapper(classtype=None):
-    """Class decorator: annotated members become parameters of the parameter node that the constructor is given."""
+    """Class decorator: annotated members become parameters of the parameter node that the constructor is
+    given.
+    """
     return _wrap if classtype is None else _wrap(classtype)
 
 
@@ -55,7 +57,9 @@ def _initialise(self, parameterNode, prefix: str | None = None) -> None:
     for parameter in self.allParameters.values():
         self._values[parameter.name] = _read(self, parameter)
     this = weakref.ref(self)
-    tag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: this() and _refresh(this()))
+    tag = parameterNode.AddObserver(
+        vtk.vtkCommand.ModifiedEvent, lambda caller, event: this() and _refresh(this())
+    )
     weakref.finalize(self, parameterNode.RemoveObserver, tag).atexit = False
 
 
@@ -97,14 +101,19 @@ def _set_value(self, name: str, value) -> None:
 def _connect_parameters(self, mapping: dict) -> int:
     for name in mapping:
         _parameter(self, name)
-    connectors = {name: parameter_gui.make_connector(widget, self.allParameters[name].declared) for name, widget in mapping.items()}
+    connectors = {
+        name: parameter_gui.make_connector(widget, self.allParameters[name].declared)
+        for name, widget in mapping.items()
+    }
     tag = self._next_tag
     self._next_tag += 1
     self._guis[tag] = connectors
     for name, connector in connectors.items():
         connector.write(self.getValue(name))
         connector.on_changed(_taker(self, name, connector))
-    self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: _show(self))  # never removed, as in the application
+    self.AddObserver(
+        vtk.vtkCommand.ModifiedEvent, lambda caller, event: _show(self)
+    )  # never removed, as in the application
     return tag
 
 
@@ -131,7 +140,9 @@ def _show(self) -> None:
 
 
 def _connect_gui(self, gui) -> None:
-    """Tie all widgets that carry the name of a parameter; like the application, it does not return the tag."""
+    """Tie all widgets that carry the name of a parameter; like the application, it does not return
+    the tag.
+    """
     widgets = gui.findChildren(qt.QWidget) if isinstance(gui, qt.QWidget) else vars(gui).values()
     named = {widget.property(SlicerParameterNamePropertyName): widget for widget in widgets}
     _connect_parameters(self, {name: widget for name, widget in named.items() if name})
@@ -153,7 +164,9 @@ METHODS = {
     "disconnectGui": _disconnect_gui,
     "StartModify": lambda self: self.parameterNode.StartModify(),
     "EndModify": lambda self, was_modifying: self.parameterNode.EndModify(was_modifying),
-    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(event, callback, priority),
+    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(
+        event, callback, priority
+    ),
     "RemoveObserver": lambda self, tag: self.parameterNode.RemoveObserver(tag),
     "Modified": lambda self: self.parameterNode.Modified(),
 }

@@ -1,6 +1,8 @@
-"""How a parameter node keeps typed values: the rules of slicer.parameterNodeWrapper for the types that panels here may use.
+"""How a parameter node keeps typed values: the rules of slicer.parameterNodeWrapper for the types that panels
+here may use.
 
-A value of a type that the application cannot keep raises; one that it can, but this stand-in does not, raises NotImplementedError.
+A value of a type that the application cannot keep raises; one that it can, but this stand-in does not, raises
+NotImplementedError.
 """
 
 from __future__ import annotations
@@ -105,7 +107,11 @@ class Number:
     """int and float, as text."""
 
     def __init__(self, kind: type):
-        self.kind, self.rules, self.default = kind, [NotNone(), IsInstance((int, float) if kind is float else int)], 0
+        self.kind, self.rules, self.default = (
+            kind,
+            [NotNone(), IsInstance((int, float) if kind is float else int)],
+            0,
+        )
 
     def write(self, node, name: str, value) -> None:
         """Keep a number."""
@@ -227,7 +233,12 @@ class Items:
 
     def read(self, node, name: str) -> WatchedList:
         """The kept list; changing it changes the parameter."""
-        return WatchedList(self, node, name, [self.item.read(node, f"{name}_{n}") for n in range(int(node.GetParameter(f"{name}_len")))])
+        return WatchedList(
+            self,
+            node,
+            name,
+            [self.item.read(node, f"{name}_{n}") for n in range(int(node.GetParameter(f"{name}_len")))],
+        )
 
 
 class WatchedList(collections.abc.MutableSequence):
@@ -275,7 +286,10 @@ def split(declared) -> tuple[object, tuple]:
 
 
 def kind_of(declared) -> tuple[Checked, list]:
-    """The kind that keeps values of a declared type, and the annotations that are no rules. Raises TypeError for other types."""
+    """The kind that keeps values of a declared type, and the annotations that are no rules.
+
+    Raises TypeError for other types.
+    """
     kind, notes = split(declared)
     rules = [note for note in notes if isinstance(note, Validator)]
     return Checked(_plain(kind), rules), [note for note in notes if note not in rules]

@@ -23,11 +23,15 @@ from .tiny_body import add_body
 
 
 class LongWords(QtCore.QTranslator):
-    """Texts as long as in languages with long words, such as German: a third longer, short ones twice as long."""
+    """Texts as long as in languages with long words, such as German: a third longer, short ones twice as
+    long.
+    """
 
     def translate(self, context, text, disambiguation=None, n=-1) -> str:
         """The text, made longer; numbers and signs stay."""
-        if not any(letter.isalpha() for letter in text) or (text.isidentifier() and text[0].islower()):  # no word for people
+        if not any(letter.isalpha() for letter in text) or (
+            text.isidentifier() and text[0].islower()
+        ):  # no word for people
             return text
         extra = "ßenäüung"[: max(len(text), 3)] + " unterdessen" * (len(text) // 40)
         return text + extra if len(text) < 24 else text + " " + extra
@@ -40,14 +44,19 @@ class LongWords(QtCore.QTranslator):
 def rows(desk: Desk, count: int) -> None:
     """A sparse volume of so many slices, all taken."""
     shape = (count, 32, 32)
-    volume = slicer.util.addVolumeFromArray(np.random.default_rng(0).normal(100, 20, shape), ijkToRAS=np.diag([6, 6, 8, 1]), name="Stack")
+    volume = slicer.util.addVolumeFromArray(
+        np.random.default_rng(0).normal(100, 20, shape), ijkToRAS=np.diag([6, 6, 8, 1]), name="Stack"
+    )
     volume.CreateDefaultDisplayNodes()
     desk.add_all(desk.show(volume))
 
 
 def two_bodies(desk: Desk, model: str = "tiny") -> None:
-    """Slices of two volumes whose thickness nobody knows: each gives the result a warning. The model is chosen, registered."""
-    from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
+    """Slices of two volumes whose thickness nobody knows: each gives the result a warning.
+
+    The model is chosen, registered.
+    """
+    from SparseVolumeReconstructionLib.workflow.choices import FrameMode
 
     p = desk.parameters
     p.prior, p.frameMode, p.spacing, p.samples = model, FrameMode.REGISTERED, 5.0, 2

@@ -1,8 +1,9 @@
-"""PythonQt's manners on the classes of PySide6, stricter than PythonQt where a mistake would go unnoticed there.
+"""PythonQt's manners on the classes of PySide6, stricter than PythonQt where a mistake would go unnoticed
+there.
 
-Qt properties are read and written as attributes; `connect("clicked(bool)", slot)` takes exact signatures; slots get as many arguments
-as they take; an attribute or signal that does not exist raises. The classes are changed in place, once in a process, so that objects made
-by Qt itself have the manners, too.
+Qt properties are read and written as attributes; `connect("clicked(bool)", slot)` takes exact signatures;
+slots get as many arguments as they take; an attribute or signal that does not exist raises. The classes are
+changed in place, once in a process, so that objects made by Qt itself have the manners, too.
 """
 
 from __future__ import annotations
@@ -17,14 +18,27 @@ from PySide6 import QtCore, QtGui, QtTest, QtUiTools, QtWidgets
 QObject = QtCore.QObject
 SIGNAL = QtCore.QMetaMethod.MethodType.Signal
 METHODS = ("sizeHint", "minimumSizeHint")  # Qt asks Python classes for these by name: they stay methods
-PYSIDE_ONLY = ("Signal", "SignalInstance", "Slot", "Property", "ClassInfo", "QEnum", "QFlag", "QtCore", "QtGui", "QtWidgets")
+PYSIDE_ONLY = (
+    "Signal",
+    "SignalInstance",
+    "Slot",
+    "Property",
+    "ClassInfo",
+    "QEnum",
+    "QFlag",
+    "QtCore",
+    "QtGui",
+    "QtWidgets",
+)
 STRICT_TYPES = {"QString": str, "int": int, "double": (int, float), "bool": (bool, int)}
 _get, _busy = QObject.__getattribute__, set()
 _alive: list[QObject] = []
 
 
 def keep(thing: QObject) -> QObject:
-    """Hold the Python half of an object for as long as Qt holds the other half, which would go on without it."""
+    """Hold the Python half of an object for as long as Qt holds the other half, which would go on
+    without it.
+    """
     if not any(other is thing for other in _alive):
         _alive.append(thing)
     return thing
@@ -50,7 +64,9 @@ def signals(cls: type) -> dict[str, list[str]]:
     meta = cls.staticMetaObject
     for method in (meta.method(i) for i in range(meta.methodCount())):
         if method.methodType() == SIGNAL:
-            found.setdefault(method.name().data().decode(), []).append(method.methodSignature().data().decode())
+            found.setdefault(method.name().data().decode(), []).append(
+                method.methodSignature().data().decode()
+            )
     return found
 
 
@@ -60,8 +76,12 @@ def exact_signature(cls: type, signature: str) -> str:
     Raises ValueError when the class has no such signal.
     """
     normal = QtCore.QMetaObject.normalizedSignature(signature.strip()).data().decode()
-    aliases = {alias: real for base in cls.__mro__ for alias, real in vars(base).get("SIGNATURES", {}).items()}
-    known = [one for one in signals(cls).get(normal.partition("(")[0], []) if one not in aliases.values()] + list(aliases)
+    aliases = {
+        alias: real for base in cls.__mro__ for alias, real in vars(base).get("SIGNATURES", {}).items()
+    }
+    known = [
+        one for one in signals(cls).get(normal.partition("(")[0], []) if one not in aliases.values()
+    ] + list(aliases)
     if normal not in known:
         raise ValueError(f"{cls.__name__} has no signal {signature!r}; known are {known}.")
     return aliases.get(normal, normal)
@@ -80,7 +100,11 @@ class BoundSignal:
     """What `widget.clicked` is: it can be connected, disconnected and emitted."""
 
     def __init__(self, sender: QObject, name: str):
-        aliases = {real: alias for base in type(sender).__mro__ for alias, real in vars(base).get("SIGNATURES", {}).items()}
+        aliases = {
+            real: alias
+            for base in type(sender).__mro__
+            for alias, real in vars(base).get("SIGNATURES", {}).items()
+        }
         longest = max(signals(type(sender))[name], key=lambda text: text.count(",") + ("()" not in text))
         self._sender, self._signature, self._name = sender, aliases.get(longest, longest), name
 
@@ -156,10 +180,14 @@ def _set_attribute(self, name: str, value) -> None:
     name = "objectName" if name == "name" else name
     if name in properties(cls):
         _set_property(self, name, value)
-    elif name.startswith("_") or not (cls.__module__.startswith("PySide6") or getattr(cls, "IS_STAND_IN", False)):
+    elif name.startswith("_") or not (
+        cls.__module__.startswith("PySide6") or getattr(cls, "IS_STAND_IN", False)
+    ):
         self.__dict__[name] = value  # a class made in Python may carry attributes of its own
     elif isinstance(value, QObject) and value.objectName == name:
-        pass  # the loader of PySide6 makes the named children attributes of a form; that of the application does not
+        # the loader of PySide6 makes the named children attributes of a form; that of the application does
+        # not
+        pass
     else:
         raise AttributeError(f"{cls.__name__} has no property {name!r}.")
 
@@ -171,7 +199,9 @@ def _set_property(self, name: str, value) -> None:
     value = list(value) if isinstance(value, tuple) else value
     wanted = STRICT_TYPES.get(kind.typeName())
     if (wanted and not isinstance(value, wanted)) or not QObject.setProperty(self, name, value):
-        raise ValueError(f"Property {name!r} of type {kind.typeName()} does not accept {value!r} ({type(value).__name__}).")
+        raise ValueError(
+            f"Property {name!r} of type {kind.typeName()} does not accept {value!r} ({type(value).__name__})."
+        )
 
 
 def make_qt() -> types.ModuleType:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from PySide6 import QtCore, QtWidgets
 
-from SparseVolumeReconstructionLib.slicerside.results import remove_result
-from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
+from SparseVolumeReconstructionLib.mrml.results import remove_result
+from SparseVolumeReconstructionLib.workflow.choices import FrameMode
 
 from . import scene_rules
 from .desk import OFFSET, REMOVE, THICKNESS
@@ -24,20 +24,32 @@ VIEWS = ("Red", "Green", "Yellow")
 TEXTS = ("12", "-7,5", "31.4 (assumed)", "", "abc", "0", "-3", "1e9", "nan")
 NAMES = ("Reconstruction", "", "  ", "ä/{name}%s\\ x", "x" * 80)
 COMBOS = ("frameModeBox", "layerBox", "deviceBox")
-BOXES = ("stdCheckBox", "templateCheckBox", "keepCheckBox", "markCheckBox", "linkCheckBox", "texturedCheckBox", "liveCheckBox")
+BOXES = (
+    "stdCheckBox",
+    "templateCheckBox",
+    "keepCheckBox",
+    "markCheckBox",
+    "linkCheckBox",
+    "texturedCheckBox",
+    "liveCheckBox",
+)
 SELECTORS = ("allSelector", "frameTransformSelector", "likeSelector", "resultSelector", "referenceSelector")
 BUTTONS = (
     *("moveButton", "undoButton", "removeAllButton", "atlasButton", "editButton", "playButton"),
     *("compareButton", "writeButton", "logButton"),
 )
 SPIN_BOXES = {"samplesSpinBox": ("0", "1", "3"), "spacingSpinBox": ("4", "5"), "seedSpinBox": ("0", "77")}
-OBLIQUE = "invalid orientation preset name: Reformat"  # the application's own, harmless, of a saved view that was oblique
+# the application's own, harmless, of a saved view that was oblique
+OBLIQUE = "invalid orientation preset name: Reformat"
 HIDDEN = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", "vtkMRMLSubjectHierarchyNode")
 view_names, numbers = st.sampled_from(VIEWS), st.integers(0, 99)
 
 
 class RandomUser(RuleBasedStateMachine):
-    """Uses `desk`; `folder` takes what is saved. Restarts of the computing process take seconds, so `patience` bounds them."""
+    """Uses `desk`; `folder` takes what is saved.
+
+    Restarts of the computing process take seconds, so `patience` bounds them.
+    """
 
     desk = folder = None
     steps = 0
@@ -174,7 +186,9 @@ class RandomUser(RuleBasedStateMachine):
     @rule(place=numbers)
     def delete_node(self, place):
         """As the Data module does: what only this node uses goes with it."""
-        nodes = [node for node in scene_rules.own_nodes(self.host) if not any(node.IsA(kind) for kind in HIDDEN)]
+        nodes = [
+            node for node in scene_rules.own_nodes(self.host) if not any(node.IsA(kind) for kind in HIDDEN)
+        ]
         if nodes:
             scene_rules.delete(nodes[place % len(nodes)])
 
@@ -183,7 +197,9 @@ class RandomUser(RuleBasedStateMachine):
         if self.desk.result is not None:
             mark = scene_rules.word(self.desk.result.mean, "Result")
             remove_result(self.desk.result)
-            assert self.added or mark not in [scene_rules.word(node, "Result") for node in scene_rules.scene_nodes()]
+            assert self.added or mark not in [
+                scene_rules.word(node, "Result") for node in scene_rules.scene_nodes()
+            ]
 
     @rule()
     def compare(self):
@@ -216,7 +232,11 @@ class RandomUser(RuleBasedStateMachine):
         slicer.util.loadNodeFromFile(str(self.folder / "scene.mrb"), "SceneFile", {"clear": clear})
         self.added |= not clear  # the same result may be there twice now
         self.host.errors[:] = [error for error in self.host.errors if OBLIQUE not in error]
-        scans = [node for node in scene_rules.own_nodes(self.host, "vtkMRMLScalarVolumeNode") if not scene_rules.word(node, "Role")]
+        scans = [
+            node
+            for node in scene_rules.own_nodes(self.host, "vtkMRMLScalarVolumeNode")
+            if not scene_rules.word(node, "Role")
+        ]
         self.inputs = {node.GetID(): scene_rules.fingerprint(node) for node in scans}
 
     @rule()
@@ -239,7 +259,9 @@ class RandomUser(RuleBasedStateMachine):
         self.host.scroll(view, steps)
         self.host.point(view)
         self.host.key(self.host.views[view], "Ctrl+Shift+C")
-        assert [context.observed() for context in self.desk.contexts] == before and not self.desk.panel.presenter.runner.busy
+        assert [
+            context.observed() for context in self.desk.contexts
+        ] == before and not self.desk.panel.presenter.runner.busy
         self.host.select("SparseVolumeReconstruction")
 
     @precondition(lambda self: self.patience > 0)
@@ -253,7 +275,9 @@ class RandomUser(RuleBasedStateMachine):
     def nothing_is_wrong(self):
         type(self).steps += 1
         self.host.process(0.03)
-        self.host.wait_until(lambda: not self.desk.panel._dirty.active)  # an answer may have come in the last moment
+        self.host.wait_until(
+            lambda: not self.desk.panel._dirty.active
+        )  # an answer may have come in the last moment
         self.host.check()
         scene_rules.check_contexts(self.desk)
         scene_rules.check_results()

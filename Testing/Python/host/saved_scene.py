@@ -2,7 +2,8 @@
 
     python -m host.saved_scene FOLDER
 
-FOLDER gets scene.mrb, live.mrb (the same with live updates on) and facts.json. The models come from $SVR_MODELS_DIR.
+FOLDER gets scene.mrb, live.mrb (the same with live updates on) and facts.json. The models come from
+$SVR_MODELS_DIR.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 import slicer
 import slicer.util
 
-from SparseVolumeReconstructionLib.slicerside.nodes import add_transform
-from SparseVolumeReconstructionLib.slicerside.workflow.choices import Device, FrameMode, Layer
+from SparseVolumeReconstructionLib.mrml.nodes import add_transform
+from SparseVolumeReconstructionLib.workflow.choices import Device, FrameMode, Layer
 
 from .desk import THICKNESS, Desk
 from .harness import Host
@@ -52,17 +53,29 @@ def facts(desk) -> dict:
     """What is to be the same after the scene was loaded."""
     p, result = desk.parameters, desk.result
     contexts = [
-        [c.plane.tolist(), c.stated_thickness_mm, c.thickness_mm, c.enabled, c.view, *(node.GetName() for node in (c.volume, c.node))]
+        [
+            c.plane.tolist(),
+            c.stated_thickness_mm,
+            c.thickness_mm,
+            c.enabled,
+            c.view,
+            *(node.GetName() for node in (c.volume, c.node)),
+        ]
         for c in desk.contexts
     ]
     return {
         "contexts": contexts,
-        "values": {name: getattr(p, name) if not hasattr(getattr(p, name), "value") else getattr(p, name).value for name in VALUES},
+        "values": {
+            name: getattr(p, name) if not hasattr(getattr(p, name), "value") else getattr(p, name).value
+            for name in VALUES
+        },
         "nodes": {name: getattr(p, name).GetName() for name in (*NODES, "atlas", "result")},
         "provenance": result.provenance,
         "roles": {role: node.GetName() for role, node in result.roles.items()},
         "mean": digest(result.mean),
-        "samples": [digest(result.samples.GetNthDataNode(n)) for n in range(result.samples.GetNumberOfDataNodes())],
+        "samples": [
+            digest(result.samples.GetNthDataNode(n)) for n in range(result.samples.GetNumberOfDataNodes())
+        ],
     }
 
 
@@ -72,7 +85,9 @@ def digest(volume) -> str:
 
 
 def fill(desk) -> None:
-    """Five slices with gaps, one of them off and one of another thickness, and one of a volume that a transform has turned."""
+    """Five slices with gaps, one of them off and one of another thickness, and one of a volume that a
+    transform has turned.
+    """
     host, p = desk.host, desk.parameters
     p.prior, p.frameMode = "tiny", FrameMode.REGISTERED
     body, turn = add_body(), np.eye(4)

@@ -10,7 +10,7 @@ import slicer
 import slicer.util
 import vtk
 
-from SparseVolumeReconstructionLib.slicerside.results import ATTRIBUTE, ResultNodes
+from SparseVolumeReconstructionLib.mrml.results import ATTRIBUTE, ResultNodes
 
 from .desk import REMOVE, USED, VIEW
 
@@ -52,12 +52,18 @@ def orphans(host) -> list[str]:
 
 def _has_mean(quality) -> bool:
     mark = word(quality, "Result")
-    return any(word(node, "Result") == mark and word(node, "Role") == "mean" for node in scene_nodes("vtkMRMLScalarVolumeNode"))
+    return any(
+        word(node, "Result") == mark and word(node, "Role") == "mean"
+        for node in scene_nodes("vtkMRMLScalarVolumeNode")
+    )
 
 
 def delete(node) -> None:
     """Remove a node as the Data module does: what only this node uses goes with it."""
-    parts, hierarchy = parts_of(node), slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    parts, hierarchy = (
+        parts_of(node),
+        slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene),
+    )
     if item := hierarchy.GetItemByDataNode(node):
         hierarchy.RemoveItem(item, False, False)
     slicer.mrmlScene.RemoveNode(node)
@@ -79,7 +85,9 @@ def check_contexts(desk) -> None:
     marked = [node for node in scene_nodes("vtkMRMLModelNode") if word(node, "Role") == "context"]
     assert [context.node for context in contexts] == marked and table.rowCount == len(marked)
     for number, context in enumerate(contexts):
-        assert context.volume is not None and slicer.mrmlScene.IsNodePresent(context.volume), context.node.GetName()
+        assert context.volume is not None and slicer.mrmlScene.IsNodePresent(context.volume), (
+            context.node.GetName()
+        )
         assert context.node.GetDisplayNode() is not None, context.node.GetName()
         item = table.item(number, USED)
         assert desk.row(number)[VIEW].split()[0] == context.view and desk.row(number)[REMOVE]

@@ -1,4 +1,6 @@
-"""Stand-ins for slicer.ScriptedLoadableModule and slicer.i18n, and for the widget that holds a scripted module's panel."""
+"""Stand-ins for slicer.ScriptedLoadableModule and slicer.i18n, and for the widget that holds a scripted
+module's panel.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class ScriptedLoadableModuleWidget:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.developerMode, self.parent, self.layout = False, parent, parent.layout()
-        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+        slicer.app.moduleManager().connect(
+            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+        )
 
     def resourcePath(self, name: str) -> str:
         """Path of a file in the module's Resources."""
@@ -47,7 +51,9 @@ class ScriptedLoadableModuleWidget:
     def _onModuleAboutToBeUnloaded(self, name: str) -> None:
         if name == self.moduleName:
             self.cleanup()
-            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+            slicer.app.moduleManager().disconnect(
+                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+            )
 
     def setup(self) -> None:
         """Build the panel."""
@@ -140,7 +146,12 @@ class qSlicerScriptedLoadableModule:
 
 
 base = types.ModuleType("slicer.ScriptedLoadableModule")
-base.__all__ = ["ScriptedLoadableModule", "ScriptedLoadableModuleLogic", "ScriptedLoadableModuleTest", "ScriptedLoadableModuleWidget"]
+base.__all__ = [
+    "ScriptedLoadableModule",
+    "ScriptedLoadableModuleLogic",
+    "ScriptedLoadableModuleTest",
+    "ScriptedLoadableModuleWidget",
+]
 for name in base.__all__:
     setattr(base, name, globals()[name])
 i18n = types.ModuleType("slicer.i18n")
@@ -148,4 +159,7 @@ i18n.tr = lambda text: QtCore.QCoreApplication.translate("SparseVolumeReconstruc
 i18n.translate = QtCore.QCoreApplication.translate
 
 MODULES = {module.__name__: module for module in (base, i18n, parameter_node.module)}
-TYPES = {**CLASSES, **{cls.__name__: cls for cls in (qSlicerScriptedLoadableModuleWidget, qSlicerScriptedLoadableModule)}}
+TYPES = {
+    **CLASSES,
+    **{cls.__name__: cls for cls in (qSlicerScriptedLoadableModuleWidget, qSlicerScriptedLoadableModule)},
+}

@@ -88,11 +88,16 @@ MODULE = """
 
     class SmallLogic(ScriptedLoadableModuleLogic):
         pass
-"""
+"""  # noqa: E501
 NAME = '<property name="SlicerParameterName" stdset="0"><string>{2}</string></property>'
 ROW = f'<item><widget class="{{0}}" name="{{1}}">{NAME}{{3}}</widget></item>'
 WIDGETS = [
-    ("qMRMLNodeComboBox", "volumeSelector", "volume", '<property name="noneEnabled"><bool>true</bool></property>'),
+    (
+        "qMRMLNodeComboBox",
+        "volumeSelector",
+        "volume",
+        '<property name="noneEnabled"><bool>true</bool></property>',
+    ),
     ("QSpinBox", "countBox", "count", ""),
     ("ctkSliderWidget", "weightSlider", "weight", ""),
     ("QLineEdit", "labelEdit", "label", ""),
@@ -106,14 +111,18 @@ FORM = """<?xml version="1.0" encoding="UTF-8"?>
 <layout class="QVBoxLayout" name="inner">{rows}</layout></widget></item>
 <item><widget class="QPushButton" name="goButton"><property name="text"><string>Go</string></property></widget></item>
 </layout></widget><connections><connection><sender>Small</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
-<receiver>volumeSelector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>"""
+<receiver>volumeSelector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>"""  # noqa: E501
 
 
 def write_small_module(folder: Path, code=("", ""), form=("", "")) -> Path:
-    """Write the module's file, and its form, into a folder; `code` and `form` are changes of them as (old, new). Returns the file."""
+    """Write the module's file, and its form, into a folder; `code` and `form` are changes of them as (old,
+    new). Returns the file.
+    """
     resources = folder / "Resources" / "UI"
     resources.mkdir(parents=True, exist_ok=True)
-    (resources / "Small.ui").write_text(FORM.format(rows="".join(ROW.format(*one) for one in WIDGETS)).replace(*form))
+    (resources / "Small.ui").write_text(
+        FORM.format(rows="".join(ROW.format(*one) for one in WIDGETS)).replace(*form)
+    )
     path = folder / "Small.py"
     path.write_text(textwrap.dedent(MODULE).replace(*code))
     return path

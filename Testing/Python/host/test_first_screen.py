@@ -27,7 +27,9 @@ def test_words_may_be_long(host, new_desk):
 
 
 def test_the_first_screen(host, new_desk):
-    """A new panel on a small screen has slices, model and Apply in sight without scrolling; the rest is folded or below."""
+    """A new panel on a small screen has slices, model and Apply in sight without scrolling; the rest is
+    folded or below.
+    """
     from host.layout import in_sight, set_screen
 
     desk = new_desk()
@@ -47,9 +49,12 @@ def test_the_first_screen(host, new_desk):
 
 
 def test_what_was_made_or_opened_comes_into_view(host, new_desk):
-    """A result with the controls to look at it; a section that lies below. What is refused then is said there."""
+    """A result with the controls to look at it; a section that lies below.
+
+    What is refused then is said there.
+    """
     from host.layout import in_sight, set_screen
-    from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
+    from SparseVolumeReconstructionLib.workflow.choices import FrameMode
 
     desk = new_desk()
     ui = desk.ui
@@ -60,7 +65,12 @@ def test_what_was_made_or_opened_comes_into_view(host, new_desk):
     assert not in_sight(ui.playButton) and in_sight(ui.addRedButton)
     desk.apply()
     host.process(0.1)
-    assert in_sight(ui.layerBox) and in_sight(ui.opacitySlider) and in_sight(ui.playButton) and in_sight(ui.compareButton)
+    assert (
+        in_sight(ui.layerBox)
+        and in_sight(ui.opacitySlider)
+        and in_sight(ui.playButton)
+        and in_sight(ui.compareButton)
+    )
     host.click(ui.templateSection)
     host.process(0.1)
     assert in_sight(ui.folderEdit) and in_sight(ui.writeButton)
@@ -69,4 +79,6 @@ def test_what_was_made_or_opened_comes_into_view(host, new_desk):
     assert in_sight(ui.templateNote) and "Choose the folder" in ui.templateNote.text
     desk.parameters.svrFolder = "elsewhere"
     host.process(0.05)
-    assert not ui.templateNote.isVisible() and not ui.errorLabel.isVisible()  # what was refused is being put right
+    assert (
+        not ui.templateNote.isVisible() and not ui.errorLabel.isVisible()
+    )  # what was refused is being put right

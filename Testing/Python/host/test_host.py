@@ -8,7 +8,12 @@ import pytest
 
 def test_what_is_set_in_the_panel_is_kept_in_the_scene(host, small, noise):
     node, ui, kept = noise(), small.ui, small.parameters.parameterNode
-    assert ui.countBox.value == 3 and ui.weightSlider.value == 0.25 and ui.activeBox.checked and ui.shapeBox.currentText == "Flat one"
+    assert (
+        ui.countBox.value == 3
+        and ui.weightSlider.value == 0.25
+        and ui.activeBox.checked
+        and ui.shapeBox.currentText == "Flat one"
+    )
     host.choose(ui.volumeSelector, "Noise")
     host.type(ui.countBox, "7")
     host.type(ui.labelEdit, "Ärmel")
@@ -17,7 +22,14 @@ def test_what_is_set_in_the_panel_is_kept_in_the_scene(host, small, noise):
     host.choose(ui.colourBox, "red")
     stored = {name: kept.GetParameter(name) for name in kept.GetParameterNames() if name != "volume"}
     assert stored == {
-        **{"count": "7", "weight": "0.25", "label": "Ärmel", "active": "False", "shape": "ROUND", "colour": "red"},
+        **{
+            "count": "7",
+            "weight": "0.25",
+            "label": "Ärmel",
+            "active": "False",
+            "shape": "ROUND",
+            "colour": "red",
+        },
         "offsets_len": "0",
     }
     assert kept.GetNodeReference("volume") is node is small.parameters.volume
@@ -31,10 +43,19 @@ def test_the_panel_shows_what_a_script_sets_and_what_the_scene_loses(host, small
     assert parameters.volume is None and ui.volumeSelector.currentNodeID == ""
     parameters.offsets = [1.0, 2.5]
     parameters.offsets.append(4.0)
-    assert parameters.parameterNode.GetParameter("offsets_2") == "4.0" and parameters.offsets == [1.0, 2.5, 4.0]
+    assert parameters.parameterNode.GetParameter("offsets_2") == "4.0" and parameters.offsets == [
+        1.0,
+        2.5,
+        4.0,
+    ]
     host.scene.Clear(0)
     host.process()
-    assert small.log[-1] == "closed" and ui.countBox.value == 3 and parameters.offsets == [] and parameters.label == "a"
+    assert (
+        small.log[-1] == "closed"
+        and ui.countBox.value == 3
+        and parameters.offsets == []
+        and parameters.label == "a"
+    )
     assert parameters.parameterNode.GetAttribute("ModuleName") == "Small"
 
 
@@ -48,8 +69,13 @@ def test_views_are_real(host, small, noise, tmp_path):
     assert red.logic.GetSliceOffset() == pytest.approx(offset)
     crosshair, position = host.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode"), [0.0] * 3
     host.point("Green", 0.5, 0.5)
-    assert crosshair.GetCursorPositionRAS(position) and crosshair.GetCursorPositionXYZ([0.0] * 3).GetName() == "Green"
-    np.testing.assert_allclose(position, host.views["Green"].node.GetSliceToRAS().MultiplyPoint((0, 0, 0, 1))[:3], atol=0.2)
+    assert (
+        crosshair.GetCursorPositionRAS(position)
+        and crosshair.GetCursorPositionXYZ([0.0] * 3).GetName() == "Green"
+    )
+    np.testing.assert_allclose(
+        position, host.views["Green"].node.GetSliceToRAS().MultiplyPoint((0, 0, 0, 1))[:3], atol=0.2
+    )
     empty = host.views["3D"].picture()
     red.node.SetSliceVisible(1)
     host.views["3D"].reset_camera()
@@ -63,7 +89,10 @@ def test_layout_manager_finds_the_views(host):
 
     layout = slicer.app.layoutManager()
     assert layout.sliceViewNames() == ("Red", "Yellow", "Green")
-    assert layout.sliceWidget("Red").mrmlSliceNode() is host.views["Red"].node and layout.sliceWidget("Blue") is None
+    assert (
+        layout.sliceWidget("Red").mrmlSliceNode() is host.views["Red"].node
+        and layout.sliceWidget("Blue") is None
+    )
     assert layout.sliceWidget("Red").sliceLogic() is host.views["Red"].logic
     assert layout.threeDWidget(0).threeDView().mrmlViewNode() is host.views["3D"].node
     assert slicer.util.mainWindow() is host.window
@@ -88,7 +117,9 @@ def test_a_module_is_left_entered_reloaded_and_unloaded(host, small, module_file
 
 @pytest.mark.parametrize("forgotten", [False, True])
 def test_nothing_of_a_panel_stays_unless_an_observer_is_forgotten(host, module_file, forgotten):
-    panel = weakref.ref(host.load(module_file(code=("self.removeObservers()", "pass") if forgotten else ("", ""))))
+    panel = weakref.ref(
+        host.load(module_file(code=("self.removeObservers()", "pass") if forgotten else ("", "")))
+    )
     assert host.nodes() == ["vtkMRMLScriptedModuleNodeSmall"]
     host.unload("Small")
     assert (panel() is not None) == forgotten
@@ -167,7 +198,10 @@ def test_like_in_the_application_selectors_go_on_to_the_neighbour(host, small, n
         if how == "deleted":
             host.scene.RemoveNode(gone)
         else:
-            selector.sortFilterProxyModel().hiddenNodeIDs = [*selector.sortFilterProxyModel().hiddenNodeIDs, gone.GetID()]
+            selector.sortFilterProxyModel().hiddenNodeIDs = [
+                *selector.sortFilterProxyModel().hiddenNodeIDs,
+                gone.GetID(),
+            ]
         assert selector.currentNode() is chosen is small.parameters.volume
 
 
@@ -176,7 +210,10 @@ def test_settings_stay_in_the_host(host):
     import slicer
 
     qt.QSettings().setValue("word", "kept")
-    assert slicer.util.settingsValue("word", "") == "kept" and slicer.app.temporaryPath in qt.QSettings().fileName()
+    assert (
+        slicer.util.settingsValue("word", "") == "kept"
+        and slicer.app.temporaryPath in qt.QSettings().fileName()
+    )
 
 
 def test_the_modules_own_panel_loads(host, repository):

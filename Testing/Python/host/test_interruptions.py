@@ -20,10 +20,15 @@ def tiny(bench, tmp_path_factory, write_weights):
 def body_on(desk):
     """The body in the views with a slice of each of them as context, the tiny model chosen."""
     from host.tiny_body import add_body
-    from SparseVolumeReconstructionLib.slicerside.workflow.choices import FrameMode
+    from SparseVolumeReconstructionLib.workflow.choices import FrameMode
 
     p = desk.parameters
-    p.prior, p.frameMode, p.spacing, p.samples = "tiny", FrameMode.REGISTERED, 5.0, 40  # so many that it does not end at once
+    p.prior, p.frameMode, p.spacing, p.samples = (
+        "tiny",
+        FrameMode.REGISTERED,
+        5.0,
+        40,
+    )  # so many that it does not end at once
     volume = desk.show(add_body())
     for button in (desk.ui.addRedButton, desk.ui.addGreenButton, desk.ui.addYellowButton):
         desk.host.click(button)
@@ -64,7 +69,9 @@ def test_the_module_is_reloaded_while_a_run_is_going(desk, body):
     scene_rules.take_panel(desk, desk.host.reload())
     assert not scene_rules.is_alive(pid) and desk.panel.logic.client.pid not in (None, pid)
     desk.host.process(0.5)
-    assert set(desk.host.nodes()) == before and desk.ui.applyButton.text == "Apply" and len(desk.contexts) == 3
+    assert (
+        set(desk.host.nodes()) == before and desk.ui.applyButton.text == "Apply" and len(desk.contexts) == 3
+    )
     works(desk)
 
 
@@ -82,7 +89,10 @@ def test_the_scene_is_closed_while_a_run_is_going(desk, body, live):
     slicer.mrmlScene.Clear(0)
     desk.host.process(1.0)
     assert not desk.panel.presenter.runner.busy and desk.ui.contextTable.rowCount == 0
-    assert not [node for node in own_nodes(desk.host) if word(node, "Role")] and desk.ui.applyButton.text != "Cancel"
+    assert (
+        not [node for node in own_nodes(desk.host) if word(node, "Role")]
+        and desk.ui.applyButton.text != "Cancel"
+    )
     body_on(desk)
     works(desk)
 
@@ -101,7 +111,7 @@ def test_the_input_is_deleted_while_a_run_is_going(desk, body):
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_live_result_is_deleted(desk, body, whole):
     from host import scene_rules
-    from SparseVolumeReconstructionLib.slicerside.results import remove_result
+    from SparseVolumeReconstructionLib.mrml.results import remove_result
 
     desk.host.click(desk.ui.liveCheckBox)
     desk.host.click(desk.ui.moveButton)
@@ -126,7 +136,11 @@ def test_the_process_is_killed_during_a_run(desk, body):
     start(desk)
     os.kill(desk.panel.logic.client.pid, signal.SIGKILL)
     desk.wait()
-    assert desk.ui.errorFrame.isVisible() and "SIGKILL" in desk.ui.errorLabel.text and "starts again" in desk.ui.errorLabel.text
+    assert (
+        desk.ui.errorFrame.isVisible()
+        and "SIGKILL" in desk.ui.errorLabel.text
+        and "starts again" in desk.ui.errorLabel.text
+    )
     assert desk.ui.applyButton.text == "Apply" and len(desk.contexts) == 3 and desk.result is None
     works(desk)
     assert not desk.ui.errorFrame.isVisible()
@@ -139,7 +153,11 @@ def test_the_temporary_folder_is_gone(desk, body, monkeypatch, tmp_path):
         patch.setattr(slicer.app, "temporaryPath", str(tmp_path / "gone"))
         desk.host.click(desk.ui.applyButton)
     desk.host.check()
-    assert "gone" in desk.ui.errorLabel.text and desk.ui.errorFrame.isVisible() and desk.ui.applyButton.text == "Apply"
+    assert (
+        "gone" in desk.ui.errorLabel.text
+        and desk.ui.errorFrame.isVisible()
+        and desk.ui.applyButton.text == "Apply"
+    )
     works(desk)
 
 
@@ -202,7 +220,9 @@ def test_nothing_is_left_when_the_panel_ends(host_class, tmp_path, monkeypatch, 
         start(desk)
         panel, temporary = desk.panel, Path(slicer.app.temporaryPath)
         pid, presenter = panel.logic.client.pid, panel.presenter
-        gone = [weakref.ref(one) for one in (panel, presenter, presenter.contexts, panel.logic, *panel.sections)]
+        gone = [
+            weakref.ref(one) for one in (panel, presenter, presenter.contexts, panel.logic, *panel.sections)
+        ]
         count = len(host.nodes())
         host.unload("SparseVolumeReconstruction")
         assert not is_alive(pid) and not list(temporary.glob("svr-*")) and len(host.nodes()) == count

@@ -1,11 +1,14 @@
-"""The panel at the sizes of common screens: nothing cut off, what matters in sight. `python -m host.pictures` shows the same."""
+"""The panel at the sizes of common screens: nothing cut off, what matters in sight.
+
+`python -m host.pictures` shows the same.
+"""
 
 from dataclasses import fields
 
 import pytest
 import slicer.util
 
-from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
+from SparseVolumeReconstructionLib.workflow.choices import Choices
 
 MESSAGES = {
     "empty": (),
@@ -89,10 +92,15 @@ def test_a_refusal_stands_beside_its_control(desk, tmp_path):
         host.click(control)
         host.process(0.05)
         assert in_sight(label) and words in label.text.replace("\u200b", ""), (button, desk.status)
-        below = label.mapTo(desk.panel._root, label.rect.topLeft()).y() - control.mapTo(desk.panel._root, control.rect.bottomLeft()).y()
+        below = (
+            label.mapTo(desk.panel._root, label.rect.topLeft()).y()
+            - control.mapTo(desk.panel._root, control.rect.bottomLeft()).y()
+        )
         assert 0 <= below < 60, (button, below)
         assert in_sight(ui.errorLabel) and ui.errorLabel.text == label.text
-        assert [other for _button, other, _words in REFUSALS.values() if getattr(ui, other).isVisible()] == [note]
+        assert [other for _button, other, _words in REFUSALS.values() if getattr(ui, other).isVisible()] == [
+            note
+        ]
     host.click_cell(ui.contextTable, 0, 1)
     assert not ui.templateNote.isVisible() and not ui.errorLabel.isVisible()
 
@@ -109,7 +117,9 @@ def test_warnings_are_counted(desk):
     host.click(ui.warningButton)
     assert ui.warningButton.isVisible() and not ui.warningLabel.isVisible()
     host.click(ui.verifyButton)
-    assert ui.statusLabel.isVisible() and ui.warningButton.text == f"{len(warnings)} warnings about this result"
+    assert (
+        ui.statusLabel.isVisible() and ui.warningButton.text == f"{len(warnings)} warnings about this result"
+    )
     host.choose(ui.resultSelector, "None")
     assert not ui.warningButton.isVisible() and not ui.warningLabel.isVisible()
 

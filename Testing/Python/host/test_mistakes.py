@@ -92,14 +92,37 @@ SCOPED = re.compile(r"\b(qt|ctk)(\.[A-Z]\w+){3}")
 
 
 def beyond_pythonqt(tree: ast.Module) -> list[str]:
-    """What PySide6 takes and PythonQt does not: named arguments of Qt, scoped enumerations, context managers of Qt."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("qt.", "ctk."))]
-    managers = [item.context_expr for node in ast.walk(tree) if isinstance(node, ast.With) for item in node.items]
+    """What PySide6 takes and PythonQt does not: named arguments of Qt, scoped enumerations, context managers
+    of Qt.
+    """
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("qt.", "ctk."))
+    ]
+    managers = [
+        item.context_expr for node in ast.walk(tree) if isinstance(node, ast.With) for item in node.items
+    ]
     wrong = [call for call in calls if call.keywords or call in managers]
     return [ast.unparse(node) for node in wrong] + [match[0] for match in SCOPED.finditer(ast.unparse(tree))]
 
 
 def test_the_panel_asks_nothing_that_pythonqt_has_not(repository):
-    files = [*(repository / "SparseVolumeReconstruction").rglob("slicerside/**/*.py")]
-    assert files and [found for file in files for found in beyond_pythonqt(ast.parse(file.read_text(encoding="utf-8")))] == []
-    assert len(beyond_pythonqt(ast.parse("qt.QLabel(text='a')\nqt.Qt.AlignmentFlag.AlignLeft\nwith qt.QSignalBlocker(w): pass"))) == 3
+    files = [*(repository / "SparseVolumeReconstruction").rglob("mrml/**/*.py")]
+    assert (
+        files
+        and [
+            found for file in files for found in beyond_pythonqt(ast.parse(file.read_text(encoding="utf-8")))
+        ]
+        == []
+    )
+    assert (
+        len(
+            beyond_pythonqt(
+                ast.parse(
+                    "qt.QLabel(text='a')\nqt.Qt.AlignmentFlag.AlignLeft\nwith qt.QSignalBlocker(w): pass"
+                )
+            )
+        )
+        == 3
+    )

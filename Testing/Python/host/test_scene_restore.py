@@ -1,4 +1,6 @@
-"""A saved scene is loaded in another process: contexts, parameters, samples and provenance are there, and work goes on."""
+"""A saved scene is loaded in another process: contexts, parameters, samples and provenance are there, and
+work goes on.
+"""
 
 import json
 import subprocess
@@ -18,7 +20,14 @@ def saved(bench, tmp_path_factory, write_weights, repository):
     folder = tmp_path_factory.mktemp("saved")
     import_tiny(write_weights, folder)
     command = [sys.executable, "-m", "host.saved_scene", str(folder)]
-    done = subprocess.run(command, cwd=repository / "Testing" / "Python", capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(
+        command,
+        cwd=repository / "Testing" / "Python",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -50,15 +59,25 @@ def same_contexts(contexts, told):
     assert len(contexts) == len(told)
     for context, (plane, stated, thickness, enabled, view, volume, name) in zip(contexts, told, strict=True):
         np.testing.assert_allclose(context.plane, plane, atol=1e-4)
-        assert context.stated_thickness_mm == stated and context.thickness_mm == pytest.approx(thickness, abs=1e-4)
-        assert (context.enabled, context.view, context.volume.GetName(), context.node.GetName()) == (enabled, view, volume, name)
+        assert context.stated_thickness_mm == stated and context.thickness_mm == pytest.approx(
+            thickness, abs=1e-4
+        )
+        assert (context.enabled, context.view, context.volume.GetName(), context.node.GetName()) == (
+            enabled,
+            view,
+            volume,
+            name,
+        )
 
 
 def voxels(result):
     """The arrays of a result's samples."""
     import slicer.util
 
-    return [slicer.util.arrayFromVolume(result.samples.GetNthDataNode(n)).copy() for n in range(result.samples.GetNumberOfDataNodes())]
+    return [
+        slicer.util.arrayFromVolume(result.samples.GetNthDataNode(n)).copy()
+        for n in range(result.samples.GetNumberOfDataNodes())
+    ]
 
 
 def test_contexts_are_there(restored, facts):
@@ -83,10 +102,27 @@ def test_parameters_are_there_and_shown(restored, facts):
         assert getattr(p, name).GetName() == node, name
     selectors = [ui.allSelector, ui.likeSelector, ui.frameTransformSelector, ui.referenceSelector]
     assert [selector.currentNode().GetName() for selector in selectors] == list(NODES.values())
-    assert ui.resultSelector.currentNode() is p.result and ui.texturedCheckBox.checked and not ui.stdCheckBox.checked
-    assert (ui.nameEdit.text, ui.samplesSpinBox.value, ui.seedSpinBox.value, ui.spacingSpinBox.value) == (p.name, 3, 7, 4.5)
-    assert (ui.frameModeBox.currentText, ui.deviceBox.currentText, ui.layerBox.currentText) == ("Transform node", "CPU", "Sample")
-    assert "tiny" in ui.priorBox.currentText and ui.opacitySlider.value == 0.4 and ui.folderEdit.currentPath == "a folder"
+    assert (
+        ui.resultSelector.currentNode() is p.result
+        and ui.texturedCheckBox.checked
+        and not ui.stdCheckBox.checked
+    )
+    assert (ui.nameEdit.text, ui.samplesSpinBox.value, ui.seedSpinBox.value, ui.spacingSpinBox.value) == (
+        p.name,
+        3,
+        7,
+        4.5,
+    )
+    assert (ui.frameModeBox.currentText, ui.deviceBox.currentText, ui.layerBox.currentText) == (
+        "Transform node",
+        "CPU",
+        "Sample",
+    )
+    assert (
+        "tiny" in ui.priorBox.currentText
+        and ui.opacitySlider.value == 0.4
+        and ui.folderEdit.currentPath == "a folder"
+    )
     assert ui.atlasButton.checked and restored.shown() is p.atlas and not ui.linkCheckBox.checked
 
 
@@ -117,7 +153,11 @@ def test_the_same_run_gives_the_same(restored, facts):
     old, before = restored.result.mean, voxels(restored.result)
     np.testing.assert_allclose(affine(restored.parameters.frameTransform)[:3, 3], [2, 1, -3])
     restored.apply()
-    assert not restored.status.error and restored.result.mean is not old and digest(restored.result.mean) == facts["mean"]
+    assert (
+        not restored.status.error
+        and restored.result.mean is not old
+        and digest(restored.result.mean) == facts["mean"]
+    )
     for number, sample in enumerate(voxels(restored.result)):
         np.testing.assert_allclose(sample, before[number], atol=1e-3)  # of grey values up to 800
 
@@ -131,7 +171,10 @@ def test_a_scene_is_added_to_contexts_that_are_there(desk, saved, facts):
     assert [context.volume.GetName() for context in desk.contexts[:5]] == ["Other"] * 5
     same_contexts(desk.contexts[5:], facts["contexts"])
     scene_rules.check_contexts(desk)
-    assert desk.parameters.name == facts["values"]["name"] and desk.result.mean.GetName() == facts["roles"]["mean"]
+    assert (
+        desk.parameters.name == facts["values"]["name"]
+        and desk.result.mean.GetName() == facts["roles"]["mean"]
+    )
     desk.host.click_cell(desk.ui.contextTable, 9, 2)
     desk.apply()
     assert not desk.status.error and scene_rules.orphans(desk.host) == []

@@ -24,7 +24,7 @@ def distance(desk, view, point):
 
 def box(k, thickness_mm=1.0):
     """The corners (8, 3) in RAS of slice k of the sample's file, as SimpleITK reads it."""
-    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+    from SparseVolumeReconstructionLib.mrml.sample_data import FILE
 
     image = sitk.ReadImage(str(FILE))
     columns, rows, _ = image.GetSize()
@@ -46,7 +46,9 @@ def dense(desk, head):
     return desk.show(node)
 
 
-@pytest.mark.parametrize(("view", "orientation"), [("Red", "axial"), ("Green", "coronal"), ("Yellow", "sagittal")])
+@pytest.mark.parametrize(
+    ("view", "orientation"), [("Red", "axial"), ("Green", "coronal"), ("Yellow", "sagittal")]
+)
 def test_buttons_take_what_a_view_shows(desk, dense, view, orientation):
     desk.host.scroll(view, 2)
     offset = desk.host.views[view].logic.GetSliceOffset()
@@ -57,13 +59,15 @@ def test_buttons_take_what_a_view_shows(desk, dense, view, orientation):
     np.testing.assert_allclose(context.plane[:3, 2] @ plane(desk, view)[:3, 3], context.offset_mm, atol=1e-4)
     assert abs(context.offset_mm) == pytest.approx(abs(offset), abs=1e-4)
     assert desk.row(0)[THICKNESS] == "4.00 (assumed)"
-    assert context.node.GetDisplayNode().GetColor() == pytest.approx(desk.host.views[view].node.GetLayoutColor(), abs=1e-6)
+    assert context.node.GetDisplayNode().GetColor() == pytest.approx(
+        desk.host.views[view].node.GetLayoutColor(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"])
 def test_a_mask_is_applied_to_the_shown_scan_and_never_taken_for_one(desk, kind):
     from SparseVolumeReconstructionLib.geometry import Volume
-    from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of
+    from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
 
     scan = desk.sample()
     whole = volume_of(scan)
@@ -72,9 +76,14 @@ def test_a_mask_is_applied_to_the_shown_scan_and_never_taken_for_one(desk, kind)
     mask = add_volume(Volume(inside, whole.grid), "brain mask", kind)
     desk.add_all(mask)
     made = desk.panel.presenter.parameters.allVolume
-    assert desk.status.error == "" and made.GetName() == f"{scan.GetName()} masked" and len(desk.contexts) == 0
+    assert (
+        desk.status.error == "" and made.GetName() == f"{scan.GetName()} masked" and len(desk.contexts) == 0
+    )
     np.testing.assert_array_equal(volume_of(made).array, np.where(inside, whole.array, 0))
-    assert desk.host.views["Red"].composite.GetBackgroundVolumeID() == made.GetID() and desk.ui.useAllButton.text == "Use all slices"
+    assert (
+        desk.host.views["Red"].composite.GetBackgroundVolumeID() == made.GetID()
+        and desk.ui.useAllButton.text == "Use all slices"
+    )
     desk.host.click(desk.ui.useAllButton)
     assert len(desk.contexts) == SLICES and all(context.thickness_mm == 1.0 for context in desk.contexts)
     if kind == "vtkMRMLLabelMapVolumeNode":
@@ -105,11 +114,15 @@ def test_a_view_that_is_not_shown_gives_no_slice(desk, dense):
     layout.setLayout(node.SlicerLayoutOneUpRedSliceView)
     desk.host.process(0.05)
     assert desk.ui.addRedButton.enabled and "Take the slice" in desk.ui.addRedButton.toolTip
-    assert not desk.ui.addYellowButton.enabled and "Yellow view is not shown" in desk.ui.addYellowButton.toolTip
+    assert (
+        not desk.ui.addYellowButton.enabled and "Yellow view is not shown" in desk.ui.addYellowButton.toolTip
+    )
     layout.setLayout(node.SlicerLayoutFourUpView)
     desk.host.process(0.05)
     desk.host.click(desk.ui.addYellowButton)
-    assert [context.view for context in desk.contexts] == ["Yellow"] and "Take the slice" in desk.ui.addYellowButton.toolTip
+    assert [context.view for context in desk.contexts] == [
+        "Yellow"
+    ] and "Take the slice" in desk.ui.addYellowButton.toolTip
 
 
 def test_nothing_is_taken_twice(desk, dense, sample):
@@ -128,14 +141,19 @@ def test_nothing_is_taken_twice(desk, dense, sample):
 def test_ticking_chooses_nothing_and_moves_nothing(desk, dense):
     for view in ("Red", "Green"):
         desk.host.click(getattr(desk.ui, f"add{view}Button"))
-    contexts, planes = desk.panel.presenter.contexts, [plane(desk, view) for view in ("Red", "Green", "Yellow")]
+    contexts, planes = (
+        desk.panel.presenter.contexts,
+        [plane(desk, view) for view in ("Red", "Green", "Yellow")],
+    )
     desk.host.click(desk.ui.liveCheckBox)
     desk.host.click(desk.ui.moveButton)
     before, chosen = [context.observed() for context in desk.contexts], contexts.selected
     assert chosen == contexts.moving == desk.contexts[1]
     for row in (0, 1, 0):
         desk.tick_cell(row)
-        assert contexts.selected == contexts.moving == chosen and desk.ui.contextTable.item(1, VIEW).isSelected()
+        assert (
+            contexts.selected == contexts.moving == chosen and desk.ui.contextTable.item(1, VIEW).isSelected()
+        )
     assert not desk.ui.contextTable.item(0, VIEW).isSelected()
     assert [context.observed() for context in desk.contexts] == before
     np.testing.assert_allclose([plane(desk, view) for view in ("Red", "Green", "Yellow")], planes, atol=1e-6)
@@ -154,11 +172,18 @@ def test_a_slice_is_moved_and_put_back(desk, dense):
     assert [context.offset_mm for context in desk.contexts] == before
     desk.host.click(desk.ui.moveButton)
     assert desk.ui.contextTable.palette.highlight().color().getRgb()[:3] == (255, 51, 229)
-    assert desk.ui.moveButton.checked and desk.row(1)[VIEW] == "Green ⇕" and "Slice 2 moves with the Green view" in desk.ui.countLabel.text
+    assert (
+        desk.ui.moveButton.checked
+        and desk.row(1)[VIEW] == "Green ⇕"
+        and "Slice 2 moves with the Green view" in desk.ui.countLabel.text
+    )
     desk.host.scroll("Green", 2)
     desk.host.scroll("Red", 2)
     moved = [context.offset_mm for context in desk.contexts]
-    assert moved[::2] == before[::2] and moved[1] == pytest.approx(desk.host.views["Green"].logic.GetSliceOffset()) != before[1]
+    assert (
+        moved[::2] == before[::2]
+        and moved[1] == pytest.approx(desk.host.views["Green"].logic.GetSliceOffset()) != before[1]
+    )
     desk.host.click_cell(desk.ui.contextTable, 0, VIEW)
     assert not desk.ui.moveButton.checked and desk.row(1)[VIEW] == "Green"
     desk.host.scroll("Green", 2)
@@ -183,7 +208,9 @@ def test_outside_the_module_nothing_happens(desk, dense):
     desk.host.key(desk.host.views["Red"], "Ctrl+Shift+C")
     desk.contexts[0].set_enabled(False)  # as a script may do
     desk.wait()
-    assert [context.observed() for context in desk.contexts] == [before] and desk.result.mean.GetMTime() == mean
+    assert [context.observed() for context in desk.contexts] == [
+        before
+    ] and desk.result.mean.GetMTime() == mean
     desk.contexts[0].set_enabled(True)
     desk.host.select("SparseVolumeReconstruction")
     assert not desk.ui.moveButton.checked and desk.ui.liveCheckBox.checked
@@ -201,7 +228,11 @@ def test_an_oblique_view_gives_an_oblique_slice(desk, dense):
 
     node, turned = desk.host.views["Green"].node, plane(desk, "Green")
     angle = np.radians(20)
-    turned[:3, :3] = [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]] @ turned[:3, :3]
+    turned[:3, :3] = [
+        [1, 0, 0],
+        [0, np.cos(angle), -np.sin(angle)],
+        [0, np.sin(angle), np.cos(angle)],
+    ] @ turned[:3, :3]
     node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(turned))
     node.UpdateMatrices()
     desk.host.click(desk.ui.addGreenButton)
@@ -211,9 +242,15 @@ def test_an_oblique_view_gives_an_oblique_slice(desk, dense):
 
 def test_nothing_to_take_is_said(desk):
     desk.host.click(desk.ui.addRedButton)
-    assert desk.ui.errorLabel.isVisible() and "no volume is shown" in desk.ui.errorLabel.text and not desk.contexts
+    assert (
+        desk.ui.errorLabel.isVisible()
+        and "no volume is shown" in desk.ui.errorLabel.text
+        and not desk.contexts
+    )
     assert not desk.ui.useAllButton.enabled and "Choose a volume" in desk.ui.useAllButton.toolTip
-    assert "prior's own" in desk.ui.countLabel.text and "press Red, Green or Yellow" in desk.ui.countLabel.text
+    assert (
+        "prior's own" in desk.ui.countLabel.text and "press Red, Green or Yellow" in desk.ui.countLabel.text
+    )
 
 
 def test_all_slices_lie_where_the_file_says(desk, sample):
@@ -223,7 +260,9 @@ def test_all_slices_lie_where_the_file_says(desk, sample):
     for k, context in enumerate(desk.contexts):
         bounds, corners = [0.0] * 6, box(k)
         context.node.GetRASBounds(bounds)
-        np.testing.assert_allclose(np.reshape(bounds, (3, 2)), np.stack([corners.min(0), corners.max(0)], 1), atol=1e-3)
+        np.testing.assert_allclose(
+            np.reshape(bounds, (3, 2)), np.stack([corners.min(0), corners.max(0)], 1), atol=1e-3
+        )
         assert desk.row(k)[THICKNESS] == "1.00"  # the header states it
 
 
@@ -240,7 +279,9 @@ def test_frames_follow_a_transform_of_the_volume(desk, sample):
     desk.host.process(0.05)
     bounds, corners = [0.0] * 6, box(0) + np.array([7, -5, 20])
     desk.contexts[0].node.GetRASBounds(bounds)
-    np.testing.assert_allclose(np.reshape(bounds, (3, 2)), np.stack([corners.min(0), corners.max(0)], 1), atol=1e-3)
+    np.testing.assert_allclose(
+        np.reshape(bounds, (3, 2)), np.stack([corners.min(0), corners.max(0)], 1), atol=1e-3
+    )
     assert desk.row(0)[OFFSET] == f"{desk.contexts[0].offset_mm:.2f}"
 
 
@@ -274,7 +315,11 @@ def test_wrong_text_puts_the_old_value_back(desk, dense, column, text, words):
     row, offset = desk.row(0), desk.contexts[0].offset_mm
     desk.edit_cell(0, column, text)
     assert desk.row(0) == row and desk.contexts[0].offset_mm == offset and desk.contexts[0].thickness_mm == 2
-    assert words in desk.ui.errorLabel.text and desk.ui.errorLabel.isVisible() and not desk.ui.logButton.isVisible()
+    assert (
+        words in desk.ui.errorLabel.text
+        and desk.ui.errorLabel.isVisible()
+        and not desk.ui.logButton.isVisible()
+    )
     desk.edit_cell(0, THICKNESS, "3")
     assert not desk.ui.errorLabel.isVisible()
 
@@ -283,9 +328,14 @@ def test_slices_are_left_out_and_taken_back(desk, sample):
     desk.add_all(sample)
     desk.tick_cell(1)
     assert [context.enabled for context in desk.contexts] == [True, False, True, True]
-    assert desk.ui.countLabel.text == "3 of 4 slices used" and desk.contexts[1].node.GetDisplayNode().GetOpacity() < 0.5
+    assert (
+        desk.ui.countLabel.text == "3 of 4 slices used"
+        and desk.contexts[1].node.GetDisplayNode().GetOpacity() < 0.5
+    )
     desk.tick_cell(1)
-    assert all(context.enabled for context in desk.contexts) and desk.ui.countLabel.text == "4 of 4 slices used"
+    assert (
+        all(context.enabled for context in desk.contexts) and desk.ui.countLabel.text == "4 of 4 slices used"
+    )
 
 
 def test_slices_are_removed(desk, sample):
@@ -338,12 +388,18 @@ def test_live_results_follow_the_wheel(desk, dense):
     desk.host.click(desk.ui.moveButton)
     desk.wait()
     mean = desk.result.mean
-    count, ids, before = slicer.mrmlScene.GetNumberOfNodes(), mean.GetID(), slicer.util.arrayFromVolume(mean).copy()
+    count, ids, before = (
+        slicer.mrmlScene.GetNumberOfNodes(),
+        mean.GetID(),
+        slicer.util.arrayFromVolume(mean).copy(),
+    )
     offset, other = desk.contexts[1].offset_mm, desk.contexts[0].offset_mm
     for _ in range(3):
         desk.host.scroll("Red", 2)
     desk.wait()
-    assert desk.contexts[1].offset_mm == pytest.approx(desk.host.views["Red"].logic.GetSliceOffset()) != offset
+    assert (
+        desk.contexts[1].offset_mm == pytest.approx(desk.host.views["Red"].logic.GetSliceOffset()) != offset
+    )
     assert desk.row(1)[OFFSET] == f"{desk.contexts[1].offset_mm:.2f}" and desk.contexts[0].offset_mm == other
     after = slicer.util.arrayFromVolume(mean)
     assert np.abs(after - before).max() > 0.02 * before.max()

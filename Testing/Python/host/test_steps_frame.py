@@ -35,7 +35,7 @@ def move(node, shift_mm):
 def likeness(volume, other):
     """Correlation of a volume node with another one, at the voxels of the former."""
     from SparseVolumeReconstructionLib.geometry.resample import resample
-    from SparseVolumeReconstructionLib.slicerside.nodes import volume_of
+    from SparseVolumeReconstructionLib.mrml.nodes import volume_of
 
     own = volume_of(volume)
     return np.corrcoef(own.array.ravel(), resample(volume_of(other), own.grid).array.ravel())[0, 1]
@@ -54,7 +54,11 @@ def test_the_atlas_is_laid_over_the_slices_and_taken_away(desk, sample, atlas):
     import slicer
 
     assert [desk.shown(view) for view in VIEWS] == [atlas] * 3 and desk.ui.atlasButton.checked
-    assert atlas.GetParentTransformNode() is desk.parameters.frameTransform is desk.ui.frameTransformSelector.currentNode()
+    assert (
+        atlas.GetParentTransformNode()
+        is desk.parameters.frameTransform
+        is desk.ui.frameTransformSelector.currentNode()
+    )
     assert likeness(sample, atlas) > 0.9 and atlas.GetName() == "brain-t1 atlas"
     composites = [desk.host.views[view].composite for view in VIEWS]
     assert [each.GetForegroundOpacity() for each in composites] == [0.5] * 3  # the slices can be seen below
@@ -64,7 +68,10 @@ def test_the_atlas_is_laid_over_the_slices_and_taken_away(desk, sample, atlas):
     assert all(desk.host.views[view].node.GetUseLabelOutline() for view in VIEWS)
     desk.host.click(desk.ui.atlasButton)
     assert [desk.shown(view) for view in VIEWS] == [None] * 3 and not desk.ui.atlasButton.checked
-    assert not any(each.GetLabelVolumeID() for each in composites) and not desk.host.views["Red"].node.GetUseLabelOutline()
+    assert (
+        not any(each.GetLabelVolumeID() for each in composites)
+        and not desk.host.views["Red"].node.GetUseLabelOutline()
+    )
 
 
 def test_a_new_atlas_replaces_the_old_one(desk, sample, atlas):
@@ -83,9 +90,15 @@ def test_the_frame_is_edited_by_hand(desk, sample, atlas):
     transform = desk.parameters.frameTransform
     desk.host.click(desk.ui.editButton)
     display = transform.GetDisplayNode()
-    assert desk.ui.frameModeBox.currentText == "Transform node" and desk.parameters.frameTransform is transform
+    assert (
+        desk.ui.frameModeBox.currentText == "Transform node" and desk.parameters.frameTransform is transform
+    )
     assert display.GetEditorVisibility() and display.GetEditorSliceIntersectionVisibility()
-    assert display.GetEditorTranslationEnabled() and display.GetEditorRotationEnabled() and not display.GetEditorScalingEnabled()
+    assert (
+        display.GetEditorTranslationEnabled()
+        and display.GetEditorRotationEnabled()
+        and not display.GetEditorScalingEnabled()
+    )
     before = bounds(atlas)
     move(transform, [12, 0, -6])
     np.testing.assert_allclose(bounds(atlas), before + np.array([12, 0, -6])[:, None], atol=1e-3)

@@ -1,4 +1,6 @@
-"""Whatever the orientation of a volume's file: what the panel makes of it lies where SimpleITK says that the file lies."""
+"""Whatever the orientation of a volume's file: what the panel makes of it lies where SimpleITK says that the
+file lies.
+"""
 
 import numpy as np
 import pytest
@@ -21,13 +23,20 @@ TURN = sitk.VersorRigid3DTransform((2.0, 1.0, -1.0), np.radians(9.0), (4.0, -3.0
 
 def unlike(head):
     """The head with a different spacing along every axis, so that mixed up axes show."""
-    size = [round(n * s / t) for n, s, t in zip(head.GetSize(), head.GetSpacing(), (4.0, 5.0, 6.0), strict=True)]
-    return sitk.Resample(head, size, sitk.Transform(), sitk.sitkLinear, head.GetOrigin(), (4.0, 5.0, 6.0), head.GetDirection())
+    size = [
+        round(n * s / t) for n, s, t in zip(head.GetSize(), head.GetSpacing(), (4.0, 5.0, 6.0), strict=True)
+    ]
+    return sitk.Resample(
+        head, size, sitk.Transform(), sitk.sitkLinear, head.GetOrigin(), (4.0, 5.0, 6.0), head.GetDirection()
+    )
 
 
 def turned(image):
     """An image turned about an oblique axis and shifted, without resampling."""
-    image, direction = sitk.Image(image), np.reshape(TURN.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3))
+    image, direction = (
+        sitk.Image(image),
+        np.reshape(TURN.GetMatrix(), (3, 3)) @ np.reshape(image.GetDirection(), (3, 3)),
+    )
     image.SetOrigin(TURN.TransformPoint(image.GetOrigin()))
     image.SetDirection(direction.ravel().tolist())
     return image
@@ -39,7 +48,9 @@ def geometry(image):
 
 
 def as_loaded(image):
-    """What the application makes of a file: where its axes are left-handed, it turns the order of the slices around."""
+    """What the application makes of a file: where its axes are left-handed, it turns the order of the slices
+    around.
+    """
     left_handed = np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) < 0
     return sitk.Flip(image, (False, False, True), False) if left_handed else image
 
@@ -58,7 +69,9 @@ def as_node(image):
 
 @pytest.fixture
 def made(desk, tmp_path):
-    """Function: take slices of a volume node and make everything on its grid; returns the results as saved, by role."""
+    """Function: take slices of a volume node and make everything on its grid; returns the results as saved,
+    by role.
+    """
     import slicer.util
 
     def run(node):
@@ -141,10 +154,20 @@ def test_inputs_are_not_touched(desk, made, load, head, tmp_path):
 
     image = unlike(head)
     node = desk.show(load(image))
-    before = node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes()
+    before = (
+        node.GetMTime(),
+        node.GetImageData().GetMTime(),
+        node.GetDisplayNode().GetWindow(),
+        (tmp_path / "input.nrrd").read_bytes(),
+    )
     made(node)
     desk.host.click(desk.ui.atlasButton)
     desk.wait()
-    after = node.GetMTime(), node.GetImageData().GetMTime(), node.GetDisplayNode().GetWindow(), (tmp_path / "input.nrrd").read_bytes()
+    after = (
+        node.GetMTime(),
+        node.GetImageData().GetMTime(),
+        node.GetDisplayNode().GetWindow(),
+        (tmp_path / "input.nrrd").read_bytes(),
+    )
     assert after == before and not list(node.GetAttributeNames() or ())
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), sitk.GetArrayFromImage(as_loaded(image)))

@@ -14,7 +14,10 @@ def anatomy(desk, sample):
     for row in range(len(desk.contexts)):
         desk.tick_cell(row)
     desk.quick(samples="0")
-    assert desk.ui.applyButton.text == "Show the prior's anatomy" and "no patient's" in desk.ui.applyButton.toolTip
+    assert (
+        desk.ui.applyButton.text == "Show the prior's anatomy"
+        and "no patient's" in desk.ui.applyButton.toolTip
+    )
     desk.apply()
     return desk.result
 
@@ -29,7 +32,10 @@ def test_the_anatomy_is_shown_alone_and_says_that_it_is_nobodys(desk, sample, an
     name = anatomy.mean.GetName()
     assert name.startswith("brain-t1 anatomy (no patient)") and not anatomy.placed
     assert backgrounds(desk) == [name] * 3 and [desk.shown(view) for view in VIEWS] == [None] * 3
-    assert "no patient's" in desk.ui.noticeLabel.text and "% of the voxels were observed" not in desk.ui.noticeLabel.text
+    assert (
+        "no patient's" in desk.ui.noticeLabel.text
+        and "% of the voxels were observed" not in desk.ui.noticeLabel.text
+    )
     assert not any(context.node.GetDisplayNode().GetVisibility() for context in desk.contexts)
     middle, inside = np.zeros(6), desk.host.views["Red"].logic
     anatomy.mean.GetRASBounds(middle)
@@ -61,6 +67,10 @@ def test_live_update_and_the_atlas_wait_for_the_first_slice(desk, sample):
     desk.add_all(sample)
     desk.wait()
     window = sample.GetDisplayNode().GetWindow()
-    assert desk.result.live and desk.shown() is desk.result.mean and desk.result.mean.GetDisplayNode().GetWindow() == window
+    assert (
+        desk.result.live
+        and desk.shown() is desk.result.mean
+        and desk.result.mean.GetDisplayNode().GetWindow() == window
+    )
     assert "waits" not in desk.ui.statusLabel.text
     desk.host.click(desk.ui.liveCheckBox)

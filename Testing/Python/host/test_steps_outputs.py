@@ -53,7 +53,10 @@ def test_outputs_are_what_was_chosen(desk, ready):
     host.type(ui.nameEdit, "Whole")
     desk.apply()
     assert set(desk.result.roles) == {"mean", "std", "observed", "template", "template_mask", "frame"}
-    assert desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ") and result.mean.GetScene() is not None
+    assert (
+        desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ")
+        and result.mean.GetScene() is not None
+    )
 
 
 def test_a_volume_gives_its_grid(desk, ready):
@@ -77,8 +80,14 @@ def test_observed_pixels_are_kept_or_not(desk, ready):
     for kept in (True, False):
         assert desk.ui.keepCheckBox.checked is kept
         desk.apply()
-        mean, observed = (slicer.util.arrayFromVolume(node) for node in (desk.result.mean, desk.result.observed))
-        off[kept] = np.abs(mean - seen)[observed > 0].mean() if observed.any() else np.abs(mean - seen)[seen > 0].mean()
+        mean, observed = (
+            slicer.util.arrayFromVolume(node) for node in (desk.result.mean, desk.result.observed)
+        )
+        off[kept] = (
+            np.abs(mean - seen)[observed > 0].mean()
+            if observed.any()
+            else np.abs(mean - seen)[seen > 0].mean()
+        )
         desk.host.click(desk.ui.keepCheckBox)
     assert off[True] < 1 < 5 < off[False]
 
@@ -134,7 +143,12 @@ def test_apply_is_cancelled_and_everything_kept(desk, ready):
     assert time.monotonic() - start < 2.0
     host.process(0.05)
     assert ui.applyButton.text == "Apply" and not ui.progressBar.isVisible() and not ui.errorFrame.isVisible()
-    assert [node.GetID() for node in nodes()] == before and desk.result == first and desk.contexts == contexts and desk.row(0) == row
+    assert (
+        [node.GetID() for node in nodes()] == before
+        and desk.result == first
+        and desk.contexts == contexts
+        and desk.row(0) == row
+    )
     desk.quick()
     desk.apply()
     assert desk.result.mean is not first.mean and desk.result.mean.GetSpacing() == pytest.approx((4, 4, 4))
@@ -150,12 +164,18 @@ def test_an_error_is_one_line_with_a_log(desk):
     desk.quick()
     before = [node.GetID() for node in nodes()]
     desk.apply()
-    assert ui.errorFrame.isVisible() and ui.errorLabel.text.startswith("The slices do not look like brain T1w MRI (brain-t1): ")
+    assert ui.errorFrame.isVisible() and ui.errorLabel.text.startswith(
+        "The slices do not look like brain T1w MRI (brain-t1): "
+    )
     assert "\n" not in ui.errorLabel.text and "Traceback" not in ui.errorLabel.text
     assert desk.result is None and [node.GetID() for node in nodes()] == before and len(desk.contexts) == 3
     assert ui.applyButton.enabled and ui.applyButton.text == "Apply" and not ui.logEdit.isVisible()
     host.click(ui.logButton)
-    assert ui.logEdit.isVisible() and ui.errorLabel.text in ui.logEdit.plainText and "Traceback" in ui.logEdit.plainText
+    assert (
+        ui.logEdit.isVisible()
+        and ui.errorLabel.text in ui.logEdit.plainText
+        and "Traceback" in ui.logEdit.plainText
+    )
     host.click(ui.copyLogButton)
     assert qt.QApplication.clipboard().text() == ui.logEdit.plainText
     host.click(ui.logButton)

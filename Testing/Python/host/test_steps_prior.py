@@ -6,7 +6,9 @@ import pytest
 def choose(desk, model_id):
     """Choose a prior in the menu by its id."""
     box = desk.ui.priorBox
-    desk.host.choose(box, next(text for text in map(box.itemText, range(box.count)) if text.endswith(f"({model_id})")))
+    desk.host.choose(
+        box, next(text for text in map(box.itemText, range(box.count)) if text.endswith(f"({model_id})"))
+    )
 
 
 @pytest.fixture
@@ -31,9 +33,21 @@ def test_priors_are_chosen_and_their_cards_read(desk):
     for model_id in ("fetal-t2", "brain-t1"):
         choose(desk, model_id)
         card, text = desk.panel.presenter.models.entry(model_id).card, desk.ui.cardBrowser.plainText
-        assert desk.parameters.prior == model_id and desk.ui.priorBox.currentText == f"{card.title} ({model_id})"
-        words = (card.data, card.licence, card.limits, card.time_and_memory, card.anatomy, card.modality, *card.quality)
-        assert [" ".join(one.split()) for one in words if " ".join(one.split()) not in " ".join(text.split())] == []
+        assert (
+            desk.parameters.prior == model_id and desk.ui.priorBox.currentText == f"{card.title} ({model_id})"
+        )
+        words = (
+            card.data,
+            card.licence,
+            card.limits,
+            card.time_and_memory,
+            card.anatomy,
+            card.modality,
+            *card.quality,
+        )
+        assert [
+            " ".join(one.split()) for one in words if " ".join(one.split()) not in " ".join(text.split())
+        ] == []
         assert not desk.ui.removeButton.enabled
 
 
@@ -42,16 +56,27 @@ def test_only_the_fetal_prior_asks_for_the_age(desk):
     assert not ui.covariateCheckBox.isVisible() and not ui.covariateSpinBox.isVisible()
     choose(desk, "fetal-t2")
     known = desk.panel.presenter.models.entry("fetal-t2").card.covariate
-    assert ui.covariateCheckBox.isVisible() and ui.covariateCheckBox.text == "Gestational age is known" and not ui.covariateSpinBox.enabled
+    assert (
+        ui.covariateCheckBox.isVisible()
+        and ui.covariateCheckBox.text == "Gestational age is known"
+        and not ui.covariateSpinBox.enabled
+    )
     assert (ui.covariateSpinBox.minimum, ui.covariateSpinBox.maximum) == (known.low, known.high)
     assert desk.panel.presenter.covariate() is None
     desk.host.click(ui.covariateCheckBox)
     desk.host.type(ui.covariateSpinBox, "27.5")
-    assert desk.parameters.covariateKnown and desk.parameters.covariate == desk.panel.presenter.covariate() == 27.5
+    assert (
+        desk.parameters.covariateKnown
+        and desk.parameters.covariate == desk.panel.presenter.covariate() == 27.5
+    )
     desk.host.type(ui.covariateSpinBox, "99")
     assert known.low <= desk.parameters.covariate <= known.high
     choose(desk, "brain-t1")
-    assert not ui.covariateCheckBox.isVisible() and not ui.covariateSpinBox.isVisible() and desk.panel.presenter.covariate() is None
+    assert (
+        not ui.covariateCheckBox.isVisible()
+        and not ui.covariateSpinBox.isVisible()
+        and desk.panel.presenter.covariate() is None
+    )
 
 
 def test_weights_are_verified(desk):
@@ -60,7 +85,11 @@ def test_weights_are_verified(desk):
 
 
 def test_a_model_is_imported_used_and_removed(desk, imported):
-    assert desk.parameters.prior == "tiny" and desk.ui.priorBox.currentText == "Tiny head (tiny)" and "imported" in desk.status.step
+    assert (
+        desk.parameters.prior == "tiny"
+        and desk.ui.priorBox.currentText == "Tiny head (tiny)"
+        and "imported" in desk.status.step
+    )
     assert "Of no use." in desk.ui.cardBrowser.plainText and desk.ui.removeButton.enabled
     desk.host.choose(desk.ui.frameModeBox, "Already registered")
     desk.host.click(desk.ui.templateCheckBox)
@@ -74,7 +103,9 @@ def test_a_model_is_imported_used_and_removed(desk, imported):
     desk.host.answers = [True]
     desk.host.click(desk.ui.removeButton)
     assert "was removed" in desk.ui.priorNote.text and desk.ui.priorNote.isVisible()
-    assert desk.parameters.prior == "brain-t1" and all("tiny" not in desk.ui.priorBox.itemText(i) for i in range(desk.ui.priorBox.count))
+    assert desk.parameters.prior == "brain-t1" and all(
+        "tiny" not in desk.ui.priorBox.itemText(i) for i in range(desk.ui.priorBox.count)
+    )
     assert not list(desk.panel.presenter.models.user_dir.glob("*.safetensors"))
 
 
@@ -90,10 +121,18 @@ def test_files_that_are_no_models_are_refused(desk, tiny, write_weights, tmp_pat
     text.write_text("Dear reader, these are no weights.")
     same = write_weights(tmp_path / "same.safetensors", id="brain-t1")
     embedded = desk.ui.priorBox.count
-    for path, words in ((text, "letter.safetensors"), (tmp_path / "gone.safetensors", "gone.safetensors"), (same, "another id")):
+    for path, words in (
+        (text, "letter.safetensors"),
+        (tmp_path / "gone.safetensors", "gone.safetensors"),
+        (same, "another id"),
+    ):
         desk.host.files = [path]
         desk.host.click(desk.ui.importButton)
-        assert desk.ui.errorLabel.isVisible() and words in desk.ui.errorLabel.text and "\n" not in desk.ui.errorLabel.text
+        assert (
+            desk.ui.errorLabel.isVisible()
+            and words in desk.ui.errorLabel.text
+            and "\n" not in desk.ui.errorLabel.text
+        )
         assert desk.parameters.prior == "brain-t1" and desk.ui.priorBox.count == embedded
 
 

@@ -94,7 +94,9 @@ def test_layers_are_laid_over_the_views_with_the_opacity(desk):
         desk.host.key(opacity, "Home", *["Right"] * round(share / 0.05))
         assert [desk.shown(view) for view in VIEWS] == [node] * 3, text
         if node is not None:
-            assert [desk.host.views[view].composite.GetForegroundOpacity() for view in VIEWS] == pytest.approx([share] * 3)
+            assert [
+                desk.host.views[view].composite.GetForegroundOpacity() for view in VIEWS
+            ] == pytest.approx([share] * 3)
 
 
 def test_what_is_inferred_says_so_in_the_picture_and_uncertainty_has_a_legend(desk):
@@ -109,7 +111,10 @@ def test_what_is_inferred_says_so_in_the_picture_and_uncertainty_has_a_legend(de
         assert bool(legend.GetVisibility()) == (node is result.std)
     for (text, view), picture in pictures.items():
         height, width, _ = picture.shape
-        top, right = picture[: height // 15].astype(int), picture[height // 3 : height * 2 // 3, width * 9 // 10 :]
+        top, right = (
+            picture[: height // 15].astype(int),
+            picture[height // 3 : height * 2 // 3, width * 9 // 10 :],
+        )
         yellow = int(((top[..., 0] > 150) & (top[..., 2] < 120)).sum())
         assert yellow == 0 if text == "Nothing" else yellow > 100, (text, view)
         assert (right.max() > 240) == (text == "Uncertainty (sd)"), (text, view)
@@ -124,9 +129,15 @@ def test_samples_are_chosen_by_the_slider(desk):
     for number, key in enumerate(("Right", "Right", "End"), 1):
         desk.host.key(ui.sampleSlider, key)
         number = SAMPLES - 1 if key == "End" else number
-        assert ui.layerBox.currentText == "Sample" and desk.shown() is result.current and ui.sampleLabel.text == f"{number + 1} / {SAMPLES}"
+        assert (
+            ui.layerBox.currentText == "Sample"
+            and desk.shown() is result.current
+            and ui.sampleLabel.text == f"{number + 1} / {SAMPLES}"
+        )
         shown = slicer.util.arrayFromVolume(result.current)
-        np.testing.assert_array_equal(shown, slicer.util.arrayFromVolume(result.samples.GetNthDataNode(number)))
+        np.testing.assert_array_equal(
+            shown, slicer.util.arrayFromVolume(result.samples.GetNthDataNode(number))
+        )
         seen.append(shown.copy())
     assert not np.array_equal(seen[0], seen[1])
     desk.host.key(ui.sampleSlider, "Home")
@@ -140,7 +151,11 @@ def test_samples_are_played(desk):
     desk.host.click(ui.playButton)
     stopped = ui.sampleLabel.text
     desk.host.process(1.0)
-    assert ui.playButton.text == "Play" and ui.sampleLabel.text == stopped and desk.shown() is desk.result.current
+    assert (
+        ui.playButton.text == "Play"
+        and ui.sampleLabel.text == stopped
+        and desk.shown() is desk.result.current
+    )
 
 
 def test_what_was_observed_is_marked(desk):
@@ -168,7 +183,10 @@ def test_frames_are_hidden_and_thin_where_there_are_many(desk):
     desk.host.click(desk.ui.framesCheckBox)
     assert len(displays()) == 4 and not any(display.GetVisibility() for display in displays())
     desk.host.click(desk.ui.framesCheckBox)
-    assert all(display.GetVisibility() for display in displays()) and min(display.GetLineWidth() for display in displays()) == 2
+    assert (
+        all(display.GetVisibility() for display in displays())
+        and min(display.GetLineWidth() for display in displays()) == 2
+    )
     volume, contexts = desk.contexts[0].volume, desk.panel.presenter.contexts
     dense = desk.noise()
     for offset in (-30, -10, 10):
@@ -185,14 +203,17 @@ def test_user_layers_stay_and_new_views_show_what_the_others_show(desk):
     import slicer
     import slicer.util
 
-    from SparseVolumeReconstructionLib.slicerside.nodes import add_volume, volume_of
+    from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
 
     logic, composite = slicer.vtkMRMLSliceLogic(), desk.host.views["Red"].composite
     logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
     logic.SetMRMLScene(slicer.mrmlScene)
     node = logic.AddSliceNode("Slice4")
     new = logic.GetSliceCompositeNode()
-    assert new.GetForegroundVolumeID() == desk.result.mean.GetID() and new.GetBackgroundVolumeID() == composite.GetBackgroundVolumeID()
+    assert (
+        new.GetForegroundVolumeID() == desk.result.mean.GetID()
+        and new.GetBackgroundVolumeID() == composite.GetBackgroundVolumeID()
+    )
     logic.SetMRMLScene(None)
     slicer.mrmlScene.RemoveNode(new)
     slicer.mrmlScene.RemoveNode(node)
@@ -202,15 +223,24 @@ def test_user_layers_stay_and_new_views_show_what_the_others_show(desk):
     composite.SetForegroundVolumeID(desk.contexts[0].volume.GetID())
     desk.host.click(desk.ui.linkCheckBox)
     desk.host.click(desk.ui.linkCheckBox)
-    assert composite.GetLabelVolumeID() == own.GetID() and composite.GetForegroundVolumeID() == desk.contexts[0].volume.GetID()
+    assert (
+        composite.GetLabelVolumeID() == own.GetID()
+        and composite.GetForegroundVolumeID() == desk.contexts[0].volume.GetID()
+    )
     slicer.mrmlScene.RemoveNode(own)
 
 
 def test_results_are_chosen(desk):
     name = desk.result.mean.GetName()
     desk.host.choose(desk.ui.resultSelector, "None")
-    assert desk.shown() is None and desk.ui.noticeLabel.text == "No result yet." and not desk.ui.writeButton.enabled
-    assert not desk.ui.layerBox.enabled and not desk.ui.sampleSlider.enabled and not desk.ui.playButton.enabled
+    assert (
+        desk.shown() is None
+        and desk.ui.noticeLabel.text == "No result yet."
+        and not desk.ui.writeButton.enabled
+    )
+    assert (
+        not desk.ui.layerBox.enabled and not desk.ui.sampleSlider.enabled and not desk.ui.playButton.enabled
+    )
     desk.host.choose(desk.ui.resultSelector, name)
     assert desk.shown() is desk.result.mean and desk.ui.layerBox.enabled
 
@@ -226,7 +256,9 @@ def test_a_result_is_compared_with_a_reference(desk, reference):
     (chart,), tables = of_class("vtkMRMLPlotChartNode").values(), of_class("vtkMRMLTableNode")
     name = chart.GetName()
     quality, marks = tables[name], tables[f"{name}, contexts"]
-    assert len(tables) == 2 and chart.GetNumberOfPlotSeriesNodes() == len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    assert (
+        len(tables) == 2 and chart.GetNumberOfPlotSeriesNodes() == len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    )
     rows = [k for k in range(len(array)) if np.ptp(array[k]) > 0]
     assert quality.GetNumberOfRows() == len(rows) and marks.GetNumberOfRows() == len(contexts)
     other = slicer.util.arrayFromVolume(reference)
@@ -240,7 +272,11 @@ def test_a_result_is_compared_with_a_reference(desk, reference):
     assert view.GetPlotChartNodeID() == chart.GetID()
     desk.host.click(desk.ui.compareButton)
     (again,) = of_class("vtkMRMLPlotChartNode").values()
-    assert again is not chart and len(of_class("vtkMRMLTableNode")) == 2 and len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    assert (
+        again is not chart
+        and len(of_class("vtkMRMLTableNode")) == 2
+        and len(of_class("vtkMRMLPlotSeriesNode")) == 3
+    )
     assert view.GetPlotChartNodeID() == again.GetID()
 
 
@@ -267,8 +303,15 @@ def test_a_comparison_is_shown_only_with_its_result_and_goes_with_it(desk, refer
     assert desk.result == second and second.mean.GetName() in host.questions[-1]
     host.click(ui.deleteButton)
     assert desk.result is None and ui.resultSelector.currentNode() is None and not ui.deleteButton.enabled
-    assert not any(slicer.mrmlScene.IsNodePresent(node) for node in second.nodes) and len(of_class("vtkMRMLPlotChartNode")) == 1
-    assert slicer.mrmlScene.GetNumberOfNodes() < before and desk.shown() is None and view.GetPlotChartNode() is None
+    assert (
+        not any(slicer.mrmlScene.IsNodePresent(node) for node in second.nodes)
+        and len(of_class("vtkMRMLPlotChartNode")) == 1
+    )
+    assert (
+        slicer.mrmlScene.GetNumberOfNodes() < before
+        and desk.shown() is None
+        and view.GetPlotChartNode() is None
+    )
     host.choose(ui.resultSelector, first.mean.GetName())
     assert view.GetPlotChartNode() is chart
 
@@ -278,7 +321,11 @@ def test_a_reference_elsewhere_is_refused(desk, reference):
     desk.host.choose(desk.ui.referenceSelector, "Scan")
     before = len(of_class("vtkMRMLTableNode"))
     desk.host.click(desk.ui.compareButton)
-    assert desk.ui.errorLabel.isVisible() and "do not overlap" in desk.ui.errorLabel.text and len(of_class("vtkMRMLTableNode")) == before
+    assert (
+        desk.ui.errorLabel.isVisible()
+        and "do not overlap" in desk.ui.errorLabel.text
+        and len(of_class("vtkMRMLTableNode")) == before
+    )
 
 
 def test_the_template_is_written_with_the_commands(desk, tmp_path):
@@ -290,17 +337,32 @@ def test_the_template_is_written_with_the_commands(desk, tmp_path):
     host.click(ui.writeButton)
     assert ui.statusLabel.isVisible() and str(folder) in desk.status.step and ui.templateNote.isVisible()
     files = {path.name: path for path in folder.iterdir()}
-    assert set(files) == {"template.nii.gz", "template_mask.nii.gz", "commands.txt", "stack-1-Sparse_brain_4_slices.nii.gz"}
+    assert set(files) == {
+        "template.nii.gz",
+        "template_mask.nii.gz",
+        "commands.txt",
+        "stack-1-Sparse_brain_4_slices.nii.gz",
+    }
     for name, node in (("template", desk.result.template), ("template_mask", desk.result.template_mask)):
         np.testing.assert_allclose(file_geometry(files[f"{name}.nii.gz"]), node_geometry(node), atol=1e-4)
     np.testing.assert_allclose(
-        file_geometry(files["stack-1-Sparse_brain_4_slices.nii.gz"]), node_geometry(desk.contexts[0].volume), atol=1e-4
+        file_geometry(files["stack-1-Sparse_brain_4_slices.nii.gz"]),
+        node_geometry(desk.contexts[0].volume),
+        atol=1e-4,
     )
     assert [ui.toolBox.itemText(i) for i in range(ui.toolBox.count)] == ["SVRTK", "NeSVoR", "NiftyMIC"]
-    for tool, program in (("NeSVoR", "nesvor reconstruct"), ("NiftyMIC", "niftymic_reconstruct_volume"), ("SVRTK", "mirtk reconstruct")):
+    for tool, program in (
+        ("NeSVoR", "nesvor reconstruct"),
+        ("NiftyMIC", "niftymic_reconstruct_volume"),
+        ("SVRTK", "mirtk reconstruct"),
+    ):
         host.choose(ui.toolBox, tool)
         command = ui.commandEdit.plainText
-        assert command.startswith(program) and str(folder / "template_mask.nii.gz") in command and "stack-1-Sparse" in command
+        assert (
+            command.startswith(program)
+            and str(folder / "template_mask.nii.gz") in command
+            and "stack-1-Sparse" in command
+        )
         host.click(ui.copyButton)
         assert qt.QApplication.clipboard().text() == command and command in files["commands.txt"].read_text()
 
@@ -311,4 +373,8 @@ def test_a_folder_that_cannot_be_written_is_said(desk, tmp_path):
     (tmp_path / "taken").write_text("a file")
     desk.host.type(desk.ui.folderEdit.findChild(qt.QLineEdit), str(tmp_path / "taken"))
     desk.host.click(desk.ui.writeButton)
-    assert desk.ui.errorLabel.isVisible() and "taken" in desk.ui.errorLabel.text and not desk.ui.logButton.isVisible()
+    assert (
+        desk.ui.errorLabel.isVisible()
+        and "taken" in desk.ui.errorLabel.text
+        and not desk.ui.logButton.isVisible()
+    )

@@ -1,6 +1,8 @@
-"""The panel's own process needs no torch: it opens without it, says what is missing, and never imports it where it is there.
+"""The panel's own process needs no torch: it opens without it, says what is missing, and never imports it
+where it is there.
 
-Nor does it need any other package that the application does not bring: at the first run all of them are missing.
+Nor does it need any other package that the application does not bring: at the first run all of them are
+missing.
 """
 
 import subprocess
@@ -30,8 +32,15 @@ sys.meta_path.insert(0, Block())
 import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, package=None: None if name.split(".")[0] in gone else found(name, package)
-"""
-FIRST_RUN = ("torch", "pydantic", "pydantic_core", "safetensors", "nrrd", "skimage")  # the application brings scipy
+"""  # noqa: E501
+FIRST_RUN = (
+    "torch",
+    "pydantic",
+    "pydantic_core",
+    "safetensors",
+    "nrrd",
+    "skimage",
+)  # the application brings scipy
 RUN = """
     desk.add_all(desk.sample())
     desk.open_sections()
@@ -67,7 +76,7 @@ MISSING = """
     installed, host.answers = [], [True]
     host.click(ui.installButton)
     assert installed == [("PyTorch", False, True)] and "Restart the application" in ui.priorNote.text, ui.priorNote.text
-"""
+"""  # noqa: E501
 ALL_MISSING = """
     import subprocess, slicer.util
     text, said, asked = ui.missingLabel.text, [], []
@@ -99,14 +108,16 @@ ALL_MISSING = """
     for label in (ui.errorLabel, ui.priorNote):
         assert label.isVisible() and "scikit-image could not be installed" in label.text and "network" in label.text, label.text
     assert ui.installButton.enabled and "pydantic" not in ui.missingLabel.text and "scikit-image" in ui.missingLabel.text
-"""
+"""  # noqa: E501
 
 
 def run(python, environment, repository, before, body):
     """Run code with the panel in a Python of its own."""
     paths = [str(repository / "SparseVolumeReconstruction"), str(repository / "Testing" / "Python")]
     code = START.format(paths=paths, before=before, body=body)
-    return subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [python, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,5 +134,7 @@ def test_the_panel_needs_no_torch(host_class, python, library_environment, repos
 
 
 def test_the_rule_can_be_broken(host_class, python, library_environment, repository):
-    done = run(python, library_environment, repository, "", '    import torch\n    assert "torch" not in sys.modules')
+    done = run(
+        python, library_environment, repository, "", '    import torch\n    assert "torch" not in sys.modules'
+    )
     assert done.returncode == 1 and "AssertionError" in done.stderr

@@ -2,7 +2,8 @@
 
     python -m host.tutorial Resources/Screenshots [--fetal FOLDER]
 
-FOLDER: three stacks of one fetus, `sub-01_run-{1,3,5}_T2w.nii.gz`, each with its `..._desc-brain_mask.nii.gz` (MIALSRTK data, CC0).
+FOLDER: three stacks of one fetus, `sub-01_run-{1,3,5}_T2w.nii.gz`, each with its `..._desc-brain_mask.nii.gz`
+(MIALSRTK data, CC0).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import slicer
 import slicer.util
 
 from SparseVolumeReconstructionLib.geometry.image import from_image
-from SparseVolumeReconstructionLib.slicerside import views
-from SparseVolumeReconstructionLib.slicerside.nodes import THICKNESS, add_volume, world_grid
-from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
+from SparseVolumeReconstructionLib.mrml import views
+from SparseVolumeReconstructionLib.mrml.nodes import THICKNESS, add_volume, world_grid
+from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
 
 from .harness import Host
 
@@ -83,7 +84,9 @@ class Tutorial:
                 self.host.click(getattr(self.ui["contexts"], f"add{view}Button"))
                 self.require_no_error()
         slicer.util.resetSliceViews()
-        self.host.choose(self.ui["prior"].priorBox, next(t for t in texts(self.ui["prior"].priorBox) if "fetal-t2" in t))
+        self.host.choose(
+            self.ui["prior"].priorBox, next(t for t in texts(self.ui["prior"].priorBox) if "fetal-t2" in t)
+        )
         self.picture("fetal-1-slices")
         self.apply()
         self.picture("fetal-2-mean")
@@ -103,7 +106,9 @@ def texts(combo) -> list[str]:
 
 
 def masked_stack(stem: Path, name: str):
-    """A stack cropped to the brain, with 0 outside of it, as Segment Editor and Crop Volume make it; the slices are 3 mm thick."""
+    """A stack cropped to the brain, with 0 outside of it, as Segment Editor and Crop Volume make it; the
+    slices are 3 mm thick.
+    """
     image, mask = sitk.ReadImage(f"{stem}.nii.gz"), sitk.ReadImage(f"{stem}_desc-brain_mask.nii.gz")
     mask.CopyInformation(image)
     j, i = np.argwhere(sitk.GetArrayViewFromImage(mask).any(0)).T

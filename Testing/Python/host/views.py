@@ -1,4 +1,6 @@
-"""The four views: Slicer's own displayable managers and interaction, rendered offscreen and shown in labels."""
+"""The four views: Slicer's own displayable managers and interaction, rendered offscreen and shown in
+labels.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ SLICES = {
     "Yellow": ("Sagittal", (0.929, 0.835, 0.298)),
     "Green": ("Coronal", (0.431, 0.690, 0.294)),
 }
-BUTTONS = {QtCore.Qt.LeftButton: "LeftButton", QtCore.Qt.RightButton: "RightButton", QtCore.Qt.MiddleButton: "MiddleButton"}
+BUTTONS = {
+    QtCore.Qt.LeftButton: "LeftButton",
+    QtCore.Qt.RightButton: "RightButton",
+    QtCore.Qt.MiddleButton: "MiddleButton",
+}
 
 
 class View(QtWidgets.QLabel):
@@ -83,7 +89,9 @@ class View(QtWidgets.QLabel):
         grabber.Update()
         image = grabber.GetOutput()
         width, height, _ = image.GetDimensions()
-        return np.ascontiguousarray(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1, :, :3])
+        return np.ascontiguousarray(
+            vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1, :, :3]
+        )
 
     def refresh(self) -> None:
         """Render and show the picture."""
@@ -108,7 +116,9 @@ class View(QtWidgets.QLabel):
     def _pass_on(self, event, name: str) -> None:
         place, keys = event.position(), event.modifiers()
         control, shift = bool(keys & QtCore.Qt.ControlModifier), bool(keys & QtCore.Qt.ShiftModifier)
-        self.interactor.SetEventInformation(int(place.x()), self.window.GetSize()[1] - 1 - int(place.y()), control, shift)
+        self.interactor.SetEventInformation(
+            int(place.x()), self.window.GetSize()[1] - 1 - int(place.y()), control, shift
+        )
         self.interactor.InvokeEvent(name)
 
     def enterEvent(self, event) -> None:
@@ -133,7 +143,9 @@ class View(QtWidgets.QLabel):
 
     def wheelEvent(self, event) -> None:
         """The wheel turns."""
-        self._pass_on(event, "MouseWheelForwardEvent" if event.angleDelta().y() > 0 else "MouseWheelBackwardEvent")
+        self._pass_on(
+            event, "MouseWheelForwardEvent" if event.angleDelta().y() > 0 else "MouseWheelBackwardEvent"
+        )
 
     def close_view(self) -> None:
         """Let go of the scene and of the render window."""
@@ -148,7 +160,10 @@ class SliceView(View):
     """A slice view. Its `node` and `logic` are what the panel finds through the layout manager."""
 
     def __init__(self, scene, application_logic, name: str):
-        factory, style = slicer.vtkMRMLSliceViewDisplayableManagerFactory, slicer.vtkMRMLSliceViewInteractorStyle()
+        factory, style = (
+            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
+            slicer.vtkMRMLSliceViewInteractorStyle(),
+        )
         super().__init__(application_logic, name, factory, SLICE_MANAGERS, style)
         self.renderer.GetActiveCamera().ParallelProjectionOn()
         mapper = vtk.vtkImageMapper()
@@ -198,7 +213,10 @@ class ThreeDView(View):
     """The 3D view."""
 
     def __init__(self, scene, application_logic, name: str = "1"):
-        factory, style = slicer.vtkMRMLThreeDViewDisplayableManagerFactory, slicer.vtkMRMLThreeDViewInteractorStyle()
+        factory, style = (
+            slicer.vtkMRMLThreeDViewDisplayableManagerFactory,
+            slicer.vtkMRMLThreeDViewInteractorStyle(),
+        )
         super().__init__(application_logic, name, factory, THREE_D_MANAGERS, style)
         self.logic = slicer.vtkMRMLViewLogic()
         self.logic.SetMRMLApplicationLogic(application_logic)

@@ -27,9 +27,11 @@ class ModuleSelector:
 
 
 class ModulePanel(QtWidgets.QScrollArea):
-    """qSlicerModulePanel: help, the module's widget and a spacer in a scroll area that never scrolls sideways.
+    """qSlicerModulePanel: help, the module's widget and a spacer in a scroll area that never scrolls
+    sideways.
 
-    As in the application the module is at least as wide as its size hint, and the panel by a scroll bar wider.
+    As in the application the module is at least as wide as its size hint, and the panel by a scroll bar
+    wider.
     """
 
     IS_STAND_IN = True
@@ -45,12 +47,16 @@ class ModulePanel(QtWidgets.QScrollArea):
         help_section.collapsed = True
         help_section.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
         self._column.addWidget(help_section)
-        self._column.addSpacerItem(QtWidgets.QSpacerItem(0, 0, QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.MinimumExpanding))
+        self._column.addSpacerItem(
+            QtWidgets.QSpacerItem(0, 0, QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.MinimumExpanding)
+        )
         self.setWidget(contents)
         self._module, self._asked = None, PANEL_WIDTH
 
     def show_module(self, widget, owner) -> None:
-        """Put a module's widget in the place of the one that is shown; `owner` keeps what is not shown; None shows none."""
+        """Put a module's widget in the place of the one that is shown; `owner` keeps what is not shown; None
+        shows none.
+        """
         if self._module is not None:
             self._module.removeEventFilter(self)
             self._column.removeWidget(self._module)
@@ -118,13 +124,17 @@ class HostWindow(QtWidgets.QMainWindow):
         self._panel.show_module(widget, self)
 
     def set_panel_width(self, width: int) -> int:
-        """Make the panel so wide, or as narrow as it can be; returns the width that it has then, in pixels."""
+        """Make the panel so wide, or as narrow as it can be; returns the width that it has then, in
+        pixels.
+        """
         self._panel.ask(width)
         QtWidgets.QApplication.processEvents()
         return self._panel.width
 
     def take_picture(self, path: str | Path, size: tuple[int, int]) -> QtGui.QImage:
-        """Write the whole window as a picture of `size` pixels (width, height), marked as the test host's; returns it."""
+        """Write the whole window as a picture of `size` pixels (width, height), marked as the test host's;
+        returns it.
+        """
         self.resize(*size)
         QtWidgets.QApplication.processEvents()
         for view in self._views.values():

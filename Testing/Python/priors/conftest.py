@@ -1,4 +1,6 @@
-"""A small process on a small grid, and its posterior by a dense float64 solve; a small stack of axial slices."""
+"""A small process on a small grid, and its posterior by a dense float64 solve; a small stack of axial
+slices.
+"""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +27,12 @@ def make_field():
         mean, sd = torch.rand(shape_kji, generator=g), torch.rand(shape_kji, generator=g) * 0.2 + 0.05
         loadings = torch.randn(rank, *shape_kji, generator=g) * 0.2
         return GaussianField(
-            Grid.centred(shape_kji, 2.0), mean, loadings, sd, tuple(correlation_matrix(CURVE, n) for n in shape_kji), noise
+            Grid.centred(shape_kji, 2.0),
+            mean,
+            loadings,
+            sd,
+            tuple(correlation_matrix(CURVE, n) for n in shape_kji),
+            noise,
         )
 
     return make
@@ -33,7 +40,9 @@ def make_field():
 
 @dataclass
 class Dense:
-    """Posterior of pixels (count,) seen through a dense A (count, voxels) of a field: everything in float64."""
+    """Posterior of pixels (count,) seen through a dense A (count, voxels) of a field: everything in
+    float64.
+    """
 
     field: GaussianField
     a: torch.Tensor
@@ -52,7 +61,9 @@ class Dense:
         self.covariance = self.prior - (a @ self.prior).T @ gain
         self.std = self.covariance.diagonal().sqrt().reshape(f.grid.shape_kji)
         quadratic = difference @ torch.linalg.solve(s, difference)
-        self.log_evidence = float(-0.5 * (quadratic + torch.logdet(s) + len(difference) * math.log(2 * math.pi)))
+        self.log_evidence = float(
+            -0.5 * (quadratic + torch.logdet(s) + len(difference) * math.log(2 * math.pi))
+        )
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +74,9 @@ def dense():
 
 @pytest.fixture(scope="session")
 def make_plane():
-    """make_plane(seed, thickness_mm=4, size=7, pixel_mm=2): a square plane at a random pose near the origin."""
+    """make_plane(seed, thickness_mm=4, size=7, pixel_mm=2): a square plane at a random pose near the
+    origin.
+    """
 
     def make(seed: int, thickness_mm=4.0, size=7, pixel_mm=2.0) -> Plane:
         random = np.random.default_rng(seed)
@@ -80,7 +93,9 @@ def make_plane():
 def space() -> AxialSpace:
     """10 slices of 8 x 8 pixels of a round body, 12 mm apart."""
     grid = Grid.centred((10, 8, 8), 12.0)
-    radius = torch.as_tensor(np.linalg.norm(grid.points_ras() / [40, 40, 60], axis=1).reshape(grid.shape_kji), dtype=torch.float32)
+    radius = torch.as_tensor(
+        np.linalg.norm(grid.points_ras() / [40, 40, 60], axis=1).reshape(grid.shape_kji), dtype=torch.float32
+    )
     mask = radius < 1
     atlas = torch.where(mask, 0.3 + 0.4 * radius, 0.0)
     n = int(mask.sum())
@@ -103,14 +118,20 @@ def space() -> AxialSpace:
 
 @pytest.fixture(scope="session")
 def make_ball_space():
-    """make_ball_space(slices, size): a ball in a stack of slices 12 mm apart, of size x size pixels of 10 mm."""
+    """make_ball_space(slices, size): a ball in a stack of slices 12 mm apart, of size x size pixels
+    of 10 mm.
+    """
 
     def make(slices: int, size: int) -> AxialSpace:
         stack = Grid.centred((slices, size, size), (10.0, 10.0, 12.0), (1.0, -2.0, 3.0))
         grid = Grid.centred((12, 14, 13), 14.0)
 
         def ball(on):
-            return np.clip(1.2 - np.linalg.norm(on.points_ras() / 70, axis=1), 0, 1).reshape(on.shape_kji).astype(np.float32)
+            return (
+                np.clip(1.2 - np.linalg.norm(on.points_ras() / 70, axis=1), 0, 1)
+                .reshape(on.shape_kji)
+                .astype(np.float32)
+            )
 
         mask = ball(grid) > 0
         count = int(mask.sum())
@@ -144,4 +165,6 @@ def card() -> ModelCard:
 def body(space) -> Volume:
     """One body on the stack's grid, as the prior stores images."""
     noise = 0.2 * torch.rand(space.atlas.shape, generator=torch.Generator().manual_seed(1))
-    return Volume(torch.where(space.atlas > 0, space.atlas + noise, 0.0).clamp(0, 1).numpy(), space.reference.grid)
+    return Volume(
+        torch.where(space.atlas > 0, space.atlas + noise, 0.0).clamp(0, 1).numpy(), space.reference.grid
+    )

@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError
-from SparseVolumeReconstructionLib.priors.gaussian_field import axis_operator, correlation_matrix, evidence_scale
+from SparseVolumeReconstructionLib.priors.gaussian_field import (
+    axis_operator,
+    correlation_matrix,
+    evidence_scale,
+)
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=12), st.integers(2, 40))
@@ -44,7 +48,9 @@ def test_on_a_turned_grid_it_is_refused(make_field):
     field = make_field()
     matrix = (
         field.grid.ijk_to_ras
-        @ torch.linalg.matrix_exp(torch.tensor([[0, -0.1, 0, 0], [0.1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.0]])).numpy()
+        @ torch.linalg.matrix_exp(
+            torch.tensor([[0, -0.1, 0, 0], [0.1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.0]])
+        ).numpy()
     )
     with pytest.raises(InputError, match="rotated"):
         field.on(Grid(field.grid.shape_kji, matrix))
@@ -52,14 +58,22 @@ def test_on_a_turned_grid_it_is_refused(make_field):
 
 @pytest.mark.parametrize("spacing", [1.0, 3.0, (2.0, 4.0, 3.0)])
 def test_on_another_grid_draws_have_the_statistics_of_resampled_draws(make_field, spacing):
-    """The sd is carried separately from the correlation, so where it varies from voxel to voxel the two differ a little."""
+    """The sd is carried separately from the correlation, so where it varies from voxel to voxel the two
+    differ a little.
+    """
     field = make_field((8, 7, 6))
     smooth = torch.linspace(0.1, 0.2, 8)[:, None, None].expand(8, 7, 6).contiguous()
     field = type(field)(field.grid, field.mean, field.loadings, smooth, field.correlations, field.noise)
     grid = Grid.centred((3, 3, 3), spacing)
     other = field.on(grid)
-    ratio, offset = grid.spacing_ijk / field.grid.spacing_ijk, (field.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3]
-    h = [axis_operator(field.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]) for n in range(3)]
+    ratio, offset = (
+        grid.spacing_ijk / field.grid.spacing_ijk,
+        (field.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3],
+    )
+    h = [
+        axis_operator(field.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n])
+        for n in range(3)
+    ]
     draws = field.draw([torch.Generator().manual_seed(n) for n in range(8000)])
     moved = torch.einsum("ak,bj,ci,nkji->nabc", *h, draws).flatten(1).double()
     exact = other.residual_covariance(torch.eye(27).reshape(27, 3, 3, 3)).flatten(1).double()
@@ -72,8 +86,12 @@ def test_on_another_grid_draws_have_the_statistics_of_resampled_draws(make_field
 def test_coarser_sampling_averages_and_finer_interpolates():
     torch.testing.assert_close(axis_operator(20, 10, 0.5, 2.0).sum(1), torch.ones(10))
     line = torch.arange(20.0)
-    torch.testing.assert_close((axis_operator(20, 8, 2.5, 2.0) @ line), 2.5 + 2.0 * torch.arange(8), rtol=0, atol=0.05)
-    torch.testing.assert_close(axis_operator(20, 30, 0.25, 0.5) @ line, 0.25 + 0.5 * torch.arange(30), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        (axis_operator(20, 8, 2.5, 2.0) @ line), 2.5 + 2.0 * torch.arange(8), rtol=0, atol=0.05
+    )
+    torch.testing.assert_close(
+        axis_operator(20, 30, 0.25, 0.5) @ line, 0.25 + 0.5 * torch.arange(30), rtol=0, atol=1e-5
+    )
     assert not axis_operator(5, 3, 50.0, 2.0).any() and not axis_operator(5, 3, 50.0, 0.5).any()
 
 
@@ -83,7 +101,9 @@ def test_evidence_finds_the_scale_of_the_residual(factor, seed):
     """y = W z + factor * r with white r: the estimate is within its own sampling error."""
     g = torch.Generator().manual_seed(seed)
     w = torch.randn(3, 4000, generator=g, dtype=torch.float64)
-    y = torch.randn(3, generator=g, dtype=torch.float64) @ w + factor * torch.randn(4000, generator=g, dtype=torch.float64)
+    y = torch.randn(3, generator=g, dtype=torch.float64) @ w + factor * torch.randn(
+        4000, generator=g, dtype=torch.float64
+    )
     assert evidence_scale(float(y @ y), w @ y, w @ w.T, 4000) == pytest.approx(factor, rel=0.06)
 
 

@@ -23,7 +23,9 @@ def exact(monkeypatch):
 
 
 def difference(priors: list[Prior], body: Volume, seen: list[int]) -> float:
-    """Largest difference between what two priors say of the unseen slices: mean, standard deviation and a sample."""
+    """Largest difference between what two priors say of the unseen slices: mean, standard deviation and a
+    sample.
+    """
     found = []
     for prior in priors:
         posterior = prior.condition([slice_of(body, k) for k in seen], grid=body.grid)
@@ -38,7 +40,9 @@ def test_an_untrained_network(key, make_ball_space, card):
     bodies = torch.stack([space.atlas * share for share in (0.7, 0.8, 0.9)])
     weights = make_task(config).weights(bodies) | space.to_tensors()
     named = card.model_copy(update={"system": config.system})
-    priors = [system_class(config.system).from_weights(weights, named, torch.device(device)) for device in DEVICES]
+    priors = [
+        system_class(config.system).from_weights(weights, named, torch.device(device)) for device in DEVICES
+    ]
     body = Volume(bodies[0].numpy(), priors[0].grid)
     assert difference(priors, body, [9, 13]) < 1e-3
 

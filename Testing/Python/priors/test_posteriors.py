@@ -21,7 +21,12 @@ def close(found: torch.Tensor, exact: torch.Tensor, tolerance=1e-4) -> None:
 def stack_case(make_field, axis, index, seed=3):
     """A stack posterior, and what it saw: field, dense A (count, voxels) and pixels (count,)."""
     field = make_field(SHAPE)
-    voxels = torch.arange(field.grid.size).reshape(SHAPE).index_select(axis, torch.tensor(index, dtype=torch.int64)).movedim(axis, 0)
+    voxels = (
+        torch.arange(field.grid.size)
+        .reshape(SHAPE)
+        .index_select(axis, torch.tensor(index, dtype=torch.int64))
+        .movedim(axis, 0)
+    )
     pixels = torch.rand(voxels.shape, generator=torch.Generator().manual_seed(seed))
     a = torch.eye(field.grid.size)[voxels.flatten()]
     return StackPosterior(field, axis, index, pixels, IntervalScale()), (field, a, pixels.flatten())
@@ -33,7 +38,11 @@ def planes_case(make_field, make_plane, seeds, thickness=4.0, shape=(9, 10, 11))
     planes = [make_plane(seed, thickness) for seed in seeds]
     operator = plane_operator(planes, field.grid)
     pixels = torch.rand(operator.count, generator=torch.Generator().manual_seed(4))
-    return PlanesPosterior(field, planes, operator, pixels, IntervalScale()), (field, operator.matrix.to_dense(), pixels)
+    return PlanesPosterior(field, planes, operator, pixels, IntervalScale()), (
+        field,
+        operator.matrix.to_dense(),
+        pixels,
+    )
 
 
 @pytest.fixture
@@ -112,11 +121,17 @@ def test_a_seed_gives_its_sample_whatever_was_asked_before(make_field, make_plan
         monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
 
     def fresh():
-        return stack_case(make_field, 0, [1, 4])[0] if case == "stack" else planes_case(make_field, make_plane, [0, 1])[0]
+        return (
+            stack_case(make_field, 0, [1, 4])[0]
+            if case == "stack"
+            else planes_case(make_field, make_plane, [0, 1])[0]
+        )
 
     posterior = fresh()
     first = posterior.sample([7, 8, 9, 10, 11])
-    assert torch.equal(first, posterior.sample([7, 8, 9, 10, 11])) and torch.equal(first, fresh().sample([7, 8, 9, 10, 11]))
+    assert torch.equal(first, posterior.sample([7, 8, 9, 10, 11])) and torch.equal(
+        first, fresh().sample([7, 8, 9, 10, 11])
+    )
     assert torch.equal(posterior.sample([7, 8]), first[:2])
     assert (first[0] - first[1]).abs().max() > 0.05
     assert posterior.sample([]).shape == (0, *posterior.grid.shape_kji)
@@ -126,7 +141,9 @@ def test_a_seed_gives_its_sample_whatever_was_asked_before(make_field, make_plan
 def test_intervals_hold_what_they_say_on_draws_from_the_model(make_field, make_plane, case):
     """Without the clamp at 0, which only narrows where nothing can be."""
     field = make_field(SHAPE)
-    field = type(field)(field.grid, field.mean + 3, *(getattr(field, n) for n in ("loadings", "sd", "correlations", "noise")))
+    field = type(field)(
+        field.grid, field.mean + 3, *(getattr(field, n) for n in ("loadings", "sd", "correlations", "noise"))
+    )
     planes = [make_plane(seed) for seed in (0, 1)]
     operator = plane_operator(planes, field.grid)
     held = {level: [] for level in LEVELS}
@@ -134,11 +151,15 @@ def test_intervals_hold_what_they_say_on_draws_from_the_model(make_field, make_p
     g = torch.Generator().manual_seed(5)
     for truth in truths:
         if case == "stack":
-            seen = truth[[1, 4]] + field.noise**0.5 * field.sd[[1, 4]] * torch.randn(2, *SHAPE[1:], generator=g)
+            seen = truth[[1, 4]] + field.noise**0.5 * field.sd[[1, 4]] * torch.randn(
+                2, *SHAPE[1:], generator=g
+            )
             posterior = StackPosterior(field, 0, [1, 4], seen, IntervalScale())
         else:
             sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
-            seen = operator.forward(truth[None])[0] + field.noise**0.5 * sd * torch.randn(operator.count, generator=g)
+            seen = operator.forward(truth[None])[0] + field.noise**0.5 * sd * torch.randn(
+                operator.count, generator=g
+            )
             posterior = PlanesPosterior(field, planes, operator, seen, IntervalScale())
         for level in LEVELS:
             low, high = posterior.interval(level)
@@ -148,7 +169,9 @@ def test_intervals_hold_what_they_say_on_draws_from_the_model(make_field, make_p
 
 
 def test_evidence_recovers_a_wider_residual(make_field, make_plane):
-    """Subjects whose residual is twice as wide are recognised; with planes at any pose approximately, never as wider still."""
+    """Subjects whose residual is twice as wide are recognised; with planes at any pose approximately, never
+    as wider still.
+    """
     field = make_field((16, 16, 16))
     wide = type(field)(field.grid, field.mean, field.loadings, 2 * field.sd, field.correlations, field.noise)
     planes = [make_plane(seed, 2.0, size=13) for seed in (0, 1, 2)]
@@ -161,7 +184,9 @@ def test_evidence_recovers_a_wider_residual(make_field, make_plane):
         scales["stack"].append(StackPosterior(field, 0, index, seen, IntervalScale()).residual_scale())
         sd = operator.forward(wide.sd[None])[0]
         seen = operator.forward(truth)[0] + wide.noise**0.5 * sd * torch.randn(operator.count, generator=g)
-        scales["planes"].append(PlanesPosterior(field, planes, operator, seen, IntervalScale()).residual_scale())
+        scales["planes"].append(
+            PlanesPosterior(field, planes, operator, seen, IntervalScale()).residual_scale()
+        )
     assert sum(scales["stack"]) / 6 == pytest.approx(2, rel=0.05)
     assert 1.7 < sum(scales["planes"]) / 6 < 2.1
 
@@ -169,7 +194,9 @@ def test_evidence_recovers_a_wider_residual(make_field, make_plane):
 def test_the_interval_multipliers_are_used():
     wide = IntervalScale((1.0, 2.0, 3.0, 4.0))
     assert [wide.half_width(level) for level in LEVELS] == pytest.approx([1, 2, 3, 4])
-    assert [IntervalScale().half_width(level) for level in (0.5, 0.6827, 0.95)] == pytest.approx([0.6745, 1, 1.96], abs=1e-3)
+    assert [IntervalScale().half_width(level) for level in (0.5, 0.6827, 0.95)] == pytest.approx(
+        [0.6745, 1, 1.96], abs=1e-3
+    )
     assert 2 < wide.half_width(0.85) < 3 and wide.half_width(0.99) > 4
     low, high = wide.interval(torch.tensor([0.1, 1.0]), torch.tensor([0.1, 0.1]), 0.9)
     torch.testing.assert_close(low, torch.tensor([0.0, 0.7]))
@@ -193,7 +220,9 @@ def test_the_solver_can_be_stopped(make_field, make_plane, large):
         calls.clear()
         limit = after
         with pytest.raises(StopError):
-            PlanesPosterior(field, planes, operator, torch.rand(operator.count), IntervalScale(), check).mean()
+            PlanesPosterior(
+                field, planes, operator, torch.rand(operator.count), IntervalScale(), check
+            ).mean()
     limit = 10**9
     posterior = PlanesPosterior(field, planes, operator, torch.rand(operator.count), IntervalScale(), check)
     for work in (posterior.std, posterior.log_evidence, lambda: posterior.sample([1])):

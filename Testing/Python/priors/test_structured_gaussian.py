@@ -17,7 +17,9 @@ GRID = Grid.centred((14, 15, 16), 4.0)
 CARD = ModelCard(
     id="t",
     system="structured-gaussian",
-    **dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "t"),
+    **dict.fromkeys(
+        ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "t"
+    ),
 )
 
 
@@ -48,7 +50,10 @@ def parameters() -> GaussianParameters:
 @pytest.fixture(scope="module")
 def prior(parameters) -> StructuredGaussian:
     """The prior over them, with the covariate on its card."""
-    return StructuredGaussian(parameters, CARD.model_copy(update={"covariate": Covariate(name="age", unit="weeks", low=20, high=30)}))
+    return StructuredGaussian(
+        parameters,
+        CARD.model_copy(update={"covariate": Covariate(name="age", unit="weeks", low=20, high=30)}),
+    )
 
 
 @pytest.fixture
@@ -58,15 +63,21 @@ def body(prior) -> Volume:
 
 
 def test_what_is_stored_comes_back(parameters):
-    """Loadings lose at most half of 1/127 of the largest of their row, halves 0.1 %, the reference half of 1/255."""
-    again = GaussianParameters.from_tensors({name: t.contiguous() for name, t in parameters.to_tensors().items()})
+    """Loadings lose at most half of 1/127 of the largest of their row, halves 0.1 %, the reference half of
+    1/255.
+    """
+    again = GaussianParameters.from_tensors(
+        {name: t.contiguous() for name, t in parameters.to_tensors().items()}
+    )
     assert parameters.to_tensors()["loadings"].dtype == torch.int8
     bound = parameters.loadings.abs().amax(1, keepdim=True) / 127 / 2
     assert bool(((again.loadings - parameters.loadings).abs() <= bound * 1.001).all())
     for name in ("means", "sd", "knots", "scale_knots"):
         torch.testing.assert_close(getattr(again, name), getattr(parameters, name), rtol=1e-3, atol=1e-6)
     assert float((again.reference - parameters.reference).abs().max()) <= 0.5 / 255 + 1e-6
-    assert np.array_equal(again.mask, parameters.mask) and all(map(torch.equal, again.curves, parameters.curves))
+    assert np.array_equal(again.mask, parameters.mask) and all(
+        map(torch.equal, again.curves, parameters.curves)
+    )
     assert again.grid.same_as(parameters.grid) and again.protocol_grid.same_as(parameters.protocol_grid)
     for name in ("noise", "rotation_sd", "least_score", "multipliers"):
         assert getattr(again, name) == pytest.approx(getattr(parameters, name), rel=1e-5)
@@ -109,7 +120,9 @@ def test_what_lies_outside_the_anatomy_is_no_evidence(prior, grid, tilted):
     for array in (body, np.where(far, 0.9, body).astype(np.float32)):
         slices = [slice_of(Volume(array, grid), k) for k in (grid.shape_kji[0] // 3, grid.shape_kji[0] // 2)]
         if tilted:
-            slices = [replace(s, plane=Plane(s.plane.shape_ji, s.plane.ij_to_ras + _nudge(s), 0.0)) for s in slices]
+            slices = [
+                replace(s, plane=Plane(s.plane.shape_ji, s.plane.ij_to_ras + _nudge(s), 0.0)) for s in slices
+            ]
         posterior = prior.condition(slices, grid=grid)
         assert isinstance(posterior, PlanesPosterior if tilted else StackPosterior)
         means.append(posterior.mean())
@@ -141,9 +154,16 @@ def _shift(columns: int, rows: int) -> np.ndarray:
 
 def test_nothing_observed_gives_the_prior(prior):
     posterior = prior.condition([], covariate=30.0)
-    torch.testing.assert_close(posterior.mean()[prior.anatomy_mask], torch.full((int(prior.anatomy_mask.sum()),), 0.6), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        posterior.mean()[prior.anatomy_mask],
+        torch.full((int(prior.anatomy_mask.sum()),), 0.6),
+        rtol=0,
+        atol=1e-3,
+    )
     p = prior.parameters
-    torch.testing.assert_close(posterior.std()[prior.anatomy_mask], (p.sd**2 + (p.loadings**2).sum(0)).sqrt(), rtol=0.01, atol=1e-3)
+    torch.testing.assert_close(
+        posterior.std()[prior.anatomy_mask], (p.sd**2 + (p.loadings**2).sum(0)).sqrt(), rtol=0.01, atol=1e-3
+    )
     assert posterior.log_evidence() == 0.0
 
 
@@ -185,7 +205,9 @@ def test_another_canonical_grid_keeps_the_process(prior):
 
 def test_the_model_of_alignment(prior):
     model = prior.alignment_model(spacing_mm=6.0, rank=3)
-    assert model.maps.shape == (2 + 1 + 3, *model.grid.shape_kji) and model.grid.spacing_ijk == pytest.approx([6, 6, 6])
+    assert model.maps.shape == (2 + 1 + 3, *model.grid.shape_kji) and model.grid.spacing_ijk == pytest.approx(
+        [6, 6, 6]
+    )
     assert model.has_covariate and "t (t)" in model.name and model.least_score == pytest.approx(0.4)
     assert model.size == pytest.approx(56, abs=9) and float(model.centre.abs().max()) < 2
     weights = model.knot_weights(torch.tensor([20.0, 25.0, 30.0, 40.0]))

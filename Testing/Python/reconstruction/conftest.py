@@ -33,7 +33,9 @@ PARTS = (  # centre (mm), radii (mm), intensity added: no symmetry, so that ever
 
 
 def head(points_ras: np.ndarray, seed: int) -> np.ndarray:
-    """Intensity of a subject at canonical points (n, 3) mm, (n,) in [0, 1]; the inner structures move and grow with the seed."""
+    """Intensity of a subject at canonical points (n, 3) mm, (n,) in [0, 1]; the inner structures move and
+    grow with the seed.
+    """
     random = np.random.default_rng(seed)
     out = np.zeros(len(points_ras))
     for part, (centre, radii, value) in enumerate(PARTS):
@@ -46,7 +48,9 @@ def head(points_ras: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Patient:
-    """A subject in a frame of its own. frame: 4x4 canonical to patient (RAS mm). gain, gamma: of its scanner."""
+    """A subject in a frame of its own. frame: 4x4 canonical to patient (RAS mm). gain, gamma: of its
+    scanner.
+    """
 
     seed: int
     frame: np.ndarray
@@ -56,13 +60,17 @@ class Patient:
     def volume(self, grid: Grid) -> Volume:
         """What the scanner shows on a patient grid."""
         points = grid.points_ras() @ np.linalg.inv(self.frame)[:3, :3].T + np.linalg.inv(self.frame)[:3, 3]
-        return Volume(self.gain * head(points, self.seed).reshape(grid.shape_kji) ** np.float32(self.gamma), grid)
+        return Volume(
+            self.gain * head(points, self.seed).reshape(grid.shape_kji) ** np.float32(self.gamma), grid
+        )
 
 
 def rigid(angles_deg=(0, 0, 0), shift=(0, 0, 0)) -> np.ndarray:
     """4x4 of Euler angles in degrees and a shift in mm."""
     matrix = np.eye(4)
-    matrix[:3, :3] = np.array(sitk.Euler3DTransform((0, 0, 0), *np.deg2rad(angles_deg)).GetMatrix()).reshape(3, 3)
+    matrix[:3, :3] = np.array(sitk.Euler3DTransform((0, 0, 0), *np.deg2rad(angles_deg)).GetMatrix()).reshape(
+        3, 3
+    )
     matrix[:3, 3] = shift
     return matrix
 
@@ -70,7 +78,9 @@ def rigid(angles_deg=(0, 0, 0), shift=(0, 0, 0)) -> np.ndarray:
 @pytest.fixture(scope="session")
 def make_patient():
     """make_patient(angles_deg, shift_mm, seed=1000, gain=400, gamma=1): a subject that was not fitted."""
-    return lambda angles=(0, 0, 0), shift=(0, 0, 0), seed=1000, **scanner: Patient(seed, rigid(angles, shift), **scanner)
+    return lambda angles=(0, 0, 0), shift=(0, 0, 0), seed=1000, **scanner: Patient(
+        seed, rigid(angles, shift), **scanner
+    )
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +90,11 @@ def models_dir(tmp_path_factory) -> Path:
     bodies = np.stack([head(GRID.points_ras(), seed).reshape(GRID.shape_kji) for seed in range(SUBJECTS)])
     mask = bodies.mean(0) > 0.01
     rows = Rows(bodies[:, mask].astype(np.float16), np.arange(SUBJECTS), np.zeros(SUBJECTS))
-    parameters = replace(fit_gaussian(rows, mask, GRID, GRID, rank=12), reference=torch.as_tensor(bodies.mean(0)), least_score=0.7)
+    parameters = replace(
+        fit_gaussian(rows, mask, GRID, GRID, rank=12),
+        reference=torch.as_tensor(bodies.mean(0)),
+        least_score=0.7,
+    )
     text = dict.fromkeys(("title", "version", "canonical_space", "units", "licence", "data"), "test")
     card = ModelCard(id="tiny-head", system="structured-gaussian", anatomy="head", modality="T1w", **text)
     write_prior(parameters, card, folder / "head.safetensors")
@@ -90,7 +104,12 @@ def models_dir(tmp_path_factory) -> Path:
         knots=torch.tensor([20.0, 30.0]),
         scale_knots=torch.tensor([[0.1, 0.05], [0.0, 0.05]]),
     )
-    card = card.model_copy(update={"id": "tiny-fetus", "covariate": Covariate(name="gestational age", unit="weeks", low=20, high=30)})
+    card = card.model_copy(
+        update={
+            "id": "tiny-fetus",
+            "covariate": Covariate(name="gestational age", unit="weeks", low=20, high=30),
+        }
+    )
     write_prior(ages, card, folder / "fetus.safetensors")
     store = ModelStore(folder / "store")
     for name in ("head", "fetus"):
@@ -123,7 +142,13 @@ def request_for(tmp_path, registered):
 
     def make(**changes) -> ReconstructionRequest:
         contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9, 15], thickness_mm=8.0)]
-        fields = {"prior": "tiny-head", "contexts": contexts, "frame": "registered", "like": str(tmp_path / "head.nrrd"), "device": "cpu"}
+        fields = {
+            "prior": "tiny-head",
+            "contexts": contexts,
+            "frame": "registered",
+            "like": str(tmp_path / "head.nrrd"),
+            "device": "cpu",
+        }
         return ReconstructionRequest(**{**fields, "output": str(tmp_path / "out"), **changes})
 
     return make

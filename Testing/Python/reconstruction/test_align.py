@@ -37,7 +37,9 @@ def error_mm(found: np.ndarray, patient, prior) -> float:
         ((5, 8, -6), (0, 100, 10), (1, 2, 0), [22, 30, 38], {"gamma": 1.3, "gain": 30}),
     ],
 )
-def test_a_turned_and_shifted_patient_is_found_within_a_voxel(prior, make_patient, angles, shift, axes, indices, scanner):
+def test_a_turned_and_shifted_patient_is_found_within_a_voxel(
+    prior, make_patient, angles, shift, axes, indices, scanner
+):
     patient = make_patient(angles, shift, **scanner)
     found = align(scanned(patient, indices, axes), prior.alignment_model(), Progress())
     assert error_mm(found.patient_to_canonical, patient, prior) < VOXEL_MM

@@ -63,7 +63,8 @@ def test_slices_that_contradict_each_other(refused, scan, make_patient, tmp_path
 
 def test_geometry_that_is_none(refused, scan, tmp_path):
     header = (
-        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: {}\nspace origin: (0,0,0)\n"
+        "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace "
+        "directions: {}\nspace origin: (0,0,0)\n"
     )
     header += "encoding: raw\nendian: little\n\n"
     (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
@@ -96,7 +97,10 @@ def test_a_thickness_that_is_none(refused, scan, thickness, says, capsys):
 def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
     contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9])]
     done = run_request(request_for(contexts=contexts), store, Progress())
-    assert any("5 mm, with gaps between slices 8 mm apart, was assumed" in warning for warning in done["result"]["warnings"])
+    assert any(
+        "5 mm, with gaps between slices 8 mm apart, was assumed" in warning
+        for warning in done["result"]["warnings"]
+    )
     assert done["result"]["contexts"][0]["thickness_assumed"] is True
     done = run_request(request_for(), store, Progress())
     assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False
@@ -115,7 +119,9 @@ def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, requ
     assert any("slices 7 to 8 of 16 are missing" in warning for warning in result["warnings"])
     for context, n in zip(result["contexts"], used, strict=True):
         assert context["slice"] == n and context["thickness_mm"] == 2.5
-        np.testing.assert_allclose(np.array(context["ij_to_ras"])[:3, 3], (grid.ijk_to_ras @ [0, 0, there[n], 1])[:3], atol=1e-3)
+        np.testing.assert_allclose(
+            np.array(context["ij_to_ras"])[:3, 3], (grid.ijk_to_ras @ [0, 0, there[n], 1])[:3], atol=1e-3
+        )
 
 
 def test_frames_that_are_none(refused, scan, tmp_path):
@@ -146,11 +152,18 @@ def test_another_anatomy(refused, scan, tmp_path):
 def test_slices_of_two_patients_are_said_and_of_one_are_not(store, request_for, make_patient, tmp_path):
     """By evidence: apart they fit much better than together. The same patient in two files does not."""
     scan = Grid.centred((60, 60, 60), 3.0)
-    for name, patient in (("a", make_patient()), ("b", make_patient()), ("c", make_patient((0, 0, 12), (10, -15, 5), seed=1003))):
+    for name, patient in (
+        ("a", make_patient()),
+        ("b", make_patient()),
+        ("c", make_patient((0, 0, 12), (10, -15, 5), seed=1003)),
+    ):
         write_volume(patient.volume(scan), tmp_path / f"{name}.nrrd")
     said = {}
     for other in "bc":
-        contexts = [ContextSpec(path=str(tmp_path / f"{name}.nrrd"), slices=k) for name, k in (("a", [22, 34]), (other, [28, 40]))]
+        contexts = [
+            ContextSpec(path=str(tmp_path / f"{name}.nrrd"), slices=k)
+            for name, k in (("a", [22, 34]), (other, [28, 40]))
+        ]
         done = run_request(request_for(contexts=contexts, frame="auto"), store, Progress())
         said[other] = any("two patients" in warning for warning in done["result"]["warnings"])
     assert said == {"b": False, "c": True}
@@ -190,7 +203,10 @@ def test_outputs_that_cannot_be_written(store, request_for, tmp_path):
     for output in (tmp_path / "file", tmp_path / "file" / "out", "/proc/nobody/out"):
         with pytest.raises(InputError, match="could not be written"):
             run_request(request_for(output=str(output)), store, Progress())
-    assert sorted({*names, "head.nrrd"}) == sorted(p.name for p in tmp_path.iterdir()) and (tmp_path / "file").read_text() == "mine"
+    assert (
+        sorted({*names, "head.nrrd"}) == sorted(p.name for p in tmp_path.iterdir())
+        and (tmp_path / "file").read_text() == "mine"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -211,4 +227,8 @@ def test_a_gpu_without_memory_is_replaced_by_the_cpu(store, request_for, monkeyp
     monkeypatch.setattr(StructuredGaussian, "condition", condition)
     run_request(request_for(), store, Progress())
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert len(calls) == 2 and result["device"] == "cpu" and any("ran out of memory" in w for w in result["warnings"])
+    assert (
+        len(calls) == 2
+        and result["device"] == "cpu"
+        and any("ran out of memory" in w for w in result["warnings"])
+    )

@@ -47,8 +47,12 @@ def test_the_identity_and_beyond_the_ends():
     same = MonotoneMap.identity()
     np.testing.assert_allclose(same.to_patient(np.array([-1, 0, 0.3, 2])), [-1, 0, 0.3, 2], atol=1e-6)
     bent = MonotoneMap(np.array([0.0, 10, 40]), np.array([0.0, 0.5, 1.0]))
-    np.testing.assert_allclose(bent.to_canonical(np.array([-10, 5, 25, 100])), [-0.5, 0.25, 0.75, 2.0], atol=1e-6)
-    np.testing.assert_allclose(bent.spread_to_patient(np.array([0.25, 0.75, 0.5]), np.array([0.1, 0.1, 0.1])), [2, 6, 4], atol=1e-4)
+    np.testing.assert_allclose(
+        bent.to_canonical(np.array([-10, 5, 25, 100])), [-0.5, 0.25, 0.75, 2.0], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        bent.spread_to_patient(np.array([0.25, 0.75, 0.5]), np.array([0.1, 0.1, 0.1])), [2, 6, 4], atol=1e-4
+    )
 
 
 def test_too_few_pixels_and_too_little_contrast_are_refused():
@@ -60,7 +64,9 @@ def test_too_few_pixels_and_too_little_contrast_are_refused():
 
 
 def test_almost_black_pixels_do_not_make_the_map_steep():
-    """Interpolation at an edge leaves values such as 1e-9; a knot there would send a slightly negative value far away."""
+    """Interpolation at an edge leaves values such as 1e-9; a knot there would send a slightly negative value
+    far away.
+    """
     canonical, mean, variance = population()
     values = np.where(np.arange(len(canonical)) % 8, 400 * canonical, 1e-9)
     found = MonotoneMap.fit(values, mean, variance)

@@ -1,4 +1,6 @@
-"""What a request may ask for, and that nothing else is made: outputs, the atlas alone, quick looks, what was found before."""
+"""What a request may ask for, and that nothing else is made: outputs, the atlas alone, quick looks, what was
+found before.
+"""
 
 import json
 
@@ -47,7 +49,11 @@ def test_only_what_was_asked_for_is_written(store, request_for, tmp_path, output
 
 
 def test_one_output_alone_is_the_same_as_among_all(store, request_for, tmp_path):
-    run_request(request_for(outputs=["mean", "std", "template", "atlas"], samples=2, output=str(tmp_path / "all")), store, Progress())
+    run_request(
+        request_for(outputs=["mean", "std", "template", "atlas"], samples=2, output=str(tmp_path / "all")),
+        store,
+        Progress(),
+    )
     for outputs, samples in (["mean"], 0), (["std"], 0), (["template"], 0), (["atlas"], 0), ([], 2):
         done = run_request(request_for(outputs=outputs, samples=samples), store, Progress())
         for name in set(done["files"]) - ALWAYS:
@@ -73,7 +79,12 @@ def test_the_atlas_alone_needs_the_frame_alone(store, request_for, prior, obliqu
     run_request(request_for(**{**oblique, "frame": "auto"}, outputs=["atlas"]), store, Progress())
     assert given == [0]
     atlas, frame, scan = (
-        read(tmp_path / name) for read, name in ((read_volume, "out/atlas.nrrd"), (read_affine, "out/frame.h5"), (read_volume, "scan.nrrd"))
+        read(tmp_path / name)
+        for read, name in (
+            (read_volume, "out/atlas.nrrd"),
+            (read_affine, "out/frame.h5"),
+            (read_volume, "scan.nrrd"),
+        )
     )
     assert atlas.grid.same_as(prior.grid)
     laid = resample(atlas, scan.grid, frame, antialias=False).array
@@ -83,8 +94,12 @@ def test_the_atlas_alone_needs_the_frame_alone(store, request_for, prior, obliqu
 
 
 def test_the_template_has_a_mask_on_its_grid(store, request_for, oblique, tmp_path):
-    run_request(request_for(**{**oblique, "like": None}, spacing_mm=5.0, outputs=["template"]), store, Progress())
-    template, mask = (read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("template", "template_mask"))
+    run_request(
+        request_for(**{**oblique, "like": None}, spacing_mm=5.0, outputs=["template"]), store, Progress()
+    )
+    template, mask = (
+        read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("template", "template_mask")
+    )
     assert mask.grid.same_as(template.grid) and set(np.unique(mask.array)) == {0, 1}
     assert not template.array[mask.array == 0].any() and (template.array[mask.array == 1] > 0).mean() > 0.95
 
@@ -115,14 +130,26 @@ def test_files_are_compressed_unless_time_matters_more(store, request_for, obliq
 def test_what_was_found_before_need_not_be_found_again(store, request_for, oblique, tmp_path):
     first = run_request(request_for(**oblique, outputs=["mean"]), store, Progress())["result"]
     mean = (tmp_path / "out" / "mean.nrrd").read_bytes()
-    again = run_request(request_for(**oblique, outputs=["mean"], intensity=first["intensity_map"]), store, Progress())["result"]
+    again = run_request(
+        request_for(**oblique, outputs=["mean"], intensity=first["intensity_map"]), store, Progress()
+    )["result"]
     assert (tmp_path / "out" / "mean.nrrd").read_bytes() == mean
-    assert again["intensity_map"] == first["intensity_map"] and again["frame"]["match"] is None is not first["frame"]["match"]
+    assert (
+        again["intensity_map"] == first["intensity_map"]
+        and again["frame"]["match"] is None is not first["frame"]["match"]
+    )
     with pytest.raises(InputError, match="without the frame or the covariate"):
-        run_request(request_for(**{**oblique, "frame": "auto"}, intensity=first["intensity_map"]), store, Progress())
+        run_request(
+            request_for(**{**oblique, "frame": "auto"}, intensity=first["intensity_map"]), store, Progress()
+        )
     with pytest.raises(InputError, match="without the frame or the covariate"):
-        run_request(request_for(**oblique, prior="tiny-fetus", intensity=first["intensity_map"]), store, Progress())
-    for knots in ({"patient": [0, 1, 1], "canonical": [0, 1, 2]}, {"patient": [0, 1], "canonical": [0, 1, 2]}):
+        run_request(
+            request_for(**oblique, prior="tiny-fetus", intensity=first["intensity_map"]), store, Progress()
+        )
+    for knots in (
+        {"patient": [0, 1, 1], "canonical": [0, 1, 2]},
+        {"patient": [0, 1], "canonical": [0, 1, 2]},
+    ):
         with pytest.raises(ValidationError, match="both ascending"):
             request_for(intensity=knots)
 
@@ -138,6 +165,10 @@ def test_files_cut_from_one_volume_are_one_body_and_warned_of_once(registered, s
         specs.append(ContextSpec(path=str(tmp_path / f"{k}.nrrd"), source="MRHead"))
     slices, warnings = read_contexts(specs)
     assert {s.source for s in slices} == {s.name for s in slices} == {"MRHead"}
-    assert warnings == ["MRHead: slice thickness is not known; 5 mm, with gaps between slices 8 mm apart, was assumed."]
+    assert warnings == [
+        "MRHead: slice thickness is not known; 5 mm, with gaps between slices 8 mm apart, was assumed."
+    ]
     result = run_request(request_for(contexts=specs, outputs=["mean"]), store, Progress())["result"]
-    assert [c["source"] for c in result["contexts"]] == ["MRHead"] * 3 and json.dumps(result["warnings"]).count("nrrd") == 0
+    assert [c["source"] for c in result["contexts"]] == ["MRHead"] * 3 and json.dumps(
+        result["warnings"]
+    ).count("nrrd") == 0

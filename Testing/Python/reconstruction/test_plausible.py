@@ -14,11 +14,19 @@ def head(stripped: bool = True) -> np.ndarray:
     j, i = np.mgrid[-1:1:60j, -1:1:60j]
     radius = np.hypot(i, j)
     brain = np.where(radius < 0.7, 500 + 300 * np.sin(9 * i) * np.cos(7 * j), 0.0)
-    return brain if stripped else np.where((radius > 0.75) & (radius < 0.85), 900, brain + RANDOM.rayleigh(12, brain.shape))
+    return (
+        brain
+        if stripped
+        else np.where((radius > 0.75) & (radius < 0.85), 900, brain + RANDOM.rayleigh(12, brain.shape))
+    )
 
 
 def slices(pixels, spacing=2.5) -> list[SliceImage]:
-    return [SliceImage(pixels, Plane((60, 60), np.diag([spacing, spacing, 1, 1]), 5.0), "head:0", False, "head", 0)]
+    return [
+        SliceImage(
+            pixels, Plane((60, 60), np.diag([spacing, spacing, 1, 1]), 5.0), "head:0", False, "head", 0
+        )
+    ]
 
 
 WRONG = {
@@ -38,7 +46,15 @@ def test_values_that_are_no_mr_are_named(case):
 
 
 @pytest.mark.parametrize(
-    "pixels", [head(), head(False), np.minimum(head(), 400), head() / 1000, head() * 30, head() - 3 * (RANDOM.random((60, 60)) < 0.05)]
+    "pixels",
+    [
+        head(),
+        head(False),
+        np.minimum(head(), 400),
+        head() / 1000,
+        head() * 30,
+        head() - 3 * (RANDOM.random((60, 60)) < 0.05),
+    ],
 )
 def test_values_of_scans_pass(pixels):
     check_values(slices(pixels))

@@ -14,7 +14,14 @@ THETA = st.lists(st.floats(-3, 3, width=32), min_size=9, max_size=9)
 def family(count: int, start=None, log_scale=0.1, rotation_sd=0.35) -> PoseFamily:
     """A family of `count` starts at one of 24 orientations, or at the patient's own."""
     rotation = (torch.eye(3) if start is None else spread_rotations(24)[start]).expand(count, 3, 3)
-    return PoseFamily(torch.tensor([10.0, -20, 30]), torch.tensor([1.0, 2, 3]), rotation, torch.full((count,), log_scale), rotation_sd, 0.1)
+    return PoseFamily(
+        torch.tensor([10.0, -20, 30]),
+        torch.tensor([1.0, 2, 3]),
+        rotation,
+        torch.full((count,), log_scale),
+        rotation_sd,
+        0.1,
+    )
 
 
 @given(st.lists(THETA, min_size=1, max_size=3), st.integers(0, 23))
@@ -33,13 +40,17 @@ def test_the_matrix_is_what_apply_does(thetas, start):
 def test_at_rest_the_centres_meet_at_the_expected_size():
     frames = family(1, log_scale=float(np.log(1.2)))
     theta = torch.zeros(1, 9)
-    torch.testing.assert_close(frames.apply(theta, torch.tensor([[10.0, -20, 30]])), torch.tensor([[[1.0, 2, 3]]]))
+    torch.testing.assert_close(
+        frames.apply(theta, torch.tensor([[10.0, -20, 30]])), torch.tensor([[[1.0, 2, 3]]])
+    )
     torch.testing.assert_close(frames.linear(theta)[0], 1.2 * torch.eye(3))
     assert float(frames.penalty(theta)[0]) == 0
 
 
 def test_the_prior_of_the_pose():
-    """Turns cost as much as their width says, size as much as its own, changes of aspect more; shifts nothing."""
+    """Turns cost as much as their width says, size as much as its own, changes of aspect more; shifts
+    nothing.
+    """
     frames = family(5)
     theta = torch.zeros(5, 9)
     theta[1, 0] = 3.5  # 0.35 rad: one standard deviation
@@ -62,7 +73,9 @@ def test_axes_that_were_mixed_up_are_possible_but_cost_more_than_a_tilt():
 
 def test_spread_rotations_leave_no_orientation_far_away():
     rotations = spread_rotations(576).double()
-    torch.testing.assert_close(rotations @ rotations.transpose(1, 2), torch.eye(3).double().expand(576, 3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        rotations @ rotations.transpose(1, 2), torch.eye(3).double().expand(576, 3, 3), atol=1e-6, rtol=0
+    )
     torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(576).double())
     any_pose = torch.as_tensor(Rotation.random(2000, random_state=0).as_matrix())
     trace = torch.einsum("aij,bij->ab", any_pose, rotations).amax(1)

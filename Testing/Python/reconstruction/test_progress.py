@@ -21,7 +21,12 @@ def test_cancel_is_seen_everywhere_but_at_the_end():
     quiet = progress.quiet()
     quiet.update("aside", 0.9)
     stop.append(1)
-    for call in (progress.check, quiet.check, lambda: progress.update("x", 0.2), lambda: quiet.update("x", 0.2)):
+    for call in (
+        progress.check,
+        quiet.check,
+        lambda: progress.update("x", 0.2),
+        lambda: quiet.update("x", 0.2),
+    ):
         with pytest.raises(Cancelled):
             call()
     assert events == []

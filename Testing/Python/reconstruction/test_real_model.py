@@ -34,12 +34,20 @@ def middle_slices(path) -> list:
 
 def test_another_anatomy_is_refused(brain, shared_data):
     with pytest.raises(InputError, match="do not look like|lie in the anatomy"):
-        align(middle_slices(sorted(shared_data.glob("mouse_ct/*.nii.gz"))[0]), brain.alignment_model(), Progress())
+        align(
+            middle_slices(sorted(shared_data.glob("mouse_ct/*.nii.gz"))[0]),
+            brain.alignment_model(),
+            Progress(),
+        )
 
 
 def test_a_fetus_in_its_mother_is_refused_or_doubted(brain, shared_data):
     try:
-        score = align(middle_slices(shared_data / "fetal_stacks" / "sub-01_run-1_T2w.nii.gz"), brain.alignment_model(), Progress()).score
+        score = align(
+            middle_slices(shared_data / "fetal_stacks" / "sub-01_run-1_T2w.nii.gz"),
+            brain.alignment_model(),
+            Progress(),
+        ).score
     except InputError:
         score = 0.0
     assert score < DOUBTFUL
@@ -47,10 +55,18 @@ def test_a_fetus_in_its_mother_is_refused_or_doubted(brain, shared_data):
 
 def test_slices_of_two_people_are_told_from_slices_of_one(brain, shared_data):
     names = brain.card.split["test"]
-    first, second = (next((shared_data / "brain_t1").glob(f"{name}*.nii.gz")) for name in (names[0], names[2]))
+    first, second = (
+        next((shared_data / "brain_t1").glob(f"{name}*.nii.gz")) for name in (names[0], names[2])
+    )
     slices = middle_slices(first)
-    one = align([slices[0], slices[2], replace(slices[1], source="another file")], brain.alignment_model(), Progress())
-    two = align([slices[0], slices[2], replace(middle_slices(second)[1], source="another file")], brain.alignment_model(), Progress())
+    one = align(
+        [slices[0], slices[2], replace(slices[1], source="another file")], brain.alignment_model(), Progress()
+    )
+    two = align(
+        [slices[0], slices[2], replace(middle_slices(second)[1], source="another file")],
+        brain.alignment_model(),
+        Progress(),
+    )
     assert one.apart < TWO_BODIES < two.apart
 
 
@@ -62,12 +78,19 @@ def test_people_who_were_not_fitted_are_not_refused(brain, shared_data):
 
 @pytest.fixture(scope="module")
 def found_when_turned(repository, tmp_path_factory):
-    """Function of a 4x4: the bundled slices with the axes of their file exchanged by it; what a run finds, and what it tells."""
-    scan = repository / "SparseVolumeReconstruction" / "Resources" / "SampleData" / "sparse-brain-4-slices.nrrd"
+    """Function of a 4x4: the bundled slices with the axes of their file exchanged by it; what a run finds,
+    and what it tells.
+    """
+    scan = (
+        repository / "SparseVolumeReconstruction" / "Resources" / "SampleData" / "sparse-brain-4-slices.nrrd"
+    )
 
     def run(mixed_up: np.ndarray) -> tuple[np.ndarray, list[str]]:
         folder, told, sample = tmp_path_factory.mktemp("turned"), [], read_volume(scan)
-        write_volume(Volume(sample.array, Grid(sample.array.shape, mixed_up @ sample.grid.ijk_to_ras)), folder / "scan.nrrd")
+        write_volume(
+            Volume(sample.array, Grid(sample.array.shape, mixed_up @ sample.grid.ijk_to_ras)),
+            folder / "scan.nrrd",
+        )
         contexts = [ContextSpec(path=str(folder / "scan.nrrd"), thickness_mm=1.0)]
         words = {"outputs": ["mean"], "spacing_mm": 8, "device": "cpu", "output": str(folder / "out")}
         request = ReconstructionRequest(prior="brain-t1", contexts=contexts, **words)

@@ -1,4 +1,6 @@
-"""Whole requests on a real, tiny prior: what lies in the output folder, on which grid, and that it is the same every time."""
+"""Whole requests on a real, tiny prior: what lies in the output folder, on which grid, and that it is the
+same every time.
+"""
 
 import json
 
@@ -15,8 +17,12 @@ from SparseVolumeReconstructionLib.reconstruction.run import run_request
 
 
 def files(folder) -> dict[str, bytes]:
-    """Content of every file of a folder; result.json without times, the frame as a matrix (HDF5 stores when it was written)."""
-    out = {path.name: path.read_bytes() for path in folder.iterdir()} | {"frame.h5": read_affine(folder / "frame.h5").tobytes()}
+    """Content of every file of a folder; result.json without times, the frame as a matrix (HDF5 stores when
+    it was written).
+    """
+    out = {path.name: path.read_bytes() for path in folder.iterdir()} | {
+        "frame.h5": read_affine(folder / "frame.h5").tobytes()
+    }
     result = json.loads(out["result.json"])
     assert result.pop("seconds")
     result["request"].pop("output")
@@ -25,19 +31,32 @@ def files(folder) -> dict[str, bytes]:
 
 def test_slices_on_the_output_grid_are_reproduced_exactly(store, request_for, registered, tmp_path):
     done = run_request(request_for(samples=3), store, Progress())
-    assert set(done["files"]) == {*FILES} - {"atlas.nrrd"} == {path.name for path in (tmp_path / "out").iterdir()}
-    mean, std, observed = (read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("mean", "std", "observed"))
+    assert (
+        set(done["files"])
+        == {*FILES} - {"atlas.nrrd"}
+        == {path.name for path in (tmp_path / "out").iterdir()}
+    )
+    mean, std, observed = (
+        read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("mean", "std", "observed")
+    )
     assert mean.grid.same_as(registered.grid) and std.grid.same_as(registered.grid)
     assert np.array_equal(observed.array.any((1, 2)).nonzero()[0], [9, 15]) and observed.array[[9, 15]].all()
     np.testing.assert_array_equal(mean.array[[9, 15]], registered.array[[9, 15]])
     assert not std.array[[9, 15]].any() and std.array[12].max() > 1
     samples, header = nrrd.read(str(tmp_path / "out" / "samples.seq.nrrd"), index_order="C")
     assert samples.shape == (*registered.grid.shape_kji, 3) and header["kinds"][0] == "list"
-    np.testing.assert_array_equal(np.moveaxis(samples, -1, 0)[:, [9, 15]], np.stack([registered.array[[9, 15]]] * 3))
+    np.testing.assert_array_equal(
+        np.moveaxis(samples, -1, 0)[:, [9, 15]], np.stack([registered.array[[9, 15]]] * 3)
+    )
     assert np.abs(mean.array - registered.array)[12].mean() < 0.05 * registered.array.max()
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result == done["result"] and result["voxels"] == {"observed": 2 * 27 * 23, "inferred": 23 * 27 * 23}
-    assert [c["slice"] for c in result["contexts"]] == [9, 15] and not result["contexts"][0]["thickness_assumed"]
+    assert result == done["result"] and result["voxels"] == {
+        "observed": 2 * 27 * 23,
+        "inferred": 23 * 27 * 23,
+    }
+    assert [c["slice"] for c in result["contexts"]] == [9, 15] and not result["contexts"][0][
+        "thickness_assumed"
+    ]
     assert result["prior"]["sha256"] == store.entry("tiny-head").sha256 and result["device"] == "cpu"
     assert np.isfinite(result["log_evidence"]) and not result["frame"]["found_from_slices"]
     np.testing.assert_allclose(read_affine(tmp_path / "out" / "frame.h5"), np.eye(4), atol=1e-9)
@@ -45,7 +64,9 @@ def test_slices_on_the_output_grid_are_reproduced_exactly(store, request_for, re
 
 def test_observed_pixels_can_be_left_to_the_model(store, request_for, registered, tmp_path):
     run_request(request_for(keep_observed=False, samples=1), store, Progress())
-    mean, std, observed = (read_volume(tmp_path / "out" / f"{name}.nrrd").array for name in ("mean", "std", "observed"))
+    mean, std, observed = (
+        read_volume(tmp_path / "out" / f"{name}.nrrd").array for name in ("mean", "std", "observed")
+    )
     assert observed[[9, 15]].all() and not np.array_equal(mean[[9, 15]], registered.array[[9, 15]])
     assert np.abs(mean - registered.array)[[9, 15]].mean() < 0.05 * registered.array.max()
     anatomy = registered.array[9] > 50
@@ -55,7 +76,9 @@ def test_observed_pixels_can_be_left_to_the_model(store, request_for, registered
 def test_the_same_request_gives_the_same_bytes(store, request_for, models_dir, tmp_path):
     """In one process, and with a model loaded anew; all but the measured times and the name of the folder."""
     run_request(request_for(samples=2, seed=5), store, Progress())
-    run_request(request_for(samples=2, seed=5, output=str(tmp_path / "again")), type(store)(models_dir), Progress())
+    run_request(
+        request_for(samples=2, seed=5, output=str(tmp_path / "again")), type(store)(models_dir), Progress()
+    )
     run_request(request_for(samples=2, seed=6, output=str(tmp_path / "other")), store, Progress())
     first, again, other = (files(tmp_path / name) for name in ("out", "again", "other"))
     assert first == again
@@ -70,13 +93,19 @@ def test_fewer_samples_are_the_first_of_more(store, request_for, tmp_path):
     np.testing.assert_array_equal(got[2], got[6][..., :2])
 
 
-def test_a_frame_from_a_file_and_an_output_of_its_own_spacing(store, request_for, make_patient, registered, tmp_path):
+def test_a_frame_from_a_file_and_an_output_of_its_own_spacing(
+    store, request_for, make_patient, registered, tmp_path
+):
     patient = make_patient((10, -20, 15), (30, -40, 500))
     grid = Grid(registered.grid.shape_kji, patient.frame @ registered.grid.ijk_to_ras)
     write_volume(patient.volume(grid), tmp_path / "patient.nrrd")
     write_affine(np.linalg.inv(patient.frame), tmp_path / "frame.h5")
     contexts = [ContextSpec(path=str(tmp_path / "patient.nrrd"), slices=[9, 15])]
-    run_request(request_for(contexts=contexts, frame=str(tmp_path / "frame.h5"), like=None, spacing_mm=6.0), store, Progress())
+    run_request(
+        request_for(contexts=contexts, frame=str(tmp_path / "frame.h5"), like=None, spacing_mm=6.0),
+        store,
+        Progress(),
+    )
     mean, template = (read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("mean", "template"))
     np.testing.assert_allclose(mean.grid.ijk_to_ras[:3, :3], 6 * np.eye(3), atol=1e-6)
     assert template.grid.same_as(mean.grid) and template.array.any()
@@ -85,19 +114,27 @@ def test_a_frame_from_a_file_and_an_output_of_its_own_spacing(store, request_for
     assert np.corrcoef(mean.array[anatomy], truth[anatomy])[0, 1] > 0.85
     low, high = mean.grid.corners_ras().min(0), mean.grid.corners_ras().max(0)
     assert ((low < [-10, -90, 440]) & (high > [70, 10, 560])).all()
-    np.testing.assert_allclose(read_affine(tmp_path / "out" / "frame.h5"), np.linalg.inv(patient.frame), atol=1e-6)
+    np.testing.assert_allclose(
+        read_affine(tmp_path / "out" / "frame.h5"), np.linalg.inv(patient.frame), atol=1e-6
+    )
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["contexts"][0]["thickness_assumed"] and any("8 mm apart, was assumed" in w for w in result["warnings"])
+    assert result["contexts"][0]["thickness_assumed"] and any(
+        "8 mm apart, was assumed" in w for w in result["warnings"]
+    )
 
 
-def test_an_unregistered_patient_on_its_own_oblique_grid(store, request_for, make_patient, registered, tmp_path):
+def test_an_unregistered_patient_on_its_own_oblique_grid(
+    store, request_for, make_patient, registered, tmp_path
+):
     patient = make_patient((8, -6, 10), (40, -25, 300), gain=900)
     matrix = registered.grid.ijk_to_ras.copy()
     matrix[:3, 3] += patient.frame[:3, 3]
     scan = patient.volume(Grid(registered.grid.shape_kji, matrix))
     write_volume(scan, tmp_path / "scan.nrrd")
     contexts = [ContextSpec(path=str(tmp_path / "scan.nrrd"), slices=[7, 11, 15, 18])]
-    done = run_request(request_for(contexts=contexts, frame="auto", like=str(tmp_path / "scan.nrrd")), store, Progress())
+    done = run_request(
+        request_for(contexts=contexts, frame="auto", like=str(tmp_path / "scan.nrrd")), store, Progress()
+    )
     mean, observed = (read_volume(tmp_path / "out" / f"{name}.nrrd") for name in ("mean", "observed"))
     assert mean.grid.same_as(scan.grid)
     np.testing.assert_array_equal(mean.array[[7, 11, 15, 18]], scan.array[[7, 11, 15, 18]])
@@ -131,14 +168,23 @@ def test_two_hundred_slices_work(store, request_for, make_patient, tmp_path):
     write_volume(make_patient().volume(Grid.centred((200, 24, 24), (8, 8, 0.7))), tmp_path / "many.nrrd")
     contexts = [ContextSpec(path=str(tmp_path / "many.nrrd"), thickness_mm=0.7)]
     done = run_request(request_for(contexts=contexts), store, Progress())
-    assert len(done["result"]["contexts"]) == 200 and np.isfinite(read_volume(tmp_path / "out" / "mean.nrrd").array).all()
+    assert (
+        len(done["result"]["contexts"]) == 200
+        and np.isfinite(read_volume(tmp_path / "out" / "mean.nrrd").array).all()
+    )
 
 
-def test_slices_without_content_of_a_whole_file_are_left_out_and_said(store, request_for, registered, tmp_path):
+def test_slices_without_content_of_a_whole_file_are_left_out_and_said(
+    store, request_for, registered, tmp_path
+):
     array = registered.array.copy()
     array[:5] = 0
     write_volume(Volume(array, registered.grid), tmp_path / "part.nrrd")
-    done = run_request(request_for(contexts=[ContextSpec(path=str(tmp_path / "part.nrrd"), thickness_mm=8.0)]), store, Progress())
+    done = run_request(
+        request_for(contexts=[ContextSpec(path=str(tmp_path / "part.nrrd"), thickness_mm=8.0)]),
+        store,
+        Progress(),
+    )
     assert any("left out (0.." in warning for warning in done["result"]["warnings"])
     assert min(c["slice"] for c in done["result"]["contexts"]) >= 5
 
@@ -148,11 +194,17 @@ def test_cancelling_at_any_time_leaves_the_folder_as_it_was(store, request_for, 
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     names, calls, steps = sorted(p.name for p in tmp_path.iterdir()), [], []
     request = request_for(samples=2, seed=1, frame="auto", output=str(tmp_path / "reference"))
-    run_request(request, store, Progress(lambda event: steps.append(event.step), lambda: bool(calls.append(1))))
+    run_request(
+        request, store, Progress(lambda event: steps.append(event.step), lambda: bool(calls.append(1)))
+    )
     assert len(set(steps)) >= 8 and steps[-1] == "done"
     for stop in np.unique(np.linspace(1, len(calls), 8).astype(int)):
         count = iter(range(1, 10**6))
         with pytest.raises(Cancelled):
-            run_request(request_for(samples=2, seed=1, frame="auto"), store, Progress(cancelled=lambda c=count, s=stop: next(c) >= s))
+            run_request(
+                request_for(samples=2, seed=1, frame="auto"),
+                store,
+                Progress(cancelled=lambda c=count, s=stop: next(c) >= s),
+            )
         assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, "reference"])

@@ -18,7 +18,10 @@ GRID = Grid.centred((20, 21, 22), 2.0)
 def result() -> Reconstruction:
     """Noise, so that files are about as large as their arrays."""
     random = np.random.default_rng(0)
-    noise = {name: Volume(random.random(GRID.shape_kji, np.float32), GRID) for name in ("mean", "std", "template", "atlas")}
+    noise = {
+        name: Volume(random.random(GRID.shape_kji, np.float32), GRID)
+        for name in ("mean", "std", "template", "atlas")
+    }
     masks = {name: Volume(np.ones(GRID.shape_kji, np.uint8), GRID) for name in ("observed", "template_mask")}
     samples = random.random((3, *GRID.shape_kji), np.float32)
     return Reconstruction(np.eye(4), {"seed": 1}, samples=samples, **noise, **masks)
@@ -45,7 +48,9 @@ def test_all_files_are_there_and_nothing_else(result, tmp_path):
 def test_an_older_result_is_replaced_and_other_files_stay(result, tmp_path):
     write_result(result, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    written = write_result(Reconstruction(np.eye(4), mean=result.std, observed=result.observed), tmp_path / "out", compress=False)
+    written = write_result(
+        Reconstruction(np.eye(4), mean=result.std, observed=result.observed), tmp_path / "out", compress=False
+    )
     assert set(written) == {"mean.nrrd", "observed.nrrd", "frame.h5", "result.json"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == {*written, "notes.txt"}
     assert (tmp_path / "out" / "mean.nrrd").stat().st_size > 4 * GRID.size

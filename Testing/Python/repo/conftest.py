@@ -11,7 +11,9 @@ LIBRARY = "SparseVolumeReconstructionLib"
 
 @pytest.fixture(scope="session")
 def files(repository) -> list[Path]:
-    """All files of the repository, relative to it: those git knows or would add, or what lies there without git."""
+    """All files of the repository, relative to it: those git knows or would add, or what lies there without
+    git.
+    """
     command = ["git", "-C", str(repository), "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
@@ -32,7 +34,11 @@ def _is_generated(part: str) -> bool:
 @pytest.fixture(scope="session")
 def sources(files, repository) -> dict[Path, ast.Module]:
     """Syntax trees of all Python files."""
-    return {path: ast.parse((repository / path).read_text(encoding="utf-8"), str(path)) for path in files if path.suffix == ".py"}
+    return {
+        path: ast.parse((repository / path).read_text(encoding="utf-8"), str(path))
+        for path in files
+        if path.suffix == ".py"
+    }
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ LAYERS = [
     {"worker"},
 ]
 RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}
-TOP = {"cli", "slicerside", "web"}
+TOP = {"cli", "mrml", "workflow", "panel", "web"}
+HOSTING = ("mrml", "workflow", "panel", "web")  # may import what Slicer or trame-slicer brings
 HOSTED = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "mrml", "PythonQt", "PySide6", "trame", "trame_slicer"}
 # What the Slicer side and the browser may know: plain data, and the client of the worker.
 SLICERSIDE_MAY = (
@@ -30,7 +31,9 @@ SLICERSIDE_MAY = (
     "svr",
     "worker",
     "zoo.store",  # the cards, not the priors
-    "slicerside",
+    "mrml",
+    "workflow",
+    "panel",
     "web",
 )
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -43,7 +46,7 @@ class Block:
 sys.meta_path.insert(0, Block())
 for name in {modules!r}:
     importlib.import_module("SparseVolumeReconstructionLib." + name if name else "SparseVolumeReconstructionLib")
-"""
+"""  # noqa: E501
 
 
 def imports(module: str, tree: ast.Module) -> set[str]:
@@ -56,10 +59,15 @@ def imports(module: str, tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module)
         elif isinstance(node, ast.ImportFrom):
-            base = [part for part in here[: len(here) + 1 - node.level] if part] + ([node.module] if node.module else [])
+            base = [part for part in here[: len(here) + 1 - node.level] if part] + (
+                [node.module] if node.module else []
+            )
             found |= {"." + ".".join([*base, alias.name]) for alias in node.names}
     return {
-        name.replace("SparseVolumeReconstructionLib", "", 1) if name.startswith("SparseVolumeReconstructionLib") else name for name in found
+        name.replace("SparseVolumeReconstructionLib", "", 1)
+        if name.startswith("SparseVolumeReconstructionLib")
+        else name
+        for name in found
     }
 
 
@@ -70,15 +78,23 @@ def wrong_way(module: str, names: set[str]) -> list[str]:
     if folder in TOP or folder == "":
         return []
     assert folder in RANK, f"{folder} has no place among the layers"
-    return sorted(name for name, to in targets.items() if to != folder and (to in TOP or RANK.get(to, -1) >= RANK[folder]))
+    return sorted(
+        name
+        for name, to in targets.items()
+        if to != folder and (to in TOP or RANK.get(to, -1) >= RANK[folder])
+    )
 
 
 def beyond_the_worker(module: str, names: set[str]) -> list[str]:
     """Imports of a module of the Slicer side that reach past requests, results and the worker."""
-    if module.split(".")[0] not in ("slicerside", "web"):
+    if module.split(".")[0] not in HOSTING:
         return []
     allowed = tuple(f".{name}" for name in SLICERSIDE_MAY)
-    return sorted(name for name in names if name.startswith(".") and not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed))
+    return sorted(
+        name
+        for name in names
+        if name.startswith(".") and not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
+    )
 
 
 def test_imports_run_one_way(library):
@@ -92,19 +108,25 @@ def test_slicer_side_knows_only_requests_results_and_the_worker(library):
 
 
 def test_only_the_slicer_side_imports_slicer(library):
-    others = {module: tree for module, tree in library.items() if module.split(".")[0] not in ("slicerside", "web")}
-    found = {module: {name for name in imports(module, tree) if name.split(".")[0] in HOSTED} for module, tree in others.items()}
+    others = {module: tree for module, tree in library.items() if module.split(".")[0] not in HOSTING}
+    found = {
+        module: {name for name in imports(module, tree) if name.split(".")[0] in HOSTED}
+        for module, tree in others.items()
+    }
     assert {module: names for module, names in found.items() if names} == {}
 
 
 def test_only_the_panel_knows_a_toolkit(library):
     """The workflow is the same for the desktop panel and the browser."""
     others = {
-        module: tree for module, tree in library.items() if module.startswith("slicerside.") and not module.startswith("slicerside.panel")
+        module: tree for module, tree in library.items() if module.split(".")[0] in ("mrml", "workflow")
     }
-    assert "slicerside.workflow.presenter" in others
+    assert "workflow.presenter" in others
     toolkits = {"qt", "ctk", "PythonQt", "PySide6", "trame", "trame_slicer"}
-    found = {module: {name for name in imports(module, tree) if name.split(".")[0] in toolkits} for module, tree in others.items()}
+    found = {
+        module: {name for name in imports(module, tree) if name.split(".")[0] in toolkits}
+        for module, tree in others.items()
+    }
     assert {module: names for module, names in found.items() if names} == {}
 
 
@@ -121,9 +143,18 @@ def test_nothing_reads_pickles(sources):
         tree.is_package = path.name == "__init__.py"
         found += [f"{path}: {name}" for name in imports("", tree) if name.split(".")[0] in UNPICKLERS]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "torch.hub.load", "eval", "exec"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "torch.load",
+                "torch.hub.load",
+                "eval",
+                "exec",
+            ):
                 found.append(f"{path}:{node.lineno}: {ast.unparse(node.func)}")
-            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "allow_pickle"
+                and ast.unparse(node.value) != "False"
+            ):
                 found.append(f"{path}:{node.lineno}: allow_pickle")
     assert found == []
 
@@ -132,18 +163,29 @@ def test_nothing_reads_pickles(sources):
     ("folders", "blocked"),
     [
         pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
-        pytest.param({"slicerside", "web", "worker"}, {"torch"}, id="Slicer side and worker client without torch"),
+        pytest.param({"mrml", "web", "worker"}, {"torch"}, id="Slicer side and worker client without torch"),
         pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
         pytest.param({"cli"}, {"torch", *HOSTED}, id="command line starts without torch"),
     ],
 )
 def test_imports_without(folders, blocked, library, python, library_environment):
     """A real Python in which importing the blocked packages fails."""
-    modules = sorted(name for name in library if name.split(".")[0] in folders and not name.endswith("__main__"))
-    modules = [name for name in modules if not name.startswith("slicerside.panel.")]  # they need qt: the panel's own tests load them
+    modules = sorted(
+        name for name in library if name.split(".")[0] in folders and not name.endswith("__main__")
+    )
+    modules = [
+        name for name in modules if not name.startswith("panel.")
+    ]  # they need qt: the panel's own tests load them
     assert modules
     code = BLOCK.format(blocked=blocked, modules=modules)
-    done = subprocess.run([python, "-c", code], env=library_environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [python, "-c", code],
+        env=library_environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -152,7 +194,9 @@ def test_the_rules_can_be_broken(python, library_environment):
     tree.is_package = False
     assert wrong_way("geometry.grid", imports("geometry.grid", tree)) == [".priors.base.Prior"]
     assert wrong_way("cli.main", imports("cli.main", tree)) == []
-    assert beyond_the_worker("slicerside.logic", imports("slicerside.logic", tree)) == [".priors.base.Prior"]
+    assert beyond_the_worker("mrml.logic", imports("mrml.logic", tree)) == [".priors.base.Prior"]
     code = BLOCK.format(blocked={"numpy"}, modules=["geometry"])
-    done = subprocess.run([python, "-c", code], env=library_environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", code], env=library_environment, capture_output=True, text=True, check=False
+    )
     assert "blocked: numpy" in done.stderr

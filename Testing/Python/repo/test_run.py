@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("demo", "test", "reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "web")
+COMMANDS = (
+    "demo",
+    "test",
+    "reconstruct",
+    "evaluate",
+    "models",
+    "train",
+    "experiment",
+    "benchmark",
+    "worker",
+    "web",
+)
 
 
 def run(repository, *words, **environment):
     command = [str(repository / "run"), *words]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_scripts_are_executable_and_sound(repository):
@@ -25,7 +38,9 @@ def test_scripts_are_executable_and_sound(repository):
 
 def test_help_names_all_commands_and_installs_nothing(repository, tmp_path):
     done = run(repository, "--help", SVR_VENV=str(tmp_path / "venv"))
-    assert done.returncode == 0 and all(re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in COMMANDS)
+    assert done.returncode == 0 and all(
+        re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in COMMANDS
+    )
     assert list(tmp_path.iterdir()) == []
 
 

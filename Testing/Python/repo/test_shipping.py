@@ -9,8 +9,15 @@ import SparseVolumeReconstructionLib
 MODULE = "SparseVolumeReconstruction"
 EMBEDDED_WEIGHTS_BYTES, ALL_MODELS_BYTES, OTHER_FILE_BYTES = 36e6, 40e6, 1e6
 MACHINE_FOLDERS = ("work", "root", "tmp/w", r"home/\w+", r"Users/\w+")
-MACHINE = re.compile("|".join([rf"(?<![\w.])/{folder}/" for folder in MACHINE_FOLDERS] + [r"\.\./" + "shared"]))
-HOSTS = re.compile("|".join(rf"{name}\.(?:org|com|io)" for name in ("pypi", "pythonhosted", "download.pytorch", "anaconda", "conda")))
+MACHINE = re.compile(
+    "|".join([rf"(?<![\w.])/{folder}/" for folder in MACHINE_FOLDERS] + [r"\.\./" + "shared"])
+)
+HOSTS = re.compile(
+    "|".join(
+        rf"{name}\.(?:org|com|io)"
+        for name in ("pypi", "pythonhosted", "download.pytorch", "anaconda", "conda")
+    )
+)
 
 
 def text_of(path: Path) -> str | None:
@@ -22,16 +29,34 @@ def text_of(path: Path) -> str | None:
 
 
 def test_cmake_lists_every_shipped_file(files, repository):
-    listed = set(re.findall(r"^ +([\w./\-]+\.\w+)$", (repository / MODULE / "CMakeLists.txt").read_text(), re.MULTILINE))
-    there = {path.relative_to(MODULE).as_posix() for path in files if path.parts[0] == MODULE and path.name != "CMakeLists.txt"}
+    listed = set(
+        re.findall(
+            r"^ +([\w./\-]+\.\w+)$", (repository / MODULE / "CMakeLists.txt").read_text(), re.MULTILINE
+        )
+    )
+    there = {
+        path.relative_to(MODULE).as_posix()
+        for path in files
+        if path.parts[0] == MODULE and path.name != "CMakeLists.txt"
+    }
     assert sorted(there - listed) == [], "add these lines to SparseVolumeReconstruction/CMakeLists.txt"
-    assert sorted(listed - there) == [], "these lines of SparseVolumeReconstruction/CMakeLists.txt name no file"
+    assert sorted(listed - there) == [], (
+        "these lines of SparseVolumeReconstruction/CMakeLists.txt name no file"
+    )
 
 
 def test_extension_metadata_is_complete_and_one_line_each(repository):
     text = (repository / "CMakeLists.txt").read_text()
     values = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"\n]*)"\)$', text, re.MULTILINE))
-    assert set(values) == {"HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"}
+    assert set(values) == {
+        "HOMEPAGE",
+        "CATEGORY",
+        "CONTRIBUTORS",
+        "DESCRIPTION",
+        "ICONURL",
+        "SCREENSHOTURLS",
+        "DEPENDS",
+    }
     assert text.count("set(EXTENSION_") == len(values)
     assert re.search(r"^project\(SparseVolumeReconstruction\)$", text, re.MULTILINE)
     assert values["DEPENDS"] == "PyTorch"
@@ -41,13 +66,32 @@ def test_weights_stay_within_the_budget(files, repository):
     size = {path: (repository / path).stat().st_size for path in files}
     assert sum(n for path, n in size.items() if path.suffix == ".safetensors") <= EMBEDDED_WEIGHTS_BYTES
     assert sum(n for path, n in size.items() if "Models" in path.parts) <= ALL_MODELS_BYTES
-    large = {str(path): n for path, n in size.items() if path.suffix != ".safetensors" and n > OTHER_FILE_BYTES}
+    large = {
+        str(path): n for path, n in size.items() if path.suffix != ".safetensors" and n > OTHER_FILE_BYTES
+    }
     assert large == {}
 
 
 def test_weights_and_images_lie_only_where_they_belong(files):
-    """Weights are safetensors among the models; the only image is the sample, cut from an average of many people."""
-    foreign = {".pt", ".pth", ".ckpt", ".pkl", ".bin", ".npz", ".npy", ".onnx", ".nii", ".gz", ".nrrd", ".mha", ".dcm", ".mrb"}
+    """Weights are safetensors among the models; the only image is the sample, cut from an average of many
+    people.
+    """
+    foreign = {
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".pkl",
+        ".bin",
+        ".npz",
+        ".npy",
+        ".onnx",
+        ".nii",
+        ".gz",
+        ".nrrd",
+        ".mha",
+        ".dcm",
+        ".mrb",
+    }
     assert [path.name for path in files if path.suffix.lower() in foreign] == ["sparse-brain-4-slices.nrrd"]
     models = Path(MODULE, "Resources", "Models")
     assert [str(path) for path in files if path.suffix == ".safetensors" and path.parent != models] == []
@@ -74,9 +118,13 @@ def test_the_words_that_are_looked_for_are_found():
 
 def test_version_is_the_same_everywhere(repository):
     version = SparseVolumeReconstructionLib.__version__
-    assert re.search(rf"^version: {re.escape(version)}$", (repository / "CITATION.cff").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^version: {re.escape(version)}$", (repository / "CITATION.cff").read_text(), re.MULTILINE
+    )
     assert 'attr = "SparseVolumeReconstructionLib.__version__"' in (repository / "pyproject.toml").read_text()
-    assert re.search(rf"^## \[(Unreleased|{re.escape(version)})\]", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^## \[(Unreleased|{re.escape(version)})\]", (repository / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
 
 
 def test_manifest_and_schema_are_json(repository):

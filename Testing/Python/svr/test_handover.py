@@ -1,4 +1,6 @@
-"""The hand-over to SVRTK, NeSVoR and NiftyMIC: files in place for every orientation, command lines that a shell reads back."""
+"""The hand-over to SVRTK, NeSVoR and NiftyMIC: files in place for every orientation, command lines that a
+shell reads back.
+"""
 
 import itertools
 import shlex
@@ -15,7 +17,11 @@ from SparseVolumeReconstructionLib.svr.handover import NESVOR, NIFTYMIC, SVRTK, 
 
 TOLERANCE_MM = 1e-4
 OBLIQUE = np.array(sitk.Euler3DTransform((0, 0, 0), 0.4, -0.3, 0.9).GetMatrix()).reshape(3, 3)
-DIRECTIONS = [*(np.diag(signs) for signs in itertools.product([1, -1], repeat=3)), OBLIQUE, OBLIQUE @ np.diag([1, 1, -1])]
+DIRECTIONS = [
+    *(np.diag(signs) for signs in itertools.product([1, -1], repeat=3)),
+    OBLIQUE,
+    OBLIQUE @ np.diag([1, 1, -1]),
+]
 
 
 def volumes(direction=OBLIQUE, spacing=1.2, shape=(7, 9, 11)) -> tuple[Volume, Volume]:
@@ -58,13 +64,17 @@ def test_the_files_lie_where_the_template_lies(tmp_path, direction):
             place = expected.TransformIndexToPhysicalPoint(index)
             assert np.abs(np.subtract(image.TransformIndexToPhysicalPoint(index), place)).max() < TOLERANCE_MM
             for matrix in nifti_matrices(path):
-                assert np.abs((matrix @ [*index, 1])[:3] - np.multiply(place, [-1, -1, 1])).max() < TOLERANCE_MM
+                assert (
+                    np.abs((matrix @ [*index, 1])[:3] - np.multiply(place, [-1, -1, 1])).max() < TOLERANCE_MM
+                )
     assert sitk.ReadImage(str(done.template)).GetPixelID() == sitk.sitkFloat32
     assert sitk.ReadImage(str(done.mask)).GetPixelID() == sitk.sitkUInt8
 
 
 def options(command: str) -> tuple[list[str], dict[str, list[str]]]:
-    """What a shell makes of a command line: the words before the first option, and the values of each option."""
+    """What a shell makes of a command line: the words before the first option, and the values of each
+    option.
+    """
     words, found = [], {}
     for word in shlex.split(command.replace("\\\n", "")):
         if word.startswith("-"):
@@ -83,7 +93,13 @@ def test_the_command_lines_have_the_options_of_each_tool(tmp_path):
     assert list(done.commands) == list(done.notes) == [SVRTK, NESVOR, NIFTYMIC]
     assert options(done.commands[SVRTK]) == (
         ["mirtk", "reconstruct", str(folder / "svrtk.nii.gz"), "2", *files],
-        {"-template": [template], "-mask": [mask], "-thickness": ["3", "2.5"], "-resolution": ["0.75"], "-svr_only": []},
+        {
+            "-template": [template],
+            "-mask": [mask],
+            "-thickness": ["3", "2.5"],
+            "-resolution": ["0.75"],
+            "-svr_only": [],
+        },
     )
     assert options(done.commands[NESVOR]) == (
         ["nesvor", "reconstruct"],
@@ -116,15 +132,24 @@ def test_the_text_file_is_a_script_of_comments_and_the_same_commands(tmp_path):
     for tool, command in done.commands.items():
         assert f"# {tool}: {done.notes[tool]}\n{command}\n" in text and "\n" not in done.notes[tool]
     code = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
-    assert shlex.split(code.replace("\\\n", "")) == [word for c in done.commands.values() for word in shlex.split(c.replace("\\\n", ""))]
-    assert {path.name for path in done.template.parent.iterdir()} == {"template.nii.gz", "template_mask.nii.gz", "commands.txt"}
+    assert shlex.split(code.replace("\\\n", "")) == [
+        word for c in done.commands.values() for word in shlex.split(c.replace("\\\n", ""))
+    ]
+    assert {path.name for path in done.template.parent.iterdir()} == {
+        "template.nii.gz",
+        "template_mask.nii.gz",
+        "commands.txt",
+    }
 
 
 def test_without_stacks_placeholders_are_marked(tmp_path):
     done = write_handover(*volumes(), [], tmp_path)
     assert options(done.commands[NESVOR])[1]["--thicknesses"] == ["THICKNESS-1", "THICKNESS-2", "THICKNESS-3"]
     for tool, command in done.commands.items():
-        assert "stack-1.nii.gz stack-2.nii.gz stack-3.nii.gz" in command and "replace stack-1.nii.gz" in done.notes[tool]
+        assert (
+            "stack-1.nii.gz stack-2.nii.gz stack-3.nii.gz" in command
+            and "replace stack-1.nii.gz" in done.notes[tool]
+        )
     again = write_handover(*volumes(), [Stack("a.nii", 3.0)], tmp_path)
     assert not any("stack-1" in text for text in [*again.commands.values(), *again.notes.values()])
 
@@ -134,8 +159,12 @@ def test_wrong_input_is_refused_in_one_line_and_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("here already")
     empty, elsewhere = Volume(mask.array * 0, mask.grid), volumes(spacing=1.3)[1]
     for says, call in {
-        "file/out: the template could not be written": lambda: write_handover(template, mask, [], tmp_path / "file" / "out"),
-        "file: the template could not be written": lambda: write_handover(template, mask, [], tmp_path / "file"),
+        "file/out: the template could not be written": lambda: write_handover(
+            template, mask, [], tmp_path / "file" / "out"
+        ),
+        "file: the template could not be written": lambda: write_handover(
+            template, mask, [], tmp_path / "file"
+        ),
         "no voxel is inside": lambda: write_handover(template, empty, [], tmp_path / "out"),
         "expected one grid": lambda: write_handover(template, elsewhere, [], tmp_path / "out"),
         "resolution 0 mm": lambda: write_handover(template, mask, [], tmp_path / "out", 0),

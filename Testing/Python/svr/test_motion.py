@@ -54,12 +54,17 @@ def test_motion_spoils_the_average_and_only_the_slices_that_moved():
     still, moved = np.zeros((12, 3)), np.zeros((12, 3))
     moved[5] = [2 * MM, 0, 0]
     difference = (
-        gaussian_average(acquire(body(), thin(2), moved), GRID).array - gaussian_average(acquire(body(), thin(2), still), GRID).array
+        gaussian_average(acquire(body(), thin(2), moved), GRID).array
+        - gaussian_average(acquire(body(), thin(2), still), GRID).array
     )
     assert np.flatnonzero(np.abs(difference).max((1, 2)) > 1e-3).tolist() == [5]
     errors = []
     for most in (0.0, 2.0, 8.0):
-        slices = [s for axis in range(3) for s in acquire(body(), thin(axis), random_translations(len(thin(axis)), most, axis))]
+        slices = [
+            s
+            for axis in range(3)
+            for s in acquire(body(), thin(axis), random_translations(len(thin(axis)), most, axis))
+        ]
         errors.append(float(((gaussian_average(slices, GRID).array - body().array) ** 2).mean()))
     assert errors[0] < 1e-9 < errors[1] < errors[2]
 

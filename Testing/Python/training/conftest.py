@@ -1,4 +1,6 @@
-"""A cohort of tiny bodies: ellipsoids that grow with age, with a nucleus, in files whose names tell the age."""
+"""A cohort of tiny bodies: ellipsoids that grow with age, with a nucleus, in files whose names tell
+the age.
+"""
 
 import numpy as np
 import pytest
@@ -57,14 +59,16 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def round_bodies():
-    """round_bodies(count, seed, slices=20, size=16): (count, slices, size, size), each with a brightness and a width of its own,
-    layers along the stack, and noise.
+    """round_bodies(count, seed, slices=20, size=16): (count, slices, size, size), each with a brightness and
+    a width of its own, layers along the stack, and noise.
     """
     import torch
 
     def bodies(count: int, seed: int, slices: int = 20, size: int = 16) -> torch.Tensor:
         random = torch.Generator().manual_seed(seed)
-        k, j, i = torch.meshgrid(torch.linspace(-1, 1, slices), *[torch.linspace(-1, 1, size)] * 2, indexing="ij")
+        k, j, i = torch.meshgrid(
+            torch.linspace(-1, 1, slices), *[torch.linspace(-1, 1, size)] * 2, indexing="ij"
+        )
         bright, wide = torch.rand(2, count, 1, 1, 1, generator=random)
         inside = ((i / (0.6 + 0.3 * wide)) ** 2 + (j / 0.8) ** 2 + (k / 1.4) ** 2) < 1
         noise = 0.02 * torch.randn(count, slices, size, size, generator=random)

@@ -13,7 +13,15 @@ from SparseVolumeReconstructionLib.training.bruno import BrunoTask
 from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 
-SMALL = {"checkerboard": [1, 2], "channel": [2, 0], "filters": 6, "blocks": 1, "dense": 2, "hidden": 16, "embedding": 8}
+SMALL = {
+    "checkerboard": [1, 2],
+    "channel": [2, 0],
+    "filters": 6,
+    "blocks": 1,
+    "dense": 2,
+    "hidden": 16,
+    "embedding": 8,
+}
 
 
 def config(**model) -> TrainConfig:
@@ -58,7 +66,9 @@ def test_the_likelihood_of_new_bodies_rises(finished, round_bodies):
     before = start.validate(new, random().manual_seed(1))
     after = task.validate(new, random().manual_seed(1))
     assert after["score"] < before["score"] - 0.3
-    assert after["error"] < 0.85 * before["error"]  # at the start it is that of the mean atlas of a few bodies
+    assert (
+        after["error"] < 0.85 * before["error"]
+    )  # at the start it is that of the mean atlas of a few bodies
 
 
 def test_contexts_tell_of_the_body(finished, round_bodies):
@@ -94,7 +104,9 @@ def test_one_part_is_held_at_first(held, round_bodies):
 
     def changed() -> set[str]:
         return {
-            "process" if n.startswith("process.") else "flow" for n, p in task.networks.named_parameters() if not torch.equal(p, before[n])
+            "process" if n.startswith("process.") else "flow"
+            for n, p in task.networks.named_parameters()
+            if not torch.equal(p, before[n])
         }
 
     trained(task, volumes, 3 - (held == "process"))
@@ -130,7 +142,9 @@ def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
         mixed = task.validate(volumes, random(0))
         loss, _ = task.loss(volumes, random(0), 1000)
     assert loss.dtype == torch.float32
-    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(exact["error"], rel=0.1)
+    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(
+        exact["error"], rel=0.1
+    )
 
 
 def test_a_start_from_data_in_mixed_precision_leaves_parameters_as_they_are(tmp_path, round_bodies):
@@ -143,7 +157,9 @@ def test_a_start_from_data_in_mixed_precision_leaves_parameters_as_they_are(tmp_
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
 def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path, round_bodies):
     found, volumes = {}, round_bodies(6, 1)
-    run = config(process=process, hold=4).model_copy(update={"steps": 12, "checkpoint_every": 3, "validate_every": 6})
+    run = config(process=process, hold=4).model_copy(
+        update={"steps": 12, "checkpoint_every": 3, "validate_every": 6}
+    )
     for name in ("whole", "broken"):
         torch.manual_seed(0)
         task = BrunoTask(run)

@@ -36,7 +36,9 @@ def test_card(prior):
 def test_the_brain_grows(prior):
     model = prior.alignment_model()
     scale = model.log_scale(model.covariate_values()).exp()
-    assert (scale.diff() < 0).all() and 1.4 < scale[0] / scale[-1] < 2, "it is 1.4 to 2 times as long at the end"
+    assert (scale.diff() < 0).all() and 1.4 < scale[0] / scale[-1] < 2, (
+        "it is 1.4 to 2 times as long at the end"
+    )
     young, middle, old = (prior.condition([], covariate=age).mean().flatten() for age in (22, 28, 34))
     assert (young - old).norm() > max((young - middle).norm(), (middle - old).norm())
     with pytest.raises(InputError, match="gestational_age 38 weeks is out of range"):
@@ -59,7 +61,11 @@ def four_slices(volume: Volume) -> list[SliceImage]:
         matrix[:3, 3] += matrix[:3, 2] * round(share * volume.grid.shape_kji[0])
         matrix[:3, 2] *= 3.0 / volume.grid.spacing_ijk[2]
         thick = Grid((1, *volume.grid.shape_kji[1:]), matrix)
-        slices.append(SliceImage(300 * resample(volume, thick).array[0], Plane(thick.shape_kji[1:], matrix, 3.0), f"{share}"))
+        slices.append(
+            SliceImage(
+                300 * resample(volume, thick).array[0], Plane(thick.shape_kji[1:], matrix, 3.0), f"{share}"
+            )
+        )
     return slices
 
 
@@ -72,13 +78,17 @@ def test_slices_of_a_fetus_that_lies_anyhow(prior, shared_data, name):
         volume, move = turned(template, seed)
         found = condition_patient(prior, four_slices(volume), grid=volume.grid)
         anatomy = volume.array > 0.05
-        cc = [np.corrcoef(x[anatomy], volume.array[anatomy])[0, 1] for x in (found.mean(), atlas(prior, found))]
+        cc = [
+            np.corrcoef(x[anatomy], volume.array[anatomy])[0, 1] for x in (found.mean(), atlas(prior, found))
+        ]
         assert cc[0] > 0.6 and cc[0] > cc[1] + 0.15, (name, seed, cc)
         assert abs(found.covariate - float(name[2:4])) < 4
         assert found.alignment.score > 0.65
         corners = np.c_[template.grid.corners_ras(), np.ones(8)] * [0.8, 0.8, 0.8, 1]
         places.append((corners @ move.T @ found.patient_to_canonical.T)[:, :3])
-    assert np.linalg.norm(places[0] - places[1], axis=1).mean() < 4, "the frame does not depend on how the fetus lies"
+    assert np.linalg.norm(places[0] - places[1], axis=1).mean() < 4, (
+        "the frame does not depend on how the fetus lies"
+    )
 
 
 def test_an_adult_brain_is_refused(prior, shared_data):

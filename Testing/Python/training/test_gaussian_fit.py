@@ -6,7 +6,12 @@ import pytest
 from SparseVolumeReconstructionLib.geometry import Grid
 from SparseVolumeReconstructionLib.priors.structured_gaussian import SD_FLOOR
 from SparseVolumeReconstructionLib.training import gaussian_fit
-from SparseVolumeReconstructionLib.training.gaussian_fit import Rows, fit_gaussian, hat_functions, knot_solution
+from SparseVolumeReconstructionLib.training.gaussian_fit import (
+    Rows,
+    fit_gaussian,
+    hat_functions,
+    knot_solution,
+)
 
 GRID = Grid.centred((6, 7, 8), 3.0)
 RANK, FOLDS = 3, 4
@@ -28,7 +33,9 @@ def rows(mask):
 
 
 def dense_fit(rows: Rows, rank: int, folds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, loadings and held-out sd of a cohort without covariate, from singular values of the data themselves."""
+    """Mean, loadings and held-out sd of a cohort without covariate, from singular values of the data
+    themselves.
+    """
     x = rows.values.astype(float)
     residual, variance = np.zeros_like(x), np.zeros(rank)
     for fold in range(folds):
@@ -58,7 +65,9 @@ def test_fit_equals_the_dense_computation(rows, mask, monkeypatch):
 def test_folds_never_split_a_group(rows, mask):
     """With a double of every subject in the fit, nothing would be left over but noise."""
     together = fit_gaussian(rows, mask, GRID, GRID, rank=6, folds=FOLDS).sd.mean()
-    apart = fit_gaussian(Rows(rows.values, np.arange(20), rows.covariate), mask, GRID, GRID, rank=6, folds=20).sd.mean()
+    apart = fit_gaussian(
+        Rows(rows.values, np.arange(20), rows.covariate), mask, GRID, GRID, rank=6, folds=20
+    ).sd.mean()
     assert together > 1.02 * apart
 
 
@@ -79,6 +88,8 @@ def test_knot_means_follow_a_line_to_the_knot_beyond_the_data(mask):
 
 def test_a_knot_without_rows_continues_its_neighbours():
     knots = np.array([0.0, 1.0, 2.0])
-    at_knots = knot_solution(hat_functions(np.array([0.0, 0.0, 1.0, 1.0]), knots)) @ np.array([1.0, 1.0, 3.0, 3.0])
+    at_knots = knot_solution(hat_functions(np.array([0.0, 0.0, 1.0, 1.0]), knots)) @ np.array(
+        [1.0, 1.0, 3.0, 3.0]
+    )
     assert at_knots == pytest.approx([1.0, 3.0, 5.0], abs=0.1)
     assert knot_solution(np.ones((4, 1))) @ np.array([1.0, 2.0, 3.0, 6.0]) == pytest.approx(3.0)

@@ -1,4 +1,6 @@
-"""Random relatives: reproducible, different, never folded, and still the same anatomy on a background of 0."""
+"""Random relatives: reproducible, different, never folded, and still the same anatomy on a background
+of 0.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def test_the_same_seed_gives_the_same_member(template):
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**31), strength=st.sampled_from([1.0, 3.0, 10.0]))
 def test_deformations_never_fold(template, seed, strength):
-    variation = Variation(deformation=tuple((length, strength * sd) for length, sd in Variation().deformation))
+    variation = Variation(
+        deformation=tuple((length, strength * sd) for length, sd in Variation().deformation)
+    )
     grid, displacement = deformation(template, np.random.default_rng(seed), variation)
     ras = displacement * [-1, -1, 1]
     assert jacobian(ras, grid.spacing_ijk[0]).min() >= 0.2
@@ -47,7 +51,11 @@ def test_members_are_plausible(template):
     for seed in range(6):
         relative = member(template, [seed])
         assert relative.array.dtype == np.float32 and relative.array.min() == 0 and relative.array.max() <= 1
-        assert not relative.array[[0, -1]].any() and not relative.array[:, [0, -1]].any() and not relative.array[:, :, [0, -1]].any()
+        assert (
+            not relative.array[[0, -1]].any()
+            and not relative.array[:, [0, -1]].any()
+            and not relative.array[:, :, [0, -1]].any()
+        )
         back = resample(relative, template.grid).array
         assert 0.85 < np.corrcoef(back.ravel(), template.array.ravel())[0, 1] < 0.995
         sizes.append(np.prod(relative.grid.spacing_ijk) * np.count_nonzero(relative.array > 0.25) / volume)
@@ -56,7 +64,9 @@ def test_members_are_plausible(template):
 
 def test_contrast_change_is_monotone(template):
     still = Variation(deformation=(), scale=0.0, contrast=0.4, bias=0.0, blur_mm=0.0, noise=0.0)
-    ramp = Volume(np.broadcast_to(np.linspace(0, 1, 32, dtype=np.float32), template.array.shape).copy(), template.grid)
+    ramp = Volume(
+        np.broadcast_to(np.linspace(0, 1, 32, dtype=np.float32), template.array.shape).copy(), template.grid
+    )
     for seed in range(8):
         values = member(ramp, [seed], still).array
         middle = values[values.shape[0] // 2, values.shape[1] // 2]

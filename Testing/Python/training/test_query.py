@@ -24,7 +24,9 @@ OWN = {
 
 def config(system: str, **model) -> TrainConfig:
     words = {"data": DataConfig(size=16, slices=20), "model": {**COMMON, **OWN[system], **model}}
-    return TrainConfig(system=system, steps=12, batch=4, learning_rate=5e-3, checkpoint_every=3, validate_every=6, **words)
+    return TrainConfig(
+        system=system, steps=12, batch=4, learning_rate=5e-3, checkpoint_every=3, validate_every=6, **words
+    )
 
 
 def chance(seed: int) -> torch.Generator:
@@ -70,7 +72,9 @@ def test_contexts_tell_of_the_body(finished, round_bodies):
         for count in (0, 4):
             index = seen[:count].expand(16, count)
             representation = network.represent(new[:, seen[:count]], index)
-            shown, _ = network(torch.full((16,), asked), representation, torch.zeros(16, *network.noise_shape))
+            shown, _ = network(
+                torch.full((16,), asked), representation, torch.zeros(16, *network.noise_shape)
+            )
             errors.append((shown - new[:, asked]).square().mean())
     assert errors[1] < 0.9 * errors[0]
 
@@ -93,7 +97,9 @@ def test_the_loss_is_the_evidence_bound_of_the_queries(system, round_bodies):
                 truth = volumes[b, at][None]
                 shown, divergence = task.networks(at[None], representation, one[None], truth)
                 bounds.append(Normal(shown, task.sigma(30)).log_prob(truth).sum() - divergence[0])
-    assert values["contexts"] == contexts and loss == pytest.approx(-float(torch.stack(bounds).mean()) / 256, abs=1e-4)
+    assert values["contexts"] == contexts and loss == pytest.approx(
+        -float(torch.stack(bounds).mean()) / 256, abs=1e-4
+    )
 
 
 @SYSTEMS
@@ -121,7 +127,9 @@ def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
         mixed = task.validate(volumes, chance(0))
         loss, _ = task.loss(volumes, chance(0), 1000)
     assert loss.dtype == torch.float32
-    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(exact["error"], rel=0.1)
+    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(
+        exact["error"], rel=0.1
+    )
 
 
 @SYSTEMS
@@ -151,8 +159,13 @@ def test_weights_hold_the_network(system, round_bodies):
     task = make_task(config(system, coherent=False))
     tensors = task.weights(round_bodies(2, 0))
     settings = task.networks.settings
-    assert type(settings).model_validate_json(settings_text(tensors["settings"])) == settings and not tensors["coherent"]
-    assert {n.removeprefix("network.") for n in tensors if n.startswith("network.")} == set(task.networks.state_dict())
+    assert (
+        type(settings).model_validate_json(settings_text(tensors["settings"])) == settings
+        and not tensors["coherent"]
+    )
+    assert {n.removeprefix("network.") for n in tensors if n.startswith("network.")} == set(
+        task.networks.state_dict()
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,9 +189,15 @@ def test_wrong_settings_are_refused(system, model, message):
 @SYSTEMS
 def test_configurations_can_be_used(system, repository):
     files = sorted(Path(repository, "SparseVolumeReconstruction/Resources/Training").glob(f"{system}-*.yaml"))
-    assert {file.stem for file in files} >= {f"{system}-{name}" for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu", "256-gpu")}
+    assert {file.stem for file in files} >= {
+        f"{system}-{name}" for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu", "256-gpu")
+    }
     for file in files:
         found = read_config(file)
         with torch.device("meta"):
             settings = make_task(found).networks.settings
-        assert settings.size == found.data.size and settings.system == found.system == system and 0.05 <= settings.sigma <= 0.1
+        assert (
+            settings.size == found.data.size
+            and settings.system == found.system == system
+            and 0.05 <= settings.sigma <= 0.1
+        )

@@ -19,7 +19,9 @@ SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "
 def store(request, repository, cohort_dir, tmp_path_factory):
     """A store with a model "bodies"."""
     folder = tmp_path_factory.mktemp("trained")
-    config = read_config(repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml")
+    config = read_config(
+        repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml"
+    )
     facts = deep.CardFacts("bodies", modality="phantom")
     path = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
     store = ModelStore(folder / "models")
@@ -28,7 +30,9 @@ def store(request, repository, cohort_dir, tmp_path_factory):
 
 
 def test_evaluate_measures_it_beside_the_baselines(store, cohort_dir):
-    scores = evaluate(["bodies"], cohort_dir, "registered", [0, 3], store, Progress(), samples=2, device="cpu")
+    scores = evaluate(
+        ["bodies"], cohort_dir, "registered", [0, 3], store, Progress(), samples=2, device="cpu"
+    )
     assert scores["_about"]["subjects"] == SPLIT["test"]
     for count in ("0", "3"):
         assert scores["bodies"][count]["ssim"] > 0.3 and 0.5 < scores["bodies"][count]["coverage_90"] <= 1
@@ -47,10 +51,21 @@ def test_samples_differ_and_the_card_is_measured(store):
 def test_it_reconstructs_like_any_prior(store, cohort_dir, tmp_path):
     observed = [6, 10, 14, 18]
     context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=observed, thickness_mm=5.0)
-    words = {"prior": "bodies", "contexts": [context], "frame": "auto", "like": context.path, "samples": 2, "seed": 3}
-    request = ReconstructionRequest(**words, outputs=["mean", "std", "template", "atlas"], output=str(tmp_path / "out"))
+    words = {
+        "prior": "bodies",
+        "contexts": [context],
+        "frame": "auto",
+        "like": context.path,
+        "samples": 2,
+        "seed": 3,
+    }
+    request = ReconstructionRequest(
+        **words, outputs=["mean", "std", "template", "atlas"], output=str(tmp_path / "out")
+    )
     result = run_request(request, store, Progress())["result"]
     assert np.isfinite(result["log_evidence"]) and result["log_evidence"] != 0
-    mean, std, truth = (read_volume(p).array for p in (tmp_path / "out/mean.nrrd", tmp_path / "out/std.nrrd", context.path))
+    mean, std, truth = (
+        read_volume(p).array for p in (tmp_path / "out/mean.nrrd", tmp_path / "out/std.nrrd", context.path)
+    )
     assert np.allclose(mean[observed], truth[observed], atol=1e-4) and (std[observed] == 0).all()
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.7 and std.max() > 0

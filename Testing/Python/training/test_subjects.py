@@ -7,7 +7,12 @@ import pytest
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.training.gaussian_fit import hat_functions
-from SparseVolumeReconstructionLib.training.subjects import CovariateRule, knots_over, list_subjects, scale_statistics
+from SparseVolumeReconstructionLib.training.subjects import (
+    CovariateRule,
+    knots_over,
+    list_subjects,
+    scale_statistics,
+)
 
 RULE = CovariateRule.parse("age:years:age([0-9]+)")
 
@@ -44,10 +49,18 @@ def test_subjects_of_two_folders(cohort_dir, tmp_path):
     shutil.copy(cohort_dir / "age20.nii.gz", tmp_path / "other_age40.nii.gz")
     subjects = list_subjects([cohort_dir, tmp_path], "phantom", (2, 0), RULE, seed=5)
     assert subjects.covariate["age24"] == 24 and subjects.covariate["other_age40"] == 40
-    assert subjects.members(["age24", "other_age40"]) == [("age24", 0), ("age24", 1), ("age24", 2), ("other_age40", 0)]
+    assert subjects.members(["age24", "other_age40"]) == [
+        ("age24", 0),
+        ("age24", 1),
+        ("age24", 2),
+        ("other_age40", 0),
+    ]
     assert "age20_labels.nii.gz" in subjects.cohort.skipped
     itself, relative = subjects.volume("age24"), subjects.volume("age24", 1)
-    assert np.array_equal(relative.array, subjects.volume("age24", 1).array) and relative.array.shape != itself.array.shape
+    assert (
+        np.array_equal(relative.array, subjects.volume("age24", 1).array)
+        and relative.array.shape != itself.array.shape
+    )
     other = list_subjects([cohort_dir], "phantom", (2,), RULE, seed=6).volume("age24", 1)
     assert not np.array_equal(relative.array, other.array), "the seed chooses the relatives"
 

@@ -7,16 +7,33 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
-from SparseVolumeReconstructionLib.training.structured_gaussian import TrainingOptions, chance_split, read_split, train
+from SparseVolumeReconstructionLib.training.structured_gaussian import (
+    TrainingOptions,
+    chance_split,
+    read_split,
+    train,
+)
 from SparseVolumeReconstructionLib.training.subjects import CovariateRule
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
-SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)] + ["age99"], "test": ["age23", "age27"]}
+SPLIT = {
+    "fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)] + ["age99"],
+    "test": ["age23", "age27"],
+}
 
 
 def options(**changes) -> TrainingOptions:
     """Small and quick."""
-    return TrainingOptions("bodies", anatomy="body", modality="phantom", rank=6, spacing_mm=6.0, protocol_slices=24, split=SPLIT, **changes)
+    return TrainingOptions(
+        "bodies",
+        anatomy="body",
+        modality="phantom",
+        rank=6,
+        spacing_mm=6.0,
+        protocol_slices=24,
+        split=SPLIT,
+        **changes,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +41,30 @@ def trained(cohort_dir, tmp_path_factory):
     """(file, card) of a model with relatives and age as covariate."""
     out = tmp_path_factory.mktemp("model") / "bodies.safetensors"
     rule = CovariateRule.parse("age:years:age([0-9]+)")
-    return out, train([cohort_dir], out, options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."), Progress())
+    return out, train(
+        [cohort_dir],
+        out,
+        options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."),
+        Progress(),
+    )
 
 
 def test_card_says_what_was_done(trained):
     _, card = trained
     assert card.split == {"fit": SPLIT["fit"][:-1], "test": SPLIT["test"]}, "the damaged file is left out"
-    assert (card.covariate.name, card.covariate.unit, card.covariate.low, card.covariate.high) == ("age", "years", 20, 32)
+    assert (card.covariate.name, card.covariate.unit, card.covariate.low, card.covariate.high) == (
+        "age",
+        "years",
+        20,
+        32,
+    )
     assert "1 files were skipped" in card.limits and card.limits.endswith("A phantom.")
     assert "60 volumes of 10 subjects" in card.time_and_memory
     assert card.quality["subjects"] == ["age23", "age27"]
     gain = {n: card.quality["SSIM"][n] - card.quality["SSIM of the prior mean"][n] for n in ("1", "4", "9")}
-    assert min(gain["4"], gain["9"]) > 0.01, gain  # observed slices are shown in the atlas too, so gains need not grow
+    assert min(gain["4"], gain["9"]) > 0.01, (
+        gain
+    )  # observed slices are shown in the atlas too, so gains need not grow
     assert card.quality["coverage of 90 % intervals"]["4"] > 0.7
 
 
@@ -49,7 +78,9 @@ def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_
     assert (young - old).abs().max() > 0.02, "the mean follows the covariate"
     assert prior.alignment_model().log_scale(prior.alignment_model().knots)[0] > 0.1, "young bodies are small"
     context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
-    request = ReconstructionRequest(prior="bodies", contexts=[context], like=context.path, output=str(tmp_path / "out"))
+    request = ReconstructionRequest(
+        prior="bodies", contexts=[context], like=context.path, output=str(tmp_path / "out")
+    )
     result = run_request(request, store, Progress())["result"]
     assert result["covariate"]["name"] == "age" and not result["covariate"]["given"]
     from SparseVolumeReconstructionLib.geometry.io import read_volume
@@ -63,7 +94,12 @@ def test_same_seed_same_model(trained, cohort_dir, tmp_path):
 
     again = tmp_path / "again.safetensors"
     rule = CovariateRule.parse("age:years:age([0-9]+)")
-    train([cohort_dir], again, options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."), Progress())
+    train(
+        [cohort_dir],
+        again,
+        options(augment=(2,), covariate=rule, knot_step=4.0, limits="A phantom."),
+        Progress(),
+    )
     with safe_open(trained[0], "np") as a, safe_open(again, "np") as b:
         assert set(a.keys()) == set(b.keys())
         assert all(np.array_equal(a.get_tensor(key), b.get_tensor(key)) for key in a.keys())  # noqa: SIM118

@@ -1,4 +1,6 @@
-"""Volume models: divergence, penalty and distance against closed forms; whose turn it is; all five models train."""
+"""Volume models: divergence, penalty and distance against closed forms; whose turn it is; all five models
+train.
+"""
 
 import json
 import math
@@ -15,10 +17,20 @@ from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.priors.volume_model.network import Generator, read_settings
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import AugmentationConfig, TrainConfig, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import (
+    AugmentationConfig,
+    TrainConfig,
+    find_config,
+    read_config,
+)
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
-from SparseVolumeReconstructionLib.training.volume_model import VolumeModelTask, divergence, energy_distance, gradient_penalty
+from SparseVolumeReconstructionLib.training.volume_model import (
+    VolumeModelTask,
+    divergence,
+    energy_distance,
+    gradient_penalty,
+)
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 KINDS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
@@ -62,23 +74,39 @@ def test_penalty_of_a_linear_critic_is_known(norm, seed):
     assert float(penalty.detach()) == pytest.approx((norm - 1) ** 2, abs=1e-4)
     if norm > 0.01:
         (slope,) = torch.autograd.grad(penalty, direction)
-        assert torch.allclose(slope, 2 * (norm - 1) * direction / norm, atol=1e-4), "a critic can learn from it"
+        assert torch.allclose(slope, 2 * (norm - 1) * direction / norm, atol=1e-4), (
+            "a critic can learn from it"
+        )
 
 
 def test_penalty_is_taken_between_real_and_made():
     seen = []
     real, made = torch.zeros(64, 2), torch.ones(64, 2)
     gradient_penalty(lambda x: seen.append(x.detach()) or x.sum(1), real, made, chance())
-    assert seen[0].min() > 0 and seen[0].max() < 1 and seen[0][:, 0].std() > 0.2 and torch.equal(seen[0][:, 0], seen[0][:, 1])
+    assert (
+        seen[0].min() > 0
+        and seen[0].max() < 1
+        and seen[0][:, 0].std() > 0.2
+        and torch.equal(seen[0][:, 0], seen[0][:, 1])
+    )
 
 
 def test_energy_distance_of_normal_samples():
-    one, same, other = (shift + torch.randn(600, 400, generator=chance(seed)) for seed, shift in ((0, 0.0), (1, 0.0), (2, 0.5)))
+    one, same, other = (
+        shift + torch.randn(600, 400, generator=chance(seed))
+        for seed, shift in ((0, 0.0), (1, 0.0), (2, 0.5))
+    )
     assert abs(energy_distance(one, same)) < 0.003
-    wanted = 2 * math.sqrt(2 + 0.25) - 2 * math.sqrt(2)  # distances of many components are nearly their root mean square
+    wanted = 2 * math.sqrt(2 + 0.25) - 2 * math.sqrt(
+        2
+    )  # distances of many components are nearly their root mean square
     assert energy_distance(one, other) == pytest.approx(wanted, abs=0.01)
-    assert energy_distance(one.bfloat16(), other.bfloat16()) == pytest.approx(wanted, abs=0.01)  # as in mixed precision
-    assert energy_distance(one[:1], other[:1]) == pytest.approx(2 * float((one[0] - other[0]).square().mean().sqrt()), abs=1e-5)
+    assert energy_distance(one.bfloat16(), other.bfloat16()) == pytest.approx(
+        wanted, abs=0.01
+    )  # as in mixed precision
+    assert energy_distance(one[:1], other[:1]) == pytest.approx(
+        2 * float((one[0] - other[0]).square().mean().sqrt()), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +115,9 @@ def test_only_those_whose_turn_it_is_move(kind):
     task, volumes = make_task(small(kind)), bodies(2)
     groups = task.parameter_groups(0)
     optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 1e-2)
-    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters())) and not list(task.networks.buffers())
+    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters())) and not list(
+        task.networks.buffers()
+    )
     turns, ever = [], set()
     for step in range(12):
         before = {name: p.detach().clone() for name, p in task.networks.named_parameters()}
@@ -114,13 +144,19 @@ def test_every_model_trains_in_the_loop_and_seeds_decide(kind, tmp_path):
         task = make_task(config)
         fit(task, volumes[:6], volumes[6:], config, tmp_path / name, False, Progress())
         runs.append(task.weights(volumes[:6]))
-    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0]), "the same seed gives the same weights"
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0]), (
+        "the same seed gives the same weights"
+    )
     values = [line.split(",") for line in (tmp_path / "one" / "log.csv").read_text().splitlines()[1:]]
     assert all(math.isfinite(float(value)) for _, _, value in values)
     assert {"validation/score"} <= {name for _, name, _ in values}
     generator = Generator(read_settings(runs[0]["settings"]))
     generator.load_state_dict(under(runs[0]))
-    assert generator(torch.zeros(2, 6)).shape == (2, 8, 16, 16) and runs[0]["residual_sd"].shape == (10, 16, 16)
+    assert generator(torch.zeros(2, 6)).shape == (2, 8, 16, 16) and runs[0]["residual_sd"].shape == (
+        10,
+        16,
+        16,
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,8 +183,12 @@ def test_weights_tell_the_error_that_is_left_and_the_codes_that_there_are():
     stored = task.weights(volumes)
     mean, log_variance = task.networks.encoder(task._resampled(volumes)).chunk(2, 1)
     coarse = (task.networks.generator(mean) - task._resampled(volumes)).square().mean().sqrt()
-    assert float((stored["residual_sd"] / 510.0).square().mean().sqrt()) == pytest.approx(float(coarse), rel=0.05)
-    before, after = (state["start.weight"].double() for state in (task.networks.generator.state_dict(), under(stored)))
+    assert float((stored["residual_sd"] / 510.0).square().mean().sqrt()) == pytest.approx(
+        float(coarse), rel=0.05
+    )
+    before, after = (
+        state["start.weight"].double() for state in (task.networks.generator.state_dict(), under(stored))
+    )
     covariance = torch.cov(mean.T, correction=0) + torch.diag(log_variance.exp().mean(0))
     wanted = before @ covariance.double() @ before.T
     assert float((after @ after.T - wanted).abs().max() / wanted.abs().max()) < 0.01
@@ -156,7 +196,11 @@ def test_weights_tell_the_error_that_is_left_and_the_codes_that_there_are():
 
 def under(stored: dict) -> dict:
     """The generator's state among stored tensors."""
-    return {name.removeprefix("network."): tensor for name, tensor in stored.items() if name.startswith("network.")}
+    return {
+        name.removeprefix("network."): tensor
+        for name, tensor in stored.items()
+        if name.startswith("network.")
+    }
 
 
 def test_parts_that_do_not_fit_are_refused():
@@ -182,7 +226,16 @@ def store(cohort_dir, tmp_path_factory):
     """A store with a model that was trained by the command."""
     folder = tmp_path_factory.mktemp("volume-model")
     (folder / "split.json").write_text(json.dumps(SPLIT))
-    command = ["train", "volume-model", "--cohort", cohort_dir, "--config", "volume-vae-64-tiny", "--out", folder / "bodies"]
+    command = [
+        "train",
+        "volume-model",
+        "--cohort",
+        cohort_dir,
+        "--config",
+        "volume-vae-64-tiny",
+        "--out",
+        folder / "bodies",
+    ]
     assert main([*map(str, command), "--split", str(folder / "split.json"), "--modality", "phantom"]) == 0
     store = ModelStore(folder / "models")
     store.import_file(folder / "bodies" / "bodies.safetensors")
@@ -191,7 +244,11 @@ def store(cohort_dir, tmp_path_factory):
 
 def test_the_command_makes_a_model_that_the_store_loads(store):
     card = store.load("bodies", "cpu").card
-    assert card.system == "volume-model" and card.title.startswith("3D VAE,") and card.quality["subjects"] == SPLIT["test"]
+    assert (
+        card.system == "volume-model"
+        and card.title.startswith("3D VAE,")
+        and card.quality["subjects"] == SPLIT["test"]
+    )
     held = card.quality["coverage of 90 % intervals on validation subjects by number of slices"].values()
     assert 0.85 < sum(held) / len(held) < 0.95
 
@@ -203,5 +260,7 @@ def test_slices_of_a_subject_bring_the_mean_nearer(store, cohort_dir):
         truth = Volume(on_grid(cohort.volume(name), prior.grid, matrices[name]), prior.grid)
         for count in error:
             contexts = [slice_of(truth, k) for k in (5, 9, 13, 17)[:count]]
-            error[count] += float(((prior.condition(contexts).mean().numpy() - truth.array) ** 2).mean() ** 0.5)
+            error[count] += float(
+                ((prior.condition(contexts).mean().numpy() - truth.array) ** 2).mean() ** 0.5
+            )
     assert error[4] < error[0], error

@@ -17,7 +17,10 @@ WAIT_S = 90.0
 
 
 class Browser:
-    """One browser with a profile of its own. Elements are found by their id. keys: names of keys for `press`."""
+    """One browser with a profile of its own.
+
+    Elements are found by their id. keys: names of keys for `press`.
+    """
 
     keys = Keys
 
@@ -59,7 +62,10 @@ class Browser:
             else:
                 last = None
             time.sleep(0.05)
-        raise AssertionError(f"no {what} within {seconds:.0f} s ({last}); the page says: {self.text('run-step')} {self.text('run-error')}")
+        raise AssertionError(
+            f"no {what} within {seconds:.0f} s ({last}); the page says: {self.text('run-step')} "
+            f"{self.text('run-error')}"
+        )
 
     def there(self, name: str):
         """The element with an id, None without one."""
@@ -79,7 +85,9 @@ class Browser:
 
     def choose(self, name: str, label: str) -> None:
         """Choose an entry of a menu by its text."""
-        self.wait(lambda: label in [each.text for each in Select(self.there(name)).options], f"{label} in {name}")
+        self.wait(
+            lambda: label in [each.text for each in Select(self.there(name)).options], f"{label} in {name}"
+        )
         Select(self.there(name)).select_by_visible_text(label)
 
     def press(self, name: str, *keys: str) -> None:
@@ -101,17 +109,23 @@ class Browser:
         from axe_core_python.selenium import Axe
 
         found = Axe().run(self.driver)["violations"]
-        return [f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
+        return [
+            f"{each['id']}: {each['help']}: {node['html'][:160]}" for each in found for node in each["nodes"]
+        ]
 
     def sliders_agree(self) -> bool:
         """Whether the thumb of every slice view's slider stands at what is written beside it."""
         script = """return ["Red", "Green", "Yellow"].map((view) =>
-            [document.getElementById("scroll-" + view).valueAsNumber, Number(document.getElementById("offset-" + view).textContent)])"""
+            [document.getElementById("scroll-" + view).valueAsNumber, Number(document.getElementById("offset-" + view).textContent)])"""  # noqa: E501
         return all(abs(thumb - written) <= 0.051 for thumb, written in self.driver.execute_script(script))
 
     def complaints(self) -> list[str]:
         """What the console of the browser says, without what is only information."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] in ("WARNING", "SEVERE")
+        ]
 
     def screenshot(self, path: Path) -> None:
         """Keep what is shown as PNG."""

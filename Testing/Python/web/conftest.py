@@ -27,7 +27,9 @@ def served(tmp_path_factory, library_environment):
     running = []
 
     def start(*words: str, token: str = "", folder: Path | None = None) -> Served:
-        running.append(Served(tmp_path_factory.mktemp("served"), environment, *words, token=token, temporary=folder))
+        running.append(
+            Served(tmp_path_factory.mktemp("served"), environment, *words, token=token, temporary=folder)
+        )
         return running[-1]
 
     yield start
@@ -66,7 +68,9 @@ def page(server, browse):
     """Its page, 1400 x 900, with all sections open."""
     browser = browse()
     browser.open(server.address)
-    browser.driver.execute_script("document.querySelectorAll('details.section').forEach(each => { each.open = true })")
+    browser.driver.execute_script(
+        "document.querySelectorAll('details.section').forEach(each => { each.open = true })"
+    )
     return browser
 
 

@@ -22,9 +22,19 @@ BOUND_MS, _QUIET_S = 100.0, 0.10
 
 
 class Served:
-    """`./run web` with words, in a temporary folder of its own. Ends with Ctrl-C; then it must have left nothing."""
+    """`./run web` with words, in a temporary folder of its own.
 
-    def __init__(self, folder: Path, environment: dict[str, str], *words: str, token: str = "", temporary: Path | None = None):
+    Ends with Ctrl-C; then it must have left nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        *words: str,
+        token: str = "",
+        temporary: Path | None = None,
+    ):
         self.temporary = temporary or folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self._log = folder / "server.log"
@@ -37,7 +47,9 @@ class Served:
                 "SVR_TOKEN": token,
                 VARIABLE: f"{bound_ms()}",
             }
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+            )
         self.address = self._wait_for_address()
         self.port = int(re.search(r":(\d+)/", self.address)[1])
         self.cookie = ""
@@ -56,7 +68,11 @@ class Served:
 
     def complaints(self) -> list[str]:
         """What the server said besides its address."""
-        return [line for line in self.log().splitlines() if line.strip() and not line.startswith("Open http") and SAID not in line]
+        return [
+            line
+            for line in self.log().splitlines()
+            if line.strip() and not line.startswith("Open http") and SAID not in line
+        ]
 
     def blocked(self) -> list[str]:
         """What computed on the event loop for longer than it may (see `bound_ms`), and where."""
@@ -95,8 +111,12 @@ class Served:
             self.process.kill()
             self.process.wait()
 
-    def ask(self, method: str = "GET", path: str = "/", body=None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        """One HTTP request with the cookie of the visitor, if there is one: status, body and headers of the answer."""
+    def ask(
+        self, method: str = "GET", path: str = "/", body=None, **headers: str
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """One HTTP request with the cookie of the visitor, if there is one: status, body and headers of the
+        answer.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie and "Cookie" not in given:
@@ -121,7 +141,10 @@ class Served:
         """Upload files (name, content) as the page does: status and text of the answer."""
         boundary = uuid.uuid4().hex
         parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename={json.dumps(name)}\r\n\r\n'.encode() + data + b"\r\n"
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
+            f"filename={json.dumps(name)}\r\n\r\n".encode()
+            + data
+            + b"\r\n"
             for name, data in files
         ]
         body = b"".join(parts) + f"--{boundary}--\r\n".encode()
@@ -131,13 +154,19 @@ class Served:
 
     def left_behind(self, pattern: str = "*") -> list[str]:
         """What is in its temporary folder; folders may go while they are looked at."""
-        found = (Path(folder, name) for folder, folders, files in os.walk(self.temporary) for name in folders + files)
+        found = (
+            Path(folder, name)
+            for folder, folders, files in os.walk(self.temporary)
+            for name in folders + files
+        )
         return sorted(str(path.relative_to(self.temporary)) for path in found if path.match(pattern))
 
 
 @cache
 def bound_ms() -> float:
-    """How long a callback may compute on the event loop: 100 ms, and more on a machine that computes more slowly than a usual one."""
+    """How long a callback may compute on the event loop: 100 ms, and more on a machine that computes more
+    slowly than a usual one.
+    """
     start, total = time.thread_time(), 0
     for number in range(2_000_000):
         total += number * number

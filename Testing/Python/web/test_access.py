@@ -1,10 +1,14 @@
-"""For everybody: labels, contrast and structure by axe's rules, the keyboard alone, and the section for learning."""
+"""For everybody: labels, contrast and structure by axe's rules, the keyboard alone, and the section for
+learning.
+"""
 
 import re
 
 import pytest
 
-pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
 
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -17,8 +21,13 @@ TOO_WIDE = """return [...document.querySelectorAll('.svr, .panel, .sections, .to
   .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)"""
 # Whether it can be seen what has the focus; the input for files is seen as its label.
 OUTLINED = """const focused = document.activeElement, shown = focused.type === "file" ? focused.labels[0] : focused;
-return getComputedStyle(shown).outlineStyle !== "none" && parseFloat(getComputedStyle(shown).outlineWidth) >= 2"""
-SIZES = [(1400, 900, 1), (1024, 768, 1), (420, 900, 1), (700, 450, 2)]  # the last is 1400 x 900 enlarged to 200 %
+return getComputedStyle(shown).outlineStyle !== "none" && parseFloat(getComputedStyle(shown).outlineWidth) >= 2"""  # noqa: E501
+SIZES = [
+    (1400, 900, 1),
+    (1024, 768, 1),
+    (420, 900, 1),
+    (700, 450, 2),
+]  # the last is 1400 x 900 enlarged to 200 %
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -28,7 +37,12 @@ def test_the_page_fits_and_axe_finds_nothing(slices, screenshots, size):
     assert slices.driver.execute_script("return document.documentElement.scrollWidth") == size[0]
     assert slices.driver.execute_script(TOO_WIDE) == []
     box = slices.there("apply-button").rect
-    assert box["x"] >= 0 and box["x"] + box["width"] <= size[0] and box["y"] >= 0 and box["y"] + box["height"] <= size[1]
+    assert (
+        box["x"] >= 0
+        and box["x"] + box["width"] <= size[0]
+        and box["y"] >= 0
+        and box["y"] + box["height"] <= size[1]
+    )
     for name in SHOWN_AT_ONCE if size[0] > 860 else ("Red",):
         picture = slices.driver.find_element("css selector", f'[data-view="{name}"] .picture')
         assert picture.is_displayed() and min(picture.size.values()) >= 200
@@ -38,7 +52,9 @@ def test_the_page_fits_and_axe_finds_nothing(slices, screenshots, size):
 
 
 def test_axe_finds_what_is_wrong(slices):
-    slices.driver.execute_script("document.querySelector('.top').insertAdjacentHTML('beforeend', '<button id=\"bad\"></button>')")
+    slices.driver.execute_script(
+        "document.querySelector('.top').insertAdjacentHTML('beforeend', '<button id=\"bad\"></button>')"
+    )
     assert any("button-name" in line for line in slices.violations())
     slices.driver.execute_script("document.getElementById('bad').remove()")
 
@@ -83,20 +99,34 @@ def test_sliders_say_what_is_shown_and_arrows_move_by_a_slice(slices):
     for view in ("Red", "Green", "Yellow"):
         value, step = thumb(slices, view)
         slices.press(f"scroll-{view}", Keys.ARROW_RIGHT)
-        slices.wait(lambda view=view, value=value, step=step: thumb(slices, view)[0] == pytest.approx(value + step, abs=0.01), "one step")
+        slices.wait(
+            lambda view=view, value=value, step=step: (
+                thumb(slices, view)[0] == pytest.approx(value + step, abs=0.01)
+            ),
+            "one step",
+        )
         assert slices.sliders_agree()
         slices.press(f"scroll-{view}", Keys.ARROW_LEFT)
-        slices.wait(lambda view=view, value=value: thumb(slices, view)[0] == pytest.approx(value, abs=0.01), "the step back")
+        slices.wait(
+            lambda view=view, value=value: thumb(slices, view)[0] == pytest.approx(value, abs=0.01),
+            "the step back",
+        )
 
 
 def focus(page, view: str) -> None:
     """Give the picture of a view the focus, as Tab does."""
-    page.driver.execute_script("document.querySelector(`[data-view=${arguments[0]}] .picture [tabindex]`).focus()", view)
+    page.driver.execute_script(
+        "document.querySelector(`[data-view=${arguments[0]}] .picture [tabindex]`).focus()", view
+    )
 
 
 def shown(page, view: str) -> dict:
     """What the page knows of a slice view."""
-    return next(each for each in page.driver.execute_script("return window.trame.state.get('look').views") if each["name"] == view)
+    return next(
+        each
+        for each in page.driver.execute_script("return window.trame.state.get('look').views")
+        if each["name"] == view
+    )
 
 
 def keys(page, *pressed: str) -> None:
@@ -129,7 +159,10 @@ def test_letters_and_scale_are_those_of_the_views(slices):
     longer = float(after["mm"].split()[0]) / float(before["mm"].split()[0])
     assert after["percent"] / before["percent"] == pytest.approx(1.15 * longer, rel=1e-3)
     keys(slices, "-")
-    slices.wait(lambda: shown(slices, "Red")["scale"]["percent"] == pytest.approx(before["percent"], rel=1e-3), "scale as before")
+    slices.wait(
+        lambda: shown(slices, "Red")["scale"]["percent"] == pytest.approx(before["percent"], rel=1e-3),
+        "scale as before",
+    )
 
 
 def test_views_are_moved_with_the_keyboard(slices):
@@ -138,7 +171,9 @@ def test_views_are_moved_with_the_keyboard(slices):
         for pressed in ((Keys.ARROW_UP,), (Keys.SHIFT, Keys.ARROW_LEFT), ("+",)):
             before = slices.picture(view)
             keys(slices, *pressed)
-            slices.wait(lambda view=view, before=before: slices.picture(view) != before, f"{pressed} in {view}")
+            slices.wait(
+                lambda view=view, before=before: slices.picture(view) != before, f"{pressed} in {view}"
+            )
     before = slices.picture("Red")
     focus(slices, "Red")
     keys(slices, Keys.CONTROL, Keys.ARROW_UP)
@@ -154,7 +189,12 @@ def test_the_crosshair_links_the_views(slices):
     before = [thumb(slices, view)[0] for view in ("Green", "Yellow")]
     picture = slices.driver.find_element("css selector", '[data-view="Red"] .picture')
     ActionChains(slices.driver).move_to_element_with_offset(picture, 40, 60).click().perform()
-    slices.wait(lambda: all(thumb(slices, view)[0] != at for view, at in zip(("Green", "Yellow"), before, strict=True)), "other slices")
+    slices.wait(
+        lambda: all(
+            thumb(slices, view)[0] != at for view, at in zip(("Green", "Yellow"), before, strict=True)
+        ),
+        "other slices",
+    )
     line = next(each for each in shown(slices, "Red")["lines"] if each["view"] == "Yellow")
     assert line["x1"] == pytest.approx(50 + 100 * 40 / picture.size["width"], abs=1)
     keys(slices, "x")
@@ -166,7 +206,9 @@ def test_contrast_is_a_drag_with_ctrl_and_leaves_slice_and_zoom(slices):
     chain = ActionChains(slices.driver).key_down(Keys.CONTROL).move_to_element(picture).click_and_hold()
     chain.move_by_offset(60, 30).release().key_up(Keys.CONTROL).perform()
     slices.wait(lambda: slices.picture("Red") != at, "another contrast")
-    assert shown(slices, "Red")["scale"] == before["scale"] and shown(slices, "Red")["value"] == before["value"]
+    assert (
+        shown(slices, "Red")["scale"] == before["scale"] and shown(slices, "Red")["value"] == before["value"]
+    )
     slices.click("window-again")
 
 
@@ -177,7 +219,9 @@ def touch(page, kind: str, *points: tuple[float, float]) -> None:
 
 
 def test_one_finger_scrolls_and_two_zoom(slices):
-    slices.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    slices.driver.execute_cdp_cmd(
+        "Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2}
+    )
     box = slices.driver.find_element("css selector", '[data-view="Green"] .picture').rect
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     before = shown(slices, "Green")
@@ -185,7 +229,9 @@ def test_one_finger_scrolls_and_two_zoom(slices):
     touch(slices, "touchMove", (x, y - 40))
     touch(slices, "touchEnd")
     slices.wait(lambda: shown(slices, "Green")["value"] > before["value"], "another slice")
-    assert shown(slices, "Green")["scale"]["percent"] == pytest.approx(before["scale"]["percent"], rel=0.05)  # larger buttons for fingers
+    assert shown(slices, "Green")["scale"]["percent"] == pytest.approx(
+        before["scale"]["percent"], rel=0.05
+    )  # larger buttons for fingers
     before = shown(slices, "Green")
     touch(slices, "touchStart", (x - 30, y), (x + 30, y))
     touch(slices, "touchMove", (x - 60, y), (x + 60, y))
@@ -239,14 +285,22 @@ def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):
 
 def test_the_key_takes_the_view_under_the_mouse(slices):
     pointer = ActionChains(slices.driver)
-    pointer.move_to_element(slices.driver.find_element("css selector", '[data-view="Green"] .picture')).perform()
+    pointer.move_to_element(
+        slices.driver.find_element("css selector", '[data-view="Green"] .picture')
+    ).perform()
     slices.press("scroll-Red", "c")
     slices.wait(lambda: "runs across them" in slices.text("run-error"), "what is said of the coronal view")
     pointer.move_to_element(slices.driver.find_element("css selector", ".top h1")).perform()
     slices.press("fit-button", "c")
-    slices.wait(lambda: "no slice view is under the mouse" in slices.text("run-error"), "what is said where no slice view is meant")
+    slices.wait(
+        lambda: "no slice view is under the mouse" in slices.text("run-error"),
+        "what is said where no slice view is meant",
+    )
     slices.press("scroll-Red", "c")
-    slices.wait(lambda: "in the list already" in slices.text("run-error"), "what is said of the view that has the focus")
+    slices.wait(
+        lambda: "in the list already" in slices.text("run-error"),
+        "what is said of the view that has the focus",
+    )
     slices.click("run-dismiss")
     slices.wait(lambda: not slices.there("run-error"), "message put away")
 
@@ -275,15 +329,22 @@ def test_where_is_this_slice(slices, screenshots):
     assert slices.violations() == []
     slices.click("quiz-answer")
     slices.wait(lambda: "1 placed" in slices.text("quiz-verdict"), "verdict")
-    assert any(words in slices.text("quiz-verdict") for words in ("mm too far", "right there", "its middle is right"))
+    assert any(
+        words in slices.text("quiz-verdict") for words in ("mm too far", "right there", "its middle is right")
+    )
     slices.click("quiz-ask")
     slices.click("quiz-give-up")
-    slices.wait(lambda: "It lies here" in slices.text("quiz-verdict") and "1 placed" in slices.text("quiz-verdict"), "answer")
+    slices.wait(
+        lambda: "It lies here" in slices.text("quiz-verdict") and "1 placed" in slices.text("quiz-verdict"),
+        "answer",
+    )
     slices.click("quiz-done")
     slices.wait(lambda: not slices.there("quiz-done"), "end of the quiz")
     assert slices.text("context-count") == "1 of 4 slices used", "as the mental map had left it"
     slices.click("map-stop")
-    slices.wait(lambda: slices.text("context-count") == "4 of 4 slices used", "all slices as before the mental map")
+    slices.wait(
+        lambda: slices.text("context-count") == "4 of 4 slices used", "all slices as before the mental map"
+    )
 
 
 def test_nothing_was_complained_about(slices, server):

@@ -1,18 +1,22 @@
-"""What comes from a page is not trusted: values of another kind are refused, numbers stay in their range, names become no paths."""
+"""What comes from a page is not trusted: values of another kind are refused, numbers stay in their range,
+names become no paths.
+"""
 
 from dataclasses import fields
 
 import pytest
 
-pytest.importorskip("slicer", reason="NO TEST OF THE BROWSER EDITION: slicer-core is not installed; ./run test installs it")
+pytest.importorskip(
+    "slicer", reason="NO TEST OF THE BROWSER EDITION: slicer-core is not installed; ./run test installs it"
+)
 
 import slicer
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
-from SparseVolumeReconstructionLib.slicerside.workflow.choices import NODES, RANGES, Choices, FrameMode, Layer, forget
+from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 from SparseVolumeReconstructionLib.web.binding import PREFIX, WatchedChoices, from_page, to_page
 from SparseVolumeReconstructionLib.web.sections.run import without_folders
+from SparseVolumeReconstructionLib.workflow.choices import NODES, RANGES, Choices, FrameMode, Layer, forget
 
 
 @pytest.fixture
@@ -24,11 +28,19 @@ def scene():
 def test_every_choice_goes_to_the_page_and_back(scene):
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Scan")
     choices = Choices(
-        allVolume=volume, frameMode=FrameMode.REGISTERED, layer=Layer.STD, samples=3, spacing=1.5, live=True, name="Two words"
+        allVolume=volume,
+        frameMode=FrameMode.REGISTERED,
+        layer=Layer.STD,
+        samples=3,
+        spacing=1.5,
+        live=True,
+        name="Two words",
     )
     page = to_page(choices)
     assert all(isinstance(value, str | int | float | bool) for value in page.values())
-    assert {name: from_page(name, page[PREFIX + name]) for name in (field.name for field in fields(Choices))} == vars(choices)
+    assert {
+        name: from_page(name, page[PREFIX + name]) for name in (field.name for field in fields(Choices))
+    } == vars(choices)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +68,10 @@ def test_numbers_stay_in_their_range(scene):
 
 def test_nodes_of_another_class_are_refused(scene):
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "T")
-    assert from_page("frameTransform", transform.GetID()) is transform and from_page("frameTransform", "") is None
+    assert (
+        from_page("frameTransform", transform.GetID()) is transform
+        and from_page("frameTransform", "") is None
+    )
     for name in NODES.keys() - {"frameTransform"}:
         with pytest.raises(InputError, match="not in the scene"):
             from_page(name, transform.GetID())
@@ -101,7 +116,10 @@ def test_names_that_are_sent_become_no_paths(sent, kept):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("/tmp/svr-web-1/svr-2/result.json: cannot be read; reconstruct again.", "result.json: cannot be read; reconstruct again."),
+        (
+            "/tmp/svr-web-1/svr-2/result.json: cannot be read; reconstruct again.",
+            "result.json: cannot be read; reconstruct again.",
+        ),
         ('  File "/usr/lib/python3.11/x/run.py", line 3, in f', '  File "run.py", line 3, in f'),
         (r"C:\Users\somebody\scan.nii: damaged", "scan.nii: damaged"),
         ("head.nii: 3/4 of it, 12 mm/s, GA 30 +/- 1; see https://example.org/a/b", None),

@@ -30,12 +30,21 @@ def test_without_token_nothing_is_served(server):
 
 
 def test_looking_at_the_door_takes_nothing(server):
-    """A health check, a picture on another site's page, a reload, all with the token: nobody has come in, nobody is kept out."""
-    for headers in ({}, {"Sec_Fetch_Dest": "image", "Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Dest": "document"}, {}):
+    """A health check, a picture on another site's page, a reload, all with the token: nobody has come in,
+    nobody is kept out.
+    """
+    for headers in (
+        {},
+        {"Sec_Fetch_Dest": "image", "Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Dest": "document"},
+        {},
+    ):
         status, body, given = server.ask(path=f"/?token={TOKEN.replace(' ', '+')}", **headers)
         pictured = headers.get("Sec_Fetch_Dest") == "image"
         assert status == (403 if pictured else 200) and ("Set-Cookie" in given) is not pictured
-        assert pictured or (b'action="./enter"' in body and "default-src 'none'" in given["Content-Security-Policy"])
+        assert pictured or (
+            b'action="./enter"' in body and "default-src 'none'" in given["Content-Security-Policy"]
+        )
     assert server.ask("HEAD", f"/?token={TOKEN.replace(' ', '+')}")[0] == 200
     assert server.ask("POST", "/enter", "token=x", Origin="http://elsewhere.example")[0] == 403
 
@@ -60,7 +69,9 @@ def test_the_token_lets_one_visitor_in_and_no_second(server):
     status, _, _ = server.ask(path="/alive")
     assert status == 200
     assert "Not Found" not in server.ask(path="/index.html")[1].decode()
-    status, body, headers = server.ask(path=f"/?token={TOKEN.replace(' ', '%20')}", Cookie=f"svr-session-{server.port}={'x' * 43}")
+    status, body, headers = server.ask(
+        path=f"/?token={TOKEN.replace(' ', '%20')}", Cookie=f"svr-session-{server.port}={'x' * 43}"
+    )
     assert status == 409 and b"in use" in body and "Set-Cookie" not in headers
     mine, server.cookie = server.cookie, ""
     assert server.enter(TOKEN) == 409
@@ -69,7 +80,11 @@ def test_the_token_lets_one_visitor_in_and_no_second(server):
 
 def test_the_link_leads_the_visitor_back_to_his_session(server):
     status, _, headers = server.ask(path=f"/?token={TOKEN.replace(' ', '+')}", Sec_Fetch_Site="cross-site")
-    assert status == 303 and headers["Location"] == "./index.html" and headers["Set-Cookie"].startswith(server.cookie + ";")
+    assert (
+        status == 303
+        and headers["Location"] == "./index.html"
+        and headers["Set-Cookie"].startswith(server.cookie + ";")
+    )
 
 
 def test_cookie_and_headers_protect_the_page(server):
@@ -85,14 +100,20 @@ def test_cookie_and_headers_protect_the_page(server):
     assert "unsafe-inline" not in scripts and "*" not in scripts
     assert server.ask(path="/alive")[2]["Cache-Control"] == "no-store"
     _, _, headers = server.ask("POST", "/enter", "")
-    assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Lax" in headers["Set-Cookie"] and "Secure" not in headers["Set-Cookie"]
+    assert (
+        "HttpOnly" in headers["Set-Cookie"]
+        and "SameSite=Lax" in headers["Set-Cookie"]
+        and "Secure" not in headers["Set-Cookie"]
+    )
     _, _, headers = server.ask("POST", "/enter", "", X_Forwarded_Proto="https")
     assert "; Secure" in headers["Set-Cookie"]
 
 
 def test_requests_that_are_meant_for_a_proxy_get_one_line(server):
     with socket.create_connection(("127.0.0.1", server.port)) as line:
-        line.sendall(f"GET http://127.0.0.1:{server.port}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        line.sendall(
+            f"GET http://127.0.0.1:{server.port}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+        )
         assert line.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
@@ -132,7 +153,9 @@ def test_a_link_on_another_site_opens_the_page_each_time(server, fresh, tmp_path
     import http.server
     import threading
 
-    (tmp_path / "index.html").write_text(f'<img src="{server.address}" alt=""><a id="link" href="{server.address}">to the lesson</a>')
+    (tmp_path / "index.html").write_text(
+        f'<img src="{server.address}" alt=""><a id="link" href="{server.address}">to the lesson</a>'
+    )
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     handler.log_message = None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
@@ -152,20 +175,31 @@ def test_a_link_on_another_site_opens_the_page_each_time(server, fresh, tmp_path
 
 
 CRAFTED = (
-    "[['scan', null], ['contexts', 5], ['run', {}], ['offset_Red', 'x'], ['offset_Red', NaN], ['offset_Red', null], ['offset_Red', true], "
-    "['p_samples', {a: 1}], ['p_result', [1]], ['p_live', null], ['p_name', 'x'.repeat(20000)], ['trame__scripts', ['x.js']], "
-    "['ending', '<b>'], ['own', 1], ['p_svrFolder', '/etc']].map(([key, value]) => ['trame.state.update', [[{key, value}]]]).concat("
+    "[['scan', null], ['contexts', 5], ['run', {}], ['offset_Red', 'x'], ['offset_Red', NaN], ['offset_Red', "
+    "null], ['offset_Red', true], "
+    "['p_samples', {a: 1}], ['p_result', [1]], ['p_live', null], ['p_name', 'x'.repeat(20000)], "
+    "['trame__scripts', ['x.js']], "
+    "['ending', '<b>'], ['own', 1], ['p_svrFolder', '/etc']].map(([key, value]) => ['trame.state.update', "
+    "[[{key, value}]]]).concat("
     "[['trame.trigger', ['explore_sample', ['x'], {}]], ['trame.trigger', ['contexts_offset', [], {}]], "
-    "['trame.trigger', ['scan_over', [], {action: 1}]], ['trame.trigger', ['scan_remove', [{}], {}]], ['trame.state.update', [5]], "
-    "['trame.lifecycle.update', ['server_bind']], ['application.exit', []], ['trame.rca.event', ['Red', 0, {t: {}}]]])"
+    "['trame.trigger', ['scan_over', [], {action: 1}]], ['trame.trigger', ['scan_remove', [{}], {}]], "
+    "['trame.state.update', [5]], "
+    "['trame.lifecycle.update', ['server_bind']], ['application.exit', []], ['trame.rca.event', ['Red', 0, "
+    "{t: {}}]]])"
 )
 
 
 def test_what_a_page_sends_cannot_break_it(server, fresh):
-    """State of a wrong kind, variables that are the server's, calls with wrong words: all of it comes to nothing."""
-    call = "const call = (name, words) => window.trame.client.getConnection().getSession().call(name, words).catch((e) => e)"
+    """State of a wrong kind, variables that are the server's, calls with wrong words: all of it comes to
+    nothing.
+    """
+    call = (
+        "const call = (name, words) => window.trame.client.getConnection().getSession().call(name, "
+        "words).catch((e) => e)"
+    )
     script = (
-        f"{call}; const [done] = arguments; Promise.all({CRAFTED}.map((each) => call(...each))).then((all) => done(JSON.stringify(all)))"
+        f"{call}; const [done] = arguments; Promise.all({CRAFTED}.map((each) => "
+        "call(...each))).then((all) => done(JSON.stringify(all)))"
     )
     answers = fresh.driver.execute_async_script(script)
     assert "Traceback" not in answers and ".py" not in answers
@@ -173,7 +207,11 @@ def test_what_a_page_sends_cannot_break_it(server, fresh):
     fresh.wait(lambda: fresh.there("sample-button"), "the page")
     shown = fresh.driver.execute_script("return window.trame.state.state")
     assert isinstance(shown["scan"], dict) and isinstance(shown["contexts"], dict) and "own" not in shown
-    assert shown["trame__scripts"] != ["x.js"] and shown["ending"] == "" and isinstance(shown["offset_Red"], int | float)
+    assert (
+        shown["trame__scripts"] != ["x.js"]
+        and shown["ending"] == ""
+        and isinstance(shown["offset_Red"], int | float)
+    )
     assert isinstance(shown["p_samples"], int) and shown["p_result"] == "" and len(shown["p_name"]) <= 200
     fresh.click("sample-button")
     fresh.wait(lambda: fresh.driver.find_elements("css selector", ".scans li"), "the sample")
@@ -218,7 +256,9 @@ def test_when_a_visitor_has_gone_the_next_is_asked_before_anything_is_lost(monke
         entrance = guard.Guard(door.Door(None, None), lambda: cleared.append(True))
         application = web.Application(middlewares=[door.middleware(entrance.answer)])
         application.router.add_get("/alive", alive)
-        async with test_utils.TestClient(test_utils.TestServer(application), cookie_jar=DummyCookieJar()) as client:
+        async with test_utils.TestClient(
+            test_utils.TestServer(application), cookie_jar=DummyCookieJar()
+        ) as client:
 
             async def enter(**form) -> tuple[int, str]:
                 answer = await client.post("/enter", data=form, allow_redirects=False)
@@ -250,5 +290,7 @@ def test_when_a_visitor_has_gone_the_next_is_asked_before_anything_is_lost(monke
 )
 def test_wrong_words_are_one_clear_line(library_environment, words, said):
     command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", *words]
-    done = subprocess.run(command, env=library_environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=library_environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and said in done.stderr

@@ -1,4 +1,6 @@
-"""What happens in between: a reload and a lost connection during a run, cancel, a second visitor, Ctrl-C in the middle of a run."""
+"""What happens in between: a reload and a lost connection during a run, cancel, a second visitor, Ctrl-C in
+the middle of a run.
+"""
 
 import os
 import signal
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
 
 
 def start(page) -> None:
@@ -17,9 +21,13 @@ def start(page) -> None:
 
 
 def test_a_browser_that_was_closed_finds_everything_again(server, slices):
-    is_open = lambda name: slices.there(name).find_element("xpath", "ancestor::details[1]").get_property("open")  # noqa: E731
+    def is_open(name):
+        return slices.there(name).find_element("xpath", "ancestor::details[1]").get_property("open")
+
     assert is_open("prior-menu")
-    slices.driver.execute_script("document.getElementById('prior-menu').closest('details').querySelector('summary').click()")
+    slices.driver.execute_script(
+        "document.getElementById('prior-menu').closest('details').querySelector('summary').click()"
+    )
     slices.wait(lambda: slices.driver.execute_script("return localStorage.length") > 0, "memory of the page")
     time.sleep(1.0)  # the browser writes it to its profile
     slices.restart(server.address)

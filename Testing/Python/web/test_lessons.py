@@ -4,7 +4,9 @@ import base64
 
 import pytest
 
-pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
 
 from selenium.webdriver.common.keys import Keys
 
@@ -12,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 @pytest.fixture(scope="module")
 def lesson():
     """One slice to be placed, then one that is given."""
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import AskSlice, GiveSlices, Lesson, LessonPlane
+    from SparseVolumeReconstructionLib.workflow.lesson import AskSlice, GiveSlices, Lesson, LessonPlane
 
     plane = LessonPlane(normal=(0, 0, 1), offset_mm=8.0)
     steps = [AskSlice(text="Look for the thalamus.", plane=plane), GiveSlices(planes=[plane])]
@@ -22,7 +24,7 @@ def lesson():
 @pytest.fixture(scope="module")
 def server(served, tmp_path_factory):
     """A server that offers a lesson to everybody."""
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import Lesson, write
+    from SparseVolumeReconstructionLib.workflow.lesson import Lesson, write
 
     file = tmp_path_factory.mktemp("lesson") / "lesson.json"
     file.write_text(write(Lesson(title="Offered", text="To everybody.")))
@@ -32,14 +34,16 @@ def server(served, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(server, browse, lesson):
     """Its page, to which a link with another lesson led a newcomer; he has left the lesson."""
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import to_link
+    from SparseVolumeReconstructionLib.workflow.lesson import to_link
 
     browser = browse()
     browser.open(f"{server.address}#lesson={to_link(lesson)}")
     browser.wait(lambda: browser.text("lesson-title") == "Thalamus", "the lesson of the link")
     browser.click("lesson-leave")
     browser.wait(lambda: browser.there("sample-button").is_displayed(), "the workbench")
-    browser.driver.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    browser.driver.execute_script(
+        "document.querySelectorAll('details').forEach(each => { each.open = true })"
+    )
     return browser
 
 
@@ -49,8 +53,8 @@ def file_behind(page, name: str) -> str:
 
 
 def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, lesson, screenshots):
-    from SparseVolumeReconstructionLib.slicerside.workflow.class_scores import Results, scores
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import read, to_link
+    from SparseVolumeReconstructionLib.workflow.class_scores import Results, scores
+    from SparseVolumeReconstructionLib.workflow.lesson import read, to_link
 
     slices.driver.get(f"{server.address}#lesson={to_link(lesson)}")
     slices.wait(lambda: slices.there("lesson-begin"), "the lesson of the link")
@@ -60,7 +64,10 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
     assert "made-up person" in slices.driver.find_element("css selector", ".asked").text
     near = slices.text("lesson-near")
     slices.press("scroll-Red", *[Keys.ARROW_RIGHT] * 8)
-    slices.wait(lambda: "near: " in slices.text("lesson-near") and slices.text("lesson-near") != near, "names of what is near now")
+    slices.wait(
+        lambda: "near: " in slices.text("lesson-near") and slices.text("lesson-near") != near,
+        "names of what is near now",
+    )
     slices.screenshot(screenshots / "web-lesson-question.png")
     assert slices.violations() == []
     slices.press("lesson-answer", Keys.ENTER)
@@ -69,8 +76,14 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
     slices.screenshot(screenshots / "web-lesson-answer.png")
     assert slices.violations() == []
     slices.press("lesson-next", Keys.ENTER)
-    slices.wait(lambda: len(slices.driver.find_elements("css selector", ".thumbs img")) == 2, "uncertainty after the slice", 120)
-    shares = [int(each.text.split()[0]) for each in slices.driver.find_elements("css selector", ".shrink output")]
+    slices.wait(
+        lambda: len(slices.driver.find_elements("css selector", ".thumbs img")) == 2,
+        "uncertainty after the slice",
+        120,
+    )
+    shares = [
+        int(each.text.split()[0]) for each in slices.driver.find_elements("css selector", ".shrink output")
+    ]
     assert shares[0] == 100 > shares[1]
     slices.screenshot(screenshots / "web-lesson-slices.png")
     assert slices.violations() == []
@@ -84,8 +97,8 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
 
 
 def test_a_teacher_makes_a_lesson_and_collects_scores(slices, lesson, tmp_path, screenshots):
-    from SparseVolumeReconstructionLib.slicerside.workflow.class_scores import Results
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import Lesson, read, write
+    from SparseVolumeReconstructionLib.workflow.class_scores import Results
+    from SparseVolumeReconstructionLib.workflow.lesson import Lesson, read, write
 
     slices.driver.execute_script("document.getElementById('learn').open = true")
     slices.click("teach-home")
@@ -97,22 +110,36 @@ def test_a_teacher_makes_a_lesson_and_collects_scores(slices, lesson, tmp_path, 
     assert slices.violations() == []
     slices.screenshot(screenshots / "web-lesson-edit.png")
     made = read(Lesson, file_behind(slices, "draft-save"), "lesson")
-    assert [step.kind for step in made.steps] == ["question", "slices"] and abs(made.steps[0].plane.normal[1]) == 1
+    assert [step.kind for step in made.steps] == ["question", "slices"] and abs(
+        made.steps[0].plane.normal[1]
+    ) == 1
     slices.click("draft-try")
-    slices.wait(lambda: slices.text("lesson-progress") == "" and slices.there("lesson-begin"), "the lesson to try")
+    slices.wait(
+        lambda: slices.text("lesson-progress") == "" and slices.there("lesson-begin"), "the lesson to try"
+    )
     slices.click("title-class")
     wrong, right, results = (tmp_path / name for name in ("wrong.json", "right.json", "ada.json"))
     wrong.write_text('{"title": "x", "steps": [{"kind": "dance"}]}')
     right.write_text(write(lesson))
-    results.write_text(write(Results(lesson=lesson.digest, name="<b>Ada", answers=[{"step": 0, "guess": lesson.steps[0].plane}])))
+    results.write_text(
+        write(
+            Results(
+                lesson=lesson.digest, name="<b>Ada", answers=[{"step": 0, "guess": lesson.steps[0].plane}]
+            )
+        )
+    )
     slices.wait(lambda: slices.there("class-lesson"), "the scores").send_keys(str(wrong))
-    slices.wait(lambda: "the lesson: steps.0" in slices.text("lesson-error"), "one line that says what is wrong")
+    slices.wait(
+        lambda: "the lesson: steps.0" in slices.text("lesson-error"), "one line that says what is wrong"
+    )
     assert len(slices.text("lesson-error").splitlines()) <= 2
     slices.there("class-lesson").send_keys(str(right))
     slices.wait(lambda: "Thalamus" in slices.text("lesson-title"), "the lesson")
     slices.there("class-files").send_keys(str(results))
     slices.wait(lambda: "<b>Ada 0.0 1 0.0" in slices.text("class-table"), "row of the student")
-    assert file_behind(slices, "class-csv").splitlines()[1] == "<b>Ada,0.0,1,0.0" and slices.violations() == []
+    assert (
+        file_behind(slices, "class-csv").splitlines()[1] == "<b>Ada,0.0,1,0.0" and slices.violations() == []
+    )
     slices.click("lesson-leave")
 
 
@@ -120,7 +147,9 @@ def test_a_teacher_makes_a_lesson_and_collects_scores(slices, lesson, tmp_path, 
 def test_a_lesson_fits_a_phone(slices, lesson, phase):
     slices.resize(420, 900)
     slices.driver.execute_script(
-        "window.trame.trigger('teach_home')" if phase == "home" else "window.trame.trigger('teach_begin', ['Ada'])"
+        "window.trame.trigger('teach_home')"
+        if phase == "home"
+        else "window.trame.trigger('teach_begin', ['Ada'])"
     )
     wanted = ("home-example", "home-class") if phase == "home" else ("scroll-Red", "lesson-answer")
     slices.wait(lambda: slices.there(wanted[1]), phase, 300)
@@ -128,7 +157,9 @@ def test_a_lesson_fits_a_phone(slices, lesson, phase):
         box = slices.there(name).rect
         assert box["x"] >= 0 and box["x"] + box["width"] <= 420 and box["width"] > 60, name
     slices.click(wanted[1])  # fails where something lies over it
-    slices.wait(lambda: slices.there("class-lesson" if phase == "home" else "lesson-verdict"), "what the click brings")
+    slices.wait(
+        lambda: slices.there("class-lesson" if phase == "home" else "lesson-verdict"), "what the click brings"
+    )
     words = slices.driver.find_element("css selector", ".words")
     assert words.get_property("scrollHeight") <= words.get_property("clientHeight") + 1, "nothing is cut off"
     slices.driver.execute_script("window.trame.trigger('teach_leave')")
@@ -136,18 +167,23 @@ def test_a_lesson_fits_a_phone(slices, lesson, phase):
 
 
 def test_who_starts_over_in_a_lesson_is_offered_it_again_and_nothing_is_left(slices, lesson):
-    from SparseVolumeReconstructionLib.slicerside.workflow.lesson import to_link
+    from SparseVolumeReconstructionLib.workflow.lesson import to_link
 
     slices.driver.execute_script("window.trame.trigger('teach_link', [arguments[0]])", to_link(lesson))
     slices.wait(lambda: slices.text("lesson-title") == "Thalamus", "lesson")
     slices.click("lesson-begin")
     slices.wait(lambda: slices.there("lesson-answer"), "question", 300)
     slices.driver.refresh()
-    slices.wait(lambda: slices.there("lesson-answer") and slices.there("lesson-answer").is_displayed(), "the same question after a reload")
+    slices.wait(
+        lambda: slices.there("lesson-answer") and slices.there("lesson-answer").is_displayed(),
+        "the same question after a reload",
+    )
     slices.driver.execute_script("window.trame.trigger('scan_over')")
     slices.wait(lambda: slices.text("lesson-title") == "Offered", "the lesson that is offered")
     slices.click("lesson-leave")
-    slices.wait(lambda: not slices.rows() and slices.there("sample-button").is_displayed(), "an empty workbench")
+    slices.wait(
+        lambda: not slices.rows() and slices.there("sample-button").is_displayed(), "an empty workbench"
+    )
 
 
 def test_nothing_was_complained_about(slices, server):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="NO TEST OF THE BROWSER EDITION: slicer is not installed; ./run test installs it")
+pytest.importorskip(
+    "slicer", reason="NO TEST OF THE BROWSER EDITION: slicer is not installed; ./run test installs it"
+)
 
 import slicer
 
-from SparseVolumeReconstructionLib.slicerside.scene import close_headless_scene, headless_scene
+from SparseVolumeReconstructionLib.mrml.scene import close_headless_scene, headless_scene
 from SparseVolumeReconstructionLib.web.overlay import crossings, letters, place, scale
 from SparseVolumeReconstructionLib.web.sections.look import slider
 
@@ -56,7 +58,12 @@ def test_letters_of_any_plane_name_its_largest_direction_first(seed):
     matrix = np.eye(4)
     matrix[:3, :3] = turned
     found = letters(matrix)
-    for edge, direction in (("right", turned[:, 0]), ("left", -turned[:, 0]), ("top", turned[:, 1]), ("bottom", -turned[:, 1])):
+    for edge, direction in (
+        ("right", turned[:, 0]),
+        ("left", -turned[:, 0]),
+        ("top", turned[:, 1]),
+        ("bottom", -turned[:, 1]),
+    ):
         axis = int(np.argmax(np.abs(direction)))
         assert found[edge][0] == LETTER_OF[axis, int(np.sign(direction[axis]))]
         assert len(found[edge]) == sum(np.abs(direction) >= 0.26)
@@ -71,7 +78,9 @@ def test_the_scale_is_a_round_length_in_proportion(width, length):
 def test_places_of_a_picture_are_points_of_its_plane(nodes):
     red = nodes["Red"]
     np.testing.assert_allclose(place(red, 0.5, 0.5), [10, 20, 30], atol=1e-6)
-    np.testing.assert_allclose(place(red, 0.0, 0.0), [110, 70, 30], atol=1e-6)  # upper left: right and front of the patient
+    np.testing.assert_allclose(
+        place(red, 0.0, 0.0), [110, 70, 30], atol=1e-6
+    )  # upper left: right and front of the patient
     np.testing.assert_allclose(place(red, 1.0, 1.0), [-90, -30, 30], atol=1e-6)
 
 
@@ -100,7 +109,13 @@ def test_parallel_planes_have_no_line(nodes):
 
 @pytest.mark.parametrize(
     ("low", "high", "value", "step"),
-    [(-67.5, 60.0, 15.6, 30.0), (-67.53, 71.21, 6.63, 8.0), (0.0, 1.0, 0.0, 0.1), (-80.0, 80.0, 12.345, 0.97), (-5.0, 5.0, 9.0, 1.0)],
+    [
+        (-67.5, 60.0, 15.6, 30.0),
+        (-67.53, 71.21, 6.63, 8.0),
+        (0.0, 1.0, 0.0, 0.1),
+        (-80.0, 80.0, 12.345, 0.97),
+        (-5.0, 5.0, 9.0, 1.0),
+    ],
 )
 def test_the_value_of_a_slider_is_one_of_its_steps(low, high, value, step):
     found = slider(low, high, value, step)
@@ -113,4 +128,6 @@ def test_the_value_of_a_slider_is_one_of_its_steps(low, high, value, step):
         and found["high"] <= max(high, value) + 1e-3
     )
     again = slider(low, high, found["low"] + found["step"] * round(steps), step)
-    assert (again["low"], again["high"]) == pytest.approx((found["low"], found["high"]), abs=1e-3)  # it does not creep
+    assert (again["low"], again["high"]) == pytest.approx(
+        (found["low"], found["high"]), abs=1e-3
+    )  # it does not creep

@@ -1,4 +1,6 @@
-"""Behind a real reverse proxy that speaks TLS, set up as in Docs/serving.md: the link, the cookie, the websocket, an upload."""
+"""Behind a real reverse proxy that speaks TLS, set up as in Docs/serving.md: the link, the cookie, the
+websocket, an upload.
+"""
 
 import re
 import shutil
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+from SparseVolumeReconstructionLib.mrml.sample_data import FILE
 
 NAME, TOKEN = "svr.localhost", "t"
 
@@ -26,7 +28,10 @@ def certificate(tmp_path_factory):
     if shutil.which("openssl") is None:
         pytest.skip("NO TEST OF PROXIES: openssl is not installed")
     folder = tmp_path_factory.mktemp("certificate")
-    words = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={NAME} -keyout {folder}/key.pem -out {folder}/cert.pem"
+    words = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={NAME} -keyout {folder}/key.pem "
+        f"-out {folder}/cert.pem"
+    )
     subprocess.run(words.split(), check=True, capture_output=True)
     return folder / "cert.pem", folder / "key.pem"
 
@@ -41,9 +46,16 @@ def free_port() -> int:
 def nginx(example: str, folder, port: int, certificate) -> list[str]:
     """The example as a whole configuration that needs no rights; returns the command."""
     example = example.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
-    example = example.replace("/etc/ssl/svr.pem", str(certificate[0])).replace("/etc/ssl/svr.key", str(certificate[1]))
-    places = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    whole = f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ access_log off; {places}\n{example}\n}}"
+    example = example.replace("/etc/ssl/svr.pem", str(certificate[0])).replace(
+        "/etc/ssl/svr.key", str(certificate[1])
+    )
+    places = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = (
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ access_log "
+        f"off; {places}\n{example}\n}}"
+    )
     (folder / "nginx.conf").write_text(whole)
     return ["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
 
@@ -67,7 +79,9 @@ def proxy(request, repository, server, certificate, tmp_path_factory):
     example = example.replace("svr.example.org", NAME).replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     folder, port = tmp_path_factory.mktemp(kind), free_port()
     with open(folder / "log.txt", "wb") as log:
-        process = subprocess.Popen(request.param(example, folder, port, certificate), stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(
+            request.param(example, folder, port, certificate), stdout=log, stderr=log, cwd=folder
+        )
     until = time.monotonic() + 30
     while True:
         try:
@@ -93,10 +107,17 @@ def test_the_page_works_behind_a_proxy(proxy, server, visitor):
     visitor.open(f"{proxy}?token={TOKEN}")
     assert visitor.driver.current_url == f"{proxy}index.html"
     (cookie,) = visitor.driver.get_cookies()
-    assert cookie["secure"] and cookie["httpOnly"] and cookie["sameSite"] == "Lax" and cookie["name"] == f"svr-session-{server.port}"
+    assert (
+        cookie["secure"]
+        and cookie["httpOnly"]
+        and cookie["sameSite"] == "Lax"
+        and cookie["name"] == f"svr-session-{server.port}"
+    )
     visitor.wait(lambda: visitor.picture("ThreeD"), "picture, by a websocket")
     visitor.there("upload-input").send_keys(str(FILE))
-    visitor.wait(lambda: visitor.driver.find_elements("css selector", ".scans li"), "volume that was uploaded")
+    visitor.wait(
+        lambda: visitor.driver.find_elements("css selector", ".scans li"), "volume that was uploaded"
+    )
     assert not [line for line in visitor.complaints() if "Security Policy" in line or "WebSocket" in line]
 
 
@@ -106,11 +127,15 @@ def test_health_checks_pass_and_other_sites_do_not(proxy, server):
     def ask(*more: str) -> bytes:
         line = socket.create_connection(("127.0.0.1", int(port)))
         with line, ssl._create_unverified_context().wrap_socket(line, server_hostname=host) as safe:
-            safe.sendall("\r\n".join([f"GET /?token={TOKEN} HTTP/1.1", f"Host: {host}:{port}", *more, "", ""]).encode())
+            safe.sendall(
+                "\r\n".join([f"GET /?token={TOKEN} HTTP/1.1", f"Host: {host}:{port}", *more, "", ""]).encode()
+            )
             return safe.recv(12)
 
     assert ask("Origin: https://elsewhere.example") == b"HTTP/1.1 403"
-    assert ask(f"Origin: https://{host}:{port}") == ask() == b"HTTP/1.1 409"  # somebody is in, by the test before
+    assert (
+        ask(f"Origin: https://{host}:{port}") == ask() == b"HTTP/1.1 409"
+    )  # somebody is in, by the test before
 
 
 def test_the_log_says_nothing(server):

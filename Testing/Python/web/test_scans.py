@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from geometry.dicom_files import change, write_series
 
-pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
@@ -15,7 +17,10 @@ def two_series(tmp_path_factory):
     """Files of a series with a gap, of another one, and a text."""
     folder = tmp_path_factory.mktemp("dicom") / "files"
     column, row = np.mgrid[:6, :5]
-    for uid, places, description in (("1.2.3.4", [0, 4, 8, 20, 24], "T1 axial"), ("1.2.3.5", [0, 4], "T2 axial")):
+    for uid, places, description in (
+        ("1.2.3.4", [0, 4, 8, 20, 24], "T1 axial"),
+        ("1.2.3.5", [0, 4], "T2 axial"),
+    ):
         pixels = [100 + 10 * n + 20 * column + row for n in range(len(places))]
         write_series(folder, [(0, 0, z) for z in places], np.array(pixels), series=uid, thickness=3.5)
         for file in folder.glob(f"{uid}-*"):
@@ -41,7 +46,10 @@ def test_a_series_is_chosen_and_its_gap_is_said(page, two_series, screenshots):
     assert "T1 axial part 1" in listed[0] and "5 × 6 × 3" in listed[0]
     assert "T1 axial part 2" in listed[1] and "5 × 6 × 2" in listed[1]
     said = [each.text for each in page.driver.find_elements(By.CSS_SELECTOR, ".scan-notice")]
-    gap = "slices 3 to 4 of 7 are missing (counted from 0): the series is kept as 2 parts, at their own positions."
+    gap = (
+        "slices 3 to 4 of 7 are missing (counted from 0): the series is kept as 2 parts, at their own "
+        "positions."
+    )
     assert said == [gap, "left out, because it is no image: notes.txt."]
     page.click("all-button")
     page.wait(lambda: len(page.rows()) == 5, "slices of both parts")
@@ -62,7 +70,7 @@ def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):
 def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
     from SparseVolumeReconstructionLib.geometry import Volume
     from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
-    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE, NAME
+    from SparseVolumeReconstructionLib.mrml.sample_data import FILE, NAME
 
     head = read_volume(FILE)
     inside = np.zeros(head.array.shape, np.uint8)

@@ -1,4 +1,6 @@
-"""Several people at one address: each with a scene of their own, no more than there are places, and nothing left at the end."""
+"""Several people at one address: each with a scene of their own, no more than there are places, and nothing
+left at the end.
+"""
 
 import http.client
 import os
@@ -10,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from web.served import command_line
 
-from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+from SparseVolumeReconstructionLib.mrml.sample_data import FILE
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,12 @@ def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | str |
     """Status, body and headers of one request of a visitor."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=180)
     try:
-        connection.request(method, path, body, {"Cookie": cookie} | {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method,
+            path,
+            body,
+            {"Cookie": cookie} | {name.replace("_", "-"): value for name, value in headers.items()},
+        )
         answer = connection.getresponse()
         return answer.status, answer.read(), dict(answer.getheaders())
     finally:
@@ -33,13 +40,17 @@ def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | str |
 def enter(server, cookie: str = "", token: str = "t", **more: str) -> tuple[int, bytes, str]:
     """Status, body and cookie of coming in, as the page before the page does it."""
     form = urlencode({"token": token} | more)
-    status, body, headers = ask(server, cookie, "/enter", "POST", form, Content_Type="application/x-www-form-urlencoded")
+    status, body, headers = ask(
+        server, cookie, "/enter", "POST", form, Content_Type="application/x-www-form-urlencoded"
+    )
     return status, body, headers.get("Set-Cookie", "").split(";")[0]
 
 
 @pytest.fixture(scope="module")
 def visitors(server):
-    """The cookies of two visitors, of whom the first is impatient: he opens the page three times while his process starts."""
+    """The cookies of two visitors, of whom the first is impatient: he opens the page three times while his
+    process starts.
+    """
     _, _, headers = ask(server, "", "/?token=t")
     first = headers["Set-Cookie"].split(";")[0]
     with ThreadPoolExecutor() as pool:
@@ -50,7 +61,11 @@ def visitors(server):
 
 
 def test_the_token_is_asked_for(server):
-    assert ask(server, "", "/")[0] == 403 and ask(server, "", "/?token=u")[0] == 403 and enter(server, token="u")[0] == 403
+    assert (
+        ask(server, "", "/")[0] == 403
+        and ask(server, "", "/?token=u")[0] == 403
+        and enter(server, token="u")[0] == 403
+    )
     assert ask(server, "svr-session=guess", "/alive")[0] == 403
 
 
@@ -117,7 +132,9 @@ def test_the_place_of_a_process_that_died_is_free_again(server, visitors):
 
 
 def test_nothing_outlives_the_server(server, visitors, served):
-    """Killed so that it cannot tidy up: its processes end by themselves, and the next start removes what they left."""
+    """Killed so that it cannot tidy up: its processes end by themselves, and the next start removes what they
+    left.
+    """
     family = server.family()
     assert len(server.workers()) == 2 and server.complaints() == []
     server.close()

@@ -1,4 +1,6 @@
-"""The surface of a mean, lines over what was inferred, and planes in 3D without the ground around the body."""
+"""The surface of a mean, lines over what was inferred, and planes in 3D without the ground around the
+body.
+"""
 
 import asyncio
 import time
@@ -6,14 +8,16 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="NO TEST OF THE BROWSER EDITION: slicer is not installed; ./run test installs it")
+pytest.importorskip(
+    "slicer", reason="NO TEST OF THE BROWSER EDITION: slicer is not installed; ./run test installs it"
+)
 
 import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
-from SparseVolumeReconstructionLib.slicerside.nodes import add_volume
-from SparseVolumeReconstructionLib.slicerside.scene import close_headless_scene, headless_scene
+from SparseVolumeReconstructionLib.mrml.nodes import add_volume
+from SparseVolumeReconstructionLib.mrml.scene import close_headless_scene, headless_scene
 from SparseVolumeReconstructionLib.web.ground import ClearGround
 from SparseVolumeReconstructionLib.web.hatch import hatched
 from SparseVolumeReconstructionLib.web.surface import Surface, surface_of
@@ -22,7 +26,9 @@ RADIUS_MM, CENTRE = 40.0, np.array([5.0, -10.0, 20.0])
 
 
 def ball(spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A ball of 100 grey values (k, j, i) whose axes are turned, a standard deviation that is high on its right half, and its 4x4."""
+    """A ball of 100 grey values (k, j, i) whose axes are turned, a standard deviation that is high on its
+    right half, and its 4x4.
+    """
     size, axes = int(110 / spacing), np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
     matrix = np.eye(4)
     matrix[:3, :3] = axes * spacing
@@ -36,7 +42,10 @@ def ball(spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_it_lies_where_the_body_ends_and_is_clear_where_it_is_unsure():
     mean, std, matrix = ball(2.5)
     shape = surface_of((mean, matrix), (std, matrix))
-    points, colours = vtk_to_numpy(shape.GetPoints().GetData()), vtk_to_numpy(shape.GetPointData().GetScalars())
+    points, colours = (
+        vtk_to_numpy(shape.GetPoints().GetData()),
+        vtk_to_numpy(shape.GetPointData().GetScalars()),
+    )
     assert np.abs(np.linalg.norm(points - CENTRE, axis=1) - RADIUS_MM).max() < 1.5
     right = points[:, 0] - CENTRE[0]
     assert colours[right > 5, 3].max() < 60 and colours[right < -5, 3].min() > 240
@@ -51,7 +60,10 @@ def scene():
 
 def test_it_follows_the_result_and_the_button(scene):
     mean, std, matrix = ball(1.0)
-    nodes = [add_volume(Volume(array.astype(np.float32), Grid(array.shape, matrix)), "volume") for array in (mean, std)]
+    nodes = [
+        add_volume(Volume(array.astype(np.float32), Grid(array.shape, matrix)), "volume")
+        for array in (mean, std)
+    ]
     models = lambda: slicer.util.getNodesByClass("vtkMRMLModelNode")  # noqa: E731
 
     async def use() -> None:
@@ -82,7 +94,10 @@ def test_everything_inferred_of_the_body_is_hatched_and_nothing_observed():
     assert 0.15 < found[inferred].mean() < 0.33  # whole voxels of 1 mm in a period of 7
     for axis in range(3):  # lines in every direction in which one can cut
         plane = np.take(found, 40, axis)
-        assert 0.1 < plane[np.take(inferred, 40, axis)].mean() < 0.35 and np.abs(np.diff(plane.astype(int), axis=0)).sum() > 100
+        assert (
+            0.1 < plane[np.take(inferred, 40, axis)].mean() < 0.35
+            and np.abs(np.diff(plane.astype(int), axis=0)).sum() > 100
+        )
 
 
 def test_lines_over_a_coarse_result_are_as_thin():
@@ -90,9 +105,13 @@ def test_lines_over_a_coarse_result_are_as_thin():
     coarse = Grid(mean.shape, matrix)
     found = hatched(Volume(np.zeros(mean.shape, np.uint8), coarse), Volume(mean, coarse))
     np.testing.assert_allclose(found.grid.spacing_ijk, 1.0)
-    first, last = (np.array([[-0.5] * 3, np.array(grid.shape_kji[::-1]) - 0.5]) for grid in (coarse, found.grid))
+    first, last = (
+        np.array([[-0.5] * 3, np.array(grid.shape_kji[::-1]) - 0.5]) for grid in (coarse, found.grid)
+    )
     for here, there in zip(first, last, strict=True):  # the same box
-        np.testing.assert_allclose(matrix[:3, :3] @ here + matrix[:3, 3], found.grid.ijk_to_ras[:3] @ [*there, 1.0])
+        np.testing.assert_allclose(
+            matrix[:3, :3] @ here + matrix[:3, 3], found.grid.ijk_to_ras[:3] @ [*there, 1.0]
+        )
     assert 0.15 < found.array[mean.repeat(5, 0).repeat(5, 1).repeat(5, 2) > 10].mean() < 0.33
 
 
@@ -116,4 +135,6 @@ def test_the_ground_around_a_body_is_clear_in_3d_also_after_scrolling(scene):
         clear = rgba[:, 3] == 0
         assert 0.2 < clear.mean() < 0.9 and rgba[clear, :3].max() <= 16 and rgba[~clear, :3].mean() > 100
     slicer.mrmlScene.RemoveNode(volume)
-    assert logic.GetSliceModelDisplayNode().GetTextureImageDataConnection() is None  # nothing is drawn from nothing
+    assert (
+        logic.GetSliceModelDisplayNode().GetTextureImageDataConnection() is None
+    )  # nothing is drawn from nothing

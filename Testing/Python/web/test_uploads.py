@@ -1,4 +1,6 @@
-"""What people upload by mistake or malice: a clear line, nothing read in the server, nothing left, and the next upload works."""
+"""What people upload by mistake or malice: a clear line, nothing read in the server, nothing left, and the
+next upload works.
+"""
 
 import gzip
 import struct
@@ -60,18 +62,29 @@ def test_good_files_are_read(server, bytes_of):
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
-    """Function: the files (name, content) of a DICOM series with slices at `places` mm; options as write_series."""
+    """Function: the files (name, content) of a DICOM series with slices at `places` mm; options as
+    write_series.
+    """
 
     def make(places, **options) -> list[tuple[str, bytes]]:
         folder = tmp_path_factory.mktemp("series") / "files"
         write_series(folder, [(0, 0, z) for z in places], **options)
-        return [(f"{options.get('series', 'IM')}-{n}", file.read_bytes()) for n, file in enumerate(sorted(folder.iterdir()))]
+        return [
+            (f"{options.get('series', 'IM')}-{n}", file.read_bytes())
+            for n, file in enumerate(sorted(folder.iterdir()))
+        ]
 
     return make
 
 
 def test_a_dicom_series_is_read_whatever_its_files_are_called_and_whatever_lies_beside_it(server, series):
-    beside = [("notes.txt", b"hello"), (".DS_Store", b"\0" * 40), ("DICOMDIR", b"x" * 200), ("README", b"hello"), ("IM", b"hello")]
+    beside = [
+        ("notes.txt", b"hello"),
+        (".DS_Store", b"\0" * 40),
+        ("DICOMDIR", b"x" * 200),
+        ("README", b"hello"),
+        ("IM", b"hello"),
+    ]
     assert server.upload(*series(range(6))) == (200, "")
     assert server.upload(*beside, *series(range(6))) == (200, "")
 
@@ -83,16 +96,34 @@ def test_names_longer_than_any_field_keep_their_suffix(server, bytes_of):
 
 
 WRONG = {
-    "text called .nii": ([("notes.nii", b"This is no image. " * 50)], "no image of the format that its name says"),
+    "text called .nii": (
+        [("notes.nii", b"This is no image. " * 50)],
+        "no image of the format that its name says",
+    ),
     "truncated": ("truncated", "damaged or not complete"),
     "truncated gzip": ("truncated gzip", "damaged or not complete"),
-    "header that lies, too much": ([("lies.nii", nifti_header((500, 500, 400)) + b"\0" * 1000)], "the file holds"),
-    "header beyond all bounds": ([("huge.nii", nifti_header((30000, 30000, 30000)) + b"\0" * 1000)], "at most"),
-    "zip bomb by its header": ([("bomb.nii.gz", gzip.compress(nifti_header((3000, 3000, 300)) + b"\0" * 30_000_000))], "at most"),
-    "zip bomb behind its header": ([("bomb.nii.gz", gzip.compress(nifti_header((8, 8, 8)) + b"\0" * 60_000_000))], "unpacks to more"),
+    "header that lies, too much": (
+        [("lies.nii", nifti_header((500, 500, 400)) + b"\0" * 1000)],
+        "the file holds",
+    ),
+    "header beyond all bounds": (
+        [("huge.nii", nifti_header((30000, 30000, 30000)) + b"\0" * 1000)],
+        "at most",
+    ),
+    "zip bomb by its header": (
+        [("bomb.nii.gz", gzip.compress(nifti_header((3000, 3000, 300)) + b"\0" * 30_000_000))],
+        "at most",
+    ),
+    "zip bomb behind its header": (
+        [("bomb.nii.gz", gzip.compress(nifti_header((8, 8, 8)) + b"\0" * 60_000_000))],
+        "unpacks to more",
+    ),
     "scene bundle": ([("scene.mrb", b"PK\3\4" + b"\0" * 100)], "not a format that is read here"),
     "voxels elsewhere": ("elsewhere", "its voxels are in another file"),
-    "no DICOM": ([("a.dcm", b"\0" * 200), ("b.dcm", b"hello")], "a.dcm: damaged, or no DICOM file as its name says"),
+    "no DICOM": (
+        [("a.dcm", b"\0" * 200), ("b.dcm", b"hello")],
+        "a.dcm: damaged, or no DICOM file as its name says",
+    ),
     "nothing but text": ([("a", b"hello" * 50), ("b", b"hello")], "none of its 2 files is an image"),
     "two volumes": (
         [("a.nii", nifti_header((4, 4, 4)) + b"\0" * 128), ("b.nii", nifti_header((4, 4, 4)) + b"\0" * 128)],
@@ -109,9 +140,19 @@ def test_wrong_files_get_one_clear_line(server, bytes_of, case):
         whole = bytes_of(".nrrd", compress=files == "truncated gzip")
         header = whole[: whole.index(b"\n\n") + 1]
         elsewhere = header + b"data file: ../../../../../../etc/passwd\n\n"
-        files = [("scan.nrrd", {"truncated": whole[:-500], "truncated gzip": whole[:-500], "elsewhere": elsewhere}[files])]
+        files = [
+            (
+                "scan.nrrd",
+                {"truncated": whole[:-500], "truncated gzip": whole[:-500], "elsewhere": elsewhere}[files],
+            )
+        ]
     status, said = server.upload(*files)
-    assert status == 422 and expected in said and len(said.splitlines()) == 1 and str(server.temporary) not in said
+    assert (
+        status == 422
+        and expected in said
+        and len(said.splitlines()) == 1
+        and str(server.temporary) not in said
+    )
 
 
 def test_a_name_that_climbs_out_of_its_folder_is_only_a_name(server, bytes_of):
@@ -125,7 +166,11 @@ def test_three_gigabytes_are_refused_before_they_are_sent(server):
 
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.putrequest("POST", "/upload")
-    for name, value in {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(3 << 30), "X-SVR": "1"}.items():
+    for name, value in {
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Content-Length": str(3 << 30),
+        "X-SVR": "1",
+    }.items():
         connection.putheader(name, value)
     connection.putheader("Cookie", server.cookie)
     connection.endheaders()
@@ -138,7 +183,10 @@ def test_an_upload_that_is_cut_off_leaves_nothing(server):
     import socket
 
     with socket.create_connection(("127.0.0.1", server.port)) as line:
-        head = "POST /upload HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\nX-SVR: 1\r\nContent-Length: 500000\r\n"
+        head = (
+            "POST /upload HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\nX-SVR: 1\r\nContent-Length: "
+            "500000\r\n"
+        )
         head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         part = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.nii"\r\n\r\n'
         line.sendall(head.format(server.port, server.cookie).encode() + part.encode() + b"\0" * 100_000)

@@ -29,6 +29,8 @@ asyncio.run(main())
 
 def test_only_what_computes_for_long_on_the_loop_is_told(library_environment):
     environment = {**library_environment, VARIABLE: "200"}
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
     (line,) = done.stderr.splitlines()
     assert SAID in line and 390 < float(line.split(SAID)[1].split()[0]) < 600

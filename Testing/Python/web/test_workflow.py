@@ -1,4 +1,6 @@
-"""The whole workflow by clicks: sample, four slices, reconstruction, samples, downloads; the same as through the desktop's logic."""
+"""The whole workflow by clicks: sample, four slices, reconstruction, samples, downloads; the same as through
+the desktop's logic.
+"""
 
 import io
 import json
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-pytest.importorskip("selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it")
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -37,11 +41,11 @@ def result(slices):
 @pytest.fixture(scope="module")
 def desktop():
     """What the logic of the desktop makes of the same choices: the result's nodes."""
-    from SparseVolumeReconstructionLib.slicerside.logic import SparseVolumeReconstructionLogic
-    from SparseVolumeReconstructionLib.slicerside.sample_data import load_sparse_brain
-    from SparseVolumeReconstructionLib.slicerside.scene import headless_scene
-    from SparseVolumeReconstructionLib.slicerside.workflow.choices import Choices
-    from SparseVolumeReconstructionLib.slicerside.workflow.presenter import Presenter
+    from SparseVolumeReconstructionLib.mrml.logic import SparseVolumeReconstructionLogic
+    from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
+    from SparseVolumeReconstructionLib.mrml.scene import headless_scene
+    from SparseVolumeReconstructionLib.workflow.choices import Choices
+    from SparseVolumeReconstructionLib.workflow.presenter import Presenter
 
     headless_scene()
     choices = Choices(spacing=SPACING_MM, samples=SAMPLES, seed=SEED)
@@ -72,7 +76,9 @@ def test_views_are_dark_before_anything_is_loaded(page):
     page.wait(lambda: page.picture("ThreeD"), "picture")
     shown = page.driver.find_element(By.CSS_SELECTOR, '[data-view="ThreeD"] .picture').screenshot_as_png
     assert imread(io.BytesIO(shown))[..., :3].max() < 0.4
-    assert page.text("apply-button") == "Show the prior's anatomy" and "no patient's" in page.there("apply-button").get_attribute("title")
+    assert page.text("apply-button") == "Show the prior's anatomy" and "no patient's" in page.there(
+        "apply-button"
+    ).get_attribute("title")
 
 
 def test_slices_are_rows_and_can_be_edited(slices, screenshots):
@@ -96,19 +102,31 @@ def test_slices_are_rows_and_can_be_edited(slices, screenshots):
         thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
         thickness.send_keys(Keys.CONTROL, "a")
         thickness.send_keys(typed, Keys.TAB)
-        page.wait(lambda field=thickness, typed=typed: field.get_property("value") == typed, f"thickness of {typed} mm")
+        page.wait(
+            lambda field=thickness, typed=typed: field.get_property("value") == typed,
+            f"thickness of {typed} mm",
+        )
 
 
 def test_a_slice_moves_only_when_told_and_comes_back(slices, screenshots):
     page = slices
 
     def offsets() -> list[str]:
-        return [row.find_elements(By.CSS_SELECTOR, "input[type=number]")[0].get_property("value") for row in page.rows()]
+        return [
+            row.find_elements(By.CSS_SELECTOR, "input[type=number]")[0].get_property("value")
+            for row in page.rows()
+        ]
 
     def scroll(value: str) -> None:
-        script = "const it = document.getElementById('scroll-Red'); it.value = arguments[0]; it.dispatchEvent(new Event('input'))"
+        script = (
+            "const it = document.getElementById('scroll-Red'); it.value = arguments[0]; "
+            "it.dispatchEvent(new Event('input'))"
+        )
         page.driver.execute_script(script, value)
-        page.wait(lambda: abs(float(page.there("scroll-Red").get_property("value")) - float(value)) < 1, "another offset")
+        page.wait(
+            lambda: abs(float(page.there("scroll-Red").get_property("value")) - float(value)) < 1,
+            "another offset",
+        )
 
     before = offsets()
     slider = page.there("scroll-Red")
@@ -144,13 +162,15 @@ def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
     result.wait(lambda: step(result) == "", "end of the steps")
     result.wait(result.sliders_agree, "sliders of the result")
-    assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == ["INFERRED mean"] * 3
+    assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == [
+        "INFERRED mean"
+    ] * 3
     assert not result.driver.find_elements(By.CSS_SELECTOR, ".legend")
 
 
 def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
     from SparseVolumeReconstructionLib.geometry.io import read_volume
-    from SparseVolumeReconstructionLib.slicerside.nodes import volume_of
+    from SparseVolumeReconstructionLib.mrml.nodes import volume_of
 
     result.screenshot(screenshots / "web-1400x900.png")
     there, here = read_volume(result.download("mean.nrrd")), volume_of(desktop.mean)
@@ -161,9 +181,20 @@ def test_the_mean_is_that_of_the_desktop(result, desktop, screenshots):
 def test_all_files_can_be_downloaded(result, server):
     links = result.driver.find_elements(By.CSS_SELECTOR, "a[download]")
     names = [link.get_attribute("href").rpartition("/")[2] for link in links]
-    assert {"std.nrrd", "observed.nrrd", "template.nrrd", "samples.seq.nrrd", "result.json", "report.html", "scene.mrb"} <= {*names}
+    assert {
+        "std.nrrd",
+        "observed.nrrd",
+        "template.nrrd",
+        "samples.seq.nrrd",
+        "result.json",
+        "report.html",
+        "scene.mrb",
+    } <= {*names}
     paths = {name: result.download(name) for name in names if name != "mean.nrrd"}
-    assert all(re.fullmatch(r"Reconstruction_brain-t1_4_slices_\d\d_\d\d_\d\d_.*", path.name) for path in paths.values())
+    assert all(
+        re.fullmatch(r"Reconstruction_brain-t1_4_slices_\d\d_\d\d_\d\d_.*", path.name)
+        for path in paths.values()
+    )
     found = {name: path.read_bytes() for name, path in paths.items()}
     assert (
         found["samples.seq.nrrd"].startswith(b"NRRD")
@@ -200,7 +231,9 @@ def test_the_uncertainty_can_be_shown(result, screenshots):
     assert len(legends) == 3
     low, unit, high = (each.text for each in legends[0].find_elements(By.TAG_NAME, "span"))
     assert float(low) == 0 < float(high) and unit == "sd, grey values"
-    assert {each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")} == {"INFERRED uncertainty"}
+    assert {each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")} == {
+        "INFERRED uncertainty"
+    }
     result.screenshot(screenshots / "web-uncertainty.png")
 
 
@@ -216,7 +249,10 @@ def test_what_was_inferred_can_be_hatched(result, screenshots):
 def test_the_surface_of_the_mean_is_shown_in_3d(result, screenshots):
     before = result.picture("ThreeD")
     result.click("surface-button")
-    result.wait(lambda: "surface of the mean" in result.driver.find_element(By.CSS_SELECTOR, ".ThreeD .badge").text, "mark")
+    result.wait(
+        lambda: "surface of the mean" in result.driver.find_element(By.CSS_SELECTOR, ".ThreeD .badge").text,
+        "mark",
+    )
     result.wait(lambda: result.picture("ThreeD") != before, "surface")
     result.screenshot(screenshots / "web-surface.png")
     result.click("surface-button")
@@ -240,7 +276,10 @@ def test_a_reload_finds_everything_as_it_was(result, screenshots):
     result.wait(lambda: result.picture("Red"), "picture")
     before = {view: result.picture(view) for view in ("Red", "ThreeD")}
     result.resize(1024, 768)
-    result.wait(lambda: all(result.picture(view) != picture for view, picture in before.items()), "pictures of the new size")
+    result.wait(
+        lambda: all(result.picture(view) != picture for view, picture in before.items()),
+        "pictures of the new size",
+    )
     result.driver.execute_script("document.querySelector('.sections').scrollTop = 0")
     result.screenshot(screenshots / "web-1024x768.png")
     result.resize(1400, 900)
@@ -259,7 +298,13 @@ def test_live_updates_follow_what_is_used_and_warnings_are_counted(result):
     thickness.send_keys(Keys.DELETE, Keys.TAB)  # nothing states it any more
     result.click("live")
     result.rows()[3].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
-    result.wait(lambda: "Reconstruction live mean" in [option.text for option in Select(result.there("result-menu")).options], "live mean")
+    result.wait(
+        lambda: (
+            "Reconstruction live mean"
+            in [option.text for option in Select(result.there("result-menu")).options]
+        ),
+        "live mean",
+    )
     result.wait(lambda: not result.there("live-mark"), "end of the update")
     result.wait(lambda: "thickness is not known" in result.text("run-warnings"), "warning in words")
     assert result.text("run-warnings").startswith("1 warning about this result:")
@@ -271,29 +316,43 @@ def test_a_result_is_deleted_once_that_was_confirmed(result):
         return [option.text for option in Select(result.there("result-menu")).options]
 
     before = results()
-    for answer, left in (("delete-no", before), ("delete-yes", [name for name in before if name != "Reconstruction live mean"])):
+    for answer, left in (
+        ("delete-no", before),
+        ("delete-yes", [name for name in before if name != "Reconstruction live mean"]),
+    ):
         result.click("delete-button")
         result.wait(lambda: result.there("delete-dialog").is_displayed(), "question")
         assert "Reconstruction live mean" in result.text("delete-dialog")
         result.click(answer)
-        result.wait(lambda left=left: not result.there("delete-dialog").is_displayed() and results() == left, "answer")
-    assert result.there("result-menu").get_property("value") == "" and not result.there("delete-button").is_enabled()
+        result.wait(
+            lambda left=left: not result.there("delete-dialog").is_displayed() and results() == left, "answer"
+        )
+    assert (
+        result.there("result-menu").get_property("value") == ""
+        and not result.there("delete-button").is_enabled()
+    )
 
 
 def test_a_file_is_uploaded_by_choosing_it(result, tmp_path):
-    from SparseVolumeReconstructionLib.slicerside.sample_data import FILE
+    from SparseVolumeReconstructionLib.mrml.sample_data import FILE
 
     copy = tmp_path / "my scan.nrrd"
     copy.write_bytes(FILE.read_bytes())
     result.there("upload-input").send_keys(str(copy))
-    result.wait(lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options], "uploaded volume")
+    result.wait(
+        lambda: "my scan" in [option.text for option in Select(result.there("all-volume")).options],
+        "uploaded volume",
+    )
     assert result.text("upload-status") == ""
     result.wait(result.sliders_agree, "sliders of the uploaded volume")
     for menu in ("all-volume", "out-like", "reference-menu"):
         result.choose(menu, "my scan")
     result.driver.find_element(By.CSS_SELECTOR, 'button[aria-label="Remove my scan"]').click()
     result.wait(lambda: "my scan" not in result.text("all-volume"), "menus without the scan")
-    assert [Select(result.there(menu)).first_selected_option.text for menu in ("all-volume", "out-like", "reference-menu")] == ["None"] * 3
+    assert [
+        Select(result.there(menu)).first_selected_option.text
+        for menu in ("all-volume", "out-like", "reference-menu")
+    ] == ["None"] * 3
     wrong = tmp_path / "notes.nii"
     wrong.write_text("this is no image")
     result.there("upload-input").send_keys(str(wrong))
@@ -314,7 +373,9 @@ def test_nothing_was_complained_about(result, server):
 def test_start_over_and_the_end_leave_nothing(result, server):
     result.press("over-button", Keys.ENTER)
     result.wait(lambda: result.there("over-dialog").is_displayed(), "question")
-    assert result.driver.switch_to.active_element.get_attribute("id") == "over-no"  # what loses nothing is chosen first
+    assert (
+        result.driver.switch_to.active_element.get_attribute("id") == "over-no"
+    )  # what loses nothing is chosen first
     result.driver.switch_to.active_element.send_keys(Keys.ENTER)
     result.wait(lambda: not result.there("over-dialog").is_displayed(), "answer")
     assert len(result.rows()) == 4

@@ -66,7 +66,9 @@ def alive():
             os.kill(pid, 0)
         except ProcessLookupError:
             return False
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
         return state.returncode == 0 and not state.stdout.strip().startswith("Z")
 
     return check

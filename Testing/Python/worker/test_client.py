@@ -53,7 +53,10 @@ def test_submit_does_not_block_and_keeps_the_order(client):
     done = []
     start = time.monotonic()
     for name in "abc":
-        client.submit({"do": "count", "steps": 3, "each_s": 0.02, "say": name}, on_done=lambda result: done.append(result["said"]))
+        client.submit(
+            {"do": "count", "steps": 3, "each_s": 0.02, "say": name},
+            on_done=lambda result: done.append(result["said"]),
+        )
     assert time.monotonic() - start < 0.2 and client.busy
     poll_until(client, lambda: not client.busy)
     assert done == list("abc")
@@ -68,7 +71,9 @@ def test_an_error_keeps_its_kind_and_the_process_goes_on(client, do, kind):
     assert client.run({"do": "say"})["pid"] == pid
 
 
-@pytest.mark.parametrize("request_", [{"do": "count", "steps": 1000, "each_s": 0.02}, {"do": "deaf"}], ids=["listening", "deaf"])
+@pytest.mark.parametrize(
+    "request_", [{"do": "count", "steps": 1000, "each_s": 0.02}, {"do": "deaf"}], ids=["listening", "deaf"]
+)
 def test_cancel_takes_less_than_a_second_and_the_next_request_works(client, alive, request_):
     job_id, outcome = begin(client, request_)
     pid = client.pid
@@ -154,7 +159,12 @@ def test_no_orphan_when_the_parent_dies(job_command, library_environment, alive,
         print("ready", flush=True)
         time.sleep(60)
     """
-    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, env=library_environment)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=library_environment,
+    )
     with parent:
         child = int(parent.stdout.readline())
         assert parent.stdout.readline() == "ready\n" and alive(child)
@@ -181,4 +191,7 @@ def test_the_client_needs_only_the_standard_library(library_environment):
         print([name for name in ("numpy", "torch", "SimpleITK", "pydantic") if name in sys.modules])
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    assert subprocess.run(command, capture_output=True, text=True, env=library_environment, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(command, capture_output=True, text=True, env=library_environment, check=True).stdout
+        == "[]\n"
+    )

@@ -10,7 +10,13 @@ import pytest
 @pytest.fixture
 def process(job_command, library_environment):
     with subprocess.Popen(
-        job_command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1, env=library_environment
+        job_command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+        env=library_environment,
     ) as popen:
         yield popen
         popen.kill()
@@ -32,7 +38,9 @@ def hear_end(process, job_id) -> dict:
 
 def test_stdout_carries_nothing_but_the_protocol(job_command, library_environment):
     lines = '{"op": "reconstruct", "id": "a", "request": {"do": "say", "say": "hello"}}\n'
-    done = subprocess.run(job_command, input=lines, capture_output=True, text=True, env=library_environment, timeout=30)
+    done = subprocess.run(
+        job_command, input=lines, capture_output=True, text=True, env=library_environment, timeout=30
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [a["event"] for a in answers] == ["progress", "done"]
     assert answers[1]["result"]["said"] == "hello"
@@ -42,8 +50,12 @@ def test_stdout_carries_nothing_but_the_protocol(job_command, library_environmen
 
 def test_requests_are_done_in_order_and_all_before_the_end_of_stdin_ends_it(job_command, library_environment):
     request = {"do": "count", "steps": 2, "each_s": 0.05}
-    lines = "".join(json.dumps({"op": "reconstruct", "id": name, "request": request}) + "\n" for name in "cab")
-    done = subprocess.run(job_command, input=lines, capture_output=True, text=True, env=library_environment, timeout=30)
+    lines = "".join(
+        json.dumps({"op": "reconstruct", "id": name, "request": request}) + "\n" for name in "cab"
+    )
+    done = subprocess.run(
+        job_command, input=lines, capture_output=True, text=True, env=library_environment, timeout=30
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [a["id"] for a in answers if a["event"] == "done"] == list("cab")
     first_of = {name: next(n for n, a in enumerate(answers) if a["id"] == name) for name in "cab"}
@@ -70,7 +82,12 @@ def test_ping_is_answered_during_a_job(process):
 
 def test_cancel_stops_the_running_job_and_a_waiting_one(process):
     for name in ("running", "waiting", "last"):
-        say(process, op="reconstruct", id=name, request={"do": "count", "steps": 1000 if name == "running" else 1, "each_s": 0.02})
+        say(
+            process,
+            op="reconstruct",
+            id=name,
+            request={"do": "count", "steps": 1000 if name == "running" else 1, "each_s": 0.02},
+        )
     assert hear(process)["id"] == "running"
     start = time.monotonic()
     say(process, op="cancel", id="waiting")
@@ -82,7 +99,10 @@ def test_cancel_stops_the_running_job_and_a_waiting_one(process):
     assert hear_end(process, "last")["event"] == "done"
 
 
-@pytest.mark.parametrize(("do", "kind", "message"), [("input", "input", "context: no such file."), ("bug", "internal", "KeyError: 'pose'")])
+@pytest.mark.parametrize(
+    ("do", "kind", "message"),
+    [("input", "input", "context: no such file."), ("bug", "internal", "KeyError: 'pose'")],
+)
 def test_an_error_has_a_kind_one_line_and_a_log(process, do, kind, message):
     say(process, op="reconstruct", id="a", request={"do": do})
     answer = hear_end(process, "a")
@@ -98,7 +118,13 @@ def test_lack_of_memory_says_what_to_do(process):
     assert answer["kind"] == "memory" and "coarser" in answer["message"]
 
 
-BAD_LINES = ["nonsense", "[1]", '{"no": "op"}', '{"op": "fly", "id": "x"}', '{"op": "reconstruct", "id": "x", "request": 3}']
+BAD_LINES = [
+    "nonsense",
+    "[1]",
+    '{"no": "op"}',
+    '{"op": "fly", "id": "x"}',
+    '{"op": "reconstruct", "id": "x", "request": 3}',
+]
 
 
 @pytest.mark.parametrize("line", BAD_LINES)

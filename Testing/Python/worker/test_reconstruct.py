@@ -1,4 +1,6 @@
-"""The real process with a real, tiny prior: from files to a result folder, warm the second time, cancelled, killed, refused."""
+"""The real process with a real, tiny prior: from files to a result folder, warm the second time, cancelled,
+killed, refused.
+"""
 
 import json
 import os
@@ -35,7 +37,9 @@ def client(tmp_path_factory, write_weights):
 
 @pytest.fixture
 def request_for(tmp_path):
-    """Function: a request (plain data) for two slices of an ellipsoid like the prior's; keywords change it."""
+    """Function: a request (plain data) for two slices of an ellipsoid like the prior's; keywords
+    change it.
+    """
     grid = Grid.centred((12, 14, 13), 12.0)
     radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)
     body = np.where(radius < 1, 300 + 550 * radius, 0).astype(np.float32)
@@ -43,7 +47,12 @@ def request_for(tmp_path):
     contexts = [{"path": str(tmp_path / "body.nrrd"), "slices": [4, 8]}]
 
     def make(**changes) -> dict:
-        fields = {"prior": "tiny", "contexts": contexts, "frame": "registered", "like": str(tmp_path / "body.nrrd")}
+        fields = {
+            "prior": "tiny",
+            "contexts": contexts,
+            "frame": "registered",
+            "like": str(tmp_path / "body.nrrd"),
+        }
         return ReconstructionRequest(**{**fields, "output": str(tmp_path / "out"), **changes}).model_dump()
 
     return make
@@ -58,7 +67,9 @@ def test_a_request_becomes_a_folder_and_the_model_stays_warm(client, request_for
     mean, body = read_volume(tmp_path / "out" / "mean.nrrd"), read_volume(tmp_path / "body.nrrd")
     assert np.allclose(mean.array[[4, 8]], body.array[[4, 8]], atol=1e-3)
     fractions = [fraction for _, fraction, _ in steps]
-    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len({step for step, _, _ in steps}) >= 4
+    assert (
+        fractions == sorted(fractions) and fractions[-1] == 1.0 and len({step for step, _, _ in steps}) >= 4
+    )
     pid, began = client.pid, time.monotonic()
     client.run(request_for(samples=2, seed=7))
     assert client.pid == pid and time.monotonic() - began < cold
@@ -94,7 +105,10 @@ def test_a_request_with_unknown_fields_is_wrong_input(client, request_for):
 def test_cancel_leaves_nothing_and_the_next_request_works(client, request_for, tmp_path):
     steps, outcome = [], []
     job = client.submit(
-        request_for(samples=1000, spacing_mm=2.0, like=None), lambda *event: steps.append(event), outcome.append, outcome.append
+        request_for(samples=1000, spacing_mm=2.0, like=None),
+        lambda *event: steps.append(event),
+        outcome.append,
+        outcome.append,
     )
     while not any(step.startswith("samples") for step, _, _ in steps):
         client.poll(0.05)
@@ -137,4 +151,6 @@ def test_lack_of_gpu_memory_is_made_good_on_the_cpu_and_said(request_for, write_
     job = ReconstructionJob(store)
     answer = job(request_for(), Progress())
     assert any("memory" in warning and "CPU" in warning for warning in answer["result"]["warnings"])
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["warnings"] == answer["result"]["warnings"]
+    assert (
+        json.loads((tmp_path / "out" / "result.json").read_text())["warnings"] == answer["result"]["warnings"]
+    )

@@ -13,7 +13,12 @@ TYPES = [torch.float32, torch.float16, torch.float64, torch.int64, torch.int8, t
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 20), max_size=3), st.sampled_from(TYPES), st.sampled_from([0.0, 1e-3, 50.0]), st.integers(0, 99))
+@given(
+    st.lists(st.integers(0, 20), max_size=3),
+    st.sampled_from(TYPES),
+    st.sampled_from([0.0, 1e-3, 50.0]),
+    st.integers(0, 99),
+)
 def test_tensors_come_back_as_they_were(shape, kind, scale, seed):
     tensor = (scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))).to(kind)
     back = expand(compress({"x": tensor, "y.deflating": tensor}))
@@ -31,7 +36,9 @@ def test_weights_and_images_get_smaller():
     assert stored["weights"].nbytes < 0.93 * weights.nbytes
 
 
-@pytest.mark.parametrize("change", [lambda t: t[:-9], lambda t: t.flip(0), lambda t: torch.from_numpy(t.numpy()[::2].copy())])
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-9], lambda t: t.flip(0), lambda t: torch.from_numpy(t.numpy()[::2].copy())]
+)
 def test_damaged_content_is_refused(change):
     stored = compress({"x": torch.zeros(99, 99)})
     with pytest.raises(ValueError, match="x "):

@@ -20,7 +20,16 @@ def test_manifest_describes_the_files_beside_it():
 def test_cards_say_what_a_user_must_know():
     for entry in read_manifest(EMBEDDED):
         card = entry.card
-        facts = (card.title, card.anatomy, card.modality, card.units, card.licence, card.data, card.limits, card.time_and_memory)
+        facts = (
+            card.title,
+            card.anatomy,
+            card.modality,
+            card.units,
+            card.licence,
+            card.data,
+            card.limits,
+            card.time_and_memory,
+        )
         assert all(facts) and card.split and card.quality, card.id
         assert "not for diagnosis" in card.notice.lower() and "generated" in card.notice.lower()
 

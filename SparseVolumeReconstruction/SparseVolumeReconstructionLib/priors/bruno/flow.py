@@ -1,4 +1,6 @@
-"""Conditional RealNVP: an invertible map from an image to latents, given the pose. All log determinants are exact.
+"""Conditional RealNVP: an invertible map from an image to latents, given the pose.
+
+All log determinants are exact.
 
 Images are (N, C, H, W); a pose is known to the couplings as its embedding (N, E).
 """
@@ -15,10 +17,12 @@ from torch.nn import functional
 
 
 class PosedConvs(nn.Module):
-    """Some convolutions of one shape with weight norm, plus a bias-free projection of the pose embedding onto every channel.
+    """Some convolutions of one shape with weight norm, plus a bias-free projection of the pose embedding onto
+    every channel.
 
-    The weights of all are made in one go: on a GPU, hundreds of small computations take longer than the convolutions. The norms
-    and the biases are set from the first batch (see `initialising`), so that outputs have mean 0 and variance 1.
+    The weights of all are made in one go: on a GPU, hundreds of small computations take longer than the
+    convolutions. The norms and the biases are set from the first batch (see `initialising`), so that outputs
+    have mean 0 and variance 1.
     """
 
     def __init__(self, count: int, inputs: int, outputs: int, size: int, embedding: int):
@@ -30,7 +34,9 @@ class PosedConvs(nn.Module):
         self.measure = False
 
     def layers(self, pose: torch.Tensor, kind: torch.dtype) -> list[Callable[[torch.Tensor], torch.Tensor]]:
-        """One after the other, for poses (N, E); each maps numbers of that kind (N, C, H, W) to (N, outputs, H, W)."""
+        """One after the other, for poses (N, E); each maps numbers of that kind (N, C, H, W) to (N, outputs,
+        H, W).
+        """
         made = self._made(pose, kind)
 
         def layer(number: int, x: torch.Tensor) -> torch.Tensor:
@@ -40,22 +46,31 @@ class PosedConvs(nn.Module):
         return [partial(layer, number) for number in range(len(self.direction))]
 
     def _made(self, pose: torch.Tensor, kind: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Weight (outputs, C, size, size) and what is added to the outputs, (N, outputs, 1, 1), of every layer."""
+        """Weight (outputs, C, size, size) and what is added to the outputs, (N, outputs, 1, 1), of every
+        layer.
+        """
         gain = self.log_gain.exp() / self.direction.flatten(2).norm(dim=2)
         shifts = functional.linear(pose, self.pose.weight, self.bias.flatten()).unflatten(1, self.bias.shape)
         weights = (self.direction * gain[..., None, None, None]).to(kind)
         return list(zip(weights.unbind(0), shifts[..., None, None].unbind(1), strict=True))
 
-    def _measured(self, number: int, x: torch.Tensor, pose: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _measured(
+        self, number: int, x: torch.Tensor, pose: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The same after gain and bias of one layer were set from its inputs (N, C, H, W)."""
         unit = self.direction[number] / self.direction[number].flatten(1).norm(dim=1)[:, None, None, None]
         spread, mean = torch.std_mean(functional.conv2d(x, unit, padding="same"), (0, 2, 3))
-        self.log_gain.data[number], self.bias.data[number] = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+        self.log_gain.data[number], self.bias.data[number] = (
+            -spread.clamp(min=1e-3).log(),
+            -mean / spread.clamp(min=1e-3),
+        )
         return self._made(pose, x.dtype)
 
 
 class PosedLinear(nn.Module):
-    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like `PosedConvs`."""
+    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like
+    `PosedConvs`.
+    """
 
     def __init__(self, inputs: int, outputs: int, embedding: int):
         super().__init__()
@@ -69,7 +84,10 @@ class PosedLinear(nn.Module):
         x, unit = torch.cat([x, pose], 1), self.direction / self.direction.norm(dim=1, keepdim=True)
         if self.measure:
             spread, mean = torch.std_mean(x @ unit.T, 0)
-            self.log_gain.data[:], self.bias.data[:] = -spread.clamp(min=1e-3).log(), -mean / spread.clamp(min=1e-3)
+            self.log_gain.data[:], self.bias.data[:] = (
+                -spread.clamp(min=1e-3).log(),
+                -mean / spread.clamp(min=1e-3),
+            )
         return functional.linear(x, unit * self.log_gain.exp()[:, None], self.bias)
 
 
@@ -88,7 +106,9 @@ def initialising(network: nn.Module) -> Iterator[None]:
 
 
 class ResidualNet(nn.Module):
-    """Log scale and shift of a coupling: 1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that start at 0."""
+    """Log scale and shift of a coupling: 1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that
+    start at 0.
+    """
 
     def __init__(self, inputs: int, outputs: int, filters: int, blocks: int, embedding: int):
         super().__init__()
@@ -116,7 +136,9 @@ class DenseNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, hidden: int, embedding: int):
         super().__init__()
-        self.layers = nn.ModuleList([PosedLinear(inputs, hidden, embedding), PosedLinear(hidden, hidden, embedding)])
+        self.layers = nn.ModuleList(
+            [PosedLinear(inputs, hidden, embedding), PosedLinear(hidden, hidden, embedding)]
+        )
         self.head = nn.Linear(hidden, 2 * outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -156,9 +178,11 @@ class CheckerboardCoupling(nn.Module):
 
 
 class HalfCoupling(nn.Module):
-    """One half of the channels (or, given a DenseNet, of the components) is scaled and shifted by what the other half says.
+    """One half of the channels (or, given a DenseNet, of the components) is scaled and shifted by what the
+    other half says.
 
-    alternate: the halves are the even and the odd ones, instead of the first and the last. swap: which half is moved.
+    alternate: the halves are the even and the odd ones, instead of the first and the last. swap: which half
+    is moved.
     """
 
     def __init__(self, net: nn.Module, swap: bool, alternate: bool = False):
@@ -189,12 +213,21 @@ class HalfCoupling(nn.Module):
 class Flow(nn.Module):
     """RealNVP of images (N, 1, size, size) with as many latents as pixels, coarse to fine from the end.
 
-    checkerboard, channel: number of couplings of each scale; between two scales the image is squeezed (a quarter of the area, four
-    times the channels), then half of the channels are done. dense: couplings of all latents at the end, with `hidden` units.
+    checkerboard, channel: number of couplings of each scale; between two scales the image is squeezed (a
+    quarter of the area, four times the channels), then half of the channels are done. dense: couplings of all
+    latents at the end, with `hidden` units.
     """
 
     def __init__(
-        self, size: int, checkerboard: list[int], channel: list[int], filters: int, blocks: int, dense: int, hidden: int, embedding: int
+        self,
+        size: int,
+        checkerboard: list[int],
+        channel: list[int],
+        filters: int,
+        blocks: int,
+        dense: int,
+        hidden: int,
+        embedding: int,
     ):
         super().__init__()
         net = {"filters": filters, "blocks": blocks, "embedding": embedding}
@@ -205,13 +238,17 @@ class Flow(nn.Module):
             after = nn.ModuleList()
             if number < len(checkerboard) - 1:
                 channels, size = 4 * channels, size // 2
-                after.extend(HalfCoupling(ResidualNet(channels // 2, channels // 2, **net), bool(n % 2)) for n in range(squeezed))
+                after.extend(
+                    HalfCoupling(ResidualNet(channels // 2, channels // 2, **net), bool(n % 2))
+                    for n in range(squeezed)
+                )
                 channels //= 2
             self.shapes.append((channels, size, size))
             self.scales.append(nn.ModuleList([before, after]))
         latents = sum(c * h * w for c, h, w in self.shapes)
         self.dense = nn.ModuleList(
-            HalfCoupling(DenseNet(latents // 2, latents // 2, hidden, embedding), bool(n % 2), alternate=True) for n in range(dense)
+            HalfCoupling(DenseNet(latents // 2, latents // 2, hidden, embedding), bool(n % 2), alternate=True)
+            for n in range(dense)
         )
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -239,7 +276,10 @@ class Flow(nn.Module):
         for coupling in reversed(self.dense):
             z = coupling.inverse(z, pose)
         parts = [
-            part.unflatten(1, shape) for part, shape in zip(z.split([c * h * w for c, h, w in self.shapes], 1), self.shapes, strict=True)
+            part.unflatten(1, shape)
+            for part, shape in zip(
+                z.split([c * h * w for c, h, w in self.shapes], 1), self.shapes, strict=True
+            )
         ]
         x = parts[-1]
         for number, (before, after) in reversed(list(enumerate(self.scales))):

@@ -1,4 +1,6 @@
-"""Conditional BRUNO's networks: pose embedding, flow and process, and the likelihood of slices given others of the same body."""
+"""Conditional BRUNO's networks: pose embedding, flow and process, and the likelihood of slices given others
+of the same body.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,13 @@ _LEAST_DEVIATION = 0.2  # of logits: where the cohort is empty, another body nee
 class BrunoShape(BaseModel):
     """The shape of the model, apart from that of the data.
 
-    process: whether two slices of a body covary alike wherever they lie ("exchangeable"), or by their distance ("pose").
-    checkerboard, channel, dense, filters, blocks, hidden: as in Flow. embedding: components of the pose's embedding. pose: how
-    its layer sees a position: as one of many ("one-hot"), or by sines and cosines of it, so that neighbours are alike
-    ("fourier"). alpha: pixels are squeezed into [alpha, 1 - alpha] before the logit, or the empty background would lie far out.
-    levels: the uniform noise that makes densities of grey values is as wide as one of so many. standardise: the flow sees how far
-    a pixel is from the cohort's mean at its position, in standard deviations, so that it starts from the mean atlas.
+    process: whether two slices of a body covary alike wherever they lie ("exchangeable"), or by their
+    distance ("pose"). checkerboard, channel, dense, filters, blocks, hidden: as in Flow. embedding:
+    components of the pose's embedding. pose: how its layer sees a position: as one of many ("one-hot"), or by
+    sines and cosines of it, so that neighbours are alike ("fourier"). alpha: pixels are squeezed into [alpha,
+    1 - alpha] before the logit, or the empty background would lie far out. levels: the uniform noise that
+    makes densities of grey values is as wide as one of so many. standardise: the flow sees how far a pixel is
+    from the cohort's mean at its position, in standard deviations, so that it starts from the mean atlas.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +62,10 @@ class BrunoSettings(BrunoShape):
     @model_validator(mode="after")
     def _size_fits(self) -> BrunoSettings:
         if self.size % 2 ** len(self.checkerboard):
-            raise ValueError(f"{len(self.checkerboard)} scales need a size that is a multiple of {2 ** len(self.checkerboard)}")
+            raise ValueError(
+                f"{len(self.checkerboard)} scales need a size that is a multiple of "
+                f"{2 ** len(self.checkerboard)}"
+            )
         return self
 
 
@@ -109,22 +115,32 @@ class Standardise(nn.Module):
 
 
 class Bruno(nn.Module):
-    """Flow and process. Images are in [0, 1]; slices are numbered 0 .. slices - 1 from inferior to superior."""
+    """Flow and process.
+
+    Images are in [0, 1]; slices are numbered 0 .. slices - 1 from inferior to superior.
+    """
 
     def __init__(self, settings: BrunoSettings):
         super().__init__()
         self.settings = s = settings
         self.embedding = PoseEmbedding(s.slices, s.embedding, s.pose)
         self.standardise = Standardise(s.slices, s.size) if s.standardise else None
-        self.flow = Flow(s.size, s.checkerboard, s.channel, s.filters, s.blocks, s.dense, s.hidden, s.embedding)
-        self.process = (ExchangeableProcess if s.process == "exchangeable" else PoseProcess)(s.size**2, s.kind)
+        self.flow = Flow(
+            s.size, s.checkerboard, s.channel, s.filters, s.blocks, s.dense, s.hidden, s.embedding
+        )
+        self.process = (ExchangeableProcess if s.process == "exchangeable" else PoseProcess)(
+            s.size**2, s.kind
+        )
 
     def positions(self, index: torch.Tensor) -> torch.Tensor:
         """Where the slices of numbers (B, M) lie along the stack, as shares of its length."""
         return (index + 0.5) / self.settings.slices
 
-    def encode(self, x: torch.Tensor, index: torch.Tensor, noise: torch.Tensor | float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (B, M, D) and log determinants (B, M) of images (B, M, H, W) at slice numbers (B, M); or the same without B.
+    def encode(
+        self, x: torch.Tensor, index: torch.Tensor, noise: torch.Tensor | float = 0.5
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents (B, M, D) and log determinants (B, M) of images (B, M, H, W) at slice numbers (B, M); or
+        the same without B.
 
         noise: uniform in [0, 1) where densities are learned, in the shape of x; 0.5 is its middle.
         """
@@ -144,7 +160,9 @@ class Bruno(nn.Module):
         return torch.logit(share), (math.log(shrink) - share.log() - torch.log1p(-share)).flatten(1).sum(1)
 
     def decode(self, z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M); or the same without B."""
+        """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M); or the same without
+        B.
+        """
         s, at = self.settings, index.flatten()
         logits = self.flow.inverse(z.flatten(0, -2), self.embedding(at))[:, 0]
         if self.standardise:
@@ -152,7 +170,9 @@ class Bruno(nn.Module):
         x = ((torch.sigmoid(logits) - s.alpha) / (1 - 2 * s.alpha) * s.levels - 0.5) / (s.levels - 1)
         return x.clamp(0, 1).unflatten(0, index.shape)
 
-    def forward(self, x: torch.Tensor, index: torch.Tensor, contexts: int = 0, noise: torch.Tensor | float = 0.5) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, index: torch.Tensor, contexts: int = 0, noise: torch.Tensor | float = 0.5
+    ) -> torch.Tensor:
         """Joint log density of the slices after the first `contexts`, given those, (B,): nats.
 
         x: (B, M, H, W). index: (B, M) slice numbers. noise: as in `encode`.
@@ -171,6 +191,8 @@ class Bruno(nn.Module):
             self.standardise.update(self._logits(volumes.flatten(0, 1), 0.5)[0].view_as(volumes), step)
 
     def initialise(self, x: torch.Tensor, index: torch.Tensor) -> None:
-        """Set the gains and biases of the weight-normed layers from images (N, H, W) at slice numbers (N,)."""
+        """Set the gains and biases of the weight-normed layers from images (N, H, W) at slice numbers
+        (N,).
+        """
         with initialising(self):
             self.encode(x, index)

@@ -1,4 +1,6 @@
-"""Conditional BRUNO as a prior: latents of the seen slices condition those of the whole stack, which the flow turns to images."""
+"""Conditional BRUNO as a prior: latents of the seen slices condition those of the whole stack, which the flow
+turns to images.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,33 @@ def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
     """Tensors to store besides those of the space: float16, but for the process float32."""
     state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
     weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
-    return {**weights, "settings": settings_tensor(network.settings), "mean_of_samples": torch.tensor(mean_of == "samples")}
+    return {
+        **weights,
+        "settings": settings_tensor(network.settings),
+        "mean_of_samples": torch.tensor(mean_of == "samples"),
+    }
 
 
 def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
-    """The network that `to_tensors` stored, of slices of (H, W) pixels. Raises KeyError or ValueError for other tensors."""
+    """The network that `to_tensors` stored, of slices of (H, W) pixels.
+
+    Raises KeyError or ValueError for other tensors.
+    """
     network = Bruno(read_settings(tensors["settings"]))
-    network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
+    network.load_state_dict(
+        {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+    )
     return network
 
 
 class BrunoPrior(AxialPrior):
-    """network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the latents."""
+    """network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the
+    latents.
+    """
 
-    def __init__(self, network: Bruno, space: AxialSpace, card: ModelCard, device="cpu", mean_of: MeanOf = "samples"):
+    def __init__(
+        self, network: Bruno, space: AxialSpace, card: ModelCard, device="cpu", mean_of: MeanOf = "samples"
+    ):
         super().__init__(space, card, device)
         shape = (network.settings.slices, network.settings.size, network.settings.size)
         if shape != self.grid.shape_kji:
@@ -39,18 +54,26 @@ class BrunoPrior(AxialPrior):
         self.network, self.mean_of = placed(network, self.device).eval().requires_grad_(False), mean_of
 
     @classmethod
-    def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> BrunoPrior:
+    def from_weights(
+        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+    ) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
         return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> BrunoPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the mean of the latents."""
+    def infer(
+        self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
+    ) -> BrunoPosterior:
+        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the mean of the
+        latents.
+        """
         return BrunoPosterior(self, index, pixels, check, "latents" if fast else self.mean_of)
 
     @torch.no_grad()
-    def decode(self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None
+    ) -> torch.Tensor:
         """Slices (N, H, W) of latents (N, D) at slice numbers (N,)."""
         return self.in_parts(self.network.decode, check, latents, index)
 
@@ -58,7 +81,14 @@ class BrunoPrior(AxialPrior):
 class BrunoPosterior(DrawnPosterior):
     """The stack given some of its slices; codes are latents (m, D)."""
 
-    def __init__(self, prior: BrunoPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], mean_of: MeanOf):
+    def __init__(
+        self,
+        prior: BrunoPrior,
+        index: list[int],
+        pixels: torch.Tensor,
+        check: Callable[[], None],
+        mean_of: MeanOf,
+    ):
         super().__init__(prior, index, pixels, check, mean_of)
         self._prior, network = prior, prior.network
         empty = pixels.new_zeros(1, 0, network.settings.size**2)

@@ -1,9 +1,10 @@
 """Processes over the slices of one body, independent in every latent dimension: Gaussian or Student-t.
 
-Latents are (B, n, D): B bodies, n slices, D dimensions; positions are (B, n), along the stack as a share of its length.
-The mean is 0. Of two slices of one body the covariance is variance * correlation in `ExchangeableProcess`, wherever they lie,
-and falls with their distance in `PoseProcess`. With n = 0 every function gives the process itself. The Student-t process has the
-same covariance (not scale) matrix, so that its heavier tails are all that differs.
+Latents are (B, n, D): B bodies, n slices, D dimensions; positions are (B, n), along the stack as a share of
+its length. The mean is 0. Of two slices of one body the covariance is variance * correlation in
+`ExchangeableProcess`, wherever they lie, and falls with their distance in `PoseProcess`. With n = 0 every
+function gives the process itself. The Student-t process has the same covariance (not scale) matrix, so that
+its heavier tails are all that differs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Normal = Callable[[int], torch.Tensor]  # rows to (S, rows, D) standard normal n
 
 @dataclass(frozen=True, eq=False)
 class Predictive:
-    """Distribution of single latents. mean, variance: (B, m, D). dof: (D,) degrees of freedom, None for a Gaussian."""
+    """Distribution of single latents. mean, variance: (B, m, D). dof: (D,) degrees of freedom, None for a
+    Gaussian.
+    """
 
     mean: torch.Tensor
     variance: torch.Tensor
@@ -37,8 +40,9 @@ class Predictive:
 
 @dataclass(frozen=True, eq=False)
 class RecurrentState:
-    """What the recurrent form carries after `count` slices: mean and Gaussian variance of the next latent, and the squared
-    Mahalanobis distance of those seen; each (B, D)."""
+    """What the recurrent form carries after `count` slices: mean and Gaussian variance of the next latent,
+    and the squared Mahalanobis distance of those seen; each (B, D).
+    """
 
     mean: torch.Tensor
     variance: torch.Tensor
@@ -46,12 +50,18 @@ class RecurrentState:
     count: int = 0
 
 
-def _log_density(distance: torch.Tensor, log_det: torch.Tensor, count: int, dof: torch.Tensor | None) -> torch.Tensor:
-    """Log density of `count` values with the squared Mahalanobis `distance` and the log determinant of their covariance."""
+def _log_density(
+    distance: torch.Tensor, log_det: torch.Tensor, count: int, dof: torch.Tensor | None
+) -> torch.Tensor:
+    """Log density of `count` values with the squared Mahalanobis `distance` and the log determinant of their
+    covariance.
+    """
     if dof is None:
         return -0.5 * (distance + log_det + count * math.log(2 * math.pi))
     nu = dof.double()
-    constant = torch.lgamma((nu + count) / 2) - torch.lgamma(nu / 2) - count / 2 * torch.log((nu - 2) * math.pi)
+    constant = (
+        torch.lgamma((nu + count) / 2) - torch.lgamma(nu / 2) - count / 2 * torch.log((nu - 2) * math.pi)
+    )
     return constant.to(distance) - 0.5 * log_det - (dof + count) / 2 * torch.log1p(distance / (dof - 2))
 
 
@@ -61,8 +71,12 @@ class _Process(nn.Module):
     def __init__(self, dimensions: int, kind: str = "student"):
         super().__init__()
         self.raw_variance = nn.Parameter(torch.full((dimensions,), math.log(math.e - 1)))
-        self.raw_correlation = nn.Parameter(torch.full((dimensions,), math.log(_CORRELATION / (_MOST_CORRELATION - _CORRELATION))))
-        self.raw_dof = nn.Parameter(torch.full((dimensions,), math.log(_DOF - 2))) if kind == "student" else None
+        self.raw_correlation = nn.Parameter(
+            torch.full((dimensions,), math.log(_CORRELATION / (_MOST_CORRELATION - _CORRELATION)))
+        )
+        self.raw_dof = (
+            nn.Parameter(torch.full((dimensions,), math.log(_DOF - 2))) if kind == "student" else None
+        )
 
     @property
     def variance(self) -> torch.Tensor:
@@ -71,7 +85,9 @@ class _Process(nn.Module):
 
     @property
     def correlation(self) -> torch.Tensor:
-        """Share of the variance that slices of one body have in common, (D,); at most 0.999, or equations in float32 would fail."""
+        """Share of the variance that slices of one body have in common, (D,); at most 0.999, or equations in
+        float32 would fail.
+        """
         return _MOST_CORRELATION * torch.sigmoid(self.raw_correlation)
 
     @property
@@ -94,11 +110,18 @@ class _Process(nn.Module):
         """Distribution of the latents at the positions `query` (B, m), each on its own, given `z`."""
         mean, variance = self._given(z, position, query)
         inflation = self._inflation(self._moments(z, position)[0], z.shape[1])
-        return Predictive(mean, variance * (inflation if isinstance(inflation, float) else inflation[:, None]), self._after(z.shape[1]))
+        return Predictive(
+            mean,
+            variance * (inflation if isinstance(inflation, float) else inflation[:, None]),
+            self._after(z.shape[1]),
+        )
 
     @torch.no_grad()
-    def sample(self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """Joint samples of the latents at `query` (1, m) given those of one body, z (1, n, D): (len(generators), m, D).
+    def sample(
+        self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor, generators: list[torch.Generator]
+    ) -> torch.Tensor:
+        """Joint samples of the latents at `query` (1, m) given those of one body, z (1, n, D):
+        (len(generators), m, D).
 
         One (CPU) generator a sample, so that a sample does not depend on those drawn with it.
         """
@@ -110,7 +133,9 @@ class _Process(nn.Module):
         deviation = self._spread(position.to(z), query.to(z), normal)
         deviation = deviation * (self._inflation(self._moments(z, position)[0], z.shape[1]) ** 0.5)
         if dof is not None:
-            chi2 = torch.stack([2 * torch._standard_gamma(dof.cpu().float() / 2, generator=g) for g in generators]).to(z)
+            chi2 = torch.stack(
+                [2 * torch._standard_gamma(dof.cpu().float() / 2, generator=g) for g in generators]
+            ).to(z)
             deviation = deviation * ((dof - 2) / chi2).sqrt()[:, None]
         return self._given(z, position, query)[0] + deviation
 
@@ -122,10 +147,14 @@ class ExchangeableProcess(_Process):
         """Squared Mahalanobis distance (B, D) and log determinant (D,) of the covariance of n slices."""
         v, rho, n = self.variance, self.correlation, z.shape[1]
         mean = z.sum(1) / max(n, 1)
-        distance = ((z - mean[:, None]) ** 2).sum(1) / (v * (1 - rho)) + n * mean**2 / (v * (1 + (n - 1) * rho))
+        distance = ((z - mean[:, None]) ** 2).sum(1) / (v * (1 - rho)) + n * mean**2 / (
+            v * (1 + (n - 1) * rho)
+        )
         return distance, n * v.log() + (n - 1) * torch.log1p(-rho) + torch.log1p((n - 1) * rho)
 
-    def _given(self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _given(
+        self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Gaussian mean and variance at the queries, (B, m, D)."""
         v, rho, n = self.variance, self.correlation, z.shape[1]
         mean = rho / (1 + (n - 1) * rho) * z.sum(1, keepdim=True)
@@ -134,7 +163,9 @@ class ExchangeableProcess(_Process):
         return mean.expand(shape), variance.expand(shape)
 
     def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
-        """Gaussian deviations from the mean at the queries, (S, m, D): what all of them share, and what each has of its own."""
+        """Gaussian deviations from the mean at the queries, (S, m, D): what all of them share, and what each
+        has of its own.
+        """
         v, rho, n = self.variance, self.correlation, position.shape[1]
         shared = (v * rho * (1 - rho) / (1 + (n - 1) * rho)).sqrt()
         return shared * normal(1) + (v * (1 - rho)).sqrt() * normal(query.shape[1])
@@ -162,10 +193,12 @@ class ExchangeableProcess(_Process):
 
 
 class PoseProcess(_Process):
-    """Slices near to each other are alike: correlation * (share + (1 - share) * Matern 3/2 of their distance).
+    """Slices near to each other are alike: correlation * (share + (1 - share) * Matern 3/2 of their
+    distance).
 
-    share, length: (D,), of the common part that does not fall with distance, and the length of the other in shares of the
-    stack. Every slice has noise of its own besides, the rest of the variance. With share = 1 it is the exchangeable process.
+    share, length: (D,), of the common part that does not fall with distance, and the length of the other in
+    shares of the stack. Every slice has noise of its own besides, the rest of the variance. With share = 1 it
+    is the exchangeable process.
     """
 
     def __init__(self, dimensions: int, kind: str = "student", length: float = 0.1):
@@ -185,7 +218,9 @@ class PoseProcess(_Process):
 
     def kernel(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Covariance between different slices at positions (B, n) and (B, m), (B, D, n, m)."""
-        v, rho, share, length = (t[:, None, None] for t in (self.variance, self.correlation, self.share, self.length))
+        v, rho, share, length = (
+            t[:, None, None] for t in (self.variance, self.correlation, self.share, self.length)
+        )
         scaled = math.sqrt(3) * (one[:, None, :, None] - other[:, None, None, :]).abs() / length
         return v * rho * (share + (1 - share) * (1 + scaled) * torch.exp(-scaled))
 
@@ -204,15 +239,21 @@ class PoseProcess(_Process):
         factor, white = self._whitened(z, position)
         return (white**2).sum((-1, -2)), 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
-    def _given(self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _given(
+        self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Gaussian mean and variance at the queries, (B, m, D)."""
         factor, white = self._whitened(z, position)
         across = torch.linalg.solve_triangular(factor, self.kernel(position.to(z), query.to(z)), upper=False)
         variance = self.variance[:, None] - (across**2).sum(-2)
-        return (across * white).sum(-2).transpose(1, 2), variance.transpose(1, 2)  # no product that autocast would round
+        return (across * white).sum(-2).transpose(1, 2), variance.transpose(
+            1, 2
+        )  # no product that autocast would round
 
     def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
-        """Gaussian deviations from the mean at the queries, (S, m, D): a draw without contexts, less what it predicts of itself."""
+        """Gaussian deviations from the mean at the queries, (S, m, D): a draw without contexts, less what it
+        predicts of itself.
+        """
         everywhere, n = torch.cat([position, query], 1)[0], position.shape[1]
         v, rho, share = self.variance, self.correlation, self.share
         common, varying = share.sqrt() * normal(1), (1 - share).sqrt() * self._walk(everywhere, normal)
@@ -224,8 +265,8 @@ class PoseProcess(_Process):
     def _walk(self, position: torch.Tensor, normal: Normal) -> torch.Tensor:
         """Draws (S, p, D) of unit variance and Matern 3/2 correlation at positions (p,).
 
-        From one position to the next, value and slope (in units of its spread) form a Markov chain with transition A and noise
-        of covariance I - A A', so that both keep unit variance.
+        From one position to the next, value and slope (in units of its spread) form a Markov chain with
+        transition A and noise of covariance I - A A', so that both keep unit variance.
         """
         order = position.argsort()
         step = position[order].diff(prepend=position[order[:1]]).double()
@@ -236,7 +277,9 @@ class PoseProcess(_Process):
         mixed = -(a * c + b * d) / first.clamp(min=1e-9)
         second = (1 - c**2 - d**2 - mixed**2).clamp(min=0).sqrt()
         value, slope = normal(2).double().unbind(1)
-        values = torch.empty(len(value), len(position), value.shape[1], dtype=value.dtype, device=value.device)
+        values = torch.empty(
+            len(value), len(position), value.shape[1], dtype=value.dtype, device=value.device
+        )
         noise = normal(2 * len(position)).double().unflatten(1, (-1, 2))
         for place, k in enumerate(order.tolist()):
             one, other = noise[:, place].unbind(1)

@@ -1,4 +1,6 @@
-"""Conditional VAE: a U-Net shape without skips, from a slice to one latent vector, and from it, pose and contexts to the slice."""
+"""Conditional VAE: a U-Net shape without skips, from a slice to one latent vector, and from it, pose and
+contexts to the slice.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _NARROW = 8  # channels between the lowest maps and the latent vector
 
 
 class CvaeShape(QueryShape):
-    """scales: resolutions, with two convolutions each. width: channels of the finest one; they double with every further one."""
+    """scales: resolutions, with two convolutions each. width: channels of the finest one; they double with
+    every further one.
+    """
 
     system: Literal["cvae"] = "cvae"
     scales: int = Field(4, ge=2)
@@ -28,7 +32,9 @@ class CvaeSettings(CvaeShape, DataShape):
     @model_validator(mode="after")
     def _size_fits(self) -> CvaeSettings:
         if self.size % 2 ** (self.scales - 1):
-            raise ValueError(f"{self.scales} scales need a size that is a multiple of {2 ** (self.scales - 1)}")
+            raise ValueError(
+                f"{self.scales} scales need a size that is a multiple of {2 ** (self.scales - 1)}"
+            )
         return self
 
 
@@ -53,7 +59,9 @@ class Cvae(QueryNetwork):
         for inputs, outputs in pairwise(widths[:-1]):
             down += [nn.MaxPool2d(2), _pair(inputs, outputs)]
         self.down = nn.Sequential(*down, nn.MaxPool2d(2))
-        self.bottom = nn.Sequential(_pair(widths[-2] + asked, widths[-1]), nn.Conv2d(widths[-1], _NARROW, 1), nn.Flatten())
+        self.bottom = nn.Sequential(
+            _pair(widths[-2] + asked, widths[-1]), nn.Conv2d(widths[-1], _NARROW, 1), nn.Flatten()
+        )
         self.posterior = nn.Linear(flat, 2 * s.latent)
         self.latents = Maps(s.latent, _NARROW, self.side)
         up = [_pair(_NARROW + asked, widths[-1])]
@@ -63,7 +71,11 @@ class Cvae(QueryNetwork):
         self.to(memory_format=torch.channels_last)  # faster on a CPU
 
     def forward(
-        self, index: torch.Tensor, representation: torch.Tensor, noise: torch.Tensor, truth: torch.Tensor | None = None
+        self,
+        index: torch.Tensor,
+        representation: torch.Tensor,
+        noise: torch.Tensor,
+        truth: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See QueryNetwork; (N, H, W) and (N,)."""
         asked = torch.cat([representation, self.pose(index)], 1)

@@ -1,4 +1,6 @@
-"""Generative Query Network (Eslami et al., Science 2018): a slice is drawn in steps, each with Gaussian latents of its own."""
+"""Generative Query Network (Eslami et al., Science 2018): a slice is drawn in steps, each with Gaussian
+latents of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ _State = tuple[torch.Tensor, torch.Tensor]
 
 
 class GqnShape(QueryShape):
-    """steps: of drawing. hidden: channels of both recurrent cores. kernel: width of their convolutions. canvas: channels of the
-    drawing. shared: the cores are the same in every step. scale: pixels of the slice per place of the maps, a power of two.
+    """steps: of drawing. hidden: channels of both recurrent cores. kernel: width of their convolutions.
+    canvas: channels of the drawing. shared: the cores are the same in every step. scale: pixels of the slice
+    per place of the maps, a power of two.
     """
 
     system: Literal["gqn"] = "gqn"
@@ -53,7 +56,9 @@ class Core(nn.Module):
         self.changing = nn.Conv2d(changing + hidden, 4 * hidden, kernel, padding="same", bias=False)
 
     def forward(self, constant: torch.Tensor, changing: torch.Tensor, state: _State) -> _State:
-        """The state (N, hidden, S, S) twice after a step; constant: what `self.constant` made of the constant inputs."""
+        """The state (N, hidden, S, S) twice after a step; constant: what `self.constant` made of the constant
+        inputs.
+        """
         hidden, cell = state
         gates = constant + self.changing(torch.cat([changing, hidden], 1))
         forget, enter, leave, new = gates.chunk(4, 1)
@@ -87,7 +92,11 @@ class Gqn(QueryNetwork):
         self.to(memory_format=torch.channels_last)  # faster on a CPU
 
     def forward(
-        self, index: torch.Tensor, representation: torch.Tensor, noise: torch.Tensor, truth: torch.Tensor | None = None
+        self,
+        index: torch.Tensor,
+        representation: torch.Tensor,
+        noise: torch.Tensor,
+        truth: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See QueryNetwork; (N, H, W) and (N,)."""
         s = self.settings

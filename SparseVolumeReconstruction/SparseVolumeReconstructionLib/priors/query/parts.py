@@ -1,6 +1,8 @@
-"""What GQN and the conditional VAE share: settings, maps of poses, the tower that represents contexts, the divergence.
+"""What GQN and the conditional VAE share: settings, maps of poses, the tower that represents contexts, the
+divergence.
 
-Slices are (N, H, W) in [0, 1], numbered 0 .. slices - 1 from inferior to superior; maps have S x S places, S = size / scale.
+Slices are (N, H, W) in [0, 1], numbered 0 .. slices - 1 from inferior to superior; maps have S x S places, S
+= size / scale.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ _LOG_SD = (-6.0, 3.0)
 class QueryShape(BaseModel):
     """The shape of either network, apart from that of the data.
 
-    tower: channels of the tower. leak: share of negative numbers that its activations keep; with 0, a ReLU as in the papers, all
-    of it can die, and no context is seen. representation: channels of what it makes of the contexts. pose: how a position of the
-    stack is given, see `pose_table`; as a map of pose_channels, since convolutions do not know where they are. latent: latent
-    numbers (of the whole slice, or channels of a map). sigma: standard deviation of the pixels' noise; where it is large, images
-    that say nothing are likely enough.
+    tower: channels of the tower. leak: share of negative numbers that its activations keep; with 0, a ReLU as
+    in the papers, all of it can die, and no context is seen. representation: channels of what it makes of the
+    contexts. pose: how a position of the stack is given, see `pose_table`; as a map of pose_channels, since
+    convolutions do not know where they are. latent: latent numbers (of the whole slice, or channels of a
+    map). sigma: standard deviation of the pixels' noise; where it is large, images that say nothing are
+    likely enough.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,17 +122,25 @@ class QueryNetwork(nn.Module):
         self.pose = PoseMaps(settings.slices, settings.pose, settings.pose_channels, self.side)
 
     def represent(self, contexts: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S); 0 for n = 0."""
+        """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S); 0 for n
+        = 0.
+        """
         each = self.tower(contexts.flatten(0, 1), index.flatten()).unflatten(0, index.shape)
         return each.sum(1) / max(1, index.shape[1])
 
     def forward(
-        self, index: torch.Tensor, representation: torch.Tensor, noise: torch.Tensor, truth: torch.Tensor | None = None
+        self,
+        index: torch.Tensor,
+        representation: torch.Tensor,
+        noise: torch.Tensor,
+        truth: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slices (N, H, W) at slice numbers (N,), and the divergence of their latents from the prior (N,), nats.
+        """Slices (N, H, W) at slice numbers (N,), and the divergence of their latents from the prior (N,),
+        nats.
 
-        representation: (N, R, S, S). noise: (N, *noise_shape), standard normal; 0 gives the latents' mean. truth: (N, H, W), from
-        which the latents are inferred; None: they are drawn from the prior, and the divergence is 0.
+        representation: (N, R, S, S). noise: (N, *noise_shape), standard normal; 0 gives the latents' mean.
+        truth: (N, H, W), from which the latents are inferred; None: they are drawn from the prior, and the
+        divergence is 0.
         """
         raise NotImplementedError
 
@@ -140,7 +151,9 @@ def mean_and_log_sd(head: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return mean, log_sd.clamp(*_LOG_SD)
 
 
-def divergence(mean: torch.Tensor, log_sd: torch.Tensor, prior_mean: torch.Tensor, prior_log_sd: torch.Tensor) -> torch.Tensor:
+def divergence(
+    mean: torch.Tensor, log_sd: torch.Tensor, prior_mean: torch.Tensor, prior_log_sd: torch.Tensor
+) -> torch.Tensor:
     """KL(N(mean, sd) || N(prior_mean, prior_sd)) of independent numbers (N, ...), summed: (N,), nats."""
     scaled = ((mean - prior_mean) / prior_log_sd.exp()) ** 2
     ratio = 2 * (log_sd - prior_log_sd)

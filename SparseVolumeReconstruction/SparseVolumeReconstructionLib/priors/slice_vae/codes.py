@@ -1,7 +1,9 @@
-"""The Gaussian over the codes of a stack of slices: independent components, each with a covariance between slices.
+"""The Gaussian over the codes of a stack of slices: independent components, each with a covariance between
+slices.
 
-y_l = mu_l + W_l z, z ~ N(0, I), W = U S / sqrt(N) from the singular vectors of the centred codes of N volumes. Seen codes are
-c = y_c + e, e ~ N(0, E_c) with the encoder's variance E_c, so that y | c has mean mu + S_.c (S_cc + E_c)^-1 (c - mu_c), exactly.
+y_l = mu_l + W_l z, z ~ N(0, I), W = U S / sqrt(N) from the singular vectors of the centred codes of N
+volumes. Seen codes are c = y_c + e, e ~ N(0, E_c) with the encoder's variance E_c, so that y | c has mean mu
++ S_.c (S_cc + E_c)^-1 (c - mu_c), exactly.
 """
 
 from __future__ import annotations
@@ -30,12 +32,18 @@ class SliceCodes:
         """Tensors to store: 8-bit loadings with a scale per component and direction."""
         scale = self.loadings.abs().amax(1, keepdim=True).clamp(min=1e-8) / 127
         loadings = (self.loadings / scale).round().to(torch.int8)
-        return {"codes.mean": self.mean.half(), "codes.loadings": loadings, "codes.loading_scale": scale.float()}
+        return {
+            "codes.mean": self.mean.half(),
+            "codes.loadings": loadings,
+            "codes.loading_scale": scale.float(),
+        }
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> SliceCodes:
         """The inverse of `to_tensors`. Raises KeyError when one is missing."""
-        return cls(tensors["codes.mean"].float(), tensors["codes.loadings"].float() * tensors["codes.loading_scale"])
+        return cls(
+            tensors["codes.mean"].float(), tensors["codes.loadings"].float() * tensors["codes.loading_scale"]
+        )
 
     def to(self, device: torch.device) -> SliceCodes:
         """The same on a device; float32 (K, L) and (L, K, R)."""
@@ -69,7 +77,9 @@ class CodePosterior:
         return ((self._loadings**2).sum(-1) - (gain**2).sum(1)).clamp(min=0).T.float()
 
     def sample(self, seed: int) -> torch.Tensor:
-        """One draw of all codes, (K, L): a draw of the prior and of the seen codes' errors, moved by what was seen."""
+        """One draw of all codes, (K, L): a draw of the prior and of the seen codes' errors, moved by what was
+        seen.
+        """
         chance = torch.Generator().manual_seed(seed)
         z = torch.randn(self._loadings.shape[::2], generator=chance).to(self._loadings)
         error = torch.randn(self._variance.shape, generator=chance).to(self._loadings) * self._variance.sqrt()

@@ -1,4 +1,6 @@
-"""The 2D variational autoencoder of axial slices: residual blocks that halve and double the image down to 2 x 2."""
+"""The 2D variational autoencoder of axial slices: residual blocks that halve and double the image down to 2 x
+2.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ class ResDown(nn.Module):
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.main, self.skip = nn.Sequential(_conv(inputs, outputs, 2), _conv(outputs, outputs)), _conv(inputs, outputs, 2)
+        self.main, self.skip = (
+            nn.Sequential(_conv(inputs, outputs, 2), _conv(outputs, outputs)),
+            _conv(inputs, outputs, 2),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Sum of both branches, of half the height and width in pixels."""
@@ -29,7 +34,10 @@ class ResUp(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.up = nn.Upsample(scale_factor=2)
-        self.main, self.skip = nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs)), _conv(inputs, outputs)
+        self.main, self.skip = (
+            nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs)),
+            _conv(inputs, outputs),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Sum of both branches, of twice the height and width in pixels."""
@@ -51,7 +59,10 @@ class SliceVae(nn.Module):
         self.heads = nn.Conv2d(widths[-1], 2 * latent_channels, 1)
         self.start = nn.Conv2d(latent_channels, widths[-1], 1)
         down = widths[::-1]
-        self.decoder = nn.Sequential(*(ResUp(a, b) for a, b in zip(down, [*down[1:], width], strict=True)), nn.Conv2d(width, 1, 3, 1, 1))
+        self.decoder = nn.Sequential(
+            *(ResUp(a, b) for a, b in zip(down, [*down[1:], width], strict=True)),
+            nn.Conv2d(width, 1, 3, 1, 1),
+        )
         self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
 
     def encode(self, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

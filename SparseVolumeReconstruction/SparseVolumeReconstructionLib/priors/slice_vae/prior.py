@@ -1,4 +1,6 @@
-"""The slice VAE as a prior: codes of the seen slices condition those of the whole stack, which are decoded."""
+"""The slice VAE as a prior: codes of the seen slices condition those of the whole stack, which are
+decoded.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,17 @@ _NOISE = 1e-3
 SD_FLOOR = 0.002
 
 
-def to_tensors(network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor, curves: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def to_tensors(
+    network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor, curves: list[torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """Tensors to store besides those of the space: float16 weights, 8-bit loadings and decoder_sd (K, H, W).
 
     curves: correlation of the decoder's error at lags 0, 1, ... along k, j, i.
     """
-    weights = {f"network.{name}": t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
+    weights = {
+        f"network.{name}": t.half() if t.is_floating_point() else t
+        for name, t in network.state_dict().items()
+    }
     shape = torch.tensor([network.size, network.width, network.latent // 4])
     sd = (decoder_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
     stored = {f"curve_{axis}": curve.float() for axis, curve in zip("kji", curves, strict=True)}
@@ -40,8 +47,8 @@ def to_tensors(network: SliceVae, codes: SliceCodes, decoder_sd: torch.Tensor, c
 
 
 class SliceVaePrior(AxialPrior):
-    """network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves unexplained; neighbouring
-    voxels of it are correlated as `curves` tell, see `to_tensors`.
+    """network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves
+    unexplained; neighbouring voxels of it are correlated as `curves` tell, see `to_tensors`.
     """
 
     def __init__(
@@ -57,23 +64,35 @@ class SliceVaePrior(AxialPrior):
         super().__init__(space, card, device)
         self.network = placed(network, self.device).eval().requires_grad_(False)
         self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
-        correlations = tuple(correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True))
-        self._error = GaussianField(self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, correlations, _NOISE)
+        correlations = tuple(
+            correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True)
+        )
+        self._error = GaussianField(
+            self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, correlations, _NOISE
+        )
 
     def around(self, decoded: torch.Tensor, index: list[int], pixels: torch.Tensor) -> StackPosterior:
-        """Volumes around `decoded` (K, H, W), as far from it as the decoder errs, given `pixels` (n, H, W) of slices `index`."""
+        """Volumes around `decoded` (K, H, W), as far from it as the decoder errs, given `pixels` (n, H, W) of
+        slices `index`.
+        """
         return StackPosterior(replace(self._error, mean=decoded), 0, index, pixels, self.intervals)
 
     @classmethod
-    def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> SliceVaePrior:
+    def from_weights(
+        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+    ) -> SliceVaePrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         network = SliceVae(*tensors["network_shape"].tolist())
-        network.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
+        network.load_state_dict(
+            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+        )
         codes, space = SliceCodes.from_tensors(tensors), AxialSpace.from_tensors(tensors)
         curves = [tensors[f"curve_{axis}"] for axis in "kji"]
         return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, curves, space, card, device)
 
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> SliceVaePosterior:
+    def infer(
+        self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
+    ) -> SliceVaePosterior:
         """Posterior given `pixels` (n, H, W) of the slices `index`; its mean is always fast."""
         return SliceVaePosterior(self, index, pixels, check)
 
@@ -85,12 +104,16 @@ class SliceVaePrior(AxialPrior):
 class SliceVaePosterior:
     """The stack given some of its slices; arrays (K, H, W)."""
 
-    def __init__(self, prior: SliceVaePrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None]):
+    def __init__(
+        self, prior: SliceVaePrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None]
+    ):
         self.grid: Grid = prior.grid
         self._prior, self._index, self._pixels, self._check = prior, index, pixels, check
         self._intervals: IntervalScale = prior.intervals
         shape = (0, prior.network.latent)
-        self._seen, self._log_variance = prior.network.encode(pixels) if index else (pixels.new_zeros(shape),) * 2
+        self._seen, self._log_variance = (
+            prior.network.encode(pixels) if index else (pixels.new_zeros(shape),) * 2
+        )
         self.codes = CodePosterior(prior.codes, index, self._seen, self._log_variance.exp())
         self._around_mean = lru_cache(maxsize=1)(lambda: self._around(self.codes.mean))
         self.std = lru_cache(maxsize=1)(self._std)
@@ -106,7 +129,9 @@ class SliceVaePosterior:
         return self._around_mean().mean().clamp(0, 1)
 
     def _std(self) -> torch.Tensor:
-        """Spread of decoded samples, each corrected by the seen slices, and what is left of the decoder's error, (K, H, W)."""
+        """Spread of decoded samples, each corrected by the seen slices, and what is left of the decoder's
+        error, (K, H, W).
+        """
         drawn = [self._around(self.codes.sample(_FIRST_SEED + n)).mean() for n in range(_DRAWS)]
         return (torch.stack(drawn).var(0) + self._around_mean().std() ** 2).sqrt()
 
@@ -129,4 +154,8 @@ class SliceVaePosterior:
         decoded = torch.zeros_like(self._around_mean().mean())
         decoded[self._index] = self._prior.decode(self._seen, self._check)
         entropy = 0.5 * (self._log_variance + math.log(2 * math.pi * math.e)).sum()
-        return self._prior.around(decoded, self._index, self._pixels).log_evidence() + float(entropy) + self.codes.log_evidence()
+        return (
+            self._prior.around(decoded, self._index, self._pixels).log_evidence()
+            + float(entropy)
+            + self.codes.log_evidence()
+        )

@@ -1,4 +1,6 @@
-"""Codes of a generator given an observation: z ~ N(0, I), y = observe(z) + e, e ~ N(0, sd^2) independently; found by descent."""
+"""Codes of a generator given an observation: z ~ N(0, I), y = observe(z) + e, e ~ N(0, sd^2) independently;
+found by descent.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _MEMORY = 20
 class CodesGiven:
     """observe: codes (B, L) to what would be seen (B, n). seen, sd: (n,). latent: L.
 
-    steps: of a descent by L-BFGS, each of one call of `observe` or a few. check: called in every one; raise from it to cancel.
+    steps: of a descent by L-BFGS, each of one call of `observe` or a few. check: called in every one; raise
+    from it to cancel.
     """
 
     observe: Callable[[torch.Tensor], torch.Tensor]
@@ -27,7 +30,9 @@ class CodesGiven:
     check: Callable[[], None] = lambda: None
 
     def cost(self, code: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
-        """Half the squared distances of a code (L,) from `centre` and of what it shows from `seen`, in deviations; a number."""
+        """Half the squared distances of a code (L,) from `centre` and of what it shows from `seen`, in
+        deviations; a number.
+        """
         error = (self.observe(code[None])[0] - seen) / self.sd
         return 0.5 * ((code - centre) ** 2).sum() + 0.5 * (error**2).sum()
 
@@ -43,9 +48,10 @@ class CodesGiven:
     def sample(self, seed: int, start: torch.Tensor) -> torch.Tensor:
         """A code (L,), by a descent from `start` (L,).
 
-        It is the most likely code of another problem, whose prior mean and observation are drawn from N(0, I) and N(seen, sd^2):
-        randomise, then optimise. Exact where `observe` is linear; for a network it is an approximation, as the weights that
-        would correct it (Bardsley et al. 2014) need Jacobians, and as the descent has few steps.
+        It is the most likely code of another problem, whose prior mean and observation are drawn from N(0, I)
+        and N(seen, sd^2): randomise, then optimise. Exact where `observe` is linear; for a network it is an
+        approximation, as the weights that would correct it (Bardsley et al. 2014) need Jacobians, and as the
+        descent has few steps.
         """
         chance = torch.Generator().manual_seed(seed)
         centre = torch.randn(self.latent, generator=chance).to(start)
@@ -55,7 +61,9 @@ class CodesGiven:
     def _descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
         """A code (L,) of low `cost`, from `start` (L,)."""
         code = start.detach().clone().requires_grad_()
-        optimiser = torch.optim.LBFGS([code], max_iter=self.steps, history_size=_MEMORY, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(
+            [code], max_iter=self.steps, history_size=_MEMORY, line_search_fn="strong_wolfe"
+        )
 
         def cost() -> torch.Tensor:
             self.check()
@@ -68,8 +76,12 @@ class CodesGiven:
         return code.detach()
 
 
-def closest_codes(generator: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor, latent: int) -> torch.Tensor:
+def closest_codes(
+    generator: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor, latent: int
+) -> torch.Tensor:
     """Codes (B, latent) whose volumes are near to `volumes` (B, D, H, W)."""
     seen = volumes.flatten(1)
     sd = seen.new_full(seen.shape[1:], _CLOSE_SD)
-    return torch.stack([CodesGiven(lambda z: generator(z).flatten(1), one, sd, latent, _CLOSE_STEPS).mode() for one in seen])
+    return torch.stack(
+        [CodesGiven(lambda z: generator(z).flatten(1), one, sd, latent, _CLOSE_STEPS).mode() for one in seen]
+    )

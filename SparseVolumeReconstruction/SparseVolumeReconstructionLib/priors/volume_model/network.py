@@ -1,8 +1,9 @@
-"""3D networks of whole volumes: a generator from codes, towers that encode or judge volumes, and a judge of codes.
+"""3D networks of whole volumes: a generator from codes, towers that encode or judge volumes, and a judge of
+codes.
 
-All levels halve or double the volume by convolutions of 4 voxels with stride 2. Where the models this follows normalise by
-batch, groups of channels of one volume are normalised here: batches are small, no volume's result depends on others, and a
-gradient penalty is defined per volume.
+All levels halve or double the volume by convolutions of 4 voxels with stride 2. Where the models this follows
+normalise by batch, groups of channels of one volume are normalised here: batches are small, no volume's
+result depends on others, and a gradient penalty is defined per volume.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _SLOPE = 0.2
 class VolumeShape(BaseModel):
     """The shape of the networks, apart from that of the data.
 
-    depth: slices that the networks know; the stack is resampled to them. latent: components of a code. widths: channels at a
-    half, a quarter ... of the volume's sides.
+    depth: slices that the networks know; the stack is resampled to them. latent: components of a code.
+    widths: channels at a half, a quarter ... of the volume's sides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +46,9 @@ class VolumeSettings(VolumeShape):
     def _sides_halve(self) -> VolumeSettings:
         step = 2 ** len(self.widths)
         if self.depth % step or self.size % step:
-            raise ValueError(f"{len(self.widths)} widths need a depth and a size that are multiples of {step}")
+            raise ValueError(
+                f"{len(self.widths)} widths need a depth and a size that are multiples of {step}"
+            )
         return self
 
     @property
@@ -61,7 +64,9 @@ def read_settings(stored: torch.Tensor) -> VolumeSettings:
 
 
 def along_stack(slices: int, wanted: int) -> torch.Tensor:
-    """Weights (wanted, slices) that resample a stack linearly, without aliasing where it is made coarser; rows sum to 1."""
+    """Weights (wanted, slices) that resample a stack linearly, without aliasing where it is made coarser;
+    rows sum to 1.
+    """
     identity = torch.eye(slices)[None, None]
     return interpolate(identity, (wanted, slices), mode="bilinear", antialias=True)[0, 0]
 
@@ -79,7 +84,9 @@ class Generator(nn.Module):
         self.start = nn.Linear(settings.latent, math.prod(settings.start))
         down = settings.widths[::-1]
         self.norms = nn.ModuleList(_norm(width) for width in down)
-        self.ups = nn.ModuleList(nn.ConvTranspose3d(a, b, 4, 2, 1) for a, b in zip(down, [*down[1:], 1], strict=True))
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose3d(a, b, 4, 2, 1) for a, b in zip(down, [*down[1:], 1], strict=True)
+        )
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """Volumes (B, depth, size, size), float32 in (0, 1)."""
@@ -89,7 +96,9 @@ class Generator(nn.Module):
         return torch.sigmoid(x[:, 0].float())
 
     def with_codes(self, mean: torch.Tensor, covariance: torch.Tensor) -> Generator:
-        """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance), (L,) and (L, L) float64."""
+        """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance), (L,)
+        and (L, L) float64.
+        """
         other = copy.deepcopy(self)
         weight = self.start.weight.double()
         with torch.no_grad():
@@ -104,7 +113,9 @@ class Tower(nn.Module):
     def __init__(self, settings: VolumeSettings, outputs: int, normalise: bool):
         super().__init__()
         widths = settings.widths
-        self.downs = nn.ModuleList(nn.Conv3d(a, b, 4, 2, 1) for a, b in zip([1, *widths], widths, strict=False))
+        self.downs = nn.ModuleList(
+            nn.Conv3d(a, b, 4, 2, 1) for a, b in zip([1, *widths], widths, strict=False)
+        )
         norms = [nn.Identity(), *(_norm(width) if normalise else nn.Identity() for width in widths[1:])]
         self.norms = nn.ModuleList(norms)
         self.head = nn.Linear(math.prod(settings.start), outputs)
@@ -125,5 +136,10 @@ class CodeCritic(nn.Sequential):
     """Codes (B, latent) to (B, 1): how much they look drawn from N(0, I)."""
 
     def __init__(self, latent: int, hidden: int):
-        inner = nn.Linear(latent, hidden), nn.LeakyReLU(_SLOPE), nn.Linear(hidden, hidden), nn.LeakyReLU(_SLOPE)
+        inner = (
+            nn.Linear(latent, hidden),
+            nn.LeakyReLU(_SLOPE),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(_SLOPE),
+        )
         super().__init__(*inner, nn.Linear(hidden, 1))

@@ -16,22 +16,35 @@ from .network import Generator, along_stack, read_settings
 
 _SD_STEPS = 510  # 8 bits up to a standard deviation of 0.5
 _SD_FLOOR = 0.02
-_TEMPER = 3.0  # errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the deviation
+# errors of neighbours are alike: seen pixels tell as much as independent ones with so many times the
+# deviation
+_TEMPER = 3.0
 _DRAWS, _DRAWS_OF_NOTHING = 8, 64
 _STEPS, _FAST_STEPS = 15, 8
 
 
 def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16 weights, settings, and 8-bit residual_sd (K, H, W)."""
+    """Tensors to store besides those of the space: float16 weights, settings, and 8-bit residual_sd (K, H,
+    W).
+    """
     weights = {f"network.{name}": tensor.half() for name, tensor in generator.state_dict().items()}
     sd = (residual_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
     return {**weights, "settings": settings_tensor(generator.settings), "residual_sd": sd}
 
 
 class VolumeModelPrior(AxialPrior):
-    """generator: in evaluation mode. residual_sd: (K, H, W), what the generator leaves unexplained of volumes."""
+    """generator: in evaluation mode. residual_sd: (K, H, W), what the generator leaves unexplained of
+    volumes.
+    """
 
-    def __init__(self, generator: Generator, residual_sd: torch.Tensor, space: AxialSpace, card: ModelCard, device="cpu"):
+    def __init__(
+        self,
+        generator: Generator,
+        residual_sd: torch.Tensor,
+        space: AxialSpace,
+        card: ModelCard,
+        device="cpu",
+    ):
         super().__init__(space, card, device)
         shape = (generator.settings.slices, generator.settings.size, generator.settings.size)
         if shape != self.grid.shape_kji:
@@ -41,14 +54,28 @@ class VolumeModelPrior(AxialPrior):
         self._stretch = along_stack(generator.settings.depth, generator.settings.slices).to(self.device)
 
     @classmethod
-    def from_weights(cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device) -> VolumeModelPrior:
+    def from_weights(
+        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+    ) -> VolumeModelPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         generator = Generator(read_settings(tensors["settings"]))
-        generator.load_state_dict({n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")})
-        return cls(generator, tensors["residual_sd"].float() / _SD_STEPS, AxialSpace.from_tensors(tensors), card, device)
+        generator.load_state_dict(
+            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+        )
+        return cls(
+            generator,
+            tensors["residual_sd"].float() / _SD_STEPS,
+            AxialSpace.from_tensors(tensors),
+            card,
+            device,
+        )
 
-    def infer(self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False) -> VolumeModelPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the most likely code, found in few steps."""
+    def infer(
+        self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
+    ) -> VolumeModelPosterior:
+        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the most likely
+        code, found in few steps.
+        """
         return VolumeModelPosterior(self, index, pixels, check, fast)
 
     def decode(self, codes: torch.Tensor, index: list[int] | None = None) -> torch.Tensor:
@@ -60,11 +87,20 @@ class VolumeModelPrior(AxialPrior):
 class VolumeModelPosterior:
     """The stack given some of its slices; arrays (K, H, W). Approximate: see CodesGiven.sample."""
 
-    def __init__(self, prior: VolumeModelPrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool):
+    def __init__(
+        self,
+        prior: VolumeModelPrior,
+        index: list[int],
+        pixels: torch.Tensor,
+        check: Callable[[], None],
+        fast: bool,
+    ):
         self.grid, self._prior, self._index, self._check, self._fast = prior.grid, prior, index, check, fast
         sd = _TEMPER * prior.residual_sd[index].clamp(min=_SD_FLOOR).flatten()
         latent, steps = prior.generator.settings.latent, _FAST_STEPS if fast else _STEPS
-        self.codes = CodesGiven(lambda z: prior.decode(z, index).flatten(1), pixels.flatten(), sd, latent, steps, check)
+        self.codes = CodesGiven(
+            lambda z: prior.decode(z, index).flatten(1), pixels.flatten(), sd, latent, steps, check
+        )
         self.mode = lru_cache(maxsize=1)(self.codes.mode)
         self._moments = lru_cache(maxsize=1)(self._sample_moments)
         self._sample = lru_cache(maxsize=_DRAWS)(self._sample_of)
@@ -73,7 +109,9 @@ class VolumeModelPosterior:
         """A code of the posterior, (L,); of the prior where nothing was seen."""
         if self._index:
             return self.codes.sample(seed, self.mode())
-        return torch.randn(self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(self._prior.device)
+        return torch.randn(self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(
+            self._prior.device
+        )
 
     def mean(self) -> torch.Tensor:
         """Mean of samples, (K, H, W); with `fast`, what the most likely code shows."""
@@ -84,7 +122,9 @@ class VolumeModelPosterior:
         return (self._moments()[1] + self._prior.residual_sd.clamp(min=_SD_FLOOR) ** 2).sqrt()
 
     def _sample_moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance over samples, those of the last seeds first, so that the first ones are still known afterwards."""
+        """Mean and variance over samples, those of the last seeds first, so that the first ones are still
+        known afterwards.
+        """
         drawn = self.sample(list(reversed(range(_DRAWS if self._index else _DRAWS_OF_NOTHING))))
         return drawn.mean(0), drawn.var(0)
 
@@ -98,10 +138,15 @@ class VolumeModelPosterior:
         return torch.cat([*parts, *(self._sample(seed) for seed in seeds)])
 
     def _sample_of(self, seed: int) -> torch.Tensor:
-        """The sample of one seed, (1, K, H, W), alone: rounding depends on a batch, and a seed decides a sample."""
+        """The sample of one seed, (1, K, H, W), alone: rounding depends on a batch, and a seed decides a
+        sample.
+        """
         self._check()
         return self._prior.decode(self._drawn(seed)[None])
 
     def log_evidence(self) -> float:
-        """log p(slices, code) of the most likely code, nats; 0 without slices. Codes are not integrated over: it only ranks poses."""
+        """log p(slices, code) of the most likely code, nats; 0 without slices.
+
+        Codes are not integrated over: it only ranks poses.
+        """
         return self.codes.log_joint(self.mode()) if self._index else 0.0

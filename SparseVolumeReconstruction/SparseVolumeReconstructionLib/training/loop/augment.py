@@ -10,20 +10,30 @@ from .config import AugmentationConfig, DataConfig
 _FOREGROUND = 0.02
 
 
-def augment(batch: torch.Tensor, config: AugmentationConfig, data: DataConfig, chance: torch.Generator) -> torch.Tensor:
-    """Volumes (B, K, H, W), [0, 1], each deformed, mirrored, with another contrast, shading and noise; the background stays 0."""
+def augment(
+    batch: torch.Tensor, config: AugmentationConfig, data: DataConfig, chance: torch.Generator
+) -> torch.Tensor:
+    """Volumes (B, K, H, W), [0, 1], each deformed, mirrored, with another contrast, shading and noise; the
+    background stays 0.
+    """
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(len(batch), *shape, generator=chance, device=batch.device)
 
     def smooth(channels: int) -> torch.Tensor:
         """(B, channels, K, H, W), unit variance at the control points."""
-        return interpolate(normal(channels, *[config.nodes] * 3), batch.shape[1:], mode="trilinear", align_corners=True)
+        return interpolate(
+            normal(channels, *[config.nodes] * 3), batch.shape[1:], mode="trilinear", align_corners=True
+        )
 
     if config.deformation_mm > 0:
-        extent = torch.tensor([data.field_mm or 218.0, data.field_mm or 218.0, data.height_mm or 120.0], device=batch.device)
+        extent = torch.tensor(
+            [data.field_mm or 218.0, data.field_mm or 218.0, data.height_mm or 120.0], device=batch.device
+        )
         shift = smooth(3).movedim(1, -1) * (2 * config.deformation_mm / extent)
-        place = affine_grid(torch.eye(3, 4, device=batch.device)[None], [1, 1, *batch.shape[1:]], align_corners=False)
+        place = affine_grid(
+            torch.eye(3, 4, device=batch.device)[None], [1, 1, *batch.shape[1:]], align_corners=False
+        )
         batch = grid_sample(batch[:, None], place + shift, padding_mode="border", align_corners=False)[:, 0]
     if config.mirror:
         swap = torch.rand(len(batch), generator=chance, device=batch.device) < 0.5

@@ -34,20 +34,27 @@ class Average:
         """Move towards the networks; faster in the first steps, so that the start is forgotten."""
         state = networks.state_dict()
         moving = [name for name, tensor in state.items() if tensor.is_floating_point()]
-        update = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # one call for all: a GPU waits for each
+        update = get_ema_multi_avg_fn(
+            min(self._decay, (1 + step) / (10 + step))
+        )  # one call for all: a GPU waits for each
         update([self.tensors[name] for name in moving], [state[name] for name in moving], None)
         for name in state.keys() - moving:
             self.tensors[name].copy_(state[name])
 
 
 def prepare_folder(out: Path, resume: bool) -> None:
-    """Make the folder of a run. Raises InputError where it cannot be made, or holds a run that is not to be continued."""
+    """Make the folder of a run.
+
+    Raises InputError where it cannot be made, or holds a run that is not to be continued.
+    """
     if (out / CHECKPOINT).exists() and not resume:
         raise InputError(f"{out}: holds another run; continue it with --resume, or choose another --out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror or error}); choose another --out.") from error
+        raise InputError(
+            f"{out}: cannot be made a folder ({error.strerror or error}); choose another --out."
+        ) from error
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
@@ -58,7 +65,8 @@ def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) ->
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(
-            f"{path}: could not be written ({reason}); free some space or choose another --out, then continue with --resume."
+            f"{path}: could not be written ({reason}); free some space or choose another --out, then "
+            "continue with --resume."
         ) from error
 
 
@@ -69,7 +77,9 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             state = json.loads((file.metadata() or {})["state"])
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
     except (SafetensorError, OSError, LookupError, ValueError) as error:
-        raise InputError(f"{path}: not a checkpoint of this program, or damaged; delete it and start anew.") from error
+        raise InputError(
+            f"{path}: not a checkpoint of this program, or damaged; delete it and start anew."
+        ) from error
 
 
 def pack(networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> dict[str, torch.Tensor]:
@@ -81,7 +91,9 @@ def pack(networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average
     return tensors
 
 
-def unpack(tensors: dict[str, torch.Tensor], networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> None:
+def unpack(
+    tensors: dict[str, torch.Tensor], networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average
+) -> None:
     """The inverse of `pack`, in place."""
     networks.load_state_dict(_under(tensors, "network."))
     for name, tensor in _under(tensors, "average.").items():
@@ -98,8 +110,16 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def require_same_run(path: Path, state: dict[str, Any], config: TrainConfig, data: str) -> None:
-    """Raise InputError with the differences unless the checkpoint is of this configuration and of these data (digest)."""
-    changed = differences(validated(TrainConfig, state["config"], str(path)).model_dump(mode="json"), config.model_dump(mode="json"))
+    """Raise InputError with the differences unless the checkpoint is of this configuration and of these data
+    (digest).
+    """
+    changed = differences(
+        validated(TrainConfig, state["config"], str(path)).model_dump(mode="json"),
+        config.model_dump(mode="json"),
+    )
     changed += [] if state["data"] == data else ["the training volumes"]
     if changed:
-        raise InputError(f"{path}: made with another configuration ({'; '.join(changed)}); restore it, or choose another --out.")
+        raise InputError(
+            f"{path}: made with another configuration ({'; '.join(changed)}); restore it, or choose another "
+            "--out."
+        )

@@ -1,4 +1,6 @@
-"""What a training run is made of, read from a YAML file; a key that is not known is refused with the nearest one that is."""
+"""What a training run is made of, read from a YAML file; a key that is not known is refused with the nearest
+one that is.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ class Section(BaseModel):
 class DataConfig(Section):
     """The stack of axial slices that a prior knows.
 
-    size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None: from the reference.
-    reference: "mni152", a subject of the cohort, a volume file, or None to choose a subject. spacing_mm: voxels of the reference.
+    size: pixels along R and A. slices: their number. field_mm, height_mm: extent of the whole stack; None:
+    from the reference. reference: "mni152", a subject of the cohort, a volume file, or None to choose a
+    subject. spacing_mm: voxels of the reference.
     """
 
     size: Annotated[int, Field(ge=16, le=512)] = 64
@@ -43,10 +46,10 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """Random changes of every training volume, standard deviations.
 
-    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis; where the data's extent is not given,
-    of a stack of 218 x 218 x 120 mm. gamma: log of the exponent of
-    the intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and right
-    are exchanged in half of the volumes.
+    deformation_mm: displacement along each axis, smooth over `nodes` control points per axis; where the
+    data's extent is not given, of a stack of 218 x 218 x 120 mm. gamma: log of the exponent of the
+    intensities. bias: log of the shading at the control points. noise: share of the range. mirror: left and
+    right are exchanged in half of the volumes.
     """
 
     deformation_mm: float = Field(2.0, ge=0)
@@ -60,9 +63,10 @@ class AugmentationConfig(Section):
 class TrainConfig(Section):
     """One run. The learning rate at a step is learning_rate * decay ** step.
 
-    betas: of Adam. batch: volumes per step and process. ema: decay of the averaged weights that are validated and exported.
-    precision: of the arithmetic. patience: validations without a better score before the run stops. clip: largest norm of the gradient.
-    model: what the system itself needs, see its task. validation: share of the fitted subjects kept for validation.
+    betas: of Adam. batch: volumes per step and process. ema: decay of the averaged weights that are validated
+    and exported. precision: of the arithmetic. patience: validations without a better score before the run
+    stops. clip: largest norm of the gradient. model: what the system itself needs, see its task. validation:
+    share of the fitted subjects kept for validation.
     """
 
     system: str
@@ -107,7 +111,9 @@ def find_config(name: str | Path) -> Path:
 
 
 def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
-    """`content` as a `model`. Raises InputError naming the first wrong key or value, and the nearest valid key."""
+    """`content` as a `model`. Raises InputError naming the first wrong key or value, and the nearest valid
+    key.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -116,7 +122,9 @@ def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
         if first["type"] == "extra_forbidden":
             valid = _keys_beside(model, first["loc"])
             near = difflib.get_close_matches(str(first["loc"][-1]), valid, 1, 0.0)
-            raise InputError(f'{where}: unknown key "{name}"; did you mean "{near[0]}"? Known: {", ".join(valid)}.') from error
+            raise InputError(
+                f'{where}: unknown key "{name}"; did you mean "{near[0]}"? Known: {", ".join(valid)}.'
+            ) from error
         raise InputError(f"{where}: {name}: {first['msg']}.") from error
 
 

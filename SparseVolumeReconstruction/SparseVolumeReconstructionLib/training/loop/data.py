@@ -24,7 +24,8 @@ _FRAME_MM, _FRAME_RANK = 4.0, 20
 
 @dataclass(frozen=True, eq=False)
 class Stacks:
-    """space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of each part, [0, 1].
+    """space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of
+    each part, [0, 1].
 
     matrices: canonical to patient points, mm, by name. skipped: {file: why}.
     """
@@ -46,13 +47,23 @@ class Stacks:
 
     def subjects(self, part: str) -> dict[str, Volume]:
         """The same by name."""
-        return {name: Volume(array.numpy(), self.grid) for name, array in zip(self.names[part], self.volumes(part), strict=True)}
+        return {
+            name: Volume(array.numpy(), self.grid)
+            for name, array in zip(self.names[part], self.volumes(part), strict=True)
+        }
 
 
-def load_stacks(folders: list[Path], config: TrainConfig, split: dict[str, list[str]] | None, modality: str, progress: Progress) -> Stacks:
+def load_stacks(
+    folders: list[Path],
+    config: TrainConfig,
+    split: dict[str, list[str]] | None,
+    modality: str,
+    progress: Progress,
+) -> Stacks:
     """Register the subjects of a split (by chance if None). Part of "fit" becomes "validation".
 
-    Files that cannot be used are left out and named in `cohort.skipped`. Raises InputError when too few are left.
+    Files that cannot be used are left out and named in `cohort.skipped`. Raises InputError when too few are
+    left.
     """
     cohort = list_subjects(folders, modality, (0,), None, config.seed).cohort
     data, split = config.data, split or chance_split(list(cohort.files), config.seed)
@@ -73,11 +84,16 @@ def load_stacks(folders: list[Path], config: TrainConfig, split: dict[str, list[
     if len(fit) < 3:
         why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(
-            f"{len(fit)} volumes to fit; at least 3 are needed, one of them for validation ({len(cohort.skipped)} files skipped).{why}"
+            f"{len(fit)} volumes to fit; at least 3 are needed, one of them for validation "
+            f"({len(cohort.skipped)} files skipped).{why}"
         )
     order = np.random.default_rng(config.seed).permutation(len(fit))
     left = sorted(order[: max(1, round(config.validation * len(fit)))])
-    names = {"fit": [n for i, n in enumerate(fit) if i not in left], "validation": [fit[i] for i in left], "test": test}
+    names = {
+        "fit": [n for i, n in enumerate(fit) if i not in left],
+        "validation": [fit[i] for i in left],
+        "test": test,
+    }
     return Stacks(space, cohort, names, matrices)
 
 
@@ -91,9 +107,18 @@ def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
 
 
 def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndarray:
-    """One subject on the grid, (K, H, W) float32; kept as float16 in $SVR_CACHE under a digest of all it depends on."""
-    parts = [cohort.files[name].read_bytes(), matrix.tobytes(), grid.ijk_to_ras.tobytes(), str(grid.shape_kji).encode()]
-    return kept("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16)).astype(np.float32)
+    """One subject on the grid, (K, H, W) float32; kept as float16 in $SVR_CACHE under a digest of all it
+    depends on.
+    """
+    parts = [
+        cohort.files[name].read_bytes(),
+        matrix.tobytes(),
+        grid.ijk_to_ras.tobytes(),
+        str(grid.shape_kji).encode(),
+    ]
+    return kept("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16)).astype(
+        np.float32
+    )
 
 
 def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
@@ -104,7 +129,11 @@ def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
     mask = coarse.mean(0) > 0.01
     group = np.arange(len(names))
     if mirror:
-        mask, coarse, group = mask | mask[..., ::-1], np.concatenate([coarse, coarse[..., ::-1]]), np.tile(group, 2)
+        mask, coarse, group = (
+            mask | mask[..., ::-1],
+            np.concatenate([coarse, coarse[..., ::-1]]),
+            np.tile(group, 2),
+        )
     rows = Rows(coarse[:, mask].astype(np.float16), group, np.zeros(len(coarse)))
     gaussian = fit_gaussian(
         rows,

@@ -30,7 +30,9 @@ class Log:
     def add(self, step: int, values: dict[str, float]) -> None:
         """Append the values of a step."""
         with open(self._path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([step, name, repr(value)] for name, value in values.items())
+            csv.writer(file, lineterminator="\n").writerows(
+                [step, name, repr(value)] for name, value in values.items()
+            )
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 

@@ -30,14 +30,21 @@ _LOG_EVERY = 10
 
 
 def fit(
-    task: Task, volumes: torch.Tensor, validation: torch.Tensor, config: TrainConfig, out: Path, resume: bool, progress: Progress
+    task: Task,
+    volumes: torch.Tensor,
+    validation: torch.Tensor,
+    config: TrainConfig,
+    out: Path,
+    resume: bool,
+    progress: Progress,
 ) -> float:
-    """Train `task.networks` on volumes (N, K, H, W), [0, 1]; returns the minutes it took, those before a resume included.
+    """Train `task.networks` on volumes (N, K, H, W), [0, 1]; returns the minutes it took, those before a
+    resume included.
 
-    The networks hold the averaged weights that validated best afterwards. out: folder of the run. resume: continue from its
-    checkpoint, if there is one.
-    Works on one process and, under torchrun, on several: each takes `config.batch` volumes, gradients are averaged.
-    Raises InputError for a folder of another run, a loss that is not finite, a full disk or a device that is lost.
+    The networks hold the averaged weights that validated best afterwards. out: folder of the run. resume:
+    continue from its checkpoint, if there is one. Works on one process and, under torchrun, on several: each
+    takes `config.batch` volumes, gradients are averaged. Raises InputError for a folder of another run, a
+    loss that is not finite, a full disk or a device that is lost.
     """
     fabric = make_fabric(config)
     run = _Run(fabric, task, volumes, validation, config, out, resume)
@@ -45,12 +52,15 @@ def fit(
         with deterministic():
             run.go(progress)
     except torch.OutOfMemoryError as error:
-        raise InputError(f"step {run.step}: not enough memory on {fabric.device}; use a smaller batch.") from error
+        raise InputError(
+            f"step {run.step}: not enough memory on {fabric.device}; use a smaller batch."
+        ) from error
     except RuntimeError as error:
         if not _is_device_loss(error):
             raise
         raise InputError(
-            f"step {run.step}: the device {fabric.device} was lost ({str(error).splitlines()[0]}); the checkpoint of step {run.saved} "
+            f"step {run.step}: the device {fabric.device} was lost ({str(error).splitlines()[0]}); the "
+            f"checkpoint of step {run.saved} "
             "is kept: continue with --resume."
         ) from error
     finally:
@@ -64,7 +74,9 @@ def deterministic() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS sums as it likes
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
+    torch.utils.deterministic.fill_uninitialized_memory = (
+        False  # it costs a fifth of a step, and every tensor is written
+    )
     try:
         yield
     finally:
@@ -78,7 +90,13 @@ def make_fabric(config: TrainConfig) -> Fabric:
     nodes = max(1, int(os.environ.get("WORLD_SIZE", 1)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     strategy = "ddp" if nodes * devices > 1 else "auto"
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=config.precision)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=config.precision,
+    )
     fabric.launch()
     return fabric
 
@@ -86,12 +104,18 @@ def make_fabric(config: TrainConfig) -> Fabric:
 class _Run:
     """A run at `step` steps after `seconds`; `saved`: step of the last checkpoint."""
 
-    def __init__(self, fabric: Fabric, task: Task, volumes, validation, config: TrainConfig, out: Path, resume: bool):
+    def __init__(
+        self, fabric: Fabric, task: Task, volumes, validation, config: TrainConfig, out: Path, resume: bool
+    ):
         self.fabric, self.task, self.config, self.out = fabric, task, config, out
         placed(task.networks, fabric.device)
         self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
-        groups = task.parameter_groups(0) if hasattr(task, "parameter_groups") else [{"params": list(task.networks.parameters())}]
+        groups = (
+            task.parameter_groups(0)
+            if hasattr(task, "parameter_groups")
+            else [{"params": list(task.networks.parameters())}]
+        )
         parameters = [{"params": list(group["params"])} for group in groups]
         self.optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
         self.average = Average(task.networks, config.ema)
@@ -113,7 +137,10 @@ class _Run:
         checkpoint.unpack(tensors, self.task.networks, self.optimiser, self.average)
         self.step = self.saved = state["step"]
         self._began -= 60 * state["minutes"]
-        self.best, self.since_best = state["best"] if state["best"] is not None else float("inf"), state["since_best"]
+        self.best, self.since_best = (
+            state["best"] if state["best"] is not None else float("inf"),
+            state["since_best"],
+        )
 
     @property
     def seconds(self) -> float:
@@ -124,9 +151,19 @@ class _Run:
         """The checkpoint of this step, from the first process."""
         if self.fabric.is_global_zero:
             best = self.best if np.isfinite(self.best) else None
-            state = {"step": self.step, "best": best, "since_best": self.since_best, "data": self.data, "minutes": self.seconds / 60}
+            state = {
+                "step": self.step,
+                "best": best,
+                "since_best": self.since_best,
+                "data": self.data,
+                "minutes": self.seconds / 60,
+            }
             state["config"] = self.config.model_dump(mode="json")
-            checkpoint.save(self.out / CHECKPOINT, checkpoint.pack(self.task.networks, self.optimiser, self.average), state)
+            checkpoint.save(
+                self.out / CHECKPOINT,
+                checkpoint.pack(self.task.networks, self.optimiser, self.average),
+                state,
+            )
         self.fabric.barrier()
         self.saved = self.step
 
@@ -139,13 +176,19 @@ class _Run:
             last = self.step == config.steps
             if self.step % _LOG_EVERY == 0 or last:
                 self.log.add(self.step, {name: float(value) for name, value in values.items()})
-                progress.update(f"step {self.step} of {config.steps}: loss {float(values['loss']):.5g}", self.step / config.steps)
+                progress.update(
+                    f"step {self.step} of {config.steps}: loss {float(values['loss']):.5g}",
+                    self.step / config.steps,
+                )
             if self.step % config.validate_every == 0 or last:
                 self._validate()
             if self.step % config.checkpoint_every == 0 or last or self.since_best >= config.patience:
                 self._save()
         if not (self.out / BEST).exists():
-            raise InputError(f"{self.out / BEST}: is not there: no validation gave a finite score, or it was deleted; start a run anew.")
+            raise InputError(
+                f"{self.out / BEST}: is not there: no validation gave a finite score, or it was deleted; "
+                "start a run anew."
+            )
         self.task.networks.load_state_dict(checkpoint.load(self.out / BEST)[0])
         self.task.networks.eval()
 
@@ -165,7 +208,9 @@ class _Run:
             if group["lr"] == 0:
                 for parameter in group["params"]:
                     parameter.grad = None
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
+        parameters = [
+            p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None
+        ]
         self._average_over_processes([p.grad for p in parameters])
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         if not torch.isfinite(norm + loss.detach()):
@@ -177,7 +222,8 @@ class _Run:
         kept = self.out / f"not-finite-step-{self.step}-process-{self.fabric.global_rank}.safetensors"
         checkpoint.save(kept, {"batch": batch}, {"step": self.step, "loss": str(float(loss))})
         raise InputError(
-            f"step {self.step}: the loss or its gradient is not finite ({float(loss):g}); the batch is kept in {kept}, and the "
+            f"step {self.step}: the loss or its gradient is not finite ({float(loss):g}); the batch is kept "
+            f"in {kept}, and the "
             f"checkpoint of step {self.saved} stays. Lower learning_rate or clip."
         )
 
@@ -210,14 +256,19 @@ class _Run:
         """Numbers (batch,) of the volumes of this step: every volume once before any comes again."""
         size, count = self.config.batch, len(self.volumes)
         place = (self.step * self.fabric.world_size + self.fabric.global_rank) * size + np.arange(size)
-        orders = {epoch: np.random.default_rng([self.config.seed, epoch]).permutation(count) for epoch in np.unique(place // count)}
+        orders = {
+            epoch: np.random.default_rng([self.config.seed, epoch]).permutation(count)
+            for epoch in np.unique(place // count)
+        }
         return torch.as_tensor([orders[p // count][p % count] for p in place], device=self.fabric.device)
 
     def _average_over_processes(self, tensors: list[torch.Tensor]) -> None:
         """Gradients become their mean over all processes, as do the statistics that layers keep."""
         if self.fabric.world_size > 1:
             shared = tensors + [b for b in self.task.networks.buffers() if b.is_floating_point()]
-            flat = self.fabric.all_reduce(torch.cat([t.detach().flatten().float() for t in shared]), reduce_op="mean")
+            flat = self.fabric.all_reduce(
+                torch.cat([t.detach().flatten().float() for t in shared]), reduce_op="mean"
+            )
             for tensor, part in zip(shared, flat.split([t.numel() for t in shared]), strict=True):
                 tensor.detach().copy_(part.view_as(tensor))
 

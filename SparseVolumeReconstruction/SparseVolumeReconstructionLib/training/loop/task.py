@@ -24,24 +24,33 @@ TASKS = {
 class Task(Protocol):
     """One system's networks and loss; made as `Task(config)`, which validates `config.model`.
 
-    Optional: `parameter_groups(step) -> list[{"params": [...], "factor": float}]`, always the same groups in the same order;
-    factor multiplies the learning rate, and 0 leaves the group as it is in that step.
+    Optional: `parameter_groups(step) -> list[{"params": [...], "factor": float}]`, always the same groups in
+    the same order; factor multiplies the learning rate, and 0 leaves the group as it is in that step.
     """
 
     networks: nn.Module
 
-    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
-        """Loss (scalar) of volumes (B, K, H, W), [0, 1], axial slices from inferior to superior, and numbers to log."""
+    def loss(
+        self, batch: torch.Tensor, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
+        """Loss (scalar) of volumes (B, K, H, W), [0, 1], axial slices from inferior to superior, and numbers
+        to log.
+        """
 
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
         """Measures of volumes (N, K, H, W) that are not trained on; "score" decides, lower is better."""
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Tensors of the prior, from the networks and the training volumes (N, K, H, W); as the prior's class reads them."""
+        """Tensors of the prior, from the networks and the training volumes (N, K, H, W); as the prior's class
+        reads them.
+        """
 
 
 def make_task(config: TrainConfig) -> Task:
-    """The task of a configuration, its networks initialised by the configuration's seed. Raises InputError."""
+    """The task of a configuration, its networks initialised by the configuration's seed.
+
+    Raises InputError.
+    """
     if config.system not in TASKS:
         raise InputError(f'system "{config.system}" is not known; expected one of {", ".join(TASKS)}.')
     module, name = TASKS[config.system].split(":")

@@ -1,4 +1,6 @@
-"""From a folder of label maps to coded maps in the canonical space, registered by what they would look like."""
+"""From a folder of label maps to coded maps in the canonical space, registered by what they would
+look like.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _FLUID_MM = 3.0
 
 @dataclass(frozen=True, eq=False)
 class LabelMaps:
-    """space: name of the canonical space. grid: of every map. maps: (N, K, H, W) of "fit" and "validation", codes times STEP.
+    """space: name of the canonical space. grid: of every map. maps: (N, K, H, W) of "fit" and "validation",
+    codes times STEP.
 
     names: {"fit", "validation": subjects}. skipped: {file: why}.
     """
@@ -39,15 +42,20 @@ class LabelMaps:
     skipped: dict[str, str]
 
 
-def load_maps(folder: Path, config: TrainConfig, split: dict[str, list[str]] | None, progress: Progress) -> LabelMaps:
+def load_maps(
+    folder: Path, config: TrainConfig, split: dict[str, list[str]] | None, progress: Progress
+) -> LabelMaps:
     """Code, register and keep the label maps of a folder.
 
-    The "test" people of a split are kept for validation; without one, a share (config.validation) of all, by chance.
+    The "test" people of a split are kept for validation; without one, a share (config.validation) of all, by
+    chance.
 
     Files that cannot be used are left out and named in `skipped`. Raises InputError when too few are left.
     """
     if config.data.reference is None:
-        raise InputError('data: reference: none; label maps need the space of the images, "mni152" or a volume file.')
+        raise InputError(
+            'data: reference: none; label maps need the space of the images, "mni152" or a volume file.'
+        )
     cohort = list_cohort(folder, skip=())
     space = canonical_space(config.data.reference, cohort, config.data.spacing_mm, config.data.slices)
     grid = stack_grid(space.protocol, config.data)
@@ -61,16 +69,25 @@ def load_maps(folder: Path, config: TrainConfig, split: dict[str, list[str]] | N
     order = np.random.default_rng(config.seed).permutation(sorted(found)).tolist()
     count = max(1, round(config.validation * len(order)))
     split = split or {"fit": sorted(order[count:]), "test": sorted(order[:count])}
-    names = {part: [name for name in split[chosen] if name in found] for part, chosen in (("fit", "fit"), ("validation", "test"))}
+    names = {
+        part: [name for name in split[chosen] if name in found]
+        for part, chosen in (("fit", "fit"), ("validation", "test"))
+    }
     if not all(names.values()):
         counts = " and ".join(f"{len(members)} for {part}" for part, members in names.items())
-        raise InputError(f"{folder}: usable label maps: {counts}; expected at least one of each.{_why(cohort)}")
-    maps = {part: torch.as_tensor(np.stack([found[n] for n in members]) * np.float32(STEP)) for part, members in names.items()}
+        raise InputError(
+            f"{folder}: usable label maps: {counts}; expected at least one of each.{_why(cohort)}"
+        )
+    maps = {
+        part: torch.as_tensor(np.stack([found[n] for n in members]) * np.float32(STEP))
+        for part, members in names.items()
+    }
     return LabelMaps(space.name, grid, maps, names, cohort.skipped)
 
 
 def brain_of(volume: Volume) -> Volume:
-    """Codes of a map of FreeSurfer's labels without what a skull-stripped image does not show, float32, cut to the brain.
+    """Codes of a map of FreeSurfer's labels without what a skull-stripped image does not show, float32, cut
+    to the brain.
 
     Fluid stays where it fills the folds of the brain. Raises InputError where there is no brain.
     """
@@ -100,7 +117,9 @@ def _registered(file: Path, reference: Volume, grid: Grid) -> np.ndarray:
         return resample(codes, grid, matrix, labels=True).array.astype(np.uint8)
 
     parts = [reference.array, reference.grid.ijk_to_ras, grid.ijk_to_ras, np.array(grid.shape_kji), MEANS]
-    return kept("labels", [file.read_bytes(), *(np.ascontiguousarray(part).tobytes() for part in parts)], compute)
+    return kept(
+        "labels", [file.read_bytes(), *(np.ascontiguousarray(part).tobytes() for part in parts)], compute
+    )
 
 
 def _why(cohort: Cohort) -> str:

@@ -18,7 +18,9 @@ SYSTEM = "segmentation"
 
 
 class Segmenter:
-    """network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of every structure."""
+    """network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of
+    every structure.
+    """
 
     def __init__(self, network: torch.nn.Module, grid: Grid, card: ModelCard, device: torch.device):
         self._network, self.grid, self.card, self._device = network.to(device).eval(), grid, card, device
@@ -33,10 +35,19 @@ class Segmenter:
             if card.system != SYSTEM:
                 raise ValueError(card.system)
             network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())
-            network.load_state_dict({n.removeprefix("network."): t.float() for n, t in tensors.items() if n.startswith("network.")})
+            network.load_state_dict(
+                {
+                    n.removeprefix("network."): t.float()
+                    for n, t in tensors.items()
+                    if n.startswith("network.")
+                }
+            )
             grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
         except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
-            raise InputError(f"{path}: no segmentation network of this program, or damaged; ./run train segmentation makes one.") from error
+            raise InputError(
+                f"{path}: no segmentation network of this program, or damaged; ./run train segmentation "
+                "makes one."
+            ) from error
         return cls(network, grid, card, device)
 
     @torch.no_grad()

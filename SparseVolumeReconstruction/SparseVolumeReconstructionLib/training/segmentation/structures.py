@@ -1,6 +1,8 @@
-"""The structures of a brain: how label maps number them, and about how bright they are in a T1-weighted image.
+"""The structures of a brain: how label maps number them, and about how bright they are in a T1-weighted
+image.
 
-The slice VAE paper segments "15 labels" and does not list them. Here they are the 15 structures below, left and right merged.
+The slice VAE paper segments "15 labels" and does not list them. Here they are the 15 structures below, left
+and right merged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Random T1-weighted images of label maps, in the manner of SynthSeg: shape, contrast, shading, sharpness and noise vary."""
+"""Random T1-weighted images of label maps, in the manner of SynthSeg: shape, contrast, shading, sharpness and
+noise vary.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,12 @@ _FOREGROUND = 0.02
 class SynthesisConfig(Section):
     """Standard deviations where nothing else is said.
 
-    deformation, nodes: displacement (share of half the field) that is smooth over so many control points per axis. affine: of
-    the entries of a linear map. shift: of its translation (share of half the field). contrast: of the mean intensity of each
-    structure about its usual one. texture: of the intensities within a structure. gamma: log of the exponent of the
-    intensities. bias: log of the shading at 4 control points per axis. blur: largest Gaussian blur, pixels of the image. noise: share
-    of the range. reduce: pixels of the label map along R and along A that become one of the image, so that its pixels mix structures.
+    deformation, nodes: displacement (share of half the field) that is smooth over so many control points per
+    axis. affine: of the entries of a linear map. shift: of its translation (share of half the field).
+    contrast: of the mean intensity of each structure about its usual one. texture: of the intensities within
+    a structure. gamma: log of the exponent of the intensities. bias: log of the shading at 4 control points
+    per axis. blur: largest Gaussian blur, pixels of the image. noise: share of the range. reduce: pixels of
+    the label map along R and along A that become one of the image, so that its pixels mix structures.
     """
 
     deformation: float = Field(0.025, ge=0)
@@ -37,11 +40,14 @@ class SynthesisConfig(Section):
 
 
 @torch.no_grad()
-def synthesise(codes: torch.Tensor, config: SynthesisConfig, chance: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def synthesise(
+    codes: torch.Tensor, config: SynthesisConfig, chance: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A random image of each label map and its classes.
 
-    codes: (B, K, H, W) integers, see structures. Returns images in [0, 1], background 0, and classes 0 to 15 (int64), each
-    (B, K, H / reduce, W / reduce). All chance comes from `chance`, a generator on the device of `codes`.
+    codes: (B, K, H, W) integers, see structures. Returns images in [0, 1], background 0, and classes 0 to 15
+    (int64), each (B, K, H / reduce, W / reduce). All chance comes from `chance`, a generator on the device of
+    `codes`.
     """
     codes = _deformed(codes, config, chance)
 
@@ -58,10 +64,14 @@ def synthesise(codes: torch.Tensor, config: SynthesisConfig, chance: torch.Gener
         images = GaussianFilter(3, sigma)(images[:, None])[:, 0]
     foreground = images > _FOREGROUND
     shading = interpolate(normal(1, 4, 4, 4), images.shape[1:], mode="trilinear", align_corners=True)[:, 0]
-    images = images.clamp(min=1e-6) ** torch.exp(config.gamma * normal(1, 1, 1)) * torch.exp(config.bias * shading)
+    images = images.clamp(min=1e-6) ** torch.exp(config.gamma * normal(1, 1, 1)) * torch.exp(
+        config.bias * shading
+    )
     images = images + config.noise * normal(*images.shape[1:])
     images = torch.where(foreground, images, 0.0)
-    peaks = torch.stack([image[shown].quantile(0.999) for image, shown in zip(images, foreground, strict=True)])
+    peaks = torch.stack(
+        [image[shown].quantile(0.999) for image, shown in zip(images, foreground, strict=True)]
+    )
     return (images / peaks.clamp(min=1e-3)[:, None, None, None]).clamp(0, 1), _classes(codes, config.reduce)
 
 
@@ -72,8 +82,14 @@ def _deformed(codes: torch.Tensor, config: SynthesisConfig, chance: torch.Genera
         return torch.randn(len(codes), *shape, generator=chance, device=codes.device)
 
     linear = torch.eye(3, device=codes.device) + config.affine * normal(3, 3)
-    place = affine_grid(torch.cat([linear, config.shift * normal(3, 1)], 2), [len(codes), 1, *codes.shape[1:]], align_corners=False)
-    smooth = interpolate(normal(3, *[config.nodes] * 3), codes.shape[1:], mode="trilinear", align_corners=True)
+    place = affine_grid(
+        torch.cat([linear, config.shift * normal(3, 1)], 2),
+        [len(codes), 1, *codes.shape[1:]],
+        align_corners=False,
+    )
+    smooth = interpolate(
+        normal(3, *[config.nodes] * 3), codes.shape[1:], mode="trilinear", align_corners=True
+    )
     place = place + config.deformation * smooth.movedim(1, -1)
     return grid_sample(codes[:, None].float(), place, mode="nearest", align_corners=False)[:, 0].long()
 

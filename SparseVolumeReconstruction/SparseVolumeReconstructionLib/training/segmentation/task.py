@@ -19,8 +19,9 @@ _VALIDATION_IMAGES = 2
 
 
 class SegmentationConfig(Section):
-    """features: channels of the U-Net at each of its five sizes, and of its end. window: pixels of the image along A and R, around its
-    middle, that the network sees; all else is background. synthesis: see SynthesisConfig.
+    """features: channels of the U-Net at each of its five sizes, and of its end. window: pixels of the image
+    along A and R, around its middle, that the network sees; all else is background. synthesis: see
+    SynthesisConfig.
     """
 
     features: tuple[Count, Count, Count, Count, Count, Count] = (16, 16, 32, 64, 128, 16)
@@ -29,18 +30,25 @@ class SegmentationConfig(Section):
 
 
 class SegmentationTask:
-    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes times STEP, on a grid finer than that of the images."""
+    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes times STEP, on a grid finer
+    than that of the images.
+    """
 
     def __init__(self, config: TrainConfig):
         self._config = validated(SegmentationConfig, config.model, "model")
         reduce, alone = self._config.synthesis.reduce, config.augmentation
         if config.data.size % reduce:
-            raise InputError(f"data: size: {config.data.size}; expected a multiple of model.synthesis.reduce, {reduce}.")
+            raise InputError(
+                f"data: size: {config.data.size}; expected a multiple of model.synthesis.reduce, {reduce}."
+            )
         if alone.deformation_mm or alone.gamma or alone.bias or alone.noise:
-            raise InputError("augmentation: label maps are changed by model.synthesis alone; set all but mirror to 0.")
+            raise InputError(
+                "augmentation: label maps are changed by model.synthesis alone; set all but mirror to 0."
+            )
         if max(self._config.window) > config.data.size // reduce:
             raise InputError(
-                f"model: window: {self._config.window}; the images have {config.data.size // reduce} x {config.data.size // reduce} pixels."
+                f"model: window: {self._config.window}; the images have {config.data.size // reduce} x "
+                f"{config.data.size // reduce} pixels."
             )
         self.networks = WindowedUNet(self._config.features, self._config.window)
         self._dice = DiceLoss(softmax=True, to_onehot_y=True)
@@ -50,28 +58,40 @@ class SegmentationTask:
         """Pixels of the label map along R and A that become one of the image."""
         return self._config.synthesis.reduce
 
-    def loss(self, batch: torch.Tensor, generator: torch.Generator, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """One minus the mean soft Dice over classes, plus the cross-entropy, of images of the label maps (B, K, H, W).
+    def loss(
+        self, batch: torch.Tensor, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """One minus the mean soft Dice over classes, plus the cross-entropy, of images of the label maps (B,
+        K, H, W).
 
-        A voxel weighs one over the square root of its class' size. The slice VAE paper has the Dice loss alone: by that, after 200
-        steps the background was still taken for a small structure. With equal weights accumbens and third ventricle were not found
-        after 2000.
+        A voxel weighs one over the square root of its class' size. The slice VAE paper has the Dice loss
+        alone: by that, after 200 steps the background was still taken for a small structure. With equal
+        weights accumbens and third ventricle were not found after 2000.
         """
         images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
         scores, classes = self.networks.scores(images).float(), central(classes, self._config.window)
         weights = (classes.flatten().bincount(minlength=CLASSES) + 1.0).rsqrt()
-        return self._dice(scores, classes[:, None]) + nn.functional.cross_entropy(scores, classes, weights), {}
+        return self._dice(scores, classes[:, None]) + nn.functional.cross_entropy(
+            scores, classes, weights
+        ), {}
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H, W)."""
+        """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H,
+        W).
+        """
         scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
         mean = scores.nanmean(0)
-        return {"score": 1 - float(mean.nanmean()), **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)}}
+        return {
+            "score": 1 - float(mean.nanmean()),
+            **{f"dice/{name}": float(dice) for name, dice in zip(NAMES, mean, strict=True)},
+        }
 
     @torch.no_grad()
     def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
-        """Dice of every structure on `images` images of each label map, (N * images, 15); nan where one is not there."""
+        """Dice of every structure on `images` images of each label map, (N * images, 15); nan where one is
+        not there.
+        """
         found = []
         for volume in volumes.repeat_interleave(images, 0):
             image, classes = synthesise(to_codes(volume[None]), self._config.synthesis, generator)
@@ -81,7 +101,11 @@ class SegmentationTask:
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The network as `Segmenter` reads it; nothing depends on the volumes (N, K, H, W)."""
         network = {f"network.{name}": tensor.half() for name, tensor in self.networks.state_dict().items()}
-        return {**network, "features": torch.tensor(self._config.features), "window": torch.tensor(self._config.window)}
+        return {
+            **network,
+            "features": torch.tensor(self._config.features),
+            "window": torch.tensor(self._config.window),
+        }
 
 
 class WindowedUNet(nn.Module):
@@ -117,5 +141,7 @@ def to_codes(volumes: torch.Tensor) -> torch.Tensor:
 
 def dice(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Dice coefficient of each structure between two arrays of classes, (15,); nan where neither has it."""
-    counts = [((one == n).sum(), (other == n).sum(), ((one == n) & (other == n)).sum()) for n in range(1, CLASSES)]
+    counts = [
+        ((one == n).sum(), (other == n).sum(), ((one == n) & (other == n)).sum()) for n in range(1, CLASSES)
+    ]
     return torch.stack([2 * both / (a + b) for a, b, both in counts])

@@ -1,4 +1,6 @@
-"""./run train segmentation: from a folder of label maps to the network, and how well it does on people it has not seen."""
+"""./run train segmentation: from a folder of label maps to the network, and how well it does on people it has
+not seen.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,27 @@ _MEASURED_IMAGES = 4
 
 
 def train_segmentation(
-    folder: Path, config: TrainConfig, out: Path, resume: bool, facts: CardFacts, split: dict | None, progress: Progress
+    folder: Path,
+    config: TrainConfig,
+    out: Path,
+    resume: bool,
+    facts: CardFacts,
+    split: dict | None,
+    progress: Progress,
 ) -> Path | None:
-    """Train on images of the label maps of a folder (FreeSurfer's numbers, with or without tissue outside the brain).
+    """Train on images of the label maps of a folder (FreeSurfer's numbers, with or without tissue outside the
+    brain).
 
-    split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation. Returns the weights file
-    in `out`, whose card holds the Dice of every structure on images of those; None in all processes but the first. Raises InputError.
+    split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation.
+    Returns the weights file in `out`, whose card holds the Dice of every structure on images of those; None
+    in all processes but the first. Raises InputError.
     """
     task = make_task(config)
     prepare_folder(out, resume)
     maps = load_maps(folder, config, split, progress.part(0.0, 0.1))
-    minutes = fit(task, maps.maps["fit"], maps.maps["validation"], config, out, resume, progress.part(0.1, 0.95))
+    minutes = fit(
+        task, maps.maps["fit"], maps.maps["validation"], config, out, resume, progress.part(0.1, 0.95)
+    )
     if int(os.environ.get("RANK", "0")):
         return None
     words = {
@@ -53,12 +65,15 @@ def train_segmentation(
         "split": maps.names,
         "quality": _quality(task, maps),
         "training": how_trained(task.networks, config, facts, minutes),
-        "limits": f"Learned from synthetic images alone; skull-stripped, registered brains. {facts.limits}".strip(),
+        "limits": "Learned from synthetic images alone; skull-stripped, registered brains. "
+        f"{facts.limits}".strip(),
     }
     grid = image_grid(maps.grid, task.reduce)
     place = {"shape": torch.tensor(grid.shape_kji), "ijk_to_ras": torch.tensor(grid.ijk_to_ras)}
     path = out / f"{facts.model_id}.safetensors"
-    save_weights(task.weights(maps.maps["fit"]) | place, validated(ModelCard, words, "the model's card"), path)
+    save_weights(
+        task.weights(maps.maps["fit"]) | place, validated(ModelCard, words, "the model's card"), path
+    )
     progress.update("done", 1.0)
     return path
 
@@ -71,6 +86,12 @@ def image_grid(maps: Grid, reduce: int) -> Grid:
 def _quality(task: SegmentationTask, maps: LabelMaps) -> dict:
     """Dice of every structure on images of the people kept for validation."""
     device = next(task.networks.parameters()).device
-    scores = task.measure(maps.maps["validation"].to(device), torch.Generator(device).manual_seed(0), _MEASURED_IMAGES).cpu()
-    means = {name: round(float(value), 3) for name, value in zip(NAMES, scores.nanmean(0), strict=True) if value.isfinite()}
+    scores = task.measure(
+        maps.maps["validation"].to(device), torch.Generator(device).manual_seed(0), _MEASURED_IMAGES
+    ).cpu()
+    means = {
+        name: round(float(value), 3)
+        for name, value in zip(NAMES, scores.nanmean(0), strict=True)
+        if value.isfinite()
+    }
     return {"images": len(scores), "mean Dice": round(float(scores.nanmean()), 3), "Dice": means}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...geometry import InputError
-from ...slicerside.contexts import ContextSlice
+from ...mrml.contexts import ContextSlice
 from ..views import LABELS
 from .section import Action, Section
 
@@ -25,10 +25,15 @@ class ContextSection(Section):
             "undo": contexts.undo,
             "move": lambda: contexts.move_with_view(contexts.moving is None),
             "select": lambda row: self._go(_the(contexts, row)),
-            "enable": lambda row, on: contexts.edit(_the(contexts, row), lambda each: each.set_enabled(bool(on))),
-            "offset": lambda row, text: contexts.edit(_the(contexts, row), lambda each: each.set_offset(_number(text))),
+            "enable": lambda row, on: contexts.edit(
+                _the(contexts, row), lambda each: each.set_enabled(bool(on))
+            ),
+            "offset": lambda row, text: contexts.edit(
+                _the(contexts, row), lambda each: each.set_offset(_number(text))
+            ),
             "thickness": lambda row, text: contexts.edit(
-                _the(contexts, row), lambda each: each.set_thickness(_number(text) if str(text).strip() else None)
+                _the(contexts, row),
+                lambda each: each.set_thickness(_number(text) if str(text).strip() else None),
             ),
             "remove": lambda row: contexts.remove(_the(contexts, row)),
         }
@@ -36,13 +41,27 @@ class ContextSection(Section):
     def state(self) -> dict:
         """The rows, and a sentence about them."""
         contexts = self.presenter.contexts
-        rows = [_row(context) | {"selected": context == contexts.selected, "moving": context == contexts.moving} for context in contexts]
+        rows = [
+            _row(context) | {"selected": context == contexts.selected, "moving": context == contexts.moving}
+            for context in contexts
+        ]
         used = sum(row["enabled"] for row in rows)
-        count = f"{used} of {len(rows)} slices used" if rows else "No slices yet: the result would be the prior's own anatomy."
+        count = (
+            f"{used} of {len(rows)} slices used"
+            if rows
+            else "No slices yet: the result would be the prior's own anatomy."
+        )
         for number, row in enumerate(rows, 1):
             if row["moving"]:
-                count += f". Slice {number} moves with the {LABELS[row['view']].lower()} view: scroll or turn it."
-        return {"rows": rows, "count": count, "undo": contexts.undone, "chosen": contexts.selected is not None}
+                count += (
+                    f". Slice {number} moves with the {LABELS[row['view']].lower()} view: scroll or turn it."
+                )
+        return {
+            "rows": rows,
+            "count": count,
+            "undo": contexts.undone,
+            "chosen": contexts.selected is not None,
+        }
 
     def _add(self, view: str) -> None:
         self._after_first(lambda: self.presenter.contexts.add_from_view(view if view in LABELS else None))
@@ -77,7 +96,11 @@ def _row(context: ContextSlice) -> dict:
         "problem": context.problem() or "",
     }
     try:
-        place = {"name": context.orientation, "offset": round(context.offset_mm, 2), "thickness": round(context.thickness_mm, 2)}
+        place = {
+            "name": context.orientation,
+            "offset": round(context.offset_mm, 2),
+            "thickness": round(context.thickness_mm, 2),
+        }
         return row | place | {"assumed": context.stated_thickness_mm is None}
     except InputError:
         return row | {"name": "unusable", "offset": "", "thickness": "", "assumed": False}

@@ -1,4 +1,6 @@
-"""The section to look at results: layer, opacity, samples as a film, quality against a reference, files to take away."""
+"""The section to look at results: layer, opacity, samples as a film, quality against a reference, files to
+take away.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ import asyncio
 import slicer
 
 from ...geometry import InputError
-from ...slicerside.workflow.choices import Layer
-from ...slicerside.workflow.export import file_name, files_of
-from ...slicerside.workflow.quality import Comparison, chart_of
+from ...workflow.choices import Layer
+from ...workflow.export import file_name, files_of
+from ...workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
 from .section import Action, Section, option
 
@@ -47,10 +49,16 @@ class ExploreSection(Section):
             "sample": min(p.sample, max(count - 1, 0)),
             "playing": self._film is not None,
             "summary": explorer.summary(),
-            "can_compare": self._comparing is None and result is not None and result.mean is not None and p.reference is not None,
+            "can_compare": self._comparing is None
+            and result is not None
+            and result.mean is not None
+            and p.reference is not None,
             "name": result.main.GetName() if result is not None else "",
             "chart": self._svg(chart_of(result)),
-            "files": [{"name": name, "file": file_name(result, name), "what": what} for name, what in files_of(result).items()],
+            "files": [
+                {"name": name, "file": file_name(result, name), "what": what}
+                for name, what in files_of(result).items()
+            ],
         }
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
-"""The section of the frame: where the patient lies in the prior's space, and the atlas over the slices to judge it."""
+"""The section of the frame: where the patient lies in the prior's space, and the atlas over the slices to
+judge it.
+"""
 
 from __future__ import annotations
 
-from ...slicerside.workflow.choices import FrameMode
+from ...workflow.choices import FrameMode
 from .section import Action, Section, option
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import slicer.util
 
-from ...slicerside.results import ATTRIBUTE
+from ...mrml.results import ATTRIBUTE
 from .section import Section
 
 _STEPS = (
     ("Scan", "sample-button", "Load a scan, or the sample."),
-    ("Slices", "all-volume", "Scroll a view to a slice and press + Slice, or use all slices of a sparse scan."),
-    ("Reconstruct", "apply-button", "Press Reconstruct, below: the whole volume is inferred from the slices."),
+    (
+        "Slices",
+        "all-volume",
+        "Scroll a view to a slice and press + Slice, or use all slices of a sparse scan.",
+    ),
+    (
+        "Reconstruct",
+        "apply-button",
+        "Press Reconstruct, below: the whole volume is inferred from the slices.",
+    ),
 )
 _END = "Look at the mean, its uncertainty and samples of it in Explore."
 

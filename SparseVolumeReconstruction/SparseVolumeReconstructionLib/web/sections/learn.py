@@ -5,12 +5,12 @@ from __future__ import annotations
 import slicer
 
 from ...geometry import InputError
-from ...slicerside import views
-from ...slicerside.results import ATTRIBUTE
-from ...slicerside.workflow.mental_map import MentalMap
-from ...slicerside.workflow.slice_quiz import SliceQuiz
-from ...slicerside.workflow.stage import Stage
-from ...slicerside.workflow.steps import Step
+from ...mrml import views
+from ...mrml.results import ATTRIBUTE
+from ...workflow.mental_map import MentalMap
+from ...workflow.slice_quiz import SliceQuiz
+from ...workflow.stage import Stage
+from ...workflow.steps import Step
 from ..views import LABELS
 from .lesson_pictures import picture_address
 from .section import Action, Section
@@ -49,8 +49,12 @@ class LearnSection(Section):
             "asked": LABELS.get(question.view, "") if question else "",
             "picture": picture_address(question.picture) if question else "",
             "answered": bool(answered),
-            "verdict": (("It lies here" if verdicts[-1].gave_up else verdicts[-1].miss.words) if answered else ""),
-            "score": f"{sum(not each.gave_up for each in verdicts)} placed, {mean:.1f} mm off on average" if mean is not None else "",
+            "verdict": (
+                ("It lies here" if verdicts[-1].gave_up else verdicts[-1].miss.words) if answered else ""
+            ),
+            "score": f"{sum(not each.gave_up for each in verdicts)} placed, {mean:.1f} mm off on average"
+            if mean is not None
+            else "",
         }
 
     def close(self) -> None:
@@ -81,7 +85,9 @@ class LearnSection(Section):
     def _ask(self) -> None:
         """Show a slice of the scan, and in the views only the normative anatomy."""
         if not self.map.steps:
-            raise InputError("start the mental map first: the slice is to be placed in its anatomy without slices.")
+            raise InputError(
+                "start the mental map first: the slice is to be placed in its anatomy without slices."
+            )
         self._done()
         volume = slicer.mrmlScene.GetNodeByID(views.composite_node("Red").GetBackgroundVolumeID() or "")
         if volume is None or volume.GetAttribute(f"{ATTRIBUTE}Role"):

@@ -1,4 +1,6 @@
-"""The still pictures of a lesson, each made once: the slice, the anatomy there and at the guess, the uncertainty after every slice."""
+"""The still pictures of a lesson, each made once: the slice, the anatomy there and at the guess, the
+uncertainty after every slice.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ import io
 
 import numpy as np
 
-from ...slicerside import views
-from ...slicerside.nodes import volume_of, world_grid
-from ...slicerside.workflow.lesson import plane_through
-from ...slicerside.workflow.lesson_run import LessonRun
-from ...slicerside.workflow.slice_quiz import picture_grid, picture_of
+from ...mrml import views
+from ...mrml.nodes import volume_of, world_grid
+from ...workflow.lesson import plane_through
+from ...workflow.lesson_run import LessonRun
+from ...workflow.slice_quiz import picture_grid, picture_of
 
 _BRIGHTEST = 99.5  # percentile of the standard deviation without slices that is white in all pictures
 
@@ -30,7 +32,12 @@ class LessonPictures:
             self._state.teach_pictures = wanted
 
     def _wanted(self, run: LessonRun, phase: str) -> dict:
-        pictures = {"sd": [self._once((id(run), "sd", step.count), lambda step=step: _deviation(run, step)) for step in run.steps]}
+        pictures = {
+            "sd": [
+                self._once((id(run), "sd", step.count), lambda step=step: _deviation(run, step))
+                for step in run.steps
+            ]
+        }
         if phase == "question":
             question = run.quiz.question
             pictures["slice"] = self._once((id(run), run.position), lambda: picture_address(question.picture))
@@ -38,14 +45,20 @@ class LessonPictures:
             verdict = run.quiz.verdicts[-1]
             question = verdict.question
             pictures["slice"] = self._once((id(run), run.position), lambda: picture_address(question.picture))
-            pictures["there"] = self._once((id(run), run.position, "there"), lambda: _anatomy(run, question.view, question.plane))
+            pictures["there"] = self._once(
+                (id(run), run.position, "there"), lambda: _anatomy(run, question.view, question.plane)
+            )
             if not verdict.gave_up:
-                pictures["guess"] = self._once((id(run), run.position, "guess"), lambda: _anatomy(run, question.view, verdict.guess))
+                pictures["guess"] = self._once(
+                    (id(run), run.position, "guess"), lambda: _anatomy(run, question.view, verdict.guess)
+                )
         return pictures
 
     def _once(self, key: tuple, make) -> str:
         if key not in self._made:
-            self._made = {known: each for known, each in self._made.items() if known[0] == key[0]}  # of this lesson only
+            self._made = {
+                known: each for known, each in self._made.items() if known[0] == key[0]
+            }  # of this lesson only
             self._made[key] = make()
         return self._made[key]
 
@@ -55,11 +68,15 @@ def _anatomy(run: LessonRun, view: str, plane: np.ndarray) -> str:
     middle = world_grid(run.anatomy).corners_ras().mean(0)
     centred = plane.copy()
     centred[:3, 3] = middle + plane[:3, 2] * (plane[:3, 2] @ (plane[:3, 3] - middle))
-    return picture_address(picture_of(run.anatomy, picture_grid(views.plane_of(views.slice_node(view)), centred)))
+    return picture_address(
+        picture_of(run.anatomy, picture_grid(views.plane_of(views.slice_node(view)), centred))
+    )
 
 
 def _deviation(run: LessonRun, step) -> str:
-    """The standard deviation after a step in the colours of uncertainty, across the slices that the lesson gives."""
+    """The standard deviation after a step in the colours of uncertainty, across the slices that the lesson
+    gives.
+    """
     from matplotlib import colormaps
 
     normal = np.eye(3)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...slicerside import views
+from ...mrml import views
 from ..hatch import Hatch
 from ..moves import Moves
 from ..overlay import crossings, legend, letters, role, scale, shown
@@ -30,12 +30,27 @@ class LookSection(Section):
             desk.server.state[f"offset_{name}"] = 0.0
             desk.server.state.change(f"offset_{name}")(self._mover(name))
             desk.views.slice_view(name).modified.connect(self._changed)
-        for move in (moves.scroll, moves.zoom, moves.pan, moves.turn, moves.point, moves.window, moves.window_again):
+        for move in (
+            moves.scroll,
+            moves.zoom,
+            moves.pan,
+            moves.turn,
+            moves.point,
+            moves.window,
+            moves.window_again,
+        ):
             desk.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
 
     def actions(self) -> dict[str, Action]:
-        """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show the whole."""
-        return {"planes": self._toggle_planes, "surface": self._surface.toggle, "hatch": self._toggle_hatch, "fit": self.desk.views.fit}
+        """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show
+        the whole.
+        """
+        return {
+            "planes": self._toggle_planes,
+            "surface": self._surface.toggle,
+            "hatch": self._toggle_hatch,
+            "fit": self.desk.views.fit,
+        }
 
     def close(self) -> None:
         """Take the surface and the hatching out of the scene."""
@@ -44,14 +59,21 @@ class LookSection(Section):
             each.close()
 
     def state(self) -> dict:
-        """Range of every slice view in mm and what is written over it; offsets and planes are brought up to date on the way."""
+        """Range of every slice view in mm and what is written over it; offsets and planes are brought up to
+        date on the way.
+        """
         self.desk.views.show_planes()
         result = self.presenter.explorer.result
         mean = result.mean if result is not None else None
         self._surface.follow(mean, result.std if mean is not None else None)
         self._hatch.follow(result.observed if mean is not None else None, mean)
         self._hatch.draw()
-        also = {"planes": self.desk.views.planes, "surface": self._surface.on, "hatch": self._hatch.on, "has_mean": mean is not None}
+        also = {
+            "planes": self.desk.views.planes,
+            "surface": self._surface.on,
+            "hatch": self._hatch.on,
+            "has_mean": mean is not None,
+        }
         return {"views": [self._view(name) for name in LABELS], **also}
 
     def _view(self, name: str) -> dict:
@@ -88,7 +110,11 @@ class LookSection(Section):
         def move(**changed) -> None:
             value = changed[f"offset_{name}"]
             view = self.desk.views.slice_view(name)
-            if isinstance(value, int | float) and math.isfinite(value) and abs(value - view.get_slice_value()) > _SAME_MM:
+            if (
+                isinstance(value, int | float)
+                and math.isfinite(value)
+                and abs(value - view.get_slice_value()) > _SAME_MM
+            ):
                 view.set_slice_value(float(value))
 
         return move
@@ -103,12 +129,21 @@ class LookSection(Section):
 
 
 def slider(low: float, high: float, value: float, step: float) -> dict[str, float]:
-    """Limits of a slider, mm, of which `value` is one of the steps: a browser moves the thumb to the nearest step otherwise.
+    """Limits of a slider, mm, of which `value` is one of the steps: a browser moves the thumb to the nearest
+    step otherwise.
 
     The limits are drawn in to the outermost steps; a value beyond them becomes a limit.
     """
     step = round(max(step, 0.1), _DIGITS)
-    below, above = max(math.floor((value - low) / step + 1e-6), 0), max(math.floor((high - value) / step + 1e-6), 0)
+    below, above = (
+        max(math.floor((value - low) / step + 1e-6), 0),
+        max(math.floor((high - value) / step + 1e-6), 0),
+    )
     lowest = round(value - below * step, _DIGITS)
     count = below + above
-    return {"low": lowest, "high": round(lowest + count * step, _DIGITS), "step": step, "value": round(lowest + below * step, _DIGITS)}
+    return {
+        "low": lowest,
+        "high": round(lowest + count * step, _DIGITS),
+        "step": step,
+        "value": round(lowest + below * step, _DIGITS),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...slicerside.workflow.choices import RANGES, Device
+from ...workflow.choices import RANGES, Device
 from .section import Section, option
 
 
@@ -13,4 +13,7 @@ class OutputSection(Section):
 
     def state(self) -> dict:
         """Menu of devices, ranges of the numbers."""
-        return {"devices": [option(device.value, device.label()) for device in Device], "ranges": {k: list(v) for k, v in RANGES.items()}}
+        return {
+            "devices": [option(device.value, device.label()) for device in Device],
+            "ranges": {k: list(v) for k, v in RANGES.items()},
+        }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...geometry import InputError
-from ...slicerside.workflow.model_card import card_rows
-from ...slicerside.workflow.requirements import missing_packages
+from ...workflow.model_card import card_rows
+from ...workflow.requirements import missing_packages
 from .section import Action, Section, option
 
 

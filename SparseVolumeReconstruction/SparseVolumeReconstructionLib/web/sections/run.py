@@ -16,7 +16,11 @@ class RunSection(Section):
 
     def actions(self) -> dict[str, Action]:
         """Start or stop; put an error message away."""
-        return {"apply": self.presenter.apply, "cancel": self.presenter.runner.cancel, "dismiss": self.presenter.runner.dismiss}
+        return {
+            "apply": self.presenter.apply,
+            "cancel": self.presenter.runner.cancel,
+            "dismiss": self.presenter.runner.dismiss,
+        }
 
     def state(self) -> dict:
         """What runs, or why nothing can."""

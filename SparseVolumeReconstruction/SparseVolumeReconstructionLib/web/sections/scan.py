@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 import slicer.util
 
 from ...geometry import InputError
-from ...slicerside import views
-from ...slicerside.logic import LoadedScan
-from ...slicerside.masks import apply_mask, is_mask
-from ...slicerside.nodes import NOTICE
-from ...slicerside.results import ATTRIBUTE, ResultNodes, remove_result
-from ...slicerside.sample_data import load_sparse_brain
+from ...mrml import views
+from ...mrml.logic import LoadedScan
+from ...mrml.masks import apply_mask, is_mask
+from ...mrml.nodes import NOTICE
+from ...mrml.results import ATTRIBUTE, ResultNodes, remove_result
+from ...mrml.sample_data import load_sparse_brain
 from .section import Action, Section
 
 if TYPE_CHECKING:
     from ..desk import Desk
 
-_SPARSE_SLICES = 40  # a volume of fewer slices is taken for a sparse acquisition, all slices of which may be wanted
+_SPARSE_SLICES = (
+    40  # a volume of fewer slices is taken for a sparse acquisition, all slices of which may be wanted
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class ScanSection(Section):
         self._waiting: Upload | None = None
 
     def actions(self) -> dict[str, Action]:
-        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none, mask a scan."""
+        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none,
+        mask a scan.
+        """
         return {
             "sample": self._sample,
             "show": self._show,
@@ -72,18 +76,31 @@ class ScanSection(Section):
         return {
             "memory": self.desk.budget.text(),
             "scans": [_entry(node, shown) for node in scans],
-            "notices": list(dict.fromkeys(line for node in scans for line in (node.GetAttribute(NOTICE) or "").splitlines())),
+            "notices": list(
+                dict.fromkeys(
+                    line for node in scans for line in (node.GetAttribute(NOTICE) or "").splitlines()
+                )
+            ),
             "choices": list(self._waiting.choices) if self._waiting else [],
             "results": [{"id": node.GetID(), "name": node.GetName()} for node in means],
-            "transforms": [{"id": node.GetID(), "name": node.GetName()} for node in transforms if self._offered(node)],
+            "transforms": [
+                {"id": node.GetID(), "name": node.GetName()} for node in transforms if self._offered(node)
+            ],
         }
 
     def _offered(self, transform) -> bool:
-        """Frames of results belong to them; the one that was made the patient's frame is a transform like any other."""
-        return transform is self.presenter.parameters.frameTransform or not transform.GetAttribute(f"{ATTRIBUTE}Role")
+        """Frames of results belong to them; the one that was made the patient's frame is a transform like any
+        other.
+        """
+        return transform is self.presenter.parameters.frameTransform or not transform.GetAttribute(
+            f"{ATTRIBUTE}Role"
+        )
 
     def read(self, upload: Upload, on_end: Callable[[Exception | None], None]) -> None:
-        """Read an upload into nodes, or ask for the series. on_end: gets what went wrong, or None. Raises InputError as Runner.read."""
+        """Read an upload into nodes, or ask for the series. on_end: gets what went wrong, or None.
+
+        Raises InputError as Runner.read.
+        """
         self.close()
         self._read(upload, on_end, None)
 
@@ -167,4 +184,6 @@ def _entry(node, shown: str) -> dict:
 
 def _size(node) -> str:
     dimensions, spacing = node.GetImageData().GetDimensions(), node.GetSpacing()
-    return f"{' × '.join(map(str, dimensions))} voxels of {' × '.join(f'{length:.3g}' for length in spacing)} mm"
+    return (
+        f"{' × '.join(map(str, dimensions))} voxels of {' × '.join(f'{length:.3g}' for length in spacing)} mm"
+    )

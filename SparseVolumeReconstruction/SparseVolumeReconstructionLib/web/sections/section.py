@@ -14,8 +14,8 @@ Action = Callable[..., object]
 class Section:
     """One part of the page, drawn by the template NAME.html in Resources/Web.
 
-    Its template sees what `state` returns as the variable NAME, and calls what `actions` returns as trigger('NAME_action', [...]).
-    Arguments of actions come from a page, so they are not trusted.
+    Its template sees what `state` returns as the variable NAME, and calls what `actions` returns as
+    trigger('NAME_action', [...]). Arguments of actions come from a page, so they are not trusted.
     """
 
     NAME = ""

@@ -6,12 +6,12 @@ import base64
 from pathlib import Path
 
 from ...geometry import InputError
-from ...slicerside import views
-from ...slicerside.workflow.class_scores import Results, class_csv, class_table
-from ...slicerside.workflow.landmarks import knows, near_words
-from ...slicerside.workflow.lesson import Lesson, from_link, read, read_file, write
-from ...slicerside.workflow.lesson_draft import Draft
-from ...slicerside.workflow.lesson_run import LessonRun
+from ...mrml import views
+from ...workflow.class_scores import Results, class_csv, class_table
+from ...workflow.landmarks import knows, near_words
+from ...workflow.lesson import Lesson, from_link, read, read_file, write
+from ...workflow.lesson_draft import Draft
+from ...workflow.lesson_run import LessonRun
 from ..views import LABELS
 from .lesson_pictures import LessonPictures
 from .section import Action, Section
@@ -40,7 +40,9 @@ class TeachSection(Section):
         self._pictures = LessonPictures(desk.server.state)
         desk.server.state.teach_near = {}
         for name in LABELS:
-            desk.views.slice_view(name).modified.connect(lambda *_: self._phase and desk.schedule_section(self.NAME))
+            desk.views.slice_view(name).modified.connect(
+                lambda *_: self._phase and desk.schedule_section(self.NAME)
+            )
 
     def actions(self) -> dict[str, Action]:
         """Into the window and out of it; through a lesson; the teacher's tools."""
@@ -64,14 +66,29 @@ class TeachSection(Section):
         """What the window shows; pictures, and what lies near the views, have variables of their own."""
         phase = self._now()
         run, state = self._run, self.desk.server.state
-        layout = {"": "", "question": "placing", "answer": "placing", "slices": "guided", "edit": "guided"}.get(phase, "plain")
+        layout = {
+            "": "",
+            "question": "placing",
+            "answer": "placing",
+            "slices": "guided",
+            "edit": "guided",
+        }.get(phase, "plain")
         asked = self._asked(phase)
         state.lesson = f"{layout} {asked}".strip()
         self._pictures.update(run if phase in ("slices", "question", "answer") else None, phase)
         state.teach_near = self._near() if phase in ("question", "answer", "edit", "slices") else {}
         lesson = self._lesson
-        shown = {"phase": phase, "title": lesson.title if lesson else "", "text": lesson.text if lesson else "", "name": self._name}
-        shown |= {"patient": _PATIENTS[lesson.patient] if lesson else "", "asked": LABELS.get(asked, ""), "view": asked}
+        shown = {
+            "phase": phase,
+            "title": lesson.title if lesson else "",
+            "text": lesson.text if lesson else "",
+            "name": self._name,
+        }
+        shown |= {
+            "patient": _PATIENTS[lesson.patient] if lesson else "",
+            "asked": LABELS.get(asked, ""),
+            "view": asked,
+        }
         shown["made_up"] = run is not None and run.lesson.patient == "drawn"
         shown |= self._progress() if run is not None and phase not in ("edit", "home") else {}
         if phase == "end":
@@ -90,7 +107,10 @@ class TeachSection(Section):
         self._take(self._offered)
 
     def close(self) -> None:
-        """Forget all; the scene is about to be emptied. The lesson that the server offers is offered again."""
+        """Forget all; the scene is about to be emptied.
+
+        The lesson that the server offers is offered again.
+        """
         self._leave()
         self._lesson, self._draft, self._class, self._name = None, None, {}, ""
         if self._offered is not None:
@@ -129,7 +149,9 @@ class TeachSection(Section):
         run, self._run = self._run, None
         if run is not None:
             for name in LABELS:
-                self.desk.views.slice_view(name).set_visible_in_3d(False)  # while volumes go, planes have nothing to show
+                self.desk.views.slice_view(name).set_visible_in_3d(
+                    False
+                )  # while volumes go, planes have nothing to show
             run.close()
             self.desk.views.show_planes()
             self.desk.views.fit_3d()
@@ -221,12 +243,21 @@ class TeachSection(Section):
     def _progress(self) -> dict:
         """Where the student is, what was answered, and how the uncertainty shrank."""
         run = self._run
-        steps, answers = run.steps, [(n, run.answers.get(step)) for n, step in enumerate(run.lesson.questions, 1)]
+        steps, answers = (
+            run.steps,
+            [(n, run.answers.get(step)) for n, step in enumerate(run.lesson.questions, 1)],
+        )
         shown = {
             "step": run.position + 1,
             "of": len(run.lesson.steps),
             "step_text": run.step.text if run.step else "",
-            "chart": [{"count": each.count, "share": round(100 * each.uncertainty / max(steps[0].uncertainty, 1e-9))} for each in steps],
+            "chart": [
+                {
+                    "count": each.count,
+                    "share": round(100 * each.uncertainty / max(steps[0].uncertainty, 1e-9)),
+                }
+                for each in steps
+            ],
             "given": steps[-1].count if steps else 0,
             "answers": [{"n": n, "words": _words(each)} for n, each in answers if each],
         }

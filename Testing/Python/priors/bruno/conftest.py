@@ -32,14 +32,20 @@ def make_process():
 
 @pytest.fixture(scope="session")
 def dense_covariance():
-    """dense_covariance(process, positions (n,), dimension): the covariance of n slices, element by element."""
+    """dense_covariance(process, positions (n,), dimension): the covariance of n slices, element by
+    element.
+    """
 
     def covariance(process, positions: np.ndarray, d: int) -> np.ndarray:
         v, rho = process.variance[d].item(), process.correlation[d].item()
         out = np.empty((len(positions),) * 2)
         for i, p in enumerate(positions):
             for j, q in enumerate(positions):
-                r = math.sqrt(3) * abs(p - q) / process.length[d].item() if hasattr(process, "length") else 0.0
+                r = (
+                    math.sqrt(3) * abs(p - q) / process.length[d].item()
+                    if hasattr(process, "length")
+                    else 0.0
+                )
                 w = process.share[d].item() if hasattr(process, "share") else 1.0
                 out[i, j] = v if i == j else v * rho * (w + (1 - w) * (1 + r) * math.exp(-r))
         return out
@@ -49,7 +55,9 @@ def dense_covariance():
 
 @pytest.fixture(scope="session")
 def dense_log_density():
-    """dense_log_density(values (n,), covariance (n, n), dof or None) by scipy; the covariance is a variance, not a scale matrix."""
+    """dense_log_density(values (n,), covariance (n, n), dof or None) by scipy; the covariance is a variance,
+    not a scale matrix.
+    """
 
     def log_density(values: np.ndarray, covariance: np.ndarray, dof: float | None) -> float:
         if dof is None:
@@ -61,11 +69,22 @@ def dense_log_density():
 
 @pytest.fixture(scope="session")
 def make_bruno():
-    """make_bruno(seed=0, **settings): a small network (8 x 8 pixels, 10 slices) in which every layer does something."""
+    """make_bruno(seed=0, **settings): a small network (8 x 8 pixels, 10 slices) in which every layer does
+    something.
+    """
 
     def make(seed: int = 0, **changes) -> Bruno:
         torch.manual_seed(seed)
-        small = {"size": 8, "slices": 10, "checkerboard": [2, 2], "channel": [2, 0], "filters": 6, "blocks": 1, "dense": 2, "hidden": 8}
+        small = {
+            "size": 8,
+            "slices": 10,
+            "checkerboard": [2, 2],
+            "channel": [2, 0],
+            "filters": 6,
+            "blocks": 1,
+            "dense": 2,
+            "hidden": 8,
+        }
         network = Bruno(BrunoSettings(**{**small, "embedding": 5, **changes}))
         size, count = network.settings.size, network.settings.slices
         network.observe(torch.rand(3, count, size, size), 0)

@@ -54,7 +54,9 @@ def test_the_inverse_is_exact_at_full_size_and_depth(make_bruno):
 def test_the_log_determinant_is_that_of_the_jacobian(make_bruno, changes):
     network = make_bruno(3, **changes).double()
     x, index = images(5, 1, 8, 8).double(), torch.tensor([4])
-    jacobian = torch.autograd.functional.jacobian(lambda image: network.encode(image, index)[0], x).reshape(64, 64)
+    jacobian = torch.autograd.functional.jacobian(lambda image: network.encode(image, index)[0], x).reshape(
+        64, 64
+    )
     expected = torch.linalg.slogdet(jacobian).logabsdet
     found = network.encode(x, index)[1][0]
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
@@ -63,7 +65,9 @@ def test_the_log_determinant_is_that_of_the_jacobian(make_bruno, changes):
 
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
 @pytest.mark.parametrize("kind", ["gaussian", "student"])
-def test_likelihood_of_a_sequence_is_the_dense_one(make_bruno, dense_covariance, dense_log_density, process, kind):
+def test_likelihood_of_a_sequence_is_the_dense_one(
+    make_bruno, dense_covariance, dense_log_density, process, kind
+):
     network = make_bruno(2, process=process, kind=kind, size=4, checkerboard=[2], channel=[0]).double()
     x, index = images(1, 1, 4, 4, 4).double(), torch.tensor([[7, 1, 4, 2]])
     z, log_det = network.encode(x, index)
@@ -101,7 +105,9 @@ def test_gradients_are_finite_and_reach_every_parameter(make_bruno, process):
     network(x, index, 3, torch.rand(x.shape)).sum().backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
-        one_number = name.endswith("direction") and parameter.shape[-3:].numel() == 1  # its norm is all it has
+        one_number = (
+            name.endswith("direction") and parameter.shape[-3:].numel() == 1
+        )  # its norm is all it has
         assert one_number or parameter.grad.abs().sum() > 0, name
 
 
@@ -111,7 +117,9 @@ def test_density_integrates_to_one(make_bruno):
     random, total, count = torch.Generator().manual_seed(0), [], 200_000
     for _ in range(4):  # importance sampling from the model's own latents, slightly widened
         z = 1.15 * torch.randn(count // 4, 1, 16, generator=random) * network.process.variance.sqrt()
-        proposal = torch.distributions.Normal(0.0, 1.15 * network.process.variance.sqrt()).log_prob(z).sum((1, 2))
+        proposal = (
+            torch.distributions.Normal(0.0, 1.15 * network.process.variance.sqrt()).log_prob(z).sum((1, 2))
+        )
         target = network.process.log_density(z, torch.zeros(len(z), 1))
         total.append((target - proposal).exp().mean().item())
     assert np.mean(total) == pytest.approx(1.0, abs=0.05)
@@ -124,11 +132,17 @@ def test_mean_and_deviation_are_those_of_all_volumes_seen(make_bruno):
     share = 0.05 + 0.9 * (255 * batches.flatten(0, 1) + 0.5) / 256
     deviation, mean = torch.std_mean(torch.logit(share), 0, correction=0)
     torch.testing.assert_close(network.standardise.mean, mean, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(network.standardise.deviation, (deviation**2 + 0.2**2).sqrt(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        network.standardise.deviation, (deviation**2 + 0.2**2).sqrt(), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_first_batch_sets_the_gains_of_a_dense_layer():
-    layer, x, pose = PosedLinear(3, 7, 4), 5 + 3 * torch.randn(512, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(512, 4)
+    layer, x, pose = (
+        PosedLinear(3, 7, 4),
+        5 + 3 * torch.randn(512, 3, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(512, 4),
+    )
     with initialising(layer):
         layer(x, pose)
     spread, mean = torch.std_mean(layer(x, pose).detach(), 0)
@@ -173,7 +187,9 @@ def test_settings_survive_storage_and_wrong_ones_are_refused():
 
 def test_the_embedded_flow_is_inverted():
     network = ModelStore().load("brain-t1-bruno-pose", "cpu").network
-    images = torch.cat([torch.rand(6, 64, 64, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 64, 64)])
+    images = torch.cat(
+        [torch.rand(6, 64, 64, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 64, 64)]
+    )
     index = torch.arange(0, 120, 15)
     with torch.no_grad():
         z, log_det = network.encode(images, index)

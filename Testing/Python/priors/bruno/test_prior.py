@@ -15,7 +15,9 @@ PROCESSES = pytest.mark.parametrize("process", ["exchangeable", "pose"])
 @pytest.fixture
 def make_prior(make_bruno, space, card):
     """make_prior(process, mean_of): a prior of random weights."""
-    return lambda process="pose", mean_of="samples": BrunoPrior(make_bruno(5, process=process), space, card, mean_of=mean_of)
+    return lambda process="pose", mean_of="samples": BrunoPrior(
+        make_bruno(5, process=process), space, card, mean_of=mean_of
+    )
 
 
 @PROCESSES
@@ -44,14 +46,18 @@ def test_the_order_of_contexts_does_not_matter(make_prior, body, process):
 def test_the_same_seed_gives_the_same_sample_whatever_is_drawn_with_it(make_prior, body):
     posterior = make_prior().condition([slice_of(body, 4)])
     together = posterior.sample([7, 8])
-    assert torch.allclose(together[1], posterior.sample([8])[0], atol=1e-6) and not torch.allclose(together[0], together[1])
+    assert torch.allclose(together[1], posterior.sample([8])[0], atol=1e-6) and not torch.allclose(
+        together[0], together[1]
+    )
 
 
 def test_mean_of_samples_and_mean_of_latents(make_prior, body):
     slices = [slice_of(body, 4)]
     samples, latents = make_prior().condition(slices), make_prior(mean_of="latents").condition(slices)
     assert torch.equal(make_prior().condition(slices, fast=True).mean(), latents.mean())
-    assert torch.equal(latents.mean(), samples.decoded_mean()) and not torch.allclose(latents.mean(), samples.mean(), atol=1e-3)
+    assert torch.equal(latents.mean(), samples.decoded_mean()) and not torch.allclose(
+        latents.mean(), samples.mean(), atol=1e-3
+    )
     mean, variance = samples.moments(100)
     drawn = samples.sample(list(range(400)))
     assert (mean - drawn.mean(0)).abs().mean() < 0.02 < 0.03 < drawn.std(0).mean()
@@ -61,7 +67,9 @@ def test_mean_of_samples_and_mean_of_latents(make_prior, body):
 def test_few_draws_already_give_a_steady_mean(make_prior, body):
     posterior = make_prior().condition([slice_of(body, 4)])
     exact = posterior.moments(400)[0]
-    assert (posterior.mean() - exact).abs().mean() < 0.6 * (posterior.sample(list(range(16))).mean(0) - exact).abs().mean()
+    assert (posterior.mean() - exact).abs().mean() < 0.6 * (
+        posterior.sample(list(range(16))).mean(0) - exact
+    ).abs().mean()
 
 
 def test_a_prior_that_sees_poses_is_surer_beside_a_context(make_bruno, space, card, body):
@@ -79,14 +87,20 @@ def test_a_prior_that_sees_poses_is_surer_beside_a_context(make_bruno, space, ca
 @PROCESSES
 def test_weights_survive_storage(make_prior, space, card, body, process):
     prior = make_prior(process, "latents")
-    tensors = {n: t.contiguous() for n, t in (to_tensors(prior.network, "latents") | space.to_tensors()).items()}
+    tensors = {
+        n: t.contiguous() for n, t in (to_tensors(prior.network, "latents") | space.to_tensors()).items()
+    }
     stored = BrunoPrior.from_weights(load(save(tensors)), card, torch.device("cpu"))
     slices = [slice_of(body, k) for k in (2, 7)]
     one, other = prior.condition(slices).mean(), stored.condition(slices).mean()
-    assert stored.mean_of == "latents" and (one - other).abs().max() < 0.05 and (one - other).abs().mean() < 5e-3
+    assert (
+        stored.mean_of == "latents" and (one - other).abs().max() < 0.05 and (one - other).abs().mean() < 5e-3
+    )
     x = torch.as_tensor(body.array[:4])
     z, _ = stored.network.encode(x, torch.arange(4))
-    assert (stored.network.decode(z, torch.arange(4)) - x).abs().max() < 1e-3  # exact also with rounded weights
+    assert (
+        stored.network.decode(z, torch.arange(4)) - x
+    ).abs().max() < 1e-3  # exact also with rounded weights
 
 
 def test_a_network_of_another_size_is_refused(make_bruno, space, card):
@@ -99,7 +113,10 @@ def test_another_grid_and_slices_that_are_not_axial(make_prior, body):
     fine = Grid.centred((6, 7, 8), 9.0)
     assert prior.condition([slice_of(body, 4)], grid=fine).mean().shape == (6, 7, 8)
     axial = slice_of(body, 4)
-    turned = SliceImage(axial.pixels, axial.plane.transformed(np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])))
+    turned = SliceImage(
+        axial.pixels,
+        axial.plane.transformed(np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])),
+    )
     with pytest.raises(InputError, match="axial slices only"):
         prior.condition([turned])
 

@@ -17,7 +17,11 @@ def slices(seed: int, count: int, queries: int = 3, dimensions: int = 3):
     """Latents (2, count, D), positions (2, count), queries (2, queries), all float64."""
     random = torch.Generator().manual_seed(seed)
     real = {"generator": random, "dtype": torch.float64}
-    return 2 * torch.randn(2, count, dimensions, **real), torch.rand(2, count, **real), torch.rand(2, queries, **real)
+    return (
+        2 * torch.randn(2, count, dimensions, **real),
+        torch.rand(2, count, **real),
+        torch.rand(2, queries, **real),
+    )
 
 
 def close(a, b, tolerance=1e-6):
@@ -43,7 +47,9 @@ def test_the_recurrent_form_is_the_closed_form(make_process, kind, seed, count):
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 @given(seed=SEEDS, count=st.integers(0, 6))
 @settings(max_examples=20, deadline=None)
-def test_log_density_is_that_of_the_whole_covariance(make_process, dense_covariance, dense_log_density, name, kind, seed, count):
+def test_log_density_is_that_of_the_whole_covariance(
+    make_process, dense_covariance, dense_log_density, name, kind, seed, count
+):
     process = make_process(name, kind, seed)
     z, position, _ = slices(seed, count)
     expected = np.zeros(2)
@@ -58,7 +64,9 @@ def test_log_density_is_that_of_the_whole_covariance(make_process, dense_covaria
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 @given(seed=SEEDS, count=st.integers(0, 6))
 @settings(max_examples=20, deadline=None)
-def test_predictions_are_those_of_the_whole_covariance(make_process, dense_covariance, name, kind, seed, count):
+def test_predictions_are_those_of_the_whole_covariance(
+    make_process, dense_covariance, name, kind, seed, count
+):
     process = make_process(name, kind, seed)
     z, position, query = slices(seed, count)
     found = process.predict(z, position, query)
@@ -96,7 +104,9 @@ def test_predictive_density_is_a_ratio_of_joint_densities(make_process, name, ki
     process = make_process(name, kind, seed)
     z, position, _ = slices(seed, count + 1)
     ratio = process.log_density(z, position) - process.log_density(z[:, :count], position[:, :count])
-    density = process.predict(z[:, :count], position[:, :count], position[:, count:]).log_density(z[:, count:])
+    density = process.predict(z[:, :count], position[:, :count], position[:, count:]).log_density(
+        z[:, count:]
+    )
     close(density.sum((1, 2)), ratio)
 
 
@@ -119,7 +129,9 @@ def test_a_near_slice_says_more_than_a_far_one_only_if_poses_are_seen(make_proce
     posed = make_process("pose", "gaussian", 1).predict(z, at, query)
     assert (posed.variance[0, 0] < posed.variance[0, 1]).all() and (posed.mean[0, 0] > posed.mean[0, 1]).all()
     plain = make_process("exchangeable", "gaussian", 1).predict(z, at, query)
-    assert torch.equal(plain.variance[0, 0], plain.variance[0, 1]) and torch.equal(plain.mean[0, 0], plain.mean[0, 1])
+    assert torch.equal(plain.variance[0, 0], plain.variance[0, 1]) and torch.equal(
+        plain.mean[0, 0], plain.mean[0, 1]
+    )
 
 
 def test_the_start_is_that_of_the_paper():
@@ -135,7 +147,9 @@ def test_samples_have_the_moments_of_the_joint_prediction(make_process, dense_co
     if process.raw_dof is not None:
         process.raw_dof.data.fill_(2.0)  # dof 9.4: fourth moments exist, so that moments of samples settle
     z, position, query = slices(4, count)
-    drawn = process.sample(z[:1], position[:1], query[:1], [torch.Generator().manual_seed(n) for n in range(6000)])
+    drawn = process.sample(
+        z[:1], position[:1], query[:1], [torch.Generator().manual_seed(n) for n in range(6000)]
+    )
     predicted = process.predict(z[:1], position[:1], query[:1])
     error = (drawn.mean(0) - predicted.mean[0]).abs() / predicted.variance[0].sqrt()
     assert error.max() < 0.06

@@ -15,7 +15,9 @@ OWN = {
 
 @pytest.fixture(scope="session")
 def make_network():
-    """make_network(system, seed=0, **settings): 8 x 8 pixels and 10 slices, in which every layer does something."""
+    """make_network(system, seed=0, **settings): 8 x 8 pixels and 10 slices, in which every layer does
+    something.
+    """
 
     def make(system: str, seed: int = 0, **changes):
         torch.manual_seed(seed)

@@ -14,7 +14,9 @@ from SparseVolumeReconstructionLib.priors.query.parts import Tower, divergence, 
 SYSTEMS = pytest.mark.parametrize("system", ["gqn", "cvae"])
 SHAPES = [
     pytest.param("gqn", {}, id="gqn"),
-    pytest.param("gqn", {"shared": False, "steps": 3, "scale": 2, "kernel": 5}, id="gqn with cores of their own"),
+    pytest.param(
+        "gqn", {"shared": False, "steps": 3, "scale": 2, "kernel": 5}, id="gqn with cores of their own"
+    ),
     pytest.param("gqn", {"scale": 8, "pose": "one-hot", "size": 32}, id="gqn on coarse maps"),
     pytest.param("cvae", {}, id="cvae"),
     pytest.param("cvae", {"scales": 2, "size": 12}, id="cvae of two scales"),
@@ -41,7 +43,9 @@ def test_any_number_of_contexts_and_queries(make_network, system, changes, conte
     network = make_network(system, **changes)
     images, index = bodies(network, 2, contexts)
     representation = network.represent(images, index)
-    assert representation.shape == (2, 5, network.side, network.side) and (contexts > 0 or (representation == 0).all())
+    assert representation.shape == (2, 5, network.side, network.side) and (
+        contexts > 0 or (representation == 0).all()
+    )
     truth, asked = bodies(network, 2, 1, 3)
     shown, nothing = drawn(network, asked[:, 0], representation)
     inferred, nats = drawn(network, asked[:, 0], representation, truth[:, 0])
@@ -102,7 +106,9 @@ def test_contexts_pose_and_noise_all_reach_the_slice(make_network, system):
 @SYSTEMS
 @pytest.mark.parametrize("contexts", [0, 3])
 def test_gradients_are_finite_and_none_is_missing(make_network, system, contexts):
-    """Processes that train together exchange the gradients of all parameters, also in steps without contexts."""
+    """Processes that train together exchange the gradients of all parameters, also in steps without
+    contexts.
+    """
     network = make_network(system)
     images, index = bodies(network, 2, contexts)
     truth, asked = bodies(network, 2, 1, 3)
@@ -114,8 +120,13 @@ def test_gradients_are_finite_and_none_is_missing(make_network, system, contexts
 @given(st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
 def test_the_divergence_is_that_of_torch(seed):
-    head, prior = (mean_and_log_sd(2 * t) for t in torch.randn(2, 3, 8, 2, 2, generator=torch.Generator().manual_seed(seed)))
-    expected = kl_divergence(Normal(head[0], head[1].exp()), Normal(prior[0], prior[1].exp())).flatten(1).sum(1)
+    head, prior = (
+        mean_and_log_sd(2 * t)
+        for t in torch.randn(2, 3, 8, 2, 2, generator=torch.Generator().manual_seed(seed))
+    )
+    expected = (
+        kl_divergence(Normal(head[0], head[1].exp()), Normal(prior[0], prior[1].exp())).flatten(1).sum(1)
+    )
     torch.testing.assert_close(divergence(*head, *prior), expected, rtol=1e-4, atol=1e-4)
     assert (divergence(*head, *head).abs() < 1e-5).all()
 
@@ -153,7 +164,12 @@ def test_a_core_is_a_convolutional_lstm():
 def test_the_tower_halves_as_often_as_its_scale_says():
     for scale in (2, 4, 8, 16):
         s = GqnSettings(size=32, slices=6, tower=4, representation=3, scale=scale)
-        assert Tower(s, s, scale)(torch.rand(2, 32, 32), torch.tensor([1, 5])).shape == (2, 3, 32 // scale, 32 // scale)
+        assert Tower(s, s, scale)(torch.rand(2, 32, 32), torch.tensor([1, 5])).shape == (
+            2,
+            3,
+            32 // scale,
+            32 // scale,
+        )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ SYSTEMS = pytest.mark.parametrize("system", ["gqn", "cvae"])
 @pytest.fixture
 def make_prior(make_network, space, card):
     """make_prior(system, coherent=True): a prior of random weights."""
-    return lambda system, coherent=True, **s: QueryPrior(make_network(system, **s), space, card, coherent=coherent)
+    return lambda system, coherent=True, **s: QueryPrior(
+        make_network(system, **s), space, card, coherent=coherent
+    )
 
 
 @SYSTEMS
@@ -64,7 +66,9 @@ def test_the_same_seed_gives_the_same_sample_whatever_is_drawn_with_it(make_prio
 
 @SYSTEMS
 def test_slices_of_a_coherent_sample_share_their_noise(make_prior, system):
-    """What the noise does to one slice says what it does to its neighbour; not so when every slice has its own."""
+    """What the noise does to one slice says what it does to its neighbour; not so when every slice has its
+    own.
+    """
 
     def alike(coherent: bool) -> float:
         posterior = make_prior(system, coherent).condition([])
@@ -82,7 +86,9 @@ def test_the_mean_is_that_of_samples_and_a_fast_one_is_near(make_prior, body, sy
     posterior, fast = prior.condition(slices), prior.condition(slices, fast=True)
     drawn = posterior.sample(list(range(480)))
     exact = drawn.mean(0)
-    plain = (drawn.unflatten(0, (-1, 16)).mean(1) - exact).abs().mean()  # of means of 16 draws without opposite noise
+    plain = (
+        (drawn.unflatten(0, (-1, 16)).mean(1) - exact).abs().mean()
+    )  # of means of 16 draws without opposite noise
     assert (posterior.mean() - exact).abs().mean() < 0.8 * plain
     assert (fast.mean() - exact).abs().mean() < (drawn[0] - exact).abs().mean()
     assert torch.equal(fast.std(), posterior.std())
@@ -100,7 +106,9 @@ def test_evidence_of_a_decoder_that_ignores_its_latents_is_the_likelihood(make_p
     expected = 0.0
     for known, k in (([], 2), ([2], 5), ([2, 5], 7)):
         shown = prior.condition([slice_of(body, n) for n in known]).mean()[k]
-        expected += Normal(shown, prior.network.settings.sigma).log_prob(torch.as_tensor(body.array[k])).sum().item()
+        expected += (
+            Normal(shown, prior.network.settings.sigma).log_prob(torch.as_tensor(body.array[k])).sum().item()
+        )
     found = prior.condition([slice_of(body, k) for k in (2, 5, 7)]).log_evidence()
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -114,7 +122,9 @@ def test_weights_survive_storage(make_prior, space, card, body, system):
     slices = [slice_of(body, k) for k in (2, 7)]
     one, other = prior.condition(slices), stored.condition(slices)
     assert not stored.coherent and stored.network.settings == prior.network.settings
-    assert (one.mean() - other.mean()).abs().max() < 0.02 and (one.sample([3]) - other.sample([3])).abs().max() < 0.02
+    assert (one.mean() - other.mean()).abs().max() < 0.02 and (
+        one.sample([3]) - other.sample([3])
+    ).abs().max() < 0.02
 
 
 def test_a_network_of_another_size_is_refused(make_network, space, card):

@@ -30,7 +30,9 @@ def space(make_ball_space):
 def prior(codes, space):
     """A prior whose decoder is random, but does depend on the codes."""
     torch.manual_seed(3)
-    words = dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test")
+    words = dict.fromkeys(
+        ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test"
+    )
     card = ModelCard(id="small", system="slice-vae", **words)
     network = SliceVae(SIZE, 4, 2)
     return SliceVaePrior(network, codes, torch.full((SLICES, SIZE, SIZE), 0.05), CURVES, space, card)

@@ -22,14 +22,18 @@ def observe(codes, index, seed=5):
 
 
 def dense(codes, index, seen, variance, component):
-    """Mean (K,), covariance (K, K) and log density of one component, by the whole joint covariance in float64."""
+    """Mean (K,), covariance (K, K) and log density of one component, by the whole joint covariance in
+    float64.
+    """
     mean, w = codes.mean[:, component].double(), codes.loadings[component].double()
     prior = w @ w.T
     joint = prior[np.ix_(index, index)] + torch.diag(variance[:, component].double())
     difference = seen[:, component].double() - mean[index]
     gain = prior[:, index] @ torch.linalg.inv(joint)
     quadratic = difference @ torch.linalg.inv(joint) @ difference
-    log_density = -0.5 * (quadratic + torch.logdet(joint) + len(index) * math.log(2 * math.pi)) if index else 0.0
+    log_density = (
+        -0.5 * (quadratic + torch.logdet(joint) + len(index) * math.log(2 * math.pi)) if index else 0.0
+    )
     return mean + gain @ difference, prior - gain @ prior[index], float(log_density)
 
 
@@ -51,8 +55,13 @@ def test_conditioning_is_exact(codes, index, seed):
 def test_order_of_slices_does_not_matter(codes, index, seed):
     _, seen, variance = observe(codes, index, seed)
     order = list(range(len(index)))[::-1]
-    one, other = (CodePosterior(codes, [index[n] for n in o], seen[o], variance[o]) for o in (list(range(len(index))), order))
-    assert torch.allclose(one.mean, other.mean, atol=1e-5) and one.log_evidence() == pytest.approx(other.log_evidence(), abs=1e-4)
+    one, other = (
+        CodePosterior(codes, [index[n] for n in o], seen[o], variance[o])
+        for o in (list(range(len(index))), order)
+    )
+    assert torch.allclose(one.mean, other.mean, atol=1e-5) and one.log_evidence() == pytest.approx(
+        other.log_evidence(), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("index", [[], [4], [1, 2, 7]])
@@ -69,7 +78,9 @@ def test_samples_have_the_posteriors_moments(codes, index):
 
 def test_a_seed_decides_a_sample(codes):
     posterior, *_ = observe(codes, [2])
-    assert torch.equal(posterior.sample(7), posterior.sample(7)) and not torch.equal(posterior.sample(7), posterior.sample(8))
+    assert torch.equal(posterior.sample(7), posterior.sample(7)) and not torch.equal(
+        posterior.sample(7), posterior.sample(8)
+    )
 
 
 def test_fit_is_the_sample_covariance():
@@ -80,7 +91,9 @@ def test_fit_is_the_sample_covariance():
         assert torch.allclose(w @ w.T, torch.cov(drawn[..., component].T, correction=0), atol=1e-8)
     assert torch.allclose(codes.mean, drawn.mean(0))
     few = SliceCodes.fit(drawn, rank=2)
-    assert few.loadings.shape == (3, 6, 2) and torch.allclose(few.loadings.abs(), codes.loadings[..., :2].abs())
+    assert few.loadings.shape == (3, 6, 2) and torch.allclose(
+        few.loadings.abs(), codes.loadings[..., :2].abs()
+    )
 
 
 def test_a_nearer_slice_says_more(codes):

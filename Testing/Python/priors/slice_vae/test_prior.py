@@ -22,7 +22,10 @@ def slices(prior, *index):
 def test_posterior_has_moments_samples_and_intervals(prior, index):
     posterior = prior.condition(slices(prior, *index))
     mean, std, samples = posterior.mean(), posterior.std(), posterior.sample([0, 1, 0])
-    assert mean.shape == std.shape == samples.shape[1:] == prior.grid.shape_kji and posterior.sample([]).shape[0] == 0
+    assert (
+        mean.shape == std.shape == samples.shape[1:] == prior.grid.shape_kji
+        and posterior.sample([]).shape[0] == 0
+    )
     assert torch.equal(samples[0], samples[2]) and not torch.equal(samples[0], samples[1])
     hidden = [k for k in range(len(mean)) if k not in index]
     assert float(std[hidden].min()) > 0.03, "the decoder's own error is in it"
@@ -55,7 +58,10 @@ def test_seen_slices_are_shown_as_they_are_and_tell_of_their_neighbours(prior):
 
 
 def test_more_slices_leave_less_spread(prior):
-    spread = [float(prior.condition(slices(prior, *index)).codes.variance().sum()) for index in ((), (4,), (1, 4, 7), range(9))]
+    spread = [
+        float(prior.condition(slices(prior, *index)).codes.variance().sum())
+        for index in ((), (4,), (1, 4, 7), range(9))
+    ]
     assert spread == sorted(spread, reverse=True) and len(set(spread)) == 4
 
 
@@ -64,7 +70,10 @@ def test_other_grids_show_the_same(prior):
     own, finer = prior.condition(seen), prior.grid.with_spacing(prior.grid.spacing_ijk / 2)
     on_finer = prior.condition(seen, grid=finer)
     assert on_finer.mean().shape == on_finer.std().shape == on_finer.sample([1])[0].shape == finer.shape_kji
-    assert abs(float(on_finer.mean()[4:-4, 4:-4, 4:-4].mean()) - float(own.mean()[2:-2, 2:-2, 2:-2].mean())) < 0.02
+    assert (
+        abs(float(on_finer.mean()[4:-4, 4:-4, 4:-4].mean()) - float(own.mean()[2:-2, 2:-2, 2:-2].mean()))
+        < 0.02
+    )
     assert prior.condition(seen, grid=Grid(prior.grid.shape_kji, prior.grid.ijk_to_ras)).grid is prior.grid
     assert on_finer.log_evidence() == own.log_evidence()
 
@@ -78,7 +87,9 @@ def test_slices_in_another_layout_find_their_place(prior):
     turned = SliceImage(atlas[5].T, Plane((16, 16), matrix))
     assert torch.allclose(prior.condition([turned]).mean(), plain, atol=1e-4)
     part = SliceImage(atlas[5][3:-3], Plane((10, 16), grid.ijk_to_ras @ translation(0, 3, 5)))
-    assert torch.allclose(prior.condition([part]).mean(), plain, atol=1e-4), "what is not covered comes from the atlas"
+    assert torch.allclose(prior.condition([part]).mean(), plain, atol=1e-4), (
+        "what is not covered comes from the atlas"
+    )
     twice = prior.condition([*slices(prior, 5), turned])
     assert torch.allclose(twice.mean(), plain, atol=1e-4)
 
@@ -105,7 +116,9 @@ def test_slices_that_are_not_axial_or_too_far_are_refused(prior):
         prior.condition([tilted(prior, 30)])
     image = slices(prior, 8)[0]
     high = SliceImage(image.pixels, image.plane.transformed(translation(0, 0, 7)), "high")
-    with pytest.raises(InputError, match="high: at 58 mm of the model's space; this model knows slices between -45 and 51 mm"):
+    with pytest.raises(
+        InputError, match="high: at 58 mm of the model's space; this model knows slices between -45 and 51 mm"
+    ):
         prior.condition([high])
 
 
@@ -121,20 +134,35 @@ def test_work_can_be_cancelled(prior):
 
 
 def test_store_loads_what_was_written(prior, tmp_path):
-    tensors = to_tensors(prior.network, prior.codes, torch.full(prior.grid.shape_kji, 0.05), CURVES) | prior.space.to_tensors()
-    save_file({n: t.contiguous() for n, t in tensors.items()}, tmp_path / "small.safetensors", {"card": prior.card.model_dump_json()})
+    tensors = (
+        to_tensors(prior.network, prior.codes, torch.full(prior.grid.shape_kji, 0.05), CURVES)
+        | prior.space.to_tensors()
+    )
+    save_file(
+        {n: t.contiguous() for n, t in tensors.items()},
+        tmp_path / "small.safetensors",
+        {"card": prior.card.model_dump_json()},
+    )
     store = ModelStore(tmp_path / "models")
     store.import_file(tmp_path / "small.safetensors")
     again = store.load("small", "cpu")
-    assert isinstance(again, SliceVaePrior) and again.grid.same_as(prior.grid) and again.reference.grid.same_as(prior.reference.grid)
-    assert torch.allclose(again.condition(slices(prior, 2)).mean(), prior.condition(slices(prior, 2)).mean(), atol=0.02)
+    assert (
+        isinstance(again, SliceVaePrior)
+        and again.grid.same_as(prior.grid)
+        and again.reference.grid.same_as(prior.reference.grid)
+    )
+    assert torch.allclose(
+        again.condition(slices(prior, 2)).mean(), prior.condition(slices(prior, 2)).mean(), atol=0.02
+    )
     assert again.alignment_model().maps.shape[0] == 1 + 1 + 3
 
 
 @pytest.mark.parametrize(("size", "width", "blocks"), [(16, 4, 3), (64, 4, 5), (128, 2, 6)])
 def test_network_halves_down_to_two_pixels(size, width, blocks):
     network = SliceVae(size, width, 5).eval()
-    assert len(network.encoder) == blocks and network.encoder[-1].skip[0].out_channels == width * 2 ** (blocks - 1)
+    assert len(network.encoder) == blocks and network.encoder[-1].skip[0].out_channels == width * 2 ** (
+        blocks - 1
+    )
     mean, log_variance = network.encode(torch.rand(3, size, size))
     assert mean.shape == log_variance.shape == (3, 20)
     assert network.decode(mean).shape == (3, size, size)
@@ -142,4 +170,6 @@ def test_network_halves_down_to_two_pixels(size, width, blocks):
 
 def test_a_slices_code_does_not_depend_on_the_others(prior):
     images = torch.rand(5, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(prior.network.encode(images)[0][2], prior.network.encode(images[2:3])[0][0], atol=1e-5)
+    assert torch.allclose(
+        prior.network.encode(images)[0][2], prior.network.encode(images[2:3])[0][0], atol=1e-5
+    )

@@ -20,7 +20,9 @@ def space(make_ball_space):
 def prior(space):
     """A prior whose generator is random, but does depend on the codes."""
     torch.manual_seed(3)
-    words = dict.fromkeys(("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test")
+    words = dict.fromkeys(
+        ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data"), "test"
+    )
     card = ModelCard(id="small", system="volume-model", **words)
     generator = Generator(VolumeSettings(depth=8, size=SIZE, slices=SLICES, latent=5, widths=(6, 8)))
     return VolumeModelPrior(generator, torch.full((SLICES, SIZE, SIZE), 0.05), space, card)

@@ -47,7 +47,10 @@ def test_log_joint_is_that_of_torch():
     codes, *_ = problem(3)
     z = torch.randn(LATENT, generator=torch.Generator().manual_seed(0))
     normal = torch.distributions.Normal
-    wanted = normal(0.0, 1.0).log_prob(z).sum() + normal(codes.observe(z[None])[0], codes.sd).log_prob(codes.seen).sum()
+    wanted = (
+        normal(0.0, 1.0).log_prob(z).sum()
+        + normal(codes.observe(z[None])[0], codes.sd).log_prob(codes.seen).sum()
+    )
     assert codes.log_joint(z) == pytest.approx(float(wanted), abs=1e-3)
 
 

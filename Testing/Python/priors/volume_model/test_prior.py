@@ -6,7 +6,13 @@ from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.plane import slice_of
-from SparseVolumeReconstructionLib.priors.volume_model.network import CodeCritic, Generator, Tower, VolumeSettings, along_stack
+from SparseVolumeReconstructionLib.priors.volume_model.network import (
+    CodeCritic,
+    Generator,
+    Tower,
+    VolumeSettings,
+    along_stack,
+)
 from SparseVolumeReconstructionLib.priors.volume_model.prior import VolumeModelPrior, to_tensors
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -33,7 +39,11 @@ def test_networks_halve_and_double(shape, start):
     settings = VolumeSettings(latent=7, **shape)
     assert settings.start == start
     volumes = Generator(settings)(torch.randn(2, 7))
-    assert volumes.shape == (2, shape["depth"], shape["size"], shape["size"]) and volumes.min() > 0 and volumes.max() < 1
+    assert (
+        volumes.shape == (2, shape["depth"], shape["size"], shape["size"])
+        and volumes.min() > 0
+        and volumes.max() < 1
+    )
     tower = Tower(settings, 3, normalise=True)
     assert tower(volumes).shape == (2, 3) and tower.features(volumes).shape == (2, *start)
     assert CodeCritic(7, 5)(torch.randn(2, 7)).shape == (2, 1)
@@ -77,7 +87,9 @@ def test_stacks_are_resampled_linearly(slices, wanted):
 def test_posterior_has_moments_samples_and_intervals(prior, index):
     posterior = prior.condition(slices(prior, drawn(prior), *index))
     mean, std, samples = posterior.mean(), posterior.std(), posterior.sample([0, 1, 0])
-    assert mean.shape == std.shape == samples.shape[1:] == prior.grid.shape_kji and posterior.sample([]).shape == (0, *mean.shape)
+    assert mean.shape == std.shape == samples.shape[1:] == prior.grid.shape_kji and posterior.sample(
+        []
+    ).shape == (0, *mean.shape)
     assert torch.equal(samples[0], samples[2]) and not torch.equal(samples[0], samples[1])
     assert float(std.min()) >= 0.05 - 1e-6, "what the generator leaves unexplained is in it"
     low, high = posterior.interval(0.9)
@@ -108,7 +120,10 @@ def test_slices_bring_the_body_nearer(prior):
 def test_a_fast_mean_is_that_of_the_most_likely_code(prior):
     seen = slices(prior, drawn(prior), 2, 6)
     fast = prior.condition(seen, fast=True)
-    assert torch.allclose(fast.mean(), prior.decode(fast.mode()[None])[0]) and not fast._moments.cache_info().currsize
+    assert (
+        torch.allclose(fast.mean(), prior.decode(fast.mode()[None])[0])
+        and not fast._moments.cache_info().currsize
+    )
     better = prior.condition(seen)
     assert better.codes.log_joint(better.mode()) >= better.codes.log_joint(fast.mode())
 
@@ -131,7 +146,11 @@ def test_work_can_be_cancelled(prior):
 
 def test_store_loads_what_was_written(prior, tmp_path):
     tensors = to_tensors(prior.generator, prior.residual_sd) | prior.space.to_tensors()
-    save_file({n: t.contiguous() for n, t in tensors.items()}, tmp_path / "small.safetensors", {"card": prior.card.model_dump_json()})
+    save_file(
+        {n: t.contiguous() for n, t in tensors.items()},
+        tmp_path / "small.safetensors",
+        {"card": prior.card.model_dump_json()},
+    )
     store = ModelStore(tmp_path / "models")
     store.import_file(tmp_path / "small.safetensors")
     again = store.load("small", "cpu")
@@ -143,5 +162,8 @@ def test_store_loads_what_was_written(prior, tmp_path):
 def test_a_generator_of_another_grid_is_refused(prior):
     with pytest.raises(ValueError, match="on a grid of"):
         VolumeModelPrior(
-            Generator(VolumeSettings(depth=8, size=8, slices=10, latent=5, widths=(6, 8))), prior.residual_sd, prior.space, prior.card
+            Generator(VolumeSettings(depth=8, size=8, slices=10, latent=5, widths=(6, 8))),
+            prior.residual_sd,
+            prior.space,
+            prior.card,
         )

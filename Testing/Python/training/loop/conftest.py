@@ -32,6 +32,8 @@ def make_config():
 def volumes():
     """(6, 6, 16, 16) smooth bodies in [0, 1] of different brightness."""
     generator = torch.Generator().manual_seed(0)
-    k, j, i = torch.meshgrid(torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
+    k, j, i = torch.meshgrid(
+        torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij"
+    )
     body = (1 - k**2 / 2 - j**2 - i**2).clamp(min=0)
     return body * (0.6 + 0.4 * torch.rand(6, 1, 1, 1, generator=generator))

@@ -3,7 +3,12 @@
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, differences, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import (
+    TrainConfig,
+    differences,
+    find_config,
+    read_config,
+)
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
 GOOD = "system: slice-vae\nsteps: 3\nbatch: 2\n"
@@ -47,16 +52,24 @@ def test_the_models_own_keys_are_checked_too(read):
 
 
 def test_missing_files(tmp_path):
-    with pytest.raises(InputError, match="no such file, nor one of the shipped configurations .*slice-vae-64-cpu"):
+    with pytest.raises(
+        InputError, match="no such file, nor one of the shipped configurations .*slice-vae-64-cpu"
+    ):
         find_config(tmp_path / "none.yaml")
     with pytest.raises(InputError, match="cannot be read"):
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("name", [f"slice-vae-{name}" for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu", "256-gpu")])
+@pytest.mark.parametrize(
+    "name", [f"slice-vae-{name}" for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu", "256-gpu")]
+)
 def test_shipped_configurations_make_their_task(name):
     assert make_task(read_config(find_config(name))).networks
 
 
 def test_differences_name_what_changed():
-    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == ["a.c: 2 -> 4", "d: 3 -> None", "e: None -> 5"]
+    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
+        "a.c: 2 -> 4",
+        "d: 3 -> None",
+        "e: None -> 5",
+    ]

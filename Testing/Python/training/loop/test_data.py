@@ -17,7 +17,9 @@ DATA = {"size": 16, "slices": 10, "field_mm": None, "height_mm": None, "referenc
 
 @pytest.fixture(scope="module")
 def folder(cohort_dir, tmp_path_factory):
-    """Four bodies, one of them on a grid of another size and spacing, one damaged file and one without anatomy."""
+    """Four bodies, one of them on a grid of another size and spacing, one damaged file and one without
+    anatomy.
+    """
     folder = tmp_path_factory.mktemp("mixed")
     for age in (20, 21, 22):
         (folder / f"age{age}.nii.gz").write_bytes((cohort_dir / f"age{age}.nii.gz").read_bytes())
@@ -25,13 +27,17 @@ def folder(cohort_dir, tmp_path_factory):
     matrix = other.grid.ijk_to_ras @ np.diag([1, 2, 1, 1])
     write_volume(Volume(other.array[2:, ::2], Grid((22, 11, 20), matrix)), folder / "age23.nii.gz")
     (folder / "age24.nii.gz").write_bytes(b"damaged")
-    write_volume(Volume(np.zeros((9, 9, 9), np.float32), Grid.centred((9, 9, 9), 5.0)), folder / "age25.nii.gz")
+    write_volume(
+        Volume(np.zeros((9, 9, 9), np.float32), Grid.centred((9, 9, 9), 5.0)), folder / "age25.nii.gz"
+    )
     return folder
 
 
 def load(folder, fit, **changes):
     """The stacks of a folder."""
-    config = TrainConfig(system="slice-vae", steps=1, batch=1, validation=0.3, data=DataConfig(**(DATA | changes)))
+    config = TrainConfig(
+        system="slice-vae", steps=1, batch=1, validation=0.3, data=DataConfig(**(DATA | changes))
+    )
     return load_stacks([folder], config, {"fit": [f"age{n}" for n in fit], "test": []}, "", Progress())
 
 
@@ -42,8 +48,15 @@ def test_mixed_sizes_are_brought_together_and_damaged_files_are_named(folder):
     volumes = stacks.volumes("fit")
     assert volumes.shape == (3, 10, 16, 16) and float(volumes.min()) >= 0 and 0.8 < float(volumes.max()) <= 1
     assert set(stacks.cohort.skipped) == {"age24.nii.gz", "age25.nii.gz"}
-    assert "cannot be read" in stacks.cohort.skipped["age24.nii.gz"] and "empty" in stacks.cohort.skipped["age25.nii.gz"]
-    every = {name: volume.array.ravel() for part in ("fit", "validation") for name, volume in stacks.subjects(part).items()}
+    assert (
+        "cannot be read" in stacks.cohort.skipped["age24.nii.gz"]
+        and "empty" in stacks.cohort.skipped["age25.nii.gz"]
+    )
+    every = {
+        name: volume.array.ravel()
+        for part in ("fit", "validation")
+        for name, volume in stacks.subjects(part).items()
+    }
     assert np.corrcoef([*every.values()]).min() > 0.8, "they lie on each other"
 
 
@@ -54,12 +67,16 @@ def test_what_was_prepared_is_used_again(folder, monkeypatch):
 
 
 def test_too_few_volumes_are_refused_with_the_reason(folder):
-    with pytest.raises(InputError, match=r"2 volumes to fit; at least 3 are needed.*\(2 files skipped\). age24.nii.gz: "):
+    with pytest.raises(
+        InputError, match=r"2 volumes to fit; at least 3 are needed.*\(2 files skipped\). age24.nii.gz: "
+    ):
         load(folder, (20, 21, 24, 25))
 
 
 def test_stacks_of_brains_lie_on_the_protocols_grid(repository):
-    """A 218 mm field of 64 x 64 pixels, the middle 120 mm in 120 slices, where the embedded brain model has its own."""
+    """A 218 mm field of 64 x 64 pixels, the middle 120 mm in 120 slices, where the embedded brain model has
+    its own.
+    """
     from SparseVolumeReconstructionLib.training.space import canonical_space
 
     protocol = canonical_space("mni152", Cohort({}), 2.0).protocol

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
 def test_a_training(key, precision, round_bodies, tmp_path):
     config = read_config(find_config(f"{key}-64-tiny"))
-    changes = {"precision": precision, "steps": 12, "validate_every": 6, "checkpoint_every": 5}  # past what is held at first
+    changes = {
+        "precision": precision,
+        "steps": 12,
+        "validate_every": 6,
+        "checkpoint_every": 5,
+    }  # past what is held at first
     config = config.model_copy(update=changes)
     bodies = round_bodies(6, 1, config.data.slices, config.data.size)
 

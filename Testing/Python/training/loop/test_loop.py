@@ -78,14 +78,18 @@ def test_it_learns_and_the_task_holds_the_best_weights(make_config, volumes, tmp
     assert log[60, "validation/score"] < 0.7 * log[10, "validation/score"]
     assert all(torch.equal(t, task.networks.state_dict()[n]) for n, t in load_file(best).items())
     with safe_open(best, "pt") as file:
-        assert json.loads(file.metadata()["state"])["score"] == min(v for (_, n), v in log.items() if n == "validation/score")
+        assert json.loads(file.metadata()["state"])["score"] == min(
+            v for (_, n), v in log.items() if n == "validation/score"
+        )
     assert list((tmp_path / "tensorboard").iterdir())
 
 
 def test_a_seed_decides_everything(make_config, volumes, finished, tmp_path):
     train(make_config(), volumes, tmp_path / "same")
     train(make_config(seed=1), volumes, tmp_path / "other")
-    assert same(finished / CHECKPOINT, tmp_path / "same" / CHECKPOINT) and rows(finished) == rows(tmp_path / "same")
+    assert same(finished / CHECKPOINT, tmp_path / "same" / CHECKPOINT) and rows(finished) == rows(
+        tmp_path / "same"
+    )
     assert not same(finished / CHECKPOINT, tmp_path / "other" / CHECKPOINT)
 
 
@@ -108,7 +112,9 @@ def test_a_run_stopped_anywhere_continues_exactly(make_config, volumes, finished
     assert (finished / "log.csv").read_bytes() == (tmp_path / "log.csv").read_bytes()
 
 
-def test_a_killed_process_continues_exactly(make_config, volumes, finished, tmp_path, python, library_environment):
+def test_a_killed_process_continues_exactly(
+    make_config, volumes, finished, tmp_path, python, library_environment
+):
     (tmp_path / "config.json").write_text(make_config().model_dump_json())
     save_file({"volumes": volumes}, tmp_path / "volumes.safetensors")
     command = [python, "-c", PROGRAM, str(tmp_path), str(tmp_path / "out")]
@@ -137,7 +143,10 @@ def step_of(checkpoint) -> int:
 def test_resuming_with_other_settings_or_data_is_refused(make_config, volumes, finished):
     before = (finished / CHECKPOINT).read_bytes()
     other = make_config(learning_rate=0.5, data={"size": 16, "slices": 6, "field_mm": 90})
-    with pytest.raises(InputError, match=r"another configuration \(data.field_mm: 218.0 -> 90.0; learning_rate: 0.001 -> 0.5\)"):
+    with pytest.raises(
+        InputError,
+        match=r"another configuration \(data.field_mm: 218.0 -> 90.0; learning_rate: 0.001 -> 0.5\)",
+    ):
         train(other, volumes, finished, resume=True)
     with pytest.raises(InputError, match=r"another configuration \(the training volumes\)"):
         train(make_config(), volumes.flip(0), finished, resume=True)
@@ -162,7 +171,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(make_config
         return value * (float("nan") if step == 7 else 1), logged
 
     task.loss = failing
-    with pytest.raises(InputError, match=r"step 7: the loss or its gradient is not finite \(nan\); the batch is kept in .*step 6 stays"):
+    with pytest.raises(
+        InputError,
+        match=r"step 7: the loss or its gradient is not finite \(nan\); the batch is kept in .*step 6 stays",
+    ):
         train(config, volumes, tmp_path, task=task)
     kept = load_file(next(tmp_path.glob("not-finite-*.safetensors")))["batch"]
     assert torch.equal(kept, seen[-1])
@@ -201,10 +213,14 @@ def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_stays(make_config
     task.loss = lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         train(config, volumes, tmp_path, task=task)
-    with pytest.raises(InputError, match=r"checkpoint.safetensors: could not be written \(.*\); free some space"):
+    with pytest.raises(
+        InputError, match=r"checkpoint.safetensors: could not be written \(.*\); free some space"
+    ):
         limited(config, make_task(config))
     assert step_of(tmp_path / CHECKPOINT) == 0
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "nothing half written is left"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], (
+        "nothing half written is left"
+    )
 
 
 def test_a_lost_device_says_how_to_continue(make_config, volumes, tmp_path):
@@ -217,7 +233,10 @@ def test_a_lost_device_says_how_to_continue(make_config, volumes, tmp_path):
         return loss(batch, generator, step)
 
     task.loss = lost
-    with pytest.raises(InputError, match=r"step 8: the device cpu was lost .* checkpoint of step 6 is kept: continue with --resume"):
+    with pytest.raises(
+        InputError,
+        match=r"step 8: the device cpu was lost .* checkpoint of step 6 is kept: continue with --resume",
+    ):
         train(config, volumes, tmp_path, task=task)
 
 
@@ -231,14 +250,23 @@ def test_the_average_follows_its_recursion():
         average.update(layer, step)
         share = 1 - min(0.9, (1 + step) / (10 + step))
         expected = expected + share * (layer.weight.detach() - expected)
-    assert torch.allclose(average.tensors["weight"], expected, rtol=1e-5) and average.tensors["num_batches_tracked"] == 199
+    assert (
+        torch.allclose(average.tensors["weight"], expected, rtol=1e-5)
+        and average.tensors["num_batches_tracked"] == 199
+    )
 
 
 def test_frozen_groups_stay_and_others_move(make_config, volumes, tmp_path):
     config, task = make_config(steps=4), make_task(make_config())
     task.parameter_groups = lambda step: [
         {"params": task.networks.encoder.parameters(), "factor": 0.0 if step < 2 else 1.0},
-        {"params": [*task.networks.heads.parameters(), *task.networks.start.parameters(), *task.networks.decoder.parameters()]},
+        {
+            "params": [
+                *task.networks.heads.parameters(),
+                *task.networks.start.parameters(),
+                *task.networks.decoder.parameters(),
+            ]
+        },
     ]
     loss, seen = task.loss, []
 
@@ -266,7 +294,9 @@ make_task = Linear
 """
 
 
-def test_two_processes_do_what_one_does_with_twice_the_batch(make_config, volumes, tmp_path, python, library_environment):
+def test_two_processes_do_what_one_does_with_twice_the_batch(
+    make_config, volumes, tmp_path, python, library_environment
+):
     quiet = {"deformation_mm": 0, "gamma": 0, "bias": 0, "noise": 0, "mirror": False}
     save_file({"volumes": volumes}, tmp_path / "volumes.safetensors")
     (tmp_path / "program.py").write_text(PROGRAM.replace("\nfolder, out", LINEAR + "\nfolder, out"))
@@ -274,11 +304,24 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(make_config, volume
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     weights = []
     for processes in (1, 2):
-        (tmp_path / "config.json").write_text(make_config(batch=2 // processes, augmentation=quiet).model_dump_json())
+        (tmp_path / "config.json").write_text(
+            make_config(batch=2 // processes, augmentation=quiet).model_dump_json()
+        )
         out = str(tmp_path / f"out{processes}")
-        command = [python, *words, str(processes), str(tmp_path / "program.py"), str(tmp_path), out, "0", "new"]
+        command = [
+            python,
+            *words,
+            str(processes),
+            str(tmp_path / "program.py"),
+            str(tmp_path),
+            out,
+            "0",
+            "new",
+        ]
         subprocess.run(command, env=environment, check=True, timeout=100)
         weights.append(load_file(tmp_path / out / CHECKPOINT)["network.weight"])
         assert step_of(tmp_path / out / CHECKPOINT) == 12
     start = torch.nn.Linear(16, 16)
-    assert torch.allclose(weights[0], weights[1], atol=1e-5) and not torch.allclose(weights[0], start.weight, atol=1e-3)
+    assert torch.allclose(weights[0], weights[1], atol=1e-5) and not torch.allclose(
+        weights[0], start.weight, atol=1e-3
+    )

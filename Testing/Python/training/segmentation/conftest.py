@@ -11,7 +11,9 @@ def head(seed: int) -> Volume:
     """Labels on (44, 40, 36) voxels of 4 mm; sizes and places vary with the seed."""
     random = np.random.default_rng(seed)
     grid = Grid.centred((44, 40, 36), 4.0, random.normal(0, 5, 3))
-    points = grid.points_ras().reshape(*grid.shape_kji, 3) - (grid.corners_ras()[0] + grid.corners_ras()[-1]) / 2
+    points = (
+        grid.points_ras().reshape(*grid.shape_kji, 3) - (grid.corners_ras()[0] + grid.corners_ras()[-1]) / 2
+    )
     labels = np.zeros(grid.shape_kji, np.int16)
 
     def fill(centre, radius, left: int, right: int) -> None:

@@ -1,0 +1,159 @@
+"""A real MRML scene outside the Slicer application (slicer-core), for the demonstration and the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import types
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import slicer
+import slicer.util
+import vtk
+
+from ..geometry import InputError
+
+_kept: list = []
+
+
+def headless_scene() -> slicer.vtkMRMLScene:
+    """Make a scene with its application logic and module logics the current one (`slicer.mrmlScene`) and
+    return it.
+
+    For processes without the Slicer application only.
+    """
+    output = vtk.vtkOutputWindow()
+    output.SetDisplayModeToAlwaysStdErr()
+    vtk.vtkOutputWindow.SetInstance(output)
+    scene = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    temporary = tempfile.TemporaryDirectory(prefix="svr-scene-")
+    application.SetTemporaryPath(temporary.name)
+    application.SetMRMLScene(scene)
+    application.GetColorLogic().SetMRMLScene(scene)
+    application.GetColorLogic().AddDefaultColorNodes()
+    _add_inferno(scene)
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's color module does it
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    logics = {
+        "Volumes": slicer.vtkSlicerVolumesLogic(),
+        "Sequences": slicer.vtkSlicerSequencesLogic(),
+        "Transforms": slicer.vtkSlicerTransformLogic(),
+        "SubjectHierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic(),
+    }
+    for name, logic in logics.items():
+        logic.SetMRMLScene(scene)
+        logic.SetMRMLApplicationLogic(application)
+        application.SetModuleLogic(name, logic)
+    remote = slicer.vtkMRMLRemoteIOLogic()  # reading a bundle asks it for a folder to unpack into
+    remote.SetMRMLApplicationLogic(application)
+    remote.SetMRMLScene(scene)
+    remote.GetCacheManager().SetRemoteCacheDirectory(temporary.name)
+    manager = slicer.vtkDataIOManagerLogic()
+    manager.SetMRMLApplicationLogic(application)
+    manager.SetAndObserveDataIOManager(remote.GetDataIOManager())
+    remote.AddDataIOToScene()
+    slicer.mrmlScene = scene
+    slicer.app = types.SimpleNamespace(applicationLogic=lambda: application, temporaryPath=temporary.name)
+    _kept[:] = [scene, application, logics, remote, manager, temporary]
+    return scene
+
+
+def _add_inferno(scene: slicer.vtkMRMLScene) -> None:
+    """The colours of uncertainties, under the id that they have in the application, where they come from a
+    file.
+    """
+    from matplotlib import colormaps
+
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetTypeToUser()
+    table.SetSingletonTag("FileInferno.txt")
+    table.SetName("Inferno")
+    table.SetNumberOfColors(256)
+    for index, colour in enumerate(colormaps["inferno"](range(256))):
+        table.SetColor(index, *(float(part) for part in colour))
+    table.SetSaveWithScene(False)
+    scene.AddNode(table)
+
+
+def close_headless_scene() -> None:
+    """Let go of the scene and logics that headless_scene made, and remove their temporary folder."""
+    temporary = _kept[-1]
+    slicer.mrmlScene.Clear(True)
+    _kept.clear()
+    temporary.cleanup()
+
+
+def show_in_slice_views(scene: slicer.vtkMRMLScene, background, foreground=None) -> None:
+    """Let the three slice views show a volume when the scene is opened; the foreground begins transparent."""
+    for name in ("Red", "Green", "Yellow"):
+        view = slicer.vtkMRMLSliceCompositeNode()
+        view.SetLayoutName(name)
+        view.SetSingletonTag(name)
+        view.SetBackgroundVolumeID(background.GetID())
+        if foreground is not None:
+            view.SetForegroundVolumeID(foreground.GetID())
+            view.SetForegroundOpacity(0.0)
+        view.SetLinkedControl(True)
+        scene.AddNode(view)
+
+
+def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
+    """Write the scene and the data of all its nodes as one .mrb file, atomically.
+
+    Raises InputError when it cannot.
+    """
+    prepare_bundle(scene, path)()
+
+
+def prepare_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> Callable[[], None]:
+    """Write the scene and the data of its nodes into a folder beside `path`, not packed; what is returned
+    packs them, in any thread.
+
+    Raises InputError when it cannot; then, and when it is packed, the folder is gone.
+    """
+    path = Path(path)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=path.parent))
+        inside = folder / path.stem
+        inside.mkdir()
+    except OSError as error:
+        raise _unwritten(path) from error
+    for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") + slicer.util.getNodesByClass(
+        "vtkMRMLSequenceNode"
+    ):
+        if node.GetStorageNode() is None:
+            node.AddDefaultStorageNode()  # saving would make one that compresses
+    packed = [node for node in slicer.util.getNodesByClass("vtkMRMLStorageNode") if node.GetUseCompression()]
+    output = vtk.vtkOutputWindow.GetInstance()
+    mode = output.GetDisplayMode()
+    output.SetDisplayModeToNever()  # it would list every file that it writes
+    try:
+        for node in packed:
+            node.SetUseCompression(False)
+        written = scene.SaveSceneToSlicerDataBundleDirectory(str(inside), None)
+    finally:
+        output.SetDisplayMode(mode)
+        for node in packed:
+            node.SetUseCompression(True)
+    return partial(_pack, folder, inside, path, bool(written))
+
+
+def _pack(folder: Path, inside: Path, path: Path, written: bool) -> None:
+    whole = folder / path.name
+    try:
+        if not written:
+            raise _unwritten(path)
+        shutil.make_archive(str(whole), "zip", folder, inside.name)
+        os.replace(f"{whole}.zip", path)
+    except OSError as error:
+        raise _unwritten(path) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unwritten(path: Path) -> InputError:
+    return InputError(f"{path}: the scene could not be written; check the folder and the space on the disk.")

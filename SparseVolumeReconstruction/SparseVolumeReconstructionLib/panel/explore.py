@@ -1,0 +1,97 @@
+"""The section to look at results: layer, opacity, samples as a film, and quality against a reference."""
+
+from __future__ import annotations
+
+import qt
+import slicer
+import slicer.util
+
+from ..mrml.i18n import _
+from ..mrml.results import ATTRIBUTE
+from ..workflow.choices import Layer
+from ..workflow.quality import compare
+from .mark import InferredMark
+from .section import Section
+
+_FRAME_MS = 400
+
+
+class ExploreSection(Section):
+    """What the views show of a result."""
+
+    FILE, NOTE = "Explore.ui", "exploreNote"
+
+    def wire(self) -> None:
+        """Connect the widgets."""
+        ui = self.ui
+        self._timer = qt.QTimer(self.widget)
+        self._timer.setInterval(_FRAME_MS)
+        self._timer.connect("timeout()", self._next_sample)
+        self._mark = InferredMark()
+        ui.sampleSlider.connect("valueChanged(int)", self._choose_sample)
+        ui.playButton.connect("toggled(bool)", self._play)
+        ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
+        ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
+
+    def before_parameters(self) -> None:
+        """Only means of reconstructions are offered as results."""
+        self.ui.resultSelector.addAttribute("vtkMRMLScalarVolumeNode", f"{ATTRIBUTE}Role", "mean")
+
+    def refresh(self) -> None:
+        """What there is to look at."""
+        ui, p, explorer = self.ui, self.presenter.parameters, self.presenter.explorer
+        layers, count = explorer.layers(), explorer.sample_count
+        self.offer_scans(ui.referenceSelector)
+        for widget in (ui.layerBox, ui.opacitySlider, ui.markCheckBox):
+            widget.enabled = bool(layers) or p.showAtlas
+        ui.sampleSlider.enabled = ui.playButton.enabled = count > 1
+        ui.sampleSlider.blockSignals(True)
+        ui.sampleSlider.setRange(0, max(count - 1, 0))
+        ui.sampleSlider.value = min(p.sample, max(count - 1, 0))
+        ui.sampleSlider.blockSignals(False)
+        ui.sampleLabel.text = f"{ui.sampleSlider.value + 1} / {count}" if count else "–"
+        if count < 2 and ui.playButton.checked:
+            ui.playButton.checked = False
+        self._mark.update()
+        ui.deleteButton.enabled = explorer.result is not None
+        ui.noticeLabel.text = explorer.summary()
+        ui.compareButton.enabled = (
+            explorer.result is not None and explorer.result.mean is not None and p.reference is not None
+        )
+
+    def close(self) -> None:
+        """Stop the film, and write nothing into the views any more."""
+        self._timer.stop()
+        self._mark.close()
+
+    def _choose_sample(self, index: int) -> None:
+        p = self.presenter.parameters
+        p.sample = index
+        p.layer = Layer.SAMPLE
+
+    def _play(self, on: bool) -> None:
+        self.ui.playButton.text = _("Pause") if on else _("Play")
+        if on:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _next_sample(self) -> None:
+        count = self.presenter.explorer.sample_count
+        if count:
+            self._choose_sample((self.presenter.parameters.sample + 1) % count)
+
+    def _delete(self) -> None:
+        explorer = self.presenter.explorer
+        words = _(
+            "Delete {name} with its uncertainty, samples, template and comparison? This cannot be undone."
+        )
+        if slicer.util.confirmOkCancelDisplay(words.format(name=explorer.result.main.GetName())):
+            self.attempt(explorer.delete)
+
+    def _compare(self) -> None:
+        result = self.presenter.explorer.result
+        chart = compare(result, self.presenter.parameters.reference)
+        plots = slicer.app.applicationLogic().GetModuleLogic("Plots")
+        if plots is not None and slicer.app.layoutManager() is not None:
+            plots.ShowChartInLayout(chart)

@@ -1,0 +1,56 @@
+"""The part of the panel that scrolls, above a footer that does not."""
+
+from __future__ import annotations
+
+import qt
+
+_LEAST_HEIGHT = 150
+
+
+class Scrolled:
+    """A scroll area that is as wide as its contents and takes what height there is.
+
+    The application shows a module in a scroll area of its own. That one need not scroll, because this one
+    asks for little height: so what stands below it stays in sight.
+    """
+
+    def __init__(self):
+        self.area = qt.QScrollArea()
+        self.area.widgetResizable = True
+        self.area.setFrameShape(qt.QFrame.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        self.area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Ignored)
+        self.area.setMinimumHeight(_LEAST_HEIGHT)
+        contents = qt.QWidget()
+        self._column = qt.QVBoxLayout(contents)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.addStretch(1)
+        self.area.setWidget(contents)
+        self._wanted = None
+        self._soon = qt.QTimer(self.area)
+        self._soon.setSingleShot(True)
+        self._soon.connect("timeout()", self._scroll)
+
+    def add(self, widget) -> None:
+        """Put a widget below the others."""
+        self._column.insertWidget(self._column.count() - 1, widget)
+
+    def fit_width(self) -> None:
+        """Be as wide as the contents need, in every language and font: nothing is cut off, nothing scrolls
+        sideways.
+        """
+        bar = self.area.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
+        self.area.setMinimumWidth(self._column.minimumSize().width() + bar)
+
+    def reveal(self, widget) -> None:
+        """Scroll to a widget, once everything has its place; for None nothing happens."""
+        if widget is not None:
+            self._wanted = widget
+            self._soon.start(0)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._soon.stop()
+
+    def _scroll(self) -> None:
+        self.area.ensureWidgetVisible(self._wanted, 0, 0)

@@ -1,0 +1,123 @@
+"""What students answered: the file that each hands in, and the table that a teacher makes of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from ..geometry import InputError
+from ..mrml.i18n import _
+from .distance import Miss, miss
+from .lesson import AskSlice, Lesson, LessonPlane, _Strict
+
+MIDDLE = np.array([0.0, -18.0, 8.0])  # of a head in the model's space, mm
+_HALF_MM = 80.0  # a slice counts as a square of twice this side
+
+
+class Answer(_Strict):
+    """step: number of the lesson's step, from 0. guess: None where the student gave up. seconds: how long it
+    took.
+    """
+
+    step: int = Field(ge=0, lt=40)
+    guess: LessonPlane | None = None
+    seconds: float = Field(default=0.0, ge=0, le=86_400)
+
+
+class Results(_Strict):
+    """What one student answered. lesson: the digest of the lesson.
+
+    There are no scores in it: they follow from the guesses.
+    """
+
+    format: Literal["sparse-volume-lesson-results"] = "sparse-volume-lesson-results"
+    version: Literal[1] = 1
+    lesson: str = Field(pattern=r"^[0-9a-f]{64}$")
+    title: str = Field(default="", max_length=120)
+    name: str = Field(min_length=1, max_length=40)
+    answers: list[Answer] = Field(default=[], max_length=40)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not (name.isprintable() and name.strip()):
+            raise ValueError("expected a name or nickname")
+        return name.strip()
+
+
+def judge(asked: AskSlice, guess: LessonPlane) -> Miss:
+    """How far a guess is from the slice of a question, on a square of 160 mm around the middle of a head, in
+    the model's mm.
+    """
+    plane = asked.plane.matrix(MIDDLE)
+    corners = np.array(
+        [plane[:3, 3] + _HALF_MM * (a * plane[:3, 0] + b * plane[:3, 1]) for a in (-1, 1) for b in (-1, 1)]
+    )
+    return miss(corners, plane[:3, 2], guess.matrix(MIDDLE))
+
+
+def scores(lesson: Lesson, results: Results) -> dict[int, float | None]:
+    """{step: mm off, None where the student gave up} of the answered questions.
+
+    Raises InputError for another lesson's results.
+    """
+    if results.lesson != lesson.digest:
+        raise InputError(
+            _("the results of {name} belong to another lesson, or to another version of it.").format(
+                name=results.name
+            )
+        )
+    found: dict[int, float | None] = {}
+    for answer in results.answers:
+        if answer.step not in lesson.questions or answer.step in found:
+            raise InputError(
+                _("the results of {name} answer what the lesson does not ask.").format(name=results.name)
+            )
+        found[answer.step] = (
+            judge(lesson.steps[answer.step], answer.guess).distance_mm if answer.guess else None
+        )
+    return found
+
+
+def class_table(lesson: Lesson, handed_in: list[Results]) -> list[dict]:
+    """One row a student, the best first: name, mm (one for every question, None for none), placed, mean (mm,
+    None without a guess).
+    """
+    rows = []
+    for results in handed_in:
+        found = scores(lesson, results)
+        made = [mm for mm in found.values() if mm is not None]
+        distances = [found.get(step) for step in lesson.questions]
+        rows.append(
+            {
+                "name": results.name,
+                "mm": distances,
+                "placed": len(made),
+                "mean": float(np.mean(made)) if made else None,
+            }
+        )
+    return sorted(
+        rows,
+        key=lambda row: (-row["placed"], row["mean"] if row["mean"] is not None else np.inf, row["name"]),
+    )
+
+
+def class_csv(lesson: Lesson, handed_in: list[Results]) -> str:
+    """The same as CSV. No name can be taken for a formula by a spreadsheet."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(
+        ["name", *(f"question {n + 1} (mm)" for n in range(len(lesson.questions))), "placed", "mean (mm)"]
+    )
+    for row in class_table(lesson, handed_in):
+        name = f"'{row['name']}" if row["name"][0] in "=+-@\t\r" else row["name"]
+        table.writerow([name, *(_mm(mm) for mm in row["mm"]), row["placed"], _mm(row["mean"])])
+    return out.getvalue()
+
+
+def _mm(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

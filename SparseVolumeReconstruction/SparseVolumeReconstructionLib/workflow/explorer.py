@@ -1,0 +1,147 @@
+"""Looking at a result: which of its volumes the views show, which sample, and how good it is against a
+reference.
+"""
+
+from __future__ import annotations
+
+import slicer
+
+from ..geometry import InputError
+from ..mrml import views
+from ..mrml.i18n import _
+from ..mrml.results import ResultNodes, remove_result
+from . import quality
+from .choices import Layer
+
+_ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
+
+
+class Explorer:
+    """Shows a result in the slice views as the parameters say."""
+
+    def __init__(self, parameters):
+        self._parameters = parameters
+        self._alone, self._behind = None, {}
+
+    @property
+    def result(self) -> ResultNodes | None:
+        """The chosen result; None where none is chosen or its nodes are gone."""
+        node = self._parameters.result
+        return ResultNodes.of(node) if node is not None else None
+
+    def layers(self) -> dict[Layer, object]:
+        """The volumes of the chosen result that can be shown."""
+        result = self.result
+        if result is None:
+            return {}
+        named = {Layer.MEAN: result.mean, Layer.STD: result.std, Layer.SAMPLE: result.current}
+        return {layer: node for layer, node in named.items() if node is not None}
+
+    @property
+    def sample_count(self) -> int:
+        """Number of samples of the chosen result."""
+        result = self.result
+        return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
+
+    def warnings(self) -> list[str]:
+        """What is doubtful about the chosen result, one sentence each: bad match, assumed thickness, ...;
+        none without a result.
+        """
+        result = self.result
+        return list(result.provenance.get("warnings", [])) if result is not None else []
+
+    def summary(self) -> str:
+        """What is observed and what is inferred in the chosen result, in lines; `warnings` stand
+        elsewhere.
+        """
+        result = self.result
+        if result is None:
+            return _("No result yet.")
+        voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
+        total = max(sum(voxels.values()), 1)
+        if not result.placed:
+            return _(
+                "The prior's own anatomy. It was made without slices and without a frame: it is no "
+                "patient's, nobody knows where the "
+                "patient would lie in it, and so it is shown alone and not over the scan."
+            )
+        lines = [
+            _("{share:.1%} of the voxels were observed, all others are inferred.").format(
+                share=voxels.get("observed", 0) / total
+            )
+        ]
+        if result.live:
+            lines.append(_("A rough mean; a reconstruction gives the exact one."))
+        if known and known.get("value") is not None:
+            how = _("given") if known["given"] else _("inferred from the slices")
+            lines.append(
+                f"{known['name'].replace('_', ' ').capitalize()}: {known['value']:.1f} {known['unit']} "
+                f"({how})"
+            )
+        return "\n".join(lines)
+
+    def show(self) -> None:
+        """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and
+        mask.
+        """
+        p, result, alone = self._parameters, self.result, self.alone
+        if p.layer == Layer.SAMPLE and self.sample_count:
+            index = min(p.sample, self.sample_count - 1)
+            if result.browser.GetSelectedItemNumber() != index:
+                result.browser.SetSelectedItemNumber(index)
+                slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(
+                    result.browser
+                )
+        wanted = self.shown()
+        self._stand_alone(wanted if alone else None)
+        over = p.atlas if p.showAtlas else None
+        views.set_foreground(
+            None if alone else wanted, p.opacity * (_ATLAS_OPACITY if over is not None else 1.0)
+        )
+        outline = ResultNodes.of(over).outline if over is not None else None
+        views.set_label(
+            outline or (result.observed if result and p.markObserved else None), outline=outline is not None
+        )
+        views.link(p.linkViews)
+        quality.show_chart_of(result)
+
+    def shown(self):
+        """The volume that the views are to show: of the result, or the atlas; None for nothing."""
+        p = self._parameters
+        if p.showAtlas and p.atlas:
+            return p.atlas
+        layers = {} if p.layer == Layer.NOTHING else self.layers()
+        return layers.get(p.layer) or next(iter(layers.values()), None)
+
+    @property
+    def alone(self) -> bool:
+        """Whether what is shown lies on no patient, so that it is shown instead of the scan, not over it."""
+        owner = ResultNodes.of(self.shown()) if self.shown() is not None else None
+        return owner is not None and not owner.placed
+
+    def delete(self) -> None:
+        """Take the chosen result with all that belongs to it out of the scene; then none is chosen.
+
+        Raises InputError without one.
+        """
+        result = self.result
+        if result is None:
+            raise InputError(_("choose the result that is to be deleted."))
+        self._parameters.result = None
+        remove_result(result)
+
+    def _stand_alone(self, volume) -> None:
+        """Let the views show a volume instead of the scan; None: the scan again.
+
+        A background that the user has chosen since stays.
+        """
+        before, self._alone = self._alone, volume
+        if volume is before:
+            return
+        if before is None:
+            self._behind = views.backgrounds()
+        if volume is not None:
+            views.set_background(volume)
+            views.fit(volume)
+        else:
+            views.restore_backgrounds(self._behind, before.GetID() or "")

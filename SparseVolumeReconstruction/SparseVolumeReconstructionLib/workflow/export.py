@@ -1,0 +1,179 @@
+"""The files of a result to take away: volumes, samples, transform, the whole scene, a report, the SVR
+template.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import slicer
+import slicer.util
+
+from ..evaluation.case_report import CaseReport, write_case_report
+from ..geometry import InputError, SliceImage, Volume
+from ..geometry.io import write_affine, write_text, write_volume
+from ..geometry.plane import slice_of
+from ..mrml.contexts import ContextSlice
+from ..mrml.cut import cut_plane
+from ..mrml.nodes import affine_of, file_stem, volume_of
+from ..mrml.results import ResultNodes
+from ..mrml.scene import prepare_bundle
+from ..reconstruction.result import write_sequence
+from .handover import Template, take_template
+
+_VOLUMES = {
+    "mean": "the reconstruction (posterior mean)",
+    "std": "its uncertainty (posterior standard deviation)",
+    "observed": "mask: 1 where a voxel was observed, 0 where it was inferred",
+    "template": "isotropic template for slice-to-volume reconstruction",
+    "template_mask": "mask of the template: 1 in the anatomy",
+    "atlas": "the prior without slices, on its own grid",
+}
+
+
+def files_of(result: ResultNodes | None) -> dict[str, str]:
+    """{name: what it is} of the files that `write_file` can write of a result; none without one."""
+    if result is None:
+        return {}
+    files = {f"{role}.nrrd": what for role, what in _VOLUMES.items() if getattr(result, role) is not None}
+    if result.samples is not None:
+        files["samples.seq.nrrd"] = "samples of the posterior, a sequence"
+    if result.frame is not None:
+        files["frame.h5"] = "the frame: transform from patient to canonical space"
+    files["result.json"] = "provenance"
+    if result.mean is not None and result.observed is not None:
+        files["report.html"] = "pictures and numbers on one page"
+    if result.template is not None:
+        files["svr-template.zip"] = (
+            "template, mask, stacks and command lines for slice-to-volume reconstruction"
+        )
+    files["scene.mrb"] = "everything as a scene for 3D Slicer"
+    return files
+
+
+def file_name(result: ResultNodes, name: str) -> str:
+    """What one of the files is called where files of several results come together, such as
+    "Head_4_slices_mean.nrrd".
+    """
+    return f"{file_stem(result.title)}_{name}"
+
+
+def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Path:
+    """Write one of the files of a result into a folder and return its path.
+
+    Raises InputError for another name, or on failure.
+    """
+    return prepare_file(result, contexts, name, folder)()
+
+
+def prepare_file(
+    result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path
+) -> Callable[[], Path]:
+    """Take from the scene what one of the files needs; what is returned writes it, as `write_file`, and may
+    be called in any thread.
+    """
+    if name not in files_of(result):
+        raise InputError(f"the result has no file {name[:40]}.")
+    path = folder / name
+    with _failing(name):
+        write = _writer(result, contexts, path)
+
+    def finish() -> Path:
+        with _failing(name):
+            write()
+        return path
+
+    return finish
+
+
+@contextlib.contextmanager
+def _failing(name: str):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{name}: could not be written ({error.strerror or error}).") from error
+
+
+def _writer(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> Callable[[], object]:
+    if path.name == "scene.mrb":
+        return prepare_bundle(slicer.mrmlScene, path)
+    if path.name == "result.json":
+        return partial(write_text, json.dumps(result.provenance, indent=2, sort_keys=True) + "\n", path)
+    if path.name == "frame.h5":
+        return partial(write_affine, np.linalg.inv(affine_of(result.frame)), path)
+    if path.name == "samples.seq.nrrd":
+        samples, grid = _samples(result), volume_of(result.samples.GetNthDataNode(0)).grid
+        return lambda: write_sequence(np.stack(samples), grid, path)
+    if path.name == "report.html":
+        parts = _report_parts(result, contexts)
+        return lambda: write_case_report(_report(*parts), path)
+    if path.name == "svr-template.zip":
+        return partial(_write_template, take_template(result, contexts), path)
+    return partial(write_volume, volume_of(getattr(result, path.name.removesuffix(".nrrd"))), path)
+
+
+def _write_template(template: Template, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        template.write(Path(folder))
+        commands = Path(folder) / "commands.txt"
+        write_text(commands.read_text(encoding="utf-8").replace(f"{Path(folder).absolute()}/", ""), commands)
+        shutil.make_archive(str(path.with_suffix("")), "zip", folder)
+
+
+def _samples(result: ResultNodes) -> list[np.ndarray]:
+    """All samples, each (K, J, I)."""
+    nodes = (
+        [result.samples.GetNthDataNode(n) for n in range(result.samples.GetNumberOfDataNodes())]
+        if result.samples
+        else []
+    )
+    return [slicer.util.arrayFromVolume(node) for node in nodes]
+
+
+def _report_parts(
+    result: ResultNodes, contexts: list[ContextSlice]
+) -> tuple[dict, list[np.ndarray], list[tuple]]:
+    """What of the report comes from the scene: its fields without the images, the samples, and the slices
+    that are used now.
+    """
+    mean = volume_of(result.mean)
+    used = [context for context in contexts if context.enabled and context.problem() is None]
+    count = len(result.provenance.get("contexts", []))
+    fields = {
+        "title": f"{result.title}: a volume from {count} slice{'s' if count != 1 else ''}",
+        "lead": f"Prior: {result.provenance.get('request', {}).get('prior', 'unknown')}.",
+        "grid": mean.grid,
+        "mean": mean.array,
+        "std": volume_of(result.std).array if result.std is not None else np.zeros_like(mean.array),
+        "observed": volume_of(result.observed).array,
+        "times": result.provenance.get("seconds", {}),
+        "provenance": result.provenance,
+        "files": {
+            file_name(result, name): what for name, what in files_of(result).items() if name != "report.html"
+        },
+    }
+    slices = [
+        (volume_of(each.volume), each.plane, each.stated_thickness_mm, each.volume.GetName(), each.name)
+        for each in used
+    ]
+    return fields, _samples(result), slices
+
+
+def _report(fields: dict, samples: list[np.ndarray], slices: list[tuple]) -> CaseReport:
+    """The page about a result."""
+    drawn = np.stack(samples) if samples else np.zeros((0, *fields["mean"].shape), np.float32)
+    return CaseReport(**fields, samples=drawn, slices=[_slice(*each) for each in slices])
+
+
+def _slice(
+    volume: Volume, plane: np.ndarray, thickness_mm: float | None, name: str, source: str
+) -> SliceImage:
+    """The image of a slice on a plane (4x4 SliceToRAS, mm)."""
+    return slice_of(cut_plane(volume, plane, thickness_mm, name), 0, source=source)

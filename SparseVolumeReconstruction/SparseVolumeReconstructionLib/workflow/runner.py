@@ -1,0 +1,211 @@
+"""Jobs of a front end: one reconstruction at a time, and live updates of which only the newest counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..geometry import InputError
+from ..mrml.i18n import _
+from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
+from ..mrml.results import ResultNodes
+
+Done = Callable[[ResultNodes], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What to tell the user. step, fraction (0..1), remaining_s: of the job that runs. error: one line, log:
+    all of it.
+
+    since: when it was said, in seconds of the monotonic clock; the remaining time runs down from then on.
+    """
+
+    step: str = ""
+    fraction: float = 0.0
+    remaining_s: float | None = None
+    error: str = ""
+    log: str = ""
+    since: float = field(default_factory=lambda: time.monotonic(), compare=False)
+
+    @property
+    def text(self) -> str:
+        """The step, and about how long it will still take, from now on, where that is known."""
+        seconds = (self.remaining_s or 0.0) - (time.monotonic() - self.since)
+        if round(seconds) < 1:
+            return self.step
+        if seconds < 90:
+            return self.step + _(", about {n} s left").format(n=round(seconds))
+        return self.step + _(", about {n} min left").format(n=round(seconds / 60))
+
+    @property
+    def finished(self) -> bool:
+        """Whether this says that a job is done."""
+        return self.fraction == 1.0 and not self.error
+
+
+class Runner:
+    """Runs jobs through the logic.
+
+    Call `poll` from a timer while `busy`; `on_change` is called when `status` or `running` changed.
+    """
+
+    def __init__(self, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
+        self._logic, self._on_change = logic, on_change
+        self.status, self._told = Status(), ""
+        self._job: str | None = None
+        self._live: str | None = None
+        self._newest: Callable[[], None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """True while a job that the user started runs."""
+        return self._job is not None
+
+    @property
+    def busy(self) -> bool:
+        """True while `poll` has to be called."""
+        return self.running or self._live is not None
+
+    def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
+        """Start a job; an error becomes the status.
+
+        Raises InputError when one runs already or the inputs cannot be used.
+        """
+        self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
+
+    def read(
+        self,
+        files: dict[Path, str],
+        name: str,
+        on_done: Callable[[LoadedScan], None],
+        on_error: Callable[[Exception], None],
+        series: str | None = None,
+    ) -> None:
+        """Read uploaded files (with what each was called) of one scan into nodes, as a job like any other.
+
+        series: which DICOM series. on_error: gets what went wrong, also that it was cancelled. Raises
+        InputError when a job runs already.
+        """
+        what = _("reading {name}").format(name=name)
+        self._begin(
+            lambda *callbacks: self._logic.read(files, name, *callbacks, series), on_done, what, on_error
+        )
+
+    def _begin(
+        self,
+        start: Callable[..., str],
+        on_done: Callable,
+        what: str,
+        on_error: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """on_error: who is told of an error instead of the status."""
+        if self.running:
+            raise InputError(_("something runs already; cancel it first, or wait until it is done."))
+
+        def progress(step, fraction, remaining_s):
+            self._tell(Status(step, fraction, remaining_s))
+
+        def done(result):
+            self._job = None
+            on_done(result)
+            self._tell(Status(_("done"), 1.0))
+            self._next_live()
+
+        def fail(error):
+            self._job = None
+            if on_error is not None:
+                on_error(error)
+            quiet = on_error is not None or getattr(error, "kind", "") == "cancelled"
+            self._tell(Status() if quiet else _failure(error))
+            self._next_live()
+
+        self._job = start(progress, done, fail)
+        self._tell(Status(what))
+
+    def cancel(self) -> None:
+        """Stop the job; it ends within a second."""
+        if self.running:
+            self._logic.cancel(self._job)
+            self._tell(Status(_("cancelling"), self.status.fraction))
+
+    def live(
+        self, make_inputs: Callable[[], tuple[ReconstructionInputs, ResultNodes | None]], on_done: Done
+    ) -> None:
+        """Ask for a live update.
+
+        While another is under way, only the newest request waits; older ones are dropped.
+
+        make_inputs: called when the update starts; gives the inputs and the result to write into.
+        """
+
+        def start():
+            inputs, into = make_inputs()
+            self._live = self._logic.start(inputs, lambda *_event: None, done, fail, into=into)
+
+        def done(result):
+            self._live = None
+            on_done(result)
+            if self.status.error:
+                self.status = Status()
+            self._next_live()
+            self._on_change()
+
+        def fail(error):
+            self._live = None
+            if getattr(error, "kind", "") != "cancelled":
+                self._tell(_failure(error))
+            self._next_live()
+
+        self._newest = start
+        self._next_live()
+
+    def drop_live(self) -> None:
+        """Forget the live update that waits, and stop the one under way."""
+        self._newest = None
+        if self._live is not None:
+            self._logic.cancel(self._live)
+
+    def poll(self) -> None:
+        """Hand over what has been computed, and let the remaining time run down."""
+        self._logic.poll()
+        if self.running and self.status.text != self._told:
+            self._tell(self.status)
+
+    def report(self, error: Exception) -> None:
+        """Show wrong input, one line without a log, as the status."""
+        self._tell(Status(error=str(error)))
+
+    def dismiss(self) -> None:
+        """Forget wrong input that was reported; the error of a job, with its log, stays until the
+        next job.
+        """
+        if self.status.error and not self.status.log:
+            self._tell(Status())
+
+    def say(self, text: str) -> None:
+        """Show a message as the status."""
+        self._tell(Status(text))
+
+    def _next_live(self) -> None:
+        if self._newest is None or self.busy:
+            return
+        start, self._newest = self._newest, None
+        try:
+            start()
+        except InputError as error:
+            self._tell(_failure(error))
+        else:
+            self._on_change()
+
+    def _tell(self, status: Status) -> None:
+        self.status, self._told = status, status.text
+        self._on_change()
+
+
+def _failure(error: Exception) -> Status:
+    source = error if isinstance(error, WorkerError) else error.__cause__
+    log = source.log if isinstance(source, WorkerError) else ""
+    return Status(error=str(error), log=log or f"{type(error).__name__}: {error}")
