@@ -169,7 +169,7 @@ def experiment(args: Namespace) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; --{option} expects a {chosen.data[option]}.")
     from ..experiments.models import POPULATIONS, Models, default_samples
-    from ..experiments.writing import write_findings
+    from ..experiments.report import write_findings
     from ..training.structured_gaussian import read_split
 
     out, population = Path(args.out), POPULATIONS[chosen.population]

@@ -29,8 +29,8 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
 FOREGROUND = 0.02
 _EXPECTED = ("label file", "not ")  # how reasons begin to skip a file about which nobody needs to be told
-_FEWEST_GREYS = 5  # fewer different values in the foreground: a mask or a label map
-_FEWEST_TO_COMPARE, _DEVIATIONS, _LEAST_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `_outliers`
+_MIN_GREYS = 5  # fewer different values in the foreground: a mask or a label map
+_MIN_TO_COMPARE, _DEVIATIONS, _MIN_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `_outliers`
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def normalised(volume: Volume, name: str = "volume") -> Volume:
     foreground = array[array > 0]
     if min(array.shape) < 2 or len(foreground) < 100 or np.ptp(array) == 0:
         raise InputError(f"{name}: empty, constant or flat; expected a volume with a background of 0.")
-    if len(greys := np.unique(foreground)) < _FEWEST_GREYS:
+    if len(greys := np.unique(foreground)) < _MIN_GREYS:
         raise InputError(
             f"{name}: only {len(greys)} different values above 0; a mask or label map, expected an image."
         )
@@ -221,12 +221,12 @@ def _outliers(matrices: dict[str, np.ndarray], fits: dict[str, float]) -> dict[s
     matrices: as `Cohort.registered` returns them. fits: correlation with the reference. Only where there are
     enough to compare.
     """
-    if len(matrices) < _FEWEST_TO_COMPARE:
+    if len(matrices) < _MIN_TO_COMPARE:
         return {}
     sizes = {name: np.log(np.abs(np.linalg.det(matrix[:3, :3]))) / 3 for name, matrix in matrices.items()}
     usual, typical = np.median([*fits.values()]), np.median([*sizes.values()])
     spread = 1.4826 * np.median([abs(fit - usual) for fit in fits.values()])
-    least, found = usual - max(_DEVIATIONS * spread, _LEAST_GAP), {}
+    least, found = usual - max(_DEVIATIONS * spread, _MIN_GAP), {}
     for name, fit in fits.items():
         if not fit >= least:
             found[name] = (

@@ -62,17 +62,21 @@ _LABELLED = {
 }
 EXPERIMENTS: dict[str, Experiment] = {
     "000-exp1": Experiment(
-        "maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"
+        "mental_maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"
     ),
     "000-exp2": Experiment(
-        "maps:fetuses",
+        "mental_maps:fetuses",
         "Mental maps: fetal brains, and first volumes under motion.",
         "fetal-t2",
         _FETAL,
         tuple(_FETAL),
     ),
     "000-initial": Experiment(
-        "maps:initial", "Mental maps: GQN and C-VAE on fetal brains.", "fetal-t2", _FETAL, tuple(_FETAL)
+        "mental_maps:initial",
+        "Mental maps: GQN and C-VAE on fetal brains.",
+        "fetal-t2",
+        _FETAL,
+        tuple(_FETAL),
     ),
     "001-table1": Experiment(
         "volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"

@@ -12,8 +12,8 @@ from ..evaluation.protocol import atlas
 from ..priors.base import Prior
 from ..reconstruction.conditioned import condition_registered
 from .base import Setting
+from .comparison import Measured
 from .findings import Table
-from .measuring import Measured
 
 _SUBJECTS = 6
 

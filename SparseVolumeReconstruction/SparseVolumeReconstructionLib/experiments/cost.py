@@ -26,8 +26,8 @@ from ..training.loop.loop import deterministic
 from ..training.loop.task import Task, make_task
 from ..zoo import ModelStore
 from .base import Setting
+from .batching import ratios
 from .findings import Findings, Table
-from .loops import ratios
 from .models import SLICE_MODELS, VOLUME_MODELS
 
 KEYS = (*SLICE_MODELS, *VOLUME_MODELS)

@@ -17,8 +17,8 @@ from ..geometry import Grid, SliceImage, Volume
 from ..svr.average import gaussian_average
 from ..svr.motion import acquire, random_translations, stack_planes
 from .base import Setting
+from .comparison import Measured
 from .findings import Figure, Table
-from .measuring import Measured
 
 CONTEXTS = 4
 MOTIONS_MM = (0.0, 5.0, 10.0)
@@ -84,15 +84,15 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
     return Motion(_table(measured, found), _figure(measured, averages, shown), [_note(scan)])
 
 
-def moving_stacks(body: Volume, scan: Scan, most_mm: float, seed: int) -> list[list[SliceImage]]:
+def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[list[SliceImage]]:
     """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up
-    to most_mm (mm) per axis.
+    to max_mm (mm) per axis.
     """
     corners, stacks = body.grid.corners_ras(), []
     field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), scan.body_mm)
     for axis in (2, 1, 0):
         planes = stack_planes(field, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)
-        stacks.append(acquire(body, planes, random_translations(len(planes), most_mm, 3 * seed + axis)))
+        stacks.append(acquire(body, planes, random_translations(len(planes), max_mm, 3 * seed + axis)))
     return stacks
 
 

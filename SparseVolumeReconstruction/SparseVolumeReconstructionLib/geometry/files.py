@@ -32,10 +32,10 @@ def image_suffix(name: str) -> str | None:
     return next((suffix for suffix in ALONE if name.lower().endswith(suffix)), None)
 
 
-def read_file(path: Path, name: str, most_voxels: int | None = None) -> Scan:
+def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
     """What a file shows that is no DICOM.
 
-    most_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
+    max_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
     Raises InputError.
     """
     called = path.name.lower()
@@ -46,35 +46,33 @@ def read_file(path: Path, name: str, most_voxels: int | None = None) -> Scan:
         )
     if called.endswith(_NIFTI):
         header = nifti_header(path, name)
-        _check_voxels(header.get_data_shape(), name, most_voxels)
+        _check_voxels(header.get_data_shape(), name, max_voxels)
         _check_whole(
             path,
             float(header["vox_offset"]),
             voxel_bytes(header),
             "file" if called.endswith(".gz") else "",
             name,
-            most_voxels,
+            max_voxels,
         )
         return read_nifti(path, name).checked(name)
     if called.endswith(_PAIRS):
         return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name).checked(name)
-    return _read_itk(
-        path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, most_voxels
-    )
+    return _read_itk(path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, max_voxels)
 
 
-def _read_itk(path: Path, suffix: str, name: str, most_voxels: int | None) -> Scan:
+def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Scan:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     if suffix:
         reader.SetImageIO(_ITK[suffix])
     find = {"NrrdImageIO": _nrrd_voxels, "MetaImageIO": _meta_voxels}.get(_ITK.get(suffix))
-    place = find(path, name, most_voxels) if find else None
+    place = find(path, name, max_voxels) if find else None
     try:
         reader.ReadImageInformation()
-        _check_voxels(reader.GetSize(), name, most_voxels)
+        _check_voxels(reader.GetSize(), name, max_voxels)
         if place:
-            _check_whole(path, place[0], _promised(reader, name), place[1], name, most_voxels)
+            _check_whole(path, place[0], _promised(reader, name), place[1], name, max_voxels)
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(name, error) from error
@@ -91,18 +89,18 @@ def _unreadable(name: str, error: RuntimeError) -> InputError:
     )
 
 
-def _check_voxels(size, name: str, most_voxels: int | None) -> None:
+def _check_voxels(size, name: str, max_voxels: int | None) -> None:
     """Raise InputError where there are no voxels, or too many."""
     voxels = math.prod(int(length) for length in size)
     what = f"{' x '.join(str(n) for n in size)} voxels"
     if voxels <= 0:
         raise InputError(f"{name}: {what}; damaged, or no image.")
-    if most_voxels is not None and voxels > most_voxels:
-        raise too_large(name, what, most_voxels)
+    if max_voxels is not None and voxels > max_voxels:
+        raise too_large(name, what, max_voxels)
 
 
 def _check_whole(
-    path: Path, skip: float, wanted: int, packed: str, name: str, most_voxels: int | None
+    path: Path, skip: float, wanted: int, packed: str, name: str, max_voxels: int | None
 ) -> None:
     """Raise InputError where a file holds fewer bytes of voxels than its header promises, or, untrusted,
     unpacks to more.
@@ -112,7 +110,7 @@ def _check_whole(
     """
     if not 0 <= skip < _LONGEST_HEADER:
         raise InputError(f"{name}: damaged; its voxels begin {skip:g} bytes after the start.")
-    most = None if most_voxels is None else int(skip) + wanted + _SPARE_BYTES + 1
+    most = None if max_voxels is None else int(skip) + wanted + _SPARE_BYTES + 1
     if not packed:
         there = path.stat().st_size - int(skip)
     elif packed == "file":
@@ -124,7 +122,7 @@ def _check_whole(
             f"{name}: damaged or not complete; its header says {_mb(wanted)} of voxels, the file holds "
             f"{_mb(max(there, 0))}."
         )
-    if most_voxels is not None and there > wanted + _SPARE_BYTES:
+    if max_voxels is not None and there > wanted + _SPARE_BYTES:
         raise InputError(
             f"{name}: its header says {_mb(wanted)} of voxels, but the file unpacks to more; it is not read."
         )
@@ -162,7 +160,7 @@ def _inflated(file):
         data = stream.unconsumed_tail or file.read(_CHUNK)
 
 
-def _nrrd_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, str] | None:
+def _nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
     """Where the voxels of an NRRD file begin (bytes) and how they are packed; None where that is not to be
     counted here.
 
@@ -176,13 +174,13 @@ def _nrrd_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, s
         )
     _check_space(fields, name)
     if {"data file", "datafile"} & fields.keys():
-        if most_voxels is not None:
+        if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .nrrd that holds them.")
         return None
     encoding = fields.get("encoding", "raw").lower()
     if encoding in ("raw", "gzip", "gz"):
         return begin, "" if encoding == "raw" else "gzip"
-    if most_voxels is not None:
+    if max_voxels is not None:
         raise InputError(f"{name}: encoding {encoding[:20]}; expected raw or gzip.")
     return None
 
@@ -198,7 +196,7 @@ def _check_space(fields: dict[str, str], name: str) -> None:
         )
 
 
-def _meta_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, str] | None:
+def _meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
     """The same of a MetaImage."""
     with open(path, "rb") as file:
         start = file.read(_LONGEST_HEADER)
@@ -207,7 +205,7 @@ def _meta_voxels(path: Path, name: str, most_voxels: int | None) -> tuple[int, s
         raise InputError(f"{name}: a voxel spacing is 0, negative or not a number; correct the header.")
     found = re.search(rb"^ElementDataFile *= *(.*?) *\r?\n", start, re.MULTILINE)
     if found is None or found[1] != b"LOCAL":
-        if most_voxels is not None:
+        if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
         return None
     packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)

@@ -18,7 +18,7 @@ from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
 
 _LISTED = 4
-_SPACING_MM, _FARTHEST_MM, _LARGEST_MM, _OUTERMOST_MM = (1e-3, 50.0), 500.0, 3000.0, 20000.0
+_SPACING_MM, _FARTHEST_MM, _MAX_MM, _OUTERMOST_MM = (1e-3, 50.0), 500.0, 3000.0, 20000.0
 _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a place along it
 
 
@@ -64,7 +64,7 @@ class Scan:
                     "or cm?"
                 )
             size = float(np.ptp(grid.corners_ras(), axis=0).max())
-            if size > _LARGEST_MM or float(np.abs(grid.corners_ras()).max()) > _OUTERMOST_MM:
+            if size > _MAX_MM or float(np.abs(grid.corners_ras()).max()) > _OUTERMOST_MM:
                 raise InputError(
                     f"{name}: voxels of {spacing} mm over {size:.4g} mm at an odd place; expected a body."
                 )
@@ -109,11 +109,11 @@ class SeveralSeries(InputError):
 
 
 def read_dicom(
-    files: dict[Path, str], name: str, series: str | None = None, most_voxels: int | None = None
+    files: dict[Path, str], name: str, series: str | None = None, max_voxels: int | None = None
 ) -> Scan:
     """The slices of one DICOM series among files, every slice with the plane and thickness that it states.
 
-    files: with what to call each. series: which one, by the key of a SeriesChoice. most_voxels: how many may
+    files: with what to call each. series: which one, by the key of a SeriesChoice. max_voxels: how many may
     be read. Raises SeveralSeries where there is a choice, InputError for what cannot be read.
     """
     found, left_out = dicom.read_headers(files)
@@ -139,23 +139,23 @@ def read_dicom(
         ]
         raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
     chosen = wanted or 0
-    _check_size(found[chosen].frames, name, most_voxels)
+    _check_size(found[chosen].frames, name, max_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
     return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
         name
     )
 
 
-def _check_size(frames: Sequence[Frame], name: str, most_voxels: int | None) -> None:
+def _check_size(frames: Sequence[Frame], name: str, max_voxels: int | None) -> None:
     voxels = sum(frame.plane.shape_ji[0] * frame.plane.shape_ji[1] for frame in frames)
-    if most_voxels is not None and voxels > most_voxels:
-        raise too_large(name, f"{len(frames)} slices of {voxels / 1e6:.0f} million voxels", most_voxels)
+    if max_voxels is not None and voxels > max_voxels:
+        raise too_large(name, f"{len(frames)} slices of {voxels / 1e6:.0f} million voxels", max_voxels)
 
 
-def too_large(name: str, what: str, most_voxels: int) -> InputError:
+def too_large(name: str, what: str, max_voxels: int) -> InputError:
     """The error about more voxels than are read."""
     return InputError(
-        f"{name}: {what}; at most {most_voxels / 1e6:.0f} million are read. Crop or resample it first."
+        f"{name}: {what}; at most {max_voxels / 1e6:.0f} million are read. Crop or resample it first."
     )
 
 

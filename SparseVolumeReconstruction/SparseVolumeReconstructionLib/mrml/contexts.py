@@ -28,7 +28,7 @@ from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
 from .results import ATTRIBUTE
 
 ROLE = "context"
-MOST = 100
+MAX_SLICES = 100
 _AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
 _VOLUME = f"{ATTRIBUTE}Volume"
 MOVING_COLOUR = (1.0, 0.2, 0.9)  # of the slice that moves with its view: no view has it, and no image
@@ -225,7 +225,7 @@ class ContextSlice:
         self.node.SetAttribute(ATTRIBUTE + key, value)
 
 
-@lru_cache(maxsize=4 * MOST)
+@lru_cache(maxsize=4 * MAX_SLICES)
 def _grid(shape_kji: tuple, matrix: bytes, plane: bytes, thickness_mm: float | None, name: str) -> Grid:
     """`plane_grid`, remembered: it is asked for at every change of anything."""
     volume, plane = Grid(shape_kji, np.frombuffer(matrix).reshape(4, 4)), np.frombuffer(plane).reshape(4, 4)
@@ -279,18 +279,17 @@ def slices_of(volume) -> list[np.ndarray]:
     """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything, along its third
     index axis.
 
-    Raises InputError where there is none, or where there are more than MOST: that is no sparse acquisition.
+    Raises InputError where there is none, or where there are more than MAX_SLICES: that is not sparse.
     """
     whole = volume_of(volume)
     matrix = whole.grid.ijk_to_ras
     shown = [k for k in range(len(whole.array)) if np.ptp(whole.array[k]) > 0]
     if not shown:
         raise InputError(f"{volume.GetName()}: no slice of it shows anything; every one is constant.")
-    if len(shown) > MOST:
+    if len(shown) > MAX_SLICES:
         raise InputError(
-            f"{volume.GetName()} has {len(shown)} slices with content, so it is not sparse; at most {MOST} "
-            "are taken at once. "
-            "Add single slices from the views."
+            f"{volume.GetName()} has {len(shown)} slices with content, so it is not sparse; at most "
+            f"{MAX_SLICES} are taken at once. Add single slices from the views."
         )
     planes = []
     for k in shown:

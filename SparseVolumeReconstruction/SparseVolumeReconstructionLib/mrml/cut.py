@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 from ..geometry import Grid, InputError, Volume
 from ..geometry.plane import assumed_thickness_mm
 
-_FEWEST_PIXELS = 4
+_MIN_PIXELS = 4
 
 
 def cut_plane(
@@ -116,7 +116,7 @@ def _without_outside(plane: Grid, volume: Grid, name: str) -> Grid:
         ((ijk > -1e-3) & (ijk < np.array(volume.shape_kji[::-1]) - 0.999)).all(1).reshape(plane.shape_kji[1:])
     )
     top, bottom, left, right = 0, inside.shape[0], 0, inside.shape[1]
-    while min(bottom - top, right - left) >= _FEWEST_PIXELS:
+    while min(bottom - top, right - left) >= _MIN_PIXELS:
         part = inside[top:bottom, left:right]
         if part.all():
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import qt
 
-_LEAST_HEIGHT = 150
+_MIN_HEIGHT = 150
 
 
 class Scrolled:
@@ -20,7 +20,7 @@ class Scrolled:
         self.area.setFrameShape(qt.QFrame.NoFrame)
         self.area.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         self.area.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Ignored)
-        self.area.setMinimumHeight(_LEAST_HEIGHT)
+        self.area.setMinimumHeight(_MIN_HEIGHT)
         contents = qt.QWidget()
         self._column = qt.QVBoxLayout(contents)
         self._column.setContentsMargins(0, 0, 0, 0)

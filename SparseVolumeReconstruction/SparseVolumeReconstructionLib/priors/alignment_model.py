@@ -17,7 +17,7 @@ class AlignmentModel:
 
     maps: (Q + 1 + rank, K, J, I): means at the covariate's knots, residual sd, loadings. knots: (Q,).
     scale_knots: (Q, 2) mean and sd of log(canonical size / patient size). rotation_sd: rad; above 1 the
-    patient's orientation says nothing. least_score: below it the slices are refused.
+    patient's orientation says nothing. min_score: below it the slices are refused.
     """
 
     name: str
@@ -26,7 +26,7 @@ class AlignmentModel:
     knots: torch.Tensor
     scale_knots: torch.Tensor
     rotation_sd: float
-    least_score: float
+    min_score: float
 
     @property
     def has_covariate(self) -> bool:

@@ -21,14 +21,14 @@ from .card import ModelCard
 from .intervals import IntervalScale
 from .structured_gaussian import GaussianParameters, StructuredGaussian
 
-MOST_TILT_DEGREES = 5.0
+MAX_TILT_DEGREES = 5.0
 _CACHED_PIXELS = (
     15 * 64 * 64
 )  # at 64 x 64 pixels, networks draw 15 slices at once up to 1.9 times as fast as 60
 _GPU_PIXELS = (
     256 * 64 * 64
 )  # a whole stack at 64 x 64 pixels: a GPU is idle while few slices are prepared for it
-_MOST_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
+_MAX_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice of a head
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,14 +185,14 @@ def _nearest(image: SliceImage, grid: Grid) -> int:
     """Number of the grid's slice that is nearest to the middle of `image`. Raises InputError."""
     axis = grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
     tilt = float(np.degrees(np.arccos(np.clip(abs(image.plane.normal @ axis), 0, 1))))
-    if tilt > MOST_TILT_DEGREES:
+    if tilt > MAX_TILT_DEGREES:
         raise InputError(
             f"{image.name}: tilted by {tilt:.0f} degrees; this model knows axial slices only (up to "
-            f"{MOST_TILT_DEGREES:.0f} degrees)."
+            f"{MAX_TILT_DEGREES:.0f} degrees)."
         )
     depth = float((grid.ras_to_ijk @ [*image.plane.centre, 1.0])[2])
     k = int(np.clip(round(depth), 0, grid.shape_kji[0] - 1))
-    if abs(depth - k) * grid.spacing_ijk[2] > max(_MOST_OUTSIDE_MM, grid.spacing_ijk[2] / 2):
+    if abs(depth - k) * grid.spacing_ijk[2] > max(_MAX_OUTSIDE_MM, grid.spacing_ijk[2] / 2):
         low, high = (float((grid.ijk_to_ras @ [0, 0, n, 1])[2]) for n in (0, grid.shape_kji[0] - 1))
         place = f"{image.name}: at {image.plane.centre[2]:.0f} mm of the model's space"
         raise InputError(f"{place}; this model knows slices between {low:.0f} and {high:.0f} mm only.")

@@ -23,7 +23,7 @@ from .gaussian_stack import StackPosterior
 from .intervals import IntervalScale
 
 SD_FLOOR = 0.01
-_MOST_PIXELS = 200_000
+_MAX_PIXELS = 200_000
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
@@ -36,7 +36,7 @@ class GaussianParameters:
     correlation at lags 0, 1, ... voxels along k, j, i. noise: share of the residual variance. multipliers:
     see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
     patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
-    trusted). least_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
+    trusted). min_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
     registered to.
     """
 
@@ -53,7 +53,7 @@ class GaussianParameters:
     scale_knots: torch.Tensor
     reference: torch.Tensor
     rotation_sd: float = 0.35
-    least_score: float = 0.3
+    min_score: float = 0.3
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
@@ -69,7 +69,7 @@ class GaussianParameters:
             "multipliers": torch.tensor(self.multipliers),
             "scale_knots": self.scale_knots.float(),
             "reference": (self.reference * 255).round().clamp(0, 255).to(torch.uint8),
-            "alignment": torch.tensor([self.rotation_sd, self.least_score]),
+            "alignment": torch.tensor([self.rotation_sd, self.min_score]),
         }
         for name, grid in (("grid", self.grid), ("protocol", self.protocol_grid)):
             tensors[f"{name}_shape"] = torch.tensor(grid.shape_kji)
@@ -177,7 +177,7 @@ class StructuredGaussian:
         p = self.parameters
         name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
         return AlignmentModel(
-            name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.least_score
+            name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.min_score
         )
 
     def condition(
@@ -237,12 +237,12 @@ class StructuredGaussian:
 
 def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:
     """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond
-    _MOST_PIXELS in all.
+    _MAX_PIXELS in all.
     """
     sizes = [max(float(s.plane.spacing_ij.max()), float(grid.spacing_ijk.min())) for s in slices]
     area = [float(np.prod(s.plane.spacing_ij * s.plane.shape_ji[::-1])) for s in slices]
     count = sum(a / size**2 for a, size in zip(area, sizes, strict=True))
-    return [size * max(1.0, (count / _MOST_PIXELS) ** 0.5) for size in sizes]
+    return [size * max(1.0, (count / _MAX_PIXELS) ** 0.5) for size in sizes]
 
 
 def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:

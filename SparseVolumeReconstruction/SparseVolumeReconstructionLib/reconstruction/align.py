@@ -27,7 +27,7 @@ _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
 _ROTATIONS, _STARTS, _TURNED_STARTS, _MARGIN_MM = 576, 48, 4, 20.0
 _WRONG_SIZE = 0.25  # log of the size over the expected one
 DOUBTFUL, _CLEARLY = 0.65, 0.05
-TWO_BODIES, _MOST_FILES = 40.0, 6
+TWO_BODIES, _MAX_FILES = 40.0, 6
 _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 
@@ -76,10 +76,10 @@ def align(
         )
     if np.log(size) < -_WRONG_SIZE:
         problem = f"what they show is {size:.2f} times as large as expected"
-    elif best.score < model.least_score:
+    elif best.score < model.min_score:
         problem = (
             f"the best match explains {best.score:.2f} of the contrast inside it (at least "
-            f"{model.least_score:.2f} expected)"
+            f"{model.min_score:.2f} expected)"
         )
     elif best.score < DOUBTFUL:
         inverted = _search([_inverted(s) for s in slices], model, progress.quiet(), covariate)
@@ -123,7 +123,7 @@ def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, pr
     own.
     """
     files = {s.source: [t for t in slices if t.source == s.source] for s in slices}
-    if not 1 < len(files) <= _MOST_FILES:
+    if not 1 < len(files) <= _MAX_FILES:
         return 0.0
     value = torch.tensor([joint.covariate or 0.0])
     matrix = torch.as_tensor(joint.patient_to_canonical, dtype=torch.float32)

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from ..geometry import InputError
 
 _QUANTILES = np.array([0.05, 0.5, 0.95, 0.99, 0.998])
-_FEWEST_PIXELS = 50
+_MIN_PIXELS = 50
 _DARKEST = 0.02  # no knot closer to 0, or a breath of noise would span the whole range
 
 
@@ -37,7 +37,7 @@ class MonotoneMap:
         prior's own spread does not flatten the contrast. Five quantiles are matched: more follow the
         subject's anatomy, not the scanner. Raises InputError when too few pixels show anatomy.
         """
-        if len(values) < _FEWEST_PIXELS:
+        if len(values) < _MIN_PIXELS:
             raise InputError(
                 f"Only {len(values)} pixels of the slices lie in the anatomy; pick slices that show more of "
                 "it, or check the frame."

@@ -13,7 +13,7 @@ from .pose import UNITS, PoseFamily
 
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
-_FEWEST = 40
+_MIN_PIXELS = 40
 _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
 
 
@@ -146,7 +146,7 @@ class Matcher:
         canonical = self._canonical([intensity])[0]
         predicted = canonical - difference[0] + torch.einsum("br,rbn->bn", z, w)[0]
         inside = (self._predict(family, theta, value)[0][0] > _INTERIOR) & (canonical > 2 * ANATOMY)
-        if int(inside.sum()) < _FEWEST:
+        if int(inside.sum()) < _MIN_PIXELS:
             return 0.0
         return float(torch.corrcoef(torch.stack([canonical[inside], predicted[inside]]))[0, 1])
 

@@ -19,7 +19,7 @@ from .request import ReconstructionRequest
 from .result import Reconstruction
 
 _DEFAULT_SPACING_MM = 1.0
-_MOST_VOXELS = 60_000_000
+_MAX_VOXELS = 60_000_000
 
 
 @dataclass
@@ -150,10 +150,10 @@ def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float)
     """
     patient = _outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
-    if count > _MOST_VOXELS:
+    if count > _MAX_VOXELS:
         raise InputError(
             f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most "
-            f"{_MOST_VOXELS / 1e6:.0f} million are made."
+            f"{_MAX_VOXELS / 1e6:.0f} million are made."
         )
     return Grid.covering(patient, spacing_mm)
 

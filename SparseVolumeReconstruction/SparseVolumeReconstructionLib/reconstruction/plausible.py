@@ -13,7 +13,7 @@ _LITTLE = 0.02  # of the brightest tissue
 _OFFSET = 0.05
 _NEGATIVE_SHARE, _BACKGROUND_SHARE = 0.02, 0.1
 _CT_AIR = -500.0
-_LARGEST, _SMALLEST = 4.0, 0.2  # extent of what slices show over that of the anatomy
+_MAX_SIZE, _MIN_SIZE = 4.0, 0.2  # extent of what slices show over that of the anatomy
 
 
 def check_values(slices: list[SliceImage]) -> None:
@@ -51,7 +51,7 @@ def check_size(slices: list[SliceImage], anatomy_mm: float, name: str) -> None:
     extent can be.
     """
     shown = max(_extent(image) for image in slices)
-    if not _SMALLEST * anatomy_mm <= shown <= _LARGEST * anatomy_mm:
+    if not _MIN_SIZE * anatomy_mm <= shown <= _MAX_SIZE * anatomy_mm:
         pixel = float(slices[0].plane.spacing_ij.max())
         unit = "microns" if shown > anatomy_mm else "cm or m"
         raise InputError(

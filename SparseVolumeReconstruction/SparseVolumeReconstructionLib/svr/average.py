@@ -10,7 +10,7 @@ import torch
 from ..geometry import Grid, SliceImage, Volume
 from ..observation.planes import gaussian_profile, plane_operator
 
-_LEAST_WEIGHT = 1e-4
+_MIN_WEIGHT = 1e-4
 
 
 def gaussian_average(slices: list[SliceImage], grid: Grid) -> Volume:
@@ -26,5 +26,5 @@ def gaussian_average(slices: list[SliceImage], grid: Grid) -> Volume:
         pixels = operator.join([torch.as_tensor(image.pixels)[None]])
         total += operator.adjoint(pixels)
         weight += operator.adjoint(torch.ones_like(pixels))
-    average = torch.where(weight > _LEAST_WEIGHT, total / weight.clamp(min=_LEAST_WEIGHT), 0.0)
+    average = torch.where(weight > _MIN_WEIGHT, total / weight.clamp(min=_MIN_WEIGHT), 0.0)
     return Volume(average[0].numpy().astype(np.float32), grid)

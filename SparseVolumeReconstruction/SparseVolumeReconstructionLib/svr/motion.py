@@ -31,9 +31,9 @@ def stack_planes(
     return planes
 
 
-def random_translations(count: int, most_mm: float, seed: int) -> np.ndarray:
-    """Translations (count, 3) in mm, each component uniform between -most_mm and most_mm."""
-    return np.random.default_rng(seed).uniform(-most_mm, most_mm, (count, 3))
+def random_translations(count: int, max_mm: float, seed: int) -> np.ndarray:
+    """Translations (count, 3) in mm, each component uniform between -max_mm and max_mm."""
+    return np.random.default_rng(seed).uniform(-max_mm, max_mm, (count, 3))
 
 
 def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[SliceImage]:

@@ -16,7 +16,7 @@ from ..geometry import Grid, Volume
 from ..geometry.image import image_header, to_image
 
 _FOREGROUND = 0.02
-_LEAST_JACOBIAN = 0.2
+_MIN_JACOBIAN = 0.2
 _NODES = 32
 
 
@@ -79,7 +79,7 @@ def deformation(
     affine = np.concatenate([offset, np.ones((*grid.shape_kji, 1))], -1)
     total -= affine @ np.linalg.lstsq(affine[near], total[near], rcond=None)[0]
     total += (np.exp(random.normal(0, variation.scale, 3)) - 1) * offset
-    while jacobian(total, spacing).min() < _LEAST_JACOBIAN:
+    while jacobian(total, spacing).min() < _MIN_JACOBIAN:
         total *= 0.9
     return grid, total * [-1.0, -1.0, 1.0]
 

@@ -27,7 +27,7 @@ from .subjects import CovariateRule, Subjects, knots_over, list_subjects, scale_
 
 _ANATOMY = 0.02
 _ANY_ORIENTATION = 10.0
-_FEWEST_SUBJECTS = 8
+_MIN_SUBJECTS = 8
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
     cohort.warn(progress)
     fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
-    if len(fit) < _FEWEST_SUBJECTS:
+    if len(fit) < _MIN_SUBJECTS:
         why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(
-            f"{len(fit)} volumes to fit; at least {_FEWEST_SUBJECTS} are needed ({len(cohort.skipped)} files "
+            f"{len(fit)} volumes to fit; at least {_MIN_SUBJECTS} are needed ({len(cohort.skipped)} files "
             f"skipped).{why}"
         )
     knots = (

@@ -1,4 +1,4 @@
-"""One desk, one visitor at a time, known by a cookie."""
+"""One session, one visitor at a time, known by a cookie."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from aiohttp import web
 
 from . import notes
-from .door import SOCKET, Door, Entrance, same
+from .access import SOCKET, AccessPolicy, VisitorRouter, same
 
 AWAY_S = 60.0  # how long the session is kept for a visitor whose page is closed or whose connection dropped
 _IN_USE = "<p>One person at a time can work here, and somebody does. This page tries again by itself.</p>"
 _LEFT = "Nobody has looked at it for {minutes} min. What was loaded, chosen and computed there will be lost."
 
 
-class Guard(Entrance):
+class Guard(VisitorRouter):
     """Lets one visitor in. on_new_visitor: called before another visitor than the last is let in."""
 
-    def __init__(self, door: Door, on_new_visitor: Callable[[], None]):
-        super().__init__(door)
+    def __init__(self, policy: AccessPolicy, on_new_visitor: Callable[[], None]):
+        super().__init__(policy)
         self._on_new_visitor = on_new_visitor
         self._owner: str | None = None
         self._sockets, self._seen = 0, 0.0
@@ -56,7 +56,7 @@ class Guard(Entrance):
         return None
 
     def forget(self) -> None:
-        """The visitor's session has ended; the next one finds a free desk."""
+        """The visitor's session has ended; the next one finds an empty scene."""
         self._owner = None
 
     async def serve(self, request: web.Request, handler, _secret: str) -> web.StreamResponse:

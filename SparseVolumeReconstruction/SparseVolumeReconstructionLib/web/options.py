@@ -1,4 +1,4 @@
-"""How to serve, and what one desk and several have in common: the address that is printed, the private
+"""How to serve, and what one session and several have in common: the address that is printed, the private
 folder, and the end.
 """
 

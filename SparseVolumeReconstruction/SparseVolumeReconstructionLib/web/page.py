@@ -29,7 +29,7 @@ _SCRIPTS = ("svr", "page", "views", "lesson")
 
 
 def build_page(server) -> None:
-    """Make the page of a trame server; what it shows and does are the sections of a Desk."""
+    """Make the page of a trame server; what it shows and does are the sections of the App."""
     server.state.trame__title = TITLE
     server.state.trame__favicon = None
     for name, value in _OF_THE_PAGE.items():

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
-from .door import ENTER
+from .access import ENTER
 from .options import LOOPBACK, Options
 
 _START_S, _END_S, _STEP_S = 120.0, 25.0, 0.1

@@ -1,4 +1,4 @@
-"""./run web: one desk behind one address, until Ctrl-C."""
+"""./run web: one session behind one address, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def serve(options: Options) -> None:
 
     Raises InputError.
     """
-    from .door import is_loopback
+    from .access import is_loopback
 
     if not options.token and (options.allow_hosts or not is_loopback(options.host)):
         options = replace(options, token=secrets.token_urlsafe(16))
@@ -55,9 +55,9 @@ async def _serve(options: Options) -> None:
     from aiohttp import web
     from trame.app import get_server
 
+    from .access import AccessPolicy, middleware
+    from .app import App
     from .binding import PREFIX
-    from .desk import Desk
-    from .door import Door, middleware
     from .guard import Guard
     from .idle import Idle
     from .link import Link
@@ -70,9 +70,9 @@ async def _serve(options: Options) -> None:
     watch_loop()
     server = get_server(name="svr", client_type="vue3")
     server.state.upload_limit = UPLOAD_BYTES
-    desk = Desk(server, options.memory_gb)
+    app = App(server, options.memory_gb)
     build_page(server)
-    guard = Guard(Door.of(options.host, options.token, options.allow_hosts), desk.start_over)
+    guard = Guard(AccessPolicy.of(options.host, options.token, options.allow_hosts), app.start_over)
     stopped = asyncio.Event()
 
     async def end() -> None:
@@ -82,18 +82,18 @@ async def _serve(options: Options) -> None:
         elif guard.taken:
             guard.forget()
             await link.disconnect()
-            desk.start_over()
+            app.start_over()
 
-    idle = Idle(options.idle_minutes, lambda: desk.presenter.runner.busy, desk.say_ending, end)
+    idle = Idle(options.idle_minutes, lambda: app.presenter.runner.busy, app.say_ending, end)
     link = Link(server, PREFIX, idle.use)
 
     def bind(wslink) -> None:
         wslink.app.middlewares.append(middleware(guard.answer))
-        wslink.app.router.add_routes([*Transfer(desk).routes(idle.use), web.post("/paraview/", _session)])
+        wslink.app.router.add_routes([*Transfer(app).routes(idle.use), web.post("/paraview/", _session)])
         link.bind(wslink)
 
     server.controller.on_server_bind.add(bind)
-    server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, desk))
+    server.controller.on_server_ready.add(lambda **_: _announce(server.port, options, app))
     gc.collect()
     gc.freeze()  # what is there now stays: to look through it again and again would stop the loop
     watching = asyncio.ensure_future(idle.watch())
@@ -101,14 +101,14 @@ async def _serve(options: Options) -> None:
         await _until_interrupted(server, options, stopped)
     finally:
         watching.cancel()
-        desk.close()
+        app.close()
 
 
 async def _session(request):
     """What trame's page asks first: where its websocket is."""
     from aiohttp import web
 
-    from .door import is_secure
+    from .access import is_secure
 
     kind = "wss" if is_secure(request) else "ws"
     return web.json_response({"id": "svr", "sessionURL": f"{kind}://USE_HOST/ws", "secret": "wslink-secret"})
@@ -141,10 +141,10 @@ async def _until_interrupted(server, options: Options, stopped: asyncio.Event) -
         ) from error
 
 
-def _announce(port: int, options: Options, desk) -> None:
+def _announce(port: int, options: Options, app) -> None:
     """Print the address; load what was given on the command line."""
     announce(port, options)
     if options.input is not None:
-        desk.open(options.input)
+        app.open(options.input)
     if options.lesson is not None:
-        desk.attempt(desk.sections["teach"].offer, options.lesson)
+        app.attempt(app.sections["teach"].offer, options.lesson)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..geometry import InputError
 from . import notes
-from .door import SOCKET, Door, Entrance, middleware, protect
+from .access import SOCKET, AccessPolicy, VisitorRouter, middleware, protect
 from .guard import AWAY_S
 from .options import Options, announce, on_interrupt, private_folder
 from .place import Place
@@ -41,11 +41,11 @@ _NOT_PASSED_ON = {
 _OURS = {*_NOT_PASSED_ON, "content-security-policy"}
 
 
-class Sessions(Entrance):
+class Sessions(VisitorRouter):
     """Starts, finds and ends the places. folder: for what they write."""
 
-    def __init__(self, options: Options, door: Door, folder: Path):
-        super().__init__(door)
+    def __init__(self, options: Options, policy: AccessPolicy, folder: Path):
+        super().__init__(policy)
         self._options, self._folder = options, folder
         self._places: dict[str, Place] = {}
         self._starting: dict[str, asyncio.Future] = {}
@@ -195,7 +195,9 @@ async def serve_sessions(options: Options) -> None:
     stopped = asyncio.Event()
     on_interrupt(stopped.set)
     with private_folder() as folder:
-        sessions = Sessions(options, Door.of(options.host, options.token, options.allow_hosts), folder)
+        sessions = Sessions(
+            options, AccessPolicy.of(options.host, options.token, options.allow_hosts), folder
+        )
         application = web.Application(middlewares=[middleware(sessions.answer)], client_max_size=0)
         runner = web.AppRunner(application, handle_signals=False, access_log=None)
         await runner.setup()

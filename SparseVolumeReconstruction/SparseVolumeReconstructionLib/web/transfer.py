@@ -18,11 +18,11 @@ from ..geometry.files import image_suffix
 from ..geometry.scan import left_out_notice
 from ..worker.reading import FORMATS
 from ..workflow.export import file_name, files_of, prepare_file
-from .desk import Desk
+from .app import App
 from .sections.scan import Upload
 
 UPLOAD_BYTES = 1 << 30
-_MOST_FILES = 2000
+_MAX_FILES = 2000
 _CHUNK = 1 << 18
 _REFUSED = (
     ".mrb",
@@ -46,10 +46,10 @@ _LONGEST_NAME, _LONGEST_SUFFIX = 80, 10
 
 
 class Transfer:
-    """The routes `upload`, `download/NAME` and `alive` of one desk."""
+    """The routes `upload`, `download/NAME` and `alive` of one app."""
 
-    def __init__(self, desk: Desk):
-        self._desk = desk
+    def __init__(self, app: App):
+        self._app = app
 
     def routes(self, on_use: Callable[[], None]) -> list[web.RouteDef]:
         """What to add to the server's application. on_use: called for every upload and download."""
@@ -74,7 +74,7 @@ class Transfer:
         """Take the files of one volume and wait until the worker has read them; the answer says what was
         wrong, in one line.
         """
-        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._desk.folder))
+        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._app.folder))
         ended: asyncio.Future = asyncio.get_running_loop().create_future()
 
         def end(error: Exception | None) -> None:
@@ -85,7 +85,7 @@ class Transfer:
             if request.headers.get("X-SVR") != "1":
                 raise InputError("uploads come from the page.")
             files, name, left_out = await _receive(request, folder)
-            self._desk.scan.read(
+            self._app.scan.read(
                 Upload(files, name, lambda: shutil.rmtree(folder, ignore_errors=True), left_out), end
             )
         except BaseException as error:
@@ -97,21 +97,21 @@ class Transfer:
             ):  # the visitor has gone, or sends no well-formed parts
                 return web.Response(status=400, text="The upload was cut off, or is damaged; try again.")
             raise
-        self._desk.schedule()
+        self._app.schedule()
         error = await ended
         return web.Response(text="") if error is None else web.Response(status=422, text=str(error))
 
     async def _download(self, request: web.Request) -> web.Response:
         """One file of the chosen result."""
-        result, name = self._desk.presenter.explorer.result, request.match_info["name"]
+        result, name = self._app.presenter.explorer.result, request.match_info["name"]
         if result is None or name not in files_of(result):
             return web.Response(status=404, text="there is no such file of this result")
-        with tempfile.TemporaryDirectory(prefix="download-", dir=self._desk.folder) as folder:
+        with tempfile.TemporaryDirectory(prefix="download-", dir=self._app.folder) as folder:
             try:
-                write = prepare_file(result, list(self._desk.presenter.contexts), name, Path(folder))
+                write = prepare_file(result, list(self._app.presenter.contexts), name, Path(folder))
                 data = await asyncio.to_thread(lambda: write().read_bytes())
             except InputError as error:
-                self._desk.presenter.runner.report(error)
+                self._app.presenter.runner.report(error)
                 return web.Response(status=422, text=str(error))
         attached = f'attachment; filename="{file_name(result, name)}"'
         return web.Response(
@@ -143,8 +143,8 @@ async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str],
         if _is_no_image(part.filename or ""):
             left_out.append(sent)
             continue
-        if len(files) >= _MOST_FILES:
-            raise InputError(f"{sent}: more than {_MOST_FILES} files; upload one DICOM series.")
+        if len(files) >= _MAX_FILES:
+            raise InputError(f"{sent}: more than {_MAX_FILES} files; upload one DICOM series.")
         path = folder / f"{len(files):04d}{image_suffix(sent) or '.dcm'}"
         total = await _write(part, path, total, sent)
         files[path] = sent

@@ -13,9 +13,9 @@ from ..geometry.io import write_volume
 from ..geometry.scan import Scan, SeveralSeries, read_dicom
 from ..reconstruction.progress import Progress
 
-LARGEST_VOLUME_BYTES = 1 << 30  # of the voxels, unpacked
+MAX_VOLUME_BYTES = 1 << 30  # of the voxels, unpacked
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha) or the files of one DICOM series"
-MOST_PARTS = 100
+MAX_PARTS = 100
 _BYTES = 4  # of a voxel in memory
 
 
@@ -27,7 +27,7 @@ def read_upload(request: dict, progress: Progress) -> dict:
     "series": key or None, "output": folder}. Returns {"files": {"part-1": path, ...}, "result":
     {"thicknesses_mm": [number or None, ...], "notices": [text, ...], "title": text, "choices": [{"key",
     "description", "slices"}, ...]}}. Raises InputError for what is no image, is damaged, is larger than
-    LARGEST_VOLUME_BYTES, or names another file.
+    MAX_VOLUME_BYTES, or names another file.
     """
     name, folder = str(request["name"]), Path(request["output"])
     files = {Path(path): str(called) for path, called in zip(request["paths"], request["names"], strict=True)}
@@ -38,8 +38,8 @@ def read_upload(request: dict, progress: Progress) -> dict:
         progress.finish()
         choices = [asdict(each) for each in several.choices]
         return {"files": {}, "result": {"thicknesses_mm": [], "notices": [], "title": "", "choices": choices}}
-    if len(scan.parts) > MOST_PARTS:
-        raise InputError(f"{name}: {scan.notices[0]} At most {MOST_PARTS} parts are taken.")
+    if len(scan.parts) > MAX_PARTS:
+        raise InputError(f"{name}: {scan.notices[0]} At most {MAX_PARTS} parts are taken.")
     progress.update("checking the image", 0.7)
     written = {f"part-{n + 1}": str(folder / f"part-{n + 1}.nrrd") for n in range(len(scan.parts))}
     for path, part in zip(written.values(), scan.parts, strict=True):
@@ -53,11 +53,11 @@ def read_upload(request: dict, progress: Progress) -> dict:
 def _read(files: dict[Path, str], name: str, series: str | None) -> Scan:
     """One file of a format that holds everything, or the files of a DICOM series."""
     images = [path for path in files if image_suffix(path.name)]
-    most_voxels = LARGEST_VOLUME_BYTES // _BYTES
+    max_voxels = MAX_VOLUME_BYTES // _BYTES
     if not images:
-        return read_dicom(files, name, series, most_voxels)
+        return read_dicom(files, name, series, max_voxels)
     if len(images) > 1 or len(files) > 1:
         raise InputError(
             f"{name}: {len(files)} files; upload one volume at a time, or all files of one DICOM series."
         )
-    return read_file(images[0], name, most_voxels)
+    return read_file(images[0], name, max_voxels)

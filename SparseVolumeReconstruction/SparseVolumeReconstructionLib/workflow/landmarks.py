@@ -13,7 +13,7 @@ import numpy as np
 
 from ..mrml.i18n import _
 
-_NEAR_MM, _MOST = 6.0, 5
+_NEAR_MM, _MAX_LANDMARKS = 6.0, 5
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def near(plane: np.ndarray) -> list[tuple[str, float]]:
     found = [
         (each.name, float(np.abs((each.points - plane[:3, 3]) @ plane[:3, 2]).min())) for each in landmarks()
     ]
-    return sorted([pair for pair in found if pair[1] <= _NEAR_MM], key=lambda pair: pair[1])[:_MOST]
+    return sorted([pair for pair in found if pair[1] <= _NEAR_MM], key=lambda pair: pair[1])[:_MAX_LANDMARKS]
 
 
 def near_words(plane: np.ndarray) -> str:

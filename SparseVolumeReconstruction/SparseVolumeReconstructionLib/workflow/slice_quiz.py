@@ -19,7 +19,7 @@ from .distance import Miss, miss
 _PIXELS, _SIZE_MM = 240, 216.0
 _CONTENT = 0.25  # a slice is asked for where it shows at least this share of what the fullest one shows
 _CANDIDATES = 40
-_MOST_VOXELS = 60_000  # of a dense volume that are looked at in order to choose a slice
+_MAX_VOXELS = 60_000  # of a dense volume that are looked at in order to choose a slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def _some_voxels(whole: Volume) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) in RAS mm and values (n,) of voxels all over a volume, few enough for a choice to take
     milliseconds.
     """
-    step = max(int(np.ceil((whole.grid.size / _MOST_VOXELS) ** (1 / 3))), 1)
+    step = max(int(np.ceil((whole.grid.size / _MAX_VOXELS) ** (1 / 3))), 1)
     kji = np.stack(
         np.meshgrid(*(np.arange(n)[step // 2 :: step] for n in whole.array.shape), indexing="ij"), -1
     ).reshape(-1, 3)

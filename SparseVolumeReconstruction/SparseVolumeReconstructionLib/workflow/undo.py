@@ -11,7 +11,7 @@ import slicer
 from ..mrml.contexts import ContextSlice, context_slices, file_context, remove_context
 from ..mrml.results import ATTRIBUTE
 
-MOST = 100
+MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Step:
 
 
 class Undo:
-    """The states of the scene's contexts before each of the last MOST steps."""
+    """The states of the scene's contexts before each of the last MAX_STEPS steps."""
 
     def __init__(self):
         self._steps: list[_Step] = []
@@ -56,7 +56,7 @@ class Undo:
             yield
         finally:
             if _look() != before:
-                self._steps = [*self._steps, _Step(what, before, part_of)][-MOST:]
+                self._steps = [*self._steps, _Step(what, before, part_of)][-MAX_STEPS:]
 
     def back(self) -> None:
         """Make the contexts what they were before the last step.

@@ -10,8 +10,8 @@ import zlib
 import numpy as np
 import torch
 
-_LEAST_BYTES = 4096
-_MOST_BYTES = 2**30
+_MIN_BYTES = 4096
+_MAX_BYTES = 2**30
 _SUFFIX = ".deflated"
 _TYPES = (torch.float32, torch.float16, torch.uint8, torch.int8, torch.int64)
 
@@ -23,7 +23,7 @@ def compress(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     kept = {}
     for name, tensor in tensors.items():
         tensor = kept[name] = tensor.detach().cpu().contiguous()
-        if tensor.nbytes >= _LEAST_BYTES and tensor.dtype in _TYPES:
+        if tensor.nbytes >= _MIN_BYTES and tensor.dtype in _TYPES:
             places = tensor.numpy().view(np.uint8).reshape(-1, tensor.itemsize).T
             content = np.frombuffer(zlib.compress(places.tobytes(), 9), np.uint8)
             if len(content) < 0.95 * tensor.nbytes:
@@ -46,7 +46,7 @@ def _expanded(name: str, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
         return stored
     kind, *shape = tensors[name + _SUFFIX].tolist()
     size = math.prod(shape) * _TYPES[kind].itemsize
-    if not 0 < size <= _MOST_BYTES:
+    if not 0 < size <= _MAX_BYTES:
         raise ValueError(f"{name} holds {size} bytes")
     try:
         content = zlib.decompressobj().decompress(stored.numpy().tobytes(), size + 1)

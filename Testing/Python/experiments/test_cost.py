@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.experiments import loops
+from SparseVolumeReconstructionLib.experiments import batching
 from SparseVolumeReconstructionLib.experiments.cost import KEYS, measured
 from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
@@ -34,7 +34,7 @@ def test_the_loop_over_slices_computes_the_same_gradient(system):
     index = torch.stack([torch.randperm(24, generator=chance)[:6] for _ in range(2)])
     noise = torch.rand(2, 6, *getattr(network, "noise_shape", (64, 64)), generator=chance)
     gradients = []
-    for step in (getattr(loops, f"{system}_together"), getattr(loops, f"{system}_apart")):
+    for step in (getattr(batching, f"{system}_together"), getattr(batching, f"{system}_apart")):
         network.zero_grad()
         step(network, images, index, noise).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))

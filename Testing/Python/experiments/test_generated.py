@@ -20,7 +20,7 @@ from SparseVolumeReconstructionLib.experiments.generated import (
     with_slices,
 )
 from SparseVolumeReconstructionLib.experiments.models import GAUSSIAN, POPULATIONS, Models
-from SparseVolumeReconstructionLib.experiments.writing import write_findings
+from SparseVolumeReconstructionLib.experiments.report import write_findings
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress

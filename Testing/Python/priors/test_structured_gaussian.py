@@ -43,7 +43,7 @@ def parameters() -> GaussianParameters:
         scale_knots=torch.tensor([[0.2, 0.05], [0.0, 0.07]]),
         reference=torch.rand(GRID.shape_kji, generator=g),
         rotation_sd=2.0,
-        least_score=0.4,
+        min_score=0.4,
     )
 
 
@@ -79,7 +79,7 @@ def test_what_is_stored_comes_back(parameters):
         map(torch.equal, again.curves, parameters.curves)
     )
     assert again.grid.same_as(parameters.grid) and again.protocol_grid.same_as(parameters.protocol_grid)
-    for name in ("noise", "rotation_sd", "least_score", "multipliers"):
+    for name in ("noise", "rotation_sd", "min_score", "multipliers"):
         assert getattr(again, name) == pytest.approx(getattr(parameters, name), rel=1e-5)
     missing = parameters.to_tensors()
     del missing["sd"]
@@ -208,7 +208,7 @@ def test_the_model_of_alignment(prior):
     assert model.maps.shape == (2 + 1 + 3, *model.grid.shape_kji) and model.grid.spacing_ijk == pytest.approx(
         [6, 6, 6]
     )
-    assert model.has_covariate and "t (t)" in model.name and model.least_score == pytest.approx(0.4)
+    assert model.has_covariate and "t (t)" in model.name and model.min_score == pytest.approx(0.4)
     assert model.size == pytest.approx(56, abs=9) and float(model.centre.abs().max()) < 2
     weights = model.knot_weights(torch.tensor([20.0, 25.0, 30.0, 40.0]))
     torch.testing.assert_close(weights, torch.tensor([[1, 0], [0.5, 0.5], [0, 1], [0, 1.0]]))

@@ -93,7 +93,7 @@ def models_dir(tmp_path_factory) -> Path:
     parameters = replace(
         fit_gaussian(rows, mask, GRID, GRID, rank=12),
         reference=torch.as_tensor(bodies.mean(0)),
-        least_score=0.7,
+        min_score=0.7,
     )
     text = dict.fromkeys(("title", "version", "canonical_space", "units", "licence", "data"), "test")
     card = ModelCard(id="tiny-head", system="structured-gaussian", anatomy="head", modality="T1w", **text)

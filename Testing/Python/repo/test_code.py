@@ -14,6 +14,7 @@ SHAPE_OR_UNIT = re.compile(
     r"\w+|\bunit|float32|\bbool\b",
     re.I,
 )
+LIMIT = re.compile(r"_?(MOST|LEAST|FEWEST|LARGEST|SMALLEST)(_[A-Z_]+)?")
 ARRAY = re.compile(r"\bnp\.ndarray\b|\bTensor\b")
 
 
@@ -69,6 +70,12 @@ def shapeless(tree: ast.Module) -> list[str]:
     return found
 
 
+def odd_limits(tree: ast.Module) -> list[str]:
+    """Constants that are limits and not called MAX or MIN, as everybody calls them."""
+    names = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return sorted({name for name in names if LIMIT.fullmatch(name)})
+
+
 def require_none(sources, check) -> None:
     """Fail with a list of all that the check finds in any file."""
     found = [f"{path}: {what}" for path, tree in sources.items() for what in check(tree)]
@@ -93,6 +100,10 @@ def test_public_code_has_docstrings(library):
     require_none(documented, undocumented)
 
 
+def test_limits_are_called_max_and_min(sources):
+    require_none(sources, odd_limits)
+
+
 def test_functions_of_arrays_name_shapes_or_units(library):
     require_none(library, shapeless)
 
@@ -103,6 +114,7 @@ def test_functions_of_arrays_name_shapes_or_units(library):
         (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES),
         (undocumented, '"""Module."""\nclass A:\n    """A."""\n    def f(self): ...'),
         (undocumented, "import os"),
+        (odd_limits, "_MOST_FILES = 6"),
         (shapeless, 'def f(a: np.ndarray):\n    """Turn it."""'),
     ],
 )

@@ -29,7 +29,7 @@ def test_without_token_nothing_is_served(server):
     assert TOKEN not in server.command_lines()
 
 
-def test_looking_at_the_door_takes_nothing(server):
+def test_looking_at_the_first_page_takes_nothing(server):
     """A health check, a picture on another site's page, a reload, all with the token: nobody has come in,
     nobody is kept out.
     """
@@ -246,15 +246,15 @@ def test_when_a_visitor_has_gone_the_next_is_asked_before_anything_is_lost(monke
     test_utils = pytest.importorskip("aiohttp.test_utils")
     from aiohttp import DummyCookieJar, web
 
-    from SparseVolumeReconstructionLib.web import door, guard
+    from SparseVolumeReconstructionLib.web import access, guard
 
     async def alive(_request):
         return web.Response(text="yes")
 
     async def visit() -> list:
         cleared, said = [], []
-        entrance = guard.Guard(door.Door(None, None), lambda: cleared.append(True))
-        application = web.Application(middlewares=[door.middleware(entrance.answer)])
+        entrance = guard.Guard(access.AccessPolicy(None, None), lambda: cleared.append(True))
+        application = web.Application(middlewares=[access.middleware(entrance.answer)])
         application.router.add_get("/alive", alive)
         async with test_utils.TestClient(
             test_utils.TestServer(application), cookie_jar=DummyCookieJar()

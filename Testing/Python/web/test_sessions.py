@@ -69,7 +69,7 @@ def test_the_token_is_asked_for(server):
     assert ask(server, "svr-session=guess", "/alive")[0] == 403
 
 
-def test_looking_at_the_door_takes_no_place(server):
+def test_looking_at_the_first_page_takes_no_place(server):
     for _ in range(5):
         assert ask(server, "", "/?token=t")[0] == 200
     assert server.workers() == []

@@ -16,7 +16,7 @@ from ..stored import PoseKind, pose_table, settings_text
 from .flow import Flow, initialising
 from .process import ExchangeableProcess, PoseProcess
 
-_LEAST_DEVIATION = 0.2  # of logits: where the cohort is empty, another body need not be
+_MIN_DEVIATION = 0.2  # of logits: where the cohort is empty, another body need not be
 
 
 class BrunoShape(BaseModel):
@@ -99,10 +99,10 @@ class Standardise(nn.Module):
     @torch.no_grad()
     def update(self, logits: torch.Tensor, step: int) -> None:
         """Let both be those of all volumes of steps 0 .. step; logits: (B, K, H, W) of this step."""
-        square = self.deviation**2 + self.mean**2 - _LEAST_DEVIATION**2
+        square = self.deviation**2 + self.mean**2 - _MIN_DEVIATION**2
         square = torch.lerp(square, (logits**2).mean(0), 1 / (step + 1))
         self.mean.lerp_(logits.mean(0), 1 / (step + 1))
-        self.deviation.copy_(((square - self.mean**2).clamp(min=0) + _LEAST_DEVIATION**2).sqrt())
+        self.deviation.copy_(((square - self.mean**2).clamp(min=0) + _MIN_DEVIATION**2).sqrt())
 
     def forward(self, logits: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Standardised slices (N, H, W) and the log determinant (N,)."""

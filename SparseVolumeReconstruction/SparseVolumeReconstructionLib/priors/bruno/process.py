@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 KINDS = ("gaussian", "student")
 _DOF = 1000.0
-_CORRELATION, _MOST_CORRELATION = 0.1, 0.999
+_CORRELATION, _MAX_CORRELATION = 0.1, 0.999
 Normal = Callable[[int], torch.Tensor]  # rows to (S, rows, D) standard normal numbers
 
 
@@ -72,7 +72,7 @@ class _Process(nn.Module):
         super().__init__()
         self.raw_variance = nn.Parameter(torch.full((dimensions,), math.log(math.e - 1)))
         self.raw_correlation = nn.Parameter(
-            torch.full((dimensions,), math.log(_CORRELATION / (_MOST_CORRELATION - _CORRELATION)))
+            torch.full((dimensions,), math.log(_CORRELATION / (_MAX_CORRELATION - _CORRELATION)))
         )
         self.raw_dof = (
             nn.Parameter(torch.full((dimensions,), math.log(_DOF - 2))) if kind == "student" else None
@@ -88,7 +88,7 @@ class _Process(nn.Module):
         """Share of the variance that slices of one body have in common, (D,); at most 0.999, or equations in
         float32 would fail.
         """
-        return _MOST_CORRELATION * torch.sigmoid(self.raw_correlation)
+        return _MAX_CORRELATION * torch.sigmoid(self.raw_correlation)
 
     @property
     def dof(self) -> torch.Tensor | None:

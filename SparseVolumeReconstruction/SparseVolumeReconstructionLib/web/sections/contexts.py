@@ -71,7 +71,7 @@ class ContextSection(Section):
         first = not len(self.presenter.contexts)
         add()
         if first:
-            self.desk.views.fit_3d()
+            self.app.views.fit_3d()
 
     def _go(self, context: ContextSlice) -> None:
         self.presenter.contexts.select(context)

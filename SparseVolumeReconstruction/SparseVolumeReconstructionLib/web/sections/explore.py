@@ -23,8 +23,8 @@ class ExploreSection(Section):
 
     NAME = "explore"
 
-    def __init__(self, desk):
-        super().__init__(desk)
+    def __init__(self, app):
+        super().__init__(app)
         self._film: asyncio.Task | None = None
         self._chart, self._drawn = None, ""
         self._drawing: asyncio.Task | None = None
@@ -83,14 +83,14 @@ class ExploreSection(Section):
             self._stop_film()
         elif self.presenter.explorer.sample_count > 1:
             self._film = asyncio.get_running_loop().create_task(self._run_film())
-        self.desk.schedule()
+        self.app.schedule()
 
     async def _run_film(self) -> None:
         while count := self.presenter.explorer.sample_count:
             self._choose_sample((self.presenter.parameters.sample + 1) % count)
             await asyncio.sleep(_FRAME_S)
         self._film = None
-        self.desk.schedule()
+        self.app.schedule()
 
     def _compare(self) -> None:
         comparison = Comparison.of(self.presenter.explorer.result, self.presenter.parameters.reference)
@@ -106,7 +106,7 @@ class ExploreSection(Section):
             if slicer.mrmlScene.IsNodePresent(comparison.result.mean):
                 comparison.show(columns)
         self._comparing = None
-        self.desk.schedule()
+        self.app.schedule()
 
     def _svg(self, chart) -> str:
         """The chart as a picture, drawn once, in a thread; "" without one, and until it is drawn."""
@@ -120,4 +120,4 @@ class ExploreSection(Section):
         drawn = await asyncio.to_thread(chart_drawing(chart))
         if chart is self._chart:
             self._drawn = drawn
-            self.desk.schedule_section(self.NAME)
+            self.app.schedule_section(self.NAME)

@@ -21,8 +21,8 @@ class LearnSection(Section):
 
     NAME = "learn"
 
-    def __init__(self, desk):
-        super().__init__(desk)
+    def __init__(self, app):
+        super().__init__(app)
         self.map, self.quiz, self._stage = MentalMap(self.presenter), SliceQuiz(), Stage(self.presenter)
 
     def actions(self) -> dict[str, Action]:

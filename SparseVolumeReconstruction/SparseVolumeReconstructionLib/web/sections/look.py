@@ -22,14 +22,14 @@ class LookSection(Section):
 
     NAME = "look"
 
-    def __init__(self, desk):
-        super().__init__(desk)
-        moves = Moves(desk.views)
+    def __init__(self, app):
+        super().__init__(app)
+        moves = Moves(app.views)
         self._surface, self._hatch = Surface(self._changed), Hatch(self._changed)
         for name in LABELS:
-            desk.server.state[f"offset_{name}"] = 0.0
-            desk.server.state.change(f"offset_{name}")(self._mover(name))
-            desk.views.slice_view(name).modified.connect(self._changed)
+            app.server.state[f"offset_{name}"] = 0.0
+            app.server.state.change(f"offset_{name}")(self._mover(name))
+            app.views.slice_view(name).modified.connect(self._changed)
         for move in (
             moves.scroll,
             moves.zoom,
@@ -39,7 +39,7 @@ class LookSection(Section):
             moves.window,
             moves.window_again,
         ):
-            desk.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
+            app.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
 
     def actions(self) -> dict[str, Action]:
         """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show
@@ -49,7 +49,7 @@ class LookSection(Section):
             "planes": self._toggle_planes,
             "surface": self._surface.toggle,
             "hatch": self._toggle_hatch,
-            "fit": self.desk.views.fit,
+            "fit": self.app.views.fit,
         }
 
     def close(self) -> None:
@@ -62,14 +62,14 @@ class LookSection(Section):
         """Range of every slice view in mm and what is written over it; offsets and planes are brought up to
         date on the way.
         """
-        self.desk.views.show_planes()
+        self.app.views.show_planes()
         result = self.presenter.explorer.result
         mean = result.mean if result is not None else None
         self._surface.follow(mean, result.std if mean is not None else None)
         self._hatch.follow(result.observed if mean is not None else None, mean)
         self._hatch.draw()
         also = {
-            "planes": self.desk.views.planes,
+            "planes": self.app.views.planes,
             "surface": self._surface.on,
             "hatch": self._hatch.on,
             "has_mean": mean is not None,
@@ -77,10 +77,10 @@ class LookSection(Section):
         return {"views": [self._view(name) for name in LABELS], **also}
 
     def _view(self, name: str) -> dict:
-        view, node = self.desk.views.slice_view(name), views.slice_node(name)
+        view, node = self.app.views.slice_view(name), views.slice_node(name)
         limits = slider(*view.get_slice_range(), view.get_slice_value(), view.get_slice_step())
-        if abs(self.desk.server.state[f"offset_{name}"] - limits["value"]) > _SAME_MM:
-            self.desk.server.state[f"offset_{name}"] = limits["value"]
+        if abs(self.app.server.state[f"offset_{name}"] - limits["value"]) > _SAME_MM:
+            self.app.server.state[f"offset_{name}"] = limits["value"]
         generated = views.generated_in(name)
         return {
             "name": name,
@@ -95,7 +95,7 @@ class LookSection(Section):
         }
 
     def _changed(self, *_args) -> None:
-        self.desk.schedule_section(self.NAME)
+        self.app.schedule_section(self.NAME)
 
     def _then_changed(self, move):
         """A movement is no request: it puts no message away, and draws no other section anew."""
@@ -109,7 +109,7 @@ class LookSection(Section):
     def _mover(self, name: str):
         def move(**changed) -> None:
             value = changed[f"offset_{name}"]
-            view = self.desk.views.slice_view(name)
+            view = self.app.views.slice_view(name)
             if (
                 isinstance(value, int | float)
                 and math.isfinite(value)
@@ -124,8 +124,8 @@ class LookSection(Section):
         self.presenter.explorer.show()  # without the lines, what was marked before
 
     def _toggle_planes(self) -> None:
-        self.desk.views.planes = not self.desk.views.planes
-        self.desk.schedule()
+        self.app.views.planes = not self.app.views.planes
+        self.app.schedule()
 
 
 def slider(low: float, high: float, value: float, step: float) -> dict[str, float]:

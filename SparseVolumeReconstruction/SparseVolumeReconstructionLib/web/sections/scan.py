@@ -20,7 +20,7 @@ from ...mrml.sample_data import load_sparse_brain
 from .section import Action, Section
 
 if TYPE_CHECKING:
-    from ..desk import Desk
+    from ..app import App
 
 _SPARSE_SLICES = (
     40  # a volume of fewer slices is taken for a sparse acquisition, all slices of which may be wanted
@@ -46,8 +46,8 @@ class ScanSection(Section):
 
     NAME = "scan"
 
-    def __init__(self, desk: Desk):
-        super().__init__(desk)
+    def __init__(self, app: App):
+        super().__init__(app)
         self._waiting: Upload | None = None
 
     def actions(self) -> dict[str, Action]:
@@ -58,8 +58,8 @@ class ScanSection(Section):
             "sample": self._sample,
             "show": self._show,
             "remove": self._remove,
-            "fit": self.desk.views.fit,
-            "over": self.desk.start_over,
+            "fit": self.app.views.fit,
+            "over": self.app.start_over,
             "choose": self._choose,
             "forget": self.close,
             "mask": self._mask,
@@ -72,9 +72,9 @@ class ScanSection(Section):
         means = [node for node in volumes if node.GetAttribute(f"{ATTRIBUTE}Role") == "mean"]
         transforms = slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")
         shown = views.composite_node("Red").GetBackgroundVolumeID()
-        self.desk.budget.update()
+        self.app.budget.update()
         return {
-            "memory": self.desk.budget.text(),
+            "memory": self.app.budget.text(),
             "scans": [_entry(node, shown) for node in scans],
             "notices": list(
                 dict.fromkeys(
@@ -146,7 +146,7 @@ class ScanSection(Section):
         if is_mask(nodes[0]) and views.shown_volumes("Red"):
             return  # a mask is not to hide its scan
         views.set_background(nodes[0])
-        self.desk.views.fit()
+        self.app.views.fit()
         if nodes[0].GetImageData().GetDimensions()[2] <= _SPARSE_SLICES:
             self.presenter.parameters.allVolume = nodes[0]
 
@@ -158,7 +158,7 @@ class ScanSection(Section):
 
     def _show(self, node_id: str) -> None:
         views.set_background(_volume(node_id))
-        self.desk.views.fit()
+        self.app.views.fit()
 
     def _remove(self, node_id: str) -> None:
         node = _volume(node_id)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..desk import Desk
+    from ..app import App
 
 Action = Callable[..., object]
 
@@ -20,8 +20,8 @@ class Section:
 
     NAME = ""
 
-    def __init__(self, desk: Desk):
-        self.desk, self.presenter = desk, desk.presenter
+    def __init__(self, app: App):
+        self.app, self.presenter = app, app.presenter
 
     def actions(self) -> dict[str, Action]:
         """What can be done; wrong input is raised as InputError and shown."""

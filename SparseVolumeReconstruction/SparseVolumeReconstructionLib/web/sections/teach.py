@@ -17,7 +17,7 @@ from .lesson_pictures import LessonPictures
 from .section import Action, Section
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "Resources" / "Lessons" / "first-look.json"
-_MOST_STUDENTS = 200
+_MAX_STUDENTS = 200
 _PATIENTS = {
     "drawn": "A person whom the model made up: nobody real.",
     "sample": "Four slices of the sample that comes with the program.",
@@ -30,18 +30,18 @@ class TeachSection(Section):
 
     NAME = "teach"
 
-    def __init__(self, desk):
-        super().__init__(desk)
+    def __init__(self, app):
+        super().__init__(app)
         self._phase, self._lesson, self._run, self._name = "", None, None, ""
         self._draft: Draft | None = None
         self._offered: Lesson | None = None
         self._named = False  # whether structures of the lesson's anatomy have names here
         self._class: dict[str, Results] = {}
-        self._pictures = LessonPictures(desk.server.state)
-        desk.server.state.teach_near = {}
+        self._pictures = LessonPictures(app.server.state)
+        app.server.state.teach_near = {}
         for name in LABELS:
-            desk.views.slice_view(name).modified.connect(
-                lambda *_: self._phase and desk.schedule_section(self.NAME)
+            app.views.slice_view(name).modified.connect(
+                lambda *_: self._phase and app.schedule_section(self.NAME)
             )
 
     def actions(self) -> dict[str, Action]:
@@ -65,7 +65,7 @@ class TeachSection(Section):
     def state(self) -> dict:
         """What the window shows; pictures, and what lies near the views, have variables of their own."""
         phase = self._now()
-        run, state = self._run, self.desk.server.state
+        run, state = self._run, self.app.server.state
         layout = {
             "": "",
             "question": "placing",
@@ -149,12 +149,12 @@ class TeachSection(Section):
         run, self._run = self._run, None
         if run is not None:
             for name in LABELS:
-                self.desk.views.slice_view(name).set_visible_in_3d(
+                self.app.views.slice_view(name).set_visible_in_3d(
                     False
                 )  # while volumes go, planes have nothing to show
             run.close()
-            self.desk.views.show_planes()
-            self.desk.views.fit_3d()
+            self.app.views.show_planes()
+            self.app.views.fit_3d()
 
     def _take(self, lesson: Lesson) -> None:
         self._go("class" if self._phase == "class" else "title")
@@ -175,7 +175,7 @@ class TeachSection(Section):
         self._run.on_ready = self._next
 
     def _start(self, run: LessonRun, phase: str) -> None:
-        self.desk.sections["learn"].close()
+        self.app.sections["learn"].close()
         run.start()
         self._named = knows(self.presenter.models.entry(run.lesson.prior).card)
         self._run, self._phase = run, phase
@@ -184,7 +184,7 @@ class TeachSection(Section):
         if self._run is None or self._phase != "run":
             raise InputError("begin the lesson first.")
         self._run.next()
-        self.desk.views.fit_3d()
+        self.app.views.fit_3d()
 
     def _edit(self, kind: str = "", fresh: bool = False) -> None:
         """Make a lesson, or change the one that is open. kind: of whom its slices are, "" as before."""
@@ -199,7 +199,7 @@ class TeachSection(Section):
     def _show_patient(self) -> None:
         self._run.stage.show(self._run.patient)
         views.fit(self._run.patient)
-        self.desk.views.fit_3d()
+        self.app.views.fit_3d()
 
     def _change_draft(self, what: str, *arguments) -> None:
         """One change of the draft, by the name of a method of Draft."""
@@ -223,8 +223,8 @@ class TeachSection(Section):
         for text in _texts(texts):
             results = read(Results, text, "the results")
             class_table(self._lesson, [results])
-            if len(self._class) >= _MOST_STUDENTS and results.name not in self._class:
-                raise InputError(f"more than {_MOST_STUDENTS} students; download the table and start over.")
+            if len(self._class) >= _MAX_STUDENTS and results.name not in self._class:
+                raise InputError(f"more than {_MAX_STUDENTS} students; download the table and start over.")
             self._class[results.name] = results
 
     def _near(self) -> dict[str, str]:
@@ -288,7 +288,7 @@ def _words(answer) -> str:
 def _texts(texts) -> list[str]:
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise InputError("choose a file that was saved by this program.")
-    return texts[:_MOST_STUDENTS]
+    return texts[:_MAX_STUDENTS]
 
 
 def _address(text: str, kind: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from SparseVolumeReconstructionLib.experiments.base import EXPERIMENTS
 from SparseVolumeReconstructionLib.experiments.findings import Figure, Findings, Table
 from SparseVolumeReconstructionLib.experiments.models import POPULATIONS
-from SparseVolumeReconstructionLib.experiments.writing import shown, write_findings
+from SparseVolumeReconstructionLib.experiments.report import shown, write_findings
 from SparseVolumeReconstructionLib.geometry import InputError
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"picture"

@@ -1,4 +1,4 @@
-"""One visitor's desk: scene, views, presenter and the sections of the page, brought up to date together."""
+"""What one visitor works with: scene, views, presenter and sections, brought up to date together."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _SECTIONS = (
 )
 
 
-class Desk(VTKObservationMixin):
+class App(VTKObservationMixin):
     """Everything behind the page.
 
     To be made, used and closed in the event loop of `server`; MRML is touched nowhere else.

@@ -10,9 +10,7 @@ from ..evaluation import figures
 from ..evaluation.metrics import slice_pearson
 from ..evaluation.pictures import Picture
 from .base import Setting
-from .context_use import use_of_contexts
-from .findings import Figure, Findings, Table
-from .measuring import (
+from .comparison import (
     ATLAS,
     Measured,
     Printed,
@@ -27,6 +25,8 @@ from .measuring import (
     sample_figures,
     typical,
 )
+from .context_use import use_of_contexts
+from .findings import Figure, Findings, Table
 from .models import GAUSSIAN, SLICE_MODELS, VOLUME_MODELS
 from .motion import motion_findings
 

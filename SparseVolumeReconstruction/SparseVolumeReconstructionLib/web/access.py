@@ -1,6 +1,6 @@
-"""The way in: by which names and with which token, and the two steps of it.
+"""Who may come in, by which names and with which token, and the two steps of it.
 
-To look at the door changes nothing; entering is a POST.
+To look at the first page changes nothing; entering is a POST.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOCKET, ENTER = "/ws", "/enter"
 _PAGES = ("/", "/index.html")
 _SECRET = re.compile(r"[\w-]{43}")
 _KEPT_S = 7 * 24 * 3600
-_LARGEST_FORM = 4096
+_MAX_FORM_BYTES = 4096
 # Trame's page compiles its templates in the browser and styles elements; it loads from nowhere else and is
 # shown in no frame.
 _POLICY = (
@@ -40,7 +40,7 @@ _HEADERS = {
 }
 
 
-class Door:
+class AccessPolicy:
     """What every request has to pass. token: asked for at the first request of a visitor; None where everyone
     who reaches the server may come in. hosts: names by which a browser may call the server, None for any.
     """
@@ -49,8 +49,8 @@ class Door:
         self._token, self._hosts = token, hosts
 
     @classmethod
-    def of(cls, host: str, token: str | None, names: tuple[str, ...] = ()) -> Door:
-        """The door of a server that listens on `host`: on this machine alone, or where names are given, it
+    def of(cls, host: str, token: str | None, names: tuple[str, ...] = ()) -> AccessPolicy:
+        """The policy of a server that listens on `host`: on this machine alone, or where names are given, it
         answers to no others.
         """
         known = {"localhost", "127.0.0.1", "::1", host, *(name.lower() for name in names)}
@@ -75,7 +75,7 @@ class Door:
         return self._token is None or same(token, self._token)
 
 
-class Entrance:
+class VisitorRouter:
     """How visitors get in: a page that was asked for without the cookie of a visitor is answered by a form,
     which is sent at once.
 
@@ -84,12 +84,12 @@ class Entrance:
     (`take`).
     """
 
-    def __init__(self, door: Door):
-        self._door = door
+    def __init__(self, policy: AccessPolicy):
+        self._policy = policy
 
     async def answer(self, request: web.Request, handler) -> web.StreamResponse:
         """What a request gets; see `middleware`."""
-        if refusal := self._door.refusal(request):
+        if refusal := self._policy.refusal(request):
             return refusal
         secret = _secret_of(request)
         if self.known(secret):
@@ -101,7 +101,7 @@ class Entrance:
         if request.path not in _PAGES or request.headers.get("Sec-Fetch-Dest", "document") != "document":
             return web.Response(status=403, text="open the page first")
         token = request.query.get("token", "")
-        if not self._door.knows(token):
+        if not self._policy.knows(token):
             return notes.question(wrong="token" in request.query)
         answer = self.look(token) or notes.welcome(token)
         if not secret:
@@ -109,12 +109,12 @@ class Entrance:
         return answer
 
     async def _enter(self, request: web.Request, secret: str) -> web.StreamResponse:
-        if not (request.content_length or 0) < _LARGEST_FORM or "chunked" in request.headers.get(
+        if not (request.content_length or 0) < _MAX_FORM_BYTES or "chunked" in request.headers.get(
             "Transfer-Encoding", ""
         ):
             return web.Response(status=403, text="open the page first")
         form = {name: str(value) for name, value in (await request.post()).items()}
-        if not self._door.knows(form.get("token", "")):
+        if not self._policy.knows(form.get("token", "")):
             return notes.question(wrong=True)
         return await self.take(secret, form.get("token", ""), "over" in form) or to_the_page(request, secret)
 
