@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from ..mrml.i18n import _
 
-_MANIFEST = Path(__file__).resolve().parents[3] / "Resources" / "Models" / "models.json"
+_MANIFEST = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "models.json"
 _DEFAULTS = {"covariate": None, "quality": {}, "time_and_memory": "", "limits": "", "notice": ""}
 
 

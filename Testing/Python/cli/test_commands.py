@@ -184,7 +184,7 @@ def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models
         "--spacing",
         "1",
         "--samples",
-        "30",
+        "300",
         "--output",
         "out",
         "--json-progress",
