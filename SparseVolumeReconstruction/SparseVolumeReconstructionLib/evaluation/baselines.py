@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from ..geometry import Grid, InputError, Plane, SliceImage, Volume
+from ..geometry import Grid, InputError, Plane, Volume
 from ..geometry.resample import resample
+from ..observation import Slice
 
 PCA_RANK = 40
 PCA_RIDGE = 1.0
@@ -38,7 +39,7 @@ class NearestSlice:
 
     name = "nearest-slice"
 
-    def condition(self, slices: list[SliceImage], grid: Grid, frame: np.ndarray) -> Estimate:
+    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
         """Raises InputError unless the slices are parallel to the grid's k planes."""
         depth, images = _as_stack(slices, grid)
         nearest = np.abs(np.arange(grid.shape_kji[0])[:, None] - depth).argmin(1)
@@ -50,7 +51,7 @@ class LinearInterpolation:
 
     name = "linear-interpolation"
 
-    def condition(self, slices: list[SliceImage], grid: Grid, frame: np.ndarray) -> Estimate:
+    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
         """Raises InputError unless the slices are parallel to the grid's k planes."""
         depth, images = _as_stack(slices, grid)
         k = np.clip(np.arange(grid.shape_kji[0]), depth[0], depth[-1])
@@ -61,7 +62,7 @@ class LinearInterpolation:
         return Estimate(grid, (1 - weight) * images[lower] + weight * images[upper])
 
 
-def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def _as_stack(slices: list[Slice], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Position of each slice along k in voxels, ascending (n,), and its pixels on the grid's lattice (n, J,
     I).
     """
@@ -85,7 +86,7 @@ def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[np.ndarray, np.ndar
     return np.array([d for d, _ in found]), np.stack([p for _, p in found])
 
 
-def _on_lattice(image: SliceImage, lattice: Plane) -> np.ndarray:
+def _on_lattice(image: Slice, lattice: Plane) -> np.ndarray:
     """The pixels (J, I) of a slice on another lattice in the same plane."""
     source, target = (Grid((1, *plane.shape_ji), plane.ij_to_ras) for plane in (image.plane, lattice))
     return resample(Volume(image.pixels[None], source), target).array[0]
@@ -144,7 +145,7 @@ class FromLibrary:
     library: Library
     weigh: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-    def condition(self, slices: list[SliceImage], grid: Grid, frame: np.ndarray) -> Estimate:
+    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
         """Choose the weights from the slices alone and bring the sum onto `grid`."""
         points, pixels = [], []
         for image in slices:

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from ..geometry import Grid, Volume
-from ..geometry.plane import slice_of
 from ..geometry.resample import resample
+from ..observation.slices import slice_of
 from ..reconstruction.progress import Progress
 from ..zoo.store import ModelStore
 from .cases import as_array, context_positions, protocol_grid

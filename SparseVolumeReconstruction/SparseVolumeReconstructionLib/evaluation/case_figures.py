@@ -9,7 +9,8 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..geometry import Grid, SliceImage
+from ..geometry import Grid
+from ..observation import Slice
 
 _BLACK, _WHITE, _DIM, _CONTEXT, _EMPTY = "#0b0d10", "#f2f4f7", "#9aa4b2", "#4cc9f0", "#171c23"
 _CELL, _SIDE, _HEAD = 2.4, 0.3, 0.36  # inches: width of a view, margins for the names of rows and columns
@@ -149,7 +150,7 @@ def _draw(
         scale.spines[:].set_visible(False)
 
 
-def strip(slices: list[SliceImage], top: float) -> str:
+def strip(slices: list[Slice], top: float) -> str:
     """The observed slices side by side on black, with their names. top: value shown white, in image units."""
     shown = []
     for image in slices:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Grid, InputError, SliceImage
+from ..geometry import Grid, InputError
 from ..geometry.io import write_text
+from ..observation import Slice
 from . import case_figures as figures
 from .baselines import LinearInterpolation
 from .metrics import masked_mean, slice_ssim, ssim_map
@@ -75,7 +76,7 @@ class CaseReport:
     std: np.ndarray
     observed: np.ndarray
     samples: np.ndarray
-    slices: list[SliceImage]
+    slices: list[Slice]
     truth: np.ndarray | None = None
     others: dict[str, np.ndarray] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import Grid, InputError, SliceImage, Volume
-from ..geometry.plane import slice_of
+from ..geometry import Grid, InputError, Volume
+from ..observation import Slice
+from ..observation.slices import slice_of
 from ..priors.base import Prior
 from .baselines import Library
 from .cohort import Cohort, brain_mask, on_grid
@@ -53,7 +54,7 @@ class Case:
         """Slice numbers of `count` contexts."""
         return [self.extent[0] + p for p in context_positions(count, self.extent[1])]
 
-    def slices(self, positions: list[int]) -> list[SliceImage]:
+    def slices(self, positions: list[int]) -> list[Slice]:
         """Contexts with the spacing of slices as thickness. Raises InputError where a slice is empty."""
         return [slice_of(self.truth, k, float(self.truth.grid.spacing_ijk[2]), self.name) for k in positions]
 

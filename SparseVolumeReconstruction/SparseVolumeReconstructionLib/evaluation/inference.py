@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import Grid, SliceImage
+from ..geometry import Grid
+from ..observation import Slice
 from ..priors.base import Prior
 from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
 from .cases import as_array
@@ -29,7 +30,7 @@ class Inferred:
     seconds: dict[str, float]
 
 
-def infer(prior: Prior, slices: list[SliceImage], grid: Grid, frame: str, samples: int) -> Inferred:
+def infer(prior: Prior, slices: list[Slice], grid: Grid, frame: str, samples: int) -> Inferred:
     """Condition a prior on the slices of a case; frame: "registered" or "patient". Sample n has seed n.
 
     Raises InputError.

@@ -13,8 +13,8 @@ import torch
 from ..evaluation.benchmark import median_seconds, peak_mib
 from ..evaluation.cases import as_array, context_positions
 from ..geometry import InputError, Volume
-from ..geometry.plane import slice_of
 from ..geometry.resample import resample
+from ..observation.slices import slice_of
 from ..priors.axial import AxialSpace
 from ..priors.device import device_name, placed, resolve_device
 from ..priors.systems import system_class

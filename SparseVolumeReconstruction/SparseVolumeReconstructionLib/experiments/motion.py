@@ -13,7 +13,8 @@ from ..evaluation.cases import Case
 from ..evaluation.cohort import brain_mask, on_grid
 from ..evaluation.pictures import orthogonal
 from ..evaluation.scores import score_mean
-from ..geometry import Grid, SliceImage, Volume
+from ..geometry import Grid, Volume
+from ..observation import Slice
 from ..svr.average import gaussian_average
 from ..svr.motion import acquire, random_translations, stack_planes
 from .base import Setting
@@ -84,7 +85,7 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
     return Motion(_table(measured, found), _figure(measured, averages, shown), [_note(scan)])
 
 
-def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[list[SliceImage]]:
+def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[list[Slice]]:
     """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up
     to max_mm (mm) per axis.
     """

@@ -1,7 +1,7 @@
-"""Grids, planes and slice images in patient millimetres (RAS); numpy and SimpleITK only."""
+"""Grids and planes in patient millimetres (RAS); numpy and SimpleITK only."""
 
 from .errors import InputError
 from .grid import Grid, Volume
-from .plane import Plane, SliceImage
+from .plane import Plane
 
-__all__ = ["Grid", "InputError", "Plane", "SliceImage", "Volume"]
+__all__ = ["Grid", "InputError", "Plane", "Volume"]

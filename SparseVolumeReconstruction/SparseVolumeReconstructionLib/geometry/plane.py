@@ -1,13 +1,13 @@
-"""Planes at any pose and the images observed on them."""
+"""Planes at any pose, and how thick slices are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import InputError
-from .grid import Grid, Volume
+from .grid import Grid
 
 _THICKEST_MM = 5.0
 THICKNESS_MM = (0.01, 100.0)  # of any slice
@@ -80,67 +80,6 @@ class Plane:
         return Plane((counts[1], counts[0]), matrix, self.thickness_mm)
 
 
-@dataclass(frozen=True, eq=False)
-class SliceImage:
-    """One observed slice: `pixels` (rows, columns) float32 on `plane`.
-
-    name: what to call it in messages. thickness_assumed: the thickness was not in the file but taken
-    from the spacing. volume_index: position along the third index axis of the volume it came from.
-    """
-
-    pixels: np.ndarray
-    plane: Plane
-    name: str = "slice"
-    thickness_assumed: bool = True
-    source: str = ""
-    volume_index: int | None = field(default=None)
-
-    def __post_init__(self):
-        pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
-        if pixels.shape != self.plane.shape_ji:
-            raise InputError(f"{self.name}: pixels {pixels.shape} on a plane of shape {self.plane.shape_ji}.")
-        if not np.isfinite(pixels).all():
-            raise InputError(
-                f"{self.name}: {(~np.isfinite(pixels)).sum()} pixels are NaN or infinite; clean the image "
-                "first."
-            )
-        if float(np.ptp(pixels)) == 0.0:
-            raise InputError(
-                f"{self.name}: the slice is empty (every pixel is {pixels.flat[0]:g}); pick a slice that "
-                "shows anatomy."
-            )
-        object.__setattr__(self, "pixels", pixels)
-
-
-def slice_of(
-    volume: Volume,
-    index: int,
-    thickness_mm: float | None = None,
-    source: str = "volume",
-    number: int | None = None,
-) -> SliceImage:
-    """Slice `index` along the third index axis (k) of a volume.
-
-    thickness_mm None: `assumed_thickness_mm` of the spacing along k. number: what to call the slice where not
-    by its index. Raises InputError when the index is out of range.
-    """
-    count = volume.grid.shape_kji[0]
-    if not 0 <= index < count:
-        raise InputError(
-            f"{source}: slice index {index} is out of range; the volume has slices 0..{count - 1}."
-        )
-    matrix = volume.grid.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, 2] * index
-    thickness = (
-        assumed_thickness_mm(volume.grid.spacing_ijk[2]) if thickness_mm is None else float(thickness_mm)
-    )
-    plane = Plane(volume.grid.shape_kji[1:], matrix, thickness)
-    name = f"{source}:{index if number is None else number}" if count > 1 or number else source
-    return SliceImage(
-        volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number
-    )
-
-
 def assumed_thickness_mm(spacing_mm: float) -> float:
     """Thickness of slices that nothing states: their spacing, at most 5 mm.
 
@@ -166,36 +105,3 @@ def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = N
             f"{name}: slice thickness {thickness_mm:g} mm is more than the slice is wide ({width:.4g} mm); "
             "expected millimetres."
         )
-
-
-def check_slices_agree(slices: list[SliceImage], tolerance: float = 0.25) -> None:
-    """Raise InputError when two slices on the same pixels (in any layout, one may be a part of the other)
-    show different images.
-
-    tolerance: allowed root mean square difference as a share of the joint standard deviation.
-    """
-    for a, first in enumerate(slices):
-        for second in slices[a + 1 :]:
-            one, two = _shared_pixels(first, second)
-            spread = np.concatenate([one, two]).std() if len(one) else 0.0
-            if spread and np.sqrt(np.mean((one - two) ** 2)) > tolerance * spread:
-                raise InputError(
-                    f"{first.name} and {second.name} lie on the same plane but disagree; remove one of them."
-                )
-
-
-def _shared_pixels(first: SliceImage, second: SliceImage) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) of both slices at the pixels whose centres they share (within a tenth of a pixel)."""
-    plane, other = first.plane, second.plane
-    near = 0.1 * float(plane.spacing_ij.min())
-    apart = (
-        abs(plane.normal @ (other.centre - plane.centre)) > near or abs(plane.normal @ other.normal) < 0.9999
-    )
-    if apart:
-        return np.zeros(0), np.zeros(0)
-    to_other = np.linalg.inv(other.ij_to_ras)
-    local = (plane.points_ras() @ to_other[:3, :3].T + to_other[:3, 3])[:, :2]
-    column, row = np.rint(local).astype(int).T
-    shared = (column >= 0) & (row >= 0) & (column < other.shape_ji[1]) & (row < other.shape_ji[0])
-    shared &= (np.abs(local - np.rint(local)) * other.spacing_ij <= near).all(1)
-    return first.pixels.ravel()[shared], second.pixels[row[shared], column[shared]]

@@ -1,8 +1,6 @@
-"""Volumes and slices on other grids."""
+"""Volumes on other grids."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +8,6 @@ import SimpleITK as sitk
 from .grid import Grid, Volume
 from .image import image_header, to_image
 from .io import affine_transform
-from .plane import SliceImage
 
 
 def resample(
@@ -56,15 +53,3 @@ def _blur(image: sitk.Image, source: Grid, target: Grid, target_to_source: np.nd
                 image, float(sigma), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
             )
     return image
-
-
-def resample_slice(image: SliceImage, pixel_size_mm: float) -> SliceImage:
-    """The slice on square pixels of another size over the same rectangle (blurred first when coarser)."""
-    plane = image.plane.with_pixel_size(pixel_size_mm)
-    lattices = []
-    for p in (image.plane, plane):
-        matrix = np.diag([*p.spacing_ij, 1.0, 1.0])
-        matrix[:2, 3] = -p.spacing_ij * (np.array(p.shape_ji[::-1]) - 1) / 2
-        lattices.append(Grid((1, *p.shape_ji), matrix))
-    pixels = resample(Volume(image.pixels[None], lattices[0]), lattices[1]).array[0]
-    return replace(image, pixels=pixels, plane=plane)

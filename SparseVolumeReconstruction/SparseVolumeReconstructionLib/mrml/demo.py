@@ -16,11 +16,12 @@ import SimpleITK as sitk
 import slicer.util
 
 from ..evaluation.case_report import CaseReport, write_case_report
-from ..geometry import Grid, InputError, SliceImage, Volume
+from ..geometry import Grid, InputError, Volume
 from ..geometry.image import from_image, to_image
 from ..geometry.io import read_volume
-from ..geometry.plane import slice_of
 from ..geometry.resample import resample
+from ..observation import Slice
+from ..observation.slices import slice_of
 from ..reconstruction.progress import Progress
 from .logic import Context, ReconstructionInputs, ResultNodes, SparseVolumeReconstructionLogic
 from .nodes import add_volume
@@ -51,7 +52,7 @@ class Case:
     """
 
     name: str
-    slices: list[SliceImage]
+    slices: list[Slice]
     truth: Volume
 
 
@@ -132,7 +133,7 @@ def make_case(path: str | None) -> Case:
     kept = [first + step * round(share * count) for share in _KEPT]
     slices = [slice_of(head, k, source=name) for k in kept]
     slices = [
-        SliceImage(s.pixels, s.plane, f"slice at {(k - first) * spacing[0]:.0f} mm")
+        Slice(s.pixels, s.plane, f"slice at {(k - first) * spacing[0]:.0f} mm")
         for s, k in zip(slices, kept, strict=True)
     ]
     margin = np.ceil(_MARGIN_MM / spacing).astype(int)
@@ -177,7 +178,7 @@ def _part(grid: Grid, start: np.ndarray, stop: np.ndarray, step: int) -> Grid:
     return Grid((shape[0] // step, *plane.shape_kji[1:]), matrix)
 
 
-def _slice_node(image: SliceImage):
+def _slice_node(image: Slice):
     """An observed slice as a volume node of one slice, as thick as it is."""
     matrix = image.plane.ij_to_ras.copy()
     matrix[:3, 2] *= image.plane.thickness_mm

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_array
 
 from ..geometry import Grid, Plane
+from .operator import LinearOperator
 
 _PROFILE_STEP_MM = 1.0
 
@@ -40,7 +41,7 @@ def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneOperator:
+class PlaneOperator(LinearOperator):
     """Sparse matrix A of size (observed pixels, voxels of a grid).
 
     keep: per plane, bool (rows, columns): which pixels are observed. Rows of A run over planes in order,
@@ -107,6 +108,16 @@ def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[n
     return np.stack(indices, 1), np.stack(weights, 1)
 
 
+def observed_pixels(plane: Plane, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
+    """Which pixels (rows, columns) have their centre on the grid, and in `mask` (K, J, I) bool if given."""
+    ijk = plane.points_ras() @ grid.ras_to_ijk[:3, :3].T + grid.ras_to_ijk[:3, 3]
+    nearest = np.rint(ijk).astype(int)
+    valid = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
+    if mask is not None:
+        valid[valid] = np.asarray(mask, bool)[tuple(nearest[valid].T[::-1])]
+    return valid.reshape(plane.shape_ji)
+
+
 def plane_operator(
     planes: list[Plane],
     grid: Grid,
@@ -120,15 +131,11 @@ def plane_operator(
     profile: offsets in mm and weights of a slice of some thickness in mm.
     """
     ras_to_ijk = grid.ras_to_ijk
-    inside = np.ones(grid.shape_kji, bool) if mask is None else np.asarray(mask, bool)
     rows, columns, values, keeps, start = [], [], [], [], 0
     for plane in planes:
-        points = plane.points_ras() @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
-        nearest = np.rint(points).astype(int)
-        valid = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
-        valid[valid] = inside[tuple(nearest[valid].T[::-1])]
-        keeps.append(valid.reshape(plane.shape_ji))
-        points = points[valid]
+        keep = observed_pixels(plane, grid, mask)
+        keeps.append(keep)
+        points = plane.points_ras()[keep.ravel()] @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
         normal = ras_to_ijk[:3, :3] @ plane.normal
         for offset, share in zip(*profile(plane.thickness_mm), strict=True):
             index, weight = _corner_weights(points + offset * normal, grid.shape_kji)

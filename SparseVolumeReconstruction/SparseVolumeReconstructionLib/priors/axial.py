@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 
-from ..geometry import Grid, InputError, SliceImage, Volume
-from ..geometry.resample import resample, resample_slice
+from ..geometry import Grid, InputError, Volume
+from ..geometry.resample import resample
+from ..observation import Slice
+from ..observation.slices import resample_slice
 from .alignment_model import ANATOMY, AlignmentModel
 from .base import Posterior
 from .card import ModelCard
@@ -107,7 +109,7 @@ class AxialPrior:
 
     def condition(
         self,
-        slices: list[SliceImage],
+        slices: list[Slice],
         *,
         grid: Grid | None = None,
         covariate: float | None = None,
@@ -163,7 +165,7 @@ class OnGrid:
         return self.posterior.log_evidence()
 
 
-def place(slices: list[SliceImage], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
+def place(slices: list[Slice], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
     """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W)
     float32.
 
@@ -181,7 +183,7 @@ def place(slices: list[SliceImage], grid: Grid, atlas: np.ndarray) -> tuple[list
     )
 
 
-def _nearest(image: SliceImage, grid: Grid) -> int:
+def _nearest(image: Slice, grid: Grid) -> int:
     """Number of the grid's slice that is nearest to the middle of `image`. Raises InputError."""
     axis = grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
     tilt = float(np.degrees(np.arccos(np.clip(abs(image.plane.normal @ axis), 0, 1))))
@@ -199,7 +201,7 @@ def _nearest(image: SliceImage, grid: Grid) -> int:
     return k
 
 
-def _on_slice(image: SliceImage, grid: Grid, k: int, atlas: np.ndarray) -> np.ndarray:
+def _on_slice(image: Slice, grid: Grid, k: int, atlas: np.ndarray) -> np.ndarray:
     """Pixels (H, W) of the grid's slice k, each from the point of `image` above or below it."""
     pixel = float(grid.spacing_ijk[:2].min())
     if float(image.plane.spacing_ij.min()) < 0.95 * pixel:

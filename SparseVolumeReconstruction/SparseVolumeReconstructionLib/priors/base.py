@@ -7,7 +7,8 @@ from typing import Protocol
 
 import torch
 
-from ..geometry import Grid, SliceImage
+from ..geometry import Grid
+from ..observation import Slice
 from .card import ModelCard
 
 
@@ -50,7 +51,7 @@ class Prior(Protocol):
 
     def condition(
         self,
-        slices: list[SliceImage],
+        slices: list[Slice],
         *,
         grid: Grid | None = None,
         covariate: float | None = None,

@@ -11,9 +11,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..geometry import Grid, InputError, SliceImage, Volume
-from ..geometry.resample import resample_slice
+from ..geometry import Grid, InputError, Volume
+from ..observation import Slice
 from ..observation.planes import plane_operator
+from ..observation.slices import resample_slice
 from .alignment_model import AlignmentModel
 from .base import Posterior
 from .card import ModelCard
@@ -182,7 +183,7 @@ class StructuredGaussian:
 
     def condition(
         self,
-        slices: list[SliceImage],
+        slices: list[Slice],
         *,
         grid: Grid | None = None,
         covariate: float | None = None,
@@ -210,7 +211,7 @@ class StructuredGaussian:
 
     def _observation(
         self,
-        slices: list[SliceImage],
+        slices: list[Slice],
         field: GaussianField,
         check: Callable[[], None],
         tolerance: float = TOLERANCE,
@@ -235,7 +236,7 @@ class StructuredGaussian:
         return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check, tolerance)
 
 
-def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:
+def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:
     """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond
     _MAX_PIXELS in all.
     """
@@ -245,7 +246,7 @@ def _pixel_sizes(slices: list[SliceImage], grid: Grid) -> list[float]:
     return [size * max(1.0, (count / _MAX_PIXELS) ** 0.5) for size in sizes]
 
 
-def _as_stack(slices: list[SliceImage], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:
+def _as_stack(slices: list[Slice], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:
     """(array axis, plane indices, pixels (n, rows, columns)) if every slice is a whole plane of the grid, in
     its layout.
     """

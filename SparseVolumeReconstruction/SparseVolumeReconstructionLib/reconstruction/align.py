@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..geometry import InputError, SliceImage
-from ..geometry.resample import resample_slice
+from ..geometry import InputError
+from ..observation import Slice
+from ..observation.slices import resample_slice
 from ..priors.alignment_model import AlignmentModel
 from .intensity import MonotoneMap
 from .match import Matcher
@@ -57,7 +58,7 @@ class Alignment:
 
 
 def align(
-    slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None = None
+    slices: list[Slice], model: AlignmentModel, progress: Progress, covariate: float | None = None
 ) -> Alignment:
     """Frame and intensity map that make the slices most probable.
 
@@ -118,7 +119,7 @@ def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
     return float(np.exp(float(model.log_scale(torch.tensor([found.covariate or 0.0]))) - log_scale))
 
 
-def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
+def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
     """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their
     own.
     """
@@ -141,7 +142,7 @@ def _apart(slices: list[SliceImage], model: AlignmentModel, joint: Alignment, pr
 
 
 def _search(
-    slices: list[SliceImage], model: AlignmentModel, progress: Progress, covariate: float | None
+    slices: list[Slice], model: AlignmentModel, progress: Progress, covariate: float | None
 ) -> Alignment:
     """The most probable alignment, good or not."""
     coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
@@ -163,7 +164,7 @@ def _search(
     )
 
 
-def _inverted(image: SliceImage) -> SliceImage:
+def _inverted(image: Slice) -> Slice:
     """The slice with dark and bright exchanged inside its foreground."""
     high = float(np.quantile(image.pixels, 0.995))
     return replace(
@@ -173,7 +174,7 @@ def _inverted(image: SliceImage) -> SliceImage:
 
 
 def fixed_frame(
-    slices: list[SliceImage],
+    slices: list[Slice],
     model: AlignmentModel,
     matrix: np.ndarray,
     covariate: float | None = None,
@@ -202,7 +203,7 @@ def fixed_frame(
     return Alignment(matrix, maps[best], float(value[best]) if model.has_covariate else None, score, {})
 
 
-def _points(slices: list[SliceImage], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far
     background.
     """

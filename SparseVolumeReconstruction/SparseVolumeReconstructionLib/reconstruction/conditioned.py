@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..geometry import Grid, SliceImage, Volume
+from ..geometry import Grid, Volume
 from ..geometry.resample import resample
+from ..observation import Slice
 from ..priors.base import Posterior, Prior
 from .align import Alignment, align, fixed_frame
 from .intensity import MonotoneMap
@@ -72,7 +73,7 @@ class Conditioned:
 
 def condition_registered(
     prior: Prior,
-    slices: list[SliceImage],
+    slices: list[Slice],
     *,
     grid: Grid,
     covariate: float | None = None,
@@ -87,7 +88,7 @@ def condition_registered(
 
 def condition_patient(
     prior: Prior,
-    slices: list[SliceImage],
+    slices: list[Slice],
     *,
     grid: Grid,
     frame: np.ndarray | None = None,
@@ -107,7 +108,7 @@ def condition_patient(
 
 def align_patient(
     prior: Prior,
-    slices: list[SliceImage],
+    slices: list[Slice],
     *,
     frame: np.ndarray | None = None,
     covariate: float | None = None,
@@ -128,7 +129,7 @@ def align_patient(
 
 
 def _in_frame(
-    prior: Prior, slices: list[SliceImage], frame: np.ndarray, covariate: float | None, fast: bool = False
+    prior: Prior, slices: list[Slice], frame: np.ndarray, covariate: float | None, fast: bool = False
 ) -> Alignment:
     if slices:
         return fixed_frame(slices, prior.alignment_model(), frame, covariate, fast)
@@ -144,7 +145,7 @@ def _in_frame(
 
 def condition(
     prior: Prior,
-    slices: list[SliceImage],
+    slices: list[Slice],
     alignment: Alignment,
     *,
     grid: Grid | None = None,
@@ -155,15 +156,5 @@ def condition(
     Prior.condition.
     """
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
-    canonical = [
-        SliceImage(
-            intensity.to_canonical(s.pixels),
-            s.plane.transformed(matrix),
-            s.name,
-            s.thickness_assumed,
-            s.source,
-            s.volume_index,
-        )
-        for s in slices
-    ]
+    canonical = [s.transformed(matrix).with_intensity(intensity) for s in slices]
     return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check, fast=fast)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import InputError, SliceImage
+from ..geometry import InputError
 from ..geometry.io import read_scan
-from ..geometry.plane import assumed_thickness_mm, check_slices_agree, check_thickness, slice_of
+from ..geometry.plane import assumed_thickness_mm, check_thickness
 from ..geometry.scan import Scan
+from ..observation import Slice
+from ..observation.slices import check_slices_agree, slice_of
 from .plausible import check_values, has_noise_outside
 from .request import ContextSpec
 
 
-def read_contexts(specs: list[ContextSpec]) -> tuple[list[SliceImage], list[str]]:
+def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
     """All slices of a request and warnings about what was assumed or left out. Raises InputError.
 
     Indices count over all parts of a file or series (see Scan) in order. Slices without any content are
@@ -54,7 +56,7 @@ def _assumed(spacing_mm: float) -> str:
     return gap if spacing_mm > thickness else f"the spacing of {spacing_mm:.3g} mm"
 
 
-def _images(spec: ContextSpec, scan: Scan) -> tuple[list[SliceImage], list[int], set[str]]:
+def _images(spec: ContextSpec, scan: Scan) -> tuple[list[Slice], list[int], set[str]]:
     """The slices that are asked for, the indices of those that were left out because they show nothing,
     thicknesses assumed.
     """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.nn.functional import grid_sample
 
 from ..geometry import InputError
+from ..observation.points import PointOperator
 from ..priors.alignment_model import ANATOMY, AlignmentModel
 from .intensity import MonotoneMap
 from .pose import UNITS, PoseFamily
@@ -27,9 +27,6 @@ class Matcher:
     def __init__(self, model: AlignmentModel, points: torch.Tensor, values: torch.Tensor, size_mm: float):
         self.model, self.points, self.values = model, points, values
         self._temper = max(1.0, 150.0 / size_mm**2)
-        size = torch.as_tensor(model.grid.shape_kji[::-1], dtype=torch.float32)
-        to_unit = torch.as_tensor(model.grid.ras_to_ijk, dtype=torch.float32)
-        self._scale, self._offset = to_unit[:3, :3].T * 2 / (size - 1), to_unit[:3, 3] * 2 / (size - 1) - 1
         self.strength = len(points) / self._temper / 4
 
     def foreground(self) -> torch.Tensor:
@@ -38,9 +35,8 @@ class Matcher:
 
     def _sample(self, family: PoseFamily, theta: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
         """Model channels at the pixels, (C, B, n)."""
-        unit = family.apply(theta, self.points) @ self._scale + self._offset
-        out = grid_sample(channels[None], unit.reshape(1, 1, len(theta), -1, 3), align_corners=True)
-        return out[0, :, 0]
+        sampled = PointOperator(self.model.grid, family.apply(theta, self.points)).forward(channels)
+        return sampled.reshape(len(channels), len(theta), -1)
 
     def _predict(self, family, theta, value, rank: int | None = None):
         """Mean (B, n), residual variance (B, n) and loadings (rank, B, n)."""

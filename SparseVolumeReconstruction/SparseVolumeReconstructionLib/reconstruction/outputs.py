@@ -9,11 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..geometry import Grid, InputError, SliceImage, Volume
+from ..geometry import Grid, InputError, Volume
+from ..observation import Slice, observed_voxels
 from ..priors.base import Prior
 from .align import Alignment
 from .conditioned import Conditioned, condition
-from .observed import observed_voxels
 from .progress import Progress
 from .request import ReconstructionRequest
 from .result import Reconstruction
@@ -46,7 +46,7 @@ class OutputMaker:
 
     request: ReconstructionRequest
     prior: Prior
-    slices: list[SliceImage]
+    slices: list[Slice]
     alignment: Alignment
     like: Grid | None
     clock: Clock

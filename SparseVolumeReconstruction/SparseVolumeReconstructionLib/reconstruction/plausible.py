@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import InputError, SliceImage
+from ..geometry import InputError
+from ..observation import Slice
 
 _BAND = 2  # pixels along the edges of a slice, which lie outside any anatomy
 _LITTLE = 0.02  # of the brightest tissue
@@ -16,7 +17,7 @@ _CT_AIR = -500.0
 _MAX_SIZE, _MIN_SIZE = 4.0, 0.2  # extent of what slices show over that of the anatomy
 
 
-def check_values(slices: list[SliceImage]) -> None:
+def check_values(slices: list[Slice]) -> None:
     """Raise InputError for slices of one volume whose values are not 0 outside and positive inside, naming
     what they are instead.
     """
@@ -46,7 +47,7 @@ def check_values(slices: list[SliceImage]) -> None:
     )
 
 
-def check_size(slices: list[SliceImage], anatomy_mm: float, name: str) -> None:
+def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:
     """Raise InputError where what the slices show is far larger or smaller (mm) than any anatomy of that
     extent can be.
     """
@@ -61,7 +62,7 @@ def check_size(slices: list[SliceImage], anatomy_mm: float, name: str) -> None:
         )
 
 
-def has_noise_outside(slices: list[SliceImage]) -> bool:
+def has_noise_outside(slices: list[Slice]) -> bool:
     """Whether the edges of the slices are not 0 but noise: nothing was removed around the anatomy."""
     bright = np.quantile(np.concatenate([image.pixels.ravel() for image in slices]), 0.99)
     edges = np.concatenate([_edges(image.pixels) for image in slices])
@@ -84,7 +85,7 @@ def _most_common(values: np.ndarray) -> tuple[float, float]:
     return float(found[counts.argmax()]), float(counts.max()) / len(values)
 
 
-def _extent(image: SliceImage) -> float:
+def _extent(image: Slice) -> float:
     """Larger side (mm) of the box around the foreground of a slice."""
     filled = np.argwhere(image.pixels > 0.1 * np.quantile(image.pixels, 0.99))
     return float(((np.ptp(filled, axis=0) + 1) * image.plane.spacing_ij[::-1]).max()) if len(filled) else 0.0

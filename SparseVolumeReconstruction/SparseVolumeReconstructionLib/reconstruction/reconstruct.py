@@ -11,9 +11,9 @@ import SimpleITK as sitk
 import torch
 
 from .. import __version__
-from ..geometry import InputError, SliceImage
+from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
-from ..geometry.resample import resample_slice
+from ..observation import Slice
 from ..priors.base import Prior
 from .align import DOUBTFUL, TWO_BODIES, Alignment
 from .conditioned import align_patient
@@ -43,7 +43,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         frame = read_affine(frame) if isinstance(frame, str) else frame
         like = read_volume(request.like).grid if request.like else None
         if request.fast:
-            slices = [_no_finer(s, request.spacing_mm or 1.0) for s in slices]
+            slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
     with clock.step("align"):
         known = {"frame": frame, "covariate": request.covariate, "intensity": intensity}
         alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
@@ -51,13 +51,6 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     result = OutputMaker(request, prior, slices, alignment, like, clock, progress).make()
     result.provenance.update(_provenance(request, prior, slices, alignment, warnings, clock.seconds))
     return result
-
-
-def _no_finer(image: SliceImage, spacing_mm: float) -> SliceImage:
-    """The slice on pixels of `spacing_mm` where its own are finer: less to compute with."""
-    return (
-        resample_slice(image, spacing_mm) if spacing_mm > 1.2 * float(image.plane.spacing_ij.max()) else image
-    )
 
 
 def _doubts(alignment: Alignment) -> list[str]:
@@ -118,7 +111,7 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
 
 
 def _provenance(
-    request, prior, slices: list[SliceImage], alignment: Alignment, warnings: list[str], seconds: dict
+    request, prior, slices: list[Slice], alignment: Alignment, warnings: list[str], seconds: dict
 ) -> dict:
     known = prior.card.covariate
     return {
@@ -138,18 +131,7 @@ def _provenance(
         },
         "request": request.model_dump(),
         "seed": request.seed,
-        "contexts": [
-            {
-                "name": s.name,
-                "source": s.source,
-                "slice": s.volume_index,
-                "pixels_ji": list(s.plane.shape_ji),
-                "ij_to_ras": s.plane.ij_to_ras.round(6).tolist(),
-                "thickness_mm": s.plane.thickness_mm,
-                "thickness_assumed": s.thickness_assumed,
-            }
-            for s in slices
-        ],
+        "contexts": [s.provenance() for s in slices],
         "frame": {
             "patient_to_canonical": alignment.patient_to_canonical.round(9).tolist(),
             "found_from_slices": request.frame == "auto" and bool(slices),

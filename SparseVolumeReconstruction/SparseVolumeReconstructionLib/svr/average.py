@@ -7,13 +7,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..geometry import Grid, SliceImage, Volume
+from ..geometry import Grid, Volume
+from ..observation import Slice
 from ..observation.planes import gaussian_profile, plane_operator
 
 _MIN_WEIGHT = 1e-4
 
 
-def gaussian_average(slices: list[SliceImage], grid: Grid) -> Volume:
+def gaussian_average(slices: list[Slice], grid: Grid) -> Volume:
     """Gaussian-weighted average of slices on a grid: every pixel counts where its slice's Gaussian profile
     reaches.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..geometry import Grid, Plane, SliceImage, Volume
+from ..geometry import Grid, Plane, Volume
+from ..observation import Slice
 from ..observation.planes import plane_operator
 
 
@@ -36,7 +37,7 @@ def random_translations(count: int, max_mm: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-max_mm, max_mm, (count, 3))
 
 
-def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[SliceImage]:
+def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[Slice]:
     """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3) from where it is in
     `volume`.
 
@@ -49,5 +50,5 @@ def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[
         operator = plane_operator([plane.transformed(back)], volume.grid)
         pixels = operator.split(operator.forward(data))[0][0].numpy()
         if np.ptp(pixels) > 0:
-            found.append(SliceImage(pixels, plane, f"slice {number}", thickness_assumed=False))
+            found.append(Slice(pixels, plane, f"slice {number}", thickness_assumed=False))
     return found

@@ -13,7 +13,7 @@ import torch
 from ..evaluation.cases import context_positions
 from ..evaluation.cohort import brain_mask
 from ..geometry import Volume
-from ..geometry.plane import slice_of
+from ..observation.slices import slice_of
 from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.intervals import LEVELS

@@ -17,14 +17,15 @@ import slicer
 import slicer.util
 
 from ..evaluation.case_report import CaseReport, write_case_report
-from ..geometry import InputError, SliceImage, Volume
+from ..geometry import InputError, Volume
 from ..geometry.io import write_affine, write_text, write_volume
-from ..geometry.plane import slice_of
 from ..mrml.contexts import ContextSlice
 from ..mrml.cut import cut_plane
 from ..mrml.nodes import affine_of, file_stem, volume_of
 from ..mrml.results import ResultNodes
 from ..mrml.scene import prepare_bundle
+from ..observation import Slice
+from ..observation.slices import slice_of
 from ..reconstruction.result import write_sequence
 from .handover import Template, take_template
 
@@ -172,8 +173,6 @@ def _report(fields: dict, samples: list[np.ndarray], slices: list[tuple]) -> Cas
     return CaseReport(**fields, samples=drawn, slices=[_slice(*each) for each in slices])
 
 
-def _slice(
-    volume: Volume, plane: np.ndarray, thickness_mm: float | None, name: str, source: str
-) -> SliceImage:
+def _slice(volume: Volume, plane: np.ndarray, thickness_mm: float | None, name: str, source: str) -> Slice:
     """The image of a slice on a plane (4x4 SliceToRAS, mm)."""
     return slice_of(cut_plane(volume, plane, thickness_mm, name), 0, source=source)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.evaluation import baselines as b
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, SliceImage, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 
 GRID = Grid.centred((12, 10, 8), (3.0, 3.0, 2.0))
 HERE = np.eye(4)
@@ -47,7 +48,7 @@ def test_a_slice_on_another_lattice_is_resampled():
     matrix[:3, 3] += matrix[:3, 2] * 4
     plane = Plane(fine.shape_kji[1:], matrix, 2.0)
     ramp = lambda points: 0.5 + points @ [0.02, 0.01, 0.0]  # noqa: E731
-    image = SliceImage(ramp(plane.points_ras()).reshape(plane.shape_ji), plane)
+    image = Slice(ramp(plane.points_ras()).reshape(plane.shape_ji), plane)
     out = b.NearestSlice().condition([image], GRID, HERE).mean()
     expected = ramp(GRID.points_ras()).reshape(GRID.shape_kji)
     assert np.allclose(out[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2], atol=0.005)
@@ -55,7 +56,7 @@ def test_a_slice_on_another_lattice_is_resampled():
 
 def test_a_slice_across_the_stack_is_refused():
     volume = linear_volume()
-    across = SliceImage(volume.array[:, 3], Plane((12, 8), np.c_[GRID.ijk_to_ras[:, [0, 2, 1, 3]]], 2.0))
+    across = Slice(volume.array[:, 3], Plane((12, 8), np.c_[GRID.ijk_to_ras[:, [0, 2, 1, 3]]], 2.0))
     with pytest.raises(InputError, match="not parallel"):
         b.LinearInterpolation().condition([across], GRID, HERE)
 

@@ -17,7 +17,7 @@ from SparseVolumeReconstructionLib.evaluation.case_report import (
     write_case_report,
 )
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 
 SHAPE, SEEN = (24, 30, 28), [6, 17]
 

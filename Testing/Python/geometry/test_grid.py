@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.geometry.image import to_image
 from SparseVolumeReconstructionLib.geometry.io import affine_transform
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 
 SIZES = st.tuples(*[st.integers(2, 7)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.1, 5)] * 3)

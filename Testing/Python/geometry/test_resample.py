@@ -6,10 +6,12 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from SparseVolumeReconstructionLib.geometry import Grid, Plane, SliceImage, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
 from SparseVolumeReconstructionLib.geometry.image import to_image
 from SparseVolumeReconstructionLib.geometry.io import affine_transform
-from SparseVolumeReconstructionLib.geometry.resample import resample, resample_slice
+from SparseVolumeReconstructionLib.geometry.resample import resample
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.slices import resample_slice
 
 
 def turned(angles, shift=(0, 0, 0), scale=1.0) -> np.ndarray:
@@ -68,9 +70,7 @@ def test_a_slice_on_other_pixels_keeps_its_picture():
     matrix = turned((0.5, 0.2, 0.1), (30, -10, 5)) @ np.diag([1, 1, 1, 1.0])
     plane = Plane((40, 50), matrix, 3.0)
     local = (plane.points_ras() - plane.centre) @ matrix[:3, :2]
-    picture = SliceImage(
-        (0.3 * local[:, 0] - 0.1 * local[:, 1]).reshape(40, 50), plane, "a", False, "file", 7
-    )
+    picture = Slice((0.3 * local[:, 0] - 0.1 * local[:, 1]).reshape(40, 50), plane, "a", False, "file", 7)
     coarse = resample_slice(picture, 2.0)
     expected = (coarse.plane.points_ras() - plane.centre) @ matrix[:3, :2] @ [0.3, -0.1]
     np.testing.assert_allclose(

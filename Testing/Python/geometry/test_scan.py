@@ -12,8 +12,8 @@ from pydicom.uid import BasicTextSRStorage
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import read_scan, read_volume, stated_thickness
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
 from SparseVolumeReconstructionLib.geometry.scan import SeveralSeries
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 
 
 def up(places) -> np.ndarray:

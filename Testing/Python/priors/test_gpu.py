@@ -5,7 +5,7 @@ import torch
 
 from SparseVolumeReconstructionLib.experiments.models import SLICE_MODELS, VOLUME_MODELS
 from SparseVolumeReconstructionLib.geometry import Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.base import Prior
 from SparseVolumeReconstructionLib.priors.systems import system_class
 from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, SliceImage, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian_planes import PlanesPosterior
 from SparseVolumeReconstructionLib.priors.gaussian_stack import StackPosterior
@@ -95,7 +96,7 @@ def test_whole_grid_planes_take_the_fast_path_and_both_paths_agree(prior, body, 
         matrix = GRID.ijk_to_ras[:, [i, j, 2 - axis, 3]].copy()
         matrix[:3, 3] += GRID.ijk_to_ras[:3, 2 - axis] * index
         pixels = np.take(body.array, index, axis)
-        slices.append(SliceImage(pixels, Plane(pixels.shape, matrix, 0.0)))
+        slices.append(Slice(pixels, Plane(pixels.shape, matrix, 0.0)))
     fast = prior.condition(slices, covariate=25.0)
     assert isinstance(fast, StackPosterior)
     shifted = [replace(s, plane=Plane(s.plane.shape_ji, s.plane.ij_to_ras + _nudge(s), 0.0)) for s in slices]
@@ -129,7 +130,7 @@ def test_what_lies_outside_the_anatomy_is_no_evidence(prior, grid, tilted):
     assert float((means[0] - means[1]).abs().max()) < 0.01
 
 
-def _nudge(image: SliceImage) -> np.ndarray:
+def _nudge(image: Slice) -> np.ndarray:
     """A step of 0.01 mm along the normal, so that the plane is no longer one of the grid."""
     out = np.zeros((4, 4))
     out[:3, 3] = 0.01 * image.plane.normal
@@ -139,7 +140,7 @@ def _nudge(image: SliceImage) -> np.ndarray:
 def test_what_is_no_plane_of_the_grid_takes_the_general_path(prior, body):
     first = slice_of(body, 4)
     thick = slice_of(body, 4, 9.0)
-    small = SliceImage(first.pixels[2:, 3:], Plane((13, 13), first.plane.ij_to_ras @ _shift(3, 2), 4.0))
+    small = Slice(first.pixels[2:, 3:], Plane((13, 13), first.plane.ij_to_ras @ _shift(3, 2), 4.0))
     for slices in ([thick], [small], [first, first], [first, thick]):
         posterior = prior.condition(slices)
         assert isinstance(posterior, PlanesPosterior)

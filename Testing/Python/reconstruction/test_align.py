@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.reconstruction.align import align, fixed_frame
 from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
 

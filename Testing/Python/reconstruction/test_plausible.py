@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.geometry import InputError, Plane, SliceImage
+from SparseVolumeReconstructionLib.geometry import InputError, Plane
+from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.reconstruction.plausible import check_size, check_values, has_noise_outside
 
 RANDOM = np.random.default_rng(0)
@@ -21,11 +22,9 @@ def head(stripped: bool = True) -> np.ndarray:
     )
 
 
-def slices(pixels, spacing=2.5) -> list[SliceImage]:
+def slices(pixels, spacing=2.5) -> list[Slice]:
     return [
-        SliceImage(
-            pixels, Plane((60, 60), np.diag([spacing, spacing, 1, 1]), 5.0), "head:0", False, "head", 0
-        )
+        Slice(pixels, Plane((60, 60), np.diag([spacing, spacing, 1, 1]), 5.0), "head:0", False, "head", 0)
     ]
 
 

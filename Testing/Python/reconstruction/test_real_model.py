@@ -7,7 +7,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.reconstruction.align import DOUBTFUL, TWO_BODIES, align
 from SparseVolumeReconstructionLib.reconstruction.pose import quarter_turns
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress

@@ -23,6 +23,7 @@ HOSTED = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "mrml", "PythonQt", "PySid
 # What the Slicer side and the browser may know: plain data, and the client of the worker.
 SLICERSIDE_MAY = (
     "geometry",
+    "observation",  # what was seen, not the operators of it
     "reconstruction.request",
     "reconstruction.result",
     "reconstruction.progress",
@@ -163,7 +164,9 @@ def test_nothing_reads_pickles(sources):
     ("folders", "blocked"),
     [
         pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
-        pytest.param({"mrml", "web", "worker"}, {"torch"}, id="Slicer side and worker client without torch"),
+        pytest.param(
+            {"mrml", "web", "worker", "workflow"}, {"torch"}, id="Slicer side and worker client without torch"
+        ),
         pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
         pytest.param({"cli"}, {"torch", *HOSTED}, id="command line starts without torch"),
     ],

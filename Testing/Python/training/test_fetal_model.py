@@ -6,9 +6,10 @@ from scipy.spatial.transform import Rotation
 
 from SparseVolumeReconstructionLib.evaluation.cohort import normalised
 from SparseVolumeReconstructionLib.evaluation.protocol import atlas
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, SliceImage, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
+from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_patient
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -53,7 +54,7 @@ def turned(volume: Volume, seed: int) -> tuple[Volume, np.ndarray]:
     return Volume(volume.array, Grid(volume.grid.shape_kji, move @ volume.grid.ijk_to_ras)), move
 
 
-def four_slices(volume: Volume) -> list[SliceImage]:
+def four_slices(volume: Volume) -> list[Slice]:
     """Four slices of 3 mm across the middle of the volume, along its own k axis."""
     slices = []
     for share in (0.28, 0.42, 0.56, 0.7):
@@ -62,9 +63,7 @@ def four_slices(volume: Volume) -> list[SliceImage]:
         matrix[:3, 2] *= 3.0 / volume.grid.spacing_ijk[2]
         thick = Grid((1, *volume.grid.shape_kji[1:]), matrix)
         slices.append(
-            SliceImage(
-                300 * resample(volume, thick).array[0], Plane(thick.shape_kji[1:], matrix, 3.0), f"{share}"
-            )
+            Slice(300 * resample(volume, thick).array[0], Plane(thick.shape_kji[1:], matrix, 3.0), f"{share}")
         )
     return slices
 

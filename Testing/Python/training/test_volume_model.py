@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.evaluation.cohort import list_cohort, on_grid
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.volume_model.network import Generator, read_settings
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import (

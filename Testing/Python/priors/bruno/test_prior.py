@@ -5,8 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, SliceImage
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.geometry import Grid, InputError
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.bruno.prior import BrunoPrior, to_tensors
 
 PROCESSES = pytest.mark.parametrize("process", ["exchangeable", "pose"])
@@ -113,7 +114,7 @@ def test_another_grid_and_slices_that_are_not_axial(make_prior, body):
     fine = Grid.centred((6, 7, 8), 9.0)
     assert prior.condition([slice_of(body, 4)], grid=fine).mean().shape == (6, 7, 8)
     axial = slice_of(body, 4)
-    turned = SliceImage(
+    turned = Slice(
         axial.pixels,
         axial.plane.transformed(np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])),
     )

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load, save
 from torch.distributions import Normal
 
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.query.prior import QueryPrior, to_tensors
 
 SYSTEMS = pytest.mark.parametrize("system", ["gqn", "cvae"])

@@ -6,8 +6,9 @@ import torch
 from priors.slice_vae.conftest import CURVES
 from safetensors.torch import save_file
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, SliceImage, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.slice_vae.network import SliceVae
 from SparseVolumeReconstructionLib.priors.slice_vae.prior import SliceVaePrior, to_tensors
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -84,9 +85,9 @@ def test_slices_in_another_layout_find_their_place(prior):
     k = grid.ijk_to_ras @ [0, 0, 5.3, 1]
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 3] = [0, 10, 0], [10, 0, 0], k[:3]
-    turned = SliceImage(atlas[5].T, Plane((16, 16), matrix))
+    turned = Slice(atlas[5].T, Plane((16, 16), matrix))
     assert torch.allclose(prior.condition([turned]).mean(), plain, atol=1e-4)
-    part = SliceImage(atlas[5][3:-3], Plane((10, 16), grid.ijk_to_ras @ translation(0, 3, 5)))
+    part = Slice(atlas[5][3:-3], Plane((10, 16), grid.ijk_to_ras @ translation(0, 3, 5)))
     assert torch.allclose(prior.condition([part]).mean(), plain, atol=1e-4), (
         "what is not covered comes from the atlas"
     )
@@ -107,7 +108,7 @@ def tilted(prior, degrees):
     turn = np.eye(4)
     turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     image = slices(prior, 4)[0]
-    return SliceImage(image.pixels, image.plane.transformed(turn), "tilted")
+    return Slice(image.pixels, image.plane.transformed(turn), "tilted")
 
 
 def test_slices_that_are_not_axial_or_too_far_are_refused(prior):
@@ -115,7 +116,7 @@ def test_slices_that_are_not_axial_or_too_far_are_refused(prior):
     with pytest.raises(InputError, match="tilted: tilted by 30 degrees; this model knows axial slices only"):
         prior.condition([tilted(prior, 30)])
     image = slices(prior, 8)[0]
-    high = SliceImage(image.pixels, image.plane.transformed(translation(0, 0, 7)), "high")
+    high = Slice(image.pixels, image.plane.transformed(translation(0, 0, 7)), "high")
     with pytest.raises(
         InputError, match="high: at 58 mm of the model's space; this model knows slices between -45 and 51 mm"
     ):

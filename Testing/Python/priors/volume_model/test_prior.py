@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.volume_model.network import (
     CodeCritic,
     Generator,

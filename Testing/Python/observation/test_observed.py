@@ -6,9 +6,9 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from SparseVolumeReconstructionLib.geometry import Grid, Plane, SliceImage, Volume
-from SparseVolumeReconstructionLib.geometry.plane import slice_of
-from SparseVolumeReconstructionLib.reconstruction.observed import observed_voxels
+from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
+from SparseVolumeReconstructionLib.observation import Slice, observed_voxels
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 
 GRID = Grid.centred((9, 10, 11), 2.0)
 
@@ -32,7 +32,7 @@ def test_an_oblique_slice_marks_one_layer_of_voxels(angles, centre, thickness):
     matrix[:3, 3] = np.array(centre) - matrix[:3, :2] @ [7.0, 5.0]
     plane, slope = Plane((11, 15), matrix, thickness), np.array([0.3, -0.2, 0.5])
     pixels = (plane.points_ras() @ slope + 50).reshape(11, 15)
-    mask, values = observed_voxels([SliceImage(pixels, plane)], GRID)
+    mask, values = observed_voxels([Slice(pixels, plane)], GRID)
     points = GRID.points_ras().astype(float)
     local = (points - plane.centre) @ matrix[:3, :3]
     half = np.abs(plane.normal @ GRID.ijk_to_ras[:3, :3]).sum() / 2
@@ -45,9 +45,9 @@ def test_an_oblique_slice_marks_one_layer_of_voxels(angles, centre, thickness):
 
 
 def test_crossing_slices_are_averaged_and_slices_elsewhere_ignored():
-    first = SliceImage(np.full((10, 11), 10.0) + np.eye(10, 11), Plane((10, 11), _at(GRID, 4)))
-    second = SliceImage(np.full((10, 11), 20.0) + np.eye(10, 11), Plane((10, 11), _at(GRID, 4)))
-    away = SliceImage(np.eye(10, 11), Plane((10, 11), _at(GRID, 400)))
+    first = Slice(np.full((10, 11), 10.0) + np.eye(10, 11), Plane((10, 11), _at(GRID, 4)))
+    second = Slice(np.full((10, 11), 20.0) + np.eye(10, 11), Plane((10, 11), _at(GRID, 4)))
+    away = Slice(np.eye(10, 11), Plane((10, 11), _at(GRID, 400)))
     mask, values = observed_voxels([first, second, away], GRID)
     assert mask.sum() == 110 and values[4, 2, 7] == pytest.approx(15)
     assert not observed_voxels([away], GRID)[0].any() and not observed_voxels([], GRID)[0].any()

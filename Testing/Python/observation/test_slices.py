@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.plane import check_slices_agree, slice_of
+from SparseVolumeReconstructionLib.observation.slices import check_slices_agree, slice_of
 
 
 @pytest.fixture
