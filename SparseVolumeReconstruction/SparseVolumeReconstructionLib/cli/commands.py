@@ -148,10 +148,10 @@ def _training(args: Namespace) -> tuple:
 
     Raises InputError.
     """
-    from ..training.loop.config import find_config, read_config
+    from ..training.loop.config import read_config
     from ..training.structured_gaussian import CardFacts, read_split
 
-    config, out = read_config(find_config(args.config)), Path(args.out)
+    config, out = read_config(args.config), Path(args.out)
     if config.system != args.system:
         raise InputError(f"{args.config}: made for {config.system}; this is ./run train {args.system}.")
     words = {name: getattr(args, name) for name in ("anatomy", "modality", "licence", "data", "limits")}

@@ -7,15 +7,8 @@ import math
 
 from .. import __version__
 from ..experiments.base import EXPERIMENTS
+from ..priors.systems import System, all_systems, trained_systems
 from . import commands
-
-DEEP_SYSTEMS = {
-    "slice-vae": "VAE of axial slices with a Gaussian over the codes of a stack.",
-    "bruno": "Normalizing flow of axial slices with an exchangeable or a pose-aware process.",
-    "gqn": "Generative Query Network: slices drawn in steps from the mean representation of the contexts.",
-    "cvae": "Conditional VAE of axial slices given their pose and the mean representation of the contexts.",
-    "volume-model": "Generator of whole volumes: 3D VAE, VAE-GAN, WGAN-GP, alpha-GAN or alpha-WGAN.",
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -289,16 +282,16 @@ train slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"""
     add("--seed", type=int, default=0, metavar="S")
     _add_card(gaussian)
     _add_strict(gaussian)
-    for name, summary in DEEP_SYSTEMS.items():
-        _train_deep(systems, name, summary)
+    for system in trained_systems().values():
+        _train_deep(systems, system)
     _train_segmentation(systems)
 
 
-def _train_deep(systems, name: str, summary: str) -> None:
-    kind = "alpha-wgan" if name == "volume-model" else name
+def _train_deep(systems, system: System) -> None:
+    name, kind = system.id, system.variants[0]
     start = f"train {name} --cohort heads --config {kind}-64-cpu --out runs/{kind}"
     example = f"{start}\n{start} --resume"
-    parser = _add(systems, name, commands.train_deep, summary, example)
+    parser = _add(systems, name, commands.train_deep, system.summary, example)
     parser.set_defaults(system=name)
     _add_run(parser, "folder of volumes, one per subject; may be repeated", action="append")
     _add_card(parser)
@@ -309,9 +302,7 @@ def _train_segmentation(systems) -> None:
     start = (
         "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
     )
-    summary = (
-        "U-Net that segments brains for the realistic atlas score; taught by synthetic images of label maps."
-    )
+    summary = all_systems()["segmentation"].summary
     parser = _add(systems, "segmentation", commands.train_segmentation, summary, f"{start}\n{start} --resume")
     parser.set_defaults(system="segmentation")
     _add_run(parser, "folder of label maps with FreeSurfer's numbers, one per person")
@@ -321,7 +312,7 @@ def _train_segmentation(systems) -> None:
 def _add_run(parser, cohort: str, **several) -> None:
     add = parser.add_argument
     add("--cohort", required=True, metavar="DIR", help=cohort, **several)
-    add("--config", required=True, metavar="FILE", help="YAML file, or the name of one in Resources/Training")
+    add("--config", required=True, metavar="FILE", help="YAML file, or the name of a shipped configuration")
     add(
         "--out",
         required=True,

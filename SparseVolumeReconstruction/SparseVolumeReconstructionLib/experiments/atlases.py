@@ -18,7 +18,7 @@ from ..geometry.resample import resample
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
 from ..reconstruction.progress import Progress
-from ..training.loop.config import find_config, read_config
+from ..training.loop.config import read_config
 from ..training.segmentation.segmenter import Segmenter
 from ..training.segmentation.structures import NAMES
 from ..training.segmentation.task import dice
@@ -83,7 +83,7 @@ def find_segmenter(setting: Setting, progress: Progress) -> Segmenter:
 
 def _train(setting: Setting, config: str, path: Path, progress: Progress) -> None:
     """Train in the folder of `path`; a trial happens in the space of the models, whatever it is."""
-    settings, population = read_config(find_config(config)), setting.models.population
+    settings, population = read_config(config), setting.models.population
     path.parent.mkdir(parents=True, exist_ok=True)
     if settings.data.reference is None:
         reference = path.parent / "reference.nii.gz"

@@ -11,8 +11,8 @@ import torch
 from ..evaluation.benchmark import median_seconds
 from ..priors.bruno.network import Bruno
 from ..priors.device import placed, resolve_device
-from ..priors.query.gqn import Gqn
-from ..training.loop.config import find_config, read_config
+from ..priors.neural_rendering.gqn import Gqn
+from ..training.loop.config import read_config
 from ..training.loop.task import make_task
 
 _VOLUMES, _SLICES, _CONTEXTS = 4, 9, 4
@@ -25,7 +25,7 @@ def ratios(device: str, scale: str) -> list[list[str | float]]:
     """
     place, rows = resolve_device(device), []
     for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):
-        config = read_config(find_config(f"{system}-64-{scale}"))
+        config = read_config(f"{system}-64-{scale}")
         network = placed(make_task(config).networks, place).train()
         chance = torch.Generator(place).manual_seed(0)
         count, side = min(_SLICES, config.data.slices), config.data.size

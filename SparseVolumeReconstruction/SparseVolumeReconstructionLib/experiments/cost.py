@@ -12,25 +12,25 @@ import torch
 
 from ..evaluation.benchmark import median_seconds, peak_mib
 from ..evaluation.cases import as_array, context_positions
-from ..geometry import InputError, Volume
+from ..geometry import Volume
 from ..geometry.resample import resample
 from ..observation.slices import slice_of
 from ..priors.axial import AxialSpace
 from ..priors.device import device_name, placed, resolve_device
-from ..priors.systems import system_class
+from ..priors.systems import trained_systems
 from ..training.loop.augment import augment
 from ..training.loop.checkpoint import Average
-from ..training.loop.config import TrainConfig, find_config, read_config
+from ..training.loop.config import TrainConfig, read_config
 from ..training.loop.data import stack_grid
 from ..training.loop.loop import deterministic
 from ..training.loop.task import Task, make_task
+from ..training.presets import shipped_presets
 from ..zoo import ModelStore
 from .base import Setting
 from .batching import ratios
 from .findings import Findings, Table
-from .models import SLICE_MODELS, VOLUME_MODELS
+from .models import slice_models, volume_models
 
-KEYS = (*SLICE_MODELS, *VOLUME_MODELS)
 SIZES = (64, 128, 256)
 _MODEL = "brain-t1"
 _CONTEXTS = 4
@@ -45,14 +45,13 @@ def cost(setting: Setting) -> Findings:
     """
     rows, spawn = [], multiprocessing.get_context("spawn")
     sizes = SIZES[:1] if setting.tiny else SIZES
-    for done, (key, size) in enumerate((key, size) for key in KEYS for size in sizes):
+    keys, shipped = (*slice_models(), *volume_models()), shipped_presets()
+    for done, (key, size) in enumerate((key, size) for key in keys for size in sizes):
         name = f"{key}-{size}-{setting.models.scale if size == SIZES[0] else 'gpu'}"
-        setting.progress.update(f"measuring {name}", done / (len(KEYS) * len(sizes)))
-        try:
-            path = find_config(name)
-        except InputError:
+        setting.progress.update(f"measuring {name}", done / (len(keys) * len(sizes)))
+        if name not in shipped:
             continue
-        config = read_config(path)
+        config = read_config(name)
         if resolve_device(setting.device).type == "cuda":  # it counts memory itself, and is slow to start
             rows.append([name, *measured(config, setting.device)])
             continue
@@ -101,13 +100,14 @@ def measured(config: TrainConfig, name: str) -> list[float | int | None]:
     few = config.data.size > SIZES[0] and device.type == "cpu"
     if few:
         config = config.model_copy(update={"data": config.data.model_copy(update={"slices": _FEW})})
-    share = 120 / _FEW if few and config.system != "volume-model" else 1.0
+    system = trained_systems()[config.system]
+    share = 120 / _FEW if few and system.draws == "slices" else 1.0
     space, bodies = _space(config)
     task = make_task(config)
     placed(task.networks, device)
     step = None if few else _step_seconds(config, task, bodies.to(device))
     card = ModelStore().entry(_MODEL).card.model_copy(update={"system": config.system})
-    prior = system_class(config.system).from_weights(task.weights(bodies) | space.to_tensors(), card, device)
+    prior = system.prior_class().from_weights(task.weights(bodies) | space.to_tensors(), card, device)
     truth = Volume(bodies[0].numpy(), prior.grid)
     slices = [slice_of(truth, k) for k in context_positions(_CONTEXTS, len(truth.array))]
     runs = 1 if few else _RUNS

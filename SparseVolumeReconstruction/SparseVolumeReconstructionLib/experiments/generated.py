@@ -18,9 +18,8 @@ from ..priors.base import Prior
 from ..reconstruction.progress import Progress
 from ..training.subjects import list_subjects
 from .base import Setting
-from .models import GAUSSIAN, VOLUME_MODELS
+from .models import GAUSSIAN, volume_models
 
-DEEP = ["slice-vae", *VOLUME_MODELS]
 PCA = "PCA Gaussian"
 ATLAS = "mean atlas, again and again"
 REAL = "real (fitted subjects)"
@@ -50,7 +49,7 @@ def generate(setting: Setting) -> Generated:
 
     Raises InputError where there are too few.
     """
-    priors = setting.models.several([*DEEP, GAUSSIAN])
+    priors = setting.models.several(["slice-vae", *volume_models(), GAUSSIAN])
     if not priors:
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
     first = next(iter(priors.values()))

@@ -27,10 +27,9 @@ from .comparison import (
 )
 from .context_use import use_of_contexts
 from .findings import Figure, Findings, Table
-from .models import GAUSSIAN, SLICE_MODELS, VOLUME_MODELS
+from .models import GAUSSIAN, slice_models, volume_models
 from .motion import motion_findings
 
-SYSTEMS = [GAUSSIAN, *SLICE_MODELS]
 BRAINS = Printed(
     "conditional BRUNO, ADNI (printed)",
     {"SSIM": {1: 0.695, 3: 0.719, 5: 0.733, 9: 0.736}, "CC": {1: 0.913, 3: 0.917, 5: 0.919, 9: 0.922}},
@@ -56,7 +55,7 @@ _FETAL = (
 def brains(setting: Setting) -> Findings:
     """Experiment 1: brains from 0 to 9 slices."""
     counts, pictured = [0, 1, 3, 4, 5, 9], [0, 3, 9]
-    measured = measure(setting, [*SYSTEMS, *VOLUME_MODELS], counts, pictured)
+    measured = measure(setting, [GAUSSIAN, *slice_models(), *volume_models()], counts, pictured)
     subject = typical(measured, 3)
     return Findings(
         "000-exp1",
@@ -117,7 +116,7 @@ def initial(setting: Setting) -> Findings:
 def fetuses(setting: Setting) -> Findings:
     """Experiment 2: fetal brains, and templates for slice-to-volume reconstruction under motion."""
     counts = [1, 3, 4, 7]
-    measured = measure(setting, SYSTEMS, counts, [4])
+    measured = measure(setting, [GAUSSIAN, *slice_models()], counts, [4])
     subject = typical(measured, 4)
     motion = motion_findings(setting, measured, subject)
     return Findings(

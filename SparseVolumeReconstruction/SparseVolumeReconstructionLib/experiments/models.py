@@ -11,9 +11,11 @@ from ..geometry import InputError
 from ..priors.base import Prior
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
+from ..priors.systems import trained_systems
 from ..reconstruction.progress import Progress
 from ..training.deep import train_deep
-from ..training.loop.config import find_config, read_config
+from ..training.loop.config import read_config
+from ..training.presets import shipped_presets
 from ..training.structured_gaussian import CardFacts, TrainingOptions, train
 from ..zoo import ModelStore
 from ..zoo.manifest import EMBEDDED
@@ -21,10 +23,23 @@ from ..zoo.weights import describe, load_prior
 from .findings import Table
 
 GAUSSIAN = "structured-gaussian"
-SLICE_MODELS = ("slice-vae", "bruno-pose", "bruno", "gqn", "cvae")
-VOLUME_MODELS = ("volume-vae", "alpha-wgan", "wgan-gp", "vae-gan", "alpha-gan")
 SCALES = ("tiny", "cpu", "gpu")
 _TINY_RANK = 8
+
+
+def slice_models() -> tuple[str, ...]:
+    """The variants of all systems that draw slices, as experiments name models."""
+    return _variants("slices")
+
+
+def volume_models() -> tuple[str, ...]:
+    """The variants of all systems that draw whole volumes."""
+    return _variants("volumes")
+
+
+def _variants(drawn: str) -> tuple[str, ...]:
+    systems = trained_systems().values()
+    return tuple(variant for system in systems if system.draws == drawn for variant in system.variants)
 
 
 class LeftOut(InputError):
@@ -152,14 +167,12 @@ class Models:
 
     def _train(self, model_id: str, config: str, path: Path, progress: Progress) -> None:
         """Train in the folder of `path`, or continue there."""
-        try:
-            file = find_config(config)
-        except InputError as error:
-            raise LeftOut(f"no configuration {config} is shipped") from error
+        if config not in shipped_presets():
+            raise LeftOut(f"no configuration {config} is shipped")
         facts = CardFacts(model_id, *self._facts(), config=config)
         progress.update(f"training {model_id}", 0.0)
         if (
-            train_deep(self.cohorts, read_config(file), path.parent, True, facts, self.split, progress)
+            train_deep(self.cohorts, read_config(config), path.parent, True, facts, self.split, progress)
             is None
         ):
             raise InputError(
@@ -168,7 +181,7 @@ class Models:
 
     def _fit_gaussian(self, model_id: str, path: Path, progress: Progress) -> None:
         """On the grid of the other models of this scale; only tiny ones are not embedded."""
-        data = read_config(find_config(f"slice-vae-64-{self.scale}")).data
+        data = read_config(f"slice-vae-64-{self.scale}").data
         space = {"spacing_mm": data.spacing_mm, "protocol_slices": data.slices, "reference": data.reference}
         words = dict(
             zip(

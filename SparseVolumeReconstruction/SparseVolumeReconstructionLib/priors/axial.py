@@ -21,7 +21,7 @@ from .alignment_model import ANATOMY, AlignmentModel
 from .base import Posterior
 from .card import ModelCard
 from .intervals import IntervalScale
-from .structured_gaussian import GaussianParameters, StructuredGaussian
+from .structured_gaussian.prior import GaussianParameters, StructuredGaussian
 
 MAX_TILT_DEGREES = 5.0
 _CACHED_PIXELS = (

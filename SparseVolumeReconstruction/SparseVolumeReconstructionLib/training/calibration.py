@@ -17,7 +17,7 @@ from ..observation.slices import slice_of
 from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.intervals import LEVELS
-from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
+from ..priors.structured_gaussian.prior import GaussianParameters, StructuredGaussian
 from ..reconstruction.conditioned import condition_registered
 from .gaussian_fit import Rows, fit_gaussian
 

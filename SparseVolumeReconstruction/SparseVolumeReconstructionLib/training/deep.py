@@ -12,7 +12,7 @@ import torch
 from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.device import device_name, resolve_device
-from ..priors.systems import system_class
+from ..priors.systems import prior_systems, system_class
 from ..reconstruction.progress import Progress
 from ..zoo.weights import save_weights
 from .calibration import measured_multipliers
@@ -23,14 +23,6 @@ from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
 from .structured_gaussian import CardFacts
-
-TITLES = {
-    "slice-vae": "Slice VAE and Gaussian",
-    "bruno": "Conditional BRUNO",
-    "gqn": "Generative Query Network",
-    "cvae": "Conditional VAE",
-    "volume-model": "Volume model",
-}
 
 
 def train_deep(
@@ -95,7 +87,7 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
 
 
 def _title(config: TrainConfig) -> str:
-    title = config.model.get("title", TITLES[config.system])
+    title = config.model.get("title", prior_systems()[config.system].title)
     return f"Pose-aware {title[0].lower()}{title[1:]}" if config.model.get("process") == "pose" else title
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..geometry import Grid
-from ..priors.structured_gaussian import SD_FLOOR, GaussianParameters
+from ..priors.structured_gaussian.prior import SD_FLOOR, GaussianParameters
 
 _BLOCK = 16384
 _LAGS = 20

@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation
 from ..evaluation.cohort import Cohort, on_grid
 from ..geometry import InputError, Volume
 from ..priors.card import Covariate, ModelCard
-from ..priors.structured_gaussian import GaussianParameters, StructuredGaussian
+from ..priors.structured_gaussian.prior import GaussianParameters, StructuredGaussian
 from ..reconstruction.progress import Progress
 from ..zoo.weights import save_weights
 from .calibration import held_out_scores

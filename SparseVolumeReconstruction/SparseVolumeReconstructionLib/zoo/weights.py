@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from ..geometry import InputError
 from ..geometry.io import write_atomically
 from ..priors.card import ModelCard, ModelEntry
-from ..priors.systems import SYSTEMS, system_class
+from ..priors.systems import prior_systems, system_class
 
 if TYPE_CHECKING:
     import torch
@@ -43,10 +43,10 @@ def describe(path: Path) -> ModelEntry:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"]) or "JSON"
         raise InputError(f"{path}: its model card is not valid ({field}: {problem['msg']}).") from error
-    if card.system not in SYSTEMS:
+    if card.system not in prior_systems():
         raise InputError(
             f'{path}: made for the system "{card.system}", which is not in this version; known: '
-            f"{', '.join(SYSTEMS)}."
+            f"{', '.join(prior_systems())}."
         )
     return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
 

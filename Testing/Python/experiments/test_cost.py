@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.experiments import batching
-from SparseVolumeReconstructionLib.experiments.cost import KEYS, measured
-from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config
+from SparseVolumeReconstructionLib.experiments.cost import measured
+from SparseVolumeReconstructionLib.experiments.models import slice_models, volume_models
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
 
 @pytest.mark.parametrize("name", ["bruno-64-tiny", "alpha-wgan-64-tiny"])
 def test_every_number_of_a_configuration_is_measured(name):
-    config = read_config(find_config(name))
+    config = read_config(name)
     parameters, slices, step, hours, volume, mean, sample, memory = measured(config, "cpu")
     networks = make_task(config).networks
     assert parameters == sum(p.numel() for p in networks.parameters()) / 1e6
@@ -21,14 +22,14 @@ def test_every_number_of_a_configuration_is_measured(name):
 
 
 def test_there_is_a_configuration_of_every_system():
-    for key in KEYS:
+    for key in (*slice_models(), *volume_models()):
         for scale in ("tiny", "cpu", "gpu"):
-            read_config(find_config(f"{key}-64-{scale}"))
+            read_config(f"{key}-64-{scale}")
 
 
 @pytest.mark.parametrize("system", ["bruno", "gqn"])
 def test_the_loop_over_slices_computes_the_same_gradient(system):
-    network = make_task(read_config(find_config(f"{system}-64-tiny"))).networks
+    network = make_task(read_config(f"{system}-64-tiny")).networks
     chance = torch.Generator().manual_seed(1)
     images = torch.rand(2, 6, 64, 64, generator=chance)
     index = torch.stack([torch.randperm(24, generator=chance)[:6] for _ in range(2)])

@@ -6,7 +6,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.experiments.models import POPULATIONS, LeftOut
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.training.loop.config import digest, find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import digest, read_config
 from SparseVolumeReconstructionLib.zoo.weights import sha256
 
 
@@ -16,7 +16,7 @@ def test_what_was_trained_is_known_of_each_model(trained):
     assert gaussian["model"] == "structured-gaussian" and gaussian["file"] == "brain-t1.safetensors"
     assert (
         vae["config"] == "slice-vae-64-tiny"
-        and vae["config sha256"] == digest(read_config(find_config("slice-vae-64-tiny")))[:12]
+        and vae["config sha256"] == digest(read_config("slice-vae-64-tiny"))[:12]
     )
     path = trained.folder / "slice-vae-64-tiny" / vae["file"]
     assert vae["sha256"] == sha256(path)[:12] and "CPU" in vae["device"] and vae["date"].startswith("20")
@@ -67,5 +67,5 @@ def test_a_damaged_model_is_refused_not_left_out(make_models, tmp_path):
 def test_every_population_has_its_split_and_configurations(population, scale):
     assert POPULATIONS[population].split.is_file()
     for key in ("slice-vae", "bruno", "bruno-pose", *(("gqn", "cvae") if population == "fetal-t2" else ())):
-        config = read_config(find_config(f"{key}-{POPULATIONS[population].kind}64-{scale}"))
+        config = read_config(f"{key}-{POPULATIONS[population].kind}64-{scale}")
         assert config.data.slices == {"brain-t1": 120, "fetal-t2": 80}[population]

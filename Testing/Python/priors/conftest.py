@@ -13,7 +13,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
 from SparseVolumeReconstructionLib.priors.axial import AxialSpace
 from SparseVolumeReconstructionLib.priors.card import ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian_field import GaussianField, correlation_matrix
-from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import GaussianParameters
 
 CURVE = torch.tensor([1.0, 0.8, 0.5, 0.3, 0.2, 0.1])
 

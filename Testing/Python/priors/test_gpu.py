@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.experiments.models import SLICE_MODELS, VOLUME_MODELS
+from SparseVolumeReconstructionLib.experiments.models import slice_models, volume_models
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.base import Prior
 from SparseVolumeReconstructionLib.priors.systems import system_class
-from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -33,9 +33,9 @@ def difference(priors: list[Prior], body: Volume, seen: list[int]) -> float:
     return float((found[0] - found[1]).abs().max())
 
 
-@pytest.mark.parametrize("key", [*SLICE_MODELS, *VOLUME_MODELS])
+@pytest.mark.parametrize("key", [*slice_models(), *volume_models()])
 def test_an_untrained_network(key, make_ball_space, card):
-    config = read_config(find_config(f"{key}-64-tiny"))
+    config = read_config(f"{key}-64-tiny")
     space = make_ball_space(config.data.slices, config.data.size)
     bodies = torch.stack([space.atlas * share for share in (0.7, 0.8, 0.9)])
     weights = make_task(config).weights(bodies) | space.to_tensors()

@@ -12,7 +12,10 @@ from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian_planes import PlanesPosterior
 from SparseVolumeReconstructionLib.priors.gaussian_stack import StackPosterior
-from SparseVolumeReconstructionLib.priors.structured_gaussian import GaussianParameters, StructuredGaussian
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import (
+    GaussianParameters,
+    StructuredGaussian,
+)
 
 GRID = Grid.centred((14, 15, 16), 4.0)
 CARD = ModelCard(

@@ -72,10 +72,20 @@ def imports(module: str, tree: ast.Module) -> set[str]:
     }
 
 
+def room(module: str) -> str:
+    """Whose rules a module obeys: its folder's, but for `priors/<system>/training.py`.
+
+    A system is one folder, so its training lies beside its prior; it is loaded by training/ alone (by its
+    name, see priors/systems.py), may import that, and is imported by nothing below it.
+    """
+    parts = module.strip(".").split(".")
+    return "training" if parts[0] == "priors" and parts[2:3] == ["training"] else parts[0]
+
+
 def wrong_way(module: str, names: set[str]) -> list[str]:
     """Imports of a layer above or beside the module's own."""
-    folder = module.split(".")[0]
-    targets = {name: name.split(".")[1] for name in names if name.startswith(".")}
+    folder = room(module)
+    targets = {name: room(name) for name in names if name.startswith(".")}
     if folder in TOP or folder == "":
         return []
     assert folder in RANK, f"{folder} has no place among the layers"
@@ -197,6 +207,9 @@ def test_the_rules_can_be_broken(python, library_environment):
     tree.is_package = False
     assert wrong_way("geometry.grid", imports("geometry.grid", tree)) == [".priors.base.Prior"]
     assert wrong_way("cli.main", imports("cli.main", tree)) == []
+    above, below = {".training.loop.config.Section"}, {".priors.bruno.training.BrunoTask"}
+    assert wrong_way("priors.bruno.training", above) == wrong_way("training.deep", below) == []
+    assert wrong_way("priors.bruno.prior", above) and wrong_way("priors.bruno.prior", below)
     assert beyond_the_worker("mrml.logic", imports("mrml.logic", tree)) == [".priors.base.Prior"]
     code = BLOCK.format(blocked={"numpy"}, modules=["geometry"])
     done = subprocess.run(

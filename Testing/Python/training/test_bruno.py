@@ -1,17 +1,17 @@
 """Training conditional BRUNO on small round bodies whose brightness, size and layers vary."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.priors.bruno.prior import read_network
+from SparseVolumeReconstructionLib.priors.bruno.training import BrunoTask
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.bruno import BrunoTask
 from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
+from SparseVolumeReconstructionLib.training.presets import shipped_presets
 
 SMALL = {
     "checkerboard": [1, 2],
@@ -207,11 +207,11 @@ def test_wrong_settings_are_refused(model, message):
         BrunoTask(config(**model))
 
 
-def test_configurations_can_be_used(repository):
-    files = sorted(Path(repository, "SparseVolumeReconstruction/Resources/Training").glob("bruno*.yaml"))
-    assert {"bruno-64-tiny.yaml", "bruno-64-cpu.yaml", "bruno-64-gpu.yaml"} <= {file.name for file in files}
-    for file in files:
-        found = read_config(file)
+def test_configurations_can_be_used():
+    names = [name for name in shipped_presets() if name.startswith("bruno")]
+    assert {"bruno-64-tiny", "bruno-64-cpu", "bruno-64-gpu"} <= set(names)
+    for name in names:
+        found = read_config(name)
         with torch.device("meta"):
             shape = BrunoTask(found).networks.settings
-        assert (shape.process == "pose") == ("-pose-" in file.name) and shape.size == found.data.size
+        assert (shape.process == "pose") == ("-pose-" in name) and shape.size == found.data.size

@@ -16,12 +16,10 @@ SPLIT = {"fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)], "
 
 
 @pytest.fixture(scope="module", params=["bruno-64-tiny", "bruno-pose-64-tiny", "gqn-64-tiny", "cvae-64-tiny"])
-def store(request, repository, cohort_dir, tmp_path_factory):
+def store(request, cohort_dir, tmp_path_factory):
     """A store with a model "bodies"."""
     folder = tmp_path_factory.mktemp("trained")
-    config = read_config(
-        repository / "SparseVolumeReconstruction/Resources/Training" / f"{request.param}.yaml"
-    )
+    config = read_config(request.param)
     facts = deep.CardFacts("bodies", modality="phantom")
     path = deep.train_deep([cohort_dir], config, folder / "run", False, facts, SPLIT, Progress())
     store = ModelStore(folder / "models")

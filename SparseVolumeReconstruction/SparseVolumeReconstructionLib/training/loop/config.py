@@ -14,8 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...geometry import InputError
-
-_SHIPPED = Path(__file__).resolve().parents[3] / "Resources" / "Training"
+from ..presets import merged, shipped_presets
 
 Count = Annotated[int, Field(ge=1)]
 Model = TypeVar("Model", bound=BaseModel)
@@ -88,26 +87,30 @@ class TrainConfig(Section):
     model: dict[str, Any] = {}
 
 
-def read_config(path: str | Path) -> TrainConfig:
-    """The configuration in a YAML file. Raises InputError."""
+def read_config(name: str | Path) -> TrainConfig:
+    """The configuration in a YAML file, or the shipped one of that name. Raises InputError.
+
+    A file may begin with `preset: NAME` and say only what it changes of that shipped one.
+    """
+    if not Path(name).exists():
+        return validated(TrainConfig, _preset(str(name)), str(name))
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise InputError(f"{name}: cannot be read ({error.strerror or error}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML ({str(error).splitlines()[0]}).") from error
+        raise InputError(f"{name}: not YAML ({str(error).splitlines()[0]}).") from error
     if not isinstance(content, dict):
-        raise InputError(f'{path}: expected keys and values, e.g. "system: slice-vae".')
-    return validated(TrainConfig, content, str(path))
+        raise InputError(f'{name}: expected keys and values, e.g. "system: slice-vae".')
+    base = _preset(content.pop("preset")) if "preset" in content else {}
+    return validated(TrainConfig, merged(base, content), str(name))
 
 
-def find_config(name: str | Path) -> Path:
-    """The file of that path, or the shipped one of that name. Raises InputError."""
-    shipped = {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
-    path = Path(name)
-    if not path.exists() and str(name) not in shipped:
+def _preset(name: str) -> dict[str, Any]:
+    shipped = shipped_presets()
+    if name not in shipped:
         raise InputError(f"{name}: no such file, nor one of the shipped configurations {', '.join(shipped)}.")
-    return path if path.exists() else shipped[str(name)]
+    return shipped[name]
 
 
 def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:

@@ -1,24 +1,15 @@
-"""What a system gives to the training loop, and the systems there are."""
+"""What a system gives to the training loop."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from ...geometry import InputError
+from ...priors.systems import all_systems
 from .config import TrainConfig
-
-TASKS = {
-    "slice-vae": "slice_vae:SliceVaeTask",
-    "bruno": "bruno:BrunoTask",
-    "gqn": "query:GqnTask",
-    "cvae": "query:CvaeTask",
-    "volume-model": "volume_model:VolumeModelTask",
-    "segmentation": "segmentation.task:SegmentationTask",
-}
 
 
 class Task(Protocol):
@@ -51,8 +42,8 @@ def make_task(config: TrainConfig) -> Task:
 
     Raises InputError.
     """
-    if config.system not in TASKS:
-        raise InputError(f'system "{config.system}" is not known; expected one of {", ".join(TASKS)}.')
-    module, name = TASKS[config.system].split(":")
+    systems = {name: system for name, system in all_systems().items() if system.task}
+    if config.system not in systems:
+        raise InputError(f'system "{config.system}" is not known; expected one of {", ".join(systems)}.')
     torch.manual_seed(config.seed)
-    return getattr(importlib.import_module(f"...training.{module}", __package__), name)(config)
+    return systems[config.system].task_class()(config)

@@ -1,4 +1,4 @@
-"""Configurations: unknown keys are named with the nearest valid one, and every shipped file is valid."""
+"""Configurations: unknown keys are named with the nearest valid one, and shipped ones can be changed."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.training.loop.config import (
     TrainConfig,
     differences,
-    find_config,
     read_config,
 )
 from SparseVolumeReconstructionLib.training.loop.task import make_task
@@ -51,11 +50,24 @@ def test_the_models_own_keys_are_checked_too(read):
         make_task(read(GOOD.replace("vae", "wae")))
 
 
+def test_a_file_may_change_a_shipped_configuration(read):
+    shipped, changed = (
+        read_config("bruno-64-cpu"),
+        read("preset: bruno-64-cpu\nmodel: {filters: 8}\nsteps: 7"),
+    )
+    assert differences(shipped.model_dump(), changed.model_dump()) == [
+        "model.filters: 16 -> 8",
+        "steps: 8000 -> 7",
+    ]
+    with pytest.raises(InputError, match="bruno-64-cpi: no such file, nor one of the shipped"):
+        read("preset: bruno-64-cpi")
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(
         InputError, match="no such file, nor one of the shipped configurations .*slice-vae-64-cpu"
     ):
-        find_config(tmp_path / "none.yaml")
+        read_config(tmp_path / "none.yaml")
     with pytest.raises(InputError, match="cannot be read"):
         read_config(tmp_path)
 
@@ -64,7 +76,7 @@ def test_missing_files(tmp_path):
     "name", [f"slice-vae-{name}" for name in ("64-tiny", "64-cpu", "64-gpu", "128-gpu", "256-gpu")]
 )
 def test_shipped_configurations_make_their_task(name):
-    assert make_task(read_config(find_config(name))).networks
+    assert make_task(read_config(name)).networks
 
 
 def test_differences_name_what_changed():

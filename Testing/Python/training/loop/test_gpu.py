@@ -3,20 +3,20 @@
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.experiments.models import SLICE_MODELS, VOLUME_MODELS
+from SparseVolumeReconstructionLib.experiments.models import slice_models, volume_models
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, load
-from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
-@pytest.mark.parametrize("key", [*SLICE_MODELS, *VOLUME_MODELS])
+@pytest.mark.parametrize("key", [*slice_models(), *volume_models()])
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
 def test_a_training(key, precision, round_bodies, tmp_path):
-    config = read_config(find_config(f"{key}-64-tiny"))
+    config = read_config(f"{key}-64-tiny")
     changes = {
         "precision": precision,
         "steps": 12,

@@ -14,7 +14,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import find_config, read_config
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.segmentation.maps import brain_of, load_maps
 from SparseVolumeReconstructionLib.training.segmentation.segmenter import Segmenter
 from SparseVolumeReconstructionLib.training.segmentation.structures import (
@@ -47,7 +47,7 @@ def reference(label_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(reference):
     """The shipped trial in the space of the reference."""
-    config = read_config(find_config("segmentation-64-tiny"))
+    config = read_config("segmentation-64-tiny")
     return config.model_copy(update={"data": config.data.model_copy(update={"reference": str(reference)})})
 
 

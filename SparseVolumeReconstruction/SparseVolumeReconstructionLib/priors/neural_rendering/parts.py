@@ -1,0 +1,160 @@
+"""What GQN and the conditional VAE share: settings, maps of poses, the tower that represents contexts, the
+divergence.
+
+Slices are (N, H, W) in [0, 1], numbered 0 .. slices - 1 from inferior to superior; maps have S x S places, S
+= size / scale.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+from ..stored import PoseKind, pose_table
+
+_LOG_SD = (-6.0, 3.0)
+
+
+class NeuralRenderingShape(BaseModel):
+    """The shape of either network, apart from that of the data.
+
+    tower: channels of the tower. leak: share of negative numbers that its activations keep; with 0, a ReLU as
+    in the papers, all of it can die, and no context is seen. representation: channels of what it makes of the
+    contexts. pose: how a position of the stack is given, see `pose_table`; as a map of pose_channels, since
+    convolutions do not know where they are. latent: latent numbers (of the whole slice, or channels of a
+    map). sigma: standard deviation of the pixels' noise; where it is large, images that say nothing are
+    likely enough.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    tower: int = Field(256, ge=2)
+    leak: float = Field(0.0, ge=0, lt=1)
+    representation: int = Field(256, ge=1)
+    pose: PoseKind = "fourier"
+    pose_channels: int = Field(16, ge=1)
+    latent: int = Field(64, ge=1)
+    sigma: float = Field(0.1, gt=0)
+
+
+class DataShape(BaseModel):
+    """size: pixels of a slice along a side. slices: positions of the stack."""
+
+    size: int = Field(64, ge=8)
+    slices: int = Field(120, ge=2)
+
+
+class Maps(nn.Module):
+    """Vectors (N, inputs) to maps (N, channels, side, side), linearly."""
+
+    def __init__(self, inputs: int, channels: int, side: int):
+        super().__init__()
+        self.shape = (channels, side, side)
+        self.layer = nn.Linear(inputs, channels * side * side)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, channels, side, side)."""
+        return self.layer(x).unflatten(1, self.shape)
+
+
+class PoseMaps(Maps):
+    """Maps (N, channels, side, side) of slice numbers (N,)."""
+
+    def __init__(self, slices: int, kind: PoseKind, channels: int, side: int):
+        table = pose_table(slices, kind)
+        super().__init__(table.shape[1], channels, side)
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, index: torch.Tensor) -> torch.Tensor:
+        """(N, channels, side, side)."""
+        return super().forward(self.table[index])
+
+
+class Residual(nn.Module):
+    """relu(main(x) + skip(x)), where negative numbers keep a share `leak`; stride 2 halves the map."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int, leak: float):
+        super().__init__()
+        self.leak = leak
+        size = {1: 3, 2: 2}[stride]
+        last = nn.Conv2d(hidden, outputs, size, stride, padding=(size - 1) // 2)
+        self.main = nn.Sequential(nn.Conv2d(inputs, hidden, 3, padding=1), nn.LeakyReLU(leak), last)
+        self.skip = nn.Conv2d(inputs, outputs, size, stride, padding=(size - 1) // 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, outputs, H / stride, W / stride)."""
+        return functional.leaky_relu(self.main(x) + self.skip(x), self.leak)
+
+
+class Tower(nn.Module):
+    """The representation of slices with their pose: halved to maps of size / scale, where the pose joins."""
+
+    def __init__(self, shape: NeuralRenderingShape, data: DataShape, scale: int):
+        super().__init__()
+        width, halvings = shape.tower, scale.bit_length() - 1
+        self.pose = PoseMaps(data.slices, shape.pose, shape.pose_channels, data.size // scale)
+        self.down = nn.Sequential(
+            nn.Conv2d(1, width, 2, 2),
+            nn.LeakyReLU(shape.leak),
+            *(Residual(width, width // 2, width, 2, shape.leak) for _ in range(halvings - 1)),
+        )
+        self.join = Residual(width + shape.pose_channels, width // 2, width, 1, shape.leak)
+        self.out = nn.Conv2d(width, shape.representation, 1)
+
+    def forward(self, slices: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Representations (N, R, S, S) of slices (N, H, W) at slice numbers (N,)."""
+        return self.out(self.join(torch.cat([self.down(slices[:, None]), self.pose(index)], 1)))
+
+
+class NeuralRenderingNetwork(nn.Module):
+    """Contexts to a representation, and this with a pose to a slice; a subclass implements `forward`.
+
+    noise_shape: of the standard normal numbers that a slice is drawn with.
+    """
+
+    noise_shape: tuple[int, ...]
+
+    def __init__(self, settings: NeuralRenderingShape, scale: int):
+        super().__init__()
+        self.settings, self.side = settings, settings.size // scale
+        self.tower = Tower(settings, settings, scale)
+        self.pose = PoseMaps(settings.slices, settings.pose, settings.pose_channels, self.side)
+
+    def represent(self, contexts: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S); 0 for n
+        = 0.
+        """
+        each = self.tower(contexts.flatten(0, 1), index.flatten()).unflatten(0, index.shape)
+        return each.sum(1) / max(1, index.shape[1])
+
+    def forward(
+        self,
+        index: torch.Tensor,
+        representation: torch.Tensor,
+        noise: torch.Tensor,
+        truth: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slices (N, H, W) at slice numbers (N,), and the divergence of their latents from the prior (N,),
+        nats.
+
+        representation: (N, R, S, S). noise: (N, *noise_shape), standard normal; 0 gives the latents' mean.
+        truth: (N, H, W), from which the latents are inferred; None: they are drawn from the prior, and the
+        divergence is 0.
+        """
+        raise NotImplementedError
+
+
+def mean_and_log_sd(head: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The halves of the channels of a map (N, 2 C, ...) or vector, float32."""
+    mean, log_sd = head.float().chunk(2, 1)
+    return mean, log_sd.clamp(*_LOG_SD)
+
+
+def divergence(
+    mean: torch.Tensor, log_sd: torch.Tensor, prior_mean: torch.Tensor, prior_log_sd: torch.Tensor
+) -> torch.Tensor:
+    """KL(N(mean, sd) || N(prior_mean, prior_sd)) of independent numbers (N, ...), summed: (N,), nats."""
+    scaled = ((mean - prior_mean) / prior_log_sd.exp()) ** 2
+    ratio = 2 * (log_sd - prior_log_sd)
+    return 0.5 * (ratio.exp() + scaled - 1 - ratio).flatten(1).sum(1)

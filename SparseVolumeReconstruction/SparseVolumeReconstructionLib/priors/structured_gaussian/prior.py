@@ -1,0 +1,275 @@
+"""The structured Gaussian prior: x = mean(covariate) + W z + r on a canonical grid, exact posterior for any
+planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ...geometry import Grid, InputError, Volume
+from ...observation import Slice
+from ...observation.planes import plane_operator
+from ...observation.slices import resample_slice
+from ..alignment_model import AlignmentModel
+from ..base import Posterior
+from ..card import ModelCard
+from ..gaussian_field import GaussianField, correlation_matrix
+from ..gaussian_planes import TOLERANCE, PlanesPosterior
+from ..gaussian_stack import StackPosterior
+from ..intervals import IntervalScale
+
+SD_FLOOR = 0.01
+_MAX_PIXELS = 200_000
+_FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianParameters:
+    """What is fitted and stored. Voxel arrays hold the masked voxels in array order, canonical units [0, 1].
+
+    grid, protocol_grid: canonical grid and the grid of the evaluation protocol. mask: (K, J, I) bool. means:
+    (Q, n), one per covariate value in `knots` (Q,). loadings: (rank, n). sd: (n,). curves: residual
+    correlation at lags 0, 1, ... voxels along k, j, i. noise: share of the residual variance. multipliers:
+    see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
+    patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
+    trusted). min_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
+    registered to.
+    """
+
+    grid: Grid
+    protocol_grid: Grid
+    mask: np.ndarray
+    means: torch.Tensor
+    knots: torch.Tensor
+    loadings: torch.Tensor
+    sd: torch.Tensor
+    curves: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    noise: float
+    multipliers: tuple[float, ...]
+    scale_knots: torch.Tensor
+    reference: torch.Tensor
+    rotation_sd: float = 0.35
+    min_score: float = 0.3
+
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
+        scale = self.loadings.abs().amax(1).clamp(min=1e-8) / 127
+        tensors = {
+            "means": self.means.half(),
+            "knots": self.knots.float(),
+            "loadings": (self.loadings / scale[:, None]).round().to(torch.int8),
+            "loading_scale": scale.float(),
+            "sd": self.sd.half(),
+            "mask": torch.as_tensor(np.packbits(self.mask)),
+            "noise": torch.tensor(self.noise),
+            "multipliers": torch.tensor(self.multipliers),
+            "scale_knots": self.scale_knots.float(),
+            "reference": (self.reference * 255).round().clamp(0, 255).to(torch.uint8),
+            "alignment": torch.tensor([self.rotation_sd, self.min_score]),
+        }
+        for name, grid in (("grid", self.grid), ("protocol", self.protocol_grid)):
+            tensors[f"{name}_shape"] = torch.tensor(grid.shape_kji)
+            tensors[f"{name}_ijk_to_ras"] = torch.tensor(grid.ijk_to_ras)
+        for axis, curve in zip("kji", self.curves, strict=True):
+            tensors[f"curve_{axis}"] = curve.float()
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, t: dict[str, torch.Tensor]) -> GaussianParameters:
+        """The inverse of `to_tensors`. Raises KeyError when a tensor is missing."""
+        grid, protocol = (
+            Grid(tuple(t[f"{n}_shape"].tolist()), t[f"{n}_ijk_to_ras"].numpy()) for n in ("grid", "protocol")
+        )
+        mask = np.unpackbits(t["mask"].numpy(), count=grid.size).astype(bool).reshape(grid.shape_kji)
+        return cls(
+            grid,
+            protocol,
+            mask,
+            t["means"].float(),
+            t["knots"],
+            t["loadings"].float() * t["loading_scale"][:, None],
+            t["sd"].float(),
+            tuple(t[f"curve_{axis}"] for axis in "kji"),
+            float(t["noise"]),
+            tuple(t["multipliers"].tolist()),
+            t["scale_knots"],
+            t["reference"].float() / 255,
+            *t["alignment"].tolist(),
+        )
+
+
+class StructuredGaussian:
+    """The prior over `parameters`; tensors live on `device`."""
+
+    def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
+        self.card, self.parameters, self.device = card, parameters, torch.device(device)
+        self.grid, self.protocol_grid = parameters.grid, parameters.protocol_grid
+        self.reference = Volume(parameters.reference.numpy(), self.grid)
+        self.anatomy_mask = torch.as_tensor(parameters.mask)
+        self.adapt = True
+        self.intervals = IntervalScale(parameters.multipliers)
+        p = parameters
+        correlations = tuple(
+            correlation_matrix(c, n).to(self.device)
+            for c, n in zip(p.curves, self.grid.shape_kji, strict=True)
+        )
+        sd = self._expand(p.sd[None], SD_FLOOR)[0]
+        self._means = self._expand(p.means)
+        self._field = GaussianField(
+            self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise
+        )
+        self._cached_on = lru_cache(maxsize=2)(self._on)
+        self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
+
+    @classmethod
+    def from_weights(
+        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+    ) -> StructuredGaussian:
+        """The prior from the tensors of a weights file; voxel arrays as in GaussianParameters.to_tensors."""
+        return cls(GaussianParameters.from_tensors(tensors), card, device)
+
+    def _expand(self, masked: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
+        out = torch.full((len(masked), *self.grid.shape_kji), fill)
+        out[:, self.anatomy_mask] = masked.clamp(min=fill) if fill else masked
+        return out.to(self.device)
+
+    def _on(
+        self, shape_kji: tuple[int, ...], ijk_to_ras: bytes
+    ) -> tuple[GaussianField, torch.Tensor, torch.Tensor]:
+        """On another grid: the field, the means (Q, K, J, I) and the anatomy mask (K, J, I) bool."""
+        grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
+        rank, mask = len(self._field.loadings), self.anatomy_mask[None].to(self._means)
+        field = replace(self._field, loadings=torch.cat([self._field.loadings, self._means, mask])).on(grid)
+        return (
+            replace(field, loadings=field.loadings[:rank]),
+            field.loadings[rank:-1],
+            field.loadings[-1] > 0.5,
+        )
+
+    def field(self, grid: Grid | None = None, covariate: float | None = None) -> GaussianField:
+        """The process on `grid` with the mean at `covariate` (the middle of the range if None)."""
+        grid = grid or self.grid
+        field, means, _ = self._cached_on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        return replace(field, mean=torch.tensordot(self.knot_weights(covariate), means, 1))
+
+    def knot_weights(self, covariate: float | None) -> torch.Tensor:
+        """Linear interpolation weights of the knots, (Q,). Raises InputError outside the card's range."""
+        knots, known = self.parameters.knots, self.card.covariate
+        if covariate is None or known is None or len(knots) == 1:
+            covariate = float(knots.mean())
+        elif not known.low <= covariate <= known.high:
+            raise InputError(
+                f"{known.name} {covariate:g} {known.unit} is out of range; {self.card.id} covers "
+                f"{known.low:g} to {known.high:g}."
+            )
+        weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
+        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def _alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
+        """The process on a coarse grid (CPU), for finding the frame of slices."""
+        grid = self.grid.with_spacing(max(spacing_mm, float(self.grid.spacing_ijk.max())))
+        field, means, _ = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()
+        p = self.parameters
+        name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
+        return AlignmentModel(
+            name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.min_score
+        )
+
+    def condition(
+        self,
+        slices: list[Slice],
+        *,
+        grid: Grid | None = None,
+        covariate: float | None = None,
+        check: Callable[[], None] = lambda: None,
+        fast: bool = False,
+    ) -> Posterior:
+        """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate
+        gradients.
+
+        The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless
+        `adapt` is False. check: called in inner loops; raise from it to cancel. fast: a quick look at the
+        mean, on a coarser grid, with more noise than there is (which makes the equations easy) and solved
+        roughly.
+        """
+        if fast:
+            coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
+            field = self.field(grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk), covariate)
+            field = replace(field, noise=max(_FAST_NOISE, field.noise))
+            return self._observation(slices, field, check, _FAST_TOLERANCE)(field)
+        field = self.field(grid, covariate)
+        observe = self._observation(slices, field, check)
+        first = observe(field)
+        scale = first.residual_scale() if slices and self.adapt else 1.0
+        return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
+
+    def _observation(
+        self,
+        slices: list[Slice],
+        field: GaussianField,
+        check: Callable[[], None],
+        tolerance: float = TOLERANCE,
+    ) -> Callable[[GaussianField], Posterior]:
+        """The slices as a function from a field to its posterior.
+
+        Only what lies in the anatomy is evidence.
+        """
+        *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
+        stack = _as_stack(slices, field.grid)
+        if stack is not None:
+            axis, index, array = stack
+            inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
+            stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
+            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
+        lattices = [
+            resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)
+        ]
+        planes = [s.plane for s in lattices]
+        operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
+        pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
+        return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check, tolerance)
+
+
+def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:
+    """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond
+    _MAX_PIXELS in all.
+    """
+    sizes = [max(float(s.plane.spacing_ij.max()), float(grid.spacing_ijk.min())) for s in slices]
+    area = [float(np.prod(s.plane.spacing_ij * s.plane.shape_ji[::-1])) for s in slices]
+    count = sum(a / size**2 for a, size in zip(area, sizes, strict=True))
+    return [size * max(1.0, (count / _MAX_PIXELS) ** 0.5) for size in sizes]
+
+
+def _as_stack(slices: list[Slice], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:
+    """(array axis, plane indices, pixels (n, rows, columns)) if every slice is a whole plane of the grid, in
+    its layout.
+    """
+    if not slices:
+        return 0, [], np.zeros((0, *grid.shape_kji[1:]), np.float32)
+    matrix = grid.ijk_to_ras
+    for axis in range(3):
+        i, j = (n for n in range(3) if n != 2 - axis)
+        shape = tuple(n for a, n in enumerate(grid.shape_kji) if a != axis)
+        index = []
+        for s in slices:
+            start = (grid.ras_to_ijk @ s.plane.ij_to_ras[:, 3])[:3]
+            expected = np.zeros(3)
+            expected[2 - axis] = n = round(float(start[2 - axis]))
+            aligned = (
+                s.plane.shape_ji == shape
+                and np.abs(s.plane.ij_to_ras[:3, :2] - matrix[:3, [i, j]]).max() < 1e-4
+            )
+            if not aligned or np.abs(start - expected).max() > 1e-3 or not 0 <= n < grid.shape_kji[axis]:
+                break
+            if s.plane.thickness_mm > 1.01 * grid.spacing_ijk[2 - axis]:
+                break
+            index.append(n)
+        if len(index) == len(slices) == len(set(index)):
+            return axis, index, np.stack([s.pixels for s in slices])
+    return None

@@ -1,1 +1,0 @@
-"""Generators of whole volumes from one code: the comparison models of the slice VAE, as one system."""
