@@ -23,10 +23,11 @@ from ..geometry.resample import resample
 from ..observation import Slice
 from ..observation.slices import slice_of
 from ..reconstruction.progress import Progress
+from .bundle import save_bundle
 from .logic import Context, ReconstructionInputs, ResultNodes, SparseVolumeReconstructionLogic
 from .nodes import add_volume
 from .results import remove_result
-from .scene import headless_scene, save_bundle, show_in_slice_views
+from .scene import headless_scene, show_in_slice_views
 
 SAMPLES = 16
 _KEPT = (15 / 120, 45 / 120, 75 / 120, 105 / 120)

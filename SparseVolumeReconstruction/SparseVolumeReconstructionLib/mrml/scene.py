@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 import types
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import slicer
 import slicer.util
 import vtk
-
-from ..geometry import InputError
 
 _kept: list = []
 
@@ -99,61 +92,3 @@ def show_in_slice_views(scene: slicer.vtkMRMLScene, background, foreground=None)
             view.SetForegroundOpacity(0.0)
         view.SetLinkedControl(True)
         scene.AddNode(view)
-
-
-def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
-    """Write the scene and the data of all its nodes as one .mrb file, atomically.
-
-    Raises InputError when it cannot.
-    """
-    prepare_bundle(scene, path)()
-
-
-def prepare_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> Callable[[], None]:
-    """Write the scene and the data of its nodes into a folder beside `path`, not packed; what is returned
-    packs them, in any thread.
-
-    Raises InputError when it cannot; then, and when it is packed, the folder is gone.
-    """
-    path = Path(path)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=path.parent))
-        inside = folder / path.stem
-        inside.mkdir()
-    except OSError as error:
-        raise _unwritten(path) from error
-    for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") + slicer.util.getNodesByClass(
-        "vtkMRMLSequenceNode"
-    ):
-        if node.GetStorageNode() is None:
-            node.AddDefaultStorageNode()  # saving would make one that compresses
-    packed = [node for node in slicer.util.getNodesByClass("vtkMRMLStorageNode") if node.GetUseCompression()]
-    output = vtk.vtkOutputWindow.GetInstance()
-    mode = output.GetDisplayMode()
-    output.SetDisplayModeToNever()  # it would list every file that it writes
-    try:
-        for node in packed:
-            node.SetUseCompression(False)
-        written = scene.SaveSceneToSlicerDataBundleDirectory(str(inside), None)
-    finally:
-        output.SetDisplayMode(mode)
-        for node in packed:
-            node.SetUseCompression(True)
-    return partial(_pack, folder, inside, path, bool(written))
-
-
-def _pack(folder: Path, inside: Path, path: Path, written: bool) -> None:
-    whole = folder / path.name
-    try:
-        if not written:
-            raise _unwritten(path)
-        shutil.make_archive(str(whole), "zip", folder, inside.name)
-        os.replace(f"{whole}.zip", path)
-    except OSError as error:
-        raise _unwritten(path) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unwritten(path: Path) -> InputError:
-    return InputError(f"{path}: the scene could not be written; check the folder and the space on the disk.")

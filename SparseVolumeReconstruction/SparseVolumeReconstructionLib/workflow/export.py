@@ -19,11 +19,11 @@ import slicer.util
 from ..evaluation.case_report import CaseReport, write_case_report
 from ..geometry import InputError, Volume
 from ..geometry.io import write_affine, write_text, write_volume
+from ..mrml.bundle import prepare_bundle
 from ..mrml.contexts import ContextSlice
 from ..mrml.cut import cut_plane
 from ..mrml.nodes import affine_of, file_stem, volume_of
 from ..mrml.results import ResultNodes
-from ..mrml.scene import prepare_bundle
 from ..observation import Slice
 from ..observation.slices import slice_of
 from ..reconstruction.result import write_sequence

@@ -9,7 +9,8 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from SparseVolumeReconstructionLib.mrml.scene import headless_scene, save_bundle
+from SparseVolumeReconstructionLib.mrml.bundle import save_bundle
+from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 
 LOGICS = {
     "Markups": "vtkSlicerMarkupsLogic",

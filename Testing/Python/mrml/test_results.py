@@ -15,6 +15,7 @@ import vtk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.mrml.bundle import save_bundle
 from SparseVolumeReconstructionLib.mrml.contexts import add_context, context_slices, remove_context, slices_of
 from SparseVolumeReconstructionLib.mrml.logic import (
     Context,
@@ -29,7 +30,7 @@ from SparseVolumeReconstructionLib.mrml.nodes import (
     world_grid,
 )
 from SparseVolumeReconstructionLib.mrml.results import ResultNodes, load_result, remove_result
-from SparseVolumeReconstructionLib.mrml.scene import headless_scene, save_bundle
+from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 from SparseVolumeReconstructionLib.web.memory import give_back
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.explorer import Explorer
