@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markers import pytest_collection_modifyitems, pytest_runtest_setup  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -81,6 +81,21 @@ def head():
 
 
 @pytest.fixture
+def dense(desk, head):
+    """A dense head, shown in all views."""
+    import numpy as np
+    import SimpleITK as sitk
+    import slicer.util
+
+    array, lps = sitk.GetArrayFromImage(head), np.eye(4)
+    lps[:3, :3] = np.reshape(head.GetDirection(), (3, 3)) * head.GetSpacing()
+    lps[:3, 3] = head.GetOrigin()
+    node = slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, name="Head")
+    node.CreateDefaultDisplayNodes()
+    return desk.show(node)
+
+
+@pytest.fixture
 def module_file(tmp_path):
     """Function: write the small module, with changes; see `write_small_module`."""
     from host.small_module import write_small_module

@@ -10,6 +10,8 @@ import slicer.util
 
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = {
     "empty": (),
     "slices": (),

@@ -3,8 +3,11 @@
 import sys
 import types
 
+import pytest
 import slicer
 import slicer.util
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_self_test_passes(host, repository):

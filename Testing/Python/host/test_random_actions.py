@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STEPS, EXAMPLES = 50, 5  # the first example of hypothesis is the plainest one: fifty times the same
 
 

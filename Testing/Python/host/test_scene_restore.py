@@ -11,6 +11,8 @@ import pytest
 
 from host.test_steps_frame import affine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def saved(bench, tmp_path_factory, write_weights, repository):

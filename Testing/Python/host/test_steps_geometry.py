@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+pytestmark = pytest.mark.slow
+
 # Order of the axes, and which of them are turned around, in the file.
 ORIENTATIONS = {
     "RAS-like": ((0, 1, 2), (False, False, False)),

@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def nodes():
     """All nodes of the scene."""

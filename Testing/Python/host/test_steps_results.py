@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("Red", "Green", "Yellow")
 SAMPLES = 4
 

@@ -15,6 +15,8 @@ from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.mrml.demo import make_case
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, read_manifest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ball(tmp_path):

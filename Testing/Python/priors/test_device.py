@@ -12,7 +12,7 @@ def test_auto_is_a_gpu_where_there_is_one():
     assert resolve_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.gpu
 def test_gpu_by_number():
     assert resolve_device("cuda:0") == resolve_device("cuda") == torch.device("cuda:0")
 
@@ -29,7 +29,7 @@ def test_unknown_names_are_refused(name):
         resolve_device(name)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.gpu
 def test_a_network_goes_to_a_gpu_and_back():
     network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Conv3d(1, 1, 3))
     assert all(parameter.is_cuda for parameter in placed(network, torch.device("cuda")).parameters())

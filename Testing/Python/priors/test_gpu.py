@@ -12,7 +12,6 @@ from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 DEVICES = ("cpu", "cuda")
 
 

@@ -10,8 +10,6 @@ from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-
 
 @pytest.mark.parametrize("key", [*slice_models(), *volume_models()])
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
