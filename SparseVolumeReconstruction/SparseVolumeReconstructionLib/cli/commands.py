@@ -103,9 +103,9 @@ def models_remove(args: Namespace) -> None:
 
 def train(args: Namespace) -> None:
     """Fit a structured Gaussian and write its weights file. Raises InputError."""
-    from ..training.structured_gaussian import TrainingOptions, read_split
+    from ..data.subjects import CovariateRule, read_split
+    from ..training.structured_gaussian import TrainingOptions
     from ..training.structured_gaussian import train as fit
-    from ..training.subjects import CovariateRule
 
     same = (
         "anatomy",
@@ -148,8 +148,9 @@ def _training(args: Namespace) -> tuple:
 
     Raises InputError.
     """
+    from ..data.subjects import read_split
     from ..training.loop.config import read_config
-    from ..training.structured_gaussian import CardFacts, read_split
+    from ..training.structured_gaussian import CardFacts
 
     config, out = read_config(args.config), Path(args.out)
     if config.system != args.system:
@@ -168,9 +169,9 @@ def experiment(args: Namespace) -> None:
     for option, folder in data.items():
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; --{option} expects a {chosen.data[option]}.")
+    from ..data.subjects import read_split
     from ..experiments.models import POPULATIONS, Models, default_samples
     from ..experiments.report import write_findings
-    from ..training.structured_gaussian import read_split
 
     out, population = Path(args.out), POPULATIONS[chosen.population]
     samples = args.samples or default_samples(args.device)

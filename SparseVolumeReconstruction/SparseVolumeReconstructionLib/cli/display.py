@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..geometry import InputError
-from ..reconstruction.progress import Progress, ProgressEvent
+from ..progress import Progress, ProgressEvent
 
 
 @contextmanager

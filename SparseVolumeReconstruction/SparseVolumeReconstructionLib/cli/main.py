@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..geometry import InputError
-from ..reconstruction.progress import Cancelled
+from ..progress import Cancelled
 from .parser import build_parser
 
 

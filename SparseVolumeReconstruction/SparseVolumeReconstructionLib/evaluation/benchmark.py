@@ -17,7 +17,7 @@ import torch
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
 from ..observation.slices import slice_of
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from ..zoo.store import ModelStore
 from .cases import as_array, context_positions, protocol_grid
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.cohort import Cohort, brain_mask, on_grid
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice
 from ..observation.slices import slice_of
 from ..priors.base import Prior
 from .baselines import Library
-from .cohort import Cohort, brain_mask, on_grid
 
 FRAMES = ("registered", "patient")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..data.cohort import LABEL_FILES, Cohort, list_cohort
 from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
+from ..progress import Progress
 from ..reconstruction.conditioned import Conditioned
-from ..reconstruction.progress import Progress
 from ..zoo.store import ModelStore
 from .baselines import baselines
 from .cases import Bench, Case, prepare
-from .cohort import LABEL_FILES, Cohort, list_cohort
 from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
 from .scores import Scores, Tally, add_distribution, pasted, score_mean

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..evaluation.cache import kept
+from ..data.cache import kept
+from ..data.registration import register_affine
 from ..geometry import InputError, Volume
 from ..geometry.io import write_volume
-from ..geometry.register import register_affine
 from ..geometry.resample import resample
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from ..training.loop.config import read_config
 from ..training.segmentation.segmenter import Segmenter
 from ..training.segmentation.structures import NAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..reconstruction.progress import Progress
+    from ..progress import Progress
     from .findings import Findings
     from .models import Models
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from ..data.cohort import Cohort
+from ..data.subjects import list_subjects
 from ..evaluation import figures
 from ..evaluation.cases import context_positions
-from ..evaluation.cohort import Cohort
 from ..evaluation.protocol import BASELINES, METRICS, Evaluation, evaluate_priors
 from ..geometry import Grid, InputError, Volume
-from ..training.subjects import list_subjects
 from .base import Setting
 from .findings import Cell, Figure, Table
 from .models import GAUSSIAN

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import torch
 
+from ..data.augment import augment
+from ..data.stacks import stack_grid
 from ..evaluation.benchmark import median_seconds, peak_mib
 from ..evaluation.cases import as_array, context_positions
 from ..geometry import Volume
@@ -18,10 +20,8 @@ from ..observation.slices import slice_of
 from ..priors.axial import AxialSpace
 from ..priors.device import device_name, placed, resolve_device
 from ..priors.systems import trained_systems
-from ..training.loop.augment import augment
 from ..training.loop.checkpoint import Average
 from ..training.loop.config import TrainConfig, read_config
-from ..training.loop.data import stack_grid
 from ..training.loop.loop import deterministic
 from ..training.loop.task import Task, make_task
 from ..training.presets import shipped_presets

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..data.cohort import Cohort, on_grid
+from ..data.subjects import list_subjects
 from ..evaluation.cases import as_array, fitted_on, protocol_grid
-from ..evaluation.cohort import Cohort, on_grid
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
 from ..priors.base import Prior
-from ..reconstruction.progress import Progress
-from ..training.subjects import list_subjects
+from ..progress import Progress
 from .base import Setting
 from .models import GAUSSIAN, volume_models
 

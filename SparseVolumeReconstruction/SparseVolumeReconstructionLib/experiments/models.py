@@ -12,7 +12,7 @@ from ..priors.base import Prior
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
 from ..priors.systems import trained_systems
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from ..training.deep import train_deep
 from ..training.loop.config import read_config
 from ..training.presets import shipped_presets

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..data.cohort import brain_mask, on_grid
 from ..evaluation import figures
 from ..evaluation.cases import Case
-from ..evaluation.cohort import brain_mask, on_grid
 from ..evaluation.pictures import orthogonal
 from ..evaluation.scores import score_mean
 from ..geometry import Grid, Volume

@@ -22,7 +22,7 @@ from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..observation import Slice
 from ..observation.slices import slice_of
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from .bundle import save_bundle
 from .logic import Context, ReconstructionInputs, ResultNodes, SparseVolumeReconstructionLogic
 from .nodes import add_volume

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..alignment.align import Alignment, align, fixed_frame
+from ..alignment.intensity import MonotoneMap
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
 from ..observation import Slice
 from ..priors.base import Posterior, Prior
-from .align import Alignment, align, fixed_frame
-from .intensity import MonotoneMap
-from .progress import Progress
+from ..progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

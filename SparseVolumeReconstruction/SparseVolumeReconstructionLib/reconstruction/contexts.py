@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..alignment.plausible import check_values, has_noise_outside
 from ..geometry import InputError
 from ..geometry.io import read_scan
 from ..geometry.plane import assumed_thickness_mm, check_thickness
 from ..geometry.scan import Scan
 from ..observation import Slice
 from ..observation.slices import check_slices_agree, slice_of
-from .plausible import check_values, has_noise_outside
 from .request import ContextSpec
 
 

@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..alignment.align import Alignment
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.base import Prior
-from .align import Alignment
+from ..progress import Progress
 from .conditioned import Conditioned, condition
-from .progress import Progress
 from .request import ReconstructionRequest
 from .result import Reconstruction
 

@@ -11,16 +11,16 @@ import SimpleITK as sitk
 import torch
 
 from .. import __version__
+from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
+from ..alignment.intensity import MonotoneMap
 from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
 from ..observation import Slice
 from ..priors.base import Prior
-from .align import DOUBTFUL, TWO_BODIES, Alignment
+from ..progress import Progress
 from .conditioned import align_patient
 from .contexts import read_contexts
-from .intensity import MonotoneMap
 from .outputs import Clock, OutputMaker
-from .progress import Progress
 from .request import ReconstructionRequest
 from .result import Reconstruction
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from ..progress import Progress
 from ..zoo.store import ModelStore
-from .progress import Progress
 from .reconstruct import reconstruct
 from .request import ReconstructionRequest
 from .result import write_result

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..data.cohort import brain_mask
 from ..evaluation.cases import context_positions
-from ..evaluation.cohort import brain_mask
 from ..geometry import Volume
 from ..observation.slices import slice_of
 from ..priors.base import Prior

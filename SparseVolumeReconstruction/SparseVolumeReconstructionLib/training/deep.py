@@ -9,16 +9,17 @@ from pathlib import Path
 
 import torch
 
+from ..data.stacks import Stacks, load_stacks
 from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.device import device_name, resolve_device
 from ..priors.systems import prior_systems, system_class
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from ..zoo.weights import save_weights
+from .axial_space import axial_space
 from .calibration import measured_multipliers
 from .loop.checkpoint import prepare_folder
 from .loop.config import TrainConfig, digest, validated
-from .loop.data import Stacks, axial_space, load_stacks
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
@@ -41,7 +42,15 @@ def train_deep(
     """
     task = make_task(config)
     prepare_folder(out, resume)
-    stacks = load_stacks(folders, config, split, facts.modality, progress)
+    stacks = load_stacks(
+        folders,
+        config.data,
+        split,
+        facts.modality,
+        progress,
+        seed=config.seed,
+        validation=config.validation,
+    )
     card = _card(config, stacks, facts)
     volumes = stacks.volumes("fit")
     minutes = fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))

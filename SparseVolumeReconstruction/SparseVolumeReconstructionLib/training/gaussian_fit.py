@@ -182,3 +182,19 @@ def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -
                 counts[axis, lag] += np.count_nonzero(m[lag:] & m[: len(m) - lag])
     curves = products / np.maximum(counts, 1)
     return [(c / max(c[0], 1e-12))[: informative.shape[axis]] for axis, c in enumerate(curves)]
+
+
+def knots_over(values: list[float], step: float) -> np.ndarray:
+    """Knots every `step` from the lowest value to at least the highest, (Q,)."""
+    return min(values) + step * np.arange(np.ceil((max(values) - min(values)) / step - 1e-9) + 1)
+
+
+def scale_statistics(matrices: list[np.ndarray], design: np.ndarray) -> np.ndarray:
+    """(Q, 2) mean and standard deviation of log(canonical size / patient size) at each knot.
+
+    matrices: canonical to patient points, mm, one per subject. design: (N, Q) weights of the knots.
+    """
+    logs = np.array([-np.log(np.abs(np.linalg.det(m[:3, :3]))) / 3 for m in matrices])
+    at_knots = knot_solution(design) @ logs
+    spread = max(float(np.std(logs - design @ at_knots)), 0.03)
+    return np.stack([at_knots, np.full(len(at_knots), spread)], 1)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..data.cohort import brain_mask
 from ..evaluation.cases import Case, as_array
-from ..evaluation.cohort import brain_mask
 from ..evaluation.protocol import atlas
 from ..evaluation.scores import add_distribution, pasted, score_mean
 from ..geometry import InputError, Volume

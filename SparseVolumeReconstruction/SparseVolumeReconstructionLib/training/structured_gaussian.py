@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import tempfile
 import time
@@ -13,17 +12,17 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
 
-from ..evaluation.cohort import Cohort, on_grid
+from ..data.cohort import Cohort, on_grid
+from ..data.space import CanonicalSpace, canonical_space
+from ..data.subjects import CovariateRule, Subjects, chance_split, list_subjects
 from ..geometry import InputError, Volume
 from ..priors.card import Covariate, ModelCard
 from ..priors.structured_gaussian.prior import GaussianParameters, StructuredGaussian
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from ..zoo.weights import save_weights
 from .calibration import held_out_scores
-from .gaussian_fit import Rows, fit_gaussian, hat_functions
+from .gaussian_fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
 from .quality import measured_quality
-from .space import CanonicalSpace, canonical_space
-from .subjects import CovariateRule, Subjects, knots_over, list_subjects, scale_statistics
 
 _ANATOMY = 0.02
 _ANY_ORIENTATION = 10.0
@@ -145,29 +144,6 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
     """Write the weights file atomically. Raises InputError when it cannot be written."""
     StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     save_weights(parameters.to_tensors(), card, out)
-
-
-def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
-    """A quarter of the subjects held out, chosen by `seed`."""
-    order = np.random.default_rng(seed).permutation(sorted(names)).tolist()
-    count = len(order) // 4
-    return {"fit": sorted(order[count:]), "test": sorted(order[:count])}
-
-
-def read_split(path: Path) -> dict[str, list[str]]:
-    """A split file {"fit": [...], "test": [...]}. Raises InputError."""
-    try:
-        split = json.loads(path.read_text(encoding="utf-8"))
-        parts = [split[key] for key in ("fit", "test")]
-        if len(split) != 2 or not all(
-            isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts
-        ):
-            raise ValueError("other content")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(
-            f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.'
-        ) from error
-    return split
 
 
 def _rows(

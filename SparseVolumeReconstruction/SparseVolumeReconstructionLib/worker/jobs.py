@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..geometry.errors import InputError
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..zoo import ModelStore

@@ -11,7 +11,7 @@ from ..geometry.errors import InputError
 from ..geometry.files import image_suffix, read_file
 from ..geometry.io import write_volume
 from ..geometry.scan import Scan, SeveralSeries, read_dicom
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 
 MAX_VOLUME_BYTES = 1 << 30  # of the voxels, unpacked
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha) or the files of one DICOM series"

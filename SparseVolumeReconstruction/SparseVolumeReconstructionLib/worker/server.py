@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import IO
 
 from ..geometry.errors import InputError
-from ..reconstruction.progress import Cancelled, Progress
+from ..progress import Cancelled, Progress
 
 Job = Callable[[dict, Progress], dict]
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.cli import commands
 from SparseVolumeReconstructionLib.cli import main as run_in_process
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled
+from SparseVolumeReconstructionLib.progress import Cancelled
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 
 COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "demo", "web")

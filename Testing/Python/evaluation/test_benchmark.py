@@ -8,7 +8,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.evaluation import benchmark
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.evaluation import cases, cohort
+from SparseVolumeReconstructionLib.data import cohort
+from SparseVolumeReconstructionLib.evaluation import cases
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from SparseVolumeReconstructionLib.evaluation import inference, protocol
 from SparseVolumeReconstructionLib.evaluation.report import write_report
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 
 KEYS = {
     *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr"),

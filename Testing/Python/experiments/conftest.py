@@ -8,7 +8,7 @@ from training.conftest import AGES, body
 
 from SparseVolumeReconstructionLib.experiments.models import GAUSSIAN, POPULATIONS, Models
 from SparseVolumeReconstructionLib.geometry.io import write_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 
 SPLIT = {"fit": [f"age{age}" for age in AGES if age not in (23, 27)], "test": ["age23", "age27"]}
 SYSTEMS = (GAUSSIAN, "slice-vae")

@@ -23,7 +23,7 @@ from SparseVolumeReconstructionLib.experiments.models import GAUSSIAN, POPULATIO
 from SparseVolumeReconstructionLib.experiments.report import write_findings
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.segmentation.maps import brain_of
 from SparseVolumeReconstructionLib.training.segmentation.structures import MEANS, NAMES
 from SparseVolumeReconstructionLib.training.segmentation.task import dice

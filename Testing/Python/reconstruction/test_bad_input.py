@@ -11,7 +11,7 @@ from geometry.dicom_files import write_series
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore

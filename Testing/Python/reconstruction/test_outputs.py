@@ -12,8 +12,8 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.alignment.align import DOUBTFUL, TWO_BODIES, align
+from SparseVolumeReconstructionLib.alignment.pose import quarter_turns
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
-from SparseVolumeReconstructionLib.reconstruction.align import DOUBTFUL, TWO_BODIES, align
-from SparseVolumeReconstructionLib.reconstruction.pose import quarter_turns
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore

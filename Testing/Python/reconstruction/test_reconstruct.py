@@ -10,7 +10,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume, write_affine, write_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.reconstruction.run import run_request

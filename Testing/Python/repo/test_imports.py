@@ -6,10 +6,13 @@ import subprocess
 import pytest
 
 LAYERS = [
+    {"progress"},
     {"geometry"},
     {"observation"},
+    {"data"},
     {"priors"},
     {"zoo"},
+    {"alignment"},
     {"reconstruction"},
     {"svr", "synthesis", "evaluation"},
     {"training"},  # it measures what it fits with the protocols of evaluation
@@ -22,11 +25,11 @@ HOSTING = ("mrml", "workflow", "panel", "web")  # may import what Slicer or tram
 HOSTED = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "mrml", "PythonQt", "PySide6", "trame", "trame_slicer"}
 # What the Slicer side and the browser may know: plain data, and the client of the worker.
 SLICERSIDE_MAY = (
+    "progress",
     "geometry",
     "observation",  # what was seen, not the operators of it
     "reconstruction.request",
     "reconstruction.result",
-    "reconstruction.progress",
     "evaluation.case_report",
     "evaluation.metrics",
     "svr",

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
+from SparseVolumeReconstructionLib.data.config import DataConfig
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.priors.bruno.prior import read_network
 from SparseVolumeReconstructionLib.priors.bruno.training import BrunoTask
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig, read_config
+from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.presets import shipped_presets
 

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.data.cohort import brain_mask, list_cohort, on_grid
 from SparseVolumeReconstructionLib.evaluation.cases import Case, as_array
-from SparseVolumeReconstructionLib.evaluation.cohort import brain_mask, list_cohort, on_grid
 from SparseVolumeReconstructionLib.evaluation.metrics import slice_ssim, ssim_map
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_registered
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from SparseVolumeReconstructionLib.evaluation.cohort import normalised
+from SparseVolumeReconstructionLib.data.cohort import normalised
 from SparseVolumeReconstructionLib.evaluation.protocol import atlas
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume

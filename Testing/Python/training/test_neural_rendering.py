@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from SparseVolumeReconstructionLib.data.config import DataConfig
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.priors.stored import settings_text
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig, read_config
+from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.training.presets import shipped_presets

@@ -5,7 +5,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
 from SparseVolumeReconstructionLib.geometry.io import read_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep

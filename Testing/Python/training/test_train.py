@@ -3,17 +3,15 @@
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.data.subjects import CovariateRule, chance_split, read_split
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training.structured_gaussian import (
     TrainingOptions,
-    chance_split,
-    read_split,
     train,
 )
-from SparseVolumeReconstructionLib.training.subjects import CovariateRule
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SPLIT = {

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.evaluation.cohort import list_cohort, on_grid
+from SparseVolumeReconstructionLib.data.cohort import list_cohort, on_grid
+from SparseVolumeReconstructionLib.data.config import AugmentationConfig
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.volume_gan.network import Generator, read_settings
@@ -21,9 +22,8 @@ from SparseVolumeReconstructionLib.priors.volume_gan.training import (
     energy_distance,
     gradient_penalty,
 )
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import (
-    AugmentationConfig,
     TrainConfig,
     read_config,
 )

@@ -13,7 +13,7 @@ import torch
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError

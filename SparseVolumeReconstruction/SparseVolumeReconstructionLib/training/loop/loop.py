@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from ...data.augment import augment
 from ...geometry import InputError
 from ...priors.device import placed
-from ...reconstruction.progress import Progress
+from ...progress import Progress
 from . import checkpoint
-from .augment import augment
 from .checkpoint import BEST, CHECKPOINT, Average
 from .config import TrainConfig
 from .log import Log

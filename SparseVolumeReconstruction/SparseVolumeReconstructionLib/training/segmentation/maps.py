@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from ...evaluation.cache import kept
-from ...evaluation.cohort import Cohort, list_cohort
+from ...data.cache import kept
+from ...data.cohort import Cohort, list_cohort
+from ...data.registration import register_affine
+from ...data.space import canonical_space
+from ...data.stacks import stack_grid
 from ...geometry import Grid, InputError, Volume
 from ...geometry.io import read_volume
-from ...geometry.register import register_affine
 from ...geometry.resample import resample
-from ...reconstruction.progress import Progress
+from ...progress import Progress
 from ..loop.config import TrainConfig
-from ..loop.data import stack_grid
-from ..space import canonical_space
 from .structures import FLUID, MEANS, coded
 from .task import STEP
 

@@ -11,7 +11,7 @@ import torch
 
 from ...geometry import Grid
 from ...priors.card import ModelCard
-from ...reconstruction.progress import Progress
+from ...progress import Progress
 from ...zoo.weights import save_weights
 from ..deep import how_trained
 from ..loop.checkpoint import prepare_folder

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.experiments.models import slice_models, volume_models
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, load
 from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, CHECKPOINT, Average, load
 from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
@@ -25,7 +25,7 @@ import sys, json, time
 from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig
 from SparseVolumeReconstructionLib.training.loop import loop
 from SparseVolumeReconstructionLib.training.loop.task import make_task

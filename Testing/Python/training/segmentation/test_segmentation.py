@@ -13,7 +13,7 @@ from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.segmentation.maps import brain_of, load_maps
 from SparseVolumeReconstructionLib.training.segmentation.segmenter import Segmenter

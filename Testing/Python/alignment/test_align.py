@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.alignment.align import align, fixed_frame
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
-from SparseVolumeReconstructionLib.reconstruction.align import align, fixed_frame
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 
 SCAN = Grid.centred((60, 60, 60), 3.0)
 VOXEL_MM = 8.0

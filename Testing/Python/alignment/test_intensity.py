@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.reconstruction.intensity import MonotoneMap
 
 
 def population(count=6000, seed=0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

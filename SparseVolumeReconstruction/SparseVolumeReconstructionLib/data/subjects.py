@@ -4,6 +4,7 @@ are few.
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -11,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.cohort import Cohort, list_cohort
 from ..geometry import InputError, Volume
-from .gaussian_fit import knot_solution
+from .cohort import Cohort, list_cohort
 from .population import member
 
 
@@ -107,17 +107,24 @@ def list_subjects(
     return Subjects(Cohort(files, skipped), relatives, covariate, seed)
 
 
-def knots_over(values: list[float], step: float) -> np.ndarray:
-    """Knots every `step` from the lowest value to at least the highest, (Q,)."""
-    return min(values) + step * np.arange(np.ceil((max(values) - min(values)) / step - 1e-9) + 1)
+def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
+    """A quarter of the subjects held out, chosen by `seed`."""
+    order = np.random.default_rng(seed).permutation(sorted(names)).tolist()
+    count = len(order) // 4
+    return {"fit": sorted(order[count:]), "test": sorted(order[:count])}
 
 
-def scale_statistics(matrices: list[np.ndarray], design: np.ndarray) -> np.ndarray:
-    """(Q, 2) mean and standard deviation of log(canonical size / patient size) at each knot.
-
-    matrices: canonical to patient points, mm, one per subject. design: (N, Q) weights of the knots.
-    """
-    logs = np.array([-np.log(np.abs(np.linalg.det(m[:3, :3]))) / 3 for m in matrices])
-    at_knots = knot_solution(design) @ logs
-    spread = max(float(np.std(logs - design @ at_knots)), 0.03)
-    return np.stack([at_knots, np.full(len(at_knots), spread)], 1)
+def read_split(path: Path) -> dict[str, list[str]]:
+    """A split file {"fit": [...], "test": [...]}. Raises InputError."""
+    try:
+        split = json.loads(path.read_text(encoding="utf-8"))
+        parts = [split[key] for key in ("fit", "test")]
+        if len(split) != 2 or not all(
+            isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts
+        ):
+            raise ValueError("other content")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.'
+        ) from error
+    return split

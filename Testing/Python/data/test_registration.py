@@ -5,8 +5,8 @@ is refused.
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.data.registration import register_affine
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.register import register_affine
 
 
 def body(matrix=None) -> Volume:

@@ -5,14 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.training.gaussian_fit import hat_functions
-from SparseVolumeReconstructionLib.training.subjects import (
+from SparseVolumeReconstructionLib.data.subjects import (
     CovariateRule,
-    knots_over,
     list_subjects,
-    scale_statistics,
 )
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.training.gaussian_fit import hat_functions, knots_over, scale_statistics
 
 RULE = CovariateRule.parse("age:years:age([0-9]+)")
 

@@ -17,11 +17,11 @@ from ..geometry import InputError
 from ..observation import Slice
 from ..observation.slices import resample_slice
 from ..priors.alignment_model import AlignmentModel
+from ..progress import Progress
 from .intensity import MonotoneMap
 from .match import Matcher
 from .plausible import check_size, has_noise_outside
 from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
-from .progress import Progress
 
 _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4

@@ -1,13 +1,12 @@
-"""Affine registration of whole volumes (used for cohorts; slices are aligned in reconstruction/align.py)."""
+"""Affine registration of whole volumes (used for cohorts; slices are aligned in alignment/align.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InputError
-from .grid import Volume
-from .image import LPS, to_image
+from ..geometry import InputError, Volume
+from ..geometry.image import LPS, to_image
 
 
 def register_affine(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.cohort import Cohort, normalised
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
+from .cohort import Cohort, normalised
 
 MNI152 = "mni152"
 _MARGIN_MM = 6.0

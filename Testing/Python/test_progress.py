@@ -2,7 +2,7 @@
 
 import pytest
 
-from SparseVolumeReconstructionLib.reconstruction.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 
 
 def test_reports_and_remaining_time():

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from SparseVolumeReconstructionLib.evaluation.cohort import Cohort
+from SparseVolumeReconstructionLib.data.cohort import Cohort
+from SparseVolumeReconstructionLib.data.config import DataConfig
+from SparseVolumeReconstructionLib.data.stacks import load_stacks, stack_grid
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
-from SparseVolumeReconstructionLib.reconstruction.progress import Progress
-from SparseVolumeReconstructionLib.training.loop.config import DataConfig, TrainConfig
-from SparseVolumeReconstructionLib.training.loop.data import load_stacks, stack_grid
+from SparseVolumeReconstructionLib.progress import Progress
 
 DATA = {"size": 16, "slices": 10, "field_mm": None, "height_mm": None, "reference": None, "spacing_mm": 6}
 
@@ -35,10 +35,9 @@ def folder(cohort_dir, tmp_path_factory):
 
 def load(folder, fit, **changes):
     """The stacks of a folder."""
-    config = TrainConfig(
-        system="slice-vae", steps=1, batch=1, validation=0.3, data=DataConfig(**(DATA | changes))
-    )
-    return load_stacks([folder], config, {"fit": [f"age{n}" for n in fit], "test": []}, "", Progress())
+    split = {"fit": [f"age{n}" for n in fit], "test": []}
+    data = DataConfig(**(DATA | changes))
+    return load_stacks([folder], data, split, "", Progress(), seed=0, validation=0.3)
 
 
 def test_mixed_sizes_are_brought_together_and_damaged_files_are_named(folder):
@@ -77,7 +76,7 @@ def test_stacks_of_brains_lie_on_the_protocols_grid(repository):
     """A 218 mm field of 64 x 64 pixels, the middle 120 mm in 120 slices, where the embedded brain model has
     its own.
     """
-    from SparseVolumeReconstructionLib.training.space import canonical_space
+    from SparseVolumeReconstructionLib.data.space import canonical_space
 
     protocol = canonical_space("mni152", Cohort({}), 2.0).protocol
     config = DataConfig()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from SparseVolumeReconstructionLib.reconstruction.pose import PoseFamily, quarter_turns, spread_rotations
+from SparseVolumeReconstructionLib.alignment.pose import PoseFamily, quarter_turns, spread_rotations
 
 THETA = st.lists(st.floats(-3, 3, width=32), min_size=9, max_size=9)
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from SparseVolumeReconstructionLib.training.loop.augment import augment
-from SparseVolumeReconstructionLib.training.loop.config import AugmentationConfig, DataConfig
+from SparseVolumeReconstructionLib.data.augment import augment
+from SparseVolumeReconstructionLib.data.config import AugmentationConfig, DataConfig
 
 DATA = DataConfig(size=16, slices=6, field_mm=160, height_mm=60)
 NOTHING = {"deformation_mm": 0, "gamma": 0, "bias": 0, "noise": 0, "mirror": False}

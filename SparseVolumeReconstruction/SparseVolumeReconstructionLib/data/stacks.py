@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...evaluation.cache import kept
-from ...evaluation.cohort import Cohort, on_grid
-from ...geometry import Grid, InputError, Volume
-from ...priors.axial import AxialSpace
-from ...reconstruction.progress import Progress
-from ..gaussian_fit import Rows, fit_gaussian
-from ..space import CanonicalSpace, canonical_space
-from ..structured_gaussian import chance_split
-from ..subjects import list_subjects, scale_statistics
-from .config import DataConfig, TrainConfig
-
-_FRAME_MM, _FRAME_RANK = 4.0, 20
+from ..geometry import Grid, InputError, Volume
+from ..progress import Progress
+from .cache import kept
+from .cohort import Cohort, on_grid
+from .config import DataConfig
+from .space import CanonicalSpace, canonical_space
+from .subjects import chance_split, list_subjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +50,21 @@ class Stacks:
 
 def load_stacks(
     folders: list[Path],
-    config: TrainConfig,
+    data: DataConfig,
     split: dict[str, list[str]] | None,
     modality: str,
     progress: Progress,
+    *,
+    seed: int,
+    validation: float,
 ) -> Stacks:
-    """Register the subjects of a split (by chance if None). Part of "fit" becomes "validation".
+    """Register the subjects of a split (by chance if None). A share of "fit" becomes "validation".
 
     Files that cannot be used are left out and named in `cohort.skipped`. Raises InputError when too few are
     left.
     """
-    cohort = list_subjects(folders, modality, (0,), None, config.seed).cohort
-    data, split = config.data, split or chance_split(list(cohort.files), config.seed)
+    cohort = list_subjects(folders, modality, (0,), None, seed).cohort
+    split = split or chance_split(list(cohort.files), seed)
     space = canonical_space(data.reference, cohort, data.spacing_mm, data.slices)
     space = replace(space, protocol=stack_grid(space.protocol, data))
     wanted = [name for name in split["fit"] + split["test"] if name in cohort.files]
@@ -87,8 +85,8 @@ def load_stacks(
             f"{len(fit)} volumes to fit; at least 3 are needed, one of them for validation "
             f"({len(cohort.skipped)} files skipped).{why}"
         )
-    order = np.random.default_rng(config.seed).permutation(len(fit))
-    left = sorted(order[: max(1, round(config.validation * len(fit)))])
+    order = np.random.default_rng(seed).permutation(len(fit))
+    left = sorted(order[: max(1, round(validation * len(fit)))])
     names = {
         "fit": [n for i, n in enumerate(fit) if i not in left],
         "validation": [fit[i] for i in left],
@@ -119,30 +117,3 @@ def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndar
     return kept("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16)).astype(
         np.float32
     )
-
-
-def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
-    """What finding frames needs, fitted on the same subjects as the networks."""
-    grid = stacks.space.grid.with_spacing(max(_FRAME_MM, float(stacks.space.grid.spacing_ijk.max())))
-    names = stacks.names["fit"]
-    coarse = np.stack([on_grid(stacks.cohort.volume(name), grid, stacks.matrices[name]) for name in names])
-    mask = coarse.mean(0) > 0.01
-    group = np.arange(len(names))
-    if mirror:
-        mask, coarse, group = (
-            mask | mask[..., ::-1],
-            np.concatenate([coarse, coarse[..., ::-1]]),
-            np.tile(group, 2),
-        )
-    rows = Rows(coarse[:, mask].astype(np.float16), group, np.zeros(len(coarse)))
-    gaussian = fit_gaussian(
-        rows,
-        mask,
-        grid,
-        stacks.grid,
-        rank=_FRAME_RANK,
-        scale_knots=scale_statistics([stacks.matrices[name] for name in names], np.ones((len(names), 1))),
-        folds=min(5, len(names)),
-        on_step=lambda step, fraction: progress.check(),
-    )
-    return AxialSpace(gaussian, stacks.space.reference, stacks.volumes("fit").mean(0))

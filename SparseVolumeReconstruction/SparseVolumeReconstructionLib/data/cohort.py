@@ -20,10 +20,10 @@ from scipy.ndimage import binary_fill_holes
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume, write_atomically
-from ..geometry.register import register_affine
 from ..geometry.resample import resample
-from ..reconstruction.progress import Progress
+from ..progress import Progress
 from .cache import cache_folder
+from .registration import register_affine
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")

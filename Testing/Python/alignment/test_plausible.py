@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.alignment.plausible import check_size, check_values, has_noise_outside
 from SparseVolumeReconstructionLib.geometry import InputError, Plane
 from SparseVolumeReconstructionLib.observation import Slice
-from SparseVolumeReconstructionLib.reconstruction.plausible import check_size, check_values, has_noise_outside
 
 RANDOM = np.random.default_rng(0)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from SparseVolumeReconstructionLib.data.population import Variation, deformation, jacobian, member
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
-from SparseVolumeReconstructionLib.training.population import Variation, deformation, jacobian, member
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Cohorts of volumes, registered and normalised alike, and what networks are trained on."""
