@@ -54,7 +54,7 @@ def write_weights():
 
     from SparseVolumeReconstructionLib.geometry import Grid
     from SparseVolumeReconstructionLib.priors.card import ModelCard
-    from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import GaussianParameters
+    from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import GaussianParameters
 
     grid = Grid.centred((12, 14, 13), 12.0)
     radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)
@@ -62,7 +62,7 @@ def write_weights():
     shell = torch.as_tensor(0.3 + 0.5 * radius[mask], dtype=torch.float32)
     parameters = GaussianParameters(
         grid=grid,
-        protocol_grid=grid,
+        evaluation_grid=grid,
         mask=mask,
         means=shell[None],
         knots=torch.zeros(1),

@@ -19,7 +19,7 @@ from ..geometry.resample import resample
 from ..observation.slices import slice_of
 from ..progress import Progress
 from ..zoo.store import ModelStore
-from .cases import as_array, context_positions, protocol_grid
+from .cases import as_array, context_positions
 
 CONTEXTS = (1, 2, 4, 7, 10)
 SIZES = (64, 96, 128, 160, 192)
@@ -78,7 +78,7 @@ def _measure(
     same box.
     """
     prior = ModelStore(user_dir).load(prior_id, device)
-    own = protocol_grid(prior)
+    own = prior.evaluation_grid
     body = Volume(as_array(prior.condition([], grid=own).sample([0]))[0], own)
     grid = own if size is None else own.with_spacing(own.spacing_ijk * own.shape_kji[::-1] / size)
     slices = _slices(body, grid, count)

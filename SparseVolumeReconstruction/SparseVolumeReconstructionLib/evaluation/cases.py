@@ -79,11 +79,6 @@ def axial(volume: Volume) -> Volume:
     return Volume(np.ascontiguousarray(array), Grid(array.shape, matrix))
 
 
-def protocol_grid(prior: Prior) -> Grid:
-    """The grid of the registered protocol: the prior's own choice, else its canonical grid."""
-    return getattr(prior, "protocol_grid", None) or prior.grid
-
-
 def fitted_on(prior: Prior) -> set[str]:
     """Names of the subjects that the card's split lists under anything but 'test'."""
     split = prior.card.split
@@ -121,8 +116,8 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         raise InputError(
             "every subject of the folder was used to fit the prior; expected subjects it has not seen."
         )
-    grid = protocol_grid(priors[0]) if frame == "registered" else priors[0].grid
-    if frame == "registered" and any(not grid.same_as(protocol_grid(prior)) for prior in priors):
+    grid = priors[0].evaluation_grid if frame == "registered" else priors[0].grid
+    if frame == "registered" and any(not grid.same_as(prior.evaluation_grid) for prior in priors):
         raise InputError("the priors live on different grids; evaluate them one at a time.")
     reference = priors[0].reference
     sources = fit if len(fit) >= 3 else test

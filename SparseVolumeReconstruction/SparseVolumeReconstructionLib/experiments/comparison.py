@@ -76,7 +76,7 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
     scores = evaluate_priors(
         priors, cohort, name, "registered", counts, setting.progress.part(0, 0.9), **options
     )
-    return Measured(scores, list(priors), counts, first.protocol_grid, first.reference, cohort)
+    return Measured(scores, list(priors), counts, first.evaluation_grid, first.reference, cohort)
 
 
 def metric_tables(measured: Measured, printed: Printed | None = None) -> list[Table]:

@@ -134,7 +134,7 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
     Gaussian.
     """
     gaussian = ModelStore().load(_MODEL, "cpu")
-    own = gaussian.protocol_grid
+    own = gaussian.evaluation_grid
     grid = stack_grid(own, config.data)
     posterior = gaussian.condition([], grid=own)
     images = [posterior.mean(), *posterior.sample([0, 1])]
@@ -142,7 +142,7 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
         torch.as_tensor(resample(Volume(as_array(x), own), grid).array).clamp(0, 1) for x in images
     )
     return AxialSpace(
-        replace(gaussian.parameters, protocol_grid=grid), gaussian.reference, atlas
+        replace(gaussian.parameters, evaluation_grid=grid), gaussian.reference, atlas
     ), torch.stack(bodies)
 
 

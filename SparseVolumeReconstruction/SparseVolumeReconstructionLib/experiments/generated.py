@@ -12,7 +12,7 @@ import torch
 
 from ..data.cohort import Cohort, on_grid
 from ..data.subjects import list_subjects
-from ..evaluation.cases import as_array, fitted_on, protocol_grid
+from ..evaluation.cases import as_array, fitted_on
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
 from ..priors.base import Prior
@@ -53,8 +53,8 @@ def generate(setting: Setting) -> Generated:
     if not priors:
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
     first = next(iter(priors.values()))
-    full = protocol_grid(first)
-    if any(not full.same_as(protocol_grid(prior)) for prior in priors.values()):
+    full = first.evaluation_grid
+    if any(not full.same_as(prior.evaluation_grid) for prior in priors.values()):
         raise InputError("the systems live on different grids; give models of one size.")
     grid = with_slices(full, min(_SLICES, full.shape_kji[0]))
     real = _real(setting, list(priors.values()), grid, setting.progress.part(0, 0.3))
@@ -86,7 +86,7 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
         for part, wanted in (("fit", split["fit"]), ("test", unseen))
     }
     matrices = cohort.registered(priors[0].reference, names["fit"] + names["test"], progress.update)
-    full = protocol_grid(priors[0])
+    full = priors[0].evaluation_grid
     found = {}
     for part in names:
         names[part] = [name for name in names[part] if name in matrices]

@@ -21,7 +21,8 @@ from .alignment_model import ANATOMY, AlignmentModel
 from .base import Posterior
 from .card import ModelCard
 from .intervals import IntervalScale
-from .structured_gaussian.prior import GaussianParameters, StructuredGaussian
+from .structured_gaussian.parameters import GaussianParameters
+from .structured_gaussian.prior import StructuredGaussian
 
 MAX_TILT_DEGREES = 5.0
 _CACHED_PIXELS = (
@@ -73,7 +74,7 @@ class AxialPrior:
 
     def __init__(self, space: AxialSpace, card: ModelCard, device: torch.device | str = "cpu"):
         self.card, self.space, self.device = card, space, torch.device(device)
-        self.grid = self.protocol_grid = space.gaussian.protocol_grid
+        self.grid = self.evaluation_grid = space.gaussian.evaluation_grid
         self.reference = space.reference
         self.anatomy_mask = space.atlas > ANATOMY
         self.intervals = IntervalScale(space.gaussian.multipliers)

@@ -17,7 +17,8 @@ from ..observation.slices import slice_of
 from ..priors.base import Prior
 from ..priors.card import ModelCard
 from ..priors.intervals import LEVELS
-from ..priors.structured_gaussian.prior import GaussianParameters, StructuredGaussian
+from ..priors.structured_gaussian.parameters import GaussianParameters
+from ..priors.structured_gaussian.prior import StructuredGaussian
 from ..reconstruction.conditioned import condition_registered
 from .gaussian_fit import Rows, fit_gaussian
 
@@ -49,7 +50,7 @@ def held_out_scores(
             rows.subset(~np.isin(rows.group, left_out)),
             parameters.mask,
             parameters.grid,
-            parameters.protocol_grid,
+            parameters.evaluation_grid,
             rank=len(parameters.loadings),
             knots=parameters.knots.numpy(),
             scale_knots=parameters.scale_knots.numpy(),

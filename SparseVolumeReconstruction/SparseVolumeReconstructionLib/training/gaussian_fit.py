@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..geometry import Grid
-from ..priors.structured_gaussian.prior import SD_FLOOR, GaussianParameters
+from ..priors.structured_gaussian.parameters import SD_FLOOR, GaussianParameters
 
 _BLOCK = 16384
 _LAGS = 20
@@ -73,7 +73,7 @@ def fit_gaussian(
     rows: Rows,
     mask: np.ndarray,
     grid: Grid,
-    protocol_grid: Grid,
+    evaluation_grid: Grid,
     *,
     rank: int = 40,
     knots: np.ndarray | None = None,
@@ -113,7 +113,7 @@ def fit_gaussian(
     loadings = rows.combine(basis * spread[:, None])
     return GaussianParameters(
         grid,
-        protocol_grid,
+        evaluation_grid,
         mask,
         torch.as_tensor(rows.combine(mean)),
         torch.as_tensor(knots, dtype=torch.float32),

@@ -17,7 +17,8 @@ from ..data.space import CanonicalSpace, canonical_space
 from ..data.subjects import CovariateRule, Subjects, chance_split, list_subjects
 from ..geometry import InputError, Volume
 from ..priors.card import Covariate, ModelCard
-from ..priors.structured_gaussian.prior import GaussianParameters, StructuredGaussian
+from ..priors.structured_gaussian.parameters import GaussianParameters
+from ..priors.structured_gaussian.prior import StructuredGaussian
 from ..progress import Progress
 from ..zoo.weights import save_weights
 from .calibration import held_out_scores

@@ -189,7 +189,7 @@ def test_test_subjects_and_library_follow_the_split(cohort_dir, store):
     assert bench.test == ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"]
     assert bench.library_kind == "fit subjects" and len(bench.library.volumes) == 8
     case = bench.load("sub-09_T1w")
-    assert case.truth.grid.same_as(prior.protocol_grid) and case.positions(4) == [4, 11, 19, 26]
+    assert case.truth.grid.same_as(prior.evaluation_grid) and case.positions(4) == [4, 11, 19, 26]
     assert all(s.plane.thickness_mm == pytest.approx(5) for s in case.slices([4, 11]))
 
 

@@ -12,8 +12,8 @@ import torch
 from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
 from SparseVolumeReconstructionLib.priors.axial import AxialSpace
 from SparseVolumeReconstructionLib.priors.card import ModelCard
-from SparseVolumeReconstructionLib.priors.gaussian_field import GaussianField, correlation_matrix
-from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import GaussianParameters
+from SparseVolumeReconstructionLib.priors.structured_gaussian.field import GaussianField, correlation_matrix
+from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import GaussianParameters
 
 CURVE = torch.tensor([1.0, 0.8, 0.5, 0.3, 0.2, 0.1])
 
@@ -101,7 +101,7 @@ def space() -> AxialSpace:
     n = int(mask.sum())
     gaussian = GaussianParameters(
         grid=grid,
-        protocol_grid=grid,
+        evaluation_grid=grid,
         mask=mask.numpy(),
         means=atlas[mask][None],
         knots=torch.zeros(1),

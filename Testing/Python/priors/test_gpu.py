@@ -48,6 +48,6 @@ def test_an_untrained_network(key, make_ball_space, card):
 
 def test_the_embedded_gaussian():
     priors = [ModelStore().load("brain-t1", device) for device in DEVICES]
-    grid = priors[0].protocol_grid
+    grid = priors[0].evaluation_grid
     body = Volume(priors[0].condition([], grid=grid).sample([0])[0].numpy(), grid)
     assert difference(priors, body, [30, 60, 90]) < 2e-3

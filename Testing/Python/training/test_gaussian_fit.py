@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid
-from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import SD_FLOOR
+from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import SD_FLOOR
 from SparseVolumeReconstructionLib.training import gaussian_fit
 from SparseVolumeReconstructionLib.training.gaussian_fit import (
     Rows,

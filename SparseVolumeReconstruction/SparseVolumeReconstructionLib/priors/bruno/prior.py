@@ -11,7 +11,7 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
 from ..device import placed
-from ..drawn import DrawnPosterior, MeanOf
+from ..monte_carlo import MeanOf, MonteCarloPosterior
 from ..stored import settings_tensor
 from .network import Bruno, read_settings
 
@@ -78,7 +78,7 @@ class BrunoPrior(AxialPrior):
         return self.in_parts(self.network.decode, check, latents, index)
 
 
-class BrunoPosterior(DrawnPosterior):
+class BrunoPosterior(MonteCarloPosterior):
     """The stack given some of its slices; codes are latents (m, D)."""
 
     def __init__(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ...geometry import InputError
 from ...training.loop.config import TrainConfig, validated
-from ..drawn import MeanOf
+from ..monte_carlo import MeanOf
 from .network import Bruno, BrunoSettings, BrunoShape
 from .prior import to_tensors
 

@@ -12,7 +12,7 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
 from ..device import placed
-from ..drawn import DrawnPosterior
+from ..monte_carlo import MonteCarloPosterior
 from ..stored import settings_tensor, settings_text
 from .cvae import Cvae, CvaeSettings
 from .gqn import Gqn, GqnSettings
@@ -70,7 +70,7 @@ class NeuralRenderingPrior(AxialPrior):
         return NeuralRenderingPosterior(self, index, pixels, check, fast)
 
 
-class NeuralRenderingPosterior(DrawnPosterior):
+class NeuralRenderingPosterior(MonteCarloPosterior):
     """The stack given some of its slices; codes are the noise (m or 1, *noise_shape) that slices are drawn
     with.
 

@@ -15,9 +15,9 @@ from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
 from ..card import ModelCard
 from ..device import placed
-from ..gaussian_field import GaussianField, correlation_matrix
-from ..gaussian_stack import StackPosterior
 from ..intervals import IntervalScale
+from ..structured_gaussian.field import GaussianField, correlation_matrix
+from ..structured_gaussian.stack import StackPosterior
 from .codes import CodePosterior, SliceCodes
 from .network import SliceVae
 

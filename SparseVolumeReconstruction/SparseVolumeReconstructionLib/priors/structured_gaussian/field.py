@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..geometry import Grid, InputError
+from ...geometry import Grid, InputError
 
 _JITTER = 1e-3
 

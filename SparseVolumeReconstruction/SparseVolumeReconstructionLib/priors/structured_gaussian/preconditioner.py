@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from ..geometry import Plane
-from ..observation.planes import PlaneOperator
-from .gaussian_field import GaussianField, evidence_scale
+from ...geometry import Plane
+from ...observation.planes import PlaneOperator
+from .field import GaussianField, evidence_scale
 
 _PAD, _PROBES = 24, 4
 

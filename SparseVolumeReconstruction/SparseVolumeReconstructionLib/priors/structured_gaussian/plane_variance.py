@@ -7,9 +7,9 @@ from functools import partial
 
 import torch
 
-from ..geometry import Plane
-from ..observation.planes import PlaneOperator
-from .gaussian_field import GaussianField
+from ...geometry import Plane
+from ...observation.planes import PlaneOperator
+from .field import GaussianField
 from .preconditioner import axis_correlation
 
 _NEAREST_PLANES = 6

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import torch
 
-from .gaussian_field import GaussianField, evidence_scale
-from .intervals import IntervalScale
+from ..intervals import IntervalScale
+from .field import GaussianField, evidence_scale
 
 
 class StackPosterior:

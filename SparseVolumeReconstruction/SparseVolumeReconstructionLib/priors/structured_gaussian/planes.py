@@ -14,10 +14,10 @@ from functools import cached_property
 
 import torch
 
-from ..geometry import Plane
-from ..observation.planes import PlaneOperator
-from .gaussian_field import GaussianField
-from .intervals import IntervalScale
+from ...geometry import Plane
+from ...observation.planes import PlaneOperator
+from ..intervals import IntervalScale
+from .field import GaussianField
 from .plane_variance import dense_variance, foot_point_variance
 from .preconditioner import PlanePreconditioner
 

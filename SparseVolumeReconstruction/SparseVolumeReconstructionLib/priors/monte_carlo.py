@@ -16,7 +16,7 @@ MeanOf = Literal["samples", "latents"]
 _DRAWS, _TOGETHER = 16, 8
 
 
-class DrawnPosterior:
+class MonteCarloPosterior:
     """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are
     `hidden` (m,).
 

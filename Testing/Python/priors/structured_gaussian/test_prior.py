@@ -10,12 +10,12 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volu
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
-from SparseVolumeReconstructionLib.priors.gaussian_planes import PlanesPosterior
-from SparseVolumeReconstructionLib.priors.gaussian_stack import StackPosterior
+from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import (
     GaussianParameters,
     StructuredGaussian,
 )
+from SparseVolumeReconstructionLib.priors.structured_gaussian.stack import StackPosterior
 
 GRID = Grid.centred((14, 15, 16), 4.0)
 CARD = ModelCard(
@@ -35,7 +35,7 @@ def parameters() -> GaussianParameters:
     count = int(mask.sum())
     return GaussianParameters(
         grid=GRID,
-        protocol_grid=Grid.centred((20, 12, 12), (5, 5, 2)),
+        evaluation_grid=Grid.centred((20, 12, 12), (5, 5, 2)),
         mask=mask,
         means=torch.stack([torch.full((count,), 0.4), torch.full((count,), 0.6)]),
         knots=torch.tensor([20.0, 30.0]),
@@ -82,7 +82,7 @@ def test_what_is_stored_comes_back(parameters):
     assert np.array_equal(again.mask, parameters.mask) and all(
         map(torch.equal, again.curves, parameters.curves)
     )
-    assert again.grid.same_as(parameters.grid) and again.protocol_grid.same_as(parameters.protocol_grid)
+    assert again.grid.same_as(parameters.grid) and again.evaluation_grid.same_as(parameters.evaluation_grid)
     for name in ("noise", "rotation_sd", "min_score", "multipliers"):
         assert getattr(again, name) == pytest.approx(getattr(parameters, name), rel=1e-5)
     missing = parameters.to_tensors()
@@ -204,7 +204,7 @@ def test_another_canonical_grid_keeps_the_process(prior):
     assert posterior.grid.same_as(fine) and posterior.mean().shape == fine.shape_kji
     middle = (slice(12, 16),) * 3
     assert float(posterior.mean()[middle].mean()) == pytest.approx(0.4, abs=0.02)
-    assert prior.condition([], grid=prior.protocol_grid).mean().shape == (20, 12, 12)
+    assert prior.condition([], grid=prior.evaluation_grid).mean().shape == (20, 12, 12)
 
 
 def test_the_model_of_alignment(prior):

@@ -1,0 +1,87 @@
+"""What is fitted and stored of a structured Gaussian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...geometry import Grid
+
+SD_FLOOR = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianParameters:
+    """What is fitted and stored. Voxel arrays hold the masked voxels in array order, canonical units [0, 1].
+
+    grid, evaluation_grid: the canonical grid and that of the evaluation protocol. mask: (K, J, I) bool.
+    means: (Q, n), one per covariate value in `knots` (Q,). loadings: (rank, n). sd: (n,). curves: residual
+    correlation at lags 0, 1, ... voxels along k, j, i. noise: share of the residual variance. multipliers:
+    see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
+    patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
+    trusted). min_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
+    registered to.
+    """
+
+    grid: Grid
+    evaluation_grid: Grid
+    mask: np.ndarray
+    means: torch.Tensor
+    knots: torch.Tensor
+    loadings: torch.Tensor
+    sd: torch.Tensor
+    curves: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    noise: float
+    multipliers: tuple[float, ...]
+    scale_knots: torch.Tensor
+    reference: torch.Tensor
+    rotation_sd: float = 0.35
+    min_score: float = 0.3
+
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
+        scale = self.loadings.abs().amax(1).clamp(min=1e-8) / 127
+        tensors = {
+            "means": self.means.half(),
+            "knots": self.knots.float(),
+            "loadings": (self.loadings / scale[:, None]).round().to(torch.int8),
+            "loading_scale": scale.float(),
+            "sd": self.sd.half(),
+            "mask": torch.as_tensor(np.packbits(self.mask)),
+            "noise": torch.tensor(self.noise),
+            "multipliers": torch.tensor(self.multipliers),
+            "scale_knots": self.scale_knots.float(),
+            "reference": (self.reference * 255).round().clamp(0, 255).to(torch.uint8),
+            "alignment": torch.tensor([self.rotation_sd, self.min_score]),
+        }
+        for name, grid in (("grid", self.grid), ("protocol", self.evaluation_grid)):
+            tensors[f"{name}_shape"] = torch.tensor(grid.shape_kji)
+            tensors[f"{name}_ijk_to_ras"] = torch.tensor(grid.ijk_to_ras)
+        for axis, curve in zip("kji", self.curves, strict=True):
+            tensors[f"curve_{axis}"] = curve.float()
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, t: dict[str, torch.Tensor]) -> GaussianParameters:
+        """The inverse of `to_tensors`. Raises KeyError when a tensor is missing."""
+        grid, protocol = (
+            Grid(tuple(t[f"{n}_shape"].tolist()), t[f"{n}_ijk_to_ras"].numpy()) for n in ("grid", "protocol")
+        )
+        mask = np.unpackbits(t["mask"].numpy(), count=grid.size).astype(bool).reshape(grid.shape_kji)
+        return cls(
+            grid,
+            protocol,
+            mask,
+            t["means"].float(),
+            t["knots"],
+            t["loadings"].float() * t["loading_scale"][:, None],
+            t["sd"].float(),
+            tuple(t[f"curve_{axis}"] for axis in "kji"),
+            float(t["noise"]),
+            tuple(t["multipliers"].tolist()),
+            t["scale_knots"],
+            t["reference"].float() / 255,
+            *t["alignment"].tolist(),
+        )
