@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,26 +36,32 @@ def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
     )
 
 
-def build_request(args: Namespace) -> ReconstructionRequest:
-    """The request of `reconstruct`'s arguments, with absolute paths.
+def build_request(
+    *,
+    contexts: Sequence[str],
+    frame: str,
+    like: str | None,
+    spacing: float | None,
+    thickness: float | None,
+    gestational_age: float | None,
+    alter_observed: bool,
+    output: str,
+    **same,
+) -> ReconstructionRequest:
+    """The request of `reconstruct`'s options (mm, weeks), with absolute paths.
 
-    Raises InputError for values out of range.
+    same: those that the request calls as the command line does. Raises InputError for values out of range.
     """
-    frame = args.frame if args.frame in ("auto", "registered") else str(Path(args.frame).absolute())
     try:
         return ReconstructionRequest(
-            prior=args.prior,
-            contexts=[parse_context(text, args.thickness) for text in args.context],
-            frame=frame,
-            like=str(Path(args.like).absolute()) if args.like else None,
-            spacing_mm=args.spacing,
-            outputs=[name for name in args.outputs.split(",") if name],
-            samples=args.samples,
-            seed=args.seed,
-            covariate=args.gestational_age,
-            device=args.device,
-            keep_observed=not args.alter_observed,
-            output=str(Path(args.output).absolute()),
+            contexts=[parse_context(text, thickness) for text in contexts],
+            frame=frame if frame in ("auto", "registered") else str(Path(frame).absolute()),
+            like=str(Path(like).absolute()) if like else None,
+            spacing_mm=spacing,
+            covariate=gestational_age,
+            keep_observed=not alter_observed,
+            output=str(Path(output).absolute()),
+            **same,
         )
     except ValidationError as error:
         problem = error.errors()[0]

@@ -6,9 +6,32 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+import click
+
+from .. import __version__
 from ..geometry import InputError
-from ..progress import Cancelled
-from .parser import build_parser
+from .benchmark import benchmark
+from .demo import demo
+from .evaluate import evaluate
+from .experiment import experiment
+from .models import models
+from .options import Group, Stopped
+from .reconstruct import reconstruct
+from .train import train
+from .web import web
+from .worker import worker
+
+PROGRAM = "./run"
+
+
+@click.group(cls=Group, subcommand_metavar="COMMAND")
+@click.version_option(__version__, message="%(version)s")
+def run():
+    """See a whole body from a few slices."""
+
+
+for _command in (reconstruct, evaluate, models, train, experiment, benchmark, worker, demo, web):
+    run.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,16 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 success, 1 an error of the program, 2 wrong input (one line on stderr), 130
     stopped by the user.
     """
-    args = build_parser().parse_args(arguments)
     try:
-        args.command(args)
+        with run.make_context(PROGRAM, list(sys.argv[1:] if arguments is None else arguments)) as context:
+            run.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else PROGRAM
+        return _complain(f"{error.format_message().removesuffix('.')} (see {command} --help)", 2)
     except InputError as error:
         return _complain(str(error), 2)
     except OSError as error:
         return _complain(f"{error.filename or 'output'}: {error.strerror or error}", 2)
-    except (KeyboardInterrupt, Cancelled):
-        left = "continue with --resume" if hasattr(args, "resume") else "nothing was written"
-        return _complain(f"stopped by the user; {left}", 130)
+    except Stopped as error:
+        return _complain(str(error), 130)
     except Exception as error:
         traceback.print_exc()
         return _complain(

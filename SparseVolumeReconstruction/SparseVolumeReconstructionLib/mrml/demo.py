@@ -5,7 +5,6 @@ Slicer uses.
 from __future__ import annotations
 
 import time
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -73,21 +72,19 @@ class Steps:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def main(args: Namespace, progress: Progress) -> None:
-    """Run the demonstration with `args.input` (None: MNI152), `args.output` and `args.prior`. Raises
-    InputError.
-    """
-    output = Path(args.output).absolute()
+def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
+    """Run the demonstration on a file of a head (MNI152 if None) and write the folder. Raises InputError."""
+    output = Path(folder).absolute()
     steps, started = Steps(progress), time.perf_counter()
     scene = headless_scene()
     with closing(SparseVolumeReconstructionLogic()) as logic:
         logic.client.start()  # it loads its libraries while the head is read
         with steps.step("reading the head", 0.02):
-            case = make_case(args.input)
+            case = make_case(head)
             contexts = [_slice_node(image) for image in case.slices]
             truth = add_volume(case.truth, "Truth (withheld)")
         inputs = ReconstructionInputs(
-            args.prior, tuple(map(Context, contexts)), like=truth, samples=SAMPLES, name=case.name
+            prior, tuple(map(Context, contexts)), like=truth, samples=SAMPLES, name=case.name
         )
         with steps.step("reconstruction", 0.2):
             result = logic.reconstruct(
@@ -95,7 +92,7 @@ def main(args: Namespace, progress: Progress) -> None:
             )
         with steps.step("the model without any slice", 0.65):
             nothing = ReconstructionInputs(
-                args.prior, frame=result.frame, like=truth, outputs=("mean",), name="No slices"
+                prior, frame=result.frame, like=truth, outputs=("mean",), name="No slices"
             )
             guess = logic.reconstruct(nothing)
             others = {"the model without slices": _scaled(slicer.util.arrayFromVolume(guess.mean), case)}

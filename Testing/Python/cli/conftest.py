@@ -50,10 +50,7 @@ def refused(environment, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def check(*words, says=()):
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
+        code = main([str(word) for word in words])
         printed = capsys.readouterr()
         assert (code, printed.out) == (2, ""), printed.err
         assert len(printed.err.splitlines()) == 1 and printed.err.startswith("error: ")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from SparseVolumeReconstructionLib.cli import commands
 from SparseVolumeReconstructionLib.cli import main as run_in_process
+from SparseVolumeReconstructionLib.cli.models import list_models
 from SparseVolumeReconstructionLib.progress import Cancelled
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 
@@ -18,10 +18,16 @@ COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchma
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(capsys, command):
-    with pytest.raises(SystemExit, match="0"):
-        run_in_process([command, "--help"])
+    assert run_in_process([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"usage: ./run {command}" in text and f"examples:\n  ./run {command}" in text
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("experiment",)])
+def test_help_of_groups_says_whole_sentences(capsys, words):
+    assert run_in_process([*words, "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].partition("examples:")[0]
+    assert listed.count(".\n") >= 6 and "..." not in listed
 
 
 def test_wrong_input_of_a_real_process(svr):
@@ -243,9 +249,9 @@ def test_worker_answers_and_ends_with_its_input(python, environment):
     ],
 )
 def test_exit_codes_of_what_can_go_wrong(monkeypatch, capsys, error, code, says):
-    def fail(args):
+    def fail():
         raise error
 
-    monkeypatch.setattr(commands, "models_list", fail)
+    monkeypatch.setattr(list_models, "callback", fail)
     assert run_in_process(["models"]) == code
     assert says in capsys.readouterr().err.splitlines()[-1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.cli.context import build_request, parse_context
-from SparseVolumeReconstructionLib.cli.parser import build_parser
+from SparseVolumeReconstructionLib.cli.reconstruct import reconstruct
 from SparseVolumeReconstructionLib.geometry import InputError
 
 
@@ -69,8 +69,9 @@ def test_what_is_joined_is_parted(name, slices):
 
 
 def request(*words):
+    context = reconstruct.make_context("reconstruct", ["--prior", "brain-t1", "--output", "out", *words])
     return build_request(
-        build_parser().parse_args(["reconstruct", "--prior", "brain-t1", "--output", "out", *words])
+        **{name: value for name, value in context.params.items() if name not in ("strict", "json_progress")}
     )
 
 

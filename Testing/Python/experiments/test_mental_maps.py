@@ -134,10 +134,7 @@ def test_gqn_and_cvae(run):
 
 def test_wrong_input_is_one_clear_line(folders, tmp_path, capsys):
     def refused(*words) -> str:
-        try:
-            code = main([str(word) for word in ("experiment", *words)])
-        except SystemExit as stop:
-            code = stop.code
+        code = main([str(word) for word in ("experiment", *words)])
         lines = capsys.readouterr().err.splitlines()
         assert code == 2 and len(lines) == 1 and lines[0].startswith("error: ")
         return lines[0]

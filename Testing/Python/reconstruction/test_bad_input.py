@@ -87,11 +87,8 @@ def test_geometry_that_is_none(refused, scan, tmp_path):
         ("nan", "--thickness"),
     ],
 )
-def test_a_thickness_that_is_none(refused, scan, thickness, says, capsys):
-    try:
-        refused("--context", "head.nrrd:9", f"--thickness={thickness}", says=says)
-    except SystemExit as stop:
-        assert stop.code == 2 and says in capsys.readouterr().err
+def test_a_thickness_that_is_none(refused, scan, thickness, says):
+    refused("--context", "head.nrrd:9", f"--thickness={thickness}", says=says)
 
 
 def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):

@@ -178,7 +178,7 @@ def test_nothing_reads_pickles(sources):
     [
         pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
         pytest.param(
-            {"mrml", "web", "worker", "workflow"}, {"torch"}, id="Slicer side and worker client without torch"
+            {"mrml", "web", "worker", "workflow"}, {"torch", "click"}, id="Slicer side and worker client"
         ),
         pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
         pytest.param({"cli"}, {"torch", *HOSTED}, id="command line starts without torch"),

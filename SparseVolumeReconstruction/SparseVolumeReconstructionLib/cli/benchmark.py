@@ -1,0 +1,65 @@
+"""./run benchmark."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from tempfile import TemporaryDirectory
+
+import click
+
+from ..geometry import InputError
+from ..reconstruction.request import ReconstructionRequest
+from .display import shown_progress
+from .options import Command, device
+
+
+@click.command(cls=Command, examples="benchmark\nbenchmark --prior brain-t1 --device cpu")
+@click.option("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
+@click.option(
+    "--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)"
+)
+@device
+def benchmark(prior, runs, device):
+    """Time and memory on this machine."""
+    from ..evaluation.benchmark import benchmark as measure
+    from ..evaluation.benchmark import table
+    from ..worker import WorkerClient
+    from ..zoo import ModelStore
+
+    if runs < 1:
+        raise InputError(f"--runs {runs}: expected at least 1.")
+    with TemporaryDirectory() as folder, closing(WorkerClient()) as client, shown_progress() as progress:
+        small = ReconstructionRequest(
+            prior=prior, frame="registered", spacing_mm=8, device=device, output=f"{folder}/out"
+        )
+        request = small.model_dump()
+        result = measure(
+            prior,
+            ModelStore(),
+            progress,
+            device=device,
+            round_trip=lambda: client.run(request),
+            runs=runs,
+        )
+    print(table(result))
+    print(_live_table(prior))
+    print(_page_table(prior))
+
+
+def _live_table(prior_id: str) -> str:
+    """The latency of the panel's live updates, where the viewer's core is installed."""
+    try:
+        from ..mrml import live_benchmark
+    except ImportError:
+        return "live update: not measured; it needs slicer-core"
+    return live_benchmark.table(live_benchmark.live_latency(prior_id))
+
+
+def _page_table(prior_id: str) -> str:
+    """How quick the browser edition is, where it and a browser are installed."""
+    try:
+        from ..web import benchmark as page
+
+        return page.table(page.page_speed(prior_id))
+    except (ImportError, InputError) as error:
+        return f"page: not measured; {error}"

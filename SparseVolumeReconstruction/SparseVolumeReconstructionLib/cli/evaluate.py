@@ -1,0 +1,57 @@
+"""./run evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..geometry import InputError
+from .display import shown_progress
+from .options import Command, device, numbers, strict, words
+
+EXAMPLES = (
+    "evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json\n"
+    "evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 --json scores.json "
+    "--report scores.html"
+)
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.option("--prior", "priors", required=True, type=words, metavar="ID[,ID...]", help="the models")
+@click.option("--cohort", required=True, type=Path, metavar="DIR", help="folder of volumes, one per subject")
+@click.option(
+    "--frame",
+    required=True,
+    type=click.Choice(["registered", "patient"]),
+    help="registered: the protocol of the papers; patient: own grid, frame found",
+)
+@click.option(
+    "--contexts",
+    required=True,
+    type=numbers,
+    metavar="n1,n2,...",
+    help="numbers of observed slices, e.g. 1,3,4,5,9",
+)
+@click.option("--json", required=True, type=Path, metavar="FILE", help="where to write the scores")
+@click.option("--report", type=Path, metavar="FILE.html", help="where to write a report with pictures")
+@device
+@strict
+def evaluate(priors, cohort, frame, contexts, json, report, device, strict):
+    """Measure priors and baselines on the volumes of a folder."""
+    if not cohort.is_dir():
+        raise InputError(f"{cohort}: no such folder; --cohort expects a folder of volumes, one per subject.")
+    for target in filter(None, (json, report)):
+        if not target.absolute().parent.is_dir():
+            raise InputError(f"{target}: the folder to write into does not exist.")
+    from ..evaluation.protocol import evaluate as run_protocol
+    from ..evaluation.protocol import write_json
+    from ..evaluation.report import write_report
+    from ..zoo import ModelStore
+
+    with shown_progress(strict=strict) as progress:
+        scores = run_protocol(priors, cohort, frame, contexts, ModelStore(), progress, device=device)
+    if report:
+        write_report(scores, report)
+    write_json(scores, json)
+    print(json)

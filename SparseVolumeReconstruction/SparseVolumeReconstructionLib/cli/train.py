@@ -1,0 +1,209 @@
+"""./run train: one command per system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..geometry import InputError
+from ..priors.systems import System, all_systems, trained_systems
+from .display import shown_progress
+from .options import Group, numbers, options, split, strict
+
+GAUSSIAN_EXAMPLES = (
+    "train structured-gaussian --cohort heads --out my-model.safetensors\n"
+    "train structured-gaussian --cohort knees --out knee-pd.safetensors --anatomy knee --modality "
+    '"PD MRI" --rank 40\n'
+    'train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" '
+    "--out child-t1.safetensors"
+)
+EXAMPLES = (
+    f"{GAUSSIAN_EXAMPLES}\ntrain slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"
+)
+_SEGMENTATION = (
+    "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
+)
+SEGMENTATION_EXAMPLES = f"{_SEGMENTATION}\n{_SEGMENTATION} --resume"
+CARD = (
+    click.option("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the card"),
+    click.option(
+        "--data", default="not stated", metavar="TEXT", help="where the data come from, for the card"
+    ),
+    click.option("--limits", default="", metavar="TEXT", help="what users must know, for the card"),
+    click.option("--id", "model_id", metavar="ID", help="id of the model (the name of --out)"),
+    click.option("--anatomy", default="unknown", metavar="WORD", help="what is shown, e.g. brain"),
+    click.option("--modality", default="unknown", metavar="WORD", help="how it was imaged, e.g. T1w MRI"),
+    split,
+    strict,
+)
+RUN = (
+    click.option(
+        "--config", required=True, metavar="FILE", help="YAML file, or the name of a shipped configuration"
+    ),
+    click.option(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for checkpoints, log.csv, tensorboard and the weights file",
+    ),
+    click.option("--resume", is_flag=True, help="continue the run in --out where it was stopped"),
+)
+
+
+@click.group(cls=Group, subcommand_metavar="SYSTEM", examples=EXAMPLES)
+def train():
+    """Fit a model to a folder of volumes."""
+
+
+@train.command(examples=GAUSSIAN_EXAMPLES)
+@click.option(
+    "--cohort",
+    "cohorts",
+    required=True,
+    type=Path,
+    multiple=True,
+    metavar="DIR",
+    help="folder of volumes, one per subject; may be repeated",
+)
+@click.option("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
+@click.option("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
+@click.option(
+    "--spacing-mm", type=float, default=2.0, metavar="MM", help="voxel size of the canonical grid (2)"
+)
+@click.option(
+    "--reference",
+    metavar="FILE",
+    help="volume or subject that is the canonical space, or mni152 (a median subject if left out)",
+)
+@click.option(
+    "--protocol-slices",
+    type=int,
+    metavar="K",
+    help="axial slices of the evaluation protocol (1 mm apart if left out)",
+)
+@click.option(
+    "--augment",
+    type=numbers,
+    default="0",
+    metavar="N[,N...]",
+    help="random relatives (deformation, size, contrast, shading) of every volume: one number, or one per "
+    "cohort (0)",
+)
+@click.option(
+    "--covariate",
+    metavar="NAME:UNIT:REGEX",
+    help="a number in every file name that the mean follows, e.g. gestational_age:weeks:GA([0-9]+)",
+)
+@click.option(
+    "--knot-step", type=float, default=2.0, metavar="STEP", help="distance of the covariate's knots (2)"
+)
+@click.option(
+    "--any-orientation",
+    is_flag=True,
+    help="the patients' orientation in the scanner says nothing (fetuses, specimens)",
+)
+@click.option(
+    "--no-mirror",
+    "mirror",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="anatomy without left-right symmetry: do not add mirror images",
+)
+@click.option(
+    "--interval-margin",
+    type=float,
+    default=1.0,
+    metavar="F",
+    help="factor on the cross-validated interval widths (1)",
+)
+@click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same model (0)")
+@options(CARD)
+def structured_gaussian(cohorts, out, model_id, split, augment, covariate, strict, **same):
+    """Low-rank Gaussian with a correlated residual; 20 to 500 volumes."""
+    from ..data.subjects import CovariateRule, read_split
+    from ..training.structured_gaussian import TrainingOptions
+    from ..training.structured_gaussian import train as fit
+
+    settings = TrainingOptions(
+        model_id=model_id or out.stem,
+        split=read_split(split) if split else None,
+        augment=tuple(augment),
+        covariate=CovariateRule.parse(covariate) if covariate else None,
+        **same,
+    )
+    with shown_progress(strict=strict) as progress:
+        fit(list(cohorts), out, settings, progress)
+    print(out)
+
+
+def _add_deep(system: System) -> None:
+    kind = system.variants[0]
+    start = f"train {system.id} --cohort heads --config {kind}-64-cpu --out runs/{kind}"
+
+    @train.command(system.id, help=system.summary, examples=f"{start}\n{start} --resume")
+    @click.option(
+        "--cohort",
+        "cohorts",
+        required=True,
+        type=Path,
+        multiple=True,
+        metavar="DIR",
+        help="folder of volumes, one per subject; may be repeated",
+    )
+    @options(RUN)
+    @options(CARD)
+    def _command(cohorts, strict, **words):
+        from ..training.deep import train_deep as fit
+
+        setting = _training(system.id, **words)
+        with shown_progress(strict=strict) as progress:
+            path = fit(list(cohorts), *setting, progress)
+        if path:
+            print(path)
+
+
+for _system in trained_systems().values():
+    _add_deep(_system)
+
+
+@train.command(
+    help=all_systems()["segmentation"].summary,
+    examples=SEGMENTATION_EXAMPLES,
+)
+@click.option(
+    "--cohort",
+    required=True,
+    type=Path,
+    metavar="DIR",
+    help="folder of label maps with FreeSurfer's numbers, one per person",
+)
+@options(RUN)
+@options(CARD)
+def segmentation(cohort, strict, **words):
+    """Train the network of the realistic atlas score."""
+    from ..training.segmentation.train import train_segmentation as fit
+
+    setting = _training("segmentation", **words)
+    with shown_progress(strict=strict) as progress:
+        path = fit(cohort, *setting, progress)
+    if path:
+        print(path)
+
+
+def _training(system: str, config: str, out: Path, resume: bool, model_id, split, **facts) -> tuple:
+    """Configuration, folder, whether to resume, facts for the card and split, as trainings take them.
+
+    Raises InputError.
+    """
+    from ..data.subjects import read_split
+    from ..training.loop.config import read_config
+    from ..training.structured_gaussian import CardFacts
+
+    settings = read_config(config)
+    if settings.system != system:
+        raise InputError(f"{config}: made for {settings.system}; this is ./run train {system}.")
+    card = CardFacts((model_id or out.name).lower(), **facts, config=Path(config).stem)
+    return settings, out, resume, card, read_split(split) if split else None
