@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -215,3 +216,11 @@ def _box_around(plane: Plane, grid: Grid) -> tuple[slice, slice, slice] | None:
     if (low >= high).any():
         return None
     return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+
+
+def slices_of(observations: Sequence[Observation]) -> list[Slice]:
+    """The same observations, for code that knows slices only. Raises TypeError for another kind."""
+    slices = [observation for observation in observations if isinstance(observation, Slice)]
+    if len(slices) < len(observations):
+        raise TypeError("expected slices only")
+    return slices

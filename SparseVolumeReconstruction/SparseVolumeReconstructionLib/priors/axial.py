@@ -5,7 +5,8 @@ output grids.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,10 +16,10 @@ from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
-from ..observation import Slice
-from ..observation.slices import resample_slice
+from ..observation import Observation, Slice
+from ..observation.slices import resample_slice, slices_of
 from .alignment_model import ANATOMY, AlignmentModel
-from .base import Posterior
+from .base import Posterior, Prior
 from .card import ModelCard
 from .intervals import IntervalScale
 from .structured_gaussian.parameters import GaussianParameters
@@ -69,16 +70,19 @@ def _to_bytes(image: torch.Tensor) -> torch.Tensor:
     return (image * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-class AxialPrior:
+class AxialPrior(Prior):
     """Base of a prior over the axial slices of a grid; a subclass implements `infer`."""
 
     def __init__(self, space: AxialSpace, card: ModelCard, device: torch.device | str = "cpu"):
-        self.card, self.space, self.device = card, space, torch.device(device)
-        self.grid = self.evaluation_grid = space.gaussian.evaluation_grid
-        self.reference = space.reference
-        self.anatomy_mask = space.atlas > ANATOMY
-        self.intervals = IntervalScale(space.gaussian.multipliers)
-        self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
+        super().__init__(
+            card,
+            space.gaussian.evaluation_grid,
+            anatomy_mask=space.atlas > ANATOMY,
+            reference=space.reference,
+            intervals=IntervalScale(space.gaussian.multipliers),
+            device=device,
+        )
+        self.space = space
         self._of_nothing = lru_cache(maxsize=1)(
             lambda: self.infer([], torch.zeros(0, *self.grid.shape_kji[1:], device=self.device), lambda: None)
         )
@@ -97,30 +101,27 @@ class AxialPrior:
             parts.append(draw(*part))
         return torch.cat(parts)
 
-    def _alignment_model(self) -> AlignmentModel:
+    def _make_alignment_model(self) -> AlignmentModel:
         return StructuredGaussian(self.space.gaussian, self.card).alignment_model()
 
+    @abstractmethod
     def infer(
         self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
     ) -> Posterior:
         """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0.
         fast: as in `condition`.
         """
-        raise NotImplementedError
 
-    def condition(
+    def _condition(
         self,
-        slices: list[Slice],
-        *,
-        grid: Grid | None = None,
-        covariate: float | None = None,
-        check: Callable[[], None] = lambda: None,
-        fast: bool = False,
+        observations: Sequence[Observation],
+        grid: Grid | None,
+        covariate: float | None,
+        check: Callable[[], None],
+        fast: bool,
     ) -> Posterior:
-        """Posterior given nearly axial slices in canonical mm and units.
-
-        Raises InputError for others, and outside of the stack.
-        """
+        """Given nearly axial slices inside the stack; raises InputError for others."""
+        slices = slices_of(observations)
         index, pixels = place(slices, self.grid, self.space.atlas.numpy())
         posterior = (
             self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast)
@@ -133,7 +134,7 @@ class AxialPrior:
 
 
 @dataclass(frozen=True, eq=False)
-class OnGrid:
+class OnGrid(Posterior):
     """A posterior seen on another grid (linear; 0 outside)."""
 
     posterior: Posterior
@@ -152,14 +153,9 @@ class OnGrid:
         """(K, J, I)."""
         return self._carry(self.posterior.std())
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bounds, (K, J, I) each."""
-        return self.intervals.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Samples of the posterior, shape (n, K, J, I)."""
-        samples = [self._carry(sample) for sample in self.posterior.sample(seeds)]
-        return torch.stack(samples) if samples else torch.zeros(0, *self.grid.shape_kji)
+        return torch.stack([self._carry(sample) for sample in self.posterior.sample(seeds)])
 
     def log_evidence(self) -> float:
         """Of the posterior itself, nats."""

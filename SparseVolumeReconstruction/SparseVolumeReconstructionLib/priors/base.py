@@ -1,66 +1,173 @@
-"""The two interfaces every system implements: Prior and Posterior."""
+"""The two contracts of every system: Prior and Posterior; they declare all that the rest of the Lib uses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from ..geometry import Grid
-from ..observation import Slice
+from ..geometry import Grid, InputError, Volume
+from ..observation import Observation, Slice
 from .card import ModelCard
+from .intervals import IntervalScale
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .alignment_model import AlignmentModel
 
 
-class Posterior(Protocol):
+def seeded_generator(seed: int) -> torch.Generator:
+    """The source of chance of one sample, on the CPU, so that a seed means the same on every device."""
+    return torch.Generator().manual_seed(seed)
+
+
+class Posterior(ABC):
     """The distribution of one body's whole volume given what was observed.
 
     Arrays are float32 tensors in k, j, i order on `grid`, in canonical units ([0, 1]).
+
+    Attributes:
+        grid: where the volume lies, RAS mm of the canonical frame.
+        intervals: how wide central intervals are in standard deviations.
     """
 
     grid: Grid
+    intervals: IntervalScale
 
+    @abstractmethod
     def mean(self) -> torch.Tensor:
         """Posterior mean, (K, J, I)."""
 
+    @abstractmethod
     def std(self) -> torch.Tensor:
         """Posterior standard deviation per voxel, (K, J, I)."""
 
     def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lower and upper bound of the central interval that holds `level` (0..1) of the truth, each (K, J,
-        I).
+        """Bounds, (K, J, I) each, of the central interval that holds `level` (0..1) of the truth.
+
+        From mean and standard deviation with the multipliers measured on held-out subjects.
         """
+        return self.intervals.interval(self.mean(), self.std(), level)
 
-    def sample(self, seeds: list[int]) -> torch.Tensor:
+    def sample(self, seeds: Sequence[int]) -> torch.Tensor:
         """One posterior sample per seed, (len(seeds), K, J, I); the same seed gives the same sample."""
+        return self._sample(list(seeds)) if len(seeds) else torch.zeros(0, *self.grid.shape_kji)
 
+    @abstractmethod
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        """Samples of one or more seeds, each from `seeded_generator(seed)` and the same in any company."""
+
+    @abstractmethod
     def log_evidence(self) -> float:
         """log p(observation) in nats; comparable between poses and covariates of the same observation."""
 
 
-class Prior(Protocol):
-    """A trained generative system with its model card.
+class Prior(ABC):
+    """A generative system with its model card: the distribution of volumes before anything was observed.
 
-    grid: the canonical grid (RAS mm of the canonical frame). anatomy_mask: where the anatomy lies, (K, J, I)
-    bool.
+    Attributes:
+        observes: the kinds of observation that it can be conditioned on.
+        card: what it is, and how good it was measured to be.
+        grid: the canonical grid, RAS mm of the canonical frame.
+        evaluation_grid: the grid of the registered protocol.
+        anatomy_mask: where the anatomy lies, (K, J, I) bool.
+        reference: what whole volumes are registered to, canonical units.
+        intervals: of its posteriors.
+        device: where it computes.
     """
 
-    card: ModelCard
-    grid: Grid
-    anatomy_mask: torch.Tensor
+    observes: ClassVar[tuple[type[Observation], ...]] = (Slice,)
+
+    def __init__(
+        self,
+        card: ModelCard,
+        grid: Grid,
+        *,
+        anatomy_mask: torch.Tensor,
+        reference: Volume,
+        intervals: IntervalScale,
+        evaluation_grid: Grid | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        """See the attributes; evaluation_grid None: the canonical grid."""
+        self.card, self.grid, self.evaluation_grid = card, grid, evaluation_grid or grid
+        self.anatomy_mask, self.reference, self.intervals = anatomy_mask, reference, intervals
+        self.device = torch.device(device)
+
+    @classmethod
+    def from_weights(
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
+    ) -> Self:
+        """The prior that a weights file holds.
+
+        Args:
+            tensors: as the system stored them.
+            card: the file's model card.
+            device: where to compute.
+            base: the prior that `card.base` names, loaded and verified; None for a card without one.
+
+        Raises:
+            LookupError, ValueError, TypeError, RuntimeError: the tensors are not those of this system.
+        """
+        raise NotImplementedError(f"{cls.__name__} is not stored in a weights file")
+
+    def alignment_model(self) -> AlignmentModel:
+        """What alignment needs to find the frame of slices; made once. Raises InputError without one."""
+        return self._alignment
+
+    @cached_property
+    def _alignment(self) -> AlignmentModel:
+        return self._make_alignment_model()
+
+    def _make_alignment_model(self) -> AlignmentModel:
+        raise InputError(f"{self.card.id} cannot find where slices lie; give the frame.")
 
     def condition(
         self,
-        slices: list[Slice],
+        observations: Sequence[Observation],
         *,
         grid: Grid | None = None,
         covariate: float | None = None,
         check: Callable[[], None] = lambda: None,
         fast: bool = False,
     ) -> Posterior:
-        """Posterior given slices in canonical mm and canonical units; an empty list gives the prior itself.
+        """The posterior given observations.
 
-        grid: where the posterior lives (the canonical grid if None). covariate: value of the card's covariate
-        (inferred from the slices if None). check: called in inner loops; raise from it to cancel. fast: only
-        a quick look at the mean is wanted; it may be rough, and on a coarser grid where none is given.
+        Args:
+            observations: in canonical mm and canonical units; none gives the prior itself.
+            grid: where the posterior lives; the canonical grid if None.
+            covariate: value of the card's covariate; inferred from the observations if None.
+            check: called in inner loops; raise from it to cancel.
+            fast: only a quick look at the mean is wanted; it may be rough, and on a coarser grid where none
+                is given.
+
+        Raises:
+            InputError: an observation is of a kind, or in a place, that the prior does not know.
         """
+        known = [kind.kind for kind in self.observes]
+        for observation in observations:
+            if not isinstance(observation, self.observes):
+                raise InputError(
+                    f"{observation.name}: {self.card.id} cannot be conditioned on a {observation.kind}; "
+                    f"expected: {', '.join(known)}."
+                )
+        return self._condition(observations, grid, covariate, check, fast)
+
+    @abstractmethod
+    def _condition(
+        self,
+        observations: Sequence[Observation],
+        grid: Grid | None,
+        covariate: float | None,
+        check: Callable[[], None],
+        fast: bool,
+    ) -> Posterior:
+        """As `condition`, given observations of the kinds in `observes` alone."""

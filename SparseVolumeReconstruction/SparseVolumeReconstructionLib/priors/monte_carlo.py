@@ -4,6 +4,7 @@ are shown from codes.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
@@ -11,12 +12,13 @@ from typing import Literal
 import torch
 
 from .axial import AxialPrior
+from .base import Posterior
 
 MeanOf = Literal["samples", "latents"]
 _DRAWS, _TOGETHER = 16, 8
 
 
-class MonteCarloPosterior:
+class MonteCarloPosterior(Posterior):
     """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are
     `hidden` (m,).
 
@@ -32,7 +34,7 @@ class MonteCarloPosterior:
         check: Callable[[], None],
         mean_of: MeanOf,
     ):
-        self.grid, self._intervals, self._check, self._mean_of = prior.grid, prior.intervals, check, mean_of
+        self.grid, self.intervals, self._check, self._mean_of = prior.grid, prior.intervals, check, mean_of
         device, count = pixels.device, prior.grid.shape_kji[0]
         self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
         self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
@@ -41,17 +43,17 @@ class MonteCarloPosterior:
         self.moments = lru_cache(maxsize=2)(self._moments)
         self.decoded_mean = lru_cache(maxsize=1)(self._decoded_mean)
 
+    @abstractmethod
     def _centre(self) -> torch.Tensor:
         """The mean of the codes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _draw(self, seeds: Sequence[int]) -> Sequence[torch.Tensor]:
         """Codes of the samples of one or more seeds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _show(self, codes: torch.Tensor) -> torch.Tensor:
         """The slices (m, H, W) of codes."""
-        raise NotImplementedError
 
     def _volume(self, codes: torch.Tensor) -> torch.Tensor:
         volume = self._pixels.new_empty(self.grid.shape_kji)
@@ -91,19 +93,11 @@ class MonteCarloPosterior:
         mean = total / (2 * pairs)
         return mean, (squares / (2 * pairs) - mean**2).clamp(min=0)
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
-        return self._intervals.interval(self.mean(), self.std(), level)
-
     @torch.no_grad()
-    def sample(self, seeds: list[int]) -> torch.Tensor:
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes of draws of all codes, (len(seeds), K, H, W)."""
         new = [seed for seed in seeds if seed not in self._drawn]
         found = self._drawn | {
             seed: self._volume(codes) for seed, codes in zip(new, self._draw(new) if new else [], strict=True)
         }
-        return (
-            torch.stack([found[seed] for seed in seeds])
-            if seeds
-            else self._pixels.new_zeros(0, *self.grid.shape_kji)
-        )
+        return torch.stack([found[seed] for seed in seeds])

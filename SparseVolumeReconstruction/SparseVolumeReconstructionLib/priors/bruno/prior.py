@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..axial import AxialPrior, AxialSpace
+from ..base import Prior, seeded_generator
 from ..card import ModelCard
 from ..device import placed
 from ..monte_carlo import MeanOf, MonteCarloPosterior
@@ -55,7 +56,11 @@ class BrunoPrior(AxialPrior):
 
     @classmethod
     def from_weights(
-        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
     ) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         mean_of = "samples" if tensors["mean_of_samples"] else "latents"
@@ -100,7 +105,7 @@ class BrunoPosterior(MonteCarloPosterior):
 
     def _draw(self, seeds: Sequence[int]) -> torch.Tensor:
         """Joint draws of the latents, (len(seeds), m, D)."""
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        generators = [seeded_generator(seed) for seed in seeds]
         return self._prior.network.process.sample(self._seen, self._at, self._query, generators)
 
     def _show(self, codes: torch.Tensor) -> torch.Tensor:

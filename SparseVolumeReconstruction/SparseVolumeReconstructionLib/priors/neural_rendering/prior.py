@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..axial import AxialPrior, AxialSpace
+from ..base import Prior, seeded_generator
 from ..card import ModelCard
 from ..device import placed
 from ..monte_carlo import MonteCarloPosterior
@@ -51,7 +52,11 @@ class NeuralRenderingPrior(AxialPrior):
 
     @classmethod
     def from_weights(
-        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
     ) -> NeuralRenderingPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         network, settings = _NETWORKS[card.system]
@@ -95,7 +100,7 @@ class NeuralRenderingPosterior(MonteCarloPosterior):
 
     def _draw(self, seeds: Sequence[int]) -> list[torch.Tensor]:
         count = 1 if self._prior.coherent else len(self._hidden)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        generators = [seeded_generator(seed) for seed in seeds]
         return [
             torch.randn(count, *self._network.noise_shape, generator=generator).to(self._pixels)
             for generator in generators
@@ -121,9 +126,7 @@ class NeuralRenderingPosterior(MonteCarloPosterior):
         below = (each.cumsum(0) - each) / torch.arange(count, device=each.device).clamp(min=1)[
             :, None, None, None
         ]
-        noise = torch.randn(
-            count, *network.noise_shape, generator=torch.Generator().manual_seed(_EVIDENCE_SEED)
-        ).to(each)
+        noise = torch.randn(count, *network.noise_shape, generator=seeded_generator(_EVIDENCE_SEED)).to(each)
         drawn, divergence = network(self._index, below, noise, self._pixels)
         sigma = network.settings.sigma
         pixels = 0.5 * ((drawn - self._pixels) / sigma) ** 2 + math.log(sigma) + 0.5 * math.log(2 * math.pi)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..base import seeded_generator
+
 
 @dataclass(frozen=True, eq=False)
 class SliceCodes:
@@ -80,9 +82,11 @@ class CodePosterior:
         """One draw of all codes, (K, L): a draw of the prior and of the seen codes' errors, moved by what was
         seen.
         """
-        chance = torch.Generator().manual_seed(seed)
-        z = torch.randn(self._loadings.shape[::2], generator=chance).to(self._loadings)
-        error = torch.randn(self._variance.shape, generator=chance).to(self._loadings) * self._variance.sqrt()
+        generator = seeded_generator(seed)
+        z = torch.randn(self._loadings.shape[::2], generator=generator).to(self._loadings)
+        error = (
+            torch.randn(self._variance.shape, generator=generator).to(self._loadings) * self._variance.sqrt()
+        )
         drawn = (self._loadings @ z[..., None])[..., 0]
         at = (self._at @ z[..., None])[..., 0]
         return (self._mean + (drawn + self._pull(self._seen - self._expected - at - error)).T).float()

@@ -7,15 +7,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
 from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
+from ..base import Posterior, Prior
 from ..card import ModelCard
 from ..device import placed
-from ..intervals import IntervalScale
 from ..structured_gaussian.field import GaussianField, correlation_matrix
 from ..structured_gaussian.stack import StackPosterior
 from .codes import CodePosterior, SliceCodes
@@ -79,7 +79,11 @@ class SliceVaePrior(AxialPrior):
 
     @classmethod
     def from_weights(
-        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
     ) -> SliceVaePrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         network = SliceVae(*tensors["network_shape"].tolist())
@@ -101,7 +105,7 @@ class SliceVaePrior(AxialPrior):
         return self.in_parts(self.network.decode, check, codes)
 
 
-class SliceVaePosterior:
+class SliceVaePosterior(Posterior):
     """The stack given some of its slices; arrays (K, H, W)."""
 
     def __init__(
@@ -109,14 +113,13 @@ class SliceVaePosterior:
     ):
         self.grid: Grid = prior.grid
         self._prior, self._index, self._pixels, self._check = prior, index, pixels, check
-        self._intervals: IntervalScale = prior.intervals
+        self.intervals = prior.intervals
         shape = (0, prior.network.latent)
         self._seen, self._log_variance = (
             prior.network.encode(pixels) if index else (pixels.new_zeros(shape),) * 2
         )
         self.codes = CodePosterior(prior.codes, index, self._seen, self._log_variance.exp())
         self._around_mean = lru_cache(maxsize=1)(lambda: self._around(self.codes.mean))
-        self.std = lru_cache(maxsize=1)(self._std)
 
     def _around(self, codes: torch.Tensor) -> StackPosterior:
         return self._prior.around(self._prior.decode(codes, self._check), self._index, self._pixels)
@@ -128,21 +131,21 @@ class SliceVaePosterior:
         """
         return self._around_mean().mean().clamp(0, 1)
 
-    def _std(self) -> torch.Tensor:
+    def std(self) -> torch.Tensor:
         """Spread of decoded samples, each corrected by the seen slices, and what is left of the decoder's
-        error, (K, H, W).
+        error, (K, H, W); computed once.
         """
+        return self._std
+
+    @cached_property
+    def _std(self) -> torch.Tensor:
         drawn = [self._around(self.codes.sample(_FIRST_SEED + n)).mean() for n in range(_DRAWS)]
         return (torch.stack(drawn).var(0) + self._around_mean().std() ** 2).sqrt()
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
-        return self._intervals.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Decoded draws of the codes with draws of the decoder's error, (len(seeds), K, H, W)."""
         drawn = [self._around(self.codes.sample(seed)).sample([_FIRST_ERROR + seed])[0] for seed in seeds]
-        return torch.stack(drawn).clamp(0, 1) if drawn else self._pixels.new_zeros(0, *self.grid.shape_kji)
+        return torch.stack(drawn).clamp(0, 1)
 
     def log_evidence(self) -> float:
         """Roughly the evidence lower bound of the slices, nats; 0 without slices.

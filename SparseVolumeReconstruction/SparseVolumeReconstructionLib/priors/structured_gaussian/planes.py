@@ -16,6 +16,7 @@ import torch
 
 from ...geometry import Plane
 from ...observation.planes import PlaneOperator
+from ..base import Posterior, seeded_generator
 from ..intervals import IntervalScale
 from .field import GaussianField
 from .plane_variance import dense_variance, foot_point_variance
@@ -27,7 +28,7 @@ DENSE_COST = 5e8
 _LANCZOS_STEPS, _LANCZOS_PROBES = 25, 4
 
 
-class PlanesPosterior:
+class PlanesPosterior(Posterior):
     """Posterior given `pixels` (count,) observed through `operator` on `planes`, canonical units.
 
     check: called in every solver iteration (raises to cancel). tolerance: relative residual of the mean's
@@ -40,12 +41,12 @@ class PlanesPosterior:
         planes: list[Plane],
         operator: PlaneOperator,
         pixels: torch.Tensor,
-        scale: IntervalScale,
+        intervals: IntervalScale,
         check: Callable[[], None] = lambda: None,
         tolerance: float = TOLERANCE,
     ):
         self.grid, self._field, self._planes, self._operator = field.grid, field, planes, operator
-        self._scale, self._check, self._pixels, self._tolerance = scale, check, pixels, tolerance
+        self.intervals, self._check, self._pixels, self._tolerance = intervals, check, pixels, tolerance
         self._low_rank = operator.forward(field.loadings)
         self._sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
         self._precondition = PlanePreconditioner(field, planes, operator, self._sd, self._low_rank)
@@ -127,13 +128,9 @@ class PlanesPosterior:
             )
         return variance.clamp(min=1e-12).sqrt()
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bounds of the central interval that holds `level` of the truth."""
-        return self._scale.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
-        """One posterior sample per seed (Matheron's rule), (n, K, J, I)."""
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I)."""
+        generators = [seeded_generator(seed) for seed in seeds]
         tolerance = TOLERANCE if self._small else SAMPLE_TOLERANCE
         out = self._mean.new_empty(len(seeds), *self.grid.shape_kji)
         for sample, generator in zip(
@@ -167,7 +164,7 @@ class PlanesPosterior:
     def _lanczos_log_det(self) -> float:
         """log det S by Lanczos quadrature on D^-1 S D^-1 with fixed Rademacher probes."""
         count = self._operator.count
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded_generator(0)
         v = (torch.randint(0, 2, (_LANCZOS_PROBES, count), generator=generator) * 2.0 - 1).to(
             self._pixels
         ) / math.sqrt(count)

@@ -4,7 +4,7 @@ planes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from ...geometry import Grid, InputError, Volume
-from ...observation import Slice
+from ...observation import Observation, Slice
 from ...observation.planes import plane_operator
-from ...observation.slices import resample_slice
+from ...observation.slices import resample_slice, slices_of
 from ..alignment_model import AlignmentModel
-from ..base import Posterior
+from ..base import Posterior, Prior
 from ..card import ModelCard
 from ..intervals import IntervalScale
 from .field import GaussianField, correlation_matrix
@@ -28,17 +28,21 @@ _MAX_PIXELS = 200_000
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
-class StructuredGaussian:
+class StructuredGaussian(Prior):
     """The prior over `parameters`; tensors live on `device`."""
 
     def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
-        self.card, self.parameters, self.device = card, parameters, torch.device(device)
-        self.grid, self.evaluation_grid = parameters.grid, parameters.evaluation_grid
-        self.reference = Volume(parameters.reference.numpy(), self.grid)
-        self.anatomy_mask = torch.as_tensor(parameters.mask)
-        self.adapt = True
-        self.intervals = IntervalScale(parameters.multipliers)
         p = parameters
+        super().__init__(
+            card,
+            p.grid,
+            anatomy_mask=torch.as_tensor(p.mask),
+            reference=Volume(p.reference.numpy(), p.grid),
+            intervals=IntervalScale(p.multipliers),
+            evaluation_grid=p.evaluation_grid,
+            device=device,
+        )
+        self.parameters, self.adapt = p, True
         correlations = tuple(
             correlation_matrix(c, n).to(self.device)
             for c, n in zip(p.curves, self.grid.shape_kji, strict=True)
@@ -49,11 +53,14 @@ class StructuredGaussian:
             self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise
         )
         self._cached_on = lru_cache(maxsize=2)(self._on)
-        self.alignment_model = lru_cache(maxsize=1)(self._alignment_model)
 
     @classmethod
     def from_weights(
-        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
     ) -> StructuredGaussian:
         """The prior from the tensors of a weights file; voxel arrays as in GaussianParameters.to_tensors."""
         return cls(GaussianParameters.from_tensors(tensors), card, device)
@@ -95,7 +102,7 @@ class StructuredGaussian:
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
+    def _make_alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
         """The process on a coarse grid (CPU), for finding the frame of slices."""
         grid = self.grid.with_spacing(max(spacing_mm, float(self.grid.spacing_ijk.max())))
         field, means, _ = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
@@ -106,23 +113,21 @@ class StructuredGaussian:
             name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.min_score
         )
 
-    def condition(
+    def _condition(
         self,
-        slices: list[Slice],
-        *,
-        grid: Grid | None = None,
-        covariate: float | None = None,
-        check: Callable[[], None] = lambda: None,
-        fast: bool = False,
+        observations: Sequence[Observation],
+        grid: Grid | None,
+        covariate: float | None,
+        check: Callable[[], None],
+        fast: bool,
     ) -> Posterior:
-        """Posterior given slices in canonical mm and units; exact for whole grid planes, else by conjugate
-        gradients.
+        """Exact for whole grid planes, else by conjugate gradients.
 
         The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless
-        `adapt` is False. check: called in inner loops; raise from it to cancel. fast: a quick look at the
-        mean, on a coarser grid, with more noise than there is (which makes the equations easy) and solved
-        roughly.
+        `adapt` is False. fast: on a coarser grid, with more noise than there is (which makes the equations
+        easy) and solved roughly.
         """
+        slices = slices_of(observations)
         if fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
             field = self.field(grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk), covariate)

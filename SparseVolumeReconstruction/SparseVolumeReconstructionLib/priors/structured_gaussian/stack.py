@@ -12,20 +12,26 @@ from functools import cached_property
 
 import torch
 
+from ..base import Posterior, seeded_generator
 from ..intervals import IntervalScale
 from .field import GaussianField, evidence_scale
 
 
-class StackPosterior:
+class StackPosterior(Posterior):
     """Posterior given full planes `index` along array axis `axis` of the field's grid.
 
     pixels: (n, ...) canonical values in array order of the two remaining axes.
     """
 
     def __init__(
-        self, field: GaussianField, axis: int, index: list[int], pixels: torch.Tensor, scale: IntervalScale
+        self,
+        field: GaussianField,
+        axis: int,
+        index: list[int],
+        pixels: torch.Tensor,
+        intervals: IntervalScale,
     ):
-        self.grid, self._scale = field.grid, scale
+        self.grid, self.intervals = field.grid, intervals
         order = (axis, *(n for n in range(3) if n != axis))
         self._inverse = tuple(order.index(n) for n in range(3))
         self._field = f = field.permuted(order)
@@ -106,15 +112,10 @@ class StackPosterior:
             variance[rows] += (half**2).sum(0).reshape(variance[rows].shape)
         return self._restore(variance.clamp(min=1e-12).sqrt())
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bounds of the central interval that holds `level` of the truth."""
-        return self._scale.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
-        """One posterior sample per seed (Matheron's rule), (n, K, J, I)."""
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I)."""
         out = []
-        for generator in generators:
+        for generator in (seeded_generator(seed) for seed in seeds):
             drawn = self._field.draw([generator])
             noise = (
                 torch.randn(self._sd.shape, generator=generator).to(drawn)
@@ -122,7 +123,7 @@ class StackPosterior:
                 * math.sqrt(self._field.noise)
             )
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
-        return self._restore(torch.stack(out) if out else self._mean.new_zeros(0, *self._mean.shape))
+        return self._restore(torch.stack(out))
 
     def residual_scale(self) -> float:
         """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..base import seeded_generator
+
 _CLOSE_SD, _CLOSE_STEPS = 0.3, 30  # of the error of a whole volume, where many voxels err together
 _MEMORY = 20
 
@@ -53,9 +55,9 @@ class CodesGiven:
         approximation, as the weights that would correct it (Bardsley et al. 2014) need Jacobians, and as the
         descent has few steps.
         """
-        chance = torch.Generator().manual_seed(seed)
-        centre = torch.randn(self.latent, generator=chance).to(start)
-        noise = torch.randn(len(self.seen), generator=chance).to(start)
+        generator = seeded_generator(seed)
+        centre = torch.randn(self.latent, generator=generator).to(start)
+        noise = torch.randn(len(self.seen), generator=generator).to(start)
         return self._descend(start, centre, self.seen + self.sd * noise)
 
     def _descend(self, start: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:

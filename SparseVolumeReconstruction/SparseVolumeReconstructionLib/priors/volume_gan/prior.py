@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 
 from ..axial import AxialPrior, AxialSpace
+from ..base import Posterior, Prior, seeded_generator
 from ..card import ModelCard
 from ..device import placed
 from ..stored import settings_tensor
@@ -55,7 +56,11 @@ class VolumeGanPrior(AxialPrior):
 
     @classmethod
     def from_weights(
-        cls, tensors: dict[str, torch.Tensor], card: ModelCard, device: torch.device
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
     ) -> VolumeGanPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         generator = Generator(read_settings(tensors["settings"]))
@@ -84,7 +89,7 @@ class VolumeGanPrior(AxialPrior):
         return torch.einsum("kd,bdhw->bkhw", rows, self.generator(codes))
 
 
-class VolumeGanPosterior:
+class VolumeGanPosterior(Posterior):
     """The stack given some of its slices; arrays (K, H, W). Approximate: see CodesGiven.sample."""
 
     def __init__(
@@ -95,7 +100,8 @@ class VolumeGanPosterior:
         check: Callable[[], None],
         fast: bool,
     ):
-        self.grid, self._prior, self._index, self._check, self._fast = prior.grid, prior, index, check, fast
+        self.grid, self.intervals, self._prior = prior.grid, prior.intervals, prior
+        self._index, self._check, self._fast = index, check, fast
         sd = _TEMPER * prior.residual_sd[index].clamp(min=_SD_FLOOR).flatten()
         latent, steps = prior.generator.settings.latent, _FAST_STEPS if fast else _STEPS
         self.codes = CodesGiven(
@@ -103,15 +109,13 @@ class VolumeGanPosterior:
         )
         self.mode = lru_cache(maxsize=1)(self.codes.mode)
         self._moments = lru_cache(maxsize=1)(self._sample_moments)
-        self._sample = lru_cache(maxsize=_DRAWS)(self._sample_of)
+        self._sample_one = lru_cache(maxsize=_DRAWS)(self._sample_of)
 
     def _drawn(self, seed: int) -> torch.Tensor:
         """A code of the posterior, (L,); of the prior where nothing was seen."""
         if self._index:
             return self.codes.sample(seed, self.mode())
-        return torch.randn(self.codes.latent, generator=torch.Generator().manual_seed(seed)).to(
-            self._prior.device
-        )
+        return torch.randn(self.codes.latent, generator=seeded_generator(seed)).to(self._prior.device)
 
     def mean(self) -> torch.Tensor:
         """Mean of samples, (K, H, W); with `fast`, what the most likely code shows."""
@@ -128,14 +132,9 @@ class VolumeGanPosterior:
         drawn = self.sample(list(reversed(range(_DRAWS if self._index else _DRAWS_OF_NOTHING))))
         return drawn.mean(0), drawn.var(0)
 
-    def interval(self, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central interval from mean and std with the measured multipliers, (K, H, W) each."""
-        return self._prior.intervals.interval(self.mean(), self.std(), level)
-
-    def sample(self, seeds: list[int]) -> torch.Tensor:
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Volumes of codes drawn given the seen slices, (len(seeds), K, H, W)."""
-        parts = [torch.zeros(0, *self.grid.shape_kji, device=self._prior.device)]
-        return torch.cat([*parts, *(self._sample(seed) for seed in seeds)])
+        return torch.cat([self._sample_one(seed) for seed in seeds])
 
     def _sample_of(self, seed: int) -> torch.Tensor:
         """The sample of one seed, (1, K, H, W), alone: rounding depends on a batch, and a seed decides a

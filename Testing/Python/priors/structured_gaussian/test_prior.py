@@ -208,7 +208,7 @@ def test_another_canonical_grid_keeps_the_process(prior):
 
 
 def test_the_model_of_alignment(prior):
-    model = prior.alignment_model(spacing_mm=6.0, rank=3)
+    model = prior._make_alignment_model(spacing_mm=6.0, rank=3)
     assert model.maps.shape == (2 + 1 + 3, *model.grid.shape_kji) and model.grid.spacing_ijk == pytest.approx(
         [6, 6, 6]
     )
