@@ -1,3 +1,3 @@
 """See a whole body from a few slices: dense volumes, samples and uncertainty from sparse observations."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -27,7 +27,7 @@ def files(repository) -> list[Path]:
 
 
 def _is_generated(part: str) -> bool:
-    hidden = part.startswith(".") and part not in (".ci", ".gitignore")
+    hidden = part.startswith(".") and part not in (".ci", ".github", ".gitignore", ".pre-commit-config.yaml")
     return hidden or part.endswith((".egg-info", "__pycache__")) or part == "demo-output"
 
 

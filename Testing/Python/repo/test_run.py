@@ -31,7 +31,7 @@ def run(repository, *words, **environment):
 
 
 def test_scripts_are_executable_and_sound(repository):
-    for name in ("run", ".ci/run"):
+    for name in ("run", ".ci/run", ".ci/slicer"):
         assert os.access(repository / name, os.X_OK)
         assert subprocess.run(["bash", "-n", str(repository / name)], check=False).returncode == 0
 

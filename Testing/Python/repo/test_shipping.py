@@ -2,12 +2,26 @@
 
 import json
 import re
+import struct
 from pathlib import Path
+
+import pytest
+import yaml
 
 import SparseVolumeReconstructionLib
 
 MODULE = "SparseVolumeReconstruction"
 EMBEDDED_WEIGHTS_BYTES, ALL_MODELS_BYTES, OTHER_FILE_BYTES = 36e6, 40e6, 1e6
+METADATA = {"HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"}
+INDEX_FIELDS = {
+    "$schema",
+    "build_dependencies",
+    "build_subdirectory",
+    "category",
+    "scm_revision",
+    "scm_url",
+    "tier",
+}
 MACHINE_FOLDERS = ("work", "root", "tmp/w", r"home/\w+", r"Users/\w+")
 MACHINE = re.compile(
     "|".join([rf"(?<![\w.])/{folder}/" for folder in MACHINE_FOLDERS] + [r"\.\./" + "shared"])
@@ -45,21 +59,37 @@ def test_cmake_lists_every_shipped_file(files, repository):
     )
 
 
-def test_extension_metadata_is_complete_and_one_line_each(repository):
+@pytest.fixture(scope="module")
+def metadata(repository) -> dict[str, str]:
+    """EXTENSION_ values of the top CMakeLists; each must stand on one line, as the index reads them."""
     text = (repository / "CMakeLists.txt").read_text()
     values = dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"\n]*)"\)$', text, re.MULTILINE))
-    assert set(values) == {
-        "HOMEPAGE",
-        "CATEGORY",
-        "CONTRIBUTORS",
-        "DESCRIPTION",
-        "ICONURL",
-        "SCREENSHOTURLS",
-        "DEPENDS",
-    }
     assert text.count("set(EXTENSION_") == len(values)
-    assert re.search(r"^project\(SparseVolumeReconstruction\)$", text, re.MULTILINE)
-    assert values["DEPENDS"] == "PyTorch"
+    assert re.search(rf"^project\({MODULE}\)$", text, re.MULTILINE)
+    return values
+
+
+def test_extension_metadata_is_complete_and_well_formed(metadata, repository):
+    assert set(metadata) == METADATA and all(value.strip() for value in metadata.values())
+    raw = metadata["HOMEPAGE"].replace("https://github.com/", "https://raw.githubusercontent.com/") + "/main/"
+    pictures = [metadata["ICONURL"], *metadata["SCREENSHOTURLS"].split()]
+    assert len(pictures) >= 3
+    for address in pictures:  # of files that are here
+        assert address.startswith(raw) and (repository / address.removeprefix(raw)).is_file(), address
+    icon = (repository / metadata["ICONURL"].removeprefix(raw)).read_bytes()
+    assert icon[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", icon[16:24]) == (128, 128)
+    assert metadata["DEPENDS"] == "PyTorch" and len(metadata["DESCRIPTION"]) > 40
+    module = (repository / MODULE / f"{MODULE}.py").read_text(encoding="utf-8")
+    assert f'contributors = ["{metadata["CONTRIBUTORS"]}"]' in module
+    assert f'categories = ["{metadata["CATEGORY"]}"]' in module
+
+
+def test_the_entry_of_the_extensions_index_says_the_same(metadata, repository):
+    entry = json.loads((repository / "Resources" / f"{MODULE}.json").read_text())
+    assert set(entry) == INDEX_FIELDS and entry["$schema"].endswith("catalog-entry-schema-v1.0.1.json#")
+    assert entry["category"] == metadata["CATEGORY"]
+    assert entry["build_dependencies"] == metadata["DEPENDS"].split()
+    assert entry["scm_url"] == f"{metadata['HOMEPAGE']}.git" and entry["tier"] in (1, 3, 5)
 
 
 def test_weights_stay_within_the_budget(files, repository):
@@ -117,14 +147,19 @@ def test_the_words_that_are_looked_for_are_found():
 
 
 def test_version_is_the_same_everywhere(repository):
+    """In the library, the citation and the newest entry of the changelog, which has a date."""
     version = SparseVolumeReconstructionLib.__version__
-    assert re.search(
-        rf"^version: {re.escape(version)}$", (repository / "CITATION.cff").read_text(), re.MULTILINE
-    )
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version and citation["license"] == "Apache-2.0"
+    assert {"cff-version", "message", "title", "abstract", "authors", "keywords"} <= citation.keys()
     assert 'attr = "SparseVolumeReconstructionLib.__version__"' in (repository / "pyproject.toml").read_text()
-    assert re.search(
-        rf"^## \[(Unreleased|{re.escape(version)})\]", (repository / "CHANGELOG.md").read_text(), re.MULTILINE
-    )
+    headings = re.findall(r"^## (.*)$", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+    entries = [
+        re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", h) for h in headings if "Unrel" not in h
+    ]
+    assert all(entries), headings
+    assert entries[0].groups() == (version, str(citation["date-released"]))
+    assert [e.group(2) for e in entries] == sorted((e.group(2) for e in entries), reverse=True)
 
 
 def test_manifest_and_schema_are_json(repository):
