@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry import Grid
 from ..observation import Slice
 from ..priors.base import Prior
-from ..reconstruction.conditioned import Conditioned, condition_patient, condition_registered
+from ..reconstruction.patient_posterior import PatientPosterior, condition_patient, condition_registered
 from .cases import as_array
 
 _FRESH_SEED = 2**32
@@ -24,7 +24,7 @@ class Inferred:
     Observed slices are not put into the arrays yet.
     """
 
-    posterior: Conditioned
+    posterior: PatientPosterior
     mean: np.ndarray
     samples: list[np.ndarray]
     seconds: dict[str, float]

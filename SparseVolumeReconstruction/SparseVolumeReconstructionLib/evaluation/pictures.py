@@ -9,7 +9,7 @@ import numpy as np
 
 from .cases import Case, as_array
 from .inference import Inferred
-from .scores import pasted
+from .scores import with_observed
 
 SAMPLES = 3
 SWEEP = 8
@@ -55,7 +55,7 @@ def picture(
     for name, one in inferred.items():
         everything[f"{name} sd"] = as_array(one.posterior.std())
         for number, sample in enumerate(one.samples[:SAMPLES], 1):
-            everything[f"{name} sample {number}"] = pasted(sample, case, positions)
+            everything[f"{name} sample {number}"] = with_observed(sample, case, positions)
     x, y, z = case.truth.grid.spacing_ijk
     rows = [case.truth.grid.shape_kji[0] - 1 - p for p in positions]
     return Picture(

@@ -17,13 +17,13 @@ from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
 from ..progress import Progress
-from ..reconstruction.conditioned import Conditioned
+from ..reconstruction.patient_posterior import PatientPosterior
 from ..zoo.store import ModelStore
 from .baselines import baselines
 from .cases import Bench, Case, prepare
 from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
-from .scores import Scores, Tally, add_distribution, pasted, score_mean
+from .scores import Scores, Tally, add_distribution, score_mean, with_observed
 
 BASELINES = ("mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca")
 PICTURE_COUNT = 4
@@ -184,7 +184,7 @@ class _Run:
         estimates = {}
 
         def score(name: str, estimate: np.ndarray, seconds: dict[str, float]) -> Scores:
-            estimates[name] = pasted(estimate, case, positions)
+            estimates[name] = with_observed(estimate, case, positions)
             scored[name] = score_mean(case, positions, estimates[name])
             scored[name].values |= seconds
             return scored[name]
@@ -212,12 +212,12 @@ class _Run:
         return estimates, inferred
 
 
-def atlas(prior: Prior, result: Conditioned) -> np.ndarray:
+def atlas(prior: Prior, result: PatientPosterior) -> np.ndarray:
     """The prior's mean in the frame and with the intensity map that `result` found from the contexts, (K, J,
     I).
     """
     mean = prior.condition([], grid=result.posterior.grid, covariate=result.covariate).mean()
-    return result.to_patient(result.carry(mean))
+    return result.to_patient(result.resample_to_patient(mean))
 
 
 def _about(bench: Bench, tally: Tally, skipped: dict, left_out: dict, cohort: str, priors: list[str]) -> dict:

@@ -37,7 +37,7 @@ class Scores:
     coverage: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def pasted(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray:
+def with_observed(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray:
     """A float32 copy of `estimate` that shows the observed slices where they were observed."""
     estimate = as_array(estimate).copy()
     estimate[positions] = case.truth.array[positions]
@@ -78,7 +78,7 @@ def add_distribution(
         scores.values[key] = metrics.masked_mean(inside, hidden)
         scores.coverage[key] = metrics.coverage_by_distance(inside, hidden, distance)
     if samples:
-        shown = [pasted(sample, case, positions) for sample in samples]
+        shown = [with_observed(sample, case, positions) for sample in samples]
         scores.values["ssim_of_samples"] = float(
             np.mean([metrics.slice_ssim(metrics.ssim_map(truth, s)).mean() for s in shown])
         )

@@ -10,7 +10,7 @@ from ..evaluation import metrics
 from ..evaluation.cases import Case
 from ..evaluation.protocol import atlas
 from ..priors.base import Prior
-from ..reconstruction.conditioned import condition_registered
+from ..reconstruction.patient_posterior import condition_registered
 from .base import Setting
 from .comparison import Measured
 from .findings import Table

@@ -19,12 +19,12 @@ import slicer.util
 from ..geometry import Grid, InputError
 from ..geometry.plane import check_thickness
 from . import hierarchy, views
-from .cut import plane_grid
 from .drawing import draw_slice, dress
 from .i18n import _
 from .logic import Context
 from .masks import is_mask
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
+from .reslice import plane_grid
 from .results import ATTRIBUTE
 
 ROLE = "context"

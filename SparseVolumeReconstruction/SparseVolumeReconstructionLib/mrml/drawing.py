@@ -7,8 +7,8 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..geometry import Grid
-from .cut import cut_plane
 from .nodes import volume_of
+from .reslice import reslice_plane
 
 # Corner n of a box lies at the upper end of axis a where bit a of n is set.
 _BOX = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -71,7 +71,7 @@ def _picture(volume, grid: Grid) -> vtk.vtkImageData:
     """The slice as an 8-bit RGB image, in the volume's window and level."""
     matrix = grid.ijk_to_ras.copy()
     matrix[:3, :3] /= grid.spacing_ijk
-    pixels = cut_plane(volume_of(volume), matrix, float(grid.spacing_ijk[2]), volume.GetName()).array[0]
+    pixels = reslice_plane(volume_of(volume), matrix, float(grid.spacing_ijk[2]), volume.GetName()).array[0]
     display = volume.GetDisplayNode()
     low, high = (
         (display.GetWindowLevelMin(), display.GetWindowLevelMax())

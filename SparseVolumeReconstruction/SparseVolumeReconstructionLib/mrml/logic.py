@@ -21,9 +21,9 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.image import to_image
 from ..geometry.io import read_volume, write_affine
 from ..worker import WorkerClient, WorkerError
-from .cut import cut_plane
 from .i18n import _
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
+from .reslice import reslice_plane
 from .result_files import ResultFiles, read_result, window_of
 from .results import Look, ResultNodes, add_result
 
@@ -334,7 +334,7 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
     if context.plane is not None:
         if context.indices is not None:
             raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
-        volume = cut_plane(volume, context.plane, thickness, name, pixel_mm)
+        volume = reslice_plane(volume, context.plane, thickness, name, pixel_mm)
     folder.mkdir()
     path = folder / f"{file_stem(name)}.nrrd"
     sitk.WriteImage(to_image(volume), str(path))

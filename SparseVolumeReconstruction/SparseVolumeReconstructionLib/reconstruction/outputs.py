@@ -14,7 +14,7 @@ from ..geometry import Grid, InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.base import Prior
 from ..progress import Progress
-from .conditioned import Conditioned, condition
+from .patient_posterior import PatientPosterior, condition_aligned
 from .request import ReconstructionRequest
 from .result import Reconstruction
 
@@ -59,27 +59,27 @@ class OutputMaker:
         """
         volumes, provenance = {}, {}
         if self.request.on_grid or "template" in self.request.outputs:
+            spacing_mm = self.request.spacing_mm or _DEFAULT_SPACING_MM
+            covering = _covering(self.prior, self.alignment.patient_to_canonical, spacing_mm)
             with self.clock.step("condition"):
                 self.progress.update("conditioning", 0.4)
-                fast = self.request.fast
-                posterior = condition(
-                    self.prior, self.slices, self.alignment, check=self.progress.check, fast=fast
+                posterior = condition_aligned(
+                    self.prior,
+                    self.slices,
+                    self.alignment,
+                    grid=self.like or covering,
+                    check=self.progress.check,
+                    fast=self.request.fast,
                 )
-            covering = _covering(
-                self.prior,
-                self.alignment.patient_to_canonical,
-                self.request.spacing_mm or _DEFAULT_SPACING_MM,
-            )
-            conditioned = Conditioned(posterior, self.alignment, self.like or covering)
             if self.request.on_grid:
-                volumes |= self._on_grid(conditioned)
+                volumes |= self._on_grid(posterior)
                 observed = int(volumes["observed"].array.sum())
-                provenance["voxels"] = {"observed": observed, "inferred": conditioned.grid.size - observed}
+                provenance["voxels"] = {"observed": observed, "inferred": posterior.grid.size - observed}
             if "template" in self.request.outputs:
                 with self.clock.step("template"):
-                    volumes |= self._template(Conditioned(posterior, self.alignment, covering))
-            if not fast:
-                provenance["log_evidence"] = self._evidence(conditioned)
+                    volumes |= self._template(posterior.on(covering))
+            if not self.request.fast:
+                provenance["log_evidence"] = self._evidence(posterior)
         if "atlas" in self.request.outputs:
             with self.clock.step("atlas"):
                 self.progress.update("atlas", 0.94)
@@ -88,20 +88,20 @@ class OutputMaker:
             **volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance
         )
 
-    def _on_grid(self, conditioned: Conditioned) -> dict:
+    def _on_grid(self, posterior: PatientPosterior) -> dict:
         """Mean, std and samples on the output grid, with what was observed put into them."""
-        made, grid = {}, conditioned.grid
+        made, grid = {}, posterior.grid
         if "mean" in self.request.outputs:
             with self.clock.step("mean"):
                 self.progress.update("mean", 0.5)
-                made["mean"] = conditioned.mean()
+                made["mean"] = posterior.mean()
         if "std" in self.request.outputs:
             with self.clock.step("std"):
                 self.progress.update("uncertainty", 0.55)
-                made["std"] = conditioned.std()
+                made["std"] = posterior.std()
         if self.request.samples:
             with self.clock.step("samples"):
-                made["samples"] = self._samples(conditioned)
+                made["samples"] = self._samples(posterior)
         with self.clock.step("observed"):
             observed, values = observed_voxels(self.slices, grid)
         if self.request.keep_observed:
@@ -111,31 +111,31 @@ class OutputMaker:
         volumes = {name: Volume(array, grid) for name, array in made.items()}
         return {**volumes, "observed": Volume(observed.astype(np.uint8), grid), "samples": samples}
 
-    def _samples(self, conditioned: Conditioned) -> np.ndarray:
+    def _samples(self, posterior: PatientPosterior) -> np.ndarray:
         """Samples with seeds seed, seed + 1, ..., so that fewer samples are the first of more."""
         count = self.request.samples
-        out = np.empty((count, *conditioned.grid.shape_kji), np.float32)
+        out = np.empty((count, *posterior.grid.shape_kji), np.float32)
         for start in range(0, count, 4):
             self.progress.update(f"samples {start} of {count}", 0.6 + 0.3 * start / count)
             seeds = [self.request.seed + n for n in range(start, min(start + 4, count))]
-            out[start : start + len(seeds)] = conditioned.sample(seeds)
+            out[start : start + len(seeds)] = posterior.sample(seeds)
         return out
 
-    def _template(self, conditioned: Conditioned) -> dict[str, Volume]:
+    def _template(self, posterior: PatientPosterior) -> dict[str, Volume]:
         """The mean inside the anatomy, and the anatomy's mask."""
         self.progress.update("template", 0.91)
-        anatomy = conditioned.carry(self.prior.anatomy_mask.float(), self.prior.grid) >= 0.5
-        template = np.where(anatomy, conditioned.mean(), 0).astype(np.float32)
+        anatomy = posterior.resample_to_patient(self.prior.anatomy_mask.float(), self.prior.grid) >= 0.5
+        template = np.where(anatomy, posterior.mean(), 0).astype(np.float32)
         return {
-            "template": Volume(template, conditioned.grid),
-            "template_mask": Volume(anatomy.astype(np.uint8), conditioned.grid),
+            "template": Volume(template, posterior.grid),
+            "template_mask": Volume(anatomy.astype(np.uint8), posterior.grid),
         }
 
-    def _evidence(self, conditioned: Conditioned) -> float:
+    def _evidence(self, posterior: PatientPosterior) -> float:
         """log p(slices), nats; 0 without slices."""
         with self.clock.step("evidence"):
             self.progress.update("evidence", 0.92)
-            return conditioned.posterior.log_evidence() if self.slices else 0.0
+            return posterior.posterior.log_evidence() if self.slices else 0.0
 
     def _atlas(self) -> Volume:
         """The prior's mean without slices in patient intensities, on the canonical grid."""

@@ -18,9 +18,9 @@ from ..geometry.io import read_affine, read_volume
 from ..observation import Slice
 from ..priors.base import Prior
 from ..progress import Progress
-from .conditioned import align_patient
 from .contexts import read_contexts
 from .outputs import Clock, OutputMaker
+from .patient_posterior import align_patient
 from .request import ReconstructionRequest
 from .result import Reconstruction
 

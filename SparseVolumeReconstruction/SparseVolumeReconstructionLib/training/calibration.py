@@ -19,7 +19,7 @@ from ..priors.card import ModelCard
 from ..priors.intervals import LEVELS
 from ..priors.structured_gaussian.parameters import GaussianParameters
 from ..priors.structured_gaussian.prior import StructuredGaussian
-from ..reconstruction.conditioned import condition_registered
+from ..reconstruction.patient_posterior import condition_registered
 from .gaussian_fit import Rows, fit_gaussian
 
 _COUNTS = (1, 3, 4, 9)

@@ -9,10 +9,10 @@ import numpy as np
 from ..data.cohort import brain_mask
 from ..evaluation.cases import Case, as_array
 from ..evaluation.protocol import atlas
-from ..evaluation.scores import add_distribution, pasted, score_mean
+from ..evaluation.scores import add_distribution, score_mean, with_observed
 from ..geometry import InputError, Volume
 from ..priors.base import Prior
-from ..reconstruction.conditioned import condition_registered
+from ..reconstruction.patient_posterior import condition_registered
 
 COUNTS = (1, 3, 4, 7, 9)
 
@@ -40,9 +40,10 @@ def measured_quality(
                 conditioned = condition_registered(prior, case.slices(positions), grid=truth.grid)
             except InputError:
                 continue
-            scores = score_mean(case, positions, pasted(as_array(conditioned.mean()), case, positions))
+            scores = score_mean(case, positions, with_observed(as_array(conditioned.mean()), case, positions))
             add_distribution(scores, case, positions, conditioned, [])
-            base = score_mean(case, positions, pasted(as_array(atlas(prior, conditioned)), case, positions))
+            average = with_observed(as_array(atlas(prior, conditioned)), case, positions)
+            base = score_mean(case, positions, average)
             measured = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
             for key, value in zip(values, measured, strict=True):
                 values[key].setdefault(str(count), []).append(value)

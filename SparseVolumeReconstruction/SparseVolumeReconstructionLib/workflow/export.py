@@ -21,8 +21,8 @@ from ..geometry import InputError, Volume
 from ..geometry.io import write_affine, write_text, write_volume
 from ..mrml.bundle import prepare_bundle
 from ..mrml.contexts import ContextSlice
-from ..mrml.cut import cut_plane
 from ..mrml.nodes import affine_of, file_stem, volume_of
+from ..mrml.reslice import reslice_plane
 from ..mrml.results import ResultNodes
 from ..observation import Slice
 from ..observation.slices import slice_of
@@ -175,4 +175,4 @@ def _report(fields: dict, samples: list[np.ndarray], slices: list[tuple]) -> Cas
 
 def _slice(volume: Volume, plane: np.ndarray, thickness_mm: float | None, name: str, source: str) -> Slice:
     """The image of a slice on a plane (4x4 SliceToRAS, mm)."""
-    return slice_of(cut_plane(volume, plane, thickness_mm, name), 0, source=source)
+    return slice_of(reslice_plane(volume, plane, thickness_mm, name), 0, source=source)

@@ -11,9 +11,9 @@ import numpy as np
 from ..geometry import Grid, InputError, Volume
 from ..mrml import views
 from ..mrml.contexts import slices_of
-from ..mrml.cut import read_plane
 from ..mrml.i18n import _
 from ..mrml.nodes import volume_of
+from ..mrml.reslice import read_plane
 from .distance import Miss, miss
 
 _PIXELS, _SIZE_MM = 240, 216.0

@@ -9,9 +9,9 @@ import slicer
 
 from ..geometry import InputError
 from ..mrml import views
-from ..mrml.cut import plane_grid
 from ..mrml.drawing import draw_slice, dress
 from ..mrml.nodes import world_grid
+from ..mrml.reslice import plane_grid
 from ..mrml.results import ATTRIBUTE
 from .choices import Layer
 from .slice_quiz import Verdict, picture_grid

@@ -47,7 +47,7 @@ def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_ou
     spoiled = KnownGaussian(posterior.mean_.copy(), 0.05)
     spoiled.mean_[positions] = 9
     for distribution in (posterior, spoiled):
-        found = scores.score_mean(case, positions, scores.pasted(distribution.mean_, case, positions))
+        found = scores.score_mean(case, positions, scores.with_observed(distribution.mean_, case, positions))
         scores.add_distribution(found, case, positions, distribution, list(distribution.sample([0, 1, 2])))
         for key, level in scores.COVERAGE.items():
             assert found.values[key] == pytest.approx(level, abs=0.01)
@@ -61,7 +61,7 @@ def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_ou
 def test_observed_slices_are_perfect_and_only_they_are_excluded(known):
     case, _ = known
     positions = case.positions(4)
-    found = scores.score_mean(case, positions, scores.pasted(np.zeros(SHAPE), case, positions))
+    found = scores.score_mean(case, positions, scores.with_observed(np.zeros(SHAPE), case, positions))
     assert np.allclose(found.curve[positions], 1)
     rest = np.delete(found.curve, positions)
     assert found.values["ssim_excluding_contexts"] == pytest.approx(rest.mean())
@@ -78,7 +78,7 @@ def test_the_truth_scores_one(known):
 
 def test_pasting_leaves_the_estimate_alone(known):
     estimate = np.zeros(SHAPE, np.float32)
-    scores.pasted(estimate, known[0], [3])
+    scores.with_observed(estimate, known[0], [3])
     assert not estimate.any()
 
 

@@ -13,6 +13,7 @@ from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume, 
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction import patient_posterior
 from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
@@ -58,6 +59,21 @@ def test_one_output_alone_is_the_same_as_among_all(store, request_for, tmp_path)
         done = run_request(request_for(outputs=outputs, samples=samples), store, Progress())
         for name in set(done["files"]) - ALWAYS:
             assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("like", "times"), [(False, 3), (True, 4)], ids=["own grid", "grid of a volume"])
+def test_every_volume_is_brought_to_the_patient_once(store, request_for, oblique, monkeypatch, like, times):
+    """Mean, standard deviation and anatomy on one grid; on a volume's grid the template's mean is another."""
+    brought = []
+
+    def spy(volume, grid, *matrix, **options):
+        brought.append(grid)
+        return resample(volume, grid, *matrix, **options)
+
+    monkeypatch.setattr(patient_posterior, "resample", spy)
+    wanted = {**oblique, "like": oblique["like"] if like else None, "spacing_mm": 6.0, "samples": 0}
+    run_request(request_for(**wanted, outputs=["mean", "std", "template"]), store, Progress())
+    assert len(brought) == times
 
 
 def test_asking_for_nothing_is_refused(request_for, refused, registered, tmp_path):

@@ -17,7 +17,7 @@ from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.progress import Progress
-from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_registered
+from SparseVolumeReconstructionLib.reconstruction.patient_posterior import condition_registered
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep

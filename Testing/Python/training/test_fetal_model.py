@@ -10,7 +10,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volu
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.observation import Slice
-from SparseVolumeReconstructionLib.reconstruction.conditioned import condition_patient
+from SparseVolumeReconstructionLib.reconstruction.patient_posterior import condition_patient
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.mrml.cut import cut_plane
+from SparseVolumeReconstructionLib.mrml.reslice import reslice_plane
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_plane_of_the_volume_comes_out_pixel_for_pixel(ramp, axis):
     index = np.array([0, 0, 0])
     index[axis] = 7
     place = grid.ijk_to_ras[:3, :3] @ index + grid.ijk_to_ras[:3, 3]
-    cut = cut_plane(ramp, slice_to_ras(grid.ijk_to_ras[:3, axis], place))
+    cut = reslice_plane(ramp, slice_to_ras(grid.ijk_to_ras[:3, axis], place))
     assert np.abs(cut.array[0] - np.take(ramp.array, 7, axis=2 - axis)).max() < 1e-3
     assert np.isclose(cut.grid.spacing_ijk[2], grid.spacing_ijk[axis])
 
@@ -42,7 +42,7 @@ def test_a_plane_of_the_volume_comes_out_pixel_for_pixel(ramp, axis):
 @pytest.mark.parametrize("normal", [(1, 0, 0), (0, 1, 1), (1, 2, 3), (-3, 1, 0.5), (0.1, -0.2, 1)])
 def test_an_oblique_plane_has_right_values_at_right_places(ramp, normal):
     middle = ramp.grid.corners_ras().mean(0)
-    cut = cut_plane(ramp, slice_to_ras(normal, middle))
+    cut = reslice_plane(ramp, slice_to_ras(normal, middle))
     points = cut.grid.points_ras()
     assert np.abs((points - middle) @ (np.array(normal) / np.linalg.norm(normal))).max() < 1e-3
     assert np.abs(cut.array.ravel() - points @ [1.0, 2.0, -3.0]).max() < 2e-2
@@ -54,23 +54,23 @@ def test_the_rotation_of_the_view_within_the_plane_does_not_matter(ramp, rotatio
     matrix = slice_to_ras((1, 2, 3), ramp.grid.corners_ras().mean(0))
     turned = matrix.copy()
     turned[:3, :3] = rotation((1, 2, 3), 57.0) @ matrix[:3, :3]
-    one, other = cut_plane(ramp, matrix), cut_plane(ramp, turned)
+    one, other = reslice_plane(ramp, matrix), reslice_plane(ramp, turned)
     assert one.grid.same_as(other.grid) and np.allclose(one.array, other.array)
 
 
 def test_thickness_is_the_voxel_size_along_the_normal_or_as_given(ramp):
     matrix = slice_to_ras(ramp.grid.ijk_to_ras[:3, 2], ramp.grid.corners_ras().mean(0))
-    assert np.isclose(cut_plane(ramp, matrix).grid.spacing_ijk[2], 2.0)
-    assert np.isclose(cut_plane(ramp, matrix, 5.0).grid.spacing_ijk[2], 5.0)
+    assert np.isclose(reslice_plane(ramp, matrix).grid.spacing_ijk[2], 2.0)
+    assert np.isclose(reslice_plane(ramp, matrix, 5.0).grid.spacing_ijk[2], 5.0)
 
 
 def test_a_plane_that_misses_or_is_none_is_refused(ramp):
     corner = ramp.grid.corners_ras()[0]
     outwards = corner - ramp.grid.corners_ras().mean(0)
     with pytest.raises(InputError, match="head: the plane does not meet the volume"):
-        cut_plane(ramp, slice_to_ras(outwards, corner + outwards), name="head")
+        reslice_plane(ramp, slice_to_ras(outwards, corner + outwards), name="head")
     with pytest.raises(InputError, match="head: the plane only grazes"):
-        cut_plane(ramp, slice_to_ras(outwards, corner - 1e-3 * outwards), name="head")
+        reslice_plane(ramp, slice_to_ras(outwards, corner - 1e-3 * outwards), name="head")
     for bad in (np.zeros((4, 4)), np.full((4, 4), np.nan)):
         with pytest.raises(InputError, match="not a plane"):
-            cut_plane(ramp, bad)
+            reslice_plane(ramp, bad)

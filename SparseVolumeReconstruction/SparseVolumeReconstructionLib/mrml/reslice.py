@@ -11,7 +11,7 @@ from ..geometry.plane import assumed_thickness_mm
 _MIN_PIXELS = 4
 
 
-def cut_plane(
+def reslice_plane(
     volume: Volume,
     slice_to_ras: np.ndarray,
     thickness_mm: float | None = None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from ..progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Conditioned:
+class PatientPosterior:
     """A posterior as the patient sees it: every array is float32 on `grid` and in patient intensities.
 
-    posterior: on a canonical grid, canonical units. alignment: frame and intensity map.
+    Mean and standard deviation are computed and resampled once, however often they are asked for.
+
+    posterior: on a canonical grid, canonical units. alignment: frame and intensity map. grid: patient RAS mm.
     """
 
     posterior: Posterior
@@ -38,36 +41,55 @@ class Conditioned:
         """The covariate given or inferred; None for priors without one."""
         return self.alignment.covariate
 
+    def on(self, grid: Grid) -> PatientPosterior:
+        """The same on another patient grid; itself where the grid is the same: nothing is made twice."""
+        return self if self.grid.same_as(grid) else replace(self, grid=grid)
+
     def to_patient(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical intensities as patient intensities, not below 0."""
         return self.alignment.to_patient(canonical)
 
-    def carry(self, canonical: torch.Tensor, source: Grid | None = None) -> np.ndarray:
-        """A volume (K, J, I) on the posterior's grid (or another canonical grid `source`) on the patient's
-        grid, values unchanged.
+    def resample_to_patient(self, canonical: torch.Tensor, source: Grid | None = None) -> np.ndarray:
+        """A canonical volume on the patient's grid, values unchanged.
+
+        Args:
+            canonical: (K, J, I) on `source`.
+            source: a canonical grid, the posterior's own if None.
+
+        Returns:
+            (K, J, I) on `grid`; 0 outside `source`.
         """
         source, array = source or self.posterior.grid, canonical.cpu().numpy()
         if self.grid.same_as(source) and np.array_equal(self.patient_to_canonical, np.eye(4)):
             return array
         return resample(Volume(array, source), self.grid, self.patient_to_canonical, antialias=False).array
 
+    @cached_property
+    def _canonical_mean(self) -> np.ndarray:
+        """Posterior mean on `grid`, canonical units."""
+        return self.resample_to_patient(self.posterior.mean())
+
+    @cached_property
+    def _canonical_std(self) -> np.ndarray:
+        """Posterior standard deviation on `grid`, canonical units."""
+        return self.resample_to_patient(self.posterior.std())
+
     def mean(self) -> np.ndarray:
-        """Posterior mean, (K, J, I)."""
-        return self.to_patient(self.carry(self.posterior.mean()))
+        """Posterior mean, a new array (K, J, I)."""
+        return self.to_patient(self._canonical_mean)
 
     def std(self) -> np.ndarray:
-        """Posterior standard deviation, (K, J, I)."""
-        mean, std = self.carry(self.posterior.mean()), self.carry(self.posterior.std())
-        return self.alignment.intensity.spread_to_patient(mean, std)
+        """Posterior standard deviation, a new array (K, J, I)."""
+        return self.alignment.intensity.spread_to_patient(self._canonical_mean, self._canonical_std)
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of the central interval that holds `level` (0..1) of the truth."""
+        """Bounds of the central interval that holds `level` (0..1) of the truth, each (K, J, I)."""
         low, high = self.posterior.interval(level)
-        return self.to_patient(self.carry(low)), self.to_patient(self.carry(high))
+        return self.to_patient(self.resample_to_patient(low)), self.to_patient(self.resample_to_patient(high))
 
     def sample(self, seeds: list[int]) -> np.ndarray:
         """One posterior sample per seed, (len(seeds), K, J, I)."""
-        samples = [self.to_patient(self.carry(s)) for s in self.posterior.sample(seeds)]
+        samples = [self.to_patient(self.resample_to_patient(s)) for s in self.posterior.sample(seeds)]
         return np.stack(samples) if samples else np.zeros((0, *self.grid.shape_kji), np.float32)
 
 
@@ -78,12 +100,12 @@ def condition_registered(
     grid: Grid,
     covariate: float | None = None,
     check: Callable[[], None] = lambda: None,
-) -> Conditioned:
+) -> PatientPosterior:
     """Posterior on a canonical grid for slices that are in canonical space already (only the intensities are
     matched).
     """
     alignment = _in_frame(prior, slices, np.eye(4), covariate)
-    return Conditioned(condition(prior, slices, alignment, grid=grid, check=check), alignment, grid)
+    return PatientPosterior(condition(prior, slices, alignment, grid=grid, check=check), alignment, grid)
 
 
 def condition_patient(
@@ -94,7 +116,7 @@ def condition_patient(
     frame: np.ndarray | None = None,
     covariate: float | None = None,
     progress: Progress | None = None,
-) -> Conditioned:
+) -> PatientPosterior:
     """Posterior for slices in patient space, seen on the patient's `grid`.
 
     frame: 4x4 patient to canonical (RAS mm), found from the slices if None. Raises InputError when the slices
@@ -103,7 +125,32 @@ def condition_patient(
     progress = progress or Progress()
     alignment = align_patient(prior, slices, frame=frame, covariate=covariate, progress=progress)
     progress.update("conditioning", 0.4)
-    return Conditioned(condition(prior, slices, alignment, check=progress.check), alignment, grid)
+    return condition_aligned(prior, slices, alignment, grid=grid, check=progress.check)
+
+
+def condition_aligned(
+    prior: Prior,
+    slices: list[Slice],
+    alignment: Alignment,
+    *,
+    grid: Grid,
+    check: Callable[[], None] = lambda: None,
+    fast: bool = False,
+) -> PatientPosterior:
+    """Posterior for slices whose place is known, on the prior's own grid, seen on the patient's.
+
+    Args:
+        prior: what is conditioned.
+        slices: patient mm and intensities.
+        alignment: their frame and intensity map.
+        grid: of the patient.
+        check: called in inner loops; raise from it to cancel.
+        fast: a rough and quick mean.
+
+    Returns:
+        The posterior on `grid`.
+    """
+    return PatientPosterior(condition(prior, slices, alignment, check=check, fast=fast), alignment, grid)
 
 
 def align_patient(
