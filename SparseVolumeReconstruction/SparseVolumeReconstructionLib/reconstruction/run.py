@@ -21,17 +21,17 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     are told before anything is written. Raises InputError or Cancelled.
     """
     progress.update("loading the model", 0.0)
-    entry = store.entry(request.prior)
+    model = store.find(request.prior)
     try:
-        prior = store.load(request.prior, request.device)
+        prior = store.load(model, request.device)
         with _one_thread() if request.fast else nullcontext():
             result = reconstruct(request, prior, progress)
         device, warnings = str(prior.device), []
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
-        result = reconstruct(request, store.load(request.prior, "cpu"), progress)
+        result = reconstruct(request, store.load(model, "cpu"), progress)
         device, warnings = "cpu", ["The GPU ran out of memory; everything was computed on the CPU instead."]
-    result.provenance["prior"]["sha256"] = entry.sha256
+    result.provenance["prior"]["sha256"] = model.entry.sha256
     result.provenance["device"] = device
     result.provenance["warnings"] += warnings
     for warning in result.provenance["warnings"]:

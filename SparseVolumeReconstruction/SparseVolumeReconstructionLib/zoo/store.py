@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..geometry import InputError
 from ..priors.card import ModelEntry
 from .manifest import EMBEDDED, read_manifest, write_manifest
-from .weights import describe, load_prior, sha256
+from .weights import describe, load_prior, read_card, sha256
 
 if TYPE_CHECKING:
     from ..priors.base import Prior
@@ -22,6 +23,36 @@ def default_user_dir() -> Path:
     return Path(
         os.environ.get("SVR_MODELS_DIR") or Path.home() / ".local/share/SparseVolumeReconstruction/models"
     )
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model and the place of its weights file, as the manifest states them."""
+
+    entry: ModelEntry
+    path: Path
+
+    def check_there(self) -> None:
+        """Raise InputError where the weights file is missing."""
+        if not self.path.is_file():
+            raise InputError(
+                f'model "{self.entry.card.id}": its weights file {self.path} is missing; install or import '
+                "it again."
+            )
+
+    def verify(self) -> None:
+        """Raise InputError unless the weights file is there and has the SHA-256 of the manifest."""
+        self.check_there()
+        name = self.entry.card.id
+        try:
+            digest = sha256(self.path)
+        except OSError as error:
+            raise InputError(f'model "{name}": {self.path} cannot be read ({error.strerror}).') from error
+        if digest != self.entry.sha256:
+            raise InputError(
+                f'model "{name}": {self.path} is damaged (its SHA-256 is not that of the manifest); install '
+                "or import it again."
+            )
 
 
 class ModelStore:
@@ -42,49 +73,56 @@ class ModelStore:
         """True for a model that is part of the extension."""
         return any(entry.card.id == model_id for entry in read_manifest(EMBEDDED))
 
+    def find(self, model_id: str) -> StoredModel:
+        """A model with the place of its weights; every manifest is read once.
+
+        Raises InputError for an unknown id or a damaged manifest.
+        """
+        models = [
+            StoredModel(entry, folder / entry.file)
+            for folder in (EMBEDDED, self.user_dir)
+            for entry in read_manifest(folder)
+        ]
+        by_id = {model.entry.card.id: model for model in reversed(models)}  # an embedded one comes first
+        if model_id not in by_id:
+            raise InputError(f'no model "{model_id}"; known: {", ".join(sorted(by_id)) or "none"}.')
+        return by_id[model_id]
+
     def entry(self, model_id: str) -> ModelEntry:
         """The entry of a model. Raises InputError for an unknown id."""
-        entries = {entry.card.id: entry for entry in reversed(self.entries())}
-        if model_id not in entries:
-            raise InputError(f'no model "{model_id}"; known: {", ".join(sorted(entries)) or "none"}.')
-        return entries[model_id]
+        return self.find(model_id).entry
 
     def path(self, model_id: str) -> Path:
         """The weights file of a model. Raises InputError for an unknown id or a missing file."""
-        path = (EMBEDDED if self.is_embedded(model_id) else self.user_dir) / self.entry(model_id).file
-        if not path.is_file():
-            raise InputError(
-                f'model "{model_id}": its weights file {path} is missing; install or import it again.'
-            )
-        return path
+        model = self.find(model_id)
+        model.check_there()
+        return model.path
 
     def verify(self, model_id: str) -> None:
         """Raise InputError unless the weights file is there and has the SHA-256 of the manifest."""
-        path = self.path(model_id)
-        try:
-            digest = sha256(path)
-        except OSError as error:
-            raise InputError(f'model "{model_id}": {path} cannot be read ({error.strerror}).') from error
-        if digest != self.entry(model_id).sha256:
-            raise InputError(
-                f'model "{model_id}": {path} is damaged (its SHA-256 is not that of the manifest); install '
-                "or import it again."
-            )
+        self.find(model_id).verify()
 
-    def load(self, model_id: str, device: str = "auto") -> Prior:
-        """The prior of a model on a device ("auto", "cpu", "cuda:0"), verified before it is read.
+    def load(self, model: str | StoredModel, device: str = "auto") -> Prior:
+        """The prior of a model, verified before it is read; loaded ones are kept.
 
-        Raises InputError for an unknown id, a missing, damaged or foreign file, or a device that is not
-        there.
+        Args:
+            model: its id, or what `find` returned.
+            device: "auto", "cpu", "cuda:0".
+
+        Returns:
+            The prior on that device.
+
+        Raises:
+            InputError: an unknown id, a missing, damaged or foreign file, or a device that is not there.
         """
         from ..priors.device import resolve_device
 
         target = resolve_device(device)
-        key = (self.entry(model_id).sha256, str(target))
+        model = self.find(model) if isinstance(model, str) else model
+        key = (model.entry.sha256, str(target))
         if key not in self._loaded:
-            self.verify(model_id)
-            path = self.path(model_id)
-            self._loaded[key] = load_prior(path, describe(path).card, target)
+            model.verify()
+            self._loaded[key] = load_prior(model.path, read_card(model.path), target)
         return self._loaded[key]
 
     def import_file(self, path: Path) -> ModelEntry:

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 def describe(path: Path) -> ModelEntry:
     """The manifest entry of a weights file: its name, SHA-256, size in bytes, and card.
 
+    Raises InputError as `read_card` does.
+    """
+    card = read_card(path)
+    return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a weights file; its tensors are not read.
+
     Raises InputError where the file is missing, is no safetensors file, or has no card of a known system.
     """
     if not path.is_file():
@@ -48,7 +57,7 @@ def describe(path: Path) -> ModelEntry:
             f'{path}: made for the system "{card.system}", which is not in this version; known: '
             f"{', '.join(prior_systems())}."
         )
-    return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
+    return card
 
 
 def sha256(path: Path) -> str:

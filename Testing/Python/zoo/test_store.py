@@ -1,13 +1,15 @@
 """The store of models: what is whole is found and loaded, what is not is refused in one clear line."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.zoo import ModelStore
+from SparseVolumeReconstructionLib.zoo import ModelStore, weights
+from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED
 
 
 @pytest.fixture
@@ -54,6 +56,22 @@ def test_imported_model_is_listed_verified_loaded_and_removed(store, tiny):
     assert tiny not in [entry.card.id for entry in store.entries()]
     assert sorted(contents(store.user_dir)) == ["models.json"]
     refuses(lambda: store.load(tiny), "tiny", "known:")
+
+
+def test_loading_reads_each_manifest_once_and_hashes_the_weights_once(store, tiny, monkeypatch):
+    opened = []
+
+    def spy(path, mode="r", **options):
+        opened.append(Path(path))
+        return open(path, mode, **options)
+
+    monkeypatch.setattr(weights, "open", spy, raising=False)
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path) or read_bytes(path))
+    store.load(store.find(tiny), "cpu")
+    manifests = [path.parent for path in opened if path.name == "models.json"]
+    assert sorted(manifests) == sorted({EMBEDDED, store.user_dir})
+    assert [path.name for path in opened if path.suffix == ".safetensors"] == [store.entry(tiny).file]
 
 
 def test_loaded_prior_stays_in_memory(store, tiny):
