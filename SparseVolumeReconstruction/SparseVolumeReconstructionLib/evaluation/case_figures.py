@@ -1,8 +1,7 @@
-"""Pictures of one reconstruction, drawn without a display, as inline PNG images for a report."""
+"""Pictures of one reconstruction, drawn without a display, as PNG files."""
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 
@@ -61,16 +60,16 @@ def _view(array: np.ndarray, axis: int, index: int) -> np.ndarray:
     return np.take(array, index, axis=axis)[::-1, ::-1]
 
 
-def inline(figure: Figure, text: str) -> str:
-    """An <img> element that carries the figure. text: what it shows, for those who cannot see it."""
+def _png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, facecolor=figure.get_facecolor())
-    return f'<img alt="{text}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return buffer.getvalue()
 
 
 def panels(
     columns: dict[str, np.ndarray], grid: Grid, where: tuple[int, int, int], top: float, sd_top: float
-) -> str:
+) -> bytes:
     """Three orthogonal views (rows) of named volumes (k, j, i) on one grid (columns), on black.
 
     where: index of the views in anatomical order. top: value shown white, sd_top: end of the colour scale of
@@ -111,7 +110,7 @@ def panels(
                 axes.set_title(name, color=_WHITE, fontsize=10, fontweight="bold", pad=6)
             if column == 0:
                 axes.set_ylabel(_VIEWS[row], color=_DIM, fontsize=9)
-    return inline(figure, "orthogonal views: " + ", ".join(columns))
+    return _png(figure)
 
 
 def _draw(
@@ -150,7 +149,7 @@ def _draw(
         scale.spines[:].set_visible(False)
 
 
-def strip(slices: list[Slice], top: float) -> str:
+def strip(slices: list[Slice], top: float) -> bytes:
     """The observed slices side by side on black, with their names. top: value shown white, in image units."""
     shown = []
     for image in slices:
@@ -175,10 +174,10 @@ def strip(slices: list[Slice], top: float) -> str:
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=top, aspect=aspect, interpolation="bilinear")
         axes.set_title(name, color=_CONTEXT, fontsize=9, pad=6)
         axes.axis("off")
-    return inline(figure, "the observed slices")
+    return _png(figure)
 
 
-def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float) -> str:
+def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float) -> bytes:
     """SSIM by slice (K,) of several estimates; the first is drawn strong. contexts: observed slices;
     spacing_mm between slices.
     """
@@ -210,4 +209,4 @@ def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float)
         frameon=False, ncols=len(curves) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9
     )
     figure.tight_layout()
-    return inline(figure, "structural similarity by slice")
+    return _png(figure)

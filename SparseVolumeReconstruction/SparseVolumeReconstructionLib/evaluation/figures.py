@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import itertools
 from collections.abc import Sequence
@@ -29,11 +28,6 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor=figure.get_facecolor())
     return buffer.getvalue()
-
-
-def inline(picture: bytes, text: str) -> str:
-    """An <img> element that carries a PNG file. text: what it shows."""
-    return f"<img alt='{text}' src='data:image/png;base64,{base64.b64encode(picture).decode()}'>"
 
 
 def _axes(width: float, height: float):

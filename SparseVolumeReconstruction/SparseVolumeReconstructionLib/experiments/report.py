@@ -4,14 +4,12 @@ beside it, JSON.
 
 from __future__ import annotations
 
-import html
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..evaluation import figures
+from .. import reports
 from ..evaluation.protocol import write_json
-from ..evaluation.report import page
 from ..geometry import InputError
 from ..geometry.io import write_atomically, write_text
 from .base import Setting
@@ -66,30 +64,21 @@ def shown(cell: Cell) -> str:
 
 def render(findings: Findings) -> str:
     """The report as HTML text; nothing in it refers to another file."""
-    parts = [
-        f"<h1>{html.escape(findings.title)}</h1>",
-        f"<p class='lead'>{html.escape(findings.question)}</p>",
-        *(_html_table(table) for table in findings.tables),
-        *(
-            f"<h2>{html.escape(figure.title)}</h2>{figures.inline(figure.png, html.escape(figure.title))}"
-            f"<p><small>{html.escape(figure.note)}</small></p>"
-            for figure in findings.figures
-        ),
-        "<h2>Notes</h2><ul>"
-        + "".join(f"<li>{html.escape(note)}</li>" for note in [*findings.notes, NOTICE])
-        + "</ul>",
+    return reports.render(
+        "findings",
+        title=findings.title,
+        question=findings.question,
+        tables=[replace(table, rows=_rows(table)) for table in findings.tables],
+        figures=findings.figures,
+        notes=[*findings.notes, NOTICE],
+    )
+
+
+def _rows(table: Table) -> list[tuple[str, list[str]]]:
+    """The rows of a table as a report shows them: (class, cells)."""
+    return [
+        ("printed" if "printed" in str(row[0]) else "", [shown(cell) for cell in row]) for row in table.rows
     ]
-    return page(findings.title, parts)
-
-
-def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
-    rows = []
-    for row in table.rows:
-        kind = " class='printed'" if "printed" in str(row[0]) else ""
-        rows.append(f"<tr{kind}>{''.join(f'<td>{html.escape(shown(cell))}</td>' for cell in row)}</tr>")
-    body = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"  # noqa: E501
-    return f"<h2>{html.escape(table.title)}</h2>{body}<p><small>{html.escape(table.note)}</small></p>"
 
 
 def _markdown(findings: Findings, pictures: list[str]) -> str:

@@ -126,14 +126,14 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
     write_report(result, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(
-        r"base64,[^']+", "", text
+        r'base64,[^"]+', "", text
     )
     assert list(result.pictures) == [1] and {"tiny sd", "tiny sample 2", "pca"} <= set(
         result.pictures[1]["sub-08_T1w"].views
     )
     assert text.count("data:image/png;base64") == 2 + 1 + 3
     gain = result["tiny"]["3"]["ssim"] - result["mean-atlas"]["3"]["ssim"]
-    assert f"<td class='gain'>{gain:+.3f}</td>" in text
+    assert f'<td class="gain">{gain:+.3f}</td>' in text
     assert "Best subject" in text and "Worst subject" in text and "sub-99_T1w.nii.gz" in text
     with pytest.raises(InputError, match="could not be written"):
         write_report(result, tmp_path / "no" / "report.html")

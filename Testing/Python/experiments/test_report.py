@@ -53,7 +53,7 @@ def test_files(tmp_path):
         and "mind &lt;this&gt;" in text
         and "Not for diagnosis" in text
     )
-    assert "<tr class='printed'><td>the paper (printed)</td><td>–</td></tr>" in text
+    assert '<tr class="printed"><td>the paper (printed)</td><td>–</td></tr>' in text
     assert not re.search(r"(src|href)=['\"](?!data:)", text)
     assert (report.parent / "01-two-views.png").read_bytes() == PNG
     content = json.loads((report.parent / "findings.json").read_text())

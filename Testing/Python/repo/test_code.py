@@ -15,6 +15,7 @@ SHAPE_OR_UNIT = re.compile(
     re.I,
 )
 LIMIT = re.compile(r"_?(MOST|LEAST|FEWEST|LARGEST|SMALLEST)(_[A-Z_]+)?")
+MARKUP = re.compile(r"<(html|table|style|figure|h[1-6])\b[^>]*>")
 ARRAY = re.compile(r"\bnp\.ndarray\b|\bTensor\b")
 
 
@@ -108,6 +109,17 @@ def test_functions_of_arrays_name_shapes_or_units(library):
     require_none(library, shapeless)
 
 
+def markup(tree: ast.Module) -> list[str]:
+    """Texts that begin tables, pages or styles: these are templates in Resources/Reports."""
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [text[:40] for text in texts if isinstance(text, str) and MARKUP.search(text)]
+
+
+def test_reports_are_templates(library):
+    small_pages = {"web.notes"}  # each of a few words, before the page
+    require_none({name: tree for name, tree in library.items() if name not in small_pages}, markup)
+
+
 @pytest.mark.parametrize(
     ("check", "text"),
     [
@@ -115,6 +127,7 @@ def test_functions_of_arrays_name_shapes_or_units(library):
         (undocumented, '"""Module."""\nclass A:\n    """A."""\n    def f(self): ...'),
         (undocumented, "import os"),
         (odd_limits, "_MOST_FILES = 6"),
+        (markup, "a = f'<table>{rows}</table>'"),
         (shapeless, 'def f(a: np.ndarray):\n    """Turn it."""'),
     ],
 )

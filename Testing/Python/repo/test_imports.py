@@ -7,6 +7,7 @@ import pytest
 
 LAYERS = [
     {"progress"},
+    {"reports"},
     {"geometry"},
     {"observation"},
     {"data"},
@@ -178,7 +179,9 @@ def test_nothing_reads_pickles(sources):
     [
         pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
         pytest.param(
-            {"mrml", "web", "worker", "workflow"}, {"torch", "click"}, id="Slicer side and worker client"
+            {"mrml", "web", "worker", "workflow"},
+            {"torch", "click", "jinja2"},
+            id="Slicer side and worker client",
         ),
         pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
         pytest.param({"cli"}, {"torch", *HOSTED}, id="command line starts without torch"),
