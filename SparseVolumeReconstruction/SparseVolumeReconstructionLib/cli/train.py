@@ -88,7 +88,7 @@ def train():
     type=numbers,
     default="0",
     metavar="N[,N...]",
-    help="random relatives (deformation, size, contrast, shading) of every volume: one number, or one per "
+    help="random copies (deformation, size, contrast, shading) of every volume: one number, or one per "
     "cohort (0)",
 )
 @click.option(
@@ -124,8 +124,8 @@ def train():
 def structured_gaussian(cohorts, out, model_id, split, augment, covariate, strict, **same):
     """Low-rank Gaussian with a correlated residual; 20 to 500 volumes."""
     from ..data.subjects import CovariateRule, read_split
-    from ..training.structured_gaussian import TrainingOptions
-    from ..training.structured_gaussian import train as fit
+    from ..priors.structured_gaussian.training import TrainingOptions
+    from ..priors.structured_gaussian.training import train as fit
 
     settings = TrainingOptions(
         model_id=model_id or out.stem,
@@ -199,8 +199,8 @@ def _training(system: str, config: str, out: Path, resume: bool, model_id, split
     Raises InputError.
     """
     from ..data.subjects import read_split
+    from ..training.facts import CardFacts
     from ..training.loop.config import read_config
-    from ..training.structured_gaussian import CardFacts
 
     settings = read_config(config)
     if settings.system != system:

@@ -1,4 +1,4 @@
-"""A population from few templates: random relatives of a volume.
+"""A population from few templates: random copies of a volume.
 
 Deformation, size and proportions, contrast, coil shading, sharpness and noise vary. Lengths are shares of the
 anatomy's largest extent, so that small and large templates vary alike.
@@ -40,7 +40,7 @@ class Variation:
 
 
 def member(volume: Volume, seed: list[int], variation: Variation = Variation()) -> Volume:
-    """A random relative of `volume` ([0, 1], background 0) on a slightly larger grid; the same seed gives the
+    """A random copy of `volume` ([0, 1], background 0) on a slightly larger grid; the same seed gives the
     same one.
     """
     random = np.random.default_rng(seed)
@@ -140,7 +140,7 @@ def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _padded(grid: Grid, share: float = 0.1) -> Grid:
-    """The grid with a margin on all sides, so that a larger relative fits."""
+    """The grid with a margin on all sides, so that a larger copy fits."""
     margin = np.ceil(share * np.array(grid.shape_kji)).astype(int)
     matrix = grid.ijk_to_ras.copy()
     matrix[:3, 3] -= matrix[:3, :3] @ margin[::-1]

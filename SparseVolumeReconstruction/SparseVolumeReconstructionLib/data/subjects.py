@@ -1,4 +1,4 @@
-"""The subjects of a fit: volumes of one or more folders, their covariate, and random relatives where there
+"""The subjects of a fit: volumes of one or more folders, their covariate, and augmented copies where there
 are few.
 """
 
@@ -59,17 +59,17 @@ class CovariateRule:
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """cohort: the volumes of all folders by name. relatives: how many random relatives each has. covariate:
-    by name.
+    """cohort: the volumes of all folders by name. augmented_copies: how many random copies each has.
+    covariate: by name.
     """
 
     cohort: Cohort
-    relatives: dict[str, int]
+    augmented_copies: dict[str, int]
     covariate: dict[str, float]
     seed: int
 
     def volume(self, name: str, number: int = 0) -> Volume:
-        """The subject itself (0) or its relative of that number, [0, 1].
+        """The subject itself (0) or its copy of that number, [0, 1].
 
         Raises InputError when the file cannot be used.
         """
@@ -77,24 +77,24 @@ class Subjects:
         return member(volume, [self.seed, zlib.crc32(name.encode()), number]) if number else volume
 
     def members(self, names: list[str]) -> list[tuple[str, int]]:
-        """(name, number) of every volume to fit, the relatives of a subject after itself."""
-        return [(name, number) for name in names for number in range(1 + self.relatives[name])]
+        """(name, number) of every volume to fit, the copies of a subject after itself."""
+        return [(name, number) for name in names for number in range(1 + self.augmented_copies[name])]
 
 
 def list_subjects(
     folders: list[Path], modality: str, augment: tuple[int, ...], rule: CovariateRule | None, seed: int
 ) -> Subjects:
-    """Subjects of all folders. augment: random relatives per volume, one number for all folders or one for
+    """Subjects of all folders. augment: random copies per volume, one number for all folders or one for
     each.
 
     Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
     """
     if len(augment) not in (1, len(folders)):
         raise InputError(
-            f"{len(augment)} numbers of relatives for {len(folders)} cohorts; give one number, or one for "
+            f"{len(augment)} numbers of copies for {len(folders)} cohorts; give one number, or one for "
             "each cohort."
         )
-    files, skipped, relatives = {}, {}, {}
+    files, skipped, copies = {}, {}, {}
     for folder, count in zip(folders, augment * len(folders), strict=False):
         cohort = list_cohort(folder, modality=modality)
         twice = sorted(set(files) & set(cohort.files))
@@ -102,9 +102,9 @@ def list_subjects(
             raise InputError(f"{folder}: {twice[0]} is also in another cohort; rename one of the files.")
         files |= cohort.files
         skipped |= cohort.skipped
-        relatives |= dict.fromkeys(cohort.files, count)
+        copies |= dict.fromkeys(cohort.files, count)
     covariate = {name: rule.value(name) if rule else 0.0 for name in files}
-    return Subjects(Cohort(files, skipped), relatives, covariate, seed)
+    return Subjects(Cohort(files, skipped), copies, covariate, seed)
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:

@@ -18,12 +18,12 @@ from ..geometry.resample import resample
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
 from ..progress import Progress
+from ..training.facts import CardFacts
 from ..training.loop.config import read_config
 from ..training.segmentation.segmenter import Segmenter
 from ..training.segmentation.structures import NAMES
 from ..training.segmentation.task import dice
 from ..training.segmentation.train import train_segmentation
-from ..training.structured_gaussian import CardFacts
 from ..zoo.weights import sha256
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table

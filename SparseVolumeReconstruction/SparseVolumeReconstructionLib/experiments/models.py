@@ -11,12 +11,13 @@ from ..geometry import InputError
 from ..priors.base import Prior
 from ..priors.card import ModelEntry
 from ..priors.device import resolve_device
+from ..priors.structured_gaussian.training import TrainingOptions, train
 from ..priors.systems import trained_systems
 from ..progress import Progress
 from ..training.deep import train_deep
+from ..training.facts import CardFacts
 from ..training.loop.config import read_config
 from ..training.presets import shipped_presets
-from ..training.structured_gaussian import CardFacts, TrainingOptions, train
 from ..zoo import ModelStore
 from ..zoo.manifest import EMBEDDED
 from ..zoo.weights import describe, load_prior

@@ -18,12 +18,12 @@ from ..progress import Progress
 from ..zoo.weights import save_weights
 from .axial_space import axial_space
 from .calibration import measured_multipliers
+from .facts import CardFacts
 from .loop.checkpoint import prepare_folder
 from .loop.config import TrainConfig, digest, validated
 from .loop.loop import fit
 from .loop.task import make_task
 from .quality import measured_quality
-from .structured_gaussian import CardFacts
 
 
 def train_deep(

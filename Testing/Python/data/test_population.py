@@ -1,4 +1,4 @@
-"""Random relatives: reproducible, different, never folded, and still the same anatomy on a background
+"""Random copies: reproducible, different, never folded, and still the same anatomy on a background
 of 0.
 """
 
@@ -49,16 +49,16 @@ def test_members_are_plausible(template):
     volume = np.prod(template.grid.spacing_ijk) * np.count_nonzero(template.array)
     sizes = []
     for seed in range(6):
-        relative = member(template, [seed])
-        assert relative.array.dtype == np.float32 and relative.array.min() == 0 and relative.array.max() <= 1
+        copy = member(template, [seed])
+        assert copy.array.dtype == np.float32 and copy.array.min() == 0 and copy.array.max() <= 1
         assert (
-            not relative.array[[0, -1]].any()
-            and not relative.array[:, [0, -1]].any()
-            and not relative.array[:, :, [0, -1]].any()
+            not copy.array[[0, -1]].any()
+            and not copy.array[:, [0, -1]].any()
+            and not copy.array[:, :, [0, -1]].any()
         )
-        back = resample(relative, template.grid).array
+        back = resample(copy, template.grid).array
         assert 0.85 < np.corrcoef(back.ravel(), template.array.ravel())[0, 1] < 0.995
-        sizes.append(np.prod(relative.grid.spacing_ijk) * np.count_nonzero(relative.array > 0.25) / volume)
+        sizes.append(np.prod(copy.grid.spacing_ijk) * np.count_nonzero(copy.array > 0.25) / volume)
     assert 0.7 < min(sizes) < max(sizes) < 1.4
 
 

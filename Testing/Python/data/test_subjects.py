@@ -1,4 +1,4 @@
-"""Cohort folders, covariates in file names, relatives."""
+"""Cohort folders, covariates in file names, copies."""
 
 import shutil
 
@@ -10,7 +10,11 @@ from SparseVolumeReconstructionLib.data.subjects import (
     list_subjects,
 )
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.training.gaussian_fit import hat_functions, knots_over, scale_statistics
+from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import (
+    hat_functions,
+    knots_over,
+    scale_statistics,
+)
 
 RULE = CovariateRule.parse("age:years:age([0-9]+)")
 
@@ -54,19 +58,19 @@ def test_subjects_of_two_folders(cohort_dir, tmp_path):
         ("other_age40", 0),
     ]
     assert "age20_labels.nii.gz" in subjects.cohort.skipped
-    itself, relative = subjects.volume("age24"), subjects.volume("age24", 1)
+    itself, copy = subjects.volume("age24"), subjects.volume("age24", 1)
     assert (
-        np.array_equal(relative.array, subjects.volume("age24", 1).array)
-        and relative.array.shape != itself.array.shape
+        np.array_equal(copy.array, subjects.volume("age24", 1).array)
+        and copy.array.shape != itself.array.shape
     )
     other = list_subjects([cohort_dir], "phantom", (2,), RULE, seed=6).volume("age24", 1)
-    assert not np.array_equal(relative.array, other.array), "the seed chooses the relatives"
+    assert not np.array_equal(copy.array, other.array), "the seed chooses the copies"
 
 
 def test_wrong_folders_are_refused(cohort_dir, tmp_path):
     with pytest.raises(InputError, match="age20 is also in another cohort"):
         list_subjects([cohort_dir, cohort_dir], "phantom", (0,), RULE, 0)
-    with pytest.raises(InputError, match="3 numbers of relatives for 2 cohorts"):
+    with pytest.raises(InputError, match="3 numbers of copies for 2 cohorts"):
         list_subjects([cohort_dir, tmp_path], "phantom", (1, 2, 3), RULE, 0)
     with pytest.raises(InputError, match="holds no volume"):
         list_subjects([tmp_path], "phantom", (0,), RULE, 0)

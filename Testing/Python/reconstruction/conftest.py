@@ -14,9 +14,9 @@ from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
+from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import Rows, fit_gaussian
+from SparseVolumeReconstructionLib.priors.structured_gaussian.training import write_weights as write_prior
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
-from SparseVolumeReconstructionLib.training.gaussian_fit import Rows, fit_gaussian
-from SparseVolumeReconstructionLib.training.structured_gaussian import write_weights as write_prior
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 GRID = Grid.centred((25, 27, 23), 8.0)

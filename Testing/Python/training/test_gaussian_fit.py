@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid
-from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import SD_FLOOR
-from SparseVolumeReconstructionLib.training import gaussian_fit
-from SparseVolumeReconstructionLib.training.gaussian_fit import (
+from SparseVolumeReconstructionLib.priors.structured_gaussian import fit
+from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import (
     Rows,
     fit_gaussian,
     hat_functions,
     knot_solution,
 )
+from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import SD_FLOOR
 
 GRID = Grid.centred((6, 7, 8), 3.0)
 RANK, FOLDS = 3, 4
@@ -52,7 +52,7 @@ def dense_fit(rows: Rows, rank: int, folds: int) -> tuple[np.ndarray, np.ndarray
 
 
 def test_fit_equals_the_dense_computation(rows, mask, monkeypatch):
-    monkeypatch.setattr(gaussian_fit, "_BLOCK", 50)
+    monkeypatch.setattr(fit, "_BLOCK", 50)
     fitted = fit_gaussian(rows, mask, GRID, GRID, rank=RANK, folds=FOLDS)
     mean, loadings, sd = dense_fit(rows, RANK, FOLDS)
     assert np.abs(fitted.means[0].numpy() - mean).max() < 1e-4

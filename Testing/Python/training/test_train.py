@@ -5,13 +5,13 @@ import pytest
 
 from SparseVolumeReconstructionLib.data.subjects import CovariateRule, chance_split, read_split
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.progress import Cancelled, Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
-from SparseVolumeReconstructionLib.reconstruction.run import run_request
-from SparseVolumeReconstructionLib.training.structured_gaussian import (
+from SparseVolumeReconstructionLib.priors.structured_gaussian.training import (
     TrainingOptions,
     train,
 )
+from SparseVolumeReconstructionLib.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SPLIT = {
@@ -36,7 +36,7 @@ def options(**changes) -> TrainingOptions:
 
 @pytest.fixture(scope="module")
 def trained(cohort_dir, tmp_path_factory):
-    """(file, card) of a model with relatives and age as covariate."""
+    """(file, card) of a model with copies and age as covariate."""
     out = tmp_path_factory.mktemp("model") / "bodies.safetensors"
     rule = CovariateRule.parse("age:years:age([0-9]+)")
     return out, train(

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch.nn.functional import avg_pool3d
 
-from ...training.gaussian_fit import correlation_curves
 from ...training.loop.config import Count, Section, TrainConfig, validated
 from ..alignment_model import ANATOMY
+from ..structured_gaussian.fit import correlation_curves
 from .codes import SliceCodes
 from .network import SliceVae
 from .prior import SD_FLOOR, to_tensors

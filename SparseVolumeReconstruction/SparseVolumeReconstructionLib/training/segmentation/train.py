@@ -14,11 +14,11 @@ from ...priors.card import ModelCard
 from ...progress import Progress
 from ...zoo.weights import save_weights
 from ..deep import how_trained
+from ..facts import CardFacts
 from ..loop.checkpoint import prepare_folder
 from ..loop.config import TrainConfig, validated
 from ..loop.loop import fit
 from ..loop.task import make_task
-from ..structured_gaussian import CardFacts
 from .maps import LabelMaps, load_maps
 from .segmenter import SYSTEM
 from .structures import NAMES

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..geometry import Grid
-from ..priors.structured_gaussian.parameters import SD_FLOOR, GaussianParameters
+from ...geometry import Grid
+from .parameters import SD_FLOOR, GaussianParameters
 
 _BLOCK = 16384
 _LAGS = 20

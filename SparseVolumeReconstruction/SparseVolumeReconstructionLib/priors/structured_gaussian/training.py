@@ -1,0 +1,243 @@
+"""./run train structured-gaussian: from a folder of volumes to a weights file with a model card."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation
+
+from ...data.cohort import on_grid
+from ...data.space import CanonicalSpace, canonical_space
+from ...data.subjects import CovariateRule, Subjects, chance_split, list_subjects
+from ...evaluation.benchmark import peak_mib
+from ...geometry import InputError, Volume
+from ...progress import Progress
+from ...training.calibration import COUNTS, multipliers_of, standardised_errors
+from ...training.facts import CardFacts
+from ...training.quality import measured_quality
+from ...zoo.weights import save_weights
+from ..card import Covariate, ModelCard
+from .fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
+from .parameters import GaussianParameters
+from .prior import StructuredGaussian
+
+_ANATOMY = 0.02
+_ANY_ORIENTATION = 10.0
+_MIN_SUBJECTS = 8
+_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class TrainingOptions(CardFacts):
+    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation
+    protocol (1 mm apart if None). reference: "mni152", a subject of the cohort, a file, or None to choose a
+    subject. mirror: also fit the left-right mirror image of every subject. any_orientation: the patients'
+    orientation in the scanner says nothing. augment: random copies per volume, one number or one per
+    cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
+    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit":
+    [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits:
+    text for the card.
+    """
+
+    rank: int = 40
+    spacing_mm: float = 2.0
+    protocol_slices: int | None = None
+    reference: str | None = None
+    mirror: bool = True
+    any_orientation: bool = False
+    augment: tuple[int, ...] = (0,)
+    covariate: CovariateRule | None = None
+    knot_step: float = 2.0
+    interval_margin: float = 1.0
+    seed: int = 0
+    split: dict[str, list[str]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Registered:
+    """The subjects of a fit in their space.
+
+    matrices: canonical to patient points, mm, (4, 4), by name. knots: of the covariate, (Q,).
+    """
+
+    subjects: Subjects
+    space: CanonicalSpace
+    matrices: dict[str, np.ndarray]
+    fit: list[str]
+    test: list[str]
+    knots: np.ndarray
+
+    def truth(self, name: str, number: int = 0) -> Volume:
+        """A subject (0) or one of its copies on the evaluation's grid, (K, J, I), [0, 1]."""
+        volume = self.subjects.volume(name, number)
+        return Volume(on_grid(volume, self.space.protocol, self.matrices[name]), self.space.protocol)
+
+
+def _register(folders: list[Path], options: TrainingOptions, progress: Progress) -> _Registered:
+    """List, split and register the subjects. Raises InputError where too few are left."""
+    subjects = list_subjects(folders, options.modality, options.augment, options.covariate, options.seed)
+    cohort = subjects.cohort
+    split = options.split or chance_split(list(cohort.files), options.seed)
+    names = [n for n in split["fit"] + split["test"] if n in cohort.files]
+    space = canonical_space(options.reference, cohort, options.spacing_mm, options.protocol_slices)
+    matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
+    cohort.warn(progress)
+    fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
+    if len(fit) < _MIN_SUBJECTS:
+        why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
+        raise InputError(
+            f"{len(fit)} volumes to fit; at least {_MIN_SUBJECTS} are needed ({len(cohort.skipped)} files "
+            f"skipped).{why}"
+        )
+    values = [subjects.covariate[name] for name in fit]
+    knots = knots_over(values, options.knot_step) if options.covariate else np.zeros(1)
+    return _Registered(subjects, space, matrices, fit, test, knots)
+
+
+def _fitted(
+    cohort: _Registered, rows: Rows, mask: np.ndarray, options: TrainingOptions, progress: Progress
+) -> GaussianParameters:
+    """The Gaussian of the rows, with the reference and the freedom of orientation."""
+    design = hat_functions(np.array([cohort.subjects.covariate[name] for name in cohort.fit]), cohort.knots)
+    parameters = fit_gaussian(
+        rows,
+        mask,
+        cohort.space.grid,
+        cohort.space.protocol,
+        rank=options.rank,
+        knots=cohort.knots,
+        scale_knots=scale_statistics([cohort.matrices[name] for name in cohort.fit], design),
+        on_step=lambda step, fraction: progress.update(step, 0.7 + 0.1 * fraction),
+    )
+    return replace(
+        parameters,
+        reference=torch.as_tensor(cohort.space.reference.array),
+        rotation_sd=_ANY_ORIENTATION if options.any_orientation else parameters.rotation_sd,
+    )
+
+
+def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
+    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for cohorts that cannot
+    be used.
+    """
+    started = time.perf_counter()
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: the folder to write into does not exist.")
+    cohort = _register(cohort_dirs, options, progress)
+    card = _card(options, cohort)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, mask = _rows(cohort, options.mirror, Path(folder), progress)
+        parameters = _fitted(cohort, rows, mask, options, progress)
+        parameters, calibration = _calibrated(parameters, card, rows, cohort, progress.part(0.8, 0.9))
+        count = len(rows.values)
+    margin = options.interval_margin
+    parameters = replace(parameters, multipliers=tuple(margin * m for m in parameters.multipliers))
+    calibration["factor on the cross-validated widths"] = margin
+    stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
+    quality = measured_quality(
+        stored, {name: cohort.truth(name) for name in cohort.test}, progress.part(0.9, 1.0).update
+    )
+    minutes, peak = (time.perf_counter() - started) / 60, peak_mib()
+    spent = f"Fitted on {count} volumes of {len(cohort.fit)} subjects in {minutes:.1f} min on a CPU" + (
+        f"; peak memory {peak / 1024:.1f} GiB." if peak else "."
+    )
+    card = card.model_copy(update={"quality": quality | calibration, "time_and_memory": spent})
+    write_weights(parameters, card, out)
+    progress.update("done", 1.0)
+    return card
+
+
+def _calibrated(
+    parameters: GaussianParameters, card: ModelCard, rows: Rows, cohort: _Registered, progress: Progress
+) -> tuple[GaussianParameters, dict]:
+    """Parameters with measured interval multipliers, and what was measured.
+
+    In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each
+    subject of the fold (of a copy, where there are copies); the multipliers are quantiles of |truth - mean| /
+    std over foreground voxels that were not observed. card: of the model to be.
+    """
+    scores = {count: [] for count in COUNTS}
+    generator = np.random.default_rng(0)
+    for fold in range(_FOLDS):
+        left_out = np.arange(len(cohort.fit))[fold::_FOLDS]
+        part = fit_gaussian(
+            rows.subset(~np.isin(rows.group, left_out)),
+            parameters.mask,
+            parameters.grid,
+            parameters.evaluation_grid,
+            rank=len(parameters.loadings),
+            knots=parameters.knots.numpy(),
+            scale_knots=parameters.scale_knots.numpy(),
+        )
+        prior = StructuredGaussian(part, card)
+        for done, number in enumerate(left_out):
+            name = cohort.fit[number]
+            progress.update(f"calibrating on {name}", (fold + done / len(left_out)) / _FOLDS)
+            volume = cohort.truth(name, min(1, cohort.subjects.augmented_copies[name]))
+            for count in COUNTS:
+                scores[count].append(standardised_errors(prior, volume, count, generator))
+    multipliers, coverage = multipliers_of(scores)
+    return replace(parameters, multipliers=multipliers), {
+        "cross-validated coverage of 90 % intervals by number of slices": coverage
+    }
+
+
+def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) -> None:
+    """Write the weights file atomically. Raises InputError when it cannot be written."""
+    StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
+    save_weights(parameters.to_tensors(), card, out)
+
+
+def _rows(cohort: _Registered, mirror: bool, folder: Path, progress: Progress) -> tuple[Rows, np.ndarray]:
+    """Subjects and their copies on the canonical grid as a float16 memory map of masked voxels, mirror images
+    after them; the mask.
+    """
+    subjects, names, space = cohort.subjects, cohort.fit, cohort.space
+    members = subjects.members(names)
+    whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(members), *space.grid.shape_kji))
+    mean = np.zeros(space.grid.shape_kji)
+    for n, (name, number) in enumerate(members):
+        progress.update(f"resampling {name}", 0.5 + 0.2 * n / len(members))
+        whole[n] = on_grid(subjects.volume(name, number), space.grid, cohort.matrices[name])
+        mean += whole[n] / len(members)
+    mask = binary_dilation(mean > _ANATOMY, iterations=2)
+    mask = mask | mask[..., ::-1] if mirror else mask
+    copies = 2 if mirror else 1
+    values = np.memmap(folder / "rows", np.float16, "w+", shape=(copies * len(members), int(mask.sum())))
+    for n in range(len(members)):
+        values[n] = whole[n][mask]
+        if mirror:
+            values[len(members) + n] = whole[n][..., ::-1][mask]
+    group = np.array([names.index(name) for name, _ in members])
+    covariate = np.array([subjects.covariate[name] for name, _ in members])
+    return Rows(values, np.tile(group, copies), np.tile(covariate, copies)), mask
+
+
+def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
+    rule, knots = options.covariate, cohort.knots
+    unusable = len(cohort.subjects.cohort.unusable)
+    limits = (
+        f"Fitted on {len(cohort.fit)} subjects ({unusable} files were skipped); background "
+        "must be 0 (other tissue removed). "
+        "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
+    )
+    return ModelCard(
+        id=options.model_id,
+        title=f"Structured Gaussian, {options.anatomy} {options.modality}",
+        system="structured-gaussian",
+        version="1",
+        anatomy=options.anatomy,
+        modality=options.modality,
+        canonical_space=cohort.space.name,
+        units="intensity over the 99.9th percentile of the foreground, [0, 1]",
+        licence=options.licence,
+        data=options.data,
+        split={"fit": cohort.fit, "test": cohort.test},
+        covariate=Covariate(name=rule.name, unit=rule.unit, low=knots[0], high=knots[-1]) if rule else None,
+        limits=f"{limits} {options.limits}".strip(),
+    )
