@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from ..folders import cache_folder
 from ..geometry.io import write_atomically
-
-
-def cache_folder() -> Path:
-    """$SVR_CACHE, or ~/.cache/SparseVolumeReconstruction; made where it is not there."""
-    folder = Path(os.environ.get("SVR_CACHE") or Path.home() / ".cache" / "SparseVolumeReconstruction")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:

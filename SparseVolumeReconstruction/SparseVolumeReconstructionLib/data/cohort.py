@@ -18,11 +18,11 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import binary_fill_holes
 
+from ..folders import cache_folder
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume, write_atomically
 from ..geometry.resample import resample
 from ..progress import Progress
-from .cache import cache_folder
 from .registration import register_affine
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -68,7 +68,7 @@ class Cohort:
         volume).
 
         names: of all subjects if None. on_step: called with a text and the fraction done; may raise to
-        cancel. Matrices are kept in $SVR_CACHE (or ~/.cache/SparseVolumeReconstruction) under a digest of
+        cancel. Matrices are kept in `cache_folder()` under a digest of
         both contents; the missing ones are found in parallel processes of one thread each, so that they are
         reproducible. Files that cannot be used, and those that do not look like the others once registered,
         are left out and added to `skipped`.

@@ -33,6 +33,7 @@ _PACKAGES = {
     "pydantic": _Package("pydantic", "pydantic>=2.7", 3),
     "pydicom": _Package("pydicom", "pydicom>=2.4", 2),
     "nibabel": _Package("nibabel", "nibabel>=5.1", 4),
+    "platformdirs": _Package("platformdirs", "platformdirs>=4", 1),
     "safetensors": _Package("safetensors", "safetensors>=0.4.3", 1),
     "nrrd": _Package("pynrrd", "pynrrd>=1.0", 1),
     "scipy": _Package("scipy", "scipy>=1.11", 35),

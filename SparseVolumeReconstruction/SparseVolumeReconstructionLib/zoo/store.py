@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..folders import models_folder
 from ..geometry import InputError
 from ..priors.card import ModelEntry
 from .manifest import EMBEDDED, read_manifest, write_manifest
@@ -16,13 +17,6 @@ from .weights import describe, load_prior, read_card, sha256
 
 if TYPE_CHECKING:
     from ..priors.base import Prior
-
-
-def default_user_dir() -> Path:
-    """$SVR_MODELS_DIR, or the folder of the user's own models in the home folder."""
-    return Path(
-        os.environ.get("SVR_MODELS_DIR") or Path.home() / ".local/share/SparseVolumeReconstruction/models"
-    )
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,11 @@ class StoredModel:
 class ModelStore:
     """Models by id. Loaded priors stay in memory.
 
-    user_dir: where imported models lie (`default_user_dir()` if None); embedded ones lie in Resources/Models.
+    user_dir: where imported models lie (`models_folder()` if None); embedded ones lie in Resources/Models.
     """
 
     def __init__(self, user_dir: Path | None = None):
-        self.user_dir = Path(user_dir) if user_dir is not None else default_user_dir()
+        self.user_dir = Path(user_dir) if user_dir is not None else models_folder()
         self._loaded: dict[tuple[str, str], Prior] = {}
 
     def entries(self) -> list[ModelEntry]:

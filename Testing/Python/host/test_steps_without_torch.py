@@ -39,6 +39,7 @@ FIRST_RUN = (
     "torch",
     "pydantic",
     "pydantic_core",
+    "platformdirs",
     "safetensors",
     "nrrd",
     "skimage",
@@ -82,7 +83,7 @@ MISSING = """
 ALL_MISSING = """
     import subprocess, slicer.util
     text, said, asked = ui.missingLabel.text, [], []
-    for name in ("PyTorch", "4 small ones", "pydantic", "safetensors", "pynrrd", "scikit-image", "MB"):
+    for name in ("PyTorch", "5 small ones", "pydantic", "platformdirs", "safetensors", "pynrrd", "scikit-image", "MB"):
         assert name in text, text
     assert "skimage" not in text and ui.priorBox.enabled and ui.priorBox.count >= 4, ui.priorBox.count
     host.click(ui.aboutSection)
@@ -105,8 +106,8 @@ ALL_MISSING = """
     assert asked == [] and not ui.priorNote.isVisible()
     host.answers = [True]
     host.click(ui.installButton)
-    assert said[0] == ("Installing pydantic (1 of 4)...", True, False), said
-    assert asked[-1] == ["scikit-image>=0.22"] and len(asked) == 4
+    assert said[0] == ("Installing pydantic (1 of 5)...", True, False), said
+    assert asked[-1] == ["scikit-image>=0.22"] and len(asked) == 5
     for label in (ui.errorLabel, ui.priorNote):
         assert label.isVisible() and "scikit-image could not be installed" in label.text and "network" in label.text, label.text
     assert ui.installButton.enabled and "pydantic" not in ui.missingLabel.text and "scikit-image" in ui.missingLabel.text

@@ -7,7 +7,7 @@ import pytest
 
 LAYERS = [
     {"progress"},
-    {"reports"},
+    {"reports", "folders"},
     {"geometry"},
     {"observation"},
     {"data"},
@@ -180,7 +180,7 @@ def test_nothing_reads_pickles(sources):
         pytest.param({"geometry"}, {"torch", *HOSTED}, id="geometry without torch and Slicer"),
         pytest.param(
             {"mrml", "web", "worker", "workflow"},
-            {"torch", "click", "jinja2"},
+            {"torch", "click", "jinja2", "platformdirs"},
             id="Slicer side and worker client",
         ),
         pytest.param({*RANK, "cli", ""}, HOSTED, id="library without Slicer"),
