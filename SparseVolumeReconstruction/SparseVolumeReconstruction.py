@@ -86,8 +86,9 @@ class SparseVolumeReconstructionWidget(ScriptedLoadableModuleWidget):
 
 
 class SparseVolumeReconstructionTest(ScriptedLoadableModuleTest):
-    """Self-test of the application: the sample and an empty request through the logic, with a real computing
-    process.
+    """Self-test of the application, with a real computing process.
+
+    The sample and an empty request go through the logic.
     """
 
     def setUp(self):

@@ -13,8 +13,12 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """step: what is being done. fraction: 0..1 of the whole work. remaining_s: estimate in seconds, None at
-    first.
+    """What is being done, and how far it is.
+
+    Attributes:
+        step: what is being done.
+        fraction: 0..1 of the whole work.
+        remaining_s: estimate in seconds, None at first.
     """
 
     step: str

@@ -137,8 +137,9 @@ class Library:
 
 @dataclass(frozen=True, eq=False)
 class FromLibrary:
-    """A weighted sum of other subjects' volumes; `weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,)`
-    chooses the weights.
+    """A weighted sum of other subjects' volumes.
+
+    `weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,)` chooses the weights.
     """
 
     name: str
@@ -187,8 +188,9 @@ def pca_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np
 
 
 def baselines(library: Library) -> list:
-    """The baselines that need contexts; those that need other subjects only where the library holds at least
-    three.
+    """The baselines that need contexts.
+
+    Those that need other subjects only where the library holds at least three.
     """
     found = [NearestSlice(), LinearInterpolation()]
     if len(library.volumes) >= 3:

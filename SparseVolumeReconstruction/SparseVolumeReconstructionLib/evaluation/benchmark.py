@@ -39,12 +39,19 @@ def benchmark(
     sizes: tuple[int, ...] = SIZES,
     runs: int = RUNS,
 ) -> dict:
-    """Measure warm calls, each setting in a fresh process, medians of `runs` calls; returns JSON-ready
-    numbers.
+    """Measure warm calls, each setting in a fresh process, medians of `runs` calls.
 
-    round_trip: one small request to a warm worker (given by the caller, who owns the worker). Seconds and
-    MiB. Every row has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib (before) and
-    peak_mib; the row "protocol" also samples_16_s. Raises InputError for an unknown prior.
+    Seconds and MiB. Every row has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib
+    (before) and peak_mib; the row "protocol" also samples_16_s.
+
+    Args:
+        round_trip: one small request to a warm worker (given by the caller, who owns the worker).
+
+    Returns:
+        JSON-ready numbers.
+
+    Raises:
+        InputError: for an unknown prior.
     """
     store.verify(prior_id)
     settings = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
@@ -74,8 +81,9 @@ def benchmark(
 def _measure(
     user_dir: Path, prior_id: str, device: str, size: int | None, count: int, samples: int, runs: int
 ) -> dict:
-    """One setting in its own process; size None: the protocol's grid, else size^3 voxels over the
-    same box.
+    """One setting in its own process.
+
+    Size None: the protocol's grid, else size^3 voxels over the same box.
     """
     prior = ModelStore(user_dir).load(prior_id, device)
     own = prior.evaluation_grid

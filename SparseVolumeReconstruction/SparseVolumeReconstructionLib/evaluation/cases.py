@@ -29,7 +29,10 @@ def context_positions(count: int, length: int) -> list[int]:
     """Positions of `count` contexts spread evenly over `length` slices.
 
     length * (i + 1) / (count + 1), but length * (2 i + 1) / 8 for four: 1: 60; 3: 30, 60, 90; 4: 15, 45, 75,
-    105; 9: 12, 24 .. 108 of 120 slices. Raises InputError when they do not fit.
+    105; 9: 12, 24 .. 108 of 120 slices.
+
+    Raises:
+        InputError: when they do not fit.
     """
     if not 0 <= count <= length // 2:
         raise InputError(f"{count} contexts of {length} slices; expected 0 to {length // 2}.")
@@ -42,7 +45,9 @@ def context_positions(count: int, length: int) -> list[int]:
 class Case:
     """One test subject: the true volume with axial slices on its first axis, in [0, 1].
 
-    brain: (K, J, I) bool. extent: first slice and number of slices over which contexts are spread.
+    Attributes:
+        brain: (K, J, I) bool.
+        extent: first slice and number of slices over which contexts are spread.
     """
 
     name: str
@@ -55,7 +60,11 @@ class Case:
         return [self.extent[0] + p for p in context_positions(count, self.extent[1])]
 
     def slices(self, positions: list[int]) -> list[Slice]:
-        """Contexts with the spacing of slices as thickness. Raises InputError where a slice is empty."""
+        """Contexts with the spacing of slices as thickness.
+
+        Raises:
+            InputError: where a slice is empty.
+        """
         return [slice_of(self.truth, k, float(self.truth.grid.spacing_ijk[2]), self.name) for k in positions]
 
 
@@ -88,8 +97,9 @@ def fitted_on(prior: Prior) -> set[str]:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Everything an evaluation runs on. library_kind says whose volumes the library of the baselines
-    holds.
+    """Everything an evaluation runs on.
+
+    library_kind says whose volumes the library of the baselines holds.
     """
 
     frame: str

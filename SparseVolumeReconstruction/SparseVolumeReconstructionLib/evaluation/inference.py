@@ -18,10 +18,12 @@ _FRESH_SEED = 2**32
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I); seconds: by the names that
-    scores have.
+    """A posterior on the grid of a case, its mean (K, J, I) and samples (K, J, I).
 
     Observed slices are not put into the arrays yet.
+
+    Attributes:
+        seconds: by the names that scores have.
     """
 
     posterior: PatientPosterior

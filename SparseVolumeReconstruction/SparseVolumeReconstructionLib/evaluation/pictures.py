@@ -19,11 +19,15 @@ SWEEP = 8
 class Picture:
     """What the truth and each system show of one case; a prior "x" also under "x sd" and "x sample 1" to 3.
 
-    views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up, the
-    patient's right (or front) on the left. aspect: pixel height over width of each view. context_rows: rows
-    of the coronal and sagittal views that were observed. swept: numbers of axial slices spread over the
-    stack; sweep: {name: these slices, (n, J, I)} float16, seen alike. positions: numbers of the observed
-    slices. at: voxel (k, j, i) that the views go through.
+    Attributes:
+        views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up,
+            the patient's right (or front) on the left.
+        aspect: pixel height over width of each view.
+        context_rows: rows of the coronal and sagittal views that were observed.
+        swept: numbers of axial slices spread over the stack.
+        sweep: {name: these slices, (n, J, I)} float16, seen alike.
+        positions: numbers of the observed slices.
+        at: voxel (k, j, i) that the views go through.
     """
 
     count: int
@@ -39,8 +43,9 @@ class Picture:
 def picture(
     case: Case, count: int, estimates: dict[str, np.ndarray], inferred: dict[str, Inferred]
 ) -> Picture:
-    """Pictures of the estimates, (K, J, I) each, and of what was inferred; the axial view lies halfway
-    between contexts.
+    """Pictures of the estimates, (K, J, I) each, and of what was inferred.
+
+    The axial view lies halfway between contexts.
     """
     positions = case.positions(count)
     brain = np.argwhere(case.brain)

@@ -44,10 +44,12 @@ METRICS = (
 
 
 class Evaluation(dict):
-    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`. `pictures`: {count:
-    {subject: Picture}}.
+    """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`.
 
-    bench: what it ran on, with all test subjects.
+    `pictures`: {count: {subject: Picture}}.
+
+    Args:
+        bench: what it ran on, with all test subjects.
     """
 
     def __init__(self, content: dict, pictures: dict[int, dict[str, Picture]], bench: Bench):
@@ -69,10 +71,16 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate priors and all baselines on the subjects of a folder that no prior was fitted on.
 
-    frame: "registered" (whole-volume affine registration to the first prior, its protocol grid) or "patient"
-    (own grid, frame found from the slices). counts: numbers of contexts. samples: posterior samples scored
-    per case. A subject that cannot be used at some count is left out there for every system and named in
-    `_about`. Raises InputError when nothing can be evaluated.
+    A subject that cannot be used at some count is left out there for every system and named in `_about`.
+
+    Args:
+        frame: "registered" (whole-volume affine registration to the first prior, its protocol grid) or
+            "patient" (own grid, frame found from the slices).
+        counts: numbers of contexts.
+        samples: posterior samples scored per case.
+
+    Raises:
+        InputError: when nothing can be evaluated.
     """
     if not prior_ids:
         raise InputError("nothing to evaluate; expected at least one prior.")
@@ -95,8 +103,11 @@ def evaluate_priors(
 ) -> Evaluation:
     """The same for priors by any name and a cohort that is listed already.
 
-    The first prior gives the mean atlas. subjects: only that many, the first ones. pictured: numbers of
-    contexts of which pictures are kept (one of them if None).
+    The first prior gives the mean atlas.
+
+    Args:
+        subjects: only that many, the first ones.
+        pictured: numbers of contexts of which pictures are kept (one of them if None).
     """
     counts = sorted(set(counts))
     if not counts:
@@ -175,8 +186,10 @@ class _Run:
     def score(
         self, case: Case, count: int, check: Callable[[], None]
     ) -> tuple[dict[str, np.ndarray], dict[str, Inferred]]:
-        """Score every system and baseline for one case; returns their estimates (K, J, I) by name, and what
-        was inferred.
+        """Score every system and baseline for one case.
+
+        Returns:
+            Their estimates (K, J, I) by name, and what was inferred.
         """
         positions = case.positions(count)
         inferred = self._infer(case, count, check)
@@ -244,5 +257,9 @@ def _about(bench: Bench, tally: Tally, skipped: dict, left_out: dict, cohort: st
 
 
 def write_json(content: dict, path: str | Path) -> None:
-    """Write an evaluation (or any JSON content) atomically. Raises InputError when it cannot be written."""
+    """Write an evaluation (or any JSON content) atomically.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
     write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)

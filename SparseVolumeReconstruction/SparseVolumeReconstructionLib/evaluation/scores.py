@@ -28,8 +28,12 @@ KEYS = MEANS + MEDIANS
 
 @dataclass
 class Scores:
-    """values: by the names in KEYS. curve: SSIM of each slice. coverage: {level name: (distance bins, 2)
-    voxels, inside}.
+    """Scores of one subject at one number of contexts.
+
+    Attributes:
+        values: by the names in KEYS.
+        curve: SSIM of each slice.
+        coverage: {level name: (distance bins, 2) voxels, inside}.
     """
 
     values: dict[str, float]

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """data: the experiment's folders by name. out: where to write. tiny: a trial of seconds on few, small
-    bodies.
+    """What an experiment is given.
 
-    samples: posterior samples scored per case. subjects: how many of the test subjects are used (all if
-    None).
+    Attributes:
+        data: the experiment's folders by name.
+        out: where to write.
+        tiny: a trial of seconds on few, small bodies.
+        samples: posterior samples scored per case.
+        subjects: how many of the test subjects are used (all if None).
     """
 
     data: dict[str, Path]
@@ -35,9 +38,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Experiment:
-    """run: "module:function" of this folder, a function `run(setting) -> Findings`. population: what its
-    models are trained on, see `models.POPULATIONS`. data: {option of the command line: what its folder
-    holds}. fit: options whose folders hold volumes to train on.
+    """One experiment of a paper, as the command line knows it.
+
+    Attributes:
+        run: "module:function" of this folder, a function `run(setting) -> Findings`.
+        population: what its models are trained on, see `models.POPULATIONS`.
+        data: {option of the command line: what its folder holds}.
+        fit: options whose folders hold volumes to train on.
     """
 
     run: str

@@ -60,8 +60,9 @@ def _seconds(step: Callable, network: torch.nn.Module, *data: torch.Tensor) -> f
 def bruno_together(
     network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """Log density of the queries given the contexts, summed: images (B, M, H, W) at slice numbers (B, M),
-    noise like images.
+    """Log density of the queries given the contexts, summed.
+
+    Images (B, M, H, W) at slice numbers (B, M), noise like images.
     """
     return network(images, index, _CONTEXTS, noise).sum()
 
@@ -86,8 +87,9 @@ def bruno_apart(
 def gqn_together(
     network: Gqn, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """Squared error and divergence of the queries, summed: images (B, M, H, W) at slice numbers (B, M), noise
-    (B, M, ...).
+    """Squared error and divergence of the queries, summed.
+
+    Images (B, M, H, W) at slice numbers (B, M), noise (B, M, ...).
     """
     representation = network.represent(images[:, :_CONTEXTS], index[:, :_CONTEXTS])
     truth, asked, chance = (t[:, _CONTEXTS:].flatten(0, 1) for t in (images, index, noise))

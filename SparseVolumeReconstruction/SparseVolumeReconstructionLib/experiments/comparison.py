@@ -35,7 +35,12 @@ _PRINTED_OF = {"ssim": "SSIM", "ssim_of_samples": "SSIM", "cc_slice": "CC", "cc_
 
 @dataclass(frozen=True)
 class Printed:
-    """Numbers of a paper. name: of the row; values: {"SSIM" or "CC": {number of contexts: value}}."""
+    """Numbers of a paper.
+
+    Attributes:
+        name: of the row.
+        values: {"SSIM" or "CC": {number of contexts: value}}.
+    """
 
     name: str
     values: dict[str, dict[int, float]]
@@ -43,8 +48,13 @@ class Printed:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """scores: as `evaluate_priors` gives them. systems: the priors' names. counts: numbers of contexts. grid:
-    of all volumes, which were registered to `reference`.
+    """What all systems and baselines scored, and on what.
+
+    Attributes:
+        scores: as `evaluate_priors` gives them.
+        systems: the priors' names.
+        counts: numbers of contexts.
+        grid: of all volumes, which were registered to `reference`.
     """
 
     scores: Evaluation
@@ -65,7 +75,11 @@ class Measured:
 
 
 def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list[int]) -> Measured:
-    """Evaluate the systems that can be had in the registered frame. Raises InputError where none can."""
+    """Evaluate the systems that can be had in the registered frame.
+
+    Raises:
+        InputError: where none can.
+    """
     priors = setting.models.several(keys)
     if not priors:
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
@@ -248,7 +262,8 @@ def mosaic_figure(measured: Measured, count: int, subject: str) -> Figure:
 def typical(measured: Measured, count: int) -> str:
     """The subject for whom the first system's SSIM is the median, of those with all pictures.
 
-    Raises InputError where there is none.
+    Raises:
+        InputError: where there is none.
     """
     shown = set.intersection(*(set(pictures) for pictures in measured.scores.pictures.values()))
     scores = measured.scores["_about"]["by_subject"][measured.systems[0]][str(count)]

@@ -1,5 +1,6 @@
-"""Whether systems use the slices that they are shown: the same question asked with the slices of somebody
-else.
+"""Whether systems use the slices that they are shown.
+
+The same question asked with the slices of somebody else.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What the systems cost: parameters, training, seconds of a volume and of a sample, memory; and what a loop
-over slices would.
+"""What the systems cost: parameters, training, seconds of a volume and of a sample, memory.
+
+And what a loop over slices would.
 """
 
 from __future__ import annotations
@@ -130,8 +131,9 @@ def measured(config: TrainConfig, name: str) -> list[float | int | None]:
 
 
 def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
-    """A space for the configuration, and two bodies (2, K, H, W): no data are needed, only the embedded
-    Gaussian.
+    """A space for the configuration, and two bodies (2, K, H, W).
+
+    No data are needed, only the embedded Gaussian.
     """
     gaussian = ModelStore().load(_MODEL, "cpu")
     own = gaussian.evaluation_grid

@@ -33,8 +33,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment found. question: what the paper wanted to know. notes: what a reader must know of
-    the numbers.
+    """What an experiment found.
+
+    Attributes:
+        question: what the paper wanted to know.
+        notes: what a reader must know of the numbers.
     """
 
     name: str

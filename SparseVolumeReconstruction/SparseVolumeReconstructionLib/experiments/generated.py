@@ -1,5 +1,6 @@
-"""Volumes that systems generate without seeing anything, beside real ones: what the experiments of the slice
-VAE paper compare.
+"""Volumes that systems generate without seeing anything, beside real ones.
+
+What the experiments of the slice VAE paper compare.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ _COUNT, _TINY_COUNT = 40, 10
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """Volumes in [0, 1] on `grid`, (N, K, H, W) float32. test: real ones that no system saw. sets: of each
-    system, of PCA, of the mean atlas, and REAL, the fitted subjects. systems: names of the trained ones.
+    """Volumes in [0, 1] on `grid`, (N, K, H, W) float32.
+
+    Attributes:
+        test: real ones that no system saw.
+        sets: of each system, of PCA, of the mean atlas, and REAL, the fitted subjects.
+        systems: names of the trained ones.
     """
 
     grid: Grid
@@ -47,7 +52,8 @@ class Generated:
 def generate(setting: Setting) -> Generated:
     """Samples of all systems that can be had, and the registered subjects.
 
-    Raises InputError where there are too few.
+    Raises:
+        InputError: where there are too few.
     """
     priors = setting.models.several(["slice-vae", *volume_models(), GAUSSIAN])
     if not priors:
@@ -75,8 +81,9 @@ def with_slices(grid: Grid, slices: int) -> Grid:
 
 
 def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress) -> dict:
-    """Fitted subjects, and test subjects that no prior was fitted on, (N, K, H, W), in the priors' frame;
-    names of the latter.
+    """Fitted subjects, and test subjects that no prior was fitted on, (N, K, H, W), in the priors' frame.
+
+    Names of the latter.
     """
     cohort: Cohort = list_subjects(setting.models.cohorts, priors[0].card.modality, (0,), None, 0).cohort
     seen, split = set().union(*(fitted_on(prior) for prior in priors)), setting.models.split
@@ -115,8 +122,9 @@ def _carried(array: np.ndarray, full: Grid, grid: Grid) -> torch.Tensor:
 
 
 def pca_samples(fitted: torch.Tensor, count: int, chance: torch.Generator) -> torch.Tensor:
-    """Draws from the Gaussian with the mean and the covariance of volumes (N, K, H, W): all N - 1 components,
-    clipped to [0, 1].
+    """Draws from the Gaussian with the mean and the covariance of volumes (N, K, H, W).
+
+    All N - 1 components, clipped to [0, 1].
     """
     mean = fitted.mean(0)
     weights = torch.randn(count, len(fitted), generator=chance) / (len(fitted) - 1) ** 0.5

@@ -49,10 +49,12 @@ class LeftOut(InputError):
 
 @dataclass(frozen=True)
 class Population:
-    """Whose volumes models are trained on. name: of the structured Gaussian, of the split file and begins all
-    ids.
+    """Whose volumes models are trained on.
 
-    kind: comes between system and size in the names of configurations. other fields: for the cards.
+    Attributes:
+        name: of the structured Gaussian, of the split file, and what all ids begin with.
+        kind: comes between system and size in the names of configurations.
+        other fields: for the cards.
     """
 
     name: str

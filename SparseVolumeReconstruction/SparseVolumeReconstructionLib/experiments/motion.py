@@ -1,5 +1,6 @@
-"""First volumes for slice-to-volume reconstruction: the average of three moving stacks against templates from
-four still slices.
+"""First volumes for slice-to-volume reconstruction.
+
+The average of three moving stacks against templates from four still slices.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _PRINTED = {"Gaussian average, 10 mm (printed)": 0.297, "BRUNO from 4 slices (pr
 
 @dataclass(frozen=True)
 class Scan:
-    """Square pixels and thickness of the slices, which have no gaps, and the voxels of the body that is
-    scanned; mm.
+    """How a body is scanned, in mm.
+
+    Square pixels and thickness of the slices, which have no gaps, and the voxels of the body.
     """
 
     pixel_mm: float
@@ -56,8 +58,9 @@ class Motion:
 
 
 def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
-    """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`:
-    subject of the figure.
+    """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`.
+
+    Subject of the figure.
     """
     scan = TINY if setting.tiny else CLINICAL
     fine = measured.reference.grid.with_spacing(scan.body_mm)
@@ -86,8 +89,9 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
 
 
 def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[list[Slice]]:
-    """An axial, a coronal and a sagittal stack of thick slices; the body is elsewhere for every slice, by up
-    to max_mm (mm) per axis.
+    """An axial, a coronal and a sagittal stack of thick slices.
+
+    The body is elsewhere for every slice, by up to max_mm (mm) per axis.
     """
     corners, stacks = body.grid.corners_ras(), []
     field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), scan.body_mm)

@@ -15,7 +15,9 @@ _COLOURS = np.concatenate([np.zeros((1, 4)), colormaps["tab20"](np.arange(20))])
 
 def sheet(rows: list[tuple[str, list[Shown]]], spacing_ijk: np.ndarray) -> bytes:
     """A PNG file: for each name a row with the axial, coronal and sagittal middle of each of its volumes.
-    spacing_ijk: mm.
+
+    Args:
+        spacing_ijk: mm.
     """
     i, j, k = (float(mm) for mm in spacing_ijk)
     most = max(len(volumes) for _, volumes in rows)

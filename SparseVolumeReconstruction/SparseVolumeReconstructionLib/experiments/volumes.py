@@ -1,5 +1,6 @@
-"""Table 1 of the slice VAE paper (Volokitin et al. 2020): how near generated volumes come to real ones, and
-how they differ.
+"""Table 1 of the slice VAE paper (Volokitin et al.
+
+2020): how near generated volumes come to real ones, and how they differ.
 """
 
 from __future__ import annotations

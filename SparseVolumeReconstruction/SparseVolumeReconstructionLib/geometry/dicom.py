@@ -1,5 +1,6 @@
-"""DICOM files: the plane, thickness and kind of every slice from the headers (pydicom), its pixels through
-SimpleITK (GDCM).
+"""DICOM files: geometry and kind of every slice from the headers, its pixels through SimpleITK.
+
+Headers are read with pydicom, pixels with GDCM.
 """
 
 from __future__ import annotations
@@ -40,11 +41,14 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One slice of a DICOM file. index: which frame of the file. plane: patient RAS, mm (thickness 0: not
-    stated).
+    """One slice of a DICOM file.
 
-    scale: slope and intercept that make of a value rescaled like the file's first frame one rescaled like
-    this frame. kinds: attributes of _KINDS that it states, as texts.
+    Attributes:
+        index: which frame of the file.
+        plane: patient RAS, mm (thickness 0: not stated).
+        scale: slope and intercept that make of a value rescaled like the file's first frame one rescaled like
+            this frame.
+        kinds: attributes of _KINDS that it states, as texts.
     """
 
     file: Path
@@ -64,10 +68,13 @@ class Series:
 
 
 def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
-    """The series of images among files, given with what to call each, and the names of the files that are no
-    image.
+    """The series of images among files, and the names of the files that are no image.
 
-    Raises InputError for a damaged file and for an image whose place in the patient is not stated.
+    Args:
+        files: with what to call each.
+
+    Raises:
+        InputError: for a damaged file and for an image whose place in the patient is not stated.
     """
     series: dict[str, list[tuple[float, str, object, list[Frame]]]] = {}
     left_out = []
@@ -104,7 +111,8 @@ def _series(members: list[tuple]) -> Series:
 def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarray]:
     """Pixels (rows, columns) of every frame as float32, rescaled as it states.
 
-    Raises InputError for a file that cannot be read.
+    Raises:
+        InputError: for a file that cannot be read.
     """
     out: list[np.ndarray | None] = [None] * len(frames)
     for file in dict.fromkeys(frame.file for frame in frames):
@@ -116,8 +124,9 @@ def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarra
 
 
 def kind_that_differs(groups: Sequence[Sequence[Frame]]) -> tuple[str, str] | None:
-    """(attribute, what to call it) whose value differs between all frames of each group; None where there is
-    no such one.
+    """(attribute, what to call it) whose value differs between all frames of each group.
+
+    None where there is no such one.
     """
     for attribute, called in _KINDS.items():
         values = [[frame.kinds.get(attribute) for frame in group] for group in groups]
@@ -127,8 +136,9 @@ def kind_that_differs(groups: Sequence[Sequence[Frame]]) -> tuple[str, str] | No
 
 
 def stated_thickness_of_file(file: Path) -> float | None:
-    """Slice thickness in mm that a DICOM file states (of its first frame); None for other files and where it
-    states none.
+    """Slice thickness in mm that a DICOM file states (of its first frame).
+
+    None for other files and where it states none.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -144,8 +154,10 @@ def is_dicom(file: Path) -> bool:
 
 
 def _header(file: Path, name: str):
-    """The header of a file without its pixels; None for a file that is no DICOM. Raises InputError for one
-    that is damaged.
+    """The header of a file without its pixels; None for a file that is no DICOM.
+
+    Raises:
+        InputError: for one that is damaged.
     """
     import pydicom
 
@@ -163,7 +175,11 @@ def _header(file: Path, name: str):
 
 
 def _is_image(header, name: str) -> bool:
-    """False for reports, directories and the like. Raises InputError for an image whose header ends early."""
+    """False for reports, directories and the like.
+
+    Raises:
+        InputError: for an image whose header ends early.
+    """
     kind = getattr(header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID", "")), "name", "")
     if "Rows" not in header and (not kind or "Image Storage" in kind):
         raise InputError(

@@ -1,5 +1,6 @@
-"""Single image files: the format by the name, whole by the header, or an error; no other file is read in its
-place.
+"""Single image files: the format by the name, whole by the header, or an error.
+
+No other file is read in its place.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ def image_suffix(name: str) -> str | None:
 def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
     """What a file shows that is no DICOM.
 
-    max_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
     Raises InputError.
+
+    Args:
+        max_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
     """
     called = path.name.lower()
     if called.endswith(_PICTURES):
@@ -102,11 +105,13 @@ def _check_voxels(size, name: str, max_voxels: int | None) -> None:
 def _check_whole(
     path: Path, skip: float, wanted: int, packed: str, name: str, max_voxels: int | None
 ) -> None:
-    """Raise InputError where a file holds fewer bytes of voxels than its header promises, or, untrusted,
-    unpacks to more.
+    """Raise InputError where a file does not hold the bytes of voxels that its header promises.
 
-    skip: bytes before the voxels, which are packed too in a "file" that is packed as a whole; packed: "",
-    "file", "gzip" or "zlib".
+    Fewer, or, untrusted, more when unpacked.
+
+    Args:
+        skip: bytes before the voxels, which are packed too in a "file" that is packed as a whole.
+        packed: "", "file", "gzip" or "zlib".
     """
     if not 0 <= skip < _LONGEST_HEADER:
         raise InputError(f"{name}: damaged; its voxels begin {skip:g} bytes after the start.")
@@ -129,8 +134,9 @@ def _check_whole(
 
 
 def _unpacked_bytes(path: Path, skip: int, packed: str, most: int | None, name: str) -> int:
-    """Bytes after the first `skip`, unpacked to the end; counting ends at `most`, so that nothing can expand
-    without limit.
+    """Bytes after the first `skip`, unpacked to the end.
+
+    Counting ends at `most`, so that nothing can expand without limit.
     """
     count = 0
     with open(path, "rb") as file:
@@ -161,11 +167,13 @@ def _inflated(file):
 
 
 def _nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
-    """Where the voxels of an NRRD file begin (bytes) and how they are packed; None where that is not to be
-    counted here.
+    """Where the voxels of an NRRD file begin (bytes) and how they are packed.
 
-    Raises InputError where the space of the axes is not stated, and for an untrusted file that names another
-    one.
+    None where that is not to be counted here.
+
+    Raises:
+        InputError: where the space of the axes is not stated, and for an untrusted file that names another
+            one.
     """
     fields, begin = _nrrd_fields(path)
     if not fields:
@@ -258,8 +266,9 @@ def nrrd_thickness(path: Path) -> float | None:
 
 
 def positive(text: str) -> float | None:
-    """The number (in the unit of the text) that a header states; None where it is no finite number
-    above 0.
+    """The number (in the unit of the text) that a header states.
+
+    None where it is no finite number above 0.
     """
     try:
         return float(text) if 0 < float(text) < math.inf else None

@@ -41,8 +41,9 @@ def is_rectangular(matrix: np.ndarray) -> bool:
 class Grid:
     """A regular grid of voxel centres.
 
-    shape_kji: voxels along the slowest to the fastest array axis.
-    ijk_to_ras: 4x4, from voxel index (i, j, k, 1) to patient RAS in mm.
+    Attributes:
+        shape_kji: voxels along the slowest to the fastest array axis.
+        ijk_to_ras: 4x4, from voxel index (i, j, k, 1) to patient RAS in mm.
     """
 
     shape_kji: tuple[int, int, int]

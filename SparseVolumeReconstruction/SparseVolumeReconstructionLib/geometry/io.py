@@ -19,10 +19,14 @@ from .scan import Scan, read_dicom
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
-    """Read what a file shows, or the DICOM series in a folder: one volume where its slices are a regular
-    grid, else several.
+    """Read what a file shows, or the DICOM series in a folder.
 
-    series: which DICOM series, by the key that SeveralSeries lists. Raises InputError.
+    One volume where its slices are a regular grid, else several.
+
+    Raises InputError.
+
+    Args:
+        series: which DICOM series, by the key that SeveralSeries lists.
     """
     path = Path(path)
     if not path.exists():
@@ -45,10 +49,12 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
 
 
 def stated_thickness(path: str | Path) -> float | None:
-    """Slice thickness in mm (along the third axis) that a DICOM file, an NRRD header or the JSON file beside
-    a NIfTI file states.
+    """Slice thickness in mm (along the third axis) that a file states, or the JSON file beside it.
 
-    None where none is stated, and for other formats. Raises InputError for a file that cannot be read.
+    Of a DICOM file, an NRRD header or a NIfTI file. None where none is stated, and for other formats.
+
+    Raises:
+        InputError: for a file that cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -77,7 +83,11 @@ def write_atomically(path: str | Path, write) -> None:
 
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:
-    """Write a volume (format from the suffix) atomically. Raises OSError when it cannot."""
+    """Write a volume (format from the suffix) atomically.
+
+    Raises:
+        OSError: when it cannot.
+    """
     _write_with_itk(
         path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=compress)
     )
@@ -135,7 +145,11 @@ def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write a text file (UTF-8) atomically. Raises InputError when it cannot be written."""
+    """Write a text file (UTF-8) atomically.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
     try:
         write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     except OSError as error:

@@ -1,5 +1,6 @@
-"""NIfTI files through nibabel: exactly the bytes of the file that is named, with the geometry that it states,
-or an error.
+"""NIfTI files through nibabel.
+
+Exactly the bytes of the file that is named, with the geometry that it states, or an error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 def nifti_header(path: Path, name: str):
     """The header (nibabel's, not corrected) of a NIfTI file.
 
-    Raises InputError for a file that is none, and for Analyze.
+    Raises:
+        InputError: for a file that is none, and for Analyze.
     """
     import nibabel
 
@@ -58,10 +60,12 @@ def voxel_bytes(header) -> int:
 
 
 def read_nifti(path: Path, name: str) -> Scan:
-    """The volume of a NIfTI file, or where its slices are shifted against each other (a tilted gantry) every
-    slice by itself.
+    """The volume of a NIfTI file, or every slice by itself.
 
-    Raises InputError for what is no scalar volume and for geometry that is missing or contradicts itself.
+    The latter where its slices are shifted against each other (a tilted gantry).
+
+    Raises:
+        InputError: for what is no scalar volume and for geometry that is missing or contradicts itself.
     """
     from nibabel.arrayproxy import ArrayProxy
 
@@ -142,7 +146,8 @@ def _agreed(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The form that counts.
 
-    Raises InputError where they place the image differently and neither is known to be the scanner's.
+    Raises:
+        InputError: where they place the image differently and neither is known to be the scanner's.
     """
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)]) * (size - 1)
     change = forms["sform"] - forms["qform"]

@@ -17,9 +17,11 @@ THICKNESS_MM = (0.01, 100.0)  # of any slice
 class Plane:
     """A rectangle of pixel centres in patient space.
 
-    shape_ji: rows and columns. ij_to_ras: 4x4; columns 0 and 1 step one pixel along i and j (mm),
-    column 2 is the unit normal, column 3 the centre of pixel (0, 0). thickness_mm: slice thickness
-    (full width of the slice profile) along the normal; 0 is an ideal plane.
+    Attributes:
+        shape_ji: rows and columns.
+        ij_to_ras: 4x4; columns 0 and 1 step one pixel along i and j (mm), column 2 is the unit normal, column
+            3 the centre of pixel (0, 0).
+        thickness_mm: slice thickness (full width of the slice profile) along the normal; 0 is an ideal plane.
     """
 
     shape_ji: tuple[int, int]
@@ -89,8 +91,9 @@ def assumed_thickness_mm(spacing_mm: float) -> float:
 
 
 def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = None) -> None:
-    """Raise InputError for a slice thickness (mm) that none is: out of range, or more than the slice is wide
-    (another unit).
+    """Raise InputError for a slice thickness (mm) that none is.
+
+    Out of range, or more than the slice is wide (another unit).
     """
     if thickness_mm is None:
         return

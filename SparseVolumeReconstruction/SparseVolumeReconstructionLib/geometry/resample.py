@@ -20,10 +20,12 @@ def resample(
 ) -> Volume:
     """Sample a volume on another grid (linear; 0 outside).
 
-    target_to_source: 4x4 RAS-to-RAS from points of `grid` to points of `volume` (identity if None).
-    antialias: first blur to the target's voxel size where that is coarser (Gaussian of standard deviation
-    sqrt(t^2 - s^2) / 2.355 per source axis, the field's usual rule), so that fine structure does not alias.
-    labels: the values are names, not amounts: the nearest voxel's is taken.
+    Args:
+        target_to_source: 4x4 RAS-to-RAS from points of `grid` to points of `volume` (identity if None).
+        antialias: first blur to the target's voxel size where that is coarser (Gaussian of standard deviation
+            sqrt(t^2 - s^2) / 2.355 per source axis, the field's usual rule), so that fine structure does not
+            alias.
+        labels: the values are names, not amounts: the nearest voxel's is taken.
     """
     matrix = np.eye(4) if target_to_source is None else np.asarray(target_to_source, float)
     image = to_image(Volume(volume.array.astype(np.float32, copy=False), volume.grid))

@@ -1,5 +1,6 @@
-"""What files show, as volumes that really are regular grids: a series with gaps or several directions is
-several of them.
+"""What files show, as volumes that really are regular grids.
+
+A series with gaps or several directions is several of them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Slices that are a regular grid. thickness_mm: of each of them, along the third index axis, where the
-    file states it.
+    """Slices that are a regular grid.
+
+    Attributes:
+        thickness_mm: of each of them, along the third index axis, where the file states it.
     """
 
     volume: Volume
@@ -34,10 +37,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """All that one series or file shows, in patient space: at least one part; notices say what is not as
-    usual, a line each.
+    """All that one series or file shows, in patient space: at least one part.
 
-    title: what the scanner calls it, where the file says.
+    Notices say what is not as usual, a line each.
+
+    Attributes:
+        title: what the scanner calls it, where the file says.
     """
 
     parts: tuple[Part, ...]
@@ -50,7 +55,11 @@ class Scan:
         return sum(part.volume.grid.shape_kji[0] for part in self.parts)
 
     def checked(self, name: str) -> Scan:
-        """The scan itself. Raises InputError for voxels, places or thicknesses that no scan has."""
+        """The scan itself.
+
+        Raises:
+            InputError: for voxels, places or thicknesses that no scan has.
+        """
         for part in self.parts:
             grid, (low, high) = part.volume.grid, _SPACING_MM
             spacing = " x ".join(f"{length:.4g}" for length in grid.spacing_ijk)
@@ -89,7 +98,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """One of several series. key: what to choose it by."""
+    """One of several series.
+
+    Attributes:
+        key: what to choose it by.
+    """
 
     key: str
     description: str
@@ -113,8 +126,13 @@ def read_dicom(
 ) -> Scan:
     """The slices of one DICOM series among files, every slice with the plane and thickness that it states.
 
-    files: with what to call each. series: which one, by the key of a SeriesChoice. max_voxels: how many may
-    be read. Raises SeveralSeries where there is a choice, InputError for what cannot be read.
+    Args:
+        files: with what to call each.
+        series: which one, by the key of a SeriesChoice.
+        max_voxels: how many may be read.
+
+    Raises:
+        SeveralSeries: where there is a choice, InputError for what cannot be read.
     """
     found, left_out = dicom.read_headers(files)
     if not found:
@@ -172,7 +190,10 @@ def _of_one_kind(
     """The frames of a series, each plane once, and notices.
 
     Where a plane was imaged several times with other pixels, the frames are those of one echo, time point or
-    the like: the one that is wanted (as in "3.2"). Raises SeveralSeries where none is.
+    the like: the one that is wanted (as in "3.2").
+
+    Raises:
+        SeveralSeries: where none is.
     """
     places = [group for group in _by_place(found.frames) if len(group) > 1]
     different = [group for group in places if not _same_pixels(group, names)]

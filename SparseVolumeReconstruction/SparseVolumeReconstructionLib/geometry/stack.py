@@ -1,5 +1,6 @@
-"""Which planes make a volume: maximal runs of evenly spaced parallel planes; all others stay single, where
-they are.
+"""Which planes make a volume: maximal runs of evenly spaced parallel planes.
+
+All others stay single, where they are.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ _LISTED = 3
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Planes that are a regular grid together. members: which of the planes, in the order of the grid's third
-    axis.
+    """Planes that are a regular grid together.
+
+    Attributes:
+        members: which of the planes, in the order of the grid's third axis.
     """
 
     members: tuple[int, ...]
@@ -39,12 +42,11 @@ class _Layer:
 
 
 def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
-    """Pieces of planes (a thickness of 0: not known), and why there are several in one phrase, empty for one
-    piece.
+    """Pieces of planes, and why there are several in one phrase, empty for one piece.
 
-    A piece is a run of parallel planes whose centres are evenly spaced to 0.1 mm, or 1 % of the spacing where
-    that is more, and not shifted against each other. Two planes alone are a run where they are all there is,
-    or as far apart as those of a longer run.
+    A thickness of 0 is not known. A piece is a run of parallel planes whose centres are evenly spaced to
+    0.1 mm, or 1 % of the spacing where that is more, and not shifted against each other. Two planes alone are
+    a run where they are all there is, or as far apart as those of a longer run.
     """
     layers = _layers(planes)
     pieces, reasons = [], _directions(layers, planes)
@@ -124,8 +126,9 @@ def _is_even(origins: np.ndarray, normal: np.ndarray) -> bool:
 
 
 def _grid_step(origins: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Step (3,) in mm from plane to plane of a grid; along the normal where the planes are shifted by more
-    than a grid may be.
+    """Step (3,) in mm from plane to plane of a grid.
+
+    Along the normal where the planes are shifted by more than a grid may be.
     """
     step = (origins[-1] - origins[0]) / (len(origins) - 1)
     upright = normal * (step @ normal)
@@ -133,8 +136,9 @@ def _grid_step(origins: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def _shift(origins: np.ndarray, normal: np.ndarray) -> tuple[float, float]:
-    """Usual shift (mm) in the plane from one plane to the next, and its angle (degrees); 0 where it is
-    rounding.
+    """Usual shift (mm) in the plane from one plane to the next, and its angle (degrees).
+
+    0 where it is rounding.
     """
     if len(origins) < 3:
         return 0.0, 0.0
@@ -166,8 +170,9 @@ def _without(run: tuple[int, int], taken: tuple[int, int]) -> tuple[int, int]:
 
 
 def _piece(layer: _Layer, start: int, stop: int, planes: Sequence[Plane]) -> Piece:
-    """One plane alone is a grid whose spacing is its thickness; where that is not known, the usual distance,
-    or that of pixels.
+    """One plane alone is a grid whose spacing is its thickness.
+
+    Where that is not known, the usual distance, or that of pixels.
     """
     members = layer.members[start:stop]
     first = planes[members[0]]

@@ -27,16 +27,19 @@ _CHUNK = 1 << 22  # bytes that are packed at a time
 def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """Write the scene and the data of all its nodes as one .mrb file, atomically.
 
-    Raises InputError when it cannot.
+    Raises:
+        InputError: when it cannot.
     """
     prepare_bundle(scene, path)()
 
 
 def prepare_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> Callable[[], None]:
-    """Write the scene into a folder beside `path`, its volumes and their sequences without their voxels; what
-    is returned packs all, in any thread.
+    """Write the scene into a folder beside `path`, its volumes and their sequences without their voxels.
 
-    Raises InputError when it cannot; then, and when it is packed, the folder is gone.
+    What is returned packs all, in any thread.
+
+    Raises:
+        InputError: when it cannot; then, and when it is packed, the folder is gone.
     """
     path = Path(path)
     try:
@@ -93,8 +96,9 @@ def _unused(folder: Path, name: str, extension: str) -> Path:
 
 
 def _images(node) -> list:
-    """The volume nodes whose voxels, one after the other, are the data of a node; none where MRML writes it
-    as a whole.
+    """The volume nodes whose voxels, one after the other, are the data of a node.
+
+    None where MRML writes it as a whole.
     """
     found = [node]
     if node.IsA("vtkMRMLSequenceNode"):

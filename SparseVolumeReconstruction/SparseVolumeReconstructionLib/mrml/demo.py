@@ -47,8 +47,11 @@ _FILES = {
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A head in an oblique patient frame. slices: the only input. truth: the rest, on the grid on which
-    results are wanted.
+    """A head in an oblique patient frame.
+
+    Attributes:
+        slices: the only input.
+        truth: the rest, on the grid on which results are wanted.
     """
 
     name: str
@@ -190,8 +193,9 @@ def _slice_node(image: Slice):
 
 
 def _scaled(array: np.ndarray, case: Case) -> np.ndarray:
-    """A volume (K, J, I) made without slices, in the grey values of the slices: the gain that fits the truth
-    best.
+    """A volume (K, J, I) made without slices, in the grey values of the slices.
+
+    The gain that fits the truth best.
     """
     gain = float((array * case.truth.array).sum() / max(float((array * array).sum()), 1e-9))
     return array * gain

@@ -27,9 +27,11 @@ def dress(display, colour: tuple[float, float, float]) -> None:
 def draw_slice(node, grid: Grid, to_local: np.ndarray, image_of=None) -> None:
     """Give a model node the shape of a slice.
 
-    grid: one slice in world RAS. to_local: 4x4 from world RAS to the node's own coordinates. image_of: volume
-    node whose grey values on the slice are shown in 3D, in its window and level; None: the edges of the
-    slice's box alone.
+    Args:
+        grid: one slice in world RAS.
+        to_local: 4x4 from world RAS to the node's own coordinates.
+        image_of: volume node whose grey values on the slice are shown in 3D, in its window and level; None:
+            the edges of the slice's box alone.
     """
     display = node.GetDisplayNode()
     if image_of is None:

@@ -39,8 +39,9 @@ def put(data_node, folder: int) -> None:
 
 
 def put_with(data_node, fellows: list, name: str, sibling) -> None:
-    """Put a data node into the folder `name` in which its fellows are; one without any gets a new folder
-    beside `sibling`.
+    """Put a data node into the folder `name` in which its fellows are.
+
+    One without any gets a new folder beside `sibling`.
     """
     parents = [node().GetItemParent(item) for fellow in fellows if (item := node().GetItemByDataNode(fellow))]
     folder = next((parent for parent in parents if node().GetItemName(parent) == name), 0)

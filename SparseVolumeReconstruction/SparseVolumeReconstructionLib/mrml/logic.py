@@ -32,9 +32,9 @@ _QUICK_S = 0.03  # a live update is read in this time
 
 @dataclass(frozen=True)
 class Context:
-    """Slices of one volume node: `indices` along its third index axis (None: all of them), or the plane of a
-    4x4 SliceToRAS.
+    """Slices of one volume node: some, all, or a plane of it.
 
+    `indices` along its third index axis (None: all of them), or the plane of a 4x4 SliceToRAS.
     thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, at most 5 mm,
     is assumed.
     """
@@ -72,8 +72,10 @@ class ReconstructionInputs:
 
 @dataclass(frozen=True)
 class LoadedScan:
-    """What was read: a volume node for every part of a scan, or the DICOM series ("key", "description",
-    "slices") to choose from.
+    """What was read from files.
+
+    A volume node for every part of a scan, or the DICOM series ("key", "description", "slices") to choose
+    from.
     """
 
     nodes: tuple = ()

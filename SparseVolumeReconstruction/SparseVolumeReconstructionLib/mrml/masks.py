@@ -17,8 +17,9 @@ _known: dict[str, tuple[int, bool]] = {}
 
 
 def is_mask(node) -> bool:
-    """Whether a volume node is a mask: a label map, or a volume that holds 0 and one other whole number, and
-    nothing else.
+    """Whether a volume node is a mask.
+
+    A label map, or a volume that holds 0 and one other whole number, and nothing else.
     """
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         return True
@@ -43,11 +44,14 @@ def _holds_two_values(array: np.ndarray) -> bool:
 
 
 def apply_mask(scan, mask):
-    """A new volume node, "<scan> masked": the scan inside the mask (where that is not 0), 0 outside; scan and
-    mask stay as they are.
+    """A new volume node, "<scan> masked": the scan inside the mask (where that is not 0), 0 outside.
 
-    The mask may lie on another grid: the nearest of its voxels counts. Raises InputError for what is no mask
-    and for one that covers no voxel of the scan.
+    Scan and mask stay as they are.
+
+    The mask may lie on another grid: the nearest of its voxels counts.
+
+    Raises:
+        InputError: for what is no mask and for one that covers no voxel of the scan.
     """
     if scan is mask or not is_mask(mask):
         raise InputError(

@@ -25,10 +25,12 @@ _PARALLEL = 0.999
 
 
 def world_matrix(node) -> np.ndarray:
-    """4x4 from the node's own RAS to world RAS (mm): the product of its parent transforms, identity without
-    any.
+    """4x4 from the node's own RAS to world RAS (mm).
 
-    Raises InputError where one of them is not linear.
+    The product of its parent transforms, identity without any.
+
+    Raises:
+        InputError: where one of them is not linear.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
@@ -39,7 +41,8 @@ def world_matrix(node) -> np.ndarray:
 def affine_of(transform) -> np.ndarray:
     """4x4 that a transform node, its parents included, applies to world RAS (mm).
 
-    Raises InputError unless linear.
+    Raises:
+        InputError: unless linear.
     """
     return _to_world(transform, transform.GetName())
 
@@ -57,7 +60,8 @@ def _to_world(transform, what: str) -> np.ndarray:
 def world_grid(node) -> Grid:
     """Grid of a volume node in world RAS, parent transforms included.
 
-    Raises InputError for an empty or sheared one.
+    Raises:
+        InputError: for an empty or sheared one.
     """
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints():
@@ -72,10 +76,12 @@ def world_grid(node) -> Grid:
 
 
 def volume_of(node) -> Volume:
-    """Array (k, j, i) and world grid of a scalar volume node; the array is the node's own, do not write to
-    it.
+    """Array (k, j, i) and world grid of a scalar volume node.
 
-    Raises InputError for an empty, RGB or vector volume and for geometry that is not rectangular.
+    The array is the node's own, do not write to it.
+
+    Raises:
+        InputError: for an empty, RGB or vector volume and for geometry that is not rectangular.
     """
     grid = world_grid(node)
     values = node.GetImageData().GetNumberOfScalarComponents()
@@ -87,8 +93,9 @@ def volume_of(node) -> Volume:
 
 
 def parts_of(node) -> list:
-    """The volume nodes that are parts of the same scan as a volume node and show anything, in order; the node
-    alone where it is whole.
+    """The volume nodes that are parts of the same scan as a volume node and show anything, in order.
+
+    The node alone where it is whole.
     """
     scan = node.GetAttribute(SCAN)
     parts = [
@@ -172,7 +179,8 @@ def add_volume(
 def set_volume(node, volume: Volume, shared: bool = False) -> None:
     """Give a volume node other voxels and geometry (world RAS), as one modification.
 
-    shared: the node takes the array itself, without a copy; for arrays that nobody else keeps.
+    Args:
+        shared: the node takes the array itself, without a copy; for arrays that nobody else keeps.
     """
     modifying = node.StartModify()
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.grid.ijk_to_ras))

@@ -1,5 +1,6 @@
-"""The files of a result as arrays, read without touching the scene: in a thread, while the front end
-goes on.
+"""The files of a result as arrays, read without touching the scene.
+
+In a thread, while the front end goes on.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ _STEP = 7  # every so many voxels are enough to find a window
 
 @dataclass(frozen=True, eq=False)
 class ResultFiles:
-    """provenance: content of result.json. volumes: {role: Volume}, masks as uint8, the outline of an atlas
-    among them. samples: (n, K, J, I) float32 on the grid of `observed`, None without any. frame: 4x4, places
-    the atlas on the patient (RAS, mm). windows: {role: (window, level)} in which a volume can be seen.
+    """The content of a result folder, as arrays.
+
+    Attributes:
+        provenance: content of result.json.
+        volumes: {role: Volume}, masks as uint8, the outline of an atlas among them.
+        samples: (n, K, J, I) float32 on the grid of `observed`, None without any.
+        frame: 4x4, places the atlas on the patient (RAS, mm).
+        windows: {role: (window, level)} in which a volume can be seen.
     """
 
     provenance: dict
@@ -35,9 +41,13 @@ class ResultFiles:
 
 
 def read_result(directory: str | Path, private: Path | None = None) -> ResultFiles:
-    """Read a folder written by a reconstruction. Raises InputError where a file is missing or damaged.
+    """Read a folder written by a reconstruction.
 
-    private: a temporary folder, of which the provenance says nothing: files are given relative to it.
+    Args:
+        private: a temporary folder, of which the provenance says nothing: files are given relative to it.
+
+    Raises:
+        InputError: where a file is missing or damaged.
     """
     directory = Path(directory)
     try:
@@ -70,8 +80,9 @@ def _anatomy(atlas: Volume) -> Volume:
 
 
 def window_of(array: np.ndarray, spread: bool = False) -> tuple[float, float]:
-    """Window and level of voxels (K, J, I): all but the extremes; for a spread from 0 to the 99.5th
-    percentile of what is not 0.
+    """Window and level of voxels (K, J, I): all but the extremes.
+
+    For a spread from 0 to the 99.5th percentile of what is not 0.
     """
     some = array.reshape(-1)[::_STEP]
     if spread:

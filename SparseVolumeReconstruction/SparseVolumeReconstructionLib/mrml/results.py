@@ -29,10 +29,11 @@ _SD_COLOURS = (
 
 @dataclass(frozen=True)
 class Look:
-    """How results should appear. window, level: grey values as on the input, None for those of the values
-    themselves.
+    """How results should appear.
 
-    sibling: a node beside which the folder is put in the subject hierarchy.
+    Attributes:
+        window, level: grey values as on the input, None for those of the values themselves.
+        sibling: a node beside which the folder is put in the subject hierarchy.
     """
 
     window: float | None = None
@@ -58,12 +59,15 @@ class Look:
 class ResultNodes:
     """The nodes of one reconstruction; None is what was not asked for, or has been deleted.
 
-    mean, std, template: scalar volumes; observed, template_mask: label maps (1 where observed, 1 in the
-    anatomy); all in world RAS without a parent transform. samples, browser, current: sequence, its browser
-    and the sample that is shown. frame: linear transform that places the atlas on the patient (canonical to
-    patient RAS). atlas: scalar volume in canonical RAS whose parent transform is the frame; outline: label
-    map, 1 in its anatomy, under the same transform. folder: subject hierarchy item, 0 without one.
-    provenance: content of result.json.
+    Attributes:
+        mean, std, template: scalar volumes; observed, template_mask: label maps (1 where observed, 1 in the
+            anatomy); all in world RAS without a parent transform.
+        samples, browser, current: sequence, its browser and the sample that is shown.
+        frame: linear transform that places the atlas on the patient (canonical to patient RAS).
+        atlas: scalar volume in canonical RAS whose parent transform is the frame.
+        outline: label map, 1 in its anatomy, under the same transform.
+        folder: subject hierarchy item, 0 without one.
+        provenance: content of result.json.
     """
 
     provenance: dict
@@ -111,8 +115,9 @@ class ResultNodes:
 
     @property
     def placed(self) -> bool:
-        """False for the prior's own anatomy: made without slices and without a frame, so nobody knows where
-        the patient lies in it.
+        """False for the prior's own anatomy.
+
+        Made without slices and without a frame, so nobody knows where the patient lies in it.
         """
         request = self.provenance.get("request", {})
         return bool(request.get("contexts")) or request.get("frame", "auto") != "auto"
@@ -136,8 +141,9 @@ class ResultNodes:
 
     @classmethod
     def of(cls, node) -> ResultNodes | None:
-        """The result to which a node of the scene belongs; None where it belongs to none or was taken out of
-        the scene.
+        """The result to which a node of the scene belongs.
+
+        None where it belongs to none or was taken out of the scene.
         """
         browser = _sequences().GetFirstBrowserNodeForProxyNode(
             node
@@ -165,9 +171,12 @@ def load_result(
     """Load a folder written by a reconstruction as nodes called "<name> mean" and so on, in a folder `name`.
 
     Where the scene has nodes of that name already, the name gets a number: saved as files, no node takes the
-    place of another. into: a result whose nodes take the new content, so that the scene stays as it is;
-    replaced where its nodes are other ones. Nothing stays tied to the files. Raises InputError, with nothing
-    changed, where a file is missing or damaged.
+    place of another. Nothing stays tied to the files. Raises InputError, with nothing changed, where a file
+    is missing or damaged.
+
+    Args:
+        into: a result whose nodes take the new content, so that the scene stays as it is; replaced where its
+            nodes are other ones.
     """
     return add_result(read_result(directory), name, look, into)
 
@@ -201,7 +210,10 @@ def add_result(
 def remove_result(result: ResultNodes, keep: tuple = ()) -> None:
     """Take a result out of the scene: its nodes, their display and storage nodes, and its folder.
 
-    keep: nodes that stay, as nodes like any other. What else was put into the folder stays, too.
+    What else was put into the folder stays, too.
+
+    Args:
+        keep: nodes that stay, as nodes like any other.
     """
     kept = {node.GetID() for node in keep if node is not None}
     for node in result.nodes:
@@ -246,8 +258,9 @@ def _renewed(result: ResultNodes, files: ResultFiles, look: Look) -> ResultNodes
 
 
 def _units(provenance: dict) -> tuple:
-    """What decides in which units the values of a result are: the scan of its slices, the model itself where
-    there are none.
+    """What decides in which units the values of a result are.
+
+    The scan of its slices, the model itself where there are none.
     """
     request = provenance.get("request", {})
     return request.get("prior"), *(context.get("source") for context in request.get("contexts", [])[:1])
@@ -355,8 +368,9 @@ def _sequences():
 
 
 def _state(result: ResultNodes, mark: str) -> None:
-    """Write the result's mark, the role, notice and provenance into the attributes of every node; those of
-    samples have them.
+    """Write the result's mark, the role, notice and provenance into the attributes of every node.
+
+    Those of samples have them.
     """
     words = _words(result.provenance, mark)
     for role in result.roles.keys() - {"samples", "browser", "current"}:

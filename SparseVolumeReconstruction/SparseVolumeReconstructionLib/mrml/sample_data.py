@@ -1,5 +1,6 @@
-"""The sample "sparse brain, 4 slices" of Slicer's Sample Data module: a file of this module, so no network is
-needed.
+"""The sample "sparse brain, 4 slices" of Slicer's Sample Data module.
+
+A file of this module, so no network is needed.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ def register_sample_data() -> None:
 
 
 def load_sparse_brain(source=None):
-    """Add the sample to the scene and show it; returns the volume node, which states its slice thickness in
-    mm (THICKNESS).
+    """Add the sample to the scene and show it.
 
-    source: Slicer's description of the sample, not needed. The node has no storage node: it is not to be
-    saved over the file.
+    The node has no storage node: it is not to be saved over the file.
+
+    Args:
+        source: Slicer's description of the sample, not needed.
+
+    Returns:
+        The volume node, which states its slice thickness in mm (THICKNESS).
     """
     import slicer
 
@@ -56,8 +61,9 @@ def load_sparse_brain(source=None):
 
 
 def write_sparse_brain(path: str | Path) -> None:
-    """Make the sample from the MNI152 template of nilearn: the four slices of the demonstration as one
-    volume.
+    """Make the sample from the MNI152 template of nilearn.
+
+    The four slices of the demonstration as one volume.
 
     1 mm pixels, 1 mm thick slices (so says the header) 30 mm apart, in an oblique patient frame; int16, grey
     values 0..1000.

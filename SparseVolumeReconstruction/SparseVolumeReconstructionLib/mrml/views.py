@@ -92,8 +92,9 @@ def shown_volumes(view: str) -> list:
 
 
 def generated_in(view: str):
-    """The volume node of a view that was generated, not observed: the topmost that can be seen; None where
-    all was observed.
+    """The volume node of a view that was generated, not observed: the topmost that can be seen.
+
+    None where all was observed.
     """
     composite = composite_node(view)
     seen = shown_volumes(view) if composite is not None else []
@@ -119,8 +120,9 @@ def nearest_view(normal: np.ndarray) -> str:
 
 
 def facing(normal: np.ndarray, view: str) -> np.ndarray:
-    """A normal (3,) in RAS or its opposite: the one that a view has when it shows such a plane, so that
-    offsets run as its slider does.
+    """A normal (3,) in RAS or its opposite.
+
+    The one that a view has when it shows such a plane, so that offsets run as its slider does.
 
     Where the view stands across the plane, and without a view, it points to the right, to the front or
     upwards, as in the orientations that Slicer begins with.
@@ -141,8 +143,9 @@ def _towards(normal: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 @arranging()
 def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
-    """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm); None: around the point
-    that is in its middle now.
+    """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm).
+
+    None: around the point that is in its middle now.
     """
     view, matrix = plane_of(node), np.eye(4)
     if centre is None:
@@ -165,8 +168,9 @@ def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
 
 
 def _turned(axes: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Axes of a view (3x3, columns right, up, normal), turned no more than its new normal needs: never
-    flipped or spun.
+    """Axes of a view (3x3, columns right, up, normal), turned no more than its new normal needs.
+
+    Never flipped or spun.
     """
     normal = _towards(normal, axes[:, 2])
     right = axes[:, 0] - (axes[:, 0] @ normal) * normal
@@ -212,8 +216,9 @@ def restore_backgrounds(before: dict[str, str], instead_of: str) -> None:
 
 
 def set_foreground(volume, opacity: float) -> None:
-    """Lay a generated volume over the backgrounds of all slice views, opacity 0..1; None takes it away, and
-    leaves what others laid.
+    """Lay a generated volume over the backgrounds of all slice views, opacity 0..1.
+
+    None takes it away, and leaves what others laid.
     """
     for composite in _composites():
         if volume is None and not _generated(composite.GetForegroundVolumeID()):
@@ -227,8 +232,9 @@ def set_foreground(volume, opacity: float) -> None:
 
 
 def set_label(volume, outline: bool = False) -> None:
-    """Mark a generated label map in all slice views, filled or as outline; None takes it away, and leaves
-    what others show.
+    """Mark a generated label map in all slice views, filled or as outline.
+
+    None takes it away, and leaves what others show.
     """
     for composite in _composites():
         if volume is None and not _generated(composite.GetLabelVolumeID()):
@@ -246,8 +252,9 @@ def _generated(identity: str | None) -> bool:
 
 @arranging()
 def fit(volume) -> None:
-    """Let all views show the whole of a volume; slice views keep their offset where that meets the volume, 3D
-    views their direction.
+    """Let all views show the whole of a volume.
+
+    Slice views keep their offset where that meets the volume, 3D views their direction.
     """
     logics = slicer.app.applicationLogic().GetSliceLogics()
     for n in range(logics.GetNumberOfItems() if logics is not None else 0):

@@ -96,8 +96,9 @@ class ContextSection(Section):
         ui.countLabel.text = self._count(list(contexts))
 
     def _use_all(self) -> None:
-        """Take all slices of the chosen volume; a mask is applied to the scan that is shown, and the masked
-        scan chosen.
+        """Take all slices of the chosen volume.
+
+        A mask is applied to the scan that is shown, and the masked scan chosen.
         """
         parameters = self.presenter.parameters
         if parameters.allVolume is not None and is_mask(parameters.allVolume):
@@ -197,8 +198,9 @@ class ContextSection(Section):
         self.attempt(lambda: self.presenter.contexts.edit(context, change))
 
     def _pressed(self, _row: int, column: int) -> None:
-        """Ticking a box or the cross of a row does something to it and is no choice of it: what was chosen
-        stays so.
+        """Ticking a box or the cross of a row does something to it and is no choice of it.
+
+        What was chosen stays so.
         """
         if column in (USED, REMOVE):
             self._choose.stop()

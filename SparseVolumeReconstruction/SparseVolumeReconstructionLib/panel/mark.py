@@ -14,10 +14,10 @@ _SIZE, _COLOUR = 14, (1.0, 0.85, 0.3)
 
 
 class InferredMark(VTKObservationMixin):
-    """Writes what a slice view shows, if it is inferred, at the top of the view, in whatever module the user
-    is. Until `close`.
+    """Writes what a slice view shows, if it is inferred, at the top of the view.
 
-    An uncertainty that is shown has its colour legend beside it.
+    In whatever module the user is, until `close`. An uncertainty that is shown has its colour legend
+    beside it.
     """
 
     def __init__(self):

@@ -29,10 +29,13 @@ _POLL_MS = 20
 
 
 class Panel(VTKObservationMixin):
-    """Builds the sections into a layout. `close` ends everything that it started.
+    """Builds the sections into a layout.
 
-    parameter_node: returns the scene's parameter node, made when missing. resource_path: place of a file of
-    Resources.
+    `close` ends everything that it started.
+
+    Args:
+        parameter_node: returns the scene's parameter node, made when missing.
+        resource_path: place of a file of Resources.
     """
 
     def __init__(
@@ -91,8 +94,9 @@ class Panel(VTKObservationMixin):
             self._poll.start()
 
     def enter(self) -> None:
-        """The panel is shown: its shortcut and live updates are on, and the computing process starts, so that
-        it is warm in time.
+        """The panel is shown.
+
+        Its shortcut and live updates are on, and the computing process starts, so that it is warm in time.
         """
         if not missing_packages():
             self.logic.client.start()
@@ -183,8 +187,9 @@ class Panel(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_leaves(self, scene, _event, node) -> None:
-        """Where a node was chosen that is deleted, nothing is chosen: its selector would take the neighbour,
-        which nobody meant.
+        """Where a node was chosen that is deleted, nothing is chosen.
+
+        Its selector would take the neighbour, which nobody meant.
         """
         if not scene.IsClosing():
             forget(self.parameters, node)
@@ -203,8 +208,9 @@ class Panel(VTKObservationMixin):
         self._loaded.start()
 
     def _read_parameters(self) -> None:
-        """Once all of a scene is loaded: the parameters were read before the nodes that they name
-        were there.
+        """Once all of a scene is loaded.
+
+        The parameters were read before the nodes that they name were there.
         """
         for _again in range(2):  # the first time the wrapper tells the widgets before it has read the node
             self.parameters.parameterNode.Modified()

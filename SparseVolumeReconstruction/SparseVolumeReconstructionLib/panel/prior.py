@@ -16,8 +16,9 @@ from .section import Section
 
 
 class PriorSection(Section):
-    """Menu of models with their cards; verify, import and remove; the covariate; packages that are
-    missing.
+    """Menu of models with their cards.
+
+    Verify, import and remove; the covariate; packages that are missing.
     """
 
     FILE, NOTE = "Prior.ui", "priorNote"

@@ -1,5 +1,6 @@
-"""The footer of the panel: Apply or Cancel, progress, the one message that matters, and warnings about the
-result.
+"""The footer of the panel.
+
+Apply or Cancel, progress, the one message that matters, and warnings about the result.
 """
 
 from __future__ import annotations

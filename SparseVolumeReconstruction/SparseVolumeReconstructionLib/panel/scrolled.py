@@ -36,8 +36,9 @@ class Scrolled:
         self._column.insertWidget(self._column.count() - 1, widget)
 
     def fit_width(self) -> None:
-        """Be as wide as the contents need, in every language and font: nothing is cut off, nothing scrolls
-        sideways.
+        """Be as wide as the contents need, in every language and font.
+
+        Nothing is cut off, nothing scrolls sideways.
         """
         bar = self.area.style().pixelMetric(qt.QStyle.PM_ScrollBarExtent)
         self.area.setMinimumWidth(self._column.minimumSize().width() + bar)

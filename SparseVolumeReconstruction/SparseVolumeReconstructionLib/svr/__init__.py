@@ -1,3 +1,4 @@
-"""Slice-to-volume reconstruction (SVR): from the template of a result to the tools that reconstruct from
-whole stacks.
+"""Slice-to-volume reconstruction (SVR).
+
+From the template of a result to the tools that reconstruct from whole stacks.
 """

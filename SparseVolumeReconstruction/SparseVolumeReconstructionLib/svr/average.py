@@ -1,5 +1,6 @@
-"""The first volume of slice-to-volume reconstruction without a template: the average of all slices where the
-scanner saw them.
+"""The first volume of slice-to-volume reconstruction without a template.
+
+The average of all slices where the scanner saw them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ _MIN_WEIGHT = 1e-4
 
 
 def gaussian_average(slices: list[Slice], grid: Grid) -> Volume:
-    """Gaussian-weighted average of slices on a grid: every pixel counts where its slice's Gaussian profile
-    reaches.
+    """Gaussian-weighted average of slices on a grid.
+
+    Every pixel counts where its slice's Gaussian profile reaches.
 
     The profile's full width at half maximum is the slice thickness (mm); within the plane pixels are spread
     linearly over the neighbouring voxels. 0 where no slice reaches.

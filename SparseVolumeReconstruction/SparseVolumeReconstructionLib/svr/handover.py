@@ -1,5 +1,6 @@
-"""The template of a result for the tools of the field: NIfTI files in patient space, and the command line of
-each tool.
+"""The template of a result for the tools of the field.
+
+NIfTI files in patient space, and the command line of each tool.
 
 What the tools can do with a template was read in their sources:
 
@@ -62,7 +63,12 @@ class Stack:
 
 @dataclass(frozen=True)
 class Handover:
-    """What was written. commands: a command line for a POSIX shell for each tool. notes: one line on each."""
+    """What was written.
+
+    Attributes:
+        commands: a command line for a POSIX shell for each tool.
+        notes: one line on each.
+    """
 
     template: Path
     mask: Path

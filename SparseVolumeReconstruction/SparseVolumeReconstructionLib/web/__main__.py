@@ -1,5 +1,6 @@
-"""One visitor's server process, started by `place`: options as JSON in the first line of stdin; it ends when
-stdin does.
+"""One visitor's server process, started by `place`: options as JSON in the first line of stdin.
+
+It ends when stdin does.
 """
 
 from __future__ import annotations

@@ -41,8 +41,12 @@ _HEADERS = {
 
 
 class AccessPolicy:
-    """What every request has to pass. token: asked for at the first request of a visitor; None where everyone
-    who reaches the server may come in. hosts: names by which a browser may call the server, None for any.
+    """What every request has to pass.
+
+    Args:
+        token: asked for at the first request of a visitor; None where everyone who reaches the server may
+            come in.
+        hosts: names by which a browser may call the server, None for any.
     """
 
     def __init__(self, token: str | None, hosts: set[str] | None):
@@ -50,15 +54,17 @@ class AccessPolicy:
 
     @classmethod
     def of(cls, host: str, token: str | None, names: tuple[str, ...] = ()) -> AccessPolicy:
-        """The policy of a server that listens on `host`: on this machine alone, or where names are given, it
-        answers to no others.
+        """The policy of a server that listens on `host`.
+
+        On this machine alone, or where names are given, it answers to no others.
         """
         known = {"localhost", "127.0.0.1", "::1", host, *(name.lower() for name in names)}
         return cls(token, known if is_loopback(host) or names else None)
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """The answer to a request by a name that is not ours (a site may let its own name lead here) or from
-        another site's page.
+        """The answer to a request by a name that is not ours, or from another site's page.
+
+        A site may let its own name lead here.
         """
         origin = request.headers.get("Origin")
         if not request.raw_path.startswith("/"):
@@ -76,8 +82,9 @@ class AccessPolicy:
 
 
 class VisitorRouter:
-    """How visitors get in: a page that was asked for without the cookie of a visitor is answered by a form,
-    which is sent at once.
+    """How visitors get in.
+
+    A page that was asked for without the cookie of a visitor is answered by a form, which is sent at once.
 
     Nothing that a page of another site, a health check or a reload can ask for (GET) starts, takes or ends
     anything. Subclasses say who is known (`serve`), what a newcomer would find (`look`) and take him in
@@ -127,14 +134,21 @@ class VisitorRouter:
         raise NotImplementedError
 
     def look(self, token: str) -> web.Response | None:
-        """What a newcomer is told; None where he may come in at once. token: for a form that he may send.
+        """What a newcomer is told; None where he may come in at once.
 
         Changes nothing.
+
+        Args:
+            token: for a form that he may send.
         """
         raise NotImplementedError
 
     async def take(self, secret: str, token: str, over: bool) -> web.Response | None:
-        """Let a visitor in, or say why not. over: he wants the place of somebody who has left it."""
+        """Let a visitor in, or say why not.
+
+        Args:
+            over: he wants the place of somebody who has left it.
+        """
         raise NotImplementedError
 
 
@@ -176,8 +190,9 @@ def _secret_of(request: web.Request) -> str:
 
 
 def middleware(answer: Callable):
-    """The aiohttp middleware that lets answer(request, handler) decide, and sends the headers that protect
-    the page.
+    """The aiohttp middleware that lets answer(request, handler) decide.
+
+    It sends the headers that protect the page.
     """
 
     @web.middleware
@@ -191,10 +206,10 @@ def middleware(answer: Callable):
 
 
 def protect(request: web.Request, response: web.StreamResponse) -> None:
-    """Headers: no other site shows the page or reads from it, nothing is loaded from elsewhere, what is
-    private is not kept.
+    """Headers against other sites, and against what is private being kept.
 
-    Only the program's own files may be kept, and are asked for again.
+    No other site shows the page or reads from it, and nothing is loaded from elsewhere. Only the program's
+    own files may be kept, and are asked for again.
     """
     socket = f"{'wss' if is_secure(request) else 'ws'}://{request.host}"
     response.headers.update(_HEADERS)

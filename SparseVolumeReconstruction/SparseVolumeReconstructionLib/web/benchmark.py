@@ -1,5 +1,6 @@
-"""How quick the page is, measured in the browser: frames while a slice view is scrolled, and a new slice
-until its posterior is shown.
+"""How quick the page is, measured in the browser.
+
+Frames while a slice view is scrolled, and a new slice until its posterior is shown.
 """
 
 from __future__ import annotations
@@ -66,12 +67,15 @@ const picture = document.querySelector('[data-view="Yellow"] img');
 
 @dataclass(frozen=True)
 class PageSpeed:
-    """frames_per_s: pictures of the axial view while it is scrolled. update_s: of every slice that was added,
-    to the shown posterior.
+    """What was measured of the page.
 
-    memory_mb: resident memory of the server's process at the start and after each of RESULTS reconstructions
-    with two samples, of which the last two are kept; empty where the system does not tell. blocked_ms: the
-    longest that one thing computed on the event loop.
+    Attributes:
+        frames_per_s: pictures of the axial view while it is scrolled.
+        update_s: of every slice that was added, to the shown posterior.
+        memory_mb: resident memory of the server's process at the start and after each of RESULTS
+            reconstructions with two samples, of which the last two are kept; empty where the system does not
+            tell.
+        blocked_ms: the longest that one thing computed on the event loop.
     """
 
     frames_per_s: float
@@ -85,7 +89,8 @@ def page_speed(prior_id: str) -> PageSpeed:
 
     The scan is the prior's own mean, so that no data is needed; the frame is known.
 
-    Raises InputError where no browser can be had, or the page does not answer.
+    Raises:
+        InputError: where no browser can be had, or the page does not answer.
     """
     if why := missing():
         raise InputError(why)
@@ -124,8 +129,9 @@ def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
 
 
 def _memory(driver, process: int) -> list[float]:
-    """MB of a process (id) now and after every reconstruction; older results than the last two are
-    removed.
+    """MB of a process (id) now and after every reconstruction.
+
+    Older results than the last two are removed.
     """
     if resident_mb(process) is None:
         return []
@@ -155,8 +161,9 @@ def resident_mb(process: int) -> float | None:
 
 
 def _blocked_ms(log: Path) -> float:
-    """The longest that the event loop was kept by one thing, as the server's log says; 0 where nothing kept
-    it for _BLOCKED_MS.
+    """The longest that the event loop was kept by one thing, as the server's log says.
+
+    0 where nothing kept it for _BLOCKED_MS.
     """
     return max(map(float, re.findall(rf"{SAID} (\d+) ms", log.read_text(errors="replace"))), default=0.0)
 
@@ -247,7 +254,8 @@ def _memory_text(memory_mb: list[float]) -> str:
 
 
 def _load() -> str:
-    """How busy the machine was in the last minute, where the system tells: such numbers mean little without
-    it.
+    """How busy the machine was in the last minute, where the system tells.
+
+    Such numbers mean little without it.
     """
     return f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else ""

@@ -47,7 +47,10 @@ def plain(name: str, value: object) -> object:
 def from_page(name: str, value: object) -> object:
     """The choice that a value from the page means; what comes from a page is not trusted.
 
-    Numbers out of range are taken to the nearest end of it. Raises InputError for a value of another kind.
+    Numbers out of range are taken to the nearest end of it.
+
+    Raises:
+        InputError: for a value of another kind.
     """
     if name in NODES:
         node = slicer.mrmlScene.GetNodeByID(str(value)) if value else None

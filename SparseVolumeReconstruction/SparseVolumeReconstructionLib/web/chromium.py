@@ -1,5 +1,6 @@
-"""A headless Chromium, for measuring and for tests: Debian's packages chromium and chromium-driver, driven by
-selenium.
+"""A headless Chromium, for measuring and for tests.
+
+Debian's packages chromium and chromium-driver, driven by selenium.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ def missing() -> str | None:
 
 
 def headless_chromium(folder: Path, width: int, height: int):
-    """A selenium driver of a new browser; its page has this size in pixels, its profile and downloads lie in
-    `folder`.
+    """A selenium driver of a new browser.
+
+    Its page has this size in pixels, its profile and downloads lie in `folder`.
     """
     from selenium import webdriver
 
@@ -46,8 +48,9 @@ def headless_chromium(folder: Path, width: int, height: int):
 
 
 def resize(driver, width: int, height: int, scale: float = 1) -> None:
-    """Give the page of a driver, not its window, this size in CSS pixels; scale: device pixels in each, as
-    when it is enlarged.
+    """Give the page of a driver, not its window, this size in CSS pixels; scale.
+
+    Device pixels in each, as when it is enlarged.
     """
     size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -1,5 +1,6 @@
-"""What is drawn of a result beside its own volumes: made in another thread when it is wanted, and made anew
-when the result changes.
+"""What is drawn of a result beside its own volumes.
+
+Made in another thread when it is wanted, and made anew when the result changes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import slicer
 
 
 class Derived:
-    """Shown or not; follows the result that is looked at. MRML is touched in the event loop alone.
+    """Shown or not; follows the result that is looked at.
 
-    on_change: called when the button or the picture should be drawn anew. Kinds of it say what is taken from
-    the nodes, what is computed of that, and how it is put into `node`, the node that shows it (None where
-    there is none).
+    MRML is touched in the event loop alone.
+
+    Kinds of it say what is taken from the nodes, what is computed of that, and how it is put into `node`, the
+    node that shows it (None where there is none).
+
+    Args:
+        on_change: called when the button or the picture should be drawn anew.
     """
 
     def __init__(self, on_change: Callable[[], None]):
@@ -28,8 +33,9 @@ class Derived:
         self._on_change()
 
     def follow(self, *nodes) -> None:
-        """Show what is made of these volume nodes, None for one that there is not; nothing without
-        the first.
+        """Show what is made of these volume nodes, None for one that there is not.
+
+        Nothing without the first.
         """
         wanted = (
             self.on

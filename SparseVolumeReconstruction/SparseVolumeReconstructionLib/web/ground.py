@@ -8,11 +8,15 @@ _BLACK = 14  # of 255
 
 
 class ClearGround:
-    """Makes what is black in a slice view clear where its plane is seen in 3D; the slice view itself stays as
-    it is.
+    """Makes what is black in a slice view clear where its plane is seen in 3D.
 
-    logic: the slice logic of the view. It puts its own picture back whenever the slice moves, and the clear
-    one follows; where it shows nothing there is no picture to follow.
+    The slice view itself stays as it is.
+
+    It puts its own picture back whenever the slice moves, and the clear one follows; where it shows nothing
+    there is no picture to follow.
+
+    Args:
+        logic: the slice logic of the view.
     """
 
     def __init__(self, logic):

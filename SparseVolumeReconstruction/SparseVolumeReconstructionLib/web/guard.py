@@ -16,7 +16,11 @@ _LEFT = "Nobody has looked at it for {minutes} min. What was loaded, chosen and 
 
 
 class Guard(VisitorRouter):
-    """Lets one visitor in. on_new_visitor: called before another visitor than the last is let in."""
+    """Lets one visitor in.
+
+    Args:
+        on_new_visitor: called before another visitor than the last is let in.
+    """
 
     def __init__(self, policy: AccessPolicy, on_new_visitor: Callable[[], None]):
         super().__init__(policy)

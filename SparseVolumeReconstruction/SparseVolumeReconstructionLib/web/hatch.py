@@ -24,8 +24,9 @@ class Hatch(Derived):
     """
 
     def draw(self) -> None:
-        """Lay the lines over the slice views; whatever marks something else there comes first again when they
-        are gone.
+        """Lay the lines over the slice views.
+
+        Whatever marks something else there comes first again when they are gone.
         """
         if self.node is not None:
             views.set_label(self.node)
@@ -49,10 +50,13 @@ class Hatch(Derived):
 
 
 def hatched(observed: Volume, mean: Volume) -> Volume:
-    """1 on the lines within what was inferred of the body, 0 elsewhere (uint8); on the grid, or a finer one
-    of about 1 mm.
+    """1 on the lines within what was inferred of the body, 0 elsewhere (uint8).
 
-    observed: 1 where a voxel was observed; mean: on the same grid.
+    On the grid, or a finer one of about 1 mm.
+
+    Args:
+        observed: 1 where a voxel was observed.
+        mean: on the same grid.
     """
     grid, finer = _refined(observed.grid)
     along = grid.ijk_to_ras[:3].sum(0)  # R + A + S of a voxel is linear in its indices

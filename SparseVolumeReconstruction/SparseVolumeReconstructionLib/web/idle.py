@@ -11,8 +11,12 @@ _LONGEST_WARNING_S, _STEP_S = 300.0, 15.0
 
 
 class Idle:
-    """Counts the time without use. minutes: after which `end` is awaited; 0 for never. busy: whether
-    something runs, which counts as use. tell: gets what the page should say; "" for nothing.
+    """Counts the time without use.
+
+    Args:
+        minutes: after which `end` is awaited; 0 for never.
+        busy: whether something runs, which counts as use.
+        tell: gets what the page should say; "" for nothing.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
-"""What a page may say over its websocket: nothing that it sends stops the server, sets what is the server's
-own, or shows its insides.
+"""What a page may say over its websocket.
+
+Nothing that it sends stops the server, sets what is the server's own, or shows its insides.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ log = logging.getLogger(__name__)
 class Link:
     """Stands between the websockets of a trame server and its methods.
 
-    own_checks: variables that begin with this are checked where they are listened to. on_use: called for all
-    that somebody does in a page.
+    Args:
+        own_checks: variables that begin with this are checked where they are listened to.
+        on_use: called for all that somebody does in a page.
     """
 
     def __init__(self, server, own_checks: str, on_use: Callable[[], None]):
@@ -65,8 +67,9 @@ class Link:
         return call
 
     def _update(self, core, changes: list) -> None:
-        """Set the variables that somebody listens to, where the value is of their kind; the others are put
-        back in the page.
+        """Set the variables that somebody listens to, where the value is of their kind.
+
+        The others are put back in the page.
         """
         state = self._server.state
         with state:

@@ -1,5 +1,6 @@
-"""What a session may hold: a budget of voxels, and memory that goes back to the system when nodes are
-removed.
+"""What a session may hold: a budget of voxels.
+
+And memory that goes back to the system when nodes are removed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ _OWN_PAGES_BYTES = 1 << 20
 
 
 def give_back_at_once() -> None:
-    """Let every large array have pages of its own, which the system gets back when the array goes (glibc;
-    elsewhere nothing).
+    """Let every large array have pages of its own.
+
+    The system gets them back when the array goes (glibc; elsewhere nothing).
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES)

@@ -16,8 +16,9 @@ _FAR = 100.0
 
 
 class Moves:
-    """Every movement takes what comes from a page: numbers that are no numbers, and views that are none, move
-    nothing.
+    """Every movement takes what comes from a page.
+
+    Numbers that are no numbers, and views that are none, move nothing.
     """
 
     def __init__(self, pictures: Views):
@@ -59,8 +60,9 @@ class Moves:
         self._views.turn_3d(-180 * _number(across), 180 * _number(down))
 
     def point(self, view: str, across: float, down: float) -> None:
-        """Let the other slice views pass through a place of a view's picture: shares of its width and
-        height.
+        """Let the other slice views pass through a place of a view's picture.
+
+        Shares of its width and height.
         """
         if view not in LABELS:
             return
@@ -70,8 +72,9 @@ class Moves:
                 views.slice_node(name).JumpSliceByOffsetting(*centre)
 
     def window(self, view: str, wider: float, brighter: float) -> None:
-        """Change window and level of what a view shows by shares of the window; grey volumes that lie over
-        each other change together.
+        """Change window and level of what a view shows by shares of the window.
+
+        Grey volumes that lie over each other change together.
         """
         wider, brighter = _number(wider), _number(brighter)
         for node in _together(view):

@@ -37,8 +37,9 @@ _POLICY = (
 
 
 def page(title: str, text: str, status: int) -> web.Response:
-    """A small page that says something; `text` is HTML. One that says that there is no place tries again by
-    itself.
+    """A small page that says something; `text` is HTML.
+
+    One that says that there is no place tries again by itself.
     """
     again = '<meta http-equiv="refresh" content="20">' if status in (409, 503) else ""
     body = _PAGE.format(title=escape(title), text=text, again=again, style=_STYLE)
@@ -48,7 +49,11 @@ def page(title: str, text: str, status: int) -> web.Response:
 
 
 def question(wrong: bool) -> web.Response:
-    """Asks for the token. wrong: one was given."""
+    """Asks for the token.
+
+    Args:
+        wrong: one was given.
+    """
     why = "That is not the token." if wrong else "The address was printed where the server was started."
     return page("A token is needed", _ASK.format(why=why), 403)
 

@@ -1,5 +1,6 @@
-"""How to serve, and what one session and several have in common: the address that is printed, the private
-folder, and the end.
+"""How to serve, and what one session and several have in common.
+
+The address that is printed, the private folder, and the end.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ _FOLDER = "svr-web-"
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve. port 0: any that is free. token: what visitors have to know; needed where host is not
-    this machine alone.
+    """How to serve.
 
-    lesson: file of a lesson that every visitor is offered. sessions: people who can work at the same time,
-    each with a server process of their own. allow_hosts: further names by which browsers call the server,
-    such as that of a proxy before it. idle_minutes: without use until a session ends, 0 for never. ends_idle:
-    the process ends with its session. memory_gb: voxels that one session may hold.
+    port 0: any that is free.
+
+    Attributes:
+        token: what visitors have to know; needed where host is not this machine alone.
+        lesson: file of a lesson that every visitor is offered.
+        sessions: people who can work at the same time, each with a server process of their own.
+        allow_hosts: further names by which browsers call the server, such as that of a proxy before it.
+        idle_minutes: without use until a session ends, 0 for never.
+        ends_idle: the process ends with its session.
+        memory_gb: voxels that one session may hold.
     """
 
     host: str = LOOPBACK
@@ -57,8 +63,9 @@ def announce(port: int, options: Options) -> None:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """One folder for all temporary files of this process and of those that it starts; it goes when they have
-    ended.
+    """One folder for all temporary files of this process and of those that it starts.
+
+    It goes when they have ended.
 
     Folders of earlier processes that were killed go, too.
     """

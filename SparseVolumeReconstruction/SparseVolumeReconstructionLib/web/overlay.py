@@ -1,5 +1,6 @@
-"""What is written over the pictures of the slice views: directions, a scale, the other planes, and what is
-shown.
+"""What is written over the pictures of the slice views.
+
+Directions, a scale, the other planes, and what is shown.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ _STOPS = 9
 
 
 def letters(slice_to_ras: np.ndarray) -> dict[str, str]:
-    """Where the right and the upper edge of a picture (4x4 SliceToRAS) lie in the body, and the opposite
-    ones.
+    """Where the right and the upper edge of a picture lie in the body, and the opposite ones.
 
-    One letter of R, L, A, P, S, I for an edge of an orthogonal slice, up to three for an oblique one, the
-    largest share first.
+    The picture is given as 4x4 SliceToRAS. One letter of R, L, A, P, S, I for an edge of an orthogonal slice,
+    up to three for an oblique one, the largest share first.
     """
     right, up = slice_to_ras[:3, 0], slice_to_ras[:3, 1]
     return {
@@ -40,16 +40,18 @@ def _direction(vector: np.ndarray) -> str:
 
 
 def scale(width_mm: float) -> dict:
-    """A bar for a picture of this width: a round number of mm (1, 2, 5 times a power of 10) and its share of
-    the width, percent.
+    """A bar for a picture of this width.
+
+    A round number of mm (1, 2, 5 times a power of 10) and its share of the width, percent.
     """
     length = max((each for each in _ROUND_MM if each <= _LONGEST * width_mm), default=_ROUND_MM[0])
     return {"mm": f"{length:g} mm", "percent": round(100 * length / width_mm, 3)}
 
 
 def crossings(node, others: list) -> list[dict]:
-    """Where the planes of other slice nodes cut the picture of a node: lines (x1, y1, x2, y2 in percent from
-    the upper left).
+    """Where the planes of other slice nodes cut the picture of a node.
+
+    Lines (x1, y1, x2, y2 in percent from the upper left).
     """
     to_ras, found = _picture_to_ras(node), []
     for other in others:
@@ -69,8 +71,9 @@ def crossings(node, others: list) -> list[dict]:
 
 
 def place(node, across: float, down: float) -> np.ndarray:
-    """The point (RAS, mm) at a place of the picture of a slice node: shares of its width and height from the
-    upper left.
+    """The point (RAS, mm) at a place of the picture of a slice node.
+
+    Shares of its width and height from the upper left.
     """
     return (_picture_to_ras(node) @ [across, down, 0.0, 1.0])[:3]
 
@@ -101,8 +104,9 @@ def role(node) -> str:
 
 
 def legend(node) -> dict | None:
-    """The colours of a volume that is shown in colour, as a scale: low, high (in the units of the input), and
-    CSS colours between.
+    """The colours of a volume that is shown in colour, as a scale.
+
+    Low, high (in the units of the input), and CSS colours between.
 
     None for grey volumes.
     """

@@ -49,8 +49,9 @@ def build_page(server) -> None:
 
 
 def _template(server, name: str, file: str) -> None:
-    """A file of Resources/Web as a template of the page; each is drawn anew only when a variable changes that
-    it shows.
+    """A file of Resources/Web as a template of the page.
+
+    Each is drawn anew only when a variable changes that it shows.
     """
     with DivLayout(server, template_name=name, classes="svr" if name == "main" else "part") as layout:
         layout.root.add_child((RESOURCES / file).read_text(encoding="utf-8"))

@@ -59,8 +59,9 @@ class Place:
         return self._process.poll() is None
 
     async def ready(self, client: aiohttp.ClientSession) -> bool:
-        """Wait until the process answers, and become its visitor; False where it has not started (the log
-        says why).
+        """Wait until the process answers, and become its visitor.
+
+        False where it has not started (the log says why).
         """
         until = time.monotonic() + _START_S
         while not (found := re.search(r"Open (http://[\d.:]+)", self._log())):

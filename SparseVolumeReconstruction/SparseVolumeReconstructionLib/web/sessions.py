@@ -42,7 +42,11 @@ _OURS = {*_NOT_PASSED_ON, "content-security-policy"}
 
 
 class Sessions(VisitorRouter):
-    """Starts, finds and ends the places. folder: for what they write."""
+    """Starts, finds and ends the places.
+
+    Args:
+        folder: for what they write.
+    """
 
     def __init__(self, options: Options, policy: AccessPolicy, folder: Path):
         super().__init__(policy)
@@ -120,8 +124,9 @@ class Sessions(VisitorRouter):
         return ready
 
     def _left(self) -> str | None:
-        """Whose place has been without a visitor for the longest time, and for longer than a lost connection
-        lasts.
+        """Whose place has been without a visitor for the longest time.
+
+        And for longer than a lost connection lasts.
         """
         now = time.monotonic()
         gone = {
@@ -190,7 +195,8 @@ async def _carry(source, target) -> None:
 async def serve_sessions(options: Options) -> None:
     """Serve until interrupted; then all processes have ended.
 
-    Raises InputError where the port cannot be listened on.
+    Raises:
+        InputError: where the port cannot be listened on.
     """
     stopped = asyncio.Event()
     on_interrupt(stopped.set)

@@ -46,11 +46,13 @@ def _coarse(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
 def surface_of(
     mean: tuple[np.ndarray, np.ndarray], std: tuple[np.ndarray, np.ndarray] | None
 ) -> vtk.vtkPolyData:
-    """The outer surface of a mean in RAS, coloured (RGBA, array "Certainty") from opaque where std is 0 to
-    nearly clear where it is high.
+    """The outer surface of a mean in RAS, the clearer the higher std is.
 
-    mean, std: arrays (k, j, i) with their 4x4 from (i, j, k) to RAS; std None: equally half clear. Empty
+    Coloured (RGBA, array "Certainty") from opaque where std is 0 to nearly clear where it is high. Empty
     where the mean has no body.
+
+    Args:
+        mean, std: arrays (k, j, i) with their 4x4 from (i, j, k) to RAS; std None: equally half clear.
     """
     array, to_ras = mean
     body = array[array > 0.1 * array.max()] if array.max() > 0 else array[:0]
@@ -101,8 +103,9 @@ def _from_padded(to_ras: np.ndarray) -> vtk.vtkTransform:
 
 
 def _doubt(points: np.ndarray, std: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """How uncertain the mean is at points (n, 3) in RAS: 0 where std is 0, 1 where it is as high as almost
-    anywhere.
+    """How uncertain the mean is at points (n, 3) in RAS.
+
+    0 where std is 0, 1 where it is as high as almost anywhere.
     """
     array, to_ras = std
     inverse = np.linalg.inv(to_ras)

@@ -1,5 +1,6 @@
-"""Files in and out: uploads stream into a private folder and are read by the worker, downloads are made when
-asked for.
+"""Files in and out.
+
+Uploads stream into a private folder and are read by the worker, downloads are made when asked for.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ class Transfer:
         self._app = app
 
     def routes(self, on_use: Callable[[], None]) -> list[web.RouteDef]:
-        """What to add to the server's application. on_use: called for every upload and download."""
+        """What to add to the server's application.
+
+        Args:
+            on_use: called for every upload and download.
+        """
 
         def used(handler):
             async def handle(request: web.Request) -> web.StreamResponse:
@@ -71,8 +76,9 @@ class Transfer:
         return web.Response(text="yes")
 
     async def _upload(self, request: web.Request) -> web.Response:
-        """Take the files of one volume and wait until the worker has read them; the answer says what was
-        wrong, in one line.
+        """Take the files of one volume and wait until the worker has read them.
+
+        The answer says what was wrong, in one line.
         """
         folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._app.folder))
         ended: asyncio.Future = asyncio.get_running_loop().create_future()
@@ -128,10 +134,13 @@ def _status(error: InputError) -> int:
 
 
 async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str], str, str]:
-    """The files of a multipart request, written as 0000.nii and so on, a name for the volume, and a notice
-    about what was left out.
+    """The files of a multipart request, a name for the volume, and what was left out.
 
-    No name that was sent becomes a path. Raises InputError for what is too large or cannot be an image.
+    They are written as 0000.nii and so on: no name that was sent becomes a path. What was left out is a
+    notice.
+
+    Raises:
+        InputError: for what is too large or cannot be an image.
     """
     if (request.content_length or 0) > UPLOAD_BYTES + (1 << 20):
         raise _too_large("the upload", request.content_length)
@@ -186,10 +195,10 @@ def _too_large(name: str, size: int) -> _TooLarge:
 
 
 def clean_name(sent: str) -> str:
-    """The last part of a file name that was sent, without anything that is not a letter, digit, space, ".",
-    "_" or "-".
+    """The last part of a file name that was sent, without odd characters.
 
-    A long one is cut before its suffix, which says the format.
+    Letters, digits, spaces, ".", "_" and "-" stay. A long one is cut before its suffix, which says the
+    format.
     """
     name = re.sub(r"[^\w. -]+", "_", re.split(r"[\\/]", sent)[-1]).strip(" .")
     suffix = image_suffix(name) or Path(name).suffix[:_LONGEST_SUFFIX]

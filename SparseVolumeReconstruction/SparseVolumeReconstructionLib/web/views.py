@@ -1,5 +1,6 @@
-"""The four views of the page: Slicer's displayable managers, rendered here and sent as pictures by
-trame-slicer.
+"""The four views of the page.
+
+Slicer's displayable managers, rendered here and sent as pictures by trame-slicer.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ _CLOSER = 1.45  # the planes in 3D are larger than what they show
 
 
 class Views:
-    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene, known to `server` by
-    these names.
+    """Axial (Red), coronal (Green), sagittal (Yellow) and 3D views of the current scene.
 
-    planes: whether the slices of the slice views are to be seen in the 3D view.
+    They are known to `server` by these names.
+
+    Attributes:
+        planes: whether the slices of the slice views are to be seen in the 3D view.
     """
 
     def __init__(self, server):
@@ -88,8 +91,9 @@ class Views:
             views.fit(anatomy)
 
     def fit_3d(self) -> None:
-        """Let the 3D view look from the front, somewhat from above and the left, at the volume that is shown,
-        else at everything.
+        """Let the 3D view look from the front, somewhat from above and the left.
+
+        At the volume that is shown, else at everything.
         """
         self._three_d.fit_view_to_content()
         camera = self._three_d.first_renderer().GetActiveCamera()

@@ -1,5 +1,6 @@
-"""Says what kept the event loop from everything else: for tests and for measuring, switched on by
-SVR_WATCH_LOOP_MS.
+"""Says what kept the event loop from everything else.
+
+For tests and for measuring, switched on by SVR_WATCH_LOOP_MS.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def watch_loop() -> None:
-    """Watch the event loop of this thread from now on, where the variable says from how many milliseconds on
-    to tell.
+    """Watch the event loop of this thread from now on.
 
-    What is measured is the time that one callback computes on the loop's thread, not what other processes
-    take from it meanwhile.
+    The variable says from how many milliseconds on to tell. What is measured is the time that one callback
+    computes on the loop's thread, not what other processes take from it meanwhile.
     """
     if (bound := float(os.environ.get(VARIABLE, 0)) / 1e3) and hasattr(time, "pthread_getcpuclockid"):
         _Watchdog(bound).start()

@@ -33,8 +33,11 @@ def _silent(*_) -> None:
 
 
 class WorkerError(RuntimeError):
-    """A request that gave no result. kind: "input", "cancelled", "memory" or "internal". log: text for a bug
-    report.
+    """A request that gave no result.
+
+    Args:
+        kind: "input", "cancelled", "memory" or "internal".
+        log: text for a bug report.
     """
 
     def __init__(self, kind: str, message: str, log: str = ""):
@@ -57,8 +60,9 @@ class _Job:
 
 
 class _Process:
-    """One running process: its answers in a queue (None when it has ended) and the last lines of its
-    stderr.
+    """One running process.
+
+    Its answers in a queue (None when it has ended) and the last lines of its stderr.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str]):
@@ -122,11 +126,16 @@ def _kill(popen: subprocess.Popen) -> None:
 
 
 class WorkerClient:
-    """Starts the process when needed, keeps it, and hands its answers to callbacks. Use it from one thread.
+    """Starts the process when needed, keeps it, and hands its answers to callbacks.
+
+    Use it from one thread.
 
     Nothing blocks but `run`: `submit`, then call `poll` regularly (a timer of at most 0.1 s); the callbacks
-    are called from there. command: what to start, by default this Python with the worker module. python: the
-    Python for that.
+    are called from there.
+
+    Args:
+        command: what to start, by default this Python with the worker module.
+        python: the Python for that.
     """
 
     def __init__(self, command: list[str] | None = None, *, python: str | None = None):
@@ -175,8 +184,9 @@ class WorkerClient:
         return job_id
 
     def cancel(self, job_id: str) -> None:
-        """Stop a request: its on_error gets a "cancelled" error within a second, if need be by ending the
-        process.
+        """Stop a request.
+
+        Its on_error gets a "cancelled" error within a second, if need be by ending the process.
 
         It reports no progress any more; should it be done before the cancel reaches it, on_done is called.
         """
@@ -216,10 +226,14 @@ class WorkerClient:
         return self.wait(self.submit(request, on_progress, outcome.append, outcome.append), outcome)
 
     def wait(self, job_id: str, outcome: list, poll: Callable[[float], None] | None = None):
-        """Poll until a callback of the request has put something into `outcome`; return it, or raise it if it
-        is an error.
+        """Poll until a callback of the request has put something into `outcome`.
 
-        An interrupt (Ctrl+C) cancels the request first. poll: to be called instead of the client's own.
+        Return it, or raise it if it is an error.
+
+        An interrupt (Ctrl+C) cancels the request first.
+
+        Args:
+            poll: to be called instead of the client's own.
         """
         poll = poll or self.poll
         try:
@@ -261,8 +275,9 @@ class WorkerClient:
             job.on_error(WorkerError(answer["kind"], answer["message"], answer.get("log", "")))
 
     def _give_up(self, job_id: str | None, error: WorkerError) -> None:
-        """Forget the ended process and answer one request with `error`; the others are sent to a new
-        process.
+        """Forget the ended process and answer one request with `error`.
+
+        The others are sent to a new process.
         """
         self._process = None
         job = self._jobs.pop(job_id, None)

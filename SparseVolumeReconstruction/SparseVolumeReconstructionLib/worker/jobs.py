@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 class ReconstructionJob:
-    """Reconstructs requests one after the other; models stay in memory between them, in `store` (made when
-    needed).
+    """Reconstructs requests one after the other.
+
+    Models stay in memory between them, in `store` (made when needed).
     """
 
     def __init__(self, store: ModelStore | None = None):
         self._store = store
 
     def warm(self) -> None:
-        """Import the heavy libraries before the first request; where one is missing, the request will
-        say so.
+        """Import the heavy libraries before the first request.
+
+        Where one is missing, the request will say so.
         """
         try:
             from ..reconstruction import run  # noqa: F401
@@ -31,7 +33,8 @@ class ReconstructionJob:
     def __call__(self, request: dict, progress: Progress) -> dict:
         """{"files": {name: path}, "result": content of result.json} of a request given as plain data.
 
-        Raises InputError for wrong input and Cancelled when asked to stop.
+        Raises:
+            InputError: for wrong input and Cancelled when asked to stop.
         """
         from pydantic import ValidationError
 

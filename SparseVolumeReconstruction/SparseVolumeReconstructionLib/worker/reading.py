@@ -1,5 +1,6 @@
-"""Reading files that nobody trusts: the format by the name, the size by the header before anything is
-unpacked, no other file.
+"""Reading files that nobody trusts.
+
+The format by the name, the size by the header before anything is unpacked, no other file.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ _BYTES = 4  # of a voxel in memory
 
 
 def read_upload(request: dict, progress: Progress) -> dict:
-    """What uploaded files show, every part written as NRRD again; or which DICOM series there are, where one
-    has to be chosen.
+    """What uploaded files show, every part written as NRRD again.
 
-    request: {"paths": files of one volume, "names": what each was called, "name": what to call the volume,
-    "series": key or None, "output": folder}. Returns {"files": {"part-1": path, ...}, "result":
-    {"thicknesses_mm": [number or None, ...], "notices": [text, ...], "title": text, "choices": [{"key",
-    "description", "slices"}, ...]}}. Raises InputError for what is no image, is damaged, is larger than
-    MAX_VOLUME_BYTES, or names another file.
+    Or which DICOM series there are, where one has to be chosen.
+
+    Args:
+        request: {"paths": files of one volume, "names": what each was called, "name": what to call the
+            volume, "series": key or None, "output": folder}.
+
+    Returns:
+        {"files": {"part-1": path, ...}, "result": {"thicknesses_mm": [number or None, ...], "notices": [text,
+            ...], "title": text, "choices": [{"key", "description", "slices"}, ...]}}.
+
+    Raises:
+        InputError: for what is no image, is damaged, is larger than MAX_VOLUME_BYTES, or names another file.
     """
     name, folder = str(request["name"]), Path(request["output"])
     files = {Path(path): str(called) for path, called in zip(request["paths"], request["names"], strict=True)}

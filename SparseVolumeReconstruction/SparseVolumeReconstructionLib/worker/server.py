@@ -18,8 +18,10 @@ Job = Callable[[dict, Progress], dict]
 
 
 def main() -> int:
-    """Serve reconstruction requests on stdin and stdout until stdin closes and all are done; returns the exit
-    code.
+    """Serve reconstruction requests on stdin and stdout until stdin closes and all are done.
+
+    Returns:
+        The exit code.
     """
     from .jobs import ReconstructionJob
     from .reading import read_upload
@@ -29,8 +31,9 @@ def main() -> int:
 
 
 def take_stdout() -> IO[str]:
-    """The real stdout as a text stream for answers; whatever else writes to stdout from now on goes to
-    stderr.
+    """The real stdout as a text stream for answers.
+
+    Whatever else writes to stdout from now on goes to stderr.
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
@@ -39,12 +42,16 @@ def take_stdout() -> IO[str]:
 
 
 class Server:
-    """Runs `job(request, progress)` for each request on the calling thread; stdin is read on a thread of its
-    own.
+    """Runs `job(request, progress)` for each request on the calling thread.
 
-    The reading thread lets a cancel reach the running job, through its Progress. job: returns the JSON-ready
-    result; an attribute `warm()`, where it has one, is called once before the first request. others: further
-    operations by name.
+    Stdin is read on a thread of its own.
+
+    The reading thread lets a cancel reach the running job, through its Progress.
+
+    Args:
+        job: returns the JSON-ready result; an attribute `warm()`, where it has one, is called once before the
+            first request.
+        others: further operations by name.
     """
 
     def __init__(self, requests: IO[str], answers: IO[str], job: Job, others: dict[str, Job] | None = None):
@@ -162,8 +169,9 @@ class Server:
             os._exit(1)
 
     def _end_with_reader(self) -> None:
-        """After the last request: end at once where the reader of the answers is gone (the parent died), else
-        let the work go on.
+        """After the last request.
+
+        End at once where the reader of the answers is gone (the parent died), else let the work go on.
         """
         if hasattr(select, "poll"):
             watch = select.poll()

@@ -74,9 +74,15 @@ NODES = {name: _VOLUME for name in ("allVolume", "atlas", "likeVolume", "result"
 class Choices:
     """All that a user chooses, with its defaults; lengths in mm, nodes are None until chosen.
 
-    allVolume: sparse acquisition to take whole. likeVolume: volume whose grid the results take. atlas: what
-    is laid over the slices. result: mean of the reconstruction that is looked at. sample: index from 0.
-    showFrames: whether the context slices are drawn. The names are stored in scenes.
+    The names are stored in scenes.
+
+    Attributes:
+        allVolume: sparse acquisition to take whole.
+        likeVolume: volume whose grid the results take.
+        atlas: what is laid over the slices.
+        result: mean of the reconstruction that is looked at.
+        sample: index from 0.
+        showFrames: whether the context slices are drawn.
     """
 
     allVolume: object = None
@@ -110,8 +116,9 @@ class Choices:
 
 
 def forget(choices, node) -> None:
-    """Let no choice (`choices` has the attributes of Choices) name a node that leaves the scene: nothing is
-    chosen in its place.
+    """Let no choice (`choices` has the attributes of Choices) name a node that leaves the scene.
+
+    Nothing is chosen in its place.
     """
     for name in NODES:
         if getattr(choices, name) is node:

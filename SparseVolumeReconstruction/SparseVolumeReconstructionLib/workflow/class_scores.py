@@ -19,8 +19,12 @@ _HALF_MM = 80.0  # a slice counts as a square of twice this side
 
 
 class Answer(_Strict):
-    """step: number of the lesson's step, from 0. guess: None where the student gave up. seconds: how long it
-    took.
+    """An answer of one student.
+
+    Attributes:
+        step: number of the lesson's step, from 0.
+        guess: None where the student gave up.
+        seconds: how long it took.
     """
 
     step: int = Field(ge=0, lt=40)
@@ -29,9 +33,12 @@ class Answer(_Strict):
 
 
 class Results(_Strict):
-    """What one student answered. lesson: the digest of the lesson.
+    """What one student answered.
 
     There are no scores in it: they follow from the guesses.
+
+    Attributes:
+        lesson: the digest of the lesson.
     """
 
     format: Literal["sparse-volume-lesson-results"] = "sparse-volume-lesson-results"
@@ -63,7 +70,8 @@ def judge(asked: AskSlice, guess: LessonPlane) -> Miss:
 def scores(lesson: Lesson, results: Results) -> dict[int, float | None]:
     """{step: mm off, None where the student gave up} of the answered questions.
 
-    Raises InputError for another lesson's results.
+    Raises:
+        InputError: for another lesson's results.
     """
     if results.lesson != lesson.digest:
         raise InputError(
@@ -84,8 +92,9 @@ def scores(lesson: Lesson, results: Results) -> dict[int, float | None]:
 
 
 def class_table(lesson: Lesson, handed_in: list[Results]) -> list[dict]:
-    """One row a student, the best first: name, mm (one for every question, None for none), placed, mean (mm,
-    None without a guess).
+    """One row a student, the best first.
+
+    Name, mm (one for every question, None for none), placed, mean (mm, None without a guess).
     """
     rows = []
     for results in handed_in:

@@ -89,8 +89,9 @@ class ContextList(VTKObservationMixin):
         return self.add_from_view(views.view_under_mouse())
 
     def add_all(self, volume) -> int:
-        """Take every slice of a sparse acquisition that shows anything and is not in the list yet; how many
-        of them were already.
+        """Take every slice of a sparse acquisition that shows anything and is not in the list yet.
+
+        How many of them were already.
 
         Of a scan of several parts (a gap, other directions) all are taken. Raises InputError, also where all
         of them were.
@@ -124,7 +125,11 @@ class ContextList(VTKObservationMixin):
         self._on_change()
 
     def show(self, context: ContextSlice) -> None:
-        """Let all views jump to a context. Raises InputError where it has no plane in its volume."""
+        """Let all views jump to a context.
+
+        Raises:
+            InputError: where it has no plane in its volume.
+        """
         grid = context.grid()
         views.jump(context.plane, grid.corners_ras().mean(0), context.view)
 
@@ -135,7 +140,8 @@ class ContextList(VTKObservationMixin):
 
         Raises InputError, as the change does, with nothing changed.
 
-        undoable: whether it is a step of the user that can be taken back.
+        Args:
+            undoable: whether it is a step of the user that can be taken back.
         """
         with self._undo.step(_("slice changed")) if undoable else nullcontext():
             change(context)
@@ -163,7 +169,8 @@ class ContextList(VTKObservationMixin):
     def undo(self) -> None:
         """Take back the last step of the user: what was added, removed, moved or changed.
 
-        Raises InputError where there is none.
+        Raises:
+            InputError: where there is none.
         """
         if not self._undo.what:
             raise InputError(_("there is nothing to undo."))
@@ -179,8 +186,10 @@ class ContextList(VTKObservationMixin):
         """Let the selected context move with the slice view to which it belongs, or let it stay where it is.
 
         The view turns to it first. It ends when another context is selected or added, with `release`, and
-        where the program moves the view. Raises InputError where none is selected, its view is not shown, or
-        it has no plane in its volume.
+        where the program moves the view.
+
+        Raises:
+            InputError: where none is selected, its view is not shown, or it has no plane in its volume.
         """
         self.release()
         if not on:

@@ -15,8 +15,10 @@ _NEAR_MM, _TILT_DEG = 1.0, 3.0
 class Miss:
     """What lies between a slice and a guess.
 
-    distance_mm: mean distance of the slice's corners from the guess. shift: (3,) mm in RAS, from the slice's
-    middle to the guess along the guess's normal. tilt_deg: angle between the two, 0..90.
+    Attributes:
+        distance_mm: mean distance of the slice's corners from the guess.
+        shift: (3,) mm in RAS, from the slice's middle to the guess along the guess's normal.
+        tilt_deg: angle between the two, 0..90.
     """
 
     distance_mm: float

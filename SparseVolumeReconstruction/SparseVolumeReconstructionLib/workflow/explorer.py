@@ -1,5 +1,6 @@
-"""Looking at a result: which of its volumes the views show, which sample, and how good it is against a
-reference.
+"""Looking at a result.
+
+Which of its volumes the views show, which sample, and how good it is against a reference.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class Explorer:
         return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
 
     def warnings(self) -> list[str]:
-        """What is doubtful about the chosen result, one sentence each: bad match, assumed thickness, ...;
-        none without a result.
+        """What is doubtful about the chosen result, one sentence each: bad match, assumed thickness, ....
+
+        None without a result.
         """
         result = self.result
         return list(result.provenance.get("warnings", [])) if result is not None else []

@@ -1,5 +1,6 @@
-"""The files of a result to take away: volumes, samples, transform, the whole scene, a report, the SVR
-template.
+"""The files of a result to take away.
+
+Volumes, samples, transform, the whole scene, a report, the SVR template.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def file_name(result: ResultNodes, name: str) -> str:
 def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Path:
     """Write one of the files of a result into a folder and return its path.
 
-    Raises InputError for another name, or on failure.
+    Raises:
+        InputError: for another name, or on failure.
     """
     return prepare_file(result, contexts, name, folder)()
 
@@ -77,8 +79,9 @@ def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, fol
 def prepare_file(
     result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path
 ) -> Callable[[], Path]:
-    """Take from the scene what one of the files needs; what is returned writes it, as `write_file`, and may
-    be called in any thread.
+    """Take from the scene what one of the files needs.
+
+    What is returned writes it, as `write_file`, and may be called in any thread.
     """
     if name not in files_of(result):
         raise InputError(f"the result has no file {name[:40]}.")
@@ -141,8 +144,9 @@ def _samples(result: ResultNodes) -> list[np.ndarray]:
 def _report_parts(
     result: ResultNodes, contexts: list[ContextSlice]
 ) -> tuple[dict, list[np.ndarray], list[tuple]]:
-    """What of the report comes from the scene: its fields without the images, the samples, and the slices
-    that are used now.
+    """What of the report comes from the scene.
+
+    Its fields without the images, the samples, and the slices that are used now.
     """
     mean = volume_of(result.mean)
     used = [context for context in contexts if context.enabled and context.problem() is None]

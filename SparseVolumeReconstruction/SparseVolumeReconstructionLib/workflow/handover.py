@@ -15,8 +15,10 @@ from ..svr.handover import Handover, Stack, write_handover
 
 @dataclass(frozen=True)
 class Template:
-    """What a hand-over holds. stacks: the volumes that the contexts were taken from, each with its name and
-    thickness in mm.
+    """What a hand-over holds.
+
+    Attributes:
+        stacks: the volumes that the contexts were taken from, each with its name and thickness in mm.
     """
 
     template: Volume
@@ -44,7 +46,11 @@ class Template:
 
 
 def take_template(result: ResultNodes, contexts: list[ContextSlice]) -> Template:
-    """Template, mask and stacks from the scene. Raises InputError where a volume cannot be used."""
+    """Template, mask and stacks from the scene.
+
+    Raises:
+        InputError: where a volume cannot be used.
+    """
     used = {context.volume.GetID(): context for context in contexts if context.volume is not None}
     stacks = [
         (volume_of(context.volume), context.volume.GetName(), context.thickness_mm)

@@ -18,8 +18,9 @@ _NEAR_MM, _MAX_LANDMARKS = 6.0, 5
 
 @dataclass(frozen=True)
 class Landmark:
-    """A structure's name, and its middle (x to the right, y to the front, z up; mm), on the right where there
-    are two.
+    """A structure's name, and its middle (x to the right, y to the front, z up; mm).
+
+    On the right where there are two.
     """
 
     name: str

@@ -76,8 +76,9 @@ def plane_through(point: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 class GiveSlices(_Strict):
-    """The student is given slices of the patient, and sees how mean and uncertainty change; none: the anatomy
-    as it is known so far.
+    """The student is given slices of the patient, and sees how mean and uncertainty change.
+
+    None: the anatomy as it is known so far.
     """
 
     kind: Literal["slices"] = "slices"
@@ -94,10 +95,13 @@ class AskSlice(_Strict):
 
 
 class Lesson(_Strict):
-    """All that a lesson is. Planes lie in the space of the model `prior`.
+    """All that a lesson is.
 
-    patient: "drawn": a person whom the model makes up from `seed`; "sample": the sample of four slices that
-    comes with the program; "scan": the scan that the student has loaded.
+    Planes lie in the space of the model `prior`.
+
+    Attributes:
+        patient: "drawn": a person whom the model makes up from `seed`; "sample": the sample of four slices
+            that comes with the program; "scan": the scan that the student has loaded.
     """
 
     format: Literal["sparse-volume-lesson"] = _FORMAT
@@ -162,7 +166,8 @@ def write(content: BaseModel) -> str:
 def to_link(lesson: Lesson) -> str:
     """A lesson as text for an address: compressed JSON in base64url.
 
-    Raises InputError where it is too long for a link.
+    Raises:
+        InputError: where it is too long for a link.
     """
     packed = zlib.compress(lesson.model_dump_json().encode(), 9)
     text = base64.urlsafe_b64encode(packed).rstrip(b"=").decode()

@@ -1,5 +1,6 @@
-"""One student goes through a lesson: the patient is prepared, slices are given and asked for, answers are
-kept.
+"""One student goes through a lesson.
+
+The patient is prepared, slices are given and asked for, answers are kept.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ _VIEWS = {"Red": ("Axial", 2), "Green": ("Coronal", 1), "Yellow": ("Sagittal", 0
 
 
 class LessonRun:
-    """From `start` to `close` the views belong to the lesson. position: number of the step, -1 before the
-    first.
+    """From `start` to `close` the views belong to the lesson.
+
+    position: number of the step, -1 before the first.
 
     patient: the volume node of whom the slices are. frame: 4x4 from the model's space to where he lies (RAS
     mm). on_ready: called once the lesson can begin.
@@ -70,7 +72,8 @@ class LessonRun:
     def start(self) -> None:
         """Prepare patient and anatomy.
 
-        Raises InputError where the scan is missing, or while something runs.
+        Raises:
+            InputError: where the scan is missing, or while something runs.
         """
         if self._presenter.runner.running:
             raise InputError(_("something runs already; cancel it first, or wait until it is done."))
@@ -101,7 +104,8 @@ class LessonRun:
     def answer(self) -> None:
         """Judge where the view stands, and show the slice where it lies.
 
-        Raises InputError where nothing was asked.
+        Raises:
+            InputError: where nothing was asked.
         """
         if self.quiz.question is not None:
             self.canonical(
@@ -123,10 +127,12 @@ class LessonRun:
         return LessonPlane.of(plane_through(point, self.frame[:3, :3].T @ plane[:3, 2]))
 
     def placed(self, plane: LessonPlane) -> np.ndarray:
-        """A plane of the lesson where the patient lies: 4x4 SliceToRAS (mm), in a sparse scan the acquired
-        slice that is meant.
+        """A plane of the lesson where the patient lies.
 
-        Raises InputError where a sparse scan has none there.
+        4x4 SliceToRAS (mm), in a sparse scan the acquired slice that is meant.
+
+        Raises:
+            InputError: where a sparse scan has none there.
         """
         there = plane.matrix(MIDDLE)
         point = self.frame[:3, :3] @ there[:3, 3] + self.frame[:3, 3]

@@ -1,5 +1,6 @@
-"""The mental map, for teaching: from no slices to all of them, one after the other, and how mean and
-uncertainty change.
+"""The mental map, for teaching.
+
+From no slices to all of them, one after the other, and how mean and uncertainty change.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ _NAME = "Mental map"
 
 
 class MentalMap:
-    """Steps through the contexts that are used, in their order; steps that were made once are shown again at
-    once.
+    """Steps through the contexts that are used, in their order.
+
+    Steps that were made once are shown again at once.
 
     The frame is found once, from all slices that are used at the start, so that all steps lie on one grid in
     one place. The end gives every slice its own state of use back.
@@ -75,7 +77,8 @@ class MentalMap:
     def forward(self) -> None:
         """Show what one more slice tells.
 
-        Raises InputError where there is none more, or while something runs.
+        Raises:
+            InputError: where there is none more, or while something runs.
         """
         if not self.running:
             raise InputError(_("start the map first."))

@@ -9,11 +9,14 @@ from ..mrml.i18n import _
 
 @dataclass(frozen=True)
 class Message:
-    """kind: "error" (went wrong), "running", "blocked" (why nothing can be computed), "said" (what was done),
-    or "" (nothing).
+    """The one message that matters now.
 
-    text: one line for it. warnings: what is doubtful about the chosen result, one sentence each, headline:
-    their number in words.
+    Attributes:
+        kind: "error" (went wrong), "running", "blocked" (why nothing can be computed), "said" (what was
+            done), or "" (nothing).
+        text: one line for it.
+        warnings: what is doubtful about the chosen result, one sentence each, headline: their number in
+            words.
     """
 
     kind: str = ""

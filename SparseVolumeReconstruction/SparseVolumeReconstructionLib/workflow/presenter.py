@@ -1,5 +1,6 @@
-"""The workflow of every front end, without any toolkit: contexts, validation with reasons, runs, live
-updates, results.
+"""The workflow of every front end, without any toolkit.
+
+Contexts, validation with reasons, runs, live updates, results.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ LIVE_SPACING_MM = 2.0
 class Presenter(VTKObservationMixin):
     """What the user can do, whatever shows it.
 
-    parameters: an object with the attributes of Choices. logic: starts the computing process when
-    needed. on_change: called after every change that a front end should show.
+    Args:
+        parameters: an object with the attributes of Choices.
+        logic: starts the computing process when needed.
+        on_change: called after every change that a front end should show.
     """
 
     def __init__(self, parameters, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
@@ -58,7 +61,8 @@ class Presenter(VTKObservationMixin):
     def verify_model(self) -> None:
         """Compare the weights of the chosen model with their SHA-256, and say so.
 
-        Raises InputError where they differ.
+        Raises:
+            InputError: where they differ.
         """
         self.models.verify(self.parameters.prior)
         self.runner.say(_("The weights file is whole: its SHA-256 is that of the manifest."))
@@ -91,7 +95,8 @@ class Presenter(VTKObservationMixin):
     def frame(self):
         """The frame as ReconstructionInputs take it.
 
-        Raises InputError where a transform is wanted and there is none.
+        Raises:
+            InputError: where a transform is wanted and there is none.
         """
         p = self.parameters
         if p.frameMode != FrameMode.TRANSFORM:
@@ -122,15 +127,17 @@ class Presenter(VTKObservationMixin):
         return ReconstructionInputs(**fields | changes)
 
     def covariate(self) -> float | None:
-        """The known covariate (such as gestational age); None when it is to be inferred or the prior has
-        none.
+        """The known covariate (such as gestational age).
+
+        None when it is to be inferred or the prior has none.
         """
         known = self.models.entry(self.parameters.prior).card.covariate
         return self.parameters.covariate if known and self.parameters.covariateKnown else None
 
     def offer(self, usual: str) -> tuple[str, str]:
-        """Text and explanation of the button of `apply`: the usual text; without slices in use, that only the
-        prior is shown.
+        """Text and explanation of the button of `apply`: the usual text.
+
+        Without slices in use, that only the prior is shown.
         """
         if self.contexts.enabled():
             return usual, _("Reconstruct the volume")
@@ -195,8 +202,9 @@ class Presenter(VTKObservationMixin):
         return self.reason()
 
     def edit_frame(self) -> None:
-        """Make the frame a transform node that can be edited: the given one, the one found last, or one at
-        the slices' middle.
+        """Make the frame a transform node that can be edited.
+
+        The given one, the one found last, or one at the slices' middle.
         """
         p = self.parameters
         if p.frameTransform is None:
@@ -236,8 +244,9 @@ class Presenter(VTKObservationMixin):
         return node.GetDisplayNode() if node is not None else None
 
     def parameters_changed(self) -> None:
-        """To be called when a parameter changed: shows what is chosen and updates the live result where that
-        depends on it.
+        """To be called when a parameter changed.
+
+        Shows what is chosen and updates the live result where that depends on it.
         """
         self.contexts.show_images(self.parameters.textured)
         self._observe_frame()
@@ -262,8 +271,9 @@ class Presenter(VTKObservationMixin):
             self.runner.live(self._live_inputs, self._show_live)
 
     def leave(self) -> None:
-        """The user has turned to something else: no slice moves and nothing is updated until `enter`. What
-        runs goes on.
+        """The user has turned to something else: no slice moves and nothing is updated until `enter`.
+
+        What runs goes on.
         """
         self._left = True
         self.contexts.release()

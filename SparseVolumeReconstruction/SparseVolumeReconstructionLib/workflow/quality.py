@@ -1,5 +1,6 @@
-"""How good a result is against a complete scan of the same patient: table, series and chart nodes, slice by
-slice.
+"""How good a result is against a complete scan of the same patient.
+
+Table, series and chart nodes, slice by slice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _AXES = ("R", "A", "S")
 def compare(result: ResultNodes, reference):
     """The chart of `Comparison` of a result with a reference volume node.
 
-    Raises InputError where the two do not overlap.
+    Raises:
+        InputError: where the two do not overlap.
     """
     comparison = Comparison.of(result, reference)
     return comparison.show(comparison.columns())
@@ -47,7 +49,8 @@ class Comparison:
     def of(cls, result: ResultNodes, reference) -> Comparison:
         """Of a result with a reference volume node.
 
-        Raises InputError for a node that is no volume of grey values.
+        Raises:
+            InputError: for a node that is no volume of grey values.
         """
         return cls(result, reference.GetName(), volume_of(result.mean), volume_of(reference))
 
@@ -56,7 +59,8 @@ class Comparison:
 
         Seconds of work that touch no scene, so a thread can do it.
 
-        Raises InputError where the two do not overlap.
+        Raises:
+            InputError: where the two do not overlap.
         """
         from ..evaluation import metrics
 
@@ -77,8 +81,9 @@ class Comparison:
         }
 
     def show(self, columns: dict[str, np.ndarray]):
-        """Add what shows the columns, (K,) each: tables, plot series, a chart, instead of those of an earlier
-        comparison; the chart.
+        """Add what shows the columns, (K,) each.
+
+        Tables, plot series, a chart, instead of those of an earlier comparison; the chart.
         """
         _, direction = _direction(self.mean.grid, self._contexts)
         forget(self.result.mean)

@@ -19,8 +19,12 @@ _TORCH_MB, _TORCH_GPU_GB = 200, 3
 
 @dataclass(frozen=True)
 class _Package:
-    """name: what pip calls it. requirement: with its version. download_mb: with what comes along, beyond what
-    the application has.
+    """A package to install.
+
+    Attributes:
+        name: what pip calls it.
+        requirement: with its version.
+        download_mb: with what comes along, beyond what the application has.
     """
 
     name: str
@@ -42,15 +46,17 @@ _PACKAGES = {
 
 
 def missing_packages() -> list[str]:
-    """Names, as pip and people know them, of the packages that are not installed; none is imported to find
-    out.
+    """Names, as pip and people know them, of the packages that are not installed.
+
+    None is imported to find out.
     """
     return [PYTORCH] * _torch_is_missing() + [package.name for package in _missing_small()]
 
 
 def needed() -> str:
-    """What has to be installed to compute, and how large it is, in a sentence; "" where nothing is
-    missing.
+    """What has to be installed to compute, and how large it is, in a sentence.
+
+    "" where nothing is missing.
     """
     small, parts = _missing_small(), []
     if _torch_is_missing():
@@ -92,8 +98,14 @@ def install_missing(tell: Callable[[str], None]) -> str:
 
     Blocks, and asks nothing.
 
-    tell: called with what is being done. Returns what to say at the end. Raises InputError where pip fails,
-    and where the PyTorch extension is not there and cannot be installed.
+    Args:
+        tell: called with what is being done.
+
+    Returns:
+        What to say at the end.
+
+    Raises:
+        InputError: where pip fails, and where the PyTorch extension is not there and cannot be installed.
     """
     small = _missing_small()
     for number, package in enumerate(small, start=1):

@@ -17,10 +17,13 @@ Done = Callable[[ResultNodes], None]
 
 @dataclass(frozen=True)
 class Status:
-    """What to tell the user. step, fraction (0..1), remaining_s: of the job that runs. error: one line, log:
-    all of it.
+    """What to tell the user.
 
-    since: when it was said, in seconds of the monotonic clock; the remaining time runs down from then on.
+    step, fraction (0..1), remaining_s: of the job that runs.
+
+    Attributes:
+        error: one line, log: all of it.
+        since: when it was said, in seconds of the monotonic clock; the remaining time runs down from then on.
     """
 
     step: str = ""
@@ -72,7 +75,8 @@ class Runner:
     def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
         """Start a job; an error becomes the status.
 
-        Raises InputError when one runs already or the inputs cannot be used.
+        Raises:
+            InputError: when one runs already or the inputs cannot be used.
         """
         self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
 
@@ -86,8 +90,12 @@ class Runner:
     ) -> None:
         """Read uploaded files (with what each was called) of one scan into nodes, as a job like any other.
 
-        series: which DICOM series. on_error: gets what went wrong, also that it was cancelled. Raises
-        InputError when a job runs already.
+        Args:
+            series: which DICOM series.
+            on_error: gets what went wrong, also that it was cancelled.
+
+        Raises:
+            InputError: when a job runs already.
         """
         what = _("reading {name}").format(name=name)
         self._begin(
@@ -138,7 +146,8 @@ class Runner:
 
         While another is under way, only the newest request waits; older ones are dropped.
 
-        make_inputs: called when the update starts; gives the inputs and the result to write into.
+        Args:
+            make_inputs: called when the update starts; gives the inputs and the result to write into.
         """
 
         def start():
@@ -179,8 +188,9 @@ class Runner:
         self._tell(Status(error=str(error)))
 
     def dismiss(self) -> None:
-        """Forget wrong input that was reported; the error of a job, with its log, stays until the
-        next job.
+        """Forget wrong input that was reported.
+
+        The error of a job, with its log, stays until the next job.
         """
         if self.status.error and not self.status.log:
             self._tell(Status())

@@ -1,5 +1,6 @@
-""" "Where is this slice?": a slice of the patient is shown, the student puts a view where it lies in the
-normative anatomy.
+""" "Where is this slice?".
+
+A slice of the patient is shown, the student puts a view where it lies in the normative anatomy.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ _MAX_VOXELS = 60_000  # of a dense volume that are looked at in order to choose 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """picture: (rows, columns) uint8, as the view of that name shows it. plane: 4x4 SliceToRAS (mm) of the
-    slice, the answer.
+    """A slice whose place is asked for.
 
-    volume: the node from which the slice was cut. corners: (n, 3) RAS mm of the picture.
+    Attributes:
+        picture: (rows, columns) uint8, as the view of that name shows it.
+        plane: 4x4 SliceToRAS (mm) of the slice, the answer.
+        volume: the node from which the slice was cut.
+        corners: (n, 3) RAS mm of the picture.
     """
 
     view: str
@@ -39,8 +43,12 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """question: what was asked. guess: 4x4 SliceToRAS (mm) where the view stood. gave_up: no guess was made,
-    so none is judged.
+    """How near a guess is to the slice that was asked for.
+
+    Attributes:
+        question: what was asked.
+        guess: 4x4 SliceToRAS (mm) where the view stood.
+        gave_up: no guess was made, so none is judged.
     """
 
     question: Question
@@ -50,7 +58,11 @@ class Verdict:
 
 
 class SliceQuiz:
-    """Asks, judges, and keeps the score. seed: for the same questions again."""
+    """Asks, judges, and keeps the score.
+
+    Args:
+        seed: for the same questions again.
+    """
 
     def __init__(self, seed: int | None = None):
         self._random = np.random.default_rng(seed)
@@ -58,8 +70,9 @@ class SliceQuiz:
         self.verdicts: list[Verdict] = []
 
     def ask(self, volume) -> Question:
-        """Draw a slice of a volume node: an acquired one of a sparse volume, else any that the views could
-        show. Raises InputError.
+        """Draw a slice of a volume node.
+
+        An acquired one of a sparse volume, else any that the views could show. Raises InputError.
         """
         planes = acquired_planes(volume) or _anywhere(volume)
         if not planes:
@@ -76,11 +89,19 @@ class SliceQuiz:
         return self.question
 
     def answer(self) -> Verdict:
-        """Judge where the view stands now. Raises InputError where nothing was asked."""
+        """Judge where the view stands now.
+
+        Raises:
+            InputError: where nothing was asked.
+        """
         return self._end(gave_up=False)
 
     def give_up(self) -> Verdict:
-        """The answer without a guess; it does not count. Raises InputError where nothing was asked."""
+        """The answer without a guess; it does not count.
+
+        Raises:
+            InputError: where nothing was asked.
+        """
         return self._end(gave_up=True)
 
     @property
@@ -146,8 +167,9 @@ def _through(grid: Grid, plane: np.ndarray) -> np.ndarray:
 
 
 def picture_grid(view: np.ndarray, plane: np.ndarray) -> Grid:
-    """A square of pixel centres on a plane as a view (both 4x4, mm) shows it: columns to the view's right,
-    rows downwards.
+    """A square of pixel centres on a plane as a view (both 4x4, mm) shows it.
+
+    Columns to the view's right, rows downwards.
     """
     normal = plane[:3, 2] * (np.sign(plane[:3, 2] @ view[:3, 2]) or 1.0)
     right = view[:3, 0] - (view[:3, 0] @ normal) * normal
@@ -161,8 +183,9 @@ def picture_grid(view: np.ndarray, plane: np.ndarray) -> Grid:
 
 
 def picture_of(volume, grid: Grid, most: float | None = None) -> np.ndarray:
-    """Pixels (rows, columns) of a volume node on a grid of one slice as 0..255: in its window, or from 0 to
-    `most` (its units).
+    """Pixels (rows, columns) of a volume node on a grid of one slice as 0..255.
+
+    In its window, or from 0 to `most` (its units).
     """
     pixels, display = read_plane(volume_of(volume), grid), volume.GetDisplayNode()
     if most is not None:

@@ -1,5 +1,6 @@
-"""What is to be seen while a slice is placed: the normative anatomy alone; then the slice and the guess where
-they lie.
+"""What is to be seen while a slice is placed: the normative anatomy alone.
+
+Then the slice and the guess where they lie.
 """
 
 from __future__ import annotations

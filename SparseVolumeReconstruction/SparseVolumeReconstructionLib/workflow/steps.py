@@ -18,8 +18,10 @@ SPACING_MM = 3.0
 
 @dataclass(frozen=True)
 class Step:
-    """What is known from the first `count` slices. uncertainty: mean sd, change: root mean square to the step
-    before, image units.
+    """What is known from the first `count` slices.
+
+    Attributes:
+        uncertainty: mean sd, change: root mean square to the step before, image units.
     """
 
     count: int
@@ -31,8 +33,10 @@ class Step:
 class Steps:
     """Results of ever more slices on one grid in one place.
 
-    prior: id of the model. device: as a request takes it. found: frame, intensity map and covariate, as
-    inputs take them.
+    Args:
+        prior: id of the model.
+        device: as a request takes it.
+        found: frame, intensity map and covariate, as inputs take them.
     """
 
     def __init__(self, runner: Runner, prior: str, device: str, found: dict, name: str):

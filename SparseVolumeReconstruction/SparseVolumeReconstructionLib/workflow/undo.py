@@ -44,9 +44,11 @@ class Undo:
 
     @contextmanager
     def step(self, what: str, part_of: object = None) -> Iterator[None]:
-        """What is done inside is one step, if it changes anything. what: in words, e.g. "slice removed".
+        """What is done inside is one step, if it changes anything.
 
-        part_of: steps that follow one another and are part of the same object count as one.
+        Args:
+            what: in words, e.g. "slice removed".
+            part_of: steps that follow one another and are part of the same object count as one.
         """
         if part_of is not None and self._steps and self._steps[-1].part_of is part_of:
             yield

@@ -1,5 +1,6 @@
-"""Tensors of weights files, smaller without loss: the bytes of all numbers are sorted by their place in the
-number, then deflated.
+"""Tensors of weights files, smaller without loss.
+
+The bytes of all numbers are sorted by their place in the number, then deflated.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ _TYPES = (torch.float32, torch.float16, torch.uint8, torch.int8, torch.int64)
 
 
 def compress(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same tensors, those that get smaller as bytes (n,) uint8 beside "<name>.deflated": their type and
-    shape.
+    """The same tensors, those that get smaller as bytes (n,) uint8 beside "<name>.deflated".
+
+    Their type and shape.
     """
     kept = {}
     for name, tensor in tensors.items():
@@ -35,7 +37,8 @@ def compress(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def expand(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """What `compress` was given, (n,) or any other shape.
 
-    Raises ValueError for damaged content, and for over a gigabyte.
+    Raises:
+        ValueError: for damaged content, and for over a gigabyte.
     """
     return {name: _expanded(name, tensors) for name in tensors if not name.endswith(_SUFFIX)}
 

@@ -17,7 +17,8 @@ _ENTRIES = TypeAdapter(list[ModelEntry])
 def read_manifest(folder: Path) -> list[ModelEntry]:
     """The entries of a folder of models; none if it has no models.json.
 
-    Raises InputError for a damaged one.
+    Raises:
+        InputError: for a damaged one.
     """
     path = folder / "models.json"
     if not path.exists():

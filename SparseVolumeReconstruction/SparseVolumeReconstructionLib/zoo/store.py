@@ -50,9 +50,13 @@ class StoredModel:
 
 
 class ModelStore:
-    """Models by id. Loaded priors stay in memory.
+    """Models by id.
 
-    user_dir: where imported models lie (`models_folder()` if None); embedded ones lie in Resources/Models.
+    Loaded priors stay in memory.
+
+    Args:
+        user_dir: where imported models lie (`models_folder()` if None); embedded ones lie in
+            Resources/Models.
     """
 
     def __init__(self, user_dir: Path | None = None):
@@ -60,7 +64,11 @@ class ModelStore:
         self._loaded: dict[tuple[str, str], Prior] = {}
 
     def entries(self) -> list[ModelEntry]:
-        """All models, the embedded ones first. Raises InputError for a damaged manifest."""
+        """All models, the embedded ones first.
+
+        Raises:
+            InputError: for a damaged manifest.
+        """
         return [*read_manifest(EMBEDDED), *read_manifest(self.user_dir)]
 
     def is_embedded(self, model_id: str) -> bool:
@@ -70,7 +78,8 @@ class ModelStore:
     def find(self, model_id: str) -> StoredModel:
         """A model with the place of its weights; every manifest is read once.
 
-        Raises InputError for an unknown id or a damaged manifest.
+        Raises:
+            InputError: for an unknown id or a damaged manifest.
         """
         models = [
             StoredModel(entry, folder / entry.file)
@@ -83,11 +92,19 @@ class ModelStore:
         return by_id[model_id]
 
     def entry(self, model_id: str) -> ModelEntry:
-        """The entry of a model. Raises InputError for an unknown id."""
+        """The entry of a model.
+
+        Raises:
+            InputError: for an unknown id.
+        """
         return self.find(model_id).entry
 
     def path(self, model_id: str) -> Path:
-        """The weights file of a model. Raises InputError for an unknown id or a missing file."""
+        """The weights file of a model.
+
+        Raises:
+            InputError: for an unknown id or a missing file.
+        """
         model = self.find(model_id)
         model.check_there()
         return model.path
@@ -150,7 +167,8 @@ class ModelStore:
     def remove(self, model_id: str) -> None:
         """Delete a model of the user.
 
-        Raises InputError for an unknown or embedded id, or a folder that cannot be written.
+        Raises:
+            InputError: for an unknown or embedded id, or a folder that cannot be written.
         """
         self.entry(model_id)
         if self.is_embedded(model_id):

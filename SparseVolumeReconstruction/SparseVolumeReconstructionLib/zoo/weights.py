@@ -32,7 +32,8 @@ def describe(path: Path) -> ModelEntry:
 def read_card(path: Path) -> ModelCard:
     """The card in a weights file; its tensors are not read.
 
-    Raises InputError where the file is missing, is no safetensors file, or has no card of a known system.
+    Raises:
+        InputError: where the file is missing, is no safetensors file, or has no card of a known system.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such weights file.")
@@ -98,10 +99,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
-    """The prior whose tensors lie in `path`, on `device`. Nothing from the file is executed.
+    """The prior whose tensors lie in `path`, on `device`.
 
-    Raises InputError where the tensors are not those of the card's system; torch.OutOfMemoryError passes
-    through.
+    Nothing from the file is executed.
+
+    Raises:
+        InputError: where the tensors are not those of the card's system; torch.OutOfMemoryError passes
+            through.
     """
     import torch
 

@@ -23,8 +23,9 @@ from .tiny_body import add_body
 
 
 class LongWords(QtCore.QTranslator):
-    """Texts as long as in languages with long words, such as German: a third longer, short ones twice as
-    long.
+    """Texts as long as in languages with long words, such as German.
+
+    A third longer, short ones twice as long.
     """
 
     def translate(self, context, text, disambiguation=None, n=-1) -> str:

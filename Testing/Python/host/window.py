@@ -27,11 +27,10 @@ class ModuleSelector:
 
 
 class ModulePanel(QtWidgets.QScrollArea):
-    """qSlicerModulePanel: help, the module's widget and a spacer in a scroll area that never scrolls
-    sideways.
+    """qSlicerModulePanel: help, the module's widget and a spacer in a scroll area.
 
-    As in the application the module is at least as wide as its size hint, and the panel by a scroll bar
-    wider.
+    It never scrolls sideways. As in the application the module is at least as wide as its size hint, and the
+    panel by a scroll bar wider.
     """
 
     IS_STAND_IN = True

@@ -40,8 +40,9 @@ def make_field():
 
 @dataclass
 class Dense:
-    """Posterior of pixels (count,) seen through a dense A (count, voxels) of a field: everything in
-    float64.
+    """Posterior of pixels (count,) seen through a dense A (count, voxels) of a field.
+
+    Everything in float64.
     """
 
     field: GaussianField

@@ -48,8 +48,11 @@ def head(points_ras: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Patient:
-    """A subject in a frame of its own. frame: 4x4 canonical to patient (RAS mm). gain, gamma: of its
-    scanner.
+    """A subject in a frame of its own.
+
+    Attributes:
+        frame: 4x4 canonical to patient (RAS mm).
+        gain, gamma: of its scanner.
     """
 
     seed: int

@@ -6,6 +6,8 @@ import re
 import pytest
 
 FILE_LINES, FUNCTION_LINES = 400, 60
+TO_SUMMARISE = {"alignment", "data", "priors", "reconstruction", "training"}  # rooms whose classes follow
+SUMMARISED = {"geometry", "web"}  # rooms whose functions and modules are done, too
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 SHAPE_OR_UNIT = re.compile(
     r"\(\s*[\w*/ +]+,[^)]*\)|\d ?[x×] ?\d|\bmm\b|\bvoxel|\bpixel|\bscalar|\bvector|\bindex|\bper "
@@ -75,6 +77,27 @@ def odd_limits(tree: ast.Module) -> list[str]:
     return sorted({name for name in names if LIMIT.fullmatch(name)})
 
 
+def begins_with_a_sentence(docstring: str) -> bool:
+    """Whether the first line is a sentence by itself: it ends, and a blank line or nothing follows."""
+    first, *rest = docstring.split("\n")
+    return first.endswith((".", ":", "?")) and not (rest and rest[0].strip())
+
+
+def unsummarised(tree: ast.Module) -> list[str]:
+    """Classes whose docstring does not begin with one line that says what they are."""
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    texts = {node.name: ast.get_docstring(node) for node in classes}
+    return [name for name, text in texts.items() if text and not begins_with_a_sentence(text)]
+
+
+def unsummarised_anywhere(tree: ast.Module) -> list[str]:
+    """The like, of the module and its functions as well."""
+    documented = (ast.Module, ast.ClassDef, *FUNCTION)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, documented)]
+    texts = [(getattr(node, "name", "module"), ast.get_docstring(node)) for node in nodes]
+    return [name for name, text in texts if text and not begins_with_a_sentence(text)]
+
+
 def require_none(sources, check) -> None:
     """Fail with a list of all that the check finds in any file."""
     found = [f"{path}: {what}" for path, tree in sources.items() for what in check(tree)]
@@ -103,6 +126,14 @@ def test_limits_are_called_max_and_min(sources):
     require_none(sources, odd_limits)
 
 
+def test_docstrings_begin_with_a_summary(sources, library):
+    require_none(
+        {path: tree for path, tree in sources.items() if not TO_SUMMARISE & {*path.parts}}, unsummarised
+    )
+    rooms = {name: tree for name, tree in library.items() if name.split(".")[0] in SUMMARISED}
+    require_none(rooms, unsummarised_anywhere)
+
+
 def test_functions_of_arrays_name_shapes_or_units(library):
     require_none(library, shapeless)
 
@@ -124,6 +155,8 @@ def test_reports_are_templates(library):
         (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES),
         (undocumented, '"""Module."""\nclass A:\n    """A."""\n    def f(self): ...'),
         (undocumented, "import os"),
+        (unsummarised, 'class A:\n    """A thing that\n    goes on."""'),
+        (unsummarised_anywhere, 'def f():\n    """No end"""'),
         (odd_limits, "_MOST_FILES = 6"),
         (markup, "a = f'<table>{rows}</table>'"),
         (shapeless, 'def f(a: np.ndarray):\n    """Turn it."""'),

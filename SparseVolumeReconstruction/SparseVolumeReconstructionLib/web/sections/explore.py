@@ -1,5 +1,6 @@
-"""The section to look at results: layer, opacity, samples as a film, quality against a reference, files to
-take away.
+"""The section to look at results.
+
+Layer, opacity, samples as a film, quality against a reference, files to take away.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The section of the frame: where the patient lies in the prior's space, and the atlas over the slices to
-judge it.
+"""The section of the frame.
+
+Where the patient lies in the prior's space, and the atlas over the slices to judge it.
 """
 
 from __future__ import annotations

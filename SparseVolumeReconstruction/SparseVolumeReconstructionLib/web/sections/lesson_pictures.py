@@ -1,5 +1,6 @@
-"""The still pictures of a lesson, each made once: the slice, the anatomy there and at the guess, the
-uncertainty after every slice.
+"""The still pictures of a lesson, each made once.
+
+The slice, the anatomy there and at the guess, the uncertainty after every slice.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def _anatomy(run: LessonRun, view: str, plane: np.ndarray) -> str:
 
 
 def _deviation(run: LessonRun, step) -> str:
-    """The standard deviation after a step in the colours of uncertainty, across the slices that the lesson
-    gives.
+    """The standard deviation after a step in the colours of uncertainty.
+
+    Across the slices that the lesson gives.
     """
     from matplotlib import colormaps
 

@@ -42,8 +42,9 @@ class LookSection(Section):
             app.server.trigger(f"look_{move.__name__}")(self._then_changed(move))
 
     def actions(self) -> dict[str, Action]:
-        """Show the planes of the slice views, or the surface of the result, in 3D, or not; let all views show
-        the whole.
+        """Show the planes of the slice views, or the surface of the result, in 3D, or not.
+
+        Let all views show the whole.
         """
         return {
             "planes": self._toggle_planes,
@@ -59,8 +60,9 @@ class LookSection(Section):
             each.close()
 
     def state(self) -> dict:
-        """Range of every slice view in mm and what is written over it; offsets and planes are brought up to
-        date on the way.
+        """Range of every slice view in mm and what is written over it.
+
+        Offsets and planes are brought up to date on the way.
         """
         self.app.views.show_planes()
         result = self.presenter.explorer.result
@@ -129,8 +131,9 @@ class LookSection(Section):
 
 
 def slider(low: float, high: float, value: float, step: float) -> dict[str, float]:
-    """Limits of a slider, mm, of which `value` is one of the steps: a browser moves the thumb to the nearest
-    step otherwise.
+    """Limits of a slider, mm, of which `value` is one of the steps.
+
+    A browser moves the thumb to the nearest step otherwise.
 
     The limits are drawn in to the outermost steps; a value beyond them becomes a limit.
     """

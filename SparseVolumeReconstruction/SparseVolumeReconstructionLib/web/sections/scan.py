@@ -29,9 +29,12 @@ _SPARSE_SLICES = (
 
 @dataclass(frozen=True)
 class Upload:
-    """Files of one scan, with what each was called. release: called when they are not needed any more.
+    """Files of one scan, with what each was called.
 
-    left_out: a notice about files that were not taken. choices: the series of which one has to be chosen.
+    Attributes:
+        release: called when they are not needed any more.
+        left_out: a notice about files that were not taken.
+        choices: the series of which one has to be chosen.
     """
 
     files: dict[Path, str]
@@ -51,9 +54,7 @@ class ScanSection(Section):
         self._waiting: Upload | None = None
 
     def actions(self) -> dict[str, Action]:
-        """Load the sample, show a volume, remove a volume, begin anew, choose a series of the upload or none,
-        mask a scan.
-        """
+        """Load, show, remove and mask scans, choose among their series, begin anew."""
         return {
             "sample": self._sample,
             "show": self._show,
@@ -89,17 +90,22 @@ class ScanSection(Section):
         }
 
     def _offered(self, transform) -> bool:
-        """Frames of results belong to them; the one that was made the patient's frame is a transform like any
-        other.
+        """Frames of results belong to them.
+
+        The one that was made the patient's frame is a transform like any other.
         """
         return transform is self.presenter.parameters.frameTransform or not transform.GetAttribute(
             f"{ATTRIBUTE}Role"
         )
 
     def read(self, upload: Upload, on_end: Callable[[Exception | None], None]) -> None:
-        """Read an upload into nodes, or ask for the series. on_end: gets what went wrong, or None.
+        """Read an upload into nodes, or ask for the series.
 
-        Raises InputError as Runner.read.
+        Args:
+            on_end: gets what went wrong, or None.
+
+        Raises:
+            InputError: as Runner.read.
         """
         self.close()
         self._read(upload, on_end, None)

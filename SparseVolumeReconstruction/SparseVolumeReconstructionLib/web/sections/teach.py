@@ -187,7 +187,11 @@ class TeachSection(Section):
         self.app.views.fit_3d()
 
     def _edit(self, kind: str = "", fresh: bool = False) -> None:
-        """Make a lesson, or change the one that is open. kind: of whom its slices are, "" as before."""
+        """Make a lesson, or change the one that is open.
+
+        Args:
+            kind: of whom its slices are, "" as before.
+        """
         if fresh or self._draft is None:
             self._draft = Draft(None if fresh else self._lesson)
         if kind:
