@@ -8,16 +8,16 @@ starts maximise the evidence of the low-rank model, tempered because neighbourin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from ..geometry import InputError
 from ..observation import Slice
-from ..observation.slices import resample_slice
 from ..priors.alignment_model import AlignmentModel
 from ..progress import Progress
+from .gain import by_source, gain_of, in_common_units, rough_gains, settled
 from .intensity import MonotoneMap
 from .match import Matcher
 from .plausible import check_size, has_noise_outside
@@ -25,7 +25,7 @@ from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
 
 _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
-_ROTATIONS, _STARTS, _TURNED_STARTS, _MARGIN_MM = 576, 48, 4, 20.0
+_ROTATIONS, _STARTS, _TURNED_STARTS = 576, 48, 4
 _WRONG_SIZE = 0.25  # log of the size over the expected one
 DOUBTFUL, _CLEARLY = 0.65, 0.05
 TWO_BODIES, _MAX_FILES = 40.0, 6
@@ -41,7 +41,8 @@ class Alignment:
     twice. uncertainty: standard deviations of rotation (degrees), translation (mm) and scale (share), from
     the curvature of the evidence. turned_deg: angle between the orientation that was found and the one that
     the files state, where that should tell. apart: how much more probable (nats per further file) the slices
-    are when every file shows a body of its own; above TWO_BODIES they do not belong together.
+    are when every file shows a body of its own; above TWO_BODIES they do not belong together. gains: by
+    source, where several series differ by a factor; the intensity map is that of the first.
     """
 
     patient_to_canonical: np.ndarray
@@ -51,6 +52,11 @@ class Alignment:
     uncertainty: dict[str, float]
     turned_deg: float = 0.0
     apart: float = 0.0
+    gains: dict[str, float] = field(default_factory=dict)
+
+    def in_common_units(self, slices: list[Slice]) -> list[Slice]:
+        """The slices as the intensity map expects them: divided by the gain of their series."""
+        return in_common_units(slices, self.gains)
 
     def to_patient(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical intensities as patient intensities, not below 0, float32."""
@@ -69,7 +75,11 @@ def align(
     check_size(slices, model.size, model.name)
     if has_noise_outside(slices):
         raise _not_removed(model, "was not removed, because the background is not 0 but noise")
-    best = _search(slices, model, progress, covariate)
+    rough = rough_gains(slices)
+    best = _search(in_common_units(slices, rough), model, progress, covariate)
+    if rough:
+        best = _with_gains(best, slices, rough, model, _FINE_MM)
+        slices = in_common_units(slices, best.gains)
     size, problem = _size_beyond_expected(best, model), None
     if np.log(size) > _WRONG_SIZE:
         raise _not_removed(
@@ -123,7 +133,7 @@ def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progres
     """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their
     own.
     """
-    files = {s.source: [t for t in slices if t.source == s.source] for s in slices}
+    files = by_source(slices)
     if not 1 < len(files) <= _MAX_FILES:
         return 0.0
     value = torch.tensor([joint.covariate or 0.0])
@@ -133,10 +143,10 @@ def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progres
     linear = (matrix[:3, :3] / log_scale.exp())[None]
     family = PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
     theta = torch.zeros(1, 9)
-    together = Matcher(model, *_points(slices, _FINE_MM), _FINE_MM).evidence(
+    together = Matcher.of(slices, model, _FINE_MM).evidence(
         family, theta, value, [joint.intensity]
     ) - family.penalty(theta)
-    matchers = [Matcher(model, *_points(part, _FINE_MM), _FINE_MM) for part in files.values()]
+    matchers = [Matcher.of(part, model, _FINE_MM) for part in files.values()]
     separate = sum(_fine_search(m, family, theta, value, False, progress)[-1] for m in matchers)
     return float(separate - together) / (len(files) - 1)
 
@@ -145,7 +155,7 @@ def _search(
     slices: list[Slice], model: AlignmentModel, progress: Progress, covariate: float | None
 ) -> Alignment:
     """The most probable alignment, good or not."""
-    coarse, fine = (Matcher(model, *_points(slices, size), size) for size in (_COARSE_MM, _FINE_MM))
+    coarse, fine = (Matcher.of(slices, model, size) for size in (_COARSE_MM, _FINE_MM))
     family, theta, value = _starts(slices, model, covariate)
     family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
     best = _distinct(score, family.matrix(theta), _FINALISTS)
@@ -183,19 +193,18 @@ def fixed_frame(
     """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm);
     `fast` on fewer pixels.
     """
-    size = _COARSE_MM if fast else _FINE_MM
-    matcher = Matcher(model, *_points(slices, size), size)
-    linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
+    size, rough = _COARSE_MM if fast else _FINE_MM, rough_gains(slices)
+    found = _fitted(in_common_units(slices, rough), model, matrix, covariate, size)
+    return _with_gains(found, slices, rough, model, size) if rough else found
+
+
+def _fitted(
+    slices: list[Slice], model: AlignmentModel, matrix: np.ndarray, covariate: float | None, size: float
+) -> Alignment:
+    """The same for slices of one gain, on pixels of `size` mm."""
+    matcher = Matcher.of(slices, model, size)
     value = model.covariate_values() if covariate is None else torch.tensor([covariate])
-    theta = torch.zeros(len(value), 9)
-    family = PoseFamily(
-        torch.zeros(3),
-        shift,
-        linear.expand(len(value), 3, 3),
-        torch.zeros(len(value)),
-        model.rotation_sd,
-        model.scale_sd,
-    )
+    theta, family = torch.zeros(len(value), 9), PoseFamily.fixed(matrix, len(value))
     maps = matcher.intensity_maps(family, theta, value)
     best = int(matcher.evidence(family, theta, value, maps).argmax())
     one = torch.tensor([best])
@@ -203,37 +212,42 @@ def fixed_frame(
     return Alignment(matrix, maps[best], float(value[best]) if model.has_covariate else None, score, {})
 
 
-def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far
-    background.
-    """
-    lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
-    level = 0.1 * np.quantile(np.concatenate([s.pixels.ravel() for s in lattices]), 0.99)
-    near = [_near_foreground(s.pixels > level, _MARGIN_MM / s.plane.spacing_ij[0]).ravel() for s in lattices]
-    points = np.concatenate([s.plane.points_ras()[n] for s, n in zip(lattices, near, strict=True)])
-    values = np.concatenate([s.pixels.ravel()[n] for s, n in zip(lattices, near, strict=True)])
-    return torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(values)
+def _with_gains(
+    found: Alignment, slices: list[Slice], rough: dict[str, float], model: AlignmentModel, size: float
+) -> Alignment:
+    """What was found with rough gains, with the gain of every series as the frame tells it."""
+    gains = gains_in_frame(slices, rough, model, found, size)
+    matrix = found.patient_to_canonical
+    again = _fitted(in_common_units(slices, gains), model, matrix, found.covariate, size)
+    return replace(found, intensity=again.intensity, score=again.score, gains=gains)
 
 
-def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
-    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is
-    no foreground.
+def gains_in_frame(
+    slices: list[Slice],
+    rough: dict[str, float],
+    model: AlignmentModel,
+    found: Alignment,
+    size_mm: float = _COARSE_MM,
+) -> dict[str, float]:
+    """Gain of each series over the first, from what the model expects with a frame and an intensity map.
+
+    rough: gains with which the map was found, 1 for series that are not named.
     """
-    near = np.ones(foreground.shape, bool)
-    for axis in range(2):
-        filled = np.flatnonzero(foreground.any(1 - axis))
-        if len(filled):
-            place = np.arange(foreground.shape[axis])
-            inside = (place >= filled[0] - margin) & (place <= filled[-1] + margin)
-            near &= inside[:, None] if axis == 0 else inside
-    return near
+    gains = {}
+    for source, own in by_source(in_common_units(slices, rough)).items():
+        matcher = Matcher.of(own, model, size_mm)
+        mean = matcher.expected(found.patient_to_canonical, found.covariate)
+        gains[source] = rough.get(source, 1.0) * gain_of(matcher.values.numpy(), mean, found.intensity)
+    first = next(iter(gains))
+    own = rough.get(first, 1.0) / gains[first]
+    return settled({source: gain * own for source, gain in gains.items()})
 
 
 def _starts(slices, model: AlignmentModel, covariate: float | None):
     """Starting family, theta and covariate values of the coarse search: the best of many by correlation
     alone.
     """
-    matcher = Matcher(model, *_points(slices, _SCREEN_MM), _SCREEN_MM)
+    matcher = Matcher.of(slices, model, _SCREEN_MM)
     centre = matcher.points[matcher.foreground()].mean(0)
     normal = torch.as_tensor(
         np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0)

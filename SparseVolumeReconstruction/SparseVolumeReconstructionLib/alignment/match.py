@@ -7,6 +7,7 @@ import torch
 
 from ..geometry import InputError
 from ..observation.points import PointOperator
+from ..observation.slices import Slice, resample_slice
 from ..priors.alignment_model import ANATOMY, AlignmentModel
 from .intensity import MonotoneMap
 from .pose import UNITS, PoseFamily
@@ -14,6 +15,7 @@ from .pose import UNITS, PoseFamily
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
 _MIN_PIXELS = 40
+_MARGIN_MM = 20.0
 _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
 
 
@@ -28,6 +30,16 @@ class Matcher:
         self.model, self.points, self.values = model, points, values
         self._temper = max(1.0, 150.0 / size_mm**2)
         self.strength = len(points) / self._temper / 4
+
+    @classmethod
+    def of(cls, slices: list[Slice], model: AlignmentModel, size_mm: float) -> Matcher:
+        """The pixels of slices on lattices of `size_mm`, without the far background."""
+        return cls(model, *_points(slices, size_mm), size_mm)
+
+    def expected(self, matrix: np.ndarray, covariate: float | None) -> np.ndarray:
+        """The model's mean (n,) at the pixels in a frame (4x4, patient to canonical, RAS mm)."""
+        value = torch.tensor([covariate or 0.0])
+        return self._predict(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, 0)[0][0].numpy()
 
     def foreground(self) -> torch.Tensor:
         """(n,) bool: pixels that show anatomy rather than air."""
@@ -168,3 +180,29 @@ class Matcher:
             "translation_mm": float(sd[3:6].max()),
             "scale": float(sd[6:].max()),
         }
+
+
+def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far
+    background.
+    """
+    lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
+    level = 0.1 * np.quantile(np.concatenate([s.pixels.ravel() for s in lattices]), 0.99)
+    near = [_near_foreground(s.pixels > level, _MARGIN_MM / s.plane.spacing_ij[0]).ravel() for s in lattices]
+    points = np.concatenate([s.plane.points_ras()[n] for s, n in zip(lattices, near, strict=True)])
+    values = np.concatenate([s.pixels.ravel()[n] for s, n in zip(lattices, near, strict=True)])
+    return torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(values)
+
+
+def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
+    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is
+    no foreground.
+    """
+    near = np.ones(foreground.shape, bool)
+    for axis in range(2):
+        filled = np.flatnonzero(foreground.any(1 - axis))
+        if len(filled):
+            place = np.arange(foreground.shape[axis])
+            inside = (place >= filled[0] - margin) & (place <= filled[-1] + margin)
+            near &= inside[:, None] if axis == 0 else inside
+    return near

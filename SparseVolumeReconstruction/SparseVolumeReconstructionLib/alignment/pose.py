@@ -29,6 +29,12 @@ class PoseFamily:
     rotation_sd: float
     scale_sd: float
 
+    @classmethod
+    def fixed(cls, matrix: np.ndarray, count: int = 1) -> PoseFamily:
+        """`count` times the one frame (4x4 patient to canonical, RAS mm), at theta 0."""
+        linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
+        return cls(torch.zeros(3), shift, linear.expand(count, 3, 3), torch.zeros(count), 1.0, 1.0)
+
     def select(self, index: torch.Tensor) -> PoseFamily:
         """The family restricted to starts `index`."""
         return PoseFamily(

@@ -103,7 +103,7 @@ class OutputMaker:
             with self.clock.step("samples"):
                 made["samples"] = self._samples(posterior)
         with self.clock.step("observed"):
-            observed, values = observed_voxels(self.slices, grid)
+            observed, values = observed_voxels(self.alignment.in_common_units(self.slices), grid)
         if self.request.keep_observed:
             for name, array in made.items():
                 array[..., observed] = 0 if name == "std" else values[observed]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..alignment.align import Alignment, align, fixed_frame
+from ..alignment.align import Alignment, align, fixed_frame, gains_in_frame
 from ..alignment.intensity import MonotoneMap
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
@@ -160,16 +160,18 @@ def align_patient(
     frame: np.ndarray | None = None,
     covariate: float | None = None,
     intensity: MonotoneMap | None = None,
+    gains: dict[str, float] | None = None,
     progress: Progress,
     fast: bool = False,
 ) -> Alignment:
     """Frame and intensity map of slices in patient space; see `condition_patient`.
 
-    intensity: found before, together with the frame (and the covariate, where there is one). fast: match
-    fewer pixels.
+    intensity, gains: found before, together with the frame (and the covariate, where there is one); the gain
+    of a series that was added since is found. fast: match fewer pixels.
     """
     if intensity is not None:
-        return Alignment(frame, intensity, covariate, None, {})
+        known = Alignment(frame, intensity, covariate, None, {})
+        return replace(known, gains=_completed(gains or {}, slices, prior, known))
     if frame is None and slices:
         return align(slices, prior.alignment_model(), progress, covariate)
     return _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate, fast)
@@ -190,6 +192,14 @@ def _in_frame(
     )
 
 
+def _completed(gains: dict[str, float], slices: list[Slice], prior: Prior, known: Alignment) -> dict:
+    """Gains of all series, where there are several."""
+    sources = {s.source for s in slices}
+    if len(sources) == 1 or sources <= gains.keys():
+        return gains
+    return gains_in_frame(slices, gains, prior.alignment_model(), known) | gains
+
+
 def condition(
     prior: Prior,
     slices: list[Slice],
@@ -199,9 +209,9 @@ def condition(
     check: Callable[[], None] = lambda: None,
     fast: bool = False,
 ) -> Posterior:
-    """The prior given aligned slices in patient mm and intensities; grid, check and fast as in
+    """The prior given aligned slices in patient mm and the units of their files; grid, check and fast as in
     Prior.condition.
     """
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
-    canonical = [s.transformed(matrix).with_intensity(intensity) for s in slices]
+    canonical = [s.transformed(matrix).with_intensity(intensity) for s in alignment.in_common_units(slices)]
     return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check, fast=fast)

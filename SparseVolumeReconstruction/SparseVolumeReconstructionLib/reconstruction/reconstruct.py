@@ -36,7 +36,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     clock = Clock()
     with clock.step("read"):
         progress.update("reading slices", 0.01)
-        intensity = _known_intensity(request, prior)
+        known = _known_intensity(request, prior)
         _check_covariate(request, prior)
         slices, warnings = read_contexts(request.contexts)
         frame = {"auto": None, "registered": np.eye(4)}.get(request.frame, request.frame)
@@ -45,7 +45,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         if request.fast:
             slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
     with clock.step("align"):
-        known = {"frame": frame, "covariate": request.covariate, "intensity": intensity}
+        known |= {"frame": frame, "covariate": request.covariate}
         alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
     warnings += _doubts(alignment)
     result = OutputMaker(request, prior, slices, alignment, like, clock, progress).make()
@@ -75,6 +75,13 @@ def _doubts(alignment: Alignment) -> list[str]:
             f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another "
             "direction, or give the frame."
         )
+    first = next(iter(alignment.gains), "")
+    warnings += [
+        f"{source}: its grey values are {gain:.2f} times those of {first} in the same tissue; they were "
+        f"divided by {gain:.2f}, here and among the observed voxels."
+        for source, gain in alignment.gains.items()
+        if gain != 1.0
+    ]
     if alignment.apart > TWO_BODIES:
         warnings.append(
             "The files fit the model much better as separate bodies than as one "
@@ -84,15 +91,20 @@ def _doubts(alignment: Alignment) -> list[str]:
     return warnings
 
 
-def _known_intensity(request: ReconstructionRequest, prior: Prior) -> MonotoneMap | None:
+def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict:
+    """Map and gains that an earlier result found, as `align_patient` takes them."""
     if request.intensity is None:
-        return None
+        return {}
     if request.frame == "auto" or (prior.card.covariate and request.covariate is None):
         raise InputError(
             "an intensity map was given without the frame or the covariate that was found with it; give all "
             "of them."
         )
-    return MonotoneMap(np.array(request.intensity.patient), np.array(request.intensity.canonical))
+    found = request.intensity
+    return {
+        "intensity": MonotoneMap(np.array(found.patient), np.array(found.canonical)),
+        "gains": found.gains,
+    }
 
 
 def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
@@ -141,6 +153,7 @@ def _provenance(
         "intensity_map": {
             "patient": alignment.intensity.patient.tolist(),
             "canonical": alignment.intensity.canonical.tolist(),
+            "gains": alignment.gains,
         },
         "covariate": None
         if known is None

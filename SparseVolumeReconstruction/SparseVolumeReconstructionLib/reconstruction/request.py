@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,11 +30,15 @@ class ContextSpec(BaseModel):
 
 
 class IntensityMap(BaseModel):
-    """Knots of a monotone map between patient and canonical intensities, as a result.json states it."""
+    """Knots of a monotone map between patient and canonical intensities, as a result.json states it.
+
+    gains: of the series whose values have to be divided first, by name; empty where none differs.
+    """
 
     model_config = ConfigDict(extra="forbid")
     patient: list[float] = Field(min_length=2)
     canonical: list[float] = Field(min_length=2)
+    gains: dict[str, Annotated[float, Field(gt=0)]] = {}
 
     @model_validator(mode="after")
     def _ascends(self) -> IntensityMap:
