@@ -17,6 +17,7 @@ from ..geometry import InputError
 from ..observation import Slice
 from ..priors.alignment_model import AlignmentModel
 from ..progress import Progress
+from .contrast import contrast_likeness
 from .gain import by_source, gain_of, in_common_units, rough_gains, settled
 from .intensity import MonotoneMap
 from .match import Matcher
@@ -42,7 +43,8 @@ class Alignment:
     the curvature of the evidence. turned_deg: angle between the orientation that was found and the one that
     the files state, where that should tell. apart: how much more probable (nats per further file) the slices
     are when every file shows a body of its own; above TWO_BODIES they do not belong together. gains: by
-    source, where several series differ by a factor; the intensity map is that of the first.
+    source, where several series differ by a factor; the intensity map is that of the first. contrast: how
+    much the slices' contrast is the prior's (see contrast.py), None where it was not looked at.
     """
 
     patient_to_canonical: np.ndarray
@@ -53,6 +55,7 @@ class Alignment:
     turned_deg: float = 0.0
     apart: float = 0.0
     gains: dict[str, float] = field(default_factory=dict)
+    contrast: float | None = None
 
     def in_common_units(self, slices: list[Slice]) -> list[Slice]:
         """The slices as the intensity map expects them: divided by the gain of their series."""
@@ -165,12 +168,14 @@ def _search(
     )
     winner = torch.tensor([int(evidence.argmax())])
     family, theta, value, intensity = family.select(winner), theta[winner], value[winner], maps[int(winner)]
+    score, tissue = fine.agreement(family, theta, value, intensity)
     return Alignment(
         family.matrix(theta)[0].double().numpy(),
         intensity,
         float(value.clamp(model.knots[0], model.knots[-1])) if model.has_covariate else None,
-        fine.agreement(family, theta, value, intensity),
+        score,
         fine.uncertainty(family, theta, value, intensity),
+        contrast=contrast_likeness(tissue, slices),
     )
 
 
@@ -208,8 +213,10 @@ def _fitted(
     maps = matcher.intensity_maps(family, theta, value)
     best = int(matcher.evidence(family, theta, value, maps).argmax())
     one = torch.tensor([best])
-    score = matcher.agreement(family.select(one), theta[one], value[one], maps[best])
-    return Alignment(matrix, maps[best], float(value[best]) if model.has_covariate else None, score, {})
+    score, tissue = matcher.agreement(family.select(one), theta[one], value[one], maps[best])
+    covariate = float(value[best]) if model.has_covariate else None
+    contrast = contrast_likeness(tissue, slices)
+    return Alignment(matrix, maps[best], covariate, score, {}, contrast=contrast)
 
 
 def _with_gains(
@@ -219,7 +226,7 @@ def _with_gains(
     gains = gains_in_frame(slices, rough, model, found, size)
     matrix = found.patient_to_canonical
     again = _fitted(in_common_units(slices, gains), model, matrix, found.covariate, size)
-    return replace(found, intensity=again.intensity, score=again.score, gains=gains)
+    return replace(again, uncertainty=found.uncertainty, gains=gains)
 
 
 def gains_in_frame(

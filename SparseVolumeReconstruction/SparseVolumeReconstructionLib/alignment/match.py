@@ -14,6 +14,7 @@ from .pose import UNITS, PoseFamily
 
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
+_DARKER = 0.4  # share of the pixels inside that are fluid or its neighbours
 _MIN_PIXELS = 40
 _MARGIN_MM = 20.0
 _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
@@ -144,8 +145,9 @@ class Matcher:
     @torch.no_grad()
     def agreement(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
-    ) -> float:
-        """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy.
+    ) -> tuple[float, float]:
+        """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy, and
+        the same of its brighter part.
 
         The outline is left out: it alone makes any brain correlate with any other image of a brain.
         """
@@ -155,8 +157,10 @@ class Matcher:
         predicted = canonical - difference[0] + torch.einsum("br,rbn->bn", z, w)[0]
         inside = (self._predict(family, theta, value)[0][0] > _INTERIOR) & (canonical > 2 * ANATOMY)
         if int(inside.sum()) < _MIN_PIXELS:
-            return 0.0
-        return float(torch.corrcoef(torch.stack([canonical[inside], predicted[inside]]))[0, 1])
+            return 0.0, 0.0
+        both = torch.stack([canonical[inside], predicted[inside]])
+        bright = both[:, both[1] > torch.quantile(both[1], _DARKER)]
+        return float(torch.corrcoef(both)[0, 1]), float(torch.corrcoef(bright)[0, 1])
 
     def uncertainty(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap

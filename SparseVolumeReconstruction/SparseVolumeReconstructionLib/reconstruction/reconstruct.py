@@ -12,6 +12,7 @@ import torch
 
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
+from ..alignment.contrast import MIN_CONTRAST
 from ..alignment.intensity import MonotoneMap
 from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
@@ -47,13 +48,13 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     with clock.step("align"):
         known |= {"frame": frame, "covariate": request.covariate}
         alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
-    warnings += _doubts(alignment)
+    warnings += _doubts(alignment, prior.card.modality)
     result = OutputMaker(request, prior, slices, alignment, like, clock, progress).make()
     result.provenance.update(_provenance(request, prior, slices, alignment, warnings, clock.seconds))
     return result
 
 
-def _doubts(alignment: Alignment) -> list[str]:
+def _doubts(alignment: Alignment, modality: str) -> list[str]:
     """Warnings about slices that do not fit the model, or each other."""
     warnings = []
     if alignment.score is not None and alignment.score < DOUBTFUL:
@@ -61,6 +62,13 @@ def _doubts(alignment: Alignment) -> list[str]:
             f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} "
             "expected): "
             "check anatomy, modality and frame before using the result."
+        )
+    if "T1w" in modality and alignment.contrast is not None and alignment.contrast < MIN_CONTRAST:
+        warnings.append(
+            "The grey values do not look like T1w MRI: grey and white matter are nearly equally bright "
+            f"(contrast {alignment.contrast:.2f}, above {MIN_CONTRAST} expected), as in FLAIR, T2w, PD or a "
+            "T1w scan of little contrast. The model knows T1w MRI only: take that series, or do not rely on "
+            "the result."
         )
     if alignment.turned_deg > _TURNED_DEG:
         warnings.append(
@@ -155,6 +163,7 @@ def _provenance(
             "canonical": alignment.intensity.canonical.tolist(),
             "gains": alignment.gains,
         },
+        "contrast": {"likeness": alignment.contrast, "least": MIN_CONTRAST},
         "covariate": None
         if known is None
         else {

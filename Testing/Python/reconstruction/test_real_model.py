@@ -1,14 +1,17 @@
 """The embedded brain-t1 on real volumes: what it must refuse, and what it must not."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.alignment.align import DOUBTFUL, TWO_BODIES, align
+from SparseVolumeReconstructionLib.alignment.contrast import MIN_CONTRAST
 from SparseVolumeReconstructionLib.alignment.pose import quarter_turns
+from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
@@ -73,7 +76,28 @@ def test_slices_of_two_people_are_told_from_slices_of_one(brain, shared_data):
 def test_people_who_were_not_fitted_are_not_refused(brain, shared_data):
     for name in brain.card.split["test"][:2]:
         file = next((shared_data / "brain_t1").glob(f"{name}*.nii.gz"))
-        assert align(middle_slices(file), brain.alignment_model(), Progress()).score > 0.7
+        found = align(middle_slices(file), brain.alignment_model(), Progress())
+        assert found.score > 0.7 and found.contrast > MIN_CONTRAST
+
+
+def test_flair_is_told_from_t1w_of_the_same_person(brain, shared_data, tmp_path, capsys):
+    """On the terminal, in result.json, and as an error where warnings are errors."""
+    scans = {
+        kind: shared_data / "multimodal_t1_flair" / f"siteA_sub-11_{kind}.nii.gz" for kind in ("T1w", "FLAIR")
+    }
+    found = align(middle_slices(scans["T1w"]), brain.alignment_model(), Progress())
+    assert found.contrast > MIN_CONTRAST
+    write_affine(found.patient_to_canonical, tmp_path / "frame.h5")
+    for kind, strict, code in (("T1w", False, 0), ("FLAIR", False, 0), ("FLAIR", True, 2)):
+        indices = ",".join(str(s.volume_index) for s in middle_slices(scans[kind]))
+        words = ["--context", f"{scans[kind]}:{indices}", "--frame", str(tmp_path / "frame.h5")]
+        words += ["--spacing", "8", "--outputs", "mean", "--output", str(tmp_path / kind)]
+        assert main(["reconstruct", "--prior", "brain-t1", *words, *["--strict"] * strict]) == code
+        said = "do not look like T1w MRI" in " ".join(capsys.readouterr().err.split())
+        assert said is (kind == "FLAIR")
+        result = json.loads((tmp_path / kind / "result.json").read_text())
+        assert any("do not look like T1w" in warning for warning in result["warnings"]) is said
+        assert (result["contrast"]["likeness"] < result["contrast"]["least"]) is said
 
 
 @pytest.fixture(scope="module")
