@@ -48,6 +48,7 @@ class Dense:
     field: GaussianField
     a: torch.Tensor
     pixels: torch.Tensor
+    own_variance: float = 0.0  # of the measurement's own noise
 
     def __post_init__(self):
         f, a = self.field, self.a.double()
@@ -55,7 +56,7 @@ class Dense:
         w = f.loadings.flatten(1).double()
         self.prior = f.residual_covariance(eye).flatten(1).double() + w.T @ w
         sd = (a @ f.sd.flatten().double()).clamp(min=float(f.sd.min()))
-        s = a @ self.prior @ a.T + torch.diag(f.noise * sd**2)
+        s = a @ self.prior @ a.T + torch.diag(f.noise * sd**2 + self.own_variance)
         difference = self.pixels.double() - a @ f.mean.flatten().double()
         gain = torch.linalg.solve(s, a @ self.prior)
         self.mean = (f.mean.flatten().double() + gain.T @ difference).reshape(f.grid.shape_kji)

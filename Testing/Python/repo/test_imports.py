@@ -10,6 +10,7 @@ LAYERS = [
     {"reports", "folders"},
     {"geometry"},
     {"observation"},
+    {"solvers"},
     {"data"},
     {"priors"},
     {"zoo"},

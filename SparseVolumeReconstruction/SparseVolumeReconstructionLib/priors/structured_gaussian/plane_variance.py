@@ -39,13 +39,15 @@ def foot_point_variance(
     operator: PlaneOperator,
     sd: torch.Tensor,
     low_rank: torch.Tensor,
+    own_noise: torch.Tensor,
     m_factor: torch.Tensor,
     check: Callable[[], None],
 ) -> torch.Tensor:
     """Each voxel conditioned on the observed pixels nearest to it on its nearest planes, (K, J, I).
 
     The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p)
-    W_p, so the variance is Var r + |M^-1/2 B|^2.
+    W_p, so the variance is Var r + |M^-1/2 B|^2. own_noise: (count,), variance of the measurement's own noise
+    as a share of the residual's.
     """
     feet = _PlaneFeet(planes, operator, field)
     flat_w, flat_sd = field.loadings.flatten(1), field.sd.flatten()
@@ -64,7 +66,10 @@ def foot_point_variance(
         both = valid[:, :, None] & valid[:, None]
         eye = torch.eye(points.shape[1], device=points.device)
         weight = (
-            torch.linalg.solve(k_matrix * both + (field.noise + 1e-4) * eye, k_vector[..., None])[..., 0]
+            torch.linalg.solve(
+                k_matrix * both + (field.noise + 1e-4) * eye + torch.diag_embed(own_noise[pixel]),
+                k_vector[..., None],
+            )[..., 0]
             * valid
         )
         scale = flat_sd[index]

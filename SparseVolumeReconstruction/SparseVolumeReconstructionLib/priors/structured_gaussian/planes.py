@@ -16,6 +16,7 @@ import torch
 
 from ...geometry import Plane
 from ...observation.planes import PlaneOperator
+from ...solvers import conjugate_gradients, log_determinant
 from ..base import Posterior, seeded_generator
 from ..intervals import IntervalScale
 from .field import GaussianField
@@ -25,15 +26,10 @@ from .preconditioner import PlanePreconditioner
 TOLERANCE = 1e-4
 SAMPLE_TOLERANCE = 1e-2
 DENSE_COST = 5e8
-_LANCZOS_STEPS, _LANCZOS_PROBES = 25, 4
 
 
 class PlanesPosterior(Posterior):
-    """Posterior given `pixels` (count,) observed through `operator` on `planes`, canonical units.
-
-    check: called in every solver iteration (raises to cancel). tolerance: relative residual of the mean's
-    solution.
-    """
+    """Posterior given pixels observed on planes, canonical units."""
 
     def __init__(
         self,
@@ -44,12 +40,31 @@ class PlanesPosterior(Posterior):
         intervals: IntervalScale,
         check: Callable[[], None] = lambda: None,
         tolerance: float = TOLERANCE,
+        noises: list[float] | None = None,
     ):
+        """
+        Args:
+            field: the process.
+            planes: what was observed.
+            operator: of the planes on the field's grid.
+            pixels: what was seen, (count,).
+            intervals: of the posterior.
+            check: called in every solver iteration; raise from it to cancel.
+            tolerance: relative residual of the mean's solution.
+            noises: standard deviation of each plane's own noise, beyond that of the field (0 if None).
+        """
         self.grid, self._field, self._planes, self._operator = field.grid, field, planes, operator
         self.intervals, self._check, self._pixels, self._tolerance = intervals, check, pixels, tolerance
         self._low_rank = operator.forward(field.loadings)
         self._sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
-        self._precondition = PlanePreconditioner(field, planes, operator, self._sd, self._low_rank)
+        counts = [int(keep.sum()) for keep in operator.keep]
+        noises = noises or [0.0] * len(planes)
+        own = [pixels.new_full((n,), sd**2) for n, sd in zip(counts, noises, strict=True)]
+        self._own_noise = torch.cat([pixels.new_zeros(0), *own])
+        self._noise = field.noise * self._sd**2 + self._own_noise
+        own = (self._own_noise / self._sd**2).split(counts)
+        shares = [field.noise + (float(part.mean()) if len(part) else 0.0) for part in own]
+        self._precondition = PlanePreconditioner(field, planes, operator, self._sd, self._low_rank, shares)
         self._difference = (pixels - operator.forward(field.mean[None])[0])[None]
 
     @cached_property
@@ -60,35 +75,18 @@ class PlanesPosterior(Posterior):
     def _covariance(self, pixels: torch.Tensor) -> torch.Tensor:
         """S applied to (m, count)."""
         residual = self._operator.forward(self._field.residual_covariance(self._operator.adjoint(pixels)))
-        return (
-            residual + pixels @ self._low_rank.T @ self._low_rank + self._field.noise * self._sd**2 * pixels
-        )
+        return residual + pixels @ self._low_rank.T @ self._low_rank + self._noise * pixels
 
     def _spread(self, weights: torch.Tensor) -> torch.Tensor:
         """Sigma A' applied to (m, count): (m, K, J, I)."""
         low = torch.tensordot(weights @ self._low_rank.T, self._field.loadings, 1)
         return low + self._field.residual_covariance(self._operator.adjoint(weights))
 
-    def _solve(self, right: torch.Tensor, tolerance: float, iterations: int = 400) -> torch.Tensor:
-        """S^-1 right for (m, count) by preconditioned conjugate gradients, all right sides at once."""
-        x = torch.zeros_like(right)
-        if right.shape[1] == 0:
-            return x
-        r = right.clone()
-        z = self._precondition(r)
-        p, rz = z, (r * z).sum(1, keepdim=True)
-        goal = tolerance * right.norm(dim=1)
-        for _ in range(iterations):
-            self._check()
-            sp = self._covariance(p)
-            step = rz / (p * sp).sum(1, keepdim=True).clamp(min=1e-30)
-            x, r = x + step * p, r - step * sp
-            if bool((r.norm(dim=1) <= goal).all()):
-                break
-            z = self._precondition(r)
-            rz_next = (r * z).sum(1, keepdim=True)
-            p, rz = z + rz_next / rz.clamp(min=1e-30) * p, rz_next
-        return x
+    def _solve(self, right: torch.Tensor, tolerance: float) -> torch.Tensor:
+        """S^-1 right for (m, count), all right sides at once."""
+        return conjugate_gradients(
+            self._covariance, right, self._precondition, tolerance=tolerance, check=self._check
+        )
 
     def mean(self) -> torch.Tensor:
         """Posterior mean, (K, J, I); computed once."""
@@ -123,6 +121,7 @@ class PlanesPosterior(Posterior):
                 self._operator,
                 self._sd,
                 self._low_rank,
+                self._own_noise / self._sd**2,
                 self._precondition.m_factor,
                 self._check,
             )
@@ -142,6 +141,8 @@ class PlanesPosterior(Posterior):
                 * self._sd
                 * math.sqrt(self._field.noise)
             )
+            own = torch.randn(len(self._pixels), generator=generator).to(drawn) * self._own_noise.sqrt()
+            noise = noise + own
             sample[:] = (
                 drawn
                 + self._spread(self._solve(self._pixels - self._operator.forward(drawn) - noise, tolerance))
@@ -162,29 +163,8 @@ class PlanesPosterior(Posterior):
         return -0.5 * (quadratic + log_det + self._operator.count * math.log(2 * math.pi))
 
     def _lanczos_log_det(self) -> float:
-        """log det S by Lanczos quadrature on D^-1 S D^-1 with fixed Rademacher probes."""
-        count = self._operator.count
-        generator = seeded_generator(0)
-        v = (torch.randint(0, 2, (_LANCZOS_PROBES, count), generator=generator) * 2.0 - 1).to(
-            self._pixels
-        ) / math.sqrt(count)
-        previous, beta = torch.zeros_like(v), torch.zeros(_LANCZOS_PROBES, 1, device=v.device)
-        diagonal, off, basis = [], [], []
-        for _ in range(_LANCZOS_STEPS):
-            self._check()
-            basis.append(v)
-            w = self._covariance(v / self._sd) / self._sd - beta * previous
-            alpha = (w * v).sum(1, keepdim=True)
-            w = w - alpha * v
-            for q in basis:
-                w = w - (w * q).sum(1, keepdim=True) * q
-            diagonal.append(alpha[:, 0])
-            beta = w.norm(dim=1, keepdim=True)
-            off.append(beta[:, 0])
-            previous, v = v, w / beta.clamp(min=1e-20)
-        t = torch.diag_embed(torch.stack(diagonal, 1)).double()
-        side = torch.stack(off[:-1], 1).double()
-        t = t + torch.diag_embed(side, 1) + torch.diag_embed(side, -1)
-        values, vectors = torch.linalg.eigh(t)
-        each = (vectors[:, 0] ** 2 * values.clamp(min=1e-12).log()).sum(1) * count
-        return float(each.mean() + 2 * self._sd.double().log().sum())
+        """log det S from that of D^-1 S D^-1."""
+        scaled = log_determinant(
+            lambda v: self._covariance(v / self._sd) / self._sd, self._pixels, check=self._check
+        )
+        return scaled + float(2 * self._sd.double().log().sum())

@@ -1,9 +1,4 @@
-"""Approximate inverse of S = A (W W' + Psi) A' + R for planes at any pose.
-
-On one plane the residual's correlation is a stationary function on a regular lattice, so it is (nearly)
-diagonal under the 2D Fourier transform; planes are treated as independent and the low-rank part is added by
-the Woodbury identity.
-"""
+"""Approximate inverse of S = A (W W' + Psi) A' + R for planes at any pose, from the field's own spectrum."""
 
 from __future__ import annotations
 
@@ -13,16 +8,14 @@ from scipy.fft import next_fast_len
 
 from ...geometry import Plane
 from ...observation.planes import PlaneOperator
+from ...solvers import CirculantPreconditioner
 from .field import GaussianField, evidence_scale
 
 _PAD, _PROBES = 24, 4
 
 
-class PlanePreconditioner:
-    """Callable: (m, count) -> approximately S^-1 of it.
-
-    `m_factor` is the Cholesky factor of M = I + (AW)' S_r^-1 AW.
-    """
+class PlanePreconditioner(CirculantPreconditioner):
+    """Approximately the inverse of S = A (W W' + Psi) A' + R; M = I + (AW)' S_r^-1 AW."""
 
     def __init__(
         self,
@@ -31,36 +24,27 @@ class PlanePreconditioner:
         operator: PlaneOperator,
         sd: torch.Tensor,
         low_rank: torch.Tensor,
+        noises: list[float],
     ):
-        self._operator, self._sd, self._low_rank = operator, sd, low_rank
+        """
+        Args:
+            field: the process.
+            planes: what was observed of it.
+            operator: of the planes on the field's grid.
+            sd: the residual's at the pixels, (count,).
+            low_rank: the loadings at the pixels, (rank, count).
+            noises: per plane, the noise's variance as a share of the residual's.
+        """
         shares = variance_shares(field, operator, sd)
-        self._spectra = [
-            share * plane_spectrum(field, plane) + field.noise
-            for plane, share in zip(planes, shares, strict=True)
+        spectra = [
+            share * plane_spectrum(field, plane) + noise
+            for plane, share, noise in zip(planes, shares, noises, strict=True)
         ]
-        self._solved = self._residual_inverse(low_rank)
-        m = low_rank.double() @ self._solved.double().T
-        self.m_factor = torch.linalg.cholesky(
-            torch.eye(len(m), dtype=m.dtype, device=m.device) + (m + m.T) / 2
-        ).to(low_rank.dtype)
-
-    def _residual_inverse(self, pixels: torch.Tensor) -> torch.Tensor:
-        images = self._operator.split(pixels / self._sd)
-        solved = []
-        for image, spectrum in zip(images, self._spectra, strict=True):
-            size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
-            out = torch.fft.irfft2(torch.fft.rfft2(image, s=size) / spectrum, s=size)
-            solved.append(out[:, : image.shape[1], : image.shape[2]])
-        return self._operator.join(solved) / self._sd if solved else pixels
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        direct = self._residual_inverse(pixels)
-        z = torch.cholesky_solve((pixels @ self._solved.T).T, self.m_factor)
-        return direct - z.T @ self._solved
+        super().__init__(operator, spectra, sd, low_rank)
 
     def residual_scale(self, difference: torch.Tensor) -> float:
         """Factor on sd that maximises the approximate evidence of differences (1, count)."""
-        solved = self._residual_inverse(difference)
+        solved = self.residual_inverse(difference)
         gram = self._low_rank @ self._solved.T
         return evidence_scale(
             float((difference * solved).sum()), (solved @ self._low_rank.T)[0], gram, difference.numel()

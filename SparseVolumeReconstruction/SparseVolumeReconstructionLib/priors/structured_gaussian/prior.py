@@ -151,7 +151,7 @@ class StructuredGaussian(Prior):
         Only what lies in the anatomy is evidence.
         """
         *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
-        stack = _as_stack(slices, field.grid)
+        stack = None if any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack
             inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
@@ -163,7 +163,10 @@ class StructuredGaussian(Prior):
         planes = [s.plane for s in lattices]
         operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
-        return lambda f: PlanesPosterior(f, planes, operator, pixels, self.intervals, check, tolerance)
+        noises = [s.noise for s in lattices]
+        return lambda f: PlanesPosterior(
+            f, planes, operator, pixels, self.intervals, check, tolerance, noises
+        )
 
 
 def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:

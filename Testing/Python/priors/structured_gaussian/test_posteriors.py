@@ -32,13 +32,13 @@ def stack_case(make_field, axis, index, seed=3):
     return StackPosterior(field, axis, index, pixels, IntervalScale()), (field, a, pixels.flatten())
 
 
-def planes_case(make_field, make_plane, seeds, thickness=4.0, shape=(9, 10, 11)):
+def planes_case(make_field, make_plane, seeds, thickness=4.0, shape=(9, 10, 11), noises=None):
     """A planes posterior, and what it saw."""
     field = make_field(shape)
     planes = [make_plane(seed, thickness) for seed in seeds]
     operator = plane_operator(planes, field.grid)
     pixels = torch.rand(operator.count, generator=torch.Generator().manual_seed(4))
-    return PlanesPosterior(field, planes, operator, pixels, IntervalScale()), (
+    return PlanesPosterior(field, planes, operator, pixels, IntervalScale(), noises=noises), (
         field,
         operator.matrix.to_dense(),
         pixels,
@@ -100,19 +100,35 @@ def test_stack_and_planes_agree_on_the_same_observation(make_field, monkeypatch,
     assert other.log_evidence() == pytest.approx(stack.log_evidence(), rel=0.05 if as_large else 1e-3)
 
 
-@pytest.mark.parametrize("case", ["stack", "planes"])
+@pytest.mark.parametrize("as_large", LARGE)
+def test_noise_of_the_measurement_itself_is_believed(make_field, make_plane, dense, monkeypatch, as_large):
+    if as_large:
+        monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
+    own = 0.3
+    posterior, seen = planes_case(make_field, make_plane, [0, 1], noises=[own, own])
+    exact, without = dense(*seen, own**2), dense(*seen)
+    assert float((exact.std - without.std).max()) > 0.01
+    close(posterior.mean(), exact.mean, 3e-4)
+    close(posterior.std(), exact.std, 0.15 if as_large else 1e-3)
+    assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=0.05 if as_large else 1e-3)
+
+
+@pytest.mark.parametrize("case", ["stack", "planes", "noisy planes"])
 def test_samples_have_the_posterior_mean_and_covariance(make_field, make_plane, dense, case):
     if case == "stack":
         posterior, seen = stack_case(make_field, 1, [1, 4])
-    else:
+    elif case == "planes":
         posterior, seen = planes_case(make_field, make_plane, [0, 1], shape=(6, 6, 6))
+    else:
+        posterior, seen = planes_case(make_field, make_plane, [0, 1], shape=(6, 6, 6), noises=[0.3, 0.3])
+        seen = (*seen, 0.09)
     exact = dense(*seen)
     samples = posterior.sample(list(range(400))).flatten(1).double()
     scale = exact.covariance.diagonal().sqrt()
     assert float(((samples.mean(0) - exact.mean.flatten()) / scale).abs().max()) < 0.25
     covariance = samples.T.cov() / scale / scale[:, None]
     assert float((covariance - exact.covariance / scale / scale[:, None]).abs().max()) < 0.4
-    assert float((covariance.diagonal() - 1).mean().abs()) < 0.03
+    assert float((covariance.diagonal() - 1).mean().abs()) < 0.06
 
 
 @pytest.mark.parametrize("case", ["stack", "planes", "large"])
