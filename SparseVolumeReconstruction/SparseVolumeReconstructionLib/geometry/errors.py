@@ -1,5 +1,45 @@
-"""The one error type for input that cannot be used."""
+"""The one error type for input that cannot be used, and how failures of files and data become it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class InputError(ValueError):
     """Wrong input. The message is one line: what was wrong, what was expected, what to do."""
+
+
+@contextlib.contextmanager
+def file_errors(what: str, remedy: str = "") -> Iterator[None]:
+    """A file that cannot be read or written inside becomes an InputError, "WHAT (reason)REMEDY.".
+
+    Args:
+        what: the file or folder, and what could not be done.
+        remedy: what to do, from the first sign after the reason.
+
+    Raises:
+        InputError: for every OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what} ({error.strerror or error}){remedy}.") from error
+
+
+def first_problem(error: ValidationError, whole: str = "request") -> str:
+    """The first thing that a data model refuses, as "field.part: why".
+
+    Args:
+        error: of a pydantic model.
+        whole: what to call the data where the problem is not in a field.
+
+    Returns:
+        One line without a full stop.
+    """
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .dicom import is_dicom, stated_thickness_of_file
-from .errors import InputError
+from .errors import InputError, file_errors
 from .files import nrrd_thickness, read_file
 from .grid import Volume
 from .image import LPS, to_image
@@ -150,7 +150,5 @@ def write_text(text: str, path: str | Path) -> None:
     Raises:
         InputError: when it cannot be written.
     """
-    try:
+    with file_errors(f"{path}: could not be written"):
         write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error

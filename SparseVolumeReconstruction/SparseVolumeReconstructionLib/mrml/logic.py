@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 
-from ..geometry import Grid, InputError, Volume
+from ..geometry import Grid, InputError, Volume, first_problem
 from ..geometry.image import to_image
 from ..geometry.io import read_volume, write_affine
 from ..worker import WorkerClient, WorkerError
@@ -49,9 +49,9 @@ class Context:
 class ReconstructionInputs:
     """What to reconstruct, in nodes; see ReconstructionRequest for the fields of the same name.
 
-    contexts: none for the prior itself. frame: "auto", "registered", or what places the atlas on the patient
-    (canonical to world RAS, mm): a linear transform node or a 4x4 array. like: a volume node on whose grid
-    the results come.
+    contexts: none for the prior itself. frame: "auto", "registered", a 4x4 array from patient to canonical
+    RAS (mm) as in a request and its result, or a linear transform node of the scene, which places the atlas
+    on the patient. like: a volume node on whose grid the results come.
     """
 
     prior: str
@@ -308,8 +308,7 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
     try:
         request = ReconstructionRequest(**fields, **{name: getattr(inputs, name) for name in same})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        raise InputError(f"{first_problem(error)}.") from error
     return request.model_dump()
 
 
@@ -345,7 +344,7 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
 
 
 def _write_frame(frame, folder: Path) -> str:
-    """The file, which maps the other way (patient to canonical), of a transform node or a 4x4 array."""
+    """The file of a 4x4 array, or of a transform node that places the atlas: patient to canonical."""
     given = isinstance(frame, np.ndarray)
     matrix, name = (frame, "frame") if given else (affine_of(frame), frame.GetName())
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
@@ -353,7 +352,7 @@ def _write_frame(frame, folder: Path) -> str:
             f"{name}: the transform is singular or not finite; expected one that places the whole atlas on "
             "the patient."
         )
-    write_affine(np.linalg.inv(matrix), folder / "frame.h5")
+    write_affine(matrix if given else np.linalg.inv(matrix), folder / "frame.h5")
     return str(folder / "frame.h5")
 
 

@@ -129,7 +129,7 @@ class ResultNodes:
         """
         covariate = self.provenance["covariate"]
         return {
-            "frame": np.linalg.inv(np.array(self.provenance["frame"]["patient_to_canonical"])),
+            "frame": np.array(self.provenance["frame"]["patient_to_canonical"]),
             "intensity": self.provenance["intensity_map"],
             "covariate": covariate and covariate["value"],
         }

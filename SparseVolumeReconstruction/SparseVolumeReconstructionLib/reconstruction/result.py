@@ -13,7 +13,7 @@ from pathlib import Path
 import nrrd
 import numpy as np
 
-from ..geometry import Grid, InputError, Volume
+from ..geometry import Grid, Volume, file_errors
 from ..geometry.io import write_affine, write_volume
 
 VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
@@ -84,28 +84,28 @@ def write_result(result: Reconstruction, directory: str | Path, compress: bool =
     InputError when the folder cannot be written or the disk is full.
     """
     directory = Path(directory)
-    staging = None
-    try:
+    with file_errors(f"{directory}: the result could not be written"):
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
-        for name in VOLUMES:
-            if (volume := getattr(result, name)) is not None:
-                write_volume(volume, staging / f"{name}.nrrd", compress)
-        if result.samples is not None:
-            write_sequence(result.samples, result.observed.grid, staging / "samples.seq.nrrd", compress)
-        write_affine(result.patient_to_canonical, staging / "frame.h5")
-        (staging / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
-        directory.mkdir(exist_ok=True)
-        for name in FILES:
-            if (staging / name).exists():
-                os.replace(staging / name, directory / name)
-            else:
-                (directory / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{directory}: the result could not be written ({error.strerror or error})."
-        ) from error
-    finally:
-        if staging is not None:
+        try:
+            _write_files(result, staging, compress)
+            directory.mkdir(exist_ok=True)
+            for name in FILES:
+                if (staging / name).exists():
+                    os.replace(staging / name, directory / name)
+                else:
+                    (directory / name).unlink(missing_ok=True)
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
     return {name: str(directory / name) for name in FILES if (directory / name).exists()}
+
+
+def _write_files(result: Reconstruction, folder: Path, compress: bool) -> None:
+    """All files of a result into an empty folder. Raises OSError."""
+    for name in VOLUMES:
+        if (volume := getattr(result, name)) is not None:
+            write_volume(volume, folder / f"{name}.nrrd", compress)
+    if result.samples is not None and result.observed is not None:
+        write_sequence(result.samples, result.observed.grid, folder / "samples.seq.nrrd", compress)
+    write_affine(result.patient_to_canonical, folder / "frame.h5")
+    (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")

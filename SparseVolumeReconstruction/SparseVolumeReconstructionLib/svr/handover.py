@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import InputError, Volume
+from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import write_text, write_volume
 
 SVRTK, NESVOR, NIFTYMIC = "SVRTK", "NeSVoR", "NiftyMIC"
@@ -99,14 +99,10 @@ def write_handover(
         raise InputError(f"resolution {resolution_mm} mm; expected more than 0.")
     stacks, folder = list(stacks), Path(folder).absolute()
     paths = folder / "template.nii.gz", folder / "template_mask.nii.gz"
-    try:
+    with file_errors(f"{folder}: the template could not be written"):
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(template, paths[0])
         write_volume(Volume(inside, template.grid), paths[1])
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the template could not be written ({error.strerror or error})."
-        ) from error
     commands, notes = _commands(*map(str, paths), stacks, folder, f"{resolution_mm:g}"), _notes(stacks)
     write_text(
         "\n".join(f"# {tool}: {notes[tool]}\n{command}\n" for tool, command in commands.items()),

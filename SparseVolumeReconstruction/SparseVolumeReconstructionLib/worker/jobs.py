@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..geometry.errors import InputError
 from ..progress import Progress
 
 if TYPE_CHECKING:
+    from ..reconstruction.request import ReconstructionRequest
     from ..zoo import ModelStore
 
 
@@ -30,23 +30,14 @@ class ReconstructionJob:
         except ImportError:
             return
 
-    def __call__(self, request: dict, progress: Progress) -> dict:
-        """{"files": {name: path}, "result": content of result.json} of a request given as plain data.
+    def __call__(self, request: ReconstructionRequest, progress: Progress) -> dict:
+        """{"files": {name: path}, "result": content of result.json} of a request.
 
         Raises:
             InputError: for wrong input and Cancelled when asked to stop.
         """
-        from pydantic import ValidationError
-
-        from ..reconstruction.request import ReconstructionRequest
         from ..reconstruction.run import run_request
         from ..zoo import ModelStore
 
-        try:
-            parsed = ReconstructionRequest.model_validate(request)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "request"
-            raise InputError(f"{field}: {first['msg']}.") from error
         self._store = self._store or ModelStore()
-        return run_request(parsed, self._store, progress)
+        return run_request(request, self._store, progress)

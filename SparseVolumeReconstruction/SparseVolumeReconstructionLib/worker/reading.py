@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from ..geometry.errors import InputError
 from ..geometry.files import image_suffix, read_file
 from ..geometry.io import write_volume
@@ -20,27 +22,42 @@ MAX_PARTS = 100
 _BYTES = 4  # of a voxel in memory
 
 
-def read_upload(request: dict, progress: Progress) -> dict:
+class ReadRequest(BaseModel):
+    """Files of one scan that nobody trusts.
+
+    paths: where they lie. names: what each was called. name: what to call the scan. series: which DICOM
+    series, by the key of a choice that was asked for. output: the folder for what is read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    paths: list[str]
+    names: list[str]
+    name: str
+    series: str | None = None
+    output: str
+
+
+def read_upload(request: ReadRequest, progress: Progress) -> dict:
     """What uploaded files show, every part written as NRRD again.
 
     Or which DICOM series there are, where one has to be chosen.
 
     Args:
-        request: {"paths": files of one volume, "names": what each was called, "name": what to call the
-            volume, "series": key or None, "output": folder}.
+        request: the files.
+        progress: told of steps, asked whether to stop.
 
     Returns:
         {"files": {"part-1": path, ...}, "result": {"thicknesses_mm": [number or None, ...], "notices": [text,
-            ...], "title": text, "choices": [{"key", "description", "slices"}, ...]}}.
+        ...], "title": text, "choices": [{"key", "description", "slices"}, ...]}}.
 
     Raises:
-        InputError: for what is no image, is damaged, is larger than MAX_VOLUME_BYTES, or names another file.
+        InputError: what is no image, is damaged, is larger than MAX_VOLUME_BYTES, or names another file.
     """
-    name, folder = str(request["name"]), Path(request["output"])
-    files = {Path(path): str(called) for path, called in zip(request["paths"], request["names"], strict=True)}
+    name, folder = request.name, Path(request.output)
+    files = {Path(path): called for path, called in zip(request.paths, request.names, strict=True)}
     progress.update("reading the file", 0.1)
     try:
-        scan = _read(files, name, request.get("series"))
+        scan = _read(files, name, request.series)
     except SeveralSeries as several:
         progress.finish()
         choices = [asdict(each) for each in several.choices]

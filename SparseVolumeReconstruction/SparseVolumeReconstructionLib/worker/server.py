@@ -8,13 +8,13 @@ import select
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from ..geometry.errors import InputError
 from ..progress import Cancelled, Progress
 
-Job = Callable[[dict, Progress], dict]
+Runs = Callable[[dict, Progress], dict]
 
 
 def main() -> int:
@@ -23,11 +23,10 @@ def main() -> int:
     Returns:
         The exit code.
     """
-    from .jobs import ReconstructionJob
-    from .reading import read_upload
+    from .operations import operations
 
     answers = take_stdout()
-    return Server(sys.stdin, answers, ReconstructionJob(), {"read": read_upload}).serve()
+    return Server(sys.stdin, answers, operations()).serve()
 
 
 def take_stdout() -> IO[str]:
@@ -42,21 +41,16 @@ def take_stdout() -> IO[str]:
 
 
 class Server:
-    """Runs `job(request, progress)` for each request on the calling thread.
+    """Runs `operation(request, progress)` for each request on the calling thread; stdin has its own thread.
 
-    Stdin is read on a thread of its own.
-
-    The reading thread lets a cancel reach the running job, through its Progress.
-
-    Args:
-        job: returns the JSON-ready result; an attribute `warm()`, where it has one, is called once before the
-            first request.
-        others: further operations by name.
+    The reading thread lets a cancel reach the running operation, through its Progress. operations: by name;
+    each returns a JSON-ready result, and its `warm()`, where it has one, is called once before the first
+    request.
     """
 
-    def __init__(self, requests: IO[str], answers: IO[str], job: Job, others: dict[str, Job] | None = None):
+    def __init__(self, requests: IO[str], answers: IO[str], operations: Mapping[str, Runs]):
         self._requests, self._answers = requests, answers
-        self._jobs = {"reconstruct": job, **(others or {})}
+        self._operations = operations
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._waiting: dict[str, tuple[str, dict]] = {}
@@ -70,7 +64,8 @@ class Server:
         The process ends at once where nobody reads the answers any more.
         """
         threading.Thread(target=self._read, daemon=True).start()
-        getattr(self._jobs["reconstruct"], "warm", lambda: None)()
+        for operation in self._operations.values():
+            getattr(operation, "warm", lambda: None)()
         while (entry := self._next()) is not None:
             self._work(*entry)
         return 0
@@ -92,7 +87,7 @@ class Server:
             )
 
         try:
-            result = self._jobs[operation](request, Progress(report, lambda: self._cancelled))
+            result = self._operations[operation](request, Progress(report, lambda: self._cancelled))
         except Exception as error:
             self._answer(
                 job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc()
@@ -121,7 +116,7 @@ class Server:
                 message=f'not a JSON object with "op": {line.strip()[:80]}',
                 log="",
             )
-        if operation in self._jobs:
+        if operation in self._operations:
             self._queue(job_id, operation, message.get("request"))
         elif operation == "cancel":
             self._cancel(job_id)
@@ -130,7 +125,7 @@ class Server:
         elif operation == "shutdown":
             os._exit(0)
         else:
-            known = ", ".join([*self._jobs, "cancel", "ping", "shutdown"])
+            known = ", ".join([*self._operations, "cancel", "ping", "shutdown"])
             self._answer(
                 job_id,
                 "error",

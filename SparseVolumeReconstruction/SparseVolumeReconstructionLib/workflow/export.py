@@ -5,7 +5,6 @@ Volumes, samples, transform, the whole scene, a report, the SVR template.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ import slicer
 import slicer.util
 
 from ..evaluation.case_report import CaseReport, write_case_report
-from ..geometry import InputError, Volume
+from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import write_affine, write_text, write_volume
 from ..mrml.bundle import prepare_bundle
 from ..mrml.contexts import ContextSlice
@@ -86,23 +85,15 @@ def prepare_file(
     if name not in files_of(result):
         raise InputError(f"the result has no file {name[:40]}.")
     path = folder / name
-    with _failing(name):
+    with file_errors(f"{name}: could not be written"):
         write = _writer(result, contexts, path)
 
     def finish() -> Path:
-        with _failing(name):
+        with file_errors(f"{name}: could not be written"):
             write()
         return path
 
     return finish
-
-
-@contextlib.contextmanager
-def _failing(name: str):
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{name}: could not be written ({error.strerror or error}).") from error
 
 
 def _writer(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> Callable[[], object]:

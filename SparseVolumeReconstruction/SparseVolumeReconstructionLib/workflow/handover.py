@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..geometry import InputError, Volume
+from ..geometry import Volume, file_errors
 from ..geometry.io import write_volume
 from ..mrml.contexts import ContextSlice
 from ..mrml.nodes import file_stem, volume_of
@@ -32,16 +32,12 @@ class Template:
         Raises InputError where the folder cannot be written.
         """
         written = []
-        try:
+        with file_errors(f"{folder}: the stacks could not be written"):
             folder.mkdir(parents=True, exist_ok=True)
             for number, (volume, name, thickness_mm) in enumerate(self.stacks, 1):
                 path = folder / f"stack-{number}-{file_stem(name)}.nii.gz"
                 write_volume(volume, path)
                 written.append(Stack(path, thickness_mm))
-        except OSError as error:
-            raise InputError(
-                f"{folder}: the stacks could not be written ({error.strerror or error})."
-            ) from error
         return write_handover(self.template, self.mask, written, folder)
 
 

@@ -207,7 +207,7 @@ class LessonRun:
         inputs = self._inputs(contexts=_slices_for_frame(scan), spacing_mm=SPACING_MM, outputs=("mean",))
 
         def placed(result: ResultNodes) -> None:
-            self.patient, self.frame = scan, result.found["frame"]
+            self.patient, self.frame = scan, np.linalg.inv(result.found["frame"])
             remove_result(result)
             self._prepare(result.found)
 

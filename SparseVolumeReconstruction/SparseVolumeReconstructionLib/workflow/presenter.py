@@ -105,7 +105,8 @@ class Presenter(VTKObservationMixin):
             raise InputError(
                 _("Choose the transform that places the atlas on the patient, or another frame.")
             )
-        return affine_of(p.frameTransform)
+        affine_of(p.frameTransform)  # raises where it is not linear
+        return p.frameTransform
 
     def inputs(self, **changes) -> ReconstructionInputs:
         """What is chosen now, with changes. Raises InputError."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..geometry import InputError
+from ..geometry import InputError, file_errors, first_problem
 from ..geometry.io import write_atomically
 from ..priors.card import ModelEntry
 
@@ -24,15 +24,11 @@ def read_manifest(folder: Path) -> list[ModelEntry]:
     if not path.exists():
         return []
     try:
-        entries = _ENTRIES.validate_json(path.read_bytes())
+        with file_errors(f"{path}: cannot be read"):
+            entries = _ENTRIES.validate_json(path.read_bytes())
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "file"
-        raise InputError(
-            f"{path}: not a list of models ({place}: {problem['msg']}); repair it or move it away."
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        why = first_problem(error, "file")
+        raise InputError(f"{path}: not a list of models ({why}); repair it or move it away.") from error
     for entry in entries:
         if Path(entry.file).name != entry.file:
             raise InputError(f'{path}: "{entry.file}" is not the name of a file beside it.')

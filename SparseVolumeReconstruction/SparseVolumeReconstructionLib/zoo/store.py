@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..folders import models_folder
-from ..geometry import InputError
+from ..geometry import InputError, file_errors
 from ..priors.card import ModelEntry
 from .manifest import EMBEDDED, read_manifest, write_manifest
 from .weights import describe, load_prior, read_card, sha256
@@ -38,10 +38,8 @@ class StoredModel:
         """Raise InputError unless the weights file is there and has the SHA-256 of the manifest."""
         self.check_there()
         name = self.entry.card.id
-        try:
+        with file_errors(f'model "{name}": {self.path} cannot be read'):
             digest = sha256(self.path)
-        except OSError as error:
-            raise InputError(f'model "{name}": {self.path} cannot be read ({error.strerror}).') from error
         if digest != self.entry.sha256:
             raise InputError(
                 f'model "{name}": {self.path} is damaged (its SHA-256 is not that of the manifest); install '
@@ -149,7 +147,7 @@ class ModelStore:
             raise InputError(
                 f'{path}: a model "{card.id}" is part of the extension; give the file\'s model another id.'
             )
-        try:
+        with file_errors(f"{self.user_dir}: the model could not be imported"):
             self.user_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".import-", dir=self.user_dir) as staging:
                 copy = Path(shutil.copyfile(path, Path(staging) / "weights.safetensors"))
@@ -158,10 +156,6 @@ class ModelStore:
                 entry = entry.model_copy(update={"file": f"{card.id}-{entry.sha256[:12]}.safetensors"})
                 os.replace(copy, self.user_dir / entry.file)
                 self._replace(card.id, entry)
-        except OSError as error:
-            raise InputError(
-                f"{self.user_dir}: the model could not be imported ({error.strerror or error})."
-            ) from error
         return entry
 
     def remove(self, model_id: str) -> None:
@@ -173,12 +167,8 @@ class ModelStore:
         self.entry(model_id)
         if self.is_embedded(model_id):
             raise InputError(f'model "{model_id}" is part of the extension and cannot be removed.')
-        try:
+        with file_errors(f"{self.user_dir}: the model could not be removed"):
             self._replace(model_id, None)
-        except OSError as error:
-            raise InputError(
-                f"{self.user_dir}: the model could not be removed ({error.strerror or error})."
-            ) from error
 
     def _replace(self, model_id: str, new: ModelEntry | None) -> None:
         """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any

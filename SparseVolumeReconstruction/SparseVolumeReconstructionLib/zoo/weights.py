@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from ..geometry import InputError
+from ..geometry import InputError, file_errors, first_problem
 from ..geometry.io import write_atomically
 from ..priors.card import ModelCard, ModelEntry
 from ..priors.systems import prior_systems, system_class
@@ -50,9 +50,8 @@ def read_card(path: Path) -> ModelCard:
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "JSON"
-        raise InputError(f"{path}: its model card is not valid ({field}: {problem['msg']}).") from error
+        why = first_problem(error, "JSON")
+        raise InputError(f"{path}: its model card is not valid ({why}).") from error
     if card.system not in prior_systems():
         raise InputError(
             f'{path}: made for the system "{card.system}", which is not in this version; known: '
@@ -80,10 +79,8 @@ def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) 
     from .compression import compress
 
     kept = compress(tensors)
-    try:
+    with file_errors(f"{path}: could not be written"):
         write_atomically(path, lambda temporary: save_file(kept, temporary, {"card": card.model_dump_json()}))
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error}).") from error
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

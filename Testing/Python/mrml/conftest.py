@@ -42,12 +42,13 @@ ECHO = """
         made |= {"observed": mask} if request.on_grid else {}
         made |= {"samples": np.stack([array + 10 * (n + 1) for n in range(request.samples)]).astype(np.float32)} if request.samples else {}
         provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
-        provenance["frame"] = {"found_from_slices": request.frame == "auto"}
+        provenance["frame"] = {"found_from_slices": request.frame == "auto", "patient_to_canonical": frame.tolist()}
+        provenance |= {"covariate": None, "intensity_map": None}
         provenance["warnings"] = [f"{request.prior}: doubtful."]
         result = Reconstruction(frame, provenance, **made)
         return {"files": write_result(result, request.output, compress=not request.fast), "result": provenance}
 
-    raise SystemExit(Server(sys.stdin, take_stdout(), job).serve())
+    raise SystemExit(Server(sys.stdin, take_stdout(), {"reconstruct": job}).serve())
 """  # noqa: E501
 
 

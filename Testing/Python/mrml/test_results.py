@@ -93,7 +93,8 @@ def test_only_what_was_asked_for_becomes_nodes(logic, head, outputs, samples, ro
 def test_the_atlas_follows_the_frame(logic, head, rotation):
     move = np.eye(4)
     move[:3, :3], move[:3, 3] = 1.1 * rotation((1, 2, 3), 40.0), (10, -20, 30)
-    result = logic.reconstruct(inputs(head, outputs=("atlas",), frame=move))
+    result = logic.reconstruct(inputs(head, outputs=("atlas",), frame=np.linalg.inv(move)))
+    assert np.abs(result.found["frame"] @ move - np.eye(4)).max() < 1e-6, "an array is given as it is found"
     assert result.frame.GetName() == "Rec frame" and np.abs(affine_of(result.frame) - move).max() < 1e-6
     own = world_grid(head).ijk_to_ras
     assert all(

@@ -37,7 +37,7 @@ JOBS = """
             os._exit(7)
         return {"said": request.get("say"), "pid": os.getpid()}
 
-    raise SystemExit(Server(sys.stdin, take_stdout(), job).serve())
+    raise SystemExit(Server(sys.stdin, take_stdout(), {"reconstruct": job}).serve())
 """
 
 

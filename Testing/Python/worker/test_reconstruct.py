@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
 from SparseVolumeReconstructionLib.worker.jobs import ReconstructionJob
+from SparseVolumeReconstructionLib.worker.operations import Answer, operations
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 ALL = set(FILES) - {"atlas.nrrd"}
@@ -148,9 +149,26 @@ class ShortOfMemory(ModelStore):
 def test_lack_of_gpu_memory_is_made_good_on_the_cpu_and_said(request_for, write_weights, tmp_path):
     store = ShortOfMemory(tmp_path / "store")
     store.import_file(write_weights(tmp_path / "tiny.safetensors"))
-    job = ReconstructionJob(store)
-    answer = job(request_for(), Progress())
+    reconstruct = operations(ReconstructionJob(store))["reconstruct"]
+    answer = reconstruct(request_for(), Progress())
     assert any("memory" in warning and "CPU" in warning for warning in answer["result"]["warnings"])
     assert (
         json.loads((tmp_path / "out" / "result.json").read_text())["warnings"] == answer["result"]["warnings"]
     )
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+def test_every_operation_refuses_what_its_request_is_not(name):
+    """A wrong request is named by its field in one line, whichever operation it was meant for."""
+    operation = operations()[name]
+    first = next(iter(operation.request_model.model_fields))
+    with pytest.raises(InputError, match=rf"^{first}: [^\n]*\.$"):
+        operation({}, Progress())
+
+
+def test_what_an_operation_answers_is_loaded_as_one_kind_of_object():
+    for operation in operations().values():
+        answer = operation.load_result({"files": {"mean.nrrd": "/x/mean.nrrd"}, "result": {"n": 1}})
+        assert isinstance(answer, Answer) and answer.files == {"mean.nrrd": "/x/mean.nrrd"}
+        with pytest.raises(ValueError, match="path"):
+            operation.load_result({"path": "elsewhere"})

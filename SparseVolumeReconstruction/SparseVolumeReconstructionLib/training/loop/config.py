@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from ...data.config import AugmentationConfig, Count, DataConfig, Section
-from ...geometry import InputError
+from ...geometry import InputError, first_problem
 from ..presets import merged, shipped_presets
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -89,7 +89,7 @@ def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
             raise InputError(
                 f'{where}: unknown key "{name}"; did you mean "{near[0]}"? Known: {", ".join(valid)}.'
             ) from error
-        raise InputError(f"{where}: {name}: {first['msg']}.") from error
+        raise InputError(f"{where}: {first_problem(error)}.") from error
 
 
 def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
