@@ -23,6 +23,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume, write_atomically
 from ..geometry.resample import resample
 from ..progress import Progress
+from .bids import contrast_of
 from .registration import register_affine
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -117,8 +118,8 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
     """Volumes (NIfTI, NRRD, MHA) of a folder, or of the folders sub-*/anat of a BIDS data set, in the order
     of their names.
 
-    skip: patterns of label files. modality: where BIDS names tell it ("_T1w", "_T2w", "_FLAIR"), files of
-    another modality than the one this text mentions are skipped. Raises InputError when nothing is left.
+    skip: patterns of label files. modality: where names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
+    modality than the one this text mentions are skipped. Raises InputError when nothing is left.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -126,10 +127,10 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
     wanted = re.search(r"t1|t2|flair", modality.lower())
     files, skipped = {}, {}
     for file in [*_images(folder), *(file for anat in _bids_folders(folder) for file in _images(anat))]:
-        bids = re.search(r"_(t1|t2|flair)w?$", subject_name(file).lower())
+        contrast = contrast_of(subject_name(file))
         if any(fnmatch.fnmatch(file.name.lower(), pattern) for pattern in skip):
             skipped[file.name] = "label file"
-        elif bids and wanted and bids[1] != wanted[0]:
+        elif contrast and wanted and contrast != wanted[0]:
             skipped[file.name] = f"not {modality}"
         elif subject_name(file) in files:
             skipped[file.name] = f"same subject as {files[subject_name(file)].name}"

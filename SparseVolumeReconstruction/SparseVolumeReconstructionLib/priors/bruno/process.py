@@ -65,6 +65,19 @@ def _log_density(
     return constant.to(distance) - 0.5 * log_det - (dof + count) / 2 * torch.log1p(distance / (dof - 2))
 
 
+def _chi_square(dof: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Chi-square numbers of the given degrees of freedom.
+
+    torch.distributions knows the global generator alone: it is lent the state of this one, and gets its own
+    back.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator.get_state())
+        drawn = torch.distributions.Chi2(dof).sample()
+        generator.set_state(torch.get_rng_state())
+    return drawn
+
+
 class _Process(nn.Module):
     """What both processes share: variance, correlation and degrees of freedom per dimension, (D,) each."""
 
@@ -133,9 +146,7 @@ class _Process(nn.Module):
         deviation = self._spread(position.to(z), query.to(z), normal)
         deviation = deviation * (self._inflation(self._moments(z, position)[0], z.shape[1]) ** 0.5)
         if dof is not None:
-            chi2 = torch.stack(
-                [2 * torch._standard_gamma(dof.cpu().float() / 2, generator=g) for g in generators]
-            ).to(z)
+            chi2 = torch.stack([_chi_square(dof.cpu().float(), g) for g in generators]).to(z)
             deviation = deviation * ((dof - 2) / chi2).sqrt()[:, None]
         return self._given(z, position, query)[0] + deviation
 

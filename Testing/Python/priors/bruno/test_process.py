@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from SparseVolumeReconstructionLib.priors.bruno.process import ExchangeableProcess, PoseProcess
+from SparseVolumeReconstructionLib.priors.bruno.process import ExchangeableProcess, PoseProcess, _chi_square
 
 NAMES, KINDS = ["exchangeable", "pose"], ["gaussian", "student"]
 EVERY = [(name, kind) for name in NAMES for kind in KINDS]
@@ -168,9 +168,20 @@ def test_a_sample_depends_on_its_seed_alone(make_process, name, kind):
     def drawn(*seeds):
         return process.sample(z, position, query, [torch.Generator().manual_seed(s) for s in seeds])
 
+    before = torch.get_rng_state()
     together = drawn(1, 2, 3)
+    assert torch.equal(torch.get_rng_state(), before), "nobody else's random numbers change"
     close(together[1], drawn(2)[0], 1e-9)
     assert not torch.allclose(together[0], together[1])
+
+
+def test_degrees_of_freedom_are_drawn_in_the_order_of_the_generator():
+    """The same numbers as torch's own gamma gives for the generator: old seeds give old samples."""
+    one, other = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    dof = torch.linspace(0.5, 60, 500)
+    for _ in range(3):
+        assert torch.equal(_chi_square(dof, one), 2 * torch._standard_gamma(dof / 2, generator=other))
+    assert torch.equal(one.get_state(), other.get_state())
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
