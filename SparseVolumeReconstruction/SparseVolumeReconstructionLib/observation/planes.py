@@ -112,7 +112,7 @@ def observed_pixels(plane: Plane, grid: Grid, mask: np.ndarray | None = None) ->
     """Which pixels (rows, columns) have their centre on the grid, and in `mask` (K, J, I) bool if given."""
     ijk = plane.points_ras() @ grid.ras_to_ijk[:3, :3].T + grid.ras_to_ijk[:3, 3]
     nearest = np.rint(ijk).astype(int)
-    valid = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
+    valid: np.ndarray = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
     if mask is not None:
         valid[valid] = np.asarray(mask, bool)[tuple(nearest[valid].T[::-1])]
     return valid.reshape(plane.shape_ji)
@@ -122,8 +122,8 @@ def plane_operator(
     planes: list[Plane],
     grid: Grid,
     mask: np.ndarray | None = None,
-    device="cpu",
-    profile: Callable[[float], tuple] = slice_profile,
+    device: torch.device | str = "cpu",
+    profile: Callable[[float], tuple[np.ndarray, np.ndarray]] = slice_profile,
 ) -> PlaneOperator:
     """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
 
@@ -151,7 +151,7 @@ def plane_operator(
     )
 
 
-def _to_torch(sparse: csr_array, device) -> torch.Tensor:
+def _to_torch(sparse: csr_array, device: torch.device | str) -> torch.Tensor:
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")

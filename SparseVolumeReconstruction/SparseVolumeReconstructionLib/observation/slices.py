@@ -38,7 +38,7 @@ class Slice(Observation):
     volume_index: int | None = None
     noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
         if pixels.shape != self.plane.shape_ji:
             raise InputError(f"{self.name}: pixels {pixels.shape} on a plane of shape {self.plane.shape_ji}.")
@@ -215,7 +215,8 @@ def _box_around(plane: Plane, grid: Grid) -> tuple[slice, slice, slice] | None:
     high = np.minimum(np.ceil(ijk.max(1)).astype(int) + 2, grid.shape_kji[::-1])
     if (low >= high).any():
         return None
-    return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+    return k, j, i
 
 
 def slices_of(observations: Sequence[Observation]) -> list[Slice]:
