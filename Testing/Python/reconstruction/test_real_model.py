@@ -91,7 +91,7 @@ def test_flair_is_told_from_t1w_of_the_same_person(brain, shared_data, tmp_path,
     for kind, strict, code in (("T1w", False, 0), ("FLAIR", False, 0), ("FLAIR", True, 2)):
         indices = ",".join(str(s.volume_index) for s in middle_slices(scans[kind]))
         words = ["--context", f"{scans[kind]}:{indices}", "--frame", str(tmp_path / "frame.h5")]
-        words += ["--spacing", "8", "--outputs", "mean", "--output", str(tmp_path / kind)]
+        words += ["--thickness", "2", "--spacing", "8", "--outputs", "mean", "--output", str(tmp_path / kind)]
         assert main(["reconstruct", "--prior", "brain-t1", *words, *["--strict"] * strict]) == code
         said = "do not look like T1w MRI" in " ".join(capsys.readouterr().err.split())
         assert said is (kind == "FLAIR")
