@@ -18,6 +18,7 @@ from .errors import InputError
 from .image import LPS
 from .plane import Plane
 
+DIRECTORY = "DICOMDIR"  # the table of contents of an export: nothing is missed without it
 _MAGIC_AT, _BARE_STARTS = 128, (b"\x08\x00", b"\x02\x00")
 _NAMES = re.compile(r"\.(dcm|dicom|ima)$", re.IGNORECASE)
 # What tells images of one plane apart, the most telling first: name of the attribute, what to call it.
@@ -83,7 +84,8 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
         for file in names:
             header = _header(file, names[file])
             if header is None or not _is_image(header, names[file]):
-                left_out.append(names[file])
+                if Path(names[file]).name.upper() != DIRECTORY:
+                    left_out.append(names[file])
                 continue
             try:
                 frames = _frames(file, header, names[file])

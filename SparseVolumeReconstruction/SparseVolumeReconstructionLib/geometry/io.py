@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom import is_dicom, stated_thickness_of_file
+from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
 from .errors import InputError, file_errors
 from .files import nrrd_thickness, read_file
 from .grid import Volume
@@ -32,9 +32,22 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder.")
     if path.is_dir() or is_dicom(path):
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return read_dicom({file: file.name for file in files if file.is_file()}, str(path), series)
+        return read_dicom(_files_of(path), str(path), series)
     return read_file(path, str(path))
+
+
+def _files_of(path: Path) -> dict[Path, str]:
+    """The files that may make a series, with what to call each.
+
+    Those in a folder, or, where there is no DICOM image among them, all below it: an export such as
+    DICOM/ST000/SE000/IM0000, with or without a DICOMDIR.
+    """
+    if not path.is_dir():
+        return {path: path.name}
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    if not any(is_dicom(file) and file.name.upper() != DIRECTORY for file in files):
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {file: file.relative_to(path).as_posix() for file in files}
 
 
 def read_volume(path: str | Path, series: str | None = None) -> Volume:

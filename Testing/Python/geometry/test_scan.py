@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from geometry.dicom_files import AXIAL, CORONAL, SAGITTAL, change, write_enhanced, write_series, write_slice
-from pydicom.uid import BasicTextSRStorage
+from pydicom.uid import BasicTextSRStorage, MediaStorageDirectoryStorage
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import read_scan, read_volume, stated_thickness
@@ -195,6 +195,28 @@ def test_series_are_listed_and_chosen(tmp_path):
     assert read_volume(tmp_path / "two", "12").grid.shape_kji[0] == 3
     with pytest.raises(SeveralSeries, match="no series #4; choose one of #3"):
         read_scan(tmp_path / "two", "4")
+
+
+@pytest.mark.parametrize("with_directory", [True, False])
+def test_an_export_is_read_by_its_outermost_folder(tmp_path, with_directory):
+    """As PACS and CDs have it: DICOM/PA000/ST000/SE000/IM0000, also of several studies, with a DICOMDIR."""
+    series = tmp_path / "DICOM" / "PA000" / "ST000" / "SE000"
+    series.mkdir(parents=True)
+    array = write_series(series, up([0, 3, 6]))
+    if with_directory:
+        index = write_slice(tmp_path / "DICOMDIR", array[0], (0, 0, 0))
+        change(index, Rows=None, Columns=None, PixelData=None, SOPClassUID=MediaStorageDirectoryStorage)
+    scan = read_scan(tmp_path)
+    np.testing.assert_array_equal(scan.parts[0].volume.array, array)
+    assert scan.notices == ()
+    write_series(series.parent / "SE001", up([0, 3]), series="1.2.3.5")
+    with pytest.raises(SeveralSeries, match="choose one of #1 .*#2 "):
+        read_scan(tmp_path)
+    assert read_scan(tmp_path, "2").slices == 2 and read_scan(series).slices == 3
+    damaged = next(series.iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    with pytest.raises(InputError, match="DICOM/PA000/ST000/SE000/"):
+        read_scan(tmp_path)
 
 
 def test_what_is_no_image_is_left_out_and_named(tmp_path):
