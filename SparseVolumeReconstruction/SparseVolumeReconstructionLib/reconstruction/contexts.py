@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..alignment.plausible import check_values, has_noise_outside
@@ -21,7 +23,9 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
     refused where they were asked for by index, and left out (with a warning) where a whole file was given.
     The thickness is the one asked for, or stated by the file, or else `assumed_thickness_mm` of the spacing.
     """
-    slices, warnings, assumed = [], [], {}
+    slices: list[Slice] = []
+    warnings: list[str] = []
+    assumed: dict[Any, Any] = {}
     for spec in specs:
         scan = read_scan(spec.path, spec.series)
         warnings += [f"{spec.name}: {notice}" for notice in scan.notices]

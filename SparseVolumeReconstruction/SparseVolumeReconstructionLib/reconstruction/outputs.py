@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ class Clock:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, name: str):
+    def step(self, name: str) -> Iterator[None]:
         """Time what is done inside."""
         start = time.perf_counter()
         yield
@@ -57,7 +59,8 @@ class OutputMaker:
 
         Raises InputError, Cancelled.
         """
-        volumes, provenance = {}, {}
+        volumes: dict[str, Any] = {}
+        provenance: dict[str, Any] = {}
         if self.request.on_grid or "template" in self.request.outputs:
             spacing_mm = self.request.spacing_mm or _DEFAULT_SPACING_MM
             covering = _covering(self.prior, self.alignment.patient_to_canonical, spacing_mm)
@@ -88,9 +91,10 @@ class OutputMaker:
             **volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance
         )
 
-    def _on_grid(self, posterior: PatientPosterior) -> dict:
+    def _on_grid(self, posterior: PatientPosterior) -> dict[str, Any]:
         """Mean, std and samples on the output grid, with what was observed put into them."""
-        made, grid = {}, posterior.grid
+        made: dict[str, np.ndarray] = {}
+        grid = posterior.grid
         if "mean" in self.request.outputs:
             with self.clock.step("mean"):
                 self.progress.update("mean", 0.5)
@@ -167,4 +171,5 @@ def _outline(prior: Prior) -> np.ndarray:
         + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
     )
     kji = np.concatenate([extremes, kji[:: max(1, len(kji) // 20000)]])
-    return np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T
+    outline: np.ndarray = np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T
+    return outline

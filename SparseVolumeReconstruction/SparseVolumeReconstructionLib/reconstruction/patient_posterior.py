@@ -170,6 +170,7 @@ def align_patient(
     of a series that was added since is found. fast: match fewer pixels.
     """
     if intensity is not None:
+        frame = np.eye(4) if frame is None else frame
         known = Alignment(frame, intensity, covariate, None, {})
         return replace(known, gains=_completed(gains or {}, slices, prior, known))
     if frame is None and slices:
@@ -192,7 +193,9 @@ def _in_frame(
     )
 
 
-def _completed(gains: dict[str, float], slices: list[Slice], prior: Prior, known: Alignment) -> dict:
+def _completed(
+    gains: dict[str, float], slices: list[Slice], prior: Prior, known: Alignment
+) -> dict[str, float]:
     """Gains of all series, where there are several."""
     sources = {s.source for s in slices}
     if len(sources) == 1 or sources <= gains.keys():

@@ -5,6 +5,7 @@ voxel.
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -99,7 +100,7 @@ def _doubts(alignment: Alignment, modality: str) -> list[str]:
     return warnings
 
 
-def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict:
+def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict[str, Any]:
     """Map and gains that an earlier result found, as `align_patient` takes them."""
     if request.intensity is None:
         return {}
@@ -131,8 +132,13 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
 
 
 def _provenance(
-    request, prior, slices: list[Slice], alignment: Alignment, warnings: list[str], seconds: dict
-) -> dict:
+    request: ReconstructionRequest,
+    prior: Prior,
+    slices: list[Slice],
+    alignment: Alignment,
+    warnings: list[str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
     known = prior.card.covariate
     return {
         "notice": prior.card.notice,
@@ -140,7 +146,7 @@ def _provenance(
             "SparseVolumeReconstruction": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "SimpleITK": sitk.Version_VersionString(),
+            "SimpleITK": sitk.Version_VersionString(),  # type: ignore[no-untyped-call]
             "numpy": np.__version__,
         },
         "prior": {

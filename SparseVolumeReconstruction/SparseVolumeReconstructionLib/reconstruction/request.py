@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class ContextSpec(BaseModel):
@@ -80,7 +80,7 @@ class ReconstructionRequest(BaseModel):
 
     @field_validator("outputs")
     @classmethod
-    def _something_is_wanted(cls, outputs: list[str], others) -> list[str]:
+    def _something_is_wanted(cls, outputs: list[str], others: ValidationInfo) -> list[str]:
         if not outputs and not others.data.get("samples"):
             raise ValueError(
                 "nothing is asked for; choose at least one of mean, std, template, atlas, or samples"

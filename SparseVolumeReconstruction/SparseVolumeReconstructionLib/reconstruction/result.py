@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nrrd
 import numpy as np
@@ -32,7 +33,7 @@ class Reconstruction:
     """
 
     patient_to_canonical: np.ndarray
-    provenance: dict = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     mean: Volume | None = None
     std: Volume | None = None
     observed: Volume | None = None

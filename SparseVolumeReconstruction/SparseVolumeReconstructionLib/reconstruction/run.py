@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -13,7 +15,7 @@ from .request import ReconstructionRequest
 from .result import write_result
 
 
-def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict:
+def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
     """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of
     result.json}.
 
@@ -43,7 +45,7 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
 
 
 @contextmanager
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     """Let torch compute on one thread: for many small steps, several spend more time on waiting for each
     other than they save.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..progress import Progress
 
@@ -30,7 +30,7 @@ class ReconstructionJob:
         except ImportError:
             return
 
-    def __call__(self, request: ReconstructionRequest, progress: Progress) -> dict:
+    def __call__(self, request: ReconstructionRequest, progress: Progress) -> dict[str, Any]:
         """{"files": {name: path}, "result": content of result.json} of a request.
 
         Raises:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,7 +38,7 @@ class ReadRequest(BaseModel):
     output: str
 
 
-def read_upload(request: ReadRequest, progress: Progress) -> dict:
+def read_upload(request: ReadRequest, progress: Progress) -> dict[str, Any]:
     """What uploaded files show, every part written as NRRD again.
 
     Or which DICOM series there are, where one has to be chosen.

@@ -9,12 +9,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import IO, Any
 
 from ..geometry.errors import InputError
-from ..progress import Cancelled, Progress
+from ..progress import Cancelled, Progress, ProgressEvent
 
-Runs = Callable[[dict, Progress], dict]
+Runs = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ class Server:
         self._operations = operations
         self._changed = threading.Condition()
         self._writing = threading.Lock()
-        self._waiting: dict[str, tuple[str, dict]] = {}
+        self._waiting: dict[str, tuple[str, dict[str, Any]]] = {}
         self._running: str | None = None
         self._cancelled = False
         self._closed = False
@@ -70,7 +70,7 @@ class Server:
             self._work(*entry)
         return 0
 
-    def _next(self) -> tuple[str, str, dict] | None:
+    def _next(self) -> tuple[str, str, dict[str, Any]] | None:
         with self._changed:
             self._running = None
             self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -80,8 +80,8 @@ class Server:
             self._cancelled = False
             return self._running, *self._waiting.pop(self._running)
 
-    def _work(self, job_id: str, operation: str, request: dict) -> None:
-        def report(event):
+    def _work(self, job_id: str, operation: str, request: dict[str, Any]) -> None:
+        def report(event: ProgressEvent) -> None:
             self._answer(
                 job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s
             )
@@ -134,7 +134,7 @@ class Server:
                 log="",
             )
 
-    def _queue(self, job_id: str, operation: str, request) -> None:
+    def _queue(self, job_id: str, operation: str, request: Any) -> None:
         problem = None
         with self._changed:
             if not isinstance(request, dict):
@@ -154,7 +154,7 @@ class Server:
         if waited:
             self._answer(job_id, "error", kind="cancelled", message="cancelled before it began", log="")
 
-    def _answer(self, job_id: str | None, event: str, **fields) -> None:
+    def _answer(self, job_id: str | None, event: str, **fields: Any) -> None:
         line = json.dumps({"id": job_id, "event": event, **fields})
         try:
             with self._writing:
