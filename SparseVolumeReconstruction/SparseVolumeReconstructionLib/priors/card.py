@@ -17,11 +17,20 @@ class Covariate(BaseModel):
     high: float
 
 
+class BaseModelReference(BaseModel):
+    """The model that another one is built on: its id, and the SHA-256 of its weights file."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class ModelCard(BaseModel):
     """Everything a user should know before trusting a prior.
 
     quality, time and memory are measured values with the command that prints them. training: how a deep prior
-    came about (config, config_sha256, device, date, minutes, parameters).
+    came about (config, config_sha256, device, date, minutes, parameters). base: the model that this one is
+    built on, None for most.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,6 +46,7 @@ class ModelCard(BaseModel):
     data: str
     split: dict[str, Any] = {}
     covariate: Covariate | None = None
+    base: BaseModelReference | None = None
     quality: dict[str, Any] = {}
     time_and_memory: str = ""
     training: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..folders import models_folder
 from ..geometry import InputError, file_errors
-from ..priors.card import ModelEntry
+from ..priors.card import ModelCard, ModelEntry
 from .manifest import EMBEDDED, read_manifest, write_manifest
 from .weights import describe, load_prior, read_card, sha256
 
@@ -131,8 +131,26 @@ class ModelStore:
         key = (model.entry.sha256, str(target))
         if key not in self._loaded:
             model.verify()
-            self._loaded[key] = load_prior(model.path, read_card(model.path), target)
+            card = read_card(model.path)
+            self._loaded[key] = load_prior(model.path, card, target, self._base(card, device))
         return self._loaded[key]
+
+    def _base(self, card: ModelCard, device: str) -> Prior | None:
+        """The prior that a model is built on, loaded; None for a model without one. Raises InputError."""
+        if card.base is None:
+            return None
+        try:
+            base = self.find(card.base.id)
+        except InputError as error:
+            raise InputError(
+                f'model "{card.id}" is built on "{card.base.id}", which is not here; import that first.'
+            ) from error
+        if base.entry.sha256 != card.base.sha256:
+            raise InputError(
+                f'model "{card.id}" is built on another version of "{card.base.id}" (SHA-256 '
+                f"{card.base.sha256[:12]}..., here {base.entry.sha256[:12]}...); import that version."
+            )
+        return self.load(base, device)
 
     def import_file(self, path: Path) -> ModelEntry:
         """Copy a weights file into the user's models; a user's model of the same id is replaced.
@@ -152,7 +170,7 @@ class ModelStore:
             with tempfile.TemporaryDirectory(prefix=".import-", dir=self.user_dir) as staging:
                 copy = Path(shutil.copyfile(path, Path(staging) / "weights.safetensors"))
                 entry = describe(copy)
-                load_prior(copy, entry.card, torch.device("cpu"))
+                load_prior(copy, entry.card, torch.device("cpu"), self._base(entry.card, "cpu"))
                 entry = entry.model_copy(update={"file": f"{card.id}-{entry.sha256[:12]}.safetensors"})
                 os.replace(copy, self.user_dir / entry.file)
                 self._replace(card.id, entry)

@@ -95,10 +95,14 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return expand(load_file(path))
 
 
-def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
-    """The prior whose tensors lie in `path`, on `device`.
+def load_prior(path: Path, card: ModelCard, device: torch.device, base: Prior | None = None) -> Prior:
+    """The prior whose tensors lie in a file. Nothing from the file is executed.
 
-    Nothing from the file is executed.
+    Args:
+        path: the weights file.
+        card: its card.
+        device: where to compute.
+        base: the loaded model that `card.base` names.
 
     Raises:
         InputError: where the tensors are not those of the card's system; torch.OutOfMemoryError passes
@@ -108,7 +112,7 @@ def load_prior(path: Path, card: ModelCard, device: torch.device) -> Prior:
 
     system = system_class(card.system)
     try:
-        return system.from_weights(read_tensors(path), card, device)
+        return system.from_weights(read_tensors(path), card, device, base)
     except torch.OutOfMemoryError:
         raise
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:

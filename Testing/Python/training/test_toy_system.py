@@ -34,7 +34,7 @@ class ToyPrior(AxialPrior):
         self.mean = mean.float().to(device)
 
     @classmethod
-    def from_weights(cls, tensors, card, device):
+    def from_weights(cls, tensors, card, device, base=None):
         return cls(tensors["mean"], AxialSpace.from_tensors(tensors), card, device)
 
     def infer(self, index, pixels, check, fast=False):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.zoo import ModelStore, weights
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED
 
@@ -197,3 +198,28 @@ def test_user_folder_comes_from_the_environment(monkeypatch, tmp_path):
     assert ModelStore().user_dir == tmp_path
     monkeypatch.delenv("SVR_MODELS_DIR")
     assert ModelStore().user_dir.parts[-2:] == ("SparseVolumeReconstruction", "models")
+
+
+def test_a_model_built_on_another_is_given_it(store, tmp_path, write_weights, tiny, monkeypatch):
+    """By id and SHA-256; without it, or with another version of it, nothing is imported or loaded."""
+    whole, given = StructuredGaussian.from_weights, []
+
+    def from_weights(tensors, card, device, base=None):
+        given.append(base)
+        return whole(tensors, card, device, base)
+
+    monkeypatch.setattr(StructuredGaussian, "from_weights", from_weights)
+
+    def built_on(model_id, sha256):
+        path = tmp_path / f"on-{model_id}.safetensors"
+        return write_weights(path, id="refined", base={"id": model_id, "sha256": sha256})
+
+    missing, other = built_on("nothing", "0" * 64), built_on(tiny, "0" * 64)
+    refuses(lambda: store.import_file(missing), "refined", "nothing", "import that first")
+    refuses(lambda: store.import_file(other), "refined", "another version", "000000000000")
+    assert [entry.card.id for entry in store.entries()].count("refined") == 0 and given == []
+    store.import_file(built_on(tiny, store.entry(tiny).sha256))
+    store.load("refined", "cpu")
+    assert given[-1] is store.load(tiny, "cpu")
+    store.remove(tiny)
+    refuses(lambda: ModelStore(store.user_dir).load("refined", "cpu"), "tiny", "import that first")
