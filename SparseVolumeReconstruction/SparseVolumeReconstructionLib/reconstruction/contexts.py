@@ -43,14 +43,22 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
         warnings.append(f"{name}: slice thickness is not known; {' and '.join(sorted(words))} was assumed.")
     check_slices_agree(slices)
     for source in dict.fromkeys(image.source for image in slices):
-        own = [image for image in slices if image.source == source]
-        check_values(own)
-        if has_noise_outside(own):
-            warnings.append(
-                f"{source}: the background is not 0 but noise, so skull and scalp seem not to be removed; "
-                "expected 0 outside the anatomy."
-            )
+        check_values([image for image in slices if image.source == source])
     return slices, warnings
+
+
+def noisy_backgrounds(slices: list[Slice]) -> list[str]:
+    """Warnings about sources whose slices show noise where 0 is expected."""
+    own = {
+        source: [s for s in slices if s.source == source]
+        for source in dict.fromkeys(s.source for s in slices)
+    }
+    return [
+        f"{source}: the background is not 0 but noise, so skull and scalp seem not to be removed; expected 0 "
+        "outside the anatomy."
+        for source, images in own.items()
+        if has_noise_outside(images)
+    ]
 
 
 def _assumed(spacing_mm: float) -> str:

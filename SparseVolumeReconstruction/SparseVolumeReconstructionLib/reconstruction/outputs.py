@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..alignment.align import Alignment
+from ..alignment.head import Brain
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.base import Prior
@@ -19,6 +20,7 @@ from ..progress import Progress
 from .patient_posterior import PatientPosterior, condition_aligned
 from .request import ReconstructionRequest
 from .result import Reconstruction
+from .whole_head import brain_mask
 
 _DEFAULT_SPACING_MM = 1.0
 _MAX_VOXELS = 60_000_000
@@ -42,8 +44,8 @@ class Clock:
 class OutputMaker:
     """Makes the volumes that a request asks for from slices that have their place.
 
-    slices, alignment: patient mm and units. like: output grid, None for an isotropic one that covers the
-    anatomy.
+    slices, alignment: patient mm and units. brain: what was found in whole heads. like: output grid, None for
+    an isotropic one that covers the anatomy.
     """
 
     request: ReconstructionRequest
@@ -53,6 +55,7 @@ class OutputMaker:
     like: Grid | None
     clock: Clock
     progress: Progress
+    brain: Brain | None = None
 
     def make(self) -> Reconstruction:
         """All volumes; the result's provenance holds the log evidence and the counts of voxels.
@@ -108,12 +111,16 @@ class OutputMaker:
                 made["samples"] = self._samples(posterior)
         with self.clock.step("observed"):
             observed, values = observed_voxels(self.alignment.in_common_units(self.slices), grid)
+        found = {}
+        if self.brain:
+            mean = made["mean"] if "mean" in made else posterior.mean()
+            found = {"brain_mask": brain_mask(self.brain, Volume(mean, grid))}
         if self.request.keep_observed:
             for name, array in made.items():
                 array[..., observed] = 0 if name == "std" else values[observed]
         samples = made.pop("samples", None)
         volumes = {name: Volume(array, grid) for name, array in made.items()}
-        return {**volumes, "observed": Volume(observed.astype(np.uint8), grid), "samples": samples}
+        return volumes | found | {"observed": Volume(observed.astype(np.uint8), grid), "samples": samples}
 
     def _samples(self, posterior: PatientPosterior) -> np.ndarray:
         """Samples with seeds seed, seed + 1, ..., so that fewer samples are the first of more."""

@@ -20,11 +20,12 @@ from ..geometry.io import read_affine, read_volume
 from ..observation import Slice
 from ..priors.base import Prior
 from ..progress import Progress
-from .contexts import read_contexts
+from .contexts import noisy_backgrounds, read_contexts
 from .outputs import Clock, OutputMaker
 from .patient_posterior import align_patient
 from .request import ReconstructionRequest
 from .result import Reconstruction
+from .whole_head import doubt_about_frame, find_brain, told_of
 
 _TURNED_DEG = 60.0  # nobody lies like that in a scanner by accident
 _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
@@ -46,11 +47,17 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         like = read_volume(request.like).grid if request.like else None
         if request.fast:
             slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
+    with clock.step("brain"):
+        progress.update("looking for the brain", 0.03)
+        brain = find_brain(slices, prior.card)
+        slices = brain.slices if brain else slices
+        warnings += [*told_of(brain), *noisy_backgrounds(slices)]
     with clock.step("align"):
         known |= {"frame": frame, "covariate": request.covariate}
         alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
     warnings += _doubts(alignment, prior.card.modality)
-    result = OutputMaker(request, prior, slices, alignment, like, clock, progress).make()
+    warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
+    result = OutputMaker(request, prior, slices, alignment, like, clock, progress, brain).make()
     result.provenance.update(_provenance(request, prior, slices, alignment, warnings, clock.seconds))
     return result
 

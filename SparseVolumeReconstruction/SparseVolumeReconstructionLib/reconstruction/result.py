@@ -17,7 +17,7 @@ import numpy as np
 from ..geometry import Grid, Volume, file_errors
 from ..geometry.io import write_affine, write_volume
 
-VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
+VOLUMES = ("mean", "std", "observed", "template", "template_mask", "brain_mask", "atlas")
 FILES = (*(f"{name}.nrrd" for name in VOLUMES), "samples.seq.nrrd", "frame.h5", "result.json")
 
 
@@ -28,7 +28,8 @@ class Reconstruction:
     patient_to_canonical: 4x4 RAS mm. provenance: JSON-ready dict. mean, std: float32. observed: uint8 on the
     same grid, 1 where a voxel was observed, 0 where it was inferred; there with mean, std or samples.
     samples: (n, K, J, I) float32 on that grid. template: float32, isotropic, for slice-to-volume
-    reconstruction; template_mask: uint8, its anatomy. atlas: float32, the prior without slices on the
+    reconstruction; template_mask: uint8, its anatomy. brain_mask: uint8 on the same grid as mean, where the
+    slices show whole heads. atlas: float32, the prior without slices on the
     canonical grid.
     """
 
@@ -40,6 +41,7 @@ class Reconstruction:
     samples: np.ndarray | None = None
     template: Volume | None = None
     template_mask: Volume | None = None
+    brain_mask: Volume | None = None
     atlas: Volume | None = None
 
 

@@ -22,7 +22,10 @@ def result() -> Reconstruction:
         name: Volume(random.random(GRID.shape_kji, np.float32), GRID)
         for name in ("mean", "std", "template", "atlas")
     }
-    masks = {name: Volume(np.ones(GRID.shape_kji, np.uint8), GRID) for name in ("observed", "template_mask")}
+    masks = {
+        name: Volume(np.ones(GRID.shape_kji, np.uint8), GRID)
+        for name in ("observed", "template_mask", "brain_mask")
+    }
     samples = random.random((3, *GRID.shape_kji), np.float32)
     return Reconstruction(np.eye(4), {"seed": 1}, samples=samples, **noise, **masks)
 

@@ -124,7 +124,7 @@ def test_weights_and_images_lie_only_where_they_belong(files):
     }
     assert [path.name for path in files if path.suffix.lower() in foreign] == ["sparse-brain-4-slices.nrrd"]
     models = Path(MODULE, "Resources", "Models")
-    assert [str(path) for path in files if path.suffix == ".safetensors" and path.parent != models] == []
+    assert [str(path) for path in files if path.suffix == ".safetensors" and models not in path.parents] == []
 
 
 def test_texts_name_no_machine_and_no_registry(files, repository):
