@@ -25,12 +25,6 @@ def give_back_at_once() -> None:
         mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES)
 
 
-def give_back() -> None:
-    """Give freed memory back to the system, in any thread."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
-
-
 class Budget:
     """Voxels of the scene against what there may be. limit_gb: GB (1e9 bytes)."""
 

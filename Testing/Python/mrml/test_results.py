@@ -31,7 +31,7 @@ from SparseVolumeReconstructionLib.mrml.nodes import (
 )
 from SparseVolumeReconstructionLib.mrml.results import ResultNodes, load_result, remove_result
 from SparseVolumeReconstructionLib.mrml.scene import headless_scene
-from SparseVolumeReconstructionLib.web.memory import give_back
+from SparseVolumeReconstructionLib.web.memory import give_back_at_once
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.explorer import Explorer
 
@@ -228,15 +228,15 @@ def test_a_removed_result_leaves_nothing(logic, head, tmp_path):
 
 
 def resident_mb() -> float:
-    """Memory of this process, without what it has freed and not yet given back."""
+    """Memory of this process."""
     statistics = Path("/proc/self/statm")
     if not statistics.exists():
         pytest.skip("the system does not tell the memory of a process")
-    give_back()
     return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def test_a_result_takes_what_its_voxels_need_and_gives_it_back(logic, scene, bumps, tmp_path):
+    give_back_at_once()  # as the page's server does
     scan = add_volume(Volume(bumps((60, 110, 110)), Grid.centred((60, 110, 110), 1.5)), "Scan")
     remove_result(logic.reconstruct(inputs(scan, outputs=ALL, samples=8), output=tmp_path / "out"))
     voxels_mb = scan.GetImageData().GetNumberOfPoints() / 2**20
