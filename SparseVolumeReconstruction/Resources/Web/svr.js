@@ -38,6 +38,12 @@
     window.trame.trigger("contexts_add", [hovered || viewAt(event.target) || ""]);
   });
 
+  // A closed menu cuts a long name: all of it is read over it.
+  document.addEventListener("pointerover", (event) => {
+    const menu = event.target.closest?.("select");
+    if (menu) menu.title = menu.selectedOptions[0]?.text || "";
+  });
+
   document.querySelector("meta[name=viewport]").content = "width=device-width,initial-scale=1";  // everybody may zoom
 
   // The pictures of the views come without a text for those who cannot see them.

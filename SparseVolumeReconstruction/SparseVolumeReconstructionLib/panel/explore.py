@@ -54,6 +54,9 @@ class ExploreSection(Section):
             ui.playButton.checked = False
         self._mark.update()
         ui.deleteButton.enabled = explorer.result is not None
+        ui.resultSelector.toolTip = (
+            explorer.result.main.GetName() if explorer.result else _("Reconstruction to look at")
+        )  # a narrow selector cuts a long name
         ui.noticeLabel.text = explorer.summary()
         ui.compareButton.enabled = (
             explorer.result is not None and explorer.result.mean is not None and p.reference is not None

@@ -95,6 +95,7 @@ def test_nothing_is_taken_twice(desk, dense, sample):
     desk.host.click_cell(desk.ui.contextTable, 0, REMOVE)
     desk.host.click(desk.ui.useAllButton)
     assert len(desk.contexts) == SLICES and "3 slices were in the list already" in desk.status.step
+    assert "3 slices were in the list already" in desk.ui.contextsNote.text
     desk.show(dense)
     desk.host.click(desk.ui.addGreenButton)
     desk.host.click(desk.ui.addGreenButton)

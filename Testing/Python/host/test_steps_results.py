@@ -234,6 +234,7 @@ def test_user_layers_stay_and_new_views_show_what_the_others_show(desk):
 
 def test_results_are_chosen(desk):
     name = desk.result.mean.GetName()
+    assert desk.ui.resultSelector.toolTip == name, "a narrow selector cuts it"
     desk.host.choose(desk.ui.resultSelector, "None")
     assert (
         desk.shown() is None

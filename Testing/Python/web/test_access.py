@@ -265,6 +265,16 @@ def test_a_refusal_appears_at_the_control_that_was_used(slices):
     slices.wait(lambda: not slices.text("refusal"), "page")
 
 
+def test_what_was_taken_already_is_said_beside_the_button(slices):
+    slices.rows()[1].find_element("css selector", ".icon").click()
+    slices.wait(lambda: len(slices.rows()) == 3, "three rows")
+    slices.click("all-button")
+    slices.wait(lambda: "3 slices were in the list already" in slices.text("all-note"), "note")
+    for count in (3, 4):
+        slices.click("undo-button")
+        slices.wait(lambda count=count: len(slices.rows()) == count, "one step back")
+
+
 def test_slices_are_scrolled_and_taken_with_the_keyboard(slices):
     before = slices.there("scroll-Red").get_property("value")
     slices.press("scroll-Red", Keys.ARROW_RIGHT)

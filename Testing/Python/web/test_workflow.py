@@ -17,6 +17,7 @@ pytest.importorskip(
     "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
 )
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -160,6 +161,8 @@ def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     top, run = (result.driver.find_element(By.CSS_SELECTOR, name).rect for name in (".top", ".run"))
     inside = lambda box: top["height"] < box["y"] and box["y"] + box["height"] < run["y"]  # noqa: E731
     result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
+    ActionChains(result.driver).move_to_element(result.there("result-menu")).perform()
+    assert result.there("result-menu").get_property("title").startswith("Reconstruction brain-t1 4 slices")
     result.wait(lambda: step(result) == "", "end of the steps")
     result.wait(result.sliders_agree, "sliders of the result")
     assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == [

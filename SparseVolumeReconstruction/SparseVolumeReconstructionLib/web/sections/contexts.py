@@ -14,13 +14,14 @@ class ContextSection(Section):
     """The table of the scene's contexts."""
 
     NAME = "contexts"
+    _said = ""
 
     def actions(self) -> dict[str, Action]:
         """Take slices, edit and remove rows."""
         contexts = self.presenter.contexts
         return {
             "add": self._add,
-            "all": lambda: self._after_first(self.presenter.use_all),
+            "all": self._use_all,
             "clear": contexts.clear,
             "undo": contexts.undo,
             "move": lambda: contexts.move_with_view(contexts.moving is None),
@@ -60,11 +61,18 @@ class ContextSection(Section):
             "rows": rows,
             "count": count,
             "undo": contexts.undone,
+            "note": self._said if self._said == self.presenter.runner.status.step else "",
             "chosen": contexts.selected is not None,
         }
 
     def _add(self, view: str) -> None:
         self._after_first(lambda: self.presenter.contexts.add_from_view(view if view in LABELS else None))
+
+    def _use_all(self) -> None:
+        """What was not taken is said beside the button too, until something else is said."""
+        self.presenter.runner.say("")
+        self._after_first(self.presenter.use_all)
+        self._said = self.presenter.runner.status.step
 
     def _after_first(self, add) -> None:
         """The first slices are something to look at in 3D."""
