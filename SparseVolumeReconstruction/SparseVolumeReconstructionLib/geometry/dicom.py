@@ -19,7 +19,8 @@ from .image import LPS
 from .plane import Plane
 
 DIRECTORY = "DICOMDIR"  # the table of contents of an export: nothing is missed without it
-_MAGIC_AT, _BARE_STARTS = 128, (b"\x08\x00", b"\x02\x00")
+_MAGIC_AT = 128
+_BARE_STARTS = (b"\x08\x00", b"\x02\x00")
 _NAMES = re.compile(r"\.(dcm|dicom|ima)$", re.IGNORECASE)
 # What tells images of one plane apart, the most telling first: name of the attribute, what to call it.
 _KINDS = {
@@ -214,7 +215,8 @@ def _frames(file: Path, header, name: str) -> list[Frame]:
             f"{name}: {count} frames, but no plane for each of them; export it as enhanced MR, or as single "
             "slices."
         )
-    frames, first = [], (1.0, 0.0)
+    frames = []
+    first = (1.0, 0.0)
     for index in range(count):
         groups = _groups(header, index)
         scale = (_number_in(groups, "RescaleSlope") or 1.0, _number_in(groups, "RescaleIntercept") or 0.0)
@@ -277,7 +279,8 @@ def _plane(header, groups: list, name: str) -> Plane:
     check_direction(directions.reshape(2, 3), name)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = directions[:3] * spacing[1], directions[3:] * spacing[0]
-    matrix[:3, 2], matrix[:3, 3] = np.cross(directions[:3], directions[3:]), position
+    matrix[:3, 2] = np.cross(directions[:3], directions[3:])
+    matrix[:3, 3] = position
     return Plane((int(header.Rows), int(header.Columns)), LPS @ matrix, _thickness(groups) or 0.0)
 
 

@@ -19,7 +19,10 @@ from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
 
 _LISTED = 4
-_SPACING_MM, _FARTHEST_MM, _MAX_MM, _OUTERMOST_MM = (1e-3, 50.0), 500.0, 3000.0, 20000.0
+_SPACING_MM = (1e-3, 50.0)
+_FARTHEST_MM = 500.0
+_MAX_MM = 3000.0
+_OUTERMOST_MM = 20000.0
 _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a place along it
 
 
@@ -61,7 +64,8 @@ class Scan:
             InputError: for voxels, places or thicknesses that no scan has.
         """
         for part in self.parts:
-            grid, (low, high) = part.volume.grid, _SPACING_MM
+            grid = part.volume.grid
+            low, high = _SPACING_MM
             spacing = " x ".join(f"{length:.4g}" for length in grid.spacing_ijk)
             if (
                 grid.spacing_ijk.min() < low

@@ -49,7 +49,8 @@ def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
     a run where they are all there is, or as far apart as those of a longer run.
     """
     layers = _layers(planes)
-    pieces, reasons = [], _directions(layers, planes)
+    pieces = []
+    reasons = _directions(layers, planes)
     for layer in layers:
         runs = _runs(layer.origins, planes[layer.members[0]].normal)
         pieces += [_piece(layer, start, stop, planes) for start, stop in runs]
@@ -91,7 +92,8 @@ def _layers(planes: Sequence[Plane]) -> list[_Layer]:
 
 def _runs(origins: np.ndarray, normal: np.ndarray) -> list[tuple[int, int]]:
     """(start, stop) of the runs of one layer, in order; together they hold every plane once."""
-    left, found = [] if _shift(origins, normal)[0] else _even_runs(origins, normal), []
+    left = [] if _shift(origins, normal)[0] else _even_runs(origins, normal)
+    found = []
     while left:
         start, stop = best = max(left, key=lambda run: (run[1] - run[0], -_step(origins, *run), -run[0]))
         left.remove(best)
@@ -105,7 +107,8 @@ def _runs(origins: np.ndarray, normal: np.ndarray) -> list[tuple[int, int]]:
 
 def _even_runs(origins: np.ndarray, normal: np.ndarray) -> list[tuple[int, int]]:
     """Maximal evenly spaced runs of at least two; neighbours may share one plane."""
-    found, start = [], 0
+    found = []
+    start = 0
     while start < len(origins) - 1:
         stop = start + 1
         while stop < len(origins) and _is_even(origins[start : stop + 1], normal):

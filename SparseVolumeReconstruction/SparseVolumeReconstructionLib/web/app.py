@@ -62,7 +62,8 @@ class App(VTKObservationMixin):
 
     def __init__(self, server, memory_gb: float = 1.5):
         super().__init__()
-        self.server, self.budget = server, Budget(memory_gb)
+        self.server = server
+        self.budget = Budget(memory_gb)
         headless_scene()
         self.folder = Path(tempfile.mkdtemp(prefix="svr-web-"))
         self.views = Views(server)

@@ -24,7 +24,10 @@ from .watchdog import SAID, VARIABLE
 
 SCROLL_S, UPDATES, RESULTS = 6.0, 6, 20
 _BLOCKED_MS, _SAMPLES, _RESULT_S = 20.0, 2, 600.0
-_SIZE, _SPACING_MM, _TIMEOUT_S, _SETTLED_S = (1400, 900), 2.0, 120.0, 1.5
+_SIZE = (1400, 900)
+_SPACING_MM = 2.0
+_TIMEOUT_S = 120.0
+_SETTLED_S = 1.5
 
 # Moves the axial slider every 20 ms and counts the pictures that arrive; gives [pictures, seconds].
 _SCROLL = """
@@ -245,7 +248,9 @@ def table(speed: PageSpeed) -> str:
 def _memory_text(memory_mb: list[float]) -> str:
     if not memory_mb:
         return ""
-    first, last, most = memory_mb[0], memory_mb[-1], max(memory_mb)
+    first = memory_mb[0]
+    last = memory_mb[-1]
+    most = max(memory_mb)
     count = len(memory_mb) - 1
     return (
         f"; memory of the session: {first:.0f} MB, after {count} reconstructions, the last two kept, "

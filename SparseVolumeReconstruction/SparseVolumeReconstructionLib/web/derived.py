@@ -25,7 +25,9 @@ class Derived:
 
     def __init__(self, on_change: Callable[[], None]):
         self.on, self.node = False, None
-        self._on_change, self._made_of, self._task = on_change, None, None
+        self._on_change = on_change
+        self._made_of = None
+        self._task = None
 
     def toggle(self) -> None:
         """Show it, or no more."""

@@ -56,7 +56,8 @@ class Guard(VisitorRouter):
             return said
         if self._owner is not None:
             self._on_new_visitor()
-        self._owner, self._seen = secret, time.monotonic()
+        self._owner = secret
+        self._seen = time.monotonic()
         return None
 
     def forget(self) -> None:

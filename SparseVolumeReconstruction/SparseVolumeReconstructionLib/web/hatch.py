@@ -12,7 +12,8 @@ from .derived import Derived
 from .views import LABELS
 
 _VOXEL_MM = 1.0
-_AMBER, _OPACITY = (1.0, 0.69, 0.0), 0.6
+_AMBER = (1.0, 0.69, 0.0)
+_OPACITY = 0.6
 _PERIOD_MM, _SHARE = 7.0, 0.22  # of the lines, measured along R + A + S, and how much of it they take
 _BODY = 0.1  # of the largest mean, below which there is nothing to be marked
 

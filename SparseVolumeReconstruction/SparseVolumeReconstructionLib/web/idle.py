@@ -26,8 +26,12 @@ class Idle:
         tell: Callable[[str], None],
         end: Callable[[], Awaitable[None]],
     ):
-        self._after_s, self._busy, self._tell, self._end = 60.0 * minutes, busy, tell, end
-        self._used, self._said = time.monotonic(), ""
+        self._after_s = 60.0 * minutes
+        self._busy = busy
+        self._tell = tell
+        self._end = end
+        self._used = time.monotonic()
+        self._said = ""
 
     def use(self) -> None:
         """Somebody did something."""

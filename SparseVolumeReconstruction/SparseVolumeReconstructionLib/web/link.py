@@ -74,7 +74,8 @@ class Link:
         state = self._server.state
         with state:
             for change in changes:
-                name, value = change["key"], change.get("value")
+                name = change["key"]
+                value = change.get("value")
                 if name in state._change_callbacks and self._fits(name, value):
                     core.push_state_change({name: value}, skip_last_active_client=True)
                     state[name] = value

@@ -29,7 +29,8 @@ class Budget:
     """Voxels of the scene against what there may be. limit_gb: GB (1e9 bytes)."""
 
     def __init__(self, limit_gb: float):
-        self.limit_bytes, self._held = limit_gb * 1e9, 0
+        self.limit_bytes = limit_gb * 1e9
+        self._held = 0
 
     def admit(self, size: int) -> None:
         """Raise InputError where `size` more bytes are too many, which says what to remove.

@@ -53,7 +53,8 @@ def crossings(node, others: list) -> list[dict]:
 
     Lines (x1, y1, x2, y2 in percent from the upper left).
     """
-    to_ras, found = _picture_to_ras(node), []
+    to_ras = _picture_to_ras(node)
+    found = []
     for other in others:
         plane = views.plane_of(other)
         normal, origin = plane[:3, 2], plane[:3, 3]
@@ -115,7 +116,8 @@ def legend(node) -> dict | None:
     if table is None or role(node) != "std":
         return None
     numbers = np.linspace(0, table.GetNumberOfColors() - 1, _STOPS).round().astype(int)
-    colours, rgba = [], [0.0] * 4
+    colours = []
+    rgba = [0.0] * 4
     for number in numbers:
         table.GetColor(int(number), rgba)
         colours.append("#" + "".join(f"{round(255 * part):02x}" for part in rgba[:3]))

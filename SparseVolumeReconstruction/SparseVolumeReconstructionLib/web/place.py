@@ -34,8 +34,10 @@ class Place:
     """
 
     def __init__(self, options: Options, folder: Path):
-        self._folder, self._token = folder, secrets.token_urlsafe(24)
-        self.sockets, self.seen = 0, time.monotonic()
+        self._folder = folder
+        self._token = secrets.token_urlsafe(24)
+        self.sockets = 0
+        self.seen = time.monotonic()
         self.address, self.cookie = "", ""
         folder.mkdir()
         library = os.pathsep.join(

@@ -113,7 +113,8 @@ class Sessions(VisitorRouter):
             auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         )
         self._number += 1
-        place, ready = Place(self._options, self._folder / f"place-{self._number}"), False
+        place = Place(self._options, self._folder / f"place-{self._number}")
+        ready = False
         try:
             if ready := await place.ready(self._client):
                 self._places[secret] = place

@@ -109,7 +109,8 @@ class Transfer:
 
     async def _download(self, request: web.Request) -> web.Response:
         """One file of the chosen result."""
-        result, name = self._app.presenter.explorer.result, request.match_info["name"]
+        result = self._app.presenter.explorer.result
+        name = request.match_info["name"]
         if result is None or name not in files_of(result):
             return web.Response(status=404, text="there is no such file of this result")
         with tempfile.TemporaryDirectory(prefix="download-", dir=self._app.folder) as folder:
@@ -146,7 +147,9 @@ async def _receive(request: web.Request, folder: Path) -> tuple[dict[Path, str],
         raise _too_large("the upload", request.content_length)
     if not request.content_type.startswith("multipart/"):
         raise InputError("the upload holds no file.")
-    files, left_out, total = {}, [], 0
+    files = {}
+    left_out = []
+    total = 0
     async for part in await request.multipart():
         sent = clean_name(part.filename or "")
         if _is_no_image(part.filename or ""):

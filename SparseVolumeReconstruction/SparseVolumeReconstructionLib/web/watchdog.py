@@ -34,14 +34,17 @@ class _Watchdog(threading.Thread):
 
     def __init__(self, bound_s: float):
         super().__init__(daemon=True)
-        self._bound, self._loop_thread = bound_s, threading.get_ident()
+        self._bound = bound_s
+        self._loop_thread = threading.get_ident()
         self._clock = time.pthread_getcpuclockid(self._loop_thread)
         self._began: float | None = None
         self._where = ""
-        original, own = asyncio.events.Handle._run, self
+        original = asyncio.events.Handle._run
+        own = self
 
         def run(handle) -> None:
-            own._began, own._where = time.thread_time(), ""
+            own._began = time.thread_time()
+            own._where = ""
             try:
                 original(handle)
             finally:

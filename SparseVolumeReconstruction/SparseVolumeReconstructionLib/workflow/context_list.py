@@ -45,7 +45,8 @@ class ContextList(VTKObservationMixin):
         self.selected: ContextSlice | None = None
         self.moving: ContextSlice | None = None
         self._undo = Undo()
-        self._images, self._looks = False, {}
+        self._images = False
+        self._looks = {}
         self._hidden: set[str] = set()
         self._thin = False
         scene = slicer.mrmlScene
@@ -200,7 +201,8 @@ class ContextList(VTKObservationMixin):
             raise InputError(why)
         self.selected.grid()
         views.face(views.slice_node(self.selected.view), self.selected.plane)
-        self.moving, self._journey = self.selected, object()  # all of the way is one step to take back
+        self.moving = self.selected
+        self._journey = object()  # all of the way is one step to take back
         self._draw(self.moving)
         self._on_change()
 

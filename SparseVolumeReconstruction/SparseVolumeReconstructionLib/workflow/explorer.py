@@ -22,7 +22,8 @@ class Explorer:
 
     def __init__(self, parameters):
         self._parameters = parameters
-        self._alone, self._behind = None, {}
+        self._alone = None
+        self._behind = {}
 
     @property
     def result(self) -> ResultNodes | None:

@@ -104,7 +104,8 @@ def _writer(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> Ca
     if path.name == "frame.h5":
         return partial(write_affine, np.linalg.inv(affine_of(result.frame)), path)
     if path.name == "samples.seq.nrrd":
-        samples, grid = _samples(result), volume_of(result.samples.GetNthDataNode(0)).grid
+        samples = _samples(result)
+        grid = volume_of(result.samples.GetNthDataNode(0)).grid
         return lambda: write_sequence(np.stack(samples), grid, path)
     if path.name == "report.html":
         parts = _report_parts(result, contexts)

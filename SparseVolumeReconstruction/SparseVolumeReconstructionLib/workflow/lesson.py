@@ -71,7 +71,8 @@ def plane_through(point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     first = np.eye(3)[int(np.argmin(np.abs(normal)))]
     first = first - (first @ normal) * normal
     first /= np.linalg.norm(first)
-    matrix[:3, :3], matrix[:3, 3] = np.stack([first, np.cross(normal, first), normal], 1), point
+    matrix[:3, :3] = np.stack([first, np.cross(normal, first), normal], 1)
+    matrix[:3, 3] = point
     return matrix
 
 

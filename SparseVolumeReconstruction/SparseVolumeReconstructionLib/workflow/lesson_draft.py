@@ -84,9 +84,11 @@ class Draft:
         """Plain data for a page: the fields, steps, the file to save, and the link (or why there is none)."""
         lesson = self.lesson()
         try:
-            link, no_link = to_link(lesson), ""
+            link = to_link(lesson)
+            no_link = ""
         except InputError as error:
-            link, no_link = "", str(error)
+            link = ""
+            no_link = str(error)
         file = f"data:application/json;base64,{base64.b64encode(write(lesson).encode()).decode()}"
         steps = [{"kind": step.kind, "text": step.text, "what": _what(step)} for step in self._steps]
         return {"draft": {**self._fields, "steps": steps, "link": link, "no_link": no_link, "file": file}}

@@ -45,8 +45,10 @@ class LessonRun:
     def __init__(self, presenter: Presenter, lesson: Lesson):
         self._presenter, self.lesson = presenter, lesson
         self.stage, self.quiz = Stage(presenter), SliceQuiz()
-        self.position, self.ready = -1, False
-        self.frame, self.patient = np.eye(4), None
+        self.position = -1
+        self.ready = False
+        self.frame = np.eye(4)
+        self.patient = None
         self.answers: dict[int, tuple[Answer, Verdict | None, Miss | None]] = {}
         self._own: list[Callable[[], None]] = []  # what takes the patient out of the scene again
         self._steps: Steps | None = None
@@ -207,7 +209,8 @@ class LessonRun:
         inputs = self._inputs(contexts=_slices_for_frame(scan), spacing_mm=SPACING_MM, outputs=("mean",))
 
         def placed(result: ResultNodes) -> None:
-            self.patient, self.frame = scan, np.linalg.inv(result.found["frame"])
+            self.patient = scan
+            self.frame = np.linalg.inv(result.found["frame"])
             remove_result(result)
             self._prepare(result.found)
 

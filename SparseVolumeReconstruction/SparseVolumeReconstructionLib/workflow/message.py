@@ -31,7 +31,8 @@ def message(presenter) -> Message:
     Warnings belong to the result, so they stay while nothing else runs or fails.
     """
     runner = presenter.runner
-    status, reason = runner.status, presenter.reason()
+    status = runner.status
+    reason = presenter.reason()
     if status.error:
         return Message("error", status.error)
     if runner.running:

@@ -45,7 +45,8 @@ class Presenter(VTKObservationMixin):
         self.runner = Runner(logic, on_change)
         self.explorer = Explorer(parameters)
         self._live_slices: tuple[str, ...] | None = None
-        self._request, self._left = self._key(), False
+        self._request = self._key()
+        self._left = False
         self.contexts = ContextList(self._contexts_changed)
         self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
@@ -161,7 +162,9 @@ class Presenter(VTKObservationMixin):
 
     def _title(self) -> str:
         """What a result made now is called: telling, and no other's in a saved scene."""
-        p, count, now = self.parameters, len(self.contexts.enabled()), time.strftime("%H:%M:%S")
+        p = self.parameters
+        count = len(self.contexts.enabled())
+        now = time.strftime("%H:%M:%S")
         if self.unplaced:
             return _("{prior} anatomy (no patient) {time}").format(prior=p.prior, time=now)
         slices = _("1 slice") if count == 1 else _("{n} slices").format(n=count)

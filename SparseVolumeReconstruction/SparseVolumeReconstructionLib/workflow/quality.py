@@ -119,7 +119,8 @@ def _context_positions(contexts: list[dict], direction: np.ndarray) -> np.ndarra
     """Positions (n,) in mm of the middles of the contexts that lie across `direction`."""
     positions = []
     for context in contexts:
-        plane, (rows, columns) = np.array(context["ij_to_ras"]), context["pixels_ji"]
+        plane = np.array(context["ij_to_ras"])
+        rows, columns = context["pixels_ji"]
         if abs(plane[:3, 2] @ direction) > 0.9:
             positions.append((plane @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1])[:3] @ direction)
     return np.array(positions)

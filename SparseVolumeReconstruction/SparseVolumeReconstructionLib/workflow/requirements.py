@@ -58,7 +58,8 @@ def needed() -> str:
 
     "" where nothing is missing.
     """
-    small, parts = _missing_small(), []
+    small = _missing_small()
+    parts = []
     if _torch_is_missing():
         parts.append(
             _("PyTorch (about {mb} MB; for a GPU up to {gb} GB)").format(mb=_TORCH_MB, gb=_TORCH_GPU_GB)

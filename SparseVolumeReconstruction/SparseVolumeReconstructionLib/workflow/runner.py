@@ -57,7 +57,8 @@ class Runner:
 
     def __init__(self, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
         self._logic, self._on_change = logic, on_change
-        self.status, self._told = Status(), ""
+        self.status = Status()
+        self._told = ""
         self._job: str | None = None
         self._live: str | None = None
         self._newest: Callable[[], None] | None = None
@@ -211,7 +212,8 @@ class Runner:
             self._on_change()
 
     def _tell(self, status: Status) -> None:
-        self.status, self._told = status, status.text
+        self.status = status
+        self._told = status.text
         self._on_change()
 
 

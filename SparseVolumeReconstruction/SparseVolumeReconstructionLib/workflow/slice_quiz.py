@@ -131,7 +131,8 @@ def acquired_planes(volume) -> list[tuple[str, np.ndarray]]:
 
 def _anywhere(volume) -> list[tuple[str, np.ndarray]]:
     """View and plane of slices through a dense volume that show enough, in the orientations of the views."""
-    whole, found = volume_of(volume), []
+    whole = volume_of(volume)
+    found = []
     points, values = _some_voxels(whole)
     for name in ("Red", "Green", "Yellow"):
         axes = views.plane_of(views.slice_node(name))
@@ -176,7 +177,8 @@ def picture_grid(view: np.ndarray, plane: np.ndarray) -> Grid:
     right /= np.linalg.norm(right)
     down = np.cross(normal, right)
     down *= -np.sign(down @ view[:3, 1]) or 1.0
-    step, matrix = _SIZE_MM / _PIXELS, np.eye(4)
+    step = _SIZE_MM / _PIXELS
+    matrix = np.eye(4)
     matrix[:3, :3] = np.stack([right * step, down * step, normal], 1)
     matrix[:3, 3] = plane[:3, 3] - (right + down) * step * (_PIXELS - 1) / 2
     return Grid((1, _PIXELS, _PIXELS), matrix)
@@ -189,7 +191,8 @@ def picture_of(volume, grid: Grid, most: float | None = None) -> np.ndarray:
     """
     pixels, display = read_plane(volume_of(volume), grid), volume.GetDisplayNode()
     if most is not None:
-        low, high = 0.0, most
+        low = 0.0
+        high = most
     else:
         low, high = (
             (display.GetWindowLevelMin(), display.GetWindowLevelMax())

@@ -48,7 +48,10 @@ class Stage:
         """Show one volume node alone in all views, without slices and without what was marked."""
         self._unmark()
         p = self._presenter.parameters
-        p.showAtlas, p.markObserved, p.layer, p.opacity = False, False, Layer.MEAN, 1.0
+        p.showAtlas = False
+        p.markObserved = False
+        p.layer = Layer.MEAN
+        p.opacity = 1.0
         p.result = None
         views.set_background(volume)
         views.set_foreground(None, 1.0)

@@ -74,6 +74,7 @@ def test_what_is_not_this_anatomy_is_refused(prior):
         align(slices, prior.alignment_model(), Progress())
 
 
+@pytest.mark.slow
 def test_an_age_is_inferred_from_the_size_or_taken_as_given(store, make_patient):
     model = store.load("tiny-fetus", "cpu").alignment_model()
     ages = {}

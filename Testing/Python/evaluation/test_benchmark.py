@@ -27,6 +27,7 @@ def measured(store):
     return result, calls
 
 
+@pytest.mark.slow
 def test_rows_hold_what_was_asked(measured):
     result, calls = measured
     assert list(result["rows"]) == ["protocol", "2 contexts", "16^3 voxels", "96^3 voxels"]

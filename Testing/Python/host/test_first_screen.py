@@ -48,6 +48,7 @@ def test_the_first_screen(host, new_desk):
         host.process(0.05)
 
 
+@pytest.mark.slow
 def test_what_was_made_or_opened_comes_into_view(host, new_desk):
     """A result with the controls to look at it; a section that lies below.
 

@@ -92,6 +92,7 @@ def test_outside_the_module_nothing_happens(desk, dense):
     assert len(desk.contexts) == 2
 
 
+@pytest.mark.slow
 def test_live_results_follow_the_wheel(desk, dense):
     import slicer
     import slicer.util

@@ -235,6 +235,7 @@ def resident_mb() -> float:
     return int(statistics.read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
+@pytest.mark.slow
 def test_a_result_takes_what_its_voxels_need_and_gives_it_back(logic, scene, bumps, tmp_path):
     give_back_at_once()  # as the page's server does
     scan = add_volume(Volume(bumps((60, 110, 110)), Grid.centred((60, 110, 110), 1.5)), "Scan")

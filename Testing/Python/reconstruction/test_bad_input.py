@@ -146,6 +146,7 @@ def test_another_anatomy(refused, scan, tmp_path):
     refused("--context", "ball.nrrd:8,12,16", says="do not look like head T1w")
 
 
+@pytest.mark.slow
 def test_slices_of_two_patients_are_said_and_of_one_are_not(store, request_for, make_patient, tmp_path):
     """By evidence: apart they fit much better than together. The same patient in two files does not."""
     scan = Grid.centred((60, 60, 60), 3.0)

@@ -133,6 +133,7 @@ def upright(found_when_turned) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [3, 12])
 def test_axes_that_were_mixed_up_are_found_and_told(found_when_turned, upright, turn):
     mixed_up = np.eye(4)

@@ -164,6 +164,7 @@ def test_no_context_is_the_prior_itself(store, request_for, prior, tmp_path):
     assert not observed.any() and done["result"]["contexts"] == [] and done["result"]["log_evidence"] == 0
 
 
+@pytest.mark.slow
 def test_two_hundred_slices_work(store, request_for, make_patient, tmp_path):
     write_volume(make_patient().volume(Grid.centred((200, 24, 24), (8, 8, 0.7))), tmp_path / "many.nrrd")
     contexts = [ContextSpec(path=str(tmp_path / "many.nrrd"), thickness_mm=0.7)]
@@ -189,6 +190,7 @@ def test_slices_without_content_of_a_whole_file_are_left_out_and_said(
     assert min(c["slice"] for c in done["result"]["contexts"]) >= 5
 
 
+@pytest.mark.slow
 def test_cancelling_at_any_time_leaves_the_folder_as_it_was(store, request_for, tmp_path):
     run_request(request_for(), store, Progress())
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}

@@ -8,6 +8,7 @@ import pytest
 FILE_LINES, FUNCTION_LINES = 400, 60
 TO_SUMMARISE = {"alignment", "data", "priors", "reconstruction", "training"}  # rooms whose classes follow
 SUMMARISED = {"geometry", "web"}  # rooms whose functions and modules are done, too
+UNPACKED = {"geometry", "web", "workflow"}  # rooms without packed assignments
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 SHAPE_OR_UNIT = re.compile(
     r"\(\s*[\w*/ +]+,[^)]*\)|\d ?[x×] ?\d|\bmm\b|\bvoxel|\bpixel|\bscalar|\bvector|\bindex|\bper "
@@ -77,6 +78,20 @@ def odd_limits(tree: ast.Module) -> list[str]:
     return sorted({name for name in names if LIMIT.fullmatch(name)})
 
 
+def packed(tree: ast.Module) -> list[str]:
+    """Assignments of things of different kinds in one line; swaps, and what is taken and cleared, may be."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            targets = [n for target in node.targets for n in getattr(target, "elts", [])]
+            values = node.value.elts
+            used = {ast.unparse(n) for value in values for n in ast.walk(value)}
+            kinds = {type(value) for value in values}
+            if len(targets) == len(values) and len(kinds) > 1 and not used & {*map(ast.unparse, targets)}:
+                found.append(ast.unparse(node))
+    return found
+
+
 def begins_with_a_sentence(docstring: str) -> bool:
     """Whether the first line is a sentence by itself: it ends, and a blank line or nothing follows."""
     first, *rest = docstring.split("\n")
@@ -134,6 +149,10 @@ def test_docstrings_begin_with_a_summary(sources, library):
     require_none(rooms, unsummarised_anywhere)
 
 
+def test_unrelated_things_are_not_packed_into_one_assignment(library):
+    require_none({name: tree for name, tree in library.items() if name.split(".")[0] in UNPACKED}, packed)
+
+
 def test_functions_of_arrays_name_shapes_or_units(library):
     require_none(library, shapeless)
 
@@ -157,6 +176,7 @@ def test_reports_are_templates(library):
         (undocumented, "import os"),
         (unsummarised, 'class A:\n    """A thing that\n    goes on."""'),
         (unsummarised_anywhere, 'def f():\n    """No end"""'),
+        (packed, "name, found = words(), []"),
         (odd_limits, "_MOST_FILES = 6"),
         (markup, "a = f'<table>{rows}</table>'"),
         (shapeless, 'def f(a: np.ndarray):\n    """Turn it."""'),

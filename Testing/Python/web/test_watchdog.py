@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from web.served import bound_ms
 
 from SparseVolumeReconstructionLib.web.watchdog import SAID, VARIABLE
@@ -84,6 +85,7 @@ def test_only_what_computes_for_long_on_the_loop_is_told(library_environment):
     assert SAID in line and 390 < float(line.split(SAID)[1].split()[0]) < 600
 
 
+@pytest.mark.slow
 def test_no_download_of_a_large_result_keeps_the_loop(library_environment, tmp_path):
     names = ("mean.nrrd", "samples.seq.nrrd", "report.html", "svr-template.zip", "scene.mrb")
     done = run(DOWNLOADS, library_environment, bound_ms(), str(tmp_path), *names)

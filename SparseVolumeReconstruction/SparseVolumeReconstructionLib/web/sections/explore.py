@@ -112,7 +112,8 @@ class ExploreSection(Section):
     def _svg(self, chart) -> str:
         """The chart as a picture, drawn once, in a thread; "" without one, and until it is drawn."""
         if chart is not self._chart:
-            self._chart, self._drawn = chart, ""
+            self._chart = chart
+            self._drawn = ""
             if chart is not None:
                 self._drawing = asyncio.get_running_loop().create_task(self._draw(chart))
         return self._drawn

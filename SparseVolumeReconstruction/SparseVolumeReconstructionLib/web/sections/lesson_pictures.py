@@ -23,7 +23,8 @@ class LessonPictures:
     """Keeps the page's variable `teach_pictures`: addresses by name, "sd" a list."""
 
     def __init__(self, state):
-        self._state, self._made = state, {}
+        self._state = state
+        self._made = {}
         state.teach_pictures = {"sd": []}
 
     def update(self, run: LessonRun | None, phase: str) -> None:

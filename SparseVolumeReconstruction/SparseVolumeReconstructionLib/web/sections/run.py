@@ -25,7 +25,8 @@ class RunSection(Section):
     def state(self) -> dict:
         """What runs, or why nothing can."""
         runner = self.presenter.runner
-        status, (offer, what) = runner.status, self.presenter.offer("Reconstruct")
+        status = runner.status
+        offer, what = self.presenter.offer("Reconstruct")
         return {
             "offer": offer,
             "what": what,

@@ -21,7 +21,8 @@ class Section:
     NAME = ""
 
     def __init__(self, app: App):
-        self.app, self.presenter = app, app.presenter
+        self.app = app
+        self.presenter = app.presenter
 
     def actions(self) -> dict[str, Action]:
         """What can be done; wrong input is raised as InputError and shown."""

@@ -112,7 +112,10 @@ class TeachSection(Section):
         The lesson that the server offers is offered again.
         """
         self._leave()
-        self._lesson, self._draft, self._class, self._name = None, None, {}, ""
+        self._lesson = None
+        self._draft = None
+        self._class = {}
+        self._name = ""
         if self._offered is not None:
             self._take(self._offered)
 
@@ -247,10 +250,8 @@ class TeachSection(Section):
     def _progress(self) -> dict:
         """Where the student is, what was answered, and how the uncertainty shrank."""
         run = self._run
-        steps, answers = (
-            run.steps,
-            [(n, run.answers.get(step)) for n, step in enumerate(run.lesson.questions, 1)],
-        )
+        steps = run.steps
+        answers = [(n, run.answers.get(step)) for n, step in enumerate(run.lesson.questions, 1)]
         shown = {
             "step": run.position + 1,
             "of": len(run.lesson.steps),

@@ -113,6 +113,7 @@ def test_noise_of_the_measurement_itself_is_believed(make_field, make_plane, den
     assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=0.05 if as_large else 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["stack", "planes", "noisy planes"])
 def test_samples_have_the_posterior_mean_and_covariance(make_field, make_plane, dense, case):
     if case == "stack":

@@ -31,6 +31,7 @@ def test_the_mode_of_a_linear_generator_is_its_exact_mean(seed):
     assert torch.allclose(codes.mode(), mean, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_samples_of_a_linear_generator_are_exact(seed):
     codes, mean, covariance = problem(seed)
