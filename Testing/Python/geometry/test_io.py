@@ -31,6 +31,25 @@ def axes(angles) -> np.ndarray:
     return np.array(sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix()).reshape(3, 3)
 
 
+@pytest.mark.parametrize("name", ["v.nrrd", "v.nhdr", "v.mha", "v.mhd", "v.nii", "v.nii.gz"])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
+def test_every_format_and_type_of_others_is_read(tmp_path, name, kind):
+    """Packed or not, in one file or two, on oblique axes, in a folder whose name is not ASCII."""
+    folder = tmp_path / "Köpfe 頭"
+    folder.mkdir()
+    array = np.random.default_rng(0).integers(0, 200, (4, 5, 6)).astype(kind)
+    image = sitk.GetImageFromArray(array)
+    image.SetDirection(axes((0.3, -0.2, 0.1)).ravel())
+    image.SetSpacing((0.8, 1.1, 2.5))
+    image.SetOrigin((-10, 20, 30))
+    for packed in (False, True):
+        sitk.WriteImage(image, str(folder / name), packed)
+        volume = read_volume(folder / name)
+        np.testing.assert_array_equal(volume.array, array)
+        last = np.array(image.TransformIndexToPhysicalPoint((5, 4, 3))) * [-1, -1, 1]
+        np.testing.assert_allclose(volume.grid.corners_ras()[7], last, atol=1e-4)
+
+
 @given(ANGLES, SHIFTS, st.sampled_from([1, -1]), st.sampled_from(["v.nii.gz", "v.nii", "v.nrrd", "v.mha"]))
 @WITH_FILES
 def test_volumes_come_back_in_place(tmp_path, angles, shift, flip, name):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from geometry.dicom_files import AXIAL, CORONAL, SAGITTAL, change, write_enhanced, write_series, write_slice
 from pydicom.uid import BasicTextSRStorage, MediaStorageDirectoryStorage
 
@@ -252,6 +253,36 @@ def test_every_way_of_writing_is_read_alike(tmp_path, syntax):
         3,
         1,
     ] and "slice 3 of 5 is missing" in scan.notices[0]
+
+
+@pytest.mark.parametrize("compressor", ["JPEG2000", "JPEG", None])
+def test_packed_and_big_endian_pixels_are_read_alike(tmp_path, compressor):
+    """Lossless JPEG 2000 and JPEG (packed by GDCM), and the retired big-endian syntax."""
+    pixels = np.random.default_rng(0).integers(1, 999, (31, 33)).astype(np.int16)
+    made = pydicom.dcmread(write_slice(tmp_path / "plain.dcm", pixels, (1, 2, 3)))
+    if compressor:
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / "packed.dcm"))
+        writer.SetImageIO("GDCMImageIO")
+        writer.UseCompressionOn()
+        writer.SetCompressor(compressor)
+        writer.Execute(sitk.GetImageFromArray(pixels))
+        packed = pydicom.dcmread(tmp_path / "packed.dcm")
+        made["PixelData"], made.file_meta.TransferSyntaxUID = (
+            packed["PixelData"],
+            packed.file_meta.TransferSyntaxUID,
+        )
+        assert made.file_meta.TransferSyntaxUID.is_compressed
+        made.save_as(tmp_path / "slice.dcm")
+    else:
+        made.PixelData = pixels.astype(">i2").tobytes()
+        made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+        pydicom.dcmwrite(
+            tmp_path / "slice.dcm", made, implicit_vr=False, little_endian=False, force_encoding=True
+        )
+    volume = read_volume(tmp_path / "slice.dcm")
+    np.testing.assert_array_equal(volume.array[0], pixels)
+    np.testing.assert_allclose(volume.grid.ijk_to_ras[:3, 3], [-1, -2, 3])
 
 
 def test_a_slope_and_a_file_without_preamble(tmp_path):
