@@ -13,10 +13,11 @@ class ContextSpec(BaseModel):
 
     series: which DICOM series of a folder, by the key that the error about several series lists. source: name
     of the volume that the file is a part of (the path if None): for messages, and slices of one source are
-    one body.
+    one body. kind: of observation; requests written before there were kinds are of slices.
     """
 
     model_config = ConfigDict(extra="forbid")
+    kind: Literal["slice"] = "slice"
     path: str
     slices: list[int] | None = None
     thickness_mm: float | None = Field(default=None, gt=0)
