@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import torch
 
-from ..data.augment import augment
 from ..data.stacks import stack_grid
 from ..evaluation.benchmark import median_seconds, peak_mib
 from ..evaluation.cases import as_array, context_positions
@@ -24,6 +23,7 @@ from ..priors.systems import trained_systems
 from ..training.loop.checkpoint import Average
 from ..training.loop.config import TrainConfig, read_config
 from ..training.loop.loop import deterministic
+from ..training.loop.optimisers import Optimisers
 from ..training.loop.task import Task, make_task
 from ..training.presets import shipped_presets
 from ..zoo import ModelStore
@@ -151,28 +151,24 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
 def _step_seconds(config: TrainConfig, task: Task, bodies: torch.Tensor) -> float:
     """Seconds of a training step of bodies (N, K, H, W), past those in which parts are held."""
     networks, device = task.networks.train(), bodies.device
-    optimiser, average = (
-        torch.optim.Adam(networks.parameters(), lr=0.0, betas=config.betas),
-        Average(networks, config.ema),
-    )
+    still = config.model_copy(update={"learning_rate": 0.0})
+    optimisers, average = Optimisers(task, still), Average(networks, config.ema)
     volumes = bodies[torch.arange(config.batch) % len(bodies)]
     late, chance = config.steps // 2, torch.Generator(device).manual_seed(0)
-    turns = (
-        int(config.model.get("critic_steps", 1)) + 1 if config.model.get("adversary", "none") != "none" else 1
-    )
+    turns, first = task.cycle, late - late % task.cycle
 
     def steps() -> None:
         for turn in range(turns):
-            batch = augment(volumes, config.augmentation, config.data, chance)
+            batch = task.batch(volumes, chance)
+            optimisers.begin(first + turn)
             with torch.autocast(
                 device.type,
                 torch.bfloat16,
                 enabled=config.precision == "bf16-mixed" and device.type == "cuda",
             ):
-                loss, _ = task.loss(batch, chance, late - late % turns + turn)
-            optimiser.zero_grad(set_to_none=True)
+                loss, _ = task.loss(batch, chance, first + turn)
             loss.backward()
-            optimiser.step()
+            optimisers.step()
             average.update(networks, late)
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -41,7 +41,7 @@ def measured_multipliers(
 
 
 def multipliers_of(scores: dict[int, list[np.ndarray]]) -> tuple[tuple[float, ...], dict[str, float]]:
-    """Quantiles at LEVELS of all scores (n,), and the share of each number of slices in 90 % intervals."""
+    """Quantiles at LEVELS of all scores (n,), and the share of each count that 90 % intervals hold."""
     pooled = np.concatenate([np.concatenate(s) for s in scores.values()])
     multipliers = tuple(float(q) for q in np.quantile(pooled, LEVELS))
     held = {

@@ -22,7 +22,7 @@ from .facts import CardFacts
 from .loop.checkpoint import prepare_folder
 from .loop.config import TrainConfig, digest, validated
 from .loop.loop import fit
-from .loop.task import make_task
+from .loop.task import Task, make_task
 from .quality import measured_quality
 
 
@@ -51,7 +51,7 @@ def train_deep(
         seed=config.seed,
         validation=config.validation,
     )
-    card = _card(config, stacks, facts)
+    card = _card(task, stacks, facts)
     volumes = stacks.volumes("fit")
     minutes = fit(task, volumes, stacks.volumes("validation"), config, out, resume, progress.part(0.0, 0.9))
     if int(os.environ.get("RANK", "0")):
@@ -95,12 +95,8 @@ def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts
     }
 
 
-def _title(config: TrainConfig) -> str:
-    title = config.model.get("title", prior_systems()[config.system].title)
-    return f"Pose-aware {title[0].lower()}{title[1:]}" if config.model.get("process") == "pose" else title
-
-
-def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
+def _card(task: Task, stacks: Stacks, facts: CardFacts) -> ModelCard:
+    system = prior_systems()[task.config.system]
     height = stacks.grid.spacing_ijk[2] * stacks.grid.shape_kji[0]
     limits = (
         f"Trained on {len(stacks.names['fit'])} subjects ({len(stacks.cohort.unusable)} files were skipped); "
@@ -111,8 +107,8 @@ def _card(config: TrainConfig, stacks: Stacks, facts: CardFacts) -> ModelCard:
     )
     words = {
         "id": facts.model_id,
-        "title": f"{_title(config)}, {facts.anatomy} {facts.modality}",
-        "system": config.system,
+        "title": f"{task.title or system.title}, {facts.anatomy} {facts.modality}",
+        "system": system.id,
         "version": "1",
         "anatomy": facts.anatomy,
         "modality": facts.modality,

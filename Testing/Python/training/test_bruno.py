@@ -12,6 +12,7 @@ from SparseVolumeReconstructionLib.priors.bruno.training import BrunoTask
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
+from SparseVolumeReconstructionLib.training.loop.optimisers import Optimisers
 from SparseVolumeReconstructionLib.training.presets import shipped_presets
 
 SMALL = {
@@ -33,18 +34,15 @@ def config(**model) -> TrainConfig:
 
 def trained(task: BrunoTask, volumes: torch.Tensor, steps: int, seed: int = 0) -> list[float]:
     """The loop in its shortest form: the losses (nats per pixel)."""
-    groups = task.parameter_groups(0)
-    optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 3e-3)
+    optimisers = Optimisers(task, task.config.model_copy(update={"learning_rate": 3e-3}))
     random, losses = torch.Generator().manual_seed(seed), []
     for step in range(steps):
-        for group, wanted in zip(optimiser.param_groups, task.parameter_groups(step), strict=True):
-            group["lr"] = 3e-3 * wanted["factor"]
+        optimisers.begin(step)
         batch = volumes[torch.randperm(len(volumes), generator=random)[:4]]
-        optimiser.zero_grad()
         loss, _ = task.loss(batch, random, step)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(task.networks.parameters(), 10.0)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(optimisers.parameters(), 10.0)
+        optimisers.step()
         losses.append(float(loss.detach()))
     return losses
 
@@ -114,8 +112,7 @@ def test_one_part_is_held_at_first(held, round_bodies):
     assert changed() == {"process", "flow"} - {held}
     trained(task, volumes, 6)
     assert changed() == {"process", "flow"}
-    groups = task.parameter_groups(0)
-    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters()))
+    assert sum(len(part) for part in task.parts()) == len(list(task.networks.parameters()))
 
 
 def test_the_flow_starts_from_the_mean_atlas(round_bodies):

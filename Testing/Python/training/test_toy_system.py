@@ -67,14 +67,16 @@ class ToyPosterior:
 import torch
 
 from ...training.loop.config import Section, validated
+from ...training.loop.task import Task
 
 
 class ToyConfig(Section):
     start: float = 0.5
 
 
-class ToyTask:
+class ToyTask(Task):
     def __init__(self, config):
+        self.config = config
         model = validated(ToyConfig, config.model, "model")
         self.networks = torch.nn.Module()
         shape = config.data.slices, config.data.size, config.data.size

@@ -28,6 +28,7 @@ from SparseVolumeReconstructionLib.training.loop.config import (
     read_config,
 )
 from SparseVolumeReconstructionLib.training.loop.loop import fit
+from SparseVolumeReconstructionLib.training.loop.optimisers import Optimisers
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -111,20 +112,19 @@ def test_energy_distance_of_normal_samples():
 def test_only_those_whose_turn_it_is_move(kind):
     torch.manual_seed(0)
     task, volumes = make_task(small(kind)), bodies(2)
-    groups = task.parameter_groups(0)
-    optimiser = torch.optim.Adam([{"params": group["params"]} for group in groups], 1e-2)
-    assert sum(len(g["params"]) for g in groups) == len(list(task.networks.parameters())) and not list(
+    optimisers = Optimisers(task, task.config.model_copy(update={"learning_rate": 1e-2}))
+    assert sum(len(part) for part in task.parts()) == len(list(task.networks.parameters())) and not list(
         task.networks.buffers()
     )
     turns, ever = [], set()
     for step in range(12):
         before = {name: p.detach().clone() for name, p in task.networks.named_parameters()}
-        factors = [g["factor"] for g in task.parameter_groups(step)]
-        optimiser.zero_grad()
+        factors = task.rates(step)
+        optimisers.begin(step)
         loss, terms = task.loss(volumes, chance(step), step)
         assert float(loss.detach()) == pytest.approx(sum(float(t) for t in terms.values()), rel=1e-4)
         loss.backward()
-        optimiser.step()
+        optimisers.step()
         moved = {name for name, p in task.networks.named_parameters() if not torch.equal(p, before[name])}
         critics = {name for name in before if "critic" in name}
         assert moved <= (critics if factors[0] == 0 else set(before) - critics)
@@ -162,13 +162,12 @@ def test_longer_training_brings_samples_nearer(kind):
     config = small(kind)
     task, volumes = make_task(config), bodies(24)
     before = task.validate(bodies(6, 1), chance())["score"]
-    groups = task.parameter_groups(0)
-    optimiser = torch.optim.Adam([{"params": g["params"]} for g in groups], 5e-3, config.betas)
+    optimisers = Optimisers(task, config.model_copy(update={"learning_rate": 5e-3, "decay": 1.0}))
     for step in range(120):
-        optimiser.zero_grad()
+        optimisers.begin(step)
         loss, _ = task.loss(volumes[torch.randperm(24, generator=chance(step))[:4]], chance(step), step)
         loss.backward()
-        optimiser.step()
+        optimisers.step()
     assert task.validate(bodies(6, 1), chance())["score"] < 0.6 * before
 
 

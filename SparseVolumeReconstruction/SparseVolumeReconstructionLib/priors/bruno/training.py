@@ -6,9 +6,11 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from ...geometry import InputError
 from ...training.loop.config import TrainConfig, validated
+from ...training.loop.task import Task
 from ..monte_carlo import MeanOf
 from .network import Bruno, BrunoSettings, BrunoShape
 from .prior import to_tensors
@@ -31,11 +33,13 @@ class BrunoConfig(BrunoShape):
     mean_of: MeanOf = "samples"
 
 
-class BrunoTask:
+class BrunoTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
     def __init__(self, config: TrainConfig):
+        self.config = config
         self._config = validated(BrunoConfig, config.model, "model")
+        self.title = "Pose-aware conditional BRUNO" if self._config.process == "pose" else None
         if self._config.sequence > config.data.slices:
             raise InputError(
                 f"model: sequence: {self._config.sequence} slices of volumes that have {config.data.slices}; "
@@ -45,15 +49,17 @@ class BrunoTask:
         data = {"size": config.data.size, "slices": config.data.slices}
         self.networks = Bruno(validated(BrunoSettings, {**shape, **data}, "model"))
 
-    def parameter_groups(self, step: int) -> list[dict]:
-        """The flow and the process, of which one is held at first."""
-        process = list(self.networks.process.parameters())
-        others = [p for name, p in self.networks.named_parameters() if not name.startswith("process.")]
-        free = {part: step >= self._config.hold or part != self._config.held for part in ("flow", "process")}
+    def parts(self) -> list[list[nn.Parameter]]:
+        """The flow and the process."""
+        named = list(self.networks.named_parameters())
         return [
-            {"params": others, "factor": 1.0 * free["flow"]},
-            {"params": process, "factor": self._config.process_rate * free["process"]},
+            [p for name, p in named if name.startswith("process.") == process] for process in (False, True)
         ]
+
+    def rates(self, step: int) -> list[float]:
+        """One of both is held at first."""
+        free = {part: step >= self._config.hold or part != self._config.held for part in ("flow", "process")}
+        return [1.0 * free["flow"], self._config.process_rate * free["process"]]
 
     def loss(
         self, batch: torch.Tensor, generator: torch.Generator, step: int

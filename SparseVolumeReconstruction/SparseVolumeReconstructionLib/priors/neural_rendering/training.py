@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ...geometry import InputError
 from ...training.loop.config import Section, TrainConfig, validated
+from ...training.loop.task import Task
 from .cvae import Cvae, CvaeSettings, CvaeShape
 from .gqn import Gqn, GqnSettings, GqnShape
 from .parts import DataShape
@@ -37,13 +38,14 @@ class CvaeConfig(CvaeShape, Learning):
     """Shape and training of a conditional VAE; sigma in the unit of the pixels."""
 
 
-class _NeuralRenderingTask:
+class _NeuralRenderingTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
-    config, settings, network = GqnConfig, GqnSettings, Gqn
+    model, settings, network = GqnConfig, GqnSettings, Gqn
 
     def __init__(self, config: TrainConfig):
-        self._config = validated(self.config, config.model, "model")
+        self.config = config
+        self._config = validated(self.model, config.model, "model")
         if self._config.sequence > config.data.slices:
             raise InputError(
                 f"model: sequence: {self._config.sequence} slices of volumes that have {config.data.slices}; "
@@ -132,4 +134,4 @@ class GqnTask(_NeuralRenderingTask):
 class CvaeTask(_NeuralRenderingTask):
     """Of "cvae"; volumes (N, K, H, W)."""
 
-    config, settings, network = CvaeConfig, CvaeSettings, Cvae
+    model, settings, network = CvaeConfig, CvaeSettings, Cvae

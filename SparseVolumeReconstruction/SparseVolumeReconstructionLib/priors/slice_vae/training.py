@@ -9,6 +9,7 @@ from pydantic import Field
 from torch.nn.functional import avg_pool3d
 
 from ...training.loop.config import Count, Section, TrainConfig, validated
+from ...training.loop.task import Task
 from ..alignment_model import ANATOMY
 from ..structured_gaussian.fit import correlation_curves
 from .codes import SliceCodes
@@ -32,10 +33,11 @@ class SliceVaeConfig(Section):
     rank: Count = 16
 
 
-class SliceVaeTask:
+class SliceVaeTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
     def __init__(self, config: TrainConfig):
+        self.config = config
         self._config = validated(SliceVaeConfig, config.model, "model")
         self._mirror = config.augmentation.mirror
         self.networks = SliceVae(config.data.size, self._config.width, self._config.latent_channels)

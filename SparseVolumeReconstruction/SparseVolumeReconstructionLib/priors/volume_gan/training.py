@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from ...training.loop.config import Count, TrainConfig, validated
+from ...training.loop.task import Task
 from .codes import closest_codes
 from .network import (
     CodeCritic,
@@ -78,42 +79,42 @@ class _Networks(nn.Module):
         self.code_critic = CodeCritic(settings.latent, config.hidden) if config.codes == "critic" else None
 
 
-class VolumeGanTask:
+class VolumeGanTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
     def __init__(self, config: TrainConfig):
+        self.config = config
         self._config = validated(VolumeGanConfig, config.model, "model")
         shape = {name: getattr(self._config, name) for name in VolumeShape.model_fields}
         data = {"size": config.data.size, "slices": config.data.slices}
+        self.title = self._config.title
+        self.cycle = 1 if self._config.adversary == "none" else self._config.critic_steps + 1
         self._mirror = config.augmentation.mirror
         self._settings = validated(VolumeSettings, shape | data, "model")
         self.networks = _Networks(self._config, self._settings)
         self._shrink = along_stack(self._settings.slices, self._settings.depth)
 
-    def parameter_groups(self, step: int) -> list[dict]:
-        """Generator and encoder, and the adversaries; one of both rests."""
-        makers, critics = self._parts()
-        turn = self._critics_turn(step)
-        groups = [{"params": makers, "factor": float(not turn)}, {"params": critics, "factor": float(turn)}]
-        return groups if critics else groups[:1]
-
-    def _parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    def parts(self) -> list[list[nn.Parameter]]:
+        """Generator and encoder, and the adversaries where there are some."""
         named = list(self.networks.named_parameters())
-        return tuple([p for name, p in named if ("critic" in name) == critic] for critic in (False, True))
+        makers, critics = (
+            [p for name, p in named if ("critic" in name) == critic] for critic in (False, True)
+        )
+        return [makers, critics] if critics else [makers]
+
+    def rates(self, step: int) -> list[float]:
+        """One of both rests."""
+        turn = self._critics_turn(step)
+        return [float(not turn), float(turn)][: len(self.parts())]
 
     def _critics_turn(self, step: int) -> bool:
-        steps = self._config.critic_steps
-        return self._config.adversary != "none" and step % (steps + 1) < steps
+        return step % self.cycle < self.cycle - 1
 
     def loss(
         self, batch: torch.Tensor, generator: torch.Generator, step: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of the adversaries, or of generator and encoder, whose turn it is, of volumes (B, K, H, W)."""
         volumes, turn = self._resampled(batch), self._critics_turn(step)
-        makers, critics = self._parts()
-        for parameters, learn in ((makers, not turn), (critics, turn)):
-            for parameter in parameters:
-                parameter.requires_grad_(learn)
         terms = self._critics_terms(volumes, generator) if turn else self._makers_terms(volumes, generator)
         return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 

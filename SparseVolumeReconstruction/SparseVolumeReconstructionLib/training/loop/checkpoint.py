@@ -18,6 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ...geometry import InputError
 from ...geometry.io import write_atomically
 from .config import TrainConfig, differences, validated
+from .optimisers import Optimisers
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 
@@ -82,27 +83,23 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ) from error
 
 
-def pack(networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> dict[str, torch.Tensor]:
+def pack(networks: nn.Module, optimisers: Optimisers, average: Average) -> dict[str, torch.Tensor]:
     """All that changes in a step."""
-    tensors = {f"network.{name}": tensor for name, tensor in networks.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
-    for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
-    return tensors
+    return {
+        **{f"network.{name}": tensor for name, tensor in networks.state_dict().items()},
+        **{f"average.{name}": tensor for name, tensor in average.tensors.items()},
+        **{f"optimiser.{name}": tensor for name, tensor in optimisers.state().items()},
+    }
 
 
 def unpack(
-    tensors: dict[str, torch.Tensor], networks: nn.Module, optimiser: torch.optim.Optimizer, average: Average
+    tensors: dict[str, torch.Tensor], networks: nn.Module, optimisers: Optimisers, average: Average
 ) -> None:
     """The inverse of `pack`, in place."""
     networks.load_state_dict(_under(tensors, "network."))
     for name, tensor in _under(tensors, "average.").items():
         average.tensors[name].copy_(tensor)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in _under(tensors, "optimiser.").items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimisers.load_state(_under(tensors, "optimiser."))
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

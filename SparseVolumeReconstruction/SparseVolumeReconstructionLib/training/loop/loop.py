@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from ...data.augment import augment
 from ...geometry import InputError
 from ...priors.device import placed
 from ...progress import Progress
@@ -24,6 +23,7 @@ from . import checkpoint
 from .checkpoint import BEST, CHECKPOINT, Average
 from .config import TrainConfig
 from .log import Log
+from .optimisers import Optimisers
 from .task import Task
 
 _LOG_EVERY = 10
@@ -111,13 +111,7 @@ class _Run:
         placed(task.networks, fabric.device)
         self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
-        groups = (
-            task.parameter_groups(0)
-            if hasattr(task, "parameter_groups")
-            else [{"params": list(task.networks.parameters())}]
-        )
-        parameters = [{"params": list(group["params"])} for group in groups]
-        self.optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
+        self.optimisers = Optimisers(task, config)
         self.average = Average(task.networks, config.ema)
         self.step, self.saved, self.best, self.since_best = 0, 0, float("inf"), 0
         self._began = time.perf_counter()
@@ -134,7 +128,7 @@ class _Run:
             return
         tensors, state = checkpoint.load(path)
         checkpoint.require_same_run(path, state, self.config, self.data)
-        checkpoint.unpack(tensors, self.task.networks, self.optimiser, self.average)
+        checkpoint.unpack(tensors, self.task.networks, self.optimisers, self.average)
         self.step = self.saved = state["step"]
         self._began -= 60 * state["minutes"]
         self.best, self.since_best = (
@@ -161,7 +155,7 @@ class _Run:
             state["config"] = self.config.model_dump(mode="json")
             checkpoint.save(
                 self.out / CHECKPOINT,
-                checkpoint.pack(self.task.networks, self.optimiser, self.average),
+                checkpoint.pack(self.task.networks, self.optimisers, self.average),
                 state,
             )
         self.fabric.barrier()
@@ -195,32 +189,24 @@ class _Run:
     def _train_step(self) -> dict[str, torch.Tensor]:
         config, networks = self.config, self.task.networks
         chance = self._generator(self.step)
-        batch = augment(self.volumes[self._choose()], config.augmentation, config.data, chance)
+        batch = self.task.batch(self.volumes[self._choose()], chance)
         networks.train()
-        groups = self.task.parameter_groups(self.step) if hasattr(self.task, "parameter_groups") else [{}]
-        for group, wanted in zip(self.optimiser.param_groups, groups, strict=True):
-            group["lr"] = config.learning_rate * config.decay**self.step * wanted.get("factor", 1.0)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimisers.begin(self.step)
         with self.fabric.autocast():
             loss, values = self.task.loss(batch, chance, self.step)
         self.fabric.backward(loss)
-        for group in self.optimiser.param_groups:
-            if group["lr"] == 0:
-                for parameter in group["params"]:
-                    parameter.grad = None
-        parameters = [
-            p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None
-        ]
+        parameters = self.optimisers.parameters()
         self._average_over_processes([p.grad for p in parameters])
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         if not torch.isfinite(norm + loss.detach()):
             self._stop_on_nan(batch, loss.detach())
-        self.optimiser.step()
+        self.optimisers.step()
         return {"loss": loss.detach(), "gradient": norm, **values}
 
-    def _stop_on_nan(self, batch: torch.Tensor, loss: torch.Tensor) -> None:
+    def _stop_on_nan(self, batch: torch.Tensor | dict[str, torch.Tensor], loss: torch.Tensor) -> None:
         kept = self.out / f"not-finite-step-{self.step}-process-{self.fabric.global_rank}.safetensors"
-        checkpoint.save(kept, {"batch": batch}, {"step": self.step, "loss": str(float(loss))})
+        kept_batch = batch if isinstance(batch, dict) else {"batch": batch}
+        checkpoint.save(kept, kept_batch, {"step": self.step, "loss": str(float(loss))})
         raise InputError(
             f"step {self.step}: the loss or its gradient is not finite ({float(loss):g}); the batch is kept "
             f"in {kept}, and the "

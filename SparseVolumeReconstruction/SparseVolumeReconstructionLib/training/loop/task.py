@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import nn
 
+from ...data.augment import augment
 from ...geometry import InputError
 from ...priors.systems import all_systems
 from .config import TrainConfig
 
+Batch = torch.Tensor | dict[str, torch.Tensor]
 
-class Task(Protocol):
-    """One system's networks and loss; made as `Task(config)`, which validates `config.model`.
 
-    Optional: `parameter_groups(step) -> list[{"params": [...], "factor": float}]`, always the same groups in
-    the same order; factor multiplies the learning rate, and 0 leaves the group as it is in that step.
+class Task:
+    """One system's networks, batches, optimisers and loss; made as `Task(config)`, which validates
+    `config.model`.
+
+    networks: all that is trained. config: of the run. title: of the model's card, where it is not the
+    system's. cycle: steps after which the same optimisers have their turn again.
     """
 
     networks: nn.Module
+    config: TrainConfig
+    title: str | None = None
+    cycle: int = 1
+
+    def batch(self, volumes: torch.Tensor, generator: torch.Generator) -> Batch:
+        """What a step learns of: the chosen volumes (B, K, H, W), changed at random."""
+        return augment(volumes, self.config.augmentation, self.config.data, generator)
+
+    def parts(self) -> list[list[nn.Parameter]]:
+        """Parameters by the optimiser that they have; always the same ones in the same order."""
+        return [list(self.networks.parameters())]
+
+    def rates(self, step: int) -> list[float]:
+        """Factors on the learning rate of each part; one with 0 rests in this step."""
+        return [1.0 for _ in self.parts()]
 
     def loss(
-        self, batch: torch.Tensor, generator: torch.Generator, step: int
+        self, batch: Batch, generator: torch.Generator, step: int
     ) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
-        """Loss (scalar) of volumes (B, K, H, W), [0, 1], axial slices from inferior to superior, and numbers
-        to log.
+        """Loss (scalar) of a batch (of volumes (B, K, H, W), [0, 1], axial slices from inferior to superior),
+        and numbers to log.
         """
+        raise NotImplementedError
 
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
         """Measures of volumes (N, K, H, W) that are not trained on; "score" decides, lower is better."""
+        raise NotImplementedError
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Tensors of the prior, from the networks and the training volumes (N, K, H, W); as the prior's class
         reads them.
         """
+        raise NotImplementedError
 
 
 def make_task(config: TrainConfig) -> Task:

@@ -22,7 +22,6 @@ from ...geometry.resample import resample
 from ...progress import Progress
 from ..loop.config import TrainConfig
 from .structures import FLUID, MEANS, coded
-from .task import STEP
 
 _FLUID_MM = 3.0
 
@@ -30,7 +29,7 @@ _FLUID_MM = 3.0
 @dataclass(frozen=True, eq=False)
 class LabelMaps:
     """space: name of the canonical space. grid: of every map. maps: (N, K, H, W) of "fit" and "validation",
-    codes times STEP.
+    codes as uint8.
 
     names: {"fit", "validation": subjects}. skipped: {file: why}.
     """
@@ -78,10 +77,7 @@ def load_maps(
         raise InputError(
             f"{folder}: usable label maps: {counts}; expected at least one of each.{_why(cohort)}"
         )
-    maps = {
-        part: torch.as_tensor(np.stack([found[n] for n in members]) * np.float32(STEP))
-        for part, members in names.items()
-    }
+    maps = {part: torch.as_tensor(np.stack([found[n] for n in members])) for part, members in names.items()}
     return LabelMaps(space.name, grid, maps, names, cohort.skipped)
 
 

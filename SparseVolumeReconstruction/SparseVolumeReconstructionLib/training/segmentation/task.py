@@ -10,11 +10,10 @@ from torch import nn
 
 from ...geometry import InputError
 from ..loop.config import Count, Section, TrainConfig, validated
+from ..loop.task import Task
 from .structures import CLASSES, NAMES
 from .synthesis import SynthesisConfig, synthesise
 
-STEP = 1 / 255
-"""Label maps go through the loop as volumes in [0, 1]: a code times this."""
 _VALIDATION_IMAGES = 2
 
 
@@ -29,12 +28,13 @@ class SegmentationConfig(Section):
     synthesis: SynthesisConfig = Field(SynthesisConfig())
 
 
-class SegmentationTask:
-    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes times STEP, on a grid finer
-    than that of the images.
+class SegmentationTask(Task):
+    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes uint8, on a grid finer than
+    that of the images.
     """
 
     def __init__(self, config: TrainConfig):
+        self.config = config
         self._config = validated(SegmentationConfig, config.model, "model")
         reduce, alone = self._config.synthesis.reduce, config.augmentation
         if config.data.size % reduce:
@@ -58,18 +58,27 @@ class SegmentationTask:
         """Pixels of the label map along R and A that become one of the image."""
         return self._config.synthesis.reduce
 
+    def batch(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """A random image of each label map (B, K, H, W), perhaps mirrored, and its classes."""
+        if self.config.augmentation.mirror:
+            swap = torch.rand(len(volumes), generator=generator, device=volumes.device) < 0.5
+            volumes = torch.where(swap[:, None, None, None], volumes.flip(-1), volumes)
+        # Drawn and left: the same seed gives the networks it gave when label maps were treated like images.
+        torch.randn(len(volumes), generator=generator, device=volumes.device)
+        images, classes = synthesise(volumes.long(), self._config.synthesis, generator)
+        return {"images": images, "classes": classes}
+
     def loss(
-        self, batch: torch.Tensor, generator: torch.Generator, step: int
+        self, batch: dict[str, torch.Tensor], generator: torch.Generator, step: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """One minus the mean soft Dice over classes, plus the cross-entropy, of images of the label maps (B,
-        K, H, W).
+        """One minus the mean soft Dice over classes, plus the cross-entropy, of images (B, K, H, W).
 
         A voxel weighs one over the square root of its class' size. The slice VAE paper has the Dice loss
         alone: by that, after 200 steps the background was still taken for a small structure. With equal
         weights accumbens and third ventricle were not found after 2000.
         """
-        images, classes = synthesise(to_codes(batch), self._config.synthesis, generator)
-        scores, classes = self.networks.scores(images).float(), central(classes, self._config.window)
+        scores = self.networks.scores(batch["images"]).float()
+        classes = central(batch["classes"], self._config.window)
         weights = (classes.flatten().bincount(minlength=CLASSES) + 1.0).rsqrt()
         return self._dice(scores, classes[:, None]) + nn.functional.cross_entropy(
             scores, classes, weights
@@ -94,7 +103,7 @@ class SegmentationTask:
         """
         found = []
         for volume in volumes.repeat_interleave(images, 0):
-            image, classes = synthesise(to_codes(volume[None]), self._config.synthesis, generator)
+            image, classes = synthesise(volume[None].long(), self._config.synthesis, generator)
             found.append(dice(self.networks(image)[0], classes[0]))
         return torch.stack(found)
 
@@ -132,11 +141,6 @@ def central(values: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
     for axis, size in zip((-2, -1), window, strict=True):
         values = values.narrow(axis, (values.shape[axis] - size) // 2, size)
     return values
-
-
-def to_codes(volumes: torch.Tensor) -> torch.Tensor:
-    """Codes (int64) of label maps (N, K, H, W) as the loop holds them."""
-    return (volumes / STEP).round().long()
 
 
 def dice(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

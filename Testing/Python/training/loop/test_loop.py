@@ -258,16 +258,10 @@ def test_the_average_follows_its_recursion():
 
 def test_frozen_groups_stay_and_others_move(make_config, volumes, tmp_path):
     config, task = make_config(steps=4), make_task(make_config())
-    task.parameter_groups = lambda step: [
-        {"params": task.networks.encoder.parameters(), "factor": 0.0 if step < 2 else 1.0},
-        {
-            "params": [
-                *task.networks.heads.parameters(),
-                *task.networks.start.parameters(),
-                *task.networks.decoder.parameters(),
-            ]
-        },
-    ]
+    encoder = list(task.networks.encoder.parameters())
+    others = [p for name, p in task.networks.named_parameters() if not name.startswith("encoder.")]
+    task.parts = lambda: [encoder, others]
+    task.rates = lambda step: [0.0 if step < 2 else 1.0, 1.0]
     loss, seen = task.loss, []
 
     def recording(*arguments):
@@ -281,10 +275,11 @@ def test_frozen_groups_stay_and_others_move(make_config, volumes, tmp_path):
 
 
 LINEAR = """
-class Linear:
+from SparseVolumeReconstructionLib.training.loop.task import Task
+class Linear(Task):
     \"\"\"Without chance of its own, so that two processes of one volume must equal one process of two.\"\"\"
     def __init__(self, config):
-        self.networks = torch.nn.Linear(16, 16)
+        self.config, self.networks = config, torch.nn.Linear(16, 16)
     def loss(self, batch, generator, step):
         return ((self.networks(batch) - batch.flip(-1)) ** 2).mean(), {}
     def validate(self, volumes, generator):

@@ -26,7 +26,7 @@ from SparseVolumeReconstructionLib.training.segmentation.structures import (
     coded,
 )
 from SparseVolumeReconstructionLib.training.segmentation.synthesis import SynthesisConfig, synthesise
-from SparseVolumeReconstructionLib.training.segmentation.task import dice, to_codes
+from SparseVolumeReconstructionLib.training.segmentation.task import dice
 
 STILL = {
     name: 0.0
@@ -83,13 +83,13 @@ def test_maps_are_registered_and_unusable_ones_named(maps, config):
         64,
         64,
     )
-    classes = torch.as_tensor(TARGETS)[to_codes(torch.cat(list(maps.maps.values())))]
+    classes = torch.as_tensor(TARGETS)[torch.cat(list(maps.maps.values())).long()]
     white = [float(dice(one, other)[0]) for one in classes for other in classes]
     assert min(white) > 0.85, white
 
 
 def test_images_without_change_are_the_means(maps):
-    codes = to_codes(maps.maps["fit"][:2])
+    codes = maps.maps["fit"][:2].long()
     images, classes = synthesise(codes, SynthesisConfig(**STILL, reduce=1), torch.Generator().manual_seed(0))
     means = torch.as_tensor(MEANS)[codes]
     assert torch.allclose(images, means / means.amax((1, 2, 3), keepdim=True), atol=1e-5)
@@ -110,7 +110,7 @@ def test_a_pixel_is_the_mean_of_what_it_covers_and_the_class_of_most():
 
 
 def test_images_vary_and_repeat_with_their_seed(maps):
-    codes = to_codes(maps.maps["fit"][:1])
+    codes = maps.maps["fit"][:1].long()
     one, again, other = (
         synthesise(codes, SynthesisConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
@@ -159,7 +159,7 @@ def test_what_is_trained_segments_a_brain_it_has_not_seen(trained, maps, label_d
         and set(scores) >= set(SHOWN)
     )
     assert segmenter.card.training["parameters"] > 0 and segmenter.grid.shape_kji == (32, 32, 32)
-    codes = to_codes(maps.maps["validation"][:1])
+    codes = maps.maps["validation"][:1].long()
     images, classes = synthesise(codes, SynthesisConfig(**STILL), torch.Generator().manual_seed(0))
     found = segmenter(Volume(images[0].numpy(), segmenter.grid))
     assert found.array.dtype == np.uint8 and float(dice(torch.as_tensor(found.array), classes[0])[0]) > 0.75
