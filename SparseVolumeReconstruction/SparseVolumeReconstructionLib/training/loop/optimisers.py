@@ -41,7 +41,7 @@ class Optimisers:
             optimiser.step()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What they remember, as "<number of the parameter>.<name>"; each a scalar or shaped as the parameter."""
+        """What they remember as "<number of parameter>.<name>", each a scalar or shaped as the parameter."""
         values = {}
         for first, optimiser in self._numbered():
             for index, state in optimiser.state_dict()["state"].items():
