@@ -123,7 +123,7 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
     done = svr(*words, "--json-progress")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(
-        {*FILES} - {"atlas.nrrd"}
+        {*FILES} - {"atlas.nrrd", "brain_mask.nrrd"}
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events and all(set(event) == {"step", "fraction", "remaining_s"} for event in events)

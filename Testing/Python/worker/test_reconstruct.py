@@ -21,7 +21,7 @@ from SparseVolumeReconstructionLib.worker.jobs import ReconstructionJob
 from SparseVolumeReconstructionLib.worker.operations import Answer, operations
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
-ALL = set(FILES) - {"atlas.nrrd"}
+ALL = set(FILES) - {"atlas.nrrd", "brain_mask.nrrd"}
 
 
 @pytest.fixture(scope="module")
