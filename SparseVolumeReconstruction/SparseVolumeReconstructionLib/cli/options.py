@@ -64,7 +64,7 @@ class Group(Command, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The words left. Raises click.UsageError where there is none."""
         if not args and not self.invoke_without_command:
-            ctx.fail(f"expected {self.subcommand_metavar}, one of {', '.join(self.commands)}")
+            ctx.fail(f"expected {self.subcommand_metavar}, one of {', '.join(self.list_commands(ctx))}")
         return super().parse_args(ctx, args)
 
 

@@ -9,7 +9,7 @@ import click
 from ..geometry import InputError
 from ..priors.systems import System, all_systems, trained_systems
 from .display import shown_progress
-from .options import Group, numbers, options, split, strict
+from .options import Command, Group, numbers, options, split, strict
 
 GAUSSIAN_EXAMPLES = (
     "train structured-gaussian --cohort heads --out my-model.safetensors\n"
@@ -52,7 +52,20 @@ RUN = (
 )
 
 
-@click.group(cls=Group, subcommand_metavar="SYSTEM", examples=EXAMPLES)
+class Systems(Group):
+    """A command for every system that declares itself; those of the common loop are made when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the systems."""
+        return list(all_systems())
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a system; None for an unknown one."""
+        system = trained_systems().get(name)
+        return _deep_command(system) if system else super().get_command(ctx, name)
+
+
+@click.group(cls=Systems, subcommand_metavar="SYSTEM", examples=EXAMPLES)
 def train():
     """Fit a model to a folder of volumes."""
 
@@ -139,11 +152,11 @@ def structured_gaussian(cohorts, out, model_id, split, augment, covariate, stric
     print(out)
 
 
-def _add_deep(system: System) -> None:
+def _deep_command(system: System) -> click.Command:
     kind = system.variants[0]
     start = f"train {system.id} --cohort heads --config {kind}-64-cpu --out runs/{kind}"
 
-    @train.command(system.id, help=system.summary, examples=f"{start}\n{start} --resume")
+    @click.command(system.id, cls=Command, help=system.summary, examples=f"{start}\n{start} --resume")
     @click.option(
         "--cohort",
         "cohorts",
@@ -164,9 +177,7 @@ def _add_deep(system: System) -> None:
         if path:
             print(path)
 
-
-for _system in trained_systems().values():
-    _add_deep(_system)
+    return _command
 
 
 @train.command(
