@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..observation.slices import Slice
 
-MIN_CONTRAST = 0.05  # of T1w MRI in which grey and white matter can be told apart, none was below 0.10
+MIN_CONTRAST = -0.1  # of T1w MRI in which grey and white matter can be told apart, none was below -0.05
 _WEIGHT = 1.2
 _PIXEL_MM = 2.0
 _FOREGROUND, _DARK, _NEAR = 0.1, 0.3, 0.15

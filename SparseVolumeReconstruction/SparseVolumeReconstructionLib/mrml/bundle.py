@@ -72,9 +72,13 @@ def _write_scene(scene: slicer.vtkMRMLScene, inside: Path) -> dict[Path, list[np
             restored.callback(setter, old)
             setter(new)
         for node in slicer.util.getNodesByClass("vtkMRMLStorableNode", scene):
-            if not node.GetSaveWithScene() or not (node.GetStorageNode() or node.AddDefaultStorageNode()):
+            if not node.GetSaveWithScene():
                 continue
+            if node.GetStorageNode() is None:
+                node.AddDefaultStorageNode()  # says that it did even where a node needs none
             storage, images = node.GetStorageNode(), _images(node)
+            if storage is None:
+                continue
             restored.callback(storage.SetFileName, storage.GetFileName())
             restored.callback(storage.SetUseCompression, storage.GetUseCompression())
             storage.SetUseCompression(False)

@@ -71,7 +71,7 @@ def test_brains(run):
     ]
     assert ssim["conditional BRUNO, ADNI (printed)"] == [None, 0.695, 0.719, None, 0.733, 0.736]
     printed = found["Correlation of samples with the truth, per slice"]["conditional BRUNO, ADNI (printed)"]
-    assert printed == [None, 0.913, 0.917, None, 0.919, 0.922] and "class='printed'" in text
+    assert printed == [None, 0.913, 0.917, None, 0.919, 0.922] and 'class="printed"' in text
     gaussian = ssim["structured-gaussian"]
     assert gaussian[1:] == sorted(gaussian[1:]) and gaussian[0] == pytest.approx(
         ssim["mean-atlas"][0], abs=1e-4
