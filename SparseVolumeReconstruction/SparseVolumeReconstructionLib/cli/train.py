@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -51,6 +52,16 @@ RUN = (
     click.option("--resume", is_flag=True, help="continue the run in --out where it was stopped"),
 )
 
+cohorts_option = click.option(
+    "--cohort",
+    "cohorts",
+    required=True,
+    type=Path,
+    multiple=True,
+    metavar="DIR",
+    help="folder of volumes, one per subject; may be repeated",
+)
+
 
 class Systems(Group):
     """A command for every system that declares itself; those of the common loop are made when asked for."""
@@ -71,15 +82,7 @@ def train():
 
 
 @train.command(examples=GAUSSIAN_EXAMPLES)
-@click.option(
-    "--cohort",
-    "cohorts",
-    required=True,
-    type=Path,
-    multiple=True,
-    metavar="DIR",
-    help="folder of volumes, one per subject; may be repeated",
-)
+@cohorts_option
 @click.option("--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
 @click.option("--rank", type=int, default=40, metavar="N", help="number of modes (40)")
 @click.option(
@@ -157,25 +160,13 @@ def _deep_command(system: System) -> click.Command:
     start = f"train {system.id} --cohort heads --config {kind}-64-cpu --out runs/{kind}"
 
     @click.command(system.id, cls=Command, help=system.summary, examples=f"{start}\n{start} --resume")
-    @click.option(
-        "--cohort",
-        "cohorts",
-        required=True,
-        type=Path,
-        multiple=True,
-        metavar="DIR",
-        help="folder of volumes, one per subject; may be repeated",
-    )
+    @cohorts_option
     @options(RUN)
     @options(CARD)
     def _command(cohorts, strict, **words):
         from ..training.deep import train_deep as fit
 
-        setting = _training(system.id, **words)
-        with shown_progress(strict=strict) as progress:
-            path = fit(list(cohorts), *setting, progress)
-        if path:
-            print(path)
+        _run(fit, list(cohorts), strict, _training(system.id, **words))
 
     return _command
 
@@ -197,9 +188,13 @@ def segmentation(cohort, strict, **words):
     """Train the network of the realistic atlas score."""
     from ..training.segmentation.train import train_segmentation as fit
 
-    setting = _training("segmentation", **words)
+    _run(fit, cohort, strict, _training("segmentation", **words))
+
+
+def _run(fit: Callable[..., Path | None], data: Path | list[Path], strict: bool, setting: tuple) -> None:
+    """Train with the setting of `_training`; print the weights file in the one process that writes it."""
     with shown_progress(strict=strict) as progress:
-        path = fit(cohort, *setting, progress)
+        path = fit(data, *setting, progress)
     if path:
         print(path)
 
