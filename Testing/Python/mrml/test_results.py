@@ -241,19 +241,18 @@ def test_a_result_takes_what_its_voxels_need_and_gives_it_back(logic, scene, bum
     scan = add_volume(Volume(bumps((60, 110, 110)), Grid.centred((60, 110, 110), 1.5)), "Scan")
     remove_result(logic.reconstruct(inputs(scan, outputs=ALL, samples=8), output=tmp_path / "out"))
     voxels_mb = scan.GetImageData().GetNumberOfPoints() / 2**20
-    needed, held, left = (
-        voxels_mb * (4 * (4 + 8) + 3),
-        [],
-        [],
-    )  # mean, sd, template, atlas and samples; three masks
+    needed = voxels_mb * (4 * (4 + 8) + 3)  # mean, sd, template, atlas and samples; three masks
+    held: list[float] = []
+    left: list[float] = []
     for _again in range(20):
         result = load_result(tmp_path / "out")
         held.append(resident_mb())
         remove_result(result)
         del result
         left.append(resident_mb())
-    settled = left[4]  # by then all that is kept for good is there
-    assert left[-1] - settled < 0.2 * needed and max(held[5:]) - settled < 1.4 * needed, (held, left, needed)
+    # Half of them against the other half: pages that are kept free come and go from one to the next.
+    assert max(left[10:]) - max(left[:10]) < 0.5 * needed, (held, left, needed)
+    assert max(held[10:]) - max(left[10:]) < 1.4 * needed, (held, left, needed)
 
 
 def test_what_is_to_stay_stays(logic, head):
