@@ -203,6 +203,17 @@ def fixed_frame(
     return _with_gains(found, slices, rough, model, size) if rough else found
 
 
+def in_known_frame(slices: list[Slice], model: AlignmentModel, known: Alignment) -> Alignment:
+    """A known alignment with the score and the contrast of these slices: what is doubtful stays so when one
+    of them has moved.
+    """
+    matcher, matrix = Matcher.of(known.in_common_units(slices), model, _COARSE_MM), known.patient_to_canonical
+    value = torch.tensor([known.covariate or 0.0])
+    score, tissue = matcher.agreement(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, known.intensity)
+    turned = 0.0 if model.rotation_sd > 1 else _angle_deg(matrix[:3, :3])
+    return replace(known, score=score, contrast=contrast_likeness(tissue, slices), turned_deg=turned)
+
+
 def _fitted(
     slices: list[Slice], model: AlignmentModel, matrix: np.ndarray, covariate: float | None, size: float
 ) -> Alignment:

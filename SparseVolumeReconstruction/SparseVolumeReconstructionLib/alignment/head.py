@@ -4,8 +4,9 @@ be conditioned on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from hashlib import sha256 as digest_of
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ _AXES = (
 )  # of sagittal, coronal, axial
 _LITTLE_MM2 = 300.0  # less brain than this in a slice tells nothing
 _FOREGROUND = 0.1  # of the bright pixels
+_KEPT = 128  # readings, each of some hundred kB
 _RIM_MM, _RIM = 4.0, 0.9  # the outer layer of what is shown; this share of it is no brain in whole heads
 
 
@@ -64,23 +66,13 @@ class HeadReader:
     network: HeadNetwork
     card: ModelCard
 
-    @torch.inference_mode()
     def read(self, slices: list[Slice]) -> list[Reading]:
         """One reading for every slice (patient mm, any units).
 
-        Twice: first with the middle of what a slice shows in the middle of the field, then with the brain's.
+        Each by itself, so that what is read does not depend on what else is there, and kept: while one slice
+        moves, the others cost nothing.
         """
-        fields = [_Field.of(s) for s in slices]
-        for last in (False, True):
-            images, offsets = (np.stack([getattr(f, n) for f in fields]) for n in ("image", "offsets"))
-            logits, places, spread = self.network(
-                torch.from_numpy(images)[:, None], torch.from_numpy(offsets)
-            )
-            brains = 1 - logits.softmax(1)[:, 0].numpy()
-            if not last:
-                fields = [f.recentred(b) for f, b in zip(fields, brains, strict=True)]
-        outputs = zip(fields, brains, places.numpy(), spread.exp().numpy(), strict=True)
-        return [f.reading(brain, place * UNIT_MM, sd * UNIT_MM) for f, brain, place, sd in outputs]
+        return [_reading(self.network, _Content.of(s)) for s in slices]
 
     def brain_of(self, slices: list[Slice]) -> Brain | None:
         """The slices without what is around the brain; None where nothing was around it, or no brain is
@@ -117,6 +109,40 @@ def head_reader() -> HeadReader:
     network = HeadNetwork()
     network.load_state_dict({name: t.float() for name, t in read_tensors(path).items()})
     return HeadReader(network.eval(), entry.card)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A slice that equals every other one of the same pixels on the same plane."""
+
+    digest: str
+    slice: Slice = field(compare=False)
+
+    @classmethod
+    def of(cls, image: Slice) -> _Content:
+        """The content of a slice."""
+        pose = np.array([*image.plane.shape_ji, *image.plane.ij_to_ras.ravel()], np.float64)
+        return cls(digest_of(pose.tobytes() + image.pixels.tobytes()).hexdigest(), image)
+
+
+@lru_cache(maxsize=_KEPT)
+def _reading(network: HeadNetwork, content: _Content) -> Reading:
+    """What the network reads in a slice, in two passes: first the middle of what the slice shows lies in the
+    middle of the field, then the brain's.
+    """
+    field = _Field.of(content.slice)
+    field = field.recentred(_seen(network, field)[0])
+    brain, places, spread = _seen(network, field)
+    return field.reading(brain, places * UNIT_MM, np.exp(spread) * UNIT_MM)
+
+
+@torch.inference_mode()
+def _seen(network: HeadNetwork, field: _Field) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probability of brain (FIELD, FIELD), places and log spread (3, FIELD / 2, FIELD / 2) of a field."""
+    logits, places, spread = network(
+        torch.from_numpy(field.image)[None, None], torch.from_numpy(field.offsets)[None]
+    )
+    return 1 - logits.softmax(1)[0, 0].numpy(), places[0].numpy(), spread[0].numpy()
 
 
 def disagreement_mm(readings: list[Reading], patient_to_canonical: np.ndarray) -> float:

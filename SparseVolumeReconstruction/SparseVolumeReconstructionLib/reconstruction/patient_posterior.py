@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..alignment.align import Alignment, align, fixed_frame, gains_in_frame
+from ..alignment.align import Alignment, align, fixed_frame, gains_in_frame, in_known_frame
 from ..alignment.intensity import MonotoneMap
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
@@ -172,7 +172,8 @@ def align_patient(
     if intensity is not None:
         frame = np.eye(4) if frame is None else frame
         known = Alignment(frame, intensity, covariate, None, {})
-        return replace(known, gains=_completed(gains or {}, slices, prior, known))
+        known = replace(known, gains=_completed(gains or {}, slices, prior, known))
+        return in_known_frame(slices, prior.alignment_model(), known) if slices else known
     if frame is None and slices:
         return align(slices, prior.alignment_model(), progress, covariate)
     return _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate, fast)

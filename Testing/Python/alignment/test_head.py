@@ -10,7 +10,7 @@ import torch
 from SparseVolumeReconstructionLib.alignment import head
 from SparseVolumeReconstructionLib.alignment.head import disagreement_mm, head_reader
 from SparseVolumeReconstructionLib.alignment.head_network import FIELD, HeadNetwork
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 
@@ -39,6 +39,26 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(head, "EMBEDDED", tmp_path)
     with pytest.raises(InputError, match="damaged"):
         head_reader.__wrapped__()
+
+
+def test_a_slice_is_read_once_however_often_it_comes_and_whatever_comes_with_it():
+    reader, calls = head_reader(), []
+    pixels = np.random.default_rng(3).random((3, 40, 50)).astype(np.float32)  # which no other test reads
+    still, moving = (slice_of(Volume(pixels, Grid.centred(pixels.shape, 4.0)), k) for k in (0, 1))
+    hook = reader.network.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        first = reader.read([still, moving])
+        assert len(calls) == 4  # twice for each
+        lifted = np.eye(4)
+        lifted[2, 3] = 3.0
+        again = reader.read([replace(still, name="of another update"), moving.transformed(lifted)])
+        assert len(calls) == 6
+        np.testing.assert_array_equal(again[0].brain, first[0].brain)
+        changed = replace(still, pixels=still.pixels[::-1])
+        alone = reader.read([changed])[0]
+        assert len(calls) == 8 and not np.array_equal(alone.brain, first[0].brain)
+    finally:
+        hook.remove()
 
 
 @pytest.mark.parametrize("name", PEOPLE)
