@@ -68,7 +68,12 @@ class Group(Command, click.Group):
         return super().parse_args(ctx, args)
 
 
-def _checked(convert: Callable[[str], Any], expected: str, accepts: Callable[[Any], bool]):
+def checked(convert: Callable[[str], Any], expected: str, accepts: Callable[[Any], bool]):
+    """A click type: what `convert` makes of a text, where `accepts` is true of it.
+
+    expected: in words, for the message about any other text.
+    """
+
     def read(text):
         with contextlib.suppress(ValueError):
             value = convert(text)
@@ -79,12 +84,12 @@ def _checked(convert: Callable[[str], Any], expected: str, accepts: Callable[[An
     return read
 
 
-number = _checked(float, "a finite number", math.isfinite)
-above_0 = _checked(float, "a finite number above 0", lambda value: 0 < value < math.inf)
-not_negative = _checked(float, "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
-positive = _checked(int, "a whole number above 0", lambda value: value >= 1)
-port = _checked(int, "a port, 0 to 65535", lambda value: 0 <= value <= 65535)
-numbers = _checked(
+number = checked(float, "a finite number", math.isfinite)
+above_0 = checked(float, "a finite number above 0", lambda value: 0 < value < math.inf)
+not_negative = checked(float, "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
+positive = checked(int, "a whole number above 0", lambda value: value >= 1)
+port = checked(int, "a port, 0 to 65535", lambda value: 0 <= value <= 65535)
+numbers = checked(
     lambda text: [int(word) for word in text.split(",")],
     "whole numbers from 0, separated by commas",
     lambda values: min(values) >= 0,

@@ -61,6 +61,12 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     metavar="WEEKS",
     help="for fetal models; inferred from the slices if left out",
 )
+@click.option(
+    "--format",
+    type=click.Choice(["nrrd", "nii.gz"]),
+    default="nrrd",
+    help="of all images (nrrd); SVRTK, NeSVoR, NiftyMIC, FSL and others read NIfTI: nii.gz",
+)
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")
 @device
 @strict
@@ -68,7 +74,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     "--json-progress", is_flag=True, help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout'
 )
 @click.option(
-    "--output", required=True, metavar="DIR", help="folder for the volumes (.nrrd), frame.h5 and result.json"
+    "--output", required=True, metavar="DIR", help="folder for the volumes, frame.h5 and result.json"
 )
 def reconstruct(strict, json_progress, **wanted):
     """Dense volume, uncertainty, samples and template from slices."""

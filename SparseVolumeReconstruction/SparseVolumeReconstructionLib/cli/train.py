@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from ..geometry import InputError
+from ..priors.card import MODEL_ID
 from ..priors.systems import System, all_systems, trained_systems
 from .display import shown_progress
-from .options import Command, Group, numbers, options, split, strict
+from .options import Command, Group, checked, numbers, options, split, strict
 
 GAUSSIAN_EXAMPLES = (
     "train structured-gaussian --cohort heads --out my-model.safetensors\n"
@@ -26,13 +28,20 @@ _SEGMENTATION = (
     "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
 )
 SEGMENTATION_EXAMPLES = f"{_SEGMENTATION}\n{_SEGMENTATION} --resume"
+model_id_text = checked(str, "a-z, 0-9 and -", lambda text: bool(re.match(MODEL_ID, text)))
 CARD = (
     click.option("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the card"),
     click.option(
         "--data", default="not stated", metavar="TEXT", help="where the data come from, for the card"
     ),
     click.option("--limits", default="", metavar="TEXT", help="what users must know, for the card"),
-    click.option("--id", "model_id", metavar="ID", help="id of the model (the name of --out)"),
+    click.option(
+        "--id",
+        "model_id",
+        type=model_id_text,
+        metavar="ID",
+        help="id of the model: a-z, 0-9 and - (made of the name of --out)",
+    ),
     click.option("--anatomy", default="unknown", metavar="WORD", help="what is shown, e.g. brain"),
     click.option("--modality", default="unknown", metavar="WORD", help="how it was imaged, e.g. T1w MRI"),
     split,
@@ -144,7 +153,7 @@ def structured_gaussian(cohorts, out, model_id, split, augment, covariate, stric
     from ..priors.structured_gaussian.training import train as fit
 
     settings = TrainingOptions(
-        model_id=model_id or out.stem,
+        model_id=model_id or id_of(out.stem),
         split=read_split(split) if split else None,
         augment=tuple(augment),
         covariate=CovariateRule.parse(covariate) if covariate else None,
@@ -199,6 +208,11 @@ def _run(fit: Callable[..., Path | None], data: Path | list[Path], strict: bool,
         print(path)
 
 
+def id_of(name: str) -> str:
+    """A model's id made of the name of a file or folder."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+
+
 def _training(system: str, config: str, out: Path, resume: bool, model_id, split, **facts) -> tuple:
     """Configuration, folder, whether to resume, facts for the card and split, as trainings take them.
 
@@ -211,5 +225,5 @@ def _training(system: str, config: str, out: Path, resume: bool, model_id, split
     settings = read_config(config)
     if settings.system != system:
         raise InputError(f"{config}: made for {settings.system}; this is ./run train {system}.")
-    card = CardFacts((model_id or out.name).lower(), **facts, config=Path(config).stem)
+    card = CardFacts(model_id or id_of(out.name), **facts, config=Path(config).stem)
     return settings, out, resume, card, read_split(split) if split else None

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MODEL_ID = r"^[a-z0-9][a-z0-9-]*$"
+
 
 class Covariate(BaseModel):
     """A number known of a subject on which the prior depends, e.g. gestational age in weeks."""
@@ -34,7 +36,7 @@ class ModelCard(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    id: str = Field(pattern=MODEL_ID)
     title: str
     system: str
     version: str

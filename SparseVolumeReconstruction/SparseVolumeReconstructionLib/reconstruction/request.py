@@ -58,8 +58,9 @@ class ReconstructionRequest(BaseModel):
     (gestational age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are
     reproduced in the mean. outputs: the volumes wanted besides `samples` samples; at least one output or
     sample. "atlas" is the prior without slices, and alone it needs nothing but the frame. fast: a rough and
-    quick mean for interaction. compress: smaller files, more time. intensity: the map that an earlier result
-    found; only with a frame, and with the covariate where the prior has one.
+    quick mean for interaction. compress: smaller files, more time. format: of all images; samples
+    are a Slicer sequence in NRRD, and one file of four dimensions in NIfTI. intensity: the map that an
+    earlier result found; only with a frame, and with the covariate where the prior has one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,6 +78,7 @@ class ReconstructionRequest(BaseModel):
     fast: bool = False
     compress: bool = True
     intensity: IntensityMap | None = None
+    format: Literal["nrrd", "nii.gz"] = "nrrd"
     output: str
 
     @field_validator("outputs")

@@ -18,7 +18,20 @@ from ..geometry import Grid, Volume, file_errors
 from ..geometry.io import write_affine, write_volume
 
 VOLUMES = ("mean", "std", "observed", "template", "template_mask", "brain_mask", "atlas")
-FILES = (*(f"{name}.nrrd" for name in VOLUMES), "samples.seq.nrrd", "frame.h5", "result.json")
+_SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
+
+
+def file_names(image_format: str = "nrrd") -> tuple[str, ...]:
+    """What the files of a result are called, images as "nrrd" or "nii.gz"."""
+    return (
+        *(f"{name}.{image_format}" for name in VOLUMES),
+        _SAMPLES[image_format],
+        "frame.h5",
+        "result.json",
+    )
+
+
+FILES = file_names()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +83,17 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool =
     _blank_date(path)
 
 
+def write_four_dimensions(samples: np.ndarray, grid: Grid, path: Path) -> None:
+    """Write (n, K, J, I) samples as one NIfTI file, the samples along its fourth axis."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(np.ascontiguousarray(samples.transpose(3, 2, 1, 0)), grid.ijk_to_ras)
+    image.header.set_xyzt_units("mm")
+    for place in (image.set_qform, image.set_sform):
+        place(grid.ijk_to_ras, "scanner")
+    nibabel.save(image, path)
+
+
 def _blank_date(path: Path) -> None:
     """Overwrite the comment in which pynrrd writes the date, so that the same result has the same bytes."""
     with open(path, "r+b") as file:
@@ -80,35 +104,42 @@ def _blank_date(path: Path) -> None:
             file.write(b"#" + b" " * (len(date[0]) - 1))
 
 
-def write_result(result: Reconstruction, directory: str | Path, compress: bool = True) -> dict[str, str]:
+def write_result(
+    result: Reconstruction, directory: str | Path, compress: bool = True, image_format: str = "nrrd"
+) -> dict[str, str]:
     """Write all files of a result into `directory`, all or none; returns {name: path}.
 
-    Files are written into a temporary folder beside `directory` and moved when all are complete. Raises
-    InputError when the folder cannot be written or the disk is full.
+    Files are written into a temporary folder beside `directory` and moved when all are complete; those of an
+    older result, in whatever format, are removed. image_format: "nrrd" or "nii.gz" (always compressed).
+    Raises InputError when the folder cannot be written or the disk is full.
     """
     directory = Path(directory)
     with file_errors(f"{directory}: the result could not be written"):
         directory.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
         try:
-            _write_files(result, staging, compress)
+            _write_files(result, staging, compress, image_format)
             directory.mkdir(exist_ok=True)
-            for name in FILES:
+            for name in {name for each in _SAMPLES for name in file_names(each)}:
                 if (staging / name).exists():
                     os.replace(staging / name, directory / name)
                 else:
                     (directory / name).unlink(missing_ok=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return {name: str(directory / name) for name in FILES if (directory / name).exists()}
+    return {name: str(directory / name) for name in file_names(image_format) if (directory / name).exists()}
 
 
-def _write_files(result: Reconstruction, folder: Path, compress: bool) -> None:
+def _write_files(result: Reconstruction, folder: Path, compress: bool, image_format: str) -> None:
     """All files of a result into an empty folder. Raises OSError."""
     for name in VOLUMES:
         if (volume := getattr(result, name)) is not None:
-            write_volume(volume, folder / f"{name}.nrrd", compress)
+            write_volume(volume, folder / f"{name}.{image_format}", compress)
     if result.samples is not None and result.observed is not None:
-        write_sequence(result.samples, result.observed.grid, folder / "samples.seq.nrrd", compress)
+        path, grid = folder / _SAMPLES[image_format], result.observed.grid
+        if image_format == "nrrd":
+            write_sequence(result.samples, grid, path, compress)
+        else:
+            write_four_dimensions(result.samples, grid, path)
     write_affine(result.patient_to_canonical, folder / "frame.h5")
     (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")

@@ -39,7 +39,7 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     for warning in result.provenance["warnings"]:
         progress.warn(warning)
     progress.update("writing", 0.95)
-    files = write_result(result, request.output, request.compress)
+    files = write_result(result, request.output, request.compress, request.format)
     progress.finish()
     return {"files": files, "result": result.provenance}
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from SparseVolumeReconstructionLib.cli import main as run_in_process
 from SparseVolumeReconstructionLib.cli.models import list_models
 from SparseVolumeReconstructionLib.progress import Cancelled
-from SparseVolumeReconstructionLib.reconstruction.result import FILES
+from SparseVolumeReconstructionLib.reconstruction.result import FILES, file_names
 
 COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "demo", "web")
 
@@ -88,6 +88,8 @@ def test_wrong_words_are_one_line(refused):
         says=["--contexts"],
     )
     refused("train", says=["SYSTEM"])
+    named = ("train", "structured-gaussian", "--cohort", "c", "--out", "o", "--id", "My_model")
+    refused(*named, says=["--id", "expected a-z, 0-9 and -"])
 
 
 def test_models(svr, models_dir, refused, tmp_path):
@@ -130,8 +132,13 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
     fractions = [event["fraction"] for event in events]
     assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
     assert done.stderr == ""
-    done = svr(*words)
-    assert done.returncode == 0 and str(tmp_path / "new" / "out" / "mean.nrrd") in done.stdout.splitlines()
+    done = svr(*words, "--format", "nii.gz")
+    assert done.returncode == 0, done.stderr
+    there = sorted(tmp_path / "new" / "out" / name for name in file_names("nii.gz"))
+    there = [path for path in there if path.name not in ("atlas.nii.gz", "brain_mask.nii.gz")]
+    assert sorted((tmp_path / "new" / "out").iterdir()) == there  # nothing is left of the older result
+    assert sorted(done.stdout.splitlines()) == list(map(str, there))
+    assert sitk.ReadImage(str(tmp_path / "new" / "out" / "samples.nii.gz")).GetSize()[3] == 2
 
 
 def test_reconstruct_from_slices_of_a_file(svr, models_dir, tmp_path):

@@ -3,9 +3,12 @@
 import os
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
@@ -46,6 +49,42 @@ def test_all_files_are_there_and_nothing_else(result, tmp_path):
     assert set(written) == set(FILES) == {p.name for p in (tmp_path / "a" / "b").iterdir()}
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
     np.testing.assert_array_equal(read_volume(written["mean.nrrd"]).array, result.mean.array)
+
+
+def test_nifti_holds_the_same_voxels_at_the_same_places(result, tmp_path):
+    """As SimpleITK and nibabel read them; what an older result left in the other format is removed."""
+    turn = np.array(sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.1).GetMatrix()).reshape(3, 3)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn * [0.8, -1.1, 2.5], (-20, 30, 7)
+    oblique = Grid(GRID.shape_kji, matrix)
+    volumes = {
+        name: Volume(getattr(result, name).array, oblique) for name in ("mean", "observed", "template")
+    }
+    result = Reconstruction(np.eye(4), samples=result.samples, **volumes)
+    write_result(result, tmp_path / "out")
+    before = (tmp_path / "out" / "mean.nrrd").read_bytes()
+    written = write_result(result, tmp_path / "out", image_format="nii.gz")
+    names = {"mean.nii.gz", "observed.nii.gz", "template.nii.gz", "samples.nii.gz", "frame.h5", "result.json"}
+    assert set(written) == names == {p.name for p in (tmp_path / "out").iterdir()}
+    last = oblique.corners_ras()[7]
+    for name, volume in volumes.items():
+        image = sitk.ReadImage(written[f"{name}.nii.gz"])
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), volume.array)
+        there = np.array(image.TransformIndexToPhysicalPoint((21, 20, 19))) * [-1, -1, 1]
+        np.testing.assert_allclose(there, last, atol=1e-4)
+    samples = nibabel.load(written["samples.nii.gz"])
+    np.testing.assert_array_equal(np.asarray(samples.dataobj).T, result.samples)
+    for affine in (samples.get_qform(), samples.get_sform()):
+        np.testing.assert_allclose((affine @ [21, 20, 19, 1])[:3], last, atol=1e-4)
+    codes = [int(samples.header[f"{form}_code"]) for form in ("qform", "sform")]
+    assert codes == [1, 1] and samples.header.get_xyzt_units()[0] == "mm"
+    again = {name: Path(path).read_bytes() for name, path in written.items()}
+    write_result(result, tmp_path / "again", image_format="nii.gz")
+    assert again == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
+    write_result(result, tmp_path / "out")
+    assert (tmp_path / "out" / "mean.nrrd").read_bytes() == before and "nii" not in str(
+        [p.name for p in (tmp_path / "out").iterdir()]
+    )
 
 
 def test_an_older_result_is_replaced_and_other_files_stay(result, tmp_path):

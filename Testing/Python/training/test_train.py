@@ -1,10 +1,14 @@
 """./run train from a folder of volumes to a model that the store loads and that reconstructs."""
 
+import re
+
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.cli.train import id_of
 from SparseVolumeReconstructionLib.data.subjects import CovariateRule, chance_split, read_split
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.card import MODEL_ID
 from SparseVolumeReconstructionLib.priors.structured_gaussian.training import (
     TrainingOptions,
     train,
@@ -101,6 +105,14 @@ def test_same_seed_same_model(trained, cohort_dir, tmp_path):
     with safe_open(trained[0], "np") as a, safe_open(again, "np") as b:
         assert set(a.keys()) == set(b.keys())
         assert all(np.array_equal(a.get_tensor(key), b.get_tensor(key)) for key in a.keys())  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("Müller_T1w 2", "m-ller-t1w-2"), ("brain-t1", "brain-t1"), ("_", "model")]
+)
+def test_every_name_of_a_file_gives_an_id_that_a_card_may_have(name, made):
+    """Or a training would end in an error when its card is written."""
+    assert id_of(name) == made and re.match(MODEL_ID, made)
 
 
 def test_small_cohort_is_refused(cohort_dir, tmp_path):
