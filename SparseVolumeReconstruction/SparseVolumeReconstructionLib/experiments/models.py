@@ -20,7 +20,6 @@ from ..training.loop.config import read_config
 from ..training.presets import shipped_presets
 from ..zoo import ModelStore
 from ..zoo.manifest import EMBEDDED
-from ..zoo.weights import describe, load_prior
 from .findings import Table
 
 GAUSSIAN = "structured-gaussian"
@@ -124,9 +123,7 @@ class Models:
         name = key if size == 64 else f"{key}-{size}"
         if name not in self._loaded:
             path = self._path(key, size, progress or self.progress)
-            entry = describe(path)
-            self._loaded[name] = load_prior(path, entry.card, resolve_device(self.device))
-            self.used[name] = entry
+            self.used[name], self._loaded[name] = self.store.load_file(path, self.device)
         return self._loaded[name]
 
     def several(self, keys: list[str]) -> dict[str, Prior]:

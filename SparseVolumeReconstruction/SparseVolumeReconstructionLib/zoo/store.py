@@ -135,6 +135,26 @@ class ModelStore:
             self._loaded[key] = load_prior(model.path, card, target, self._base(card, device))
         return self._loaded[key]
 
+    def load_file(self, path: Path, device: str = "auto") -> tuple[ModelEntry, Prior]:
+        """A weights file that need not be in the store; what it is built on must be.
+
+        Args:
+            path: of the file.
+            device: "auto", "cpu", "cuda:0".
+
+        Returns:
+            What a manifest would say of it, and the prior on that device.
+
+        Raises:
+            InputError: no model of this version, one whose base is not in the store, or a device that is not
+                there.
+        """
+        from ..priors.device import resolve_device
+
+        entry = describe(path)
+        base = self._base(entry.card, device)
+        return entry, load_prior(path, entry.card, resolve_device(device), base)
+
     def _base(self, card: ModelCard, device: str) -> Prior | None:
         """The prior that a model is built on, loaded; None for a model without one. Raises InputError."""
         if card.base is None:
@@ -156,10 +176,8 @@ class ModelStore:
         """Copy a weights file into the user's models; a user's model of the same id is replaced.
 
         Raises InputError, with nothing changed, where the file is not a model that can be loaded, has the id
-        of an embedded model, or cannot be copied.
+        of an embedded model or of one that others are built on, or cannot be copied.
         """
-        import torch
-
         card = describe(Path(path)).card
         if self.is_embedded(card.id):
             raise InputError(
@@ -169,8 +187,8 @@ class ModelStore:
             self.user_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".import-", dir=self.user_dir) as staging:
                 copy = Path(shutil.copyfile(path, Path(staging) / "weights.safetensors"))
-                entry = describe(copy)
-                load_prior(copy, entry.card, torch.device("cpu"), self._base(entry.card, "cpu"))
+                entry, _ = self.load_file(copy, "cpu")
+                self._check_not_needed(card.id, "replaced", entry.sha256)
                 entry = entry.model_copy(update={"file": f"{card.id}-{entry.sha256[:12]}.safetensors"})
                 os.replace(copy, self.user_dir / entry.file)
                 self._replace(card.id, entry)
@@ -180,13 +198,25 @@ class ModelStore:
         """Delete a model of the user.
 
         Raises:
-            InputError: for an unknown or embedded id, or a folder that cannot be written.
+            InputError: for an unknown or embedded id, a model that others are built on, or a folder that
+                cannot be written.
         """
         self.entry(model_id)
         if self.is_embedded(model_id):
             raise InputError(f'model "{model_id}" is part of the extension and cannot be removed.')
+        self._check_not_needed(model_id, "removed")
         with file_errors(f"{self.user_dir}: the model could not be removed"):
             self._replace(model_id, None)
+
+    def _check_not_needed(self, model_id: str, verb: str, new_sha256: str = "") -> None:
+        """Raise InputError where models of the store are built on another version than the new one."""
+        bases = [(entry.card.id, entry.card.base) for entry in self.entries()]
+        built = [name for name, base in bases if base and base.id == model_id and base.sha256 != new_sha256]
+        if built:
+            raise InputError(
+                f'model "{model_id}" cannot be {verb}: {", ".join(built)} would not work without it; remove '
+                "what is built on it first."
+            )
 
     def _replace(self, model_id: str, new: ModelEntry | None) -> None:
         """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any

@@ -6,7 +6,9 @@ import pytest
 
 from SparseVolumeReconstructionLib.experiments.models import POPULATIONS, LeftOut
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.training.loop.config import digest, read_config
+from SparseVolumeReconstructionLib.zoo import ModelStore
 from SparseVolumeReconstructionLib.zoo.weights import sha256
 
 
@@ -54,6 +56,24 @@ def test_installed_models_are_used_but_for_trials(make_models, tmp_path):
     assert prior.card.id == "brain-t1" and prior.card.canonical_space == "MNI152 (affine)"
     with pytest.raises(LeftOut):
         make_models(tmp_path, may_train=False).get("structured-gaussian")
+
+
+def test_a_model_is_given_the_one_it_is_built_on(make_models, tmp_path, write_weights, monkeypatch):
+    """The base comes from the store, by its id and SHA-256."""
+    store, given = ModelStore(tmp_path / "store"), []
+    base = store.import_file(write_weights(tmp_path / "base.safetensors", id="base"))
+    reference = {"id": "base", "sha256": base.sha256}
+    write_weights(tmp_path / "brain-t1-refined.safetensors", id="brain-t1-refined", base=reference)
+    whole = StructuredGaussian.from_weights
+
+    def from_weights(tensors, card, device, base=None):
+        given.append(base)
+        return whole(tensors, card, device, base)
+
+    monkeypatch.setattr(StructuredGaussian, "from_weights", from_weights)
+    models = make_models(tmp_path, store=store, may_train=False)
+    assert models.get("refined").card.base.id == "base"
+    assert given[-1] is store.load("base", "cpu") and list(models.used) == ["refined"]
 
 
 def test_a_damaged_model_is_refused_not_left_out(make_models, tmp_path):

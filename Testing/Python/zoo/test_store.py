@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.zoo import ModelStore, weights
-from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED
+from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, write_manifest
 
 
 @pytest.fixture
@@ -221,5 +221,26 @@ def test_a_model_built_on_another_is_given_it(store, tmp_path, write_weights, ti
     store.import_file(built_on(tiny, store.entry(tiny).sha256))
     store.load("refined", "cpu")
     assert given[-1] is store.load(tiny, "cpu")
-    store.remove(tiny)
+    entry, _ = store.load_file(built_on(tiny, store.entry(tiny).sha256), "cpu")
+    assert entry == store.entry("refined").model_copy(update={"file": f"on-{tiny}.safetensors"})
+    assert given[-1] is store.load(tiny, "cpu")
+    write_manifest(store.user_dir, [store.entry("refined")])
     refuses(lambda: ModelStore(store.user_dir).load("refined", "cpu"), "tiny", "import that first")
+
+
+def test_what_others_are_built_on_is_neither_removed_nor_replaced(store, tmp_path, write_weights, tiny):
+    sha256 = store.entry(tiny).sha256
+    for name in ("refined", "other"):
+        path = write_weights(tmp_path / f"{name}.safetensors", id=name, base={"id": tiny, "sha256": sha256})
+        store.import_file(path)
+    before = contents(store.user_dir)
+    newer = write_weights(tmp_path / "newer.safetensors", version="2")
+    refuses(lambda: store.remove(tiny), "cannot be removed", "refined, other would not work")
+    refuses(lambda: store.import_file(newer), "cannot be replaced", "refined, other would not work")
+    assert contents(store.user_dir) == before
+    store.import_file(write_weights(tmp_path / "same.safetensors"))
+    store.remove("refined")
+    refuses(lambda: store.remove(tiny), ": other would not work")
+    store.remove("other")
+    store.remove(tiny)
+    assert sorted(contents(store.user_dir)) == ["models.json"]
