@@ -54,7 +54,7 @@ def write_weights():
 
     from SparseVolumeReconstructionLib.geometry import Grid
     from SparseVolumeReconstructionLib.priors.card import ModelCard
-    from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import GaussianParameters
+    from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
 
     grid = Grid.centred((12, 14, 13), 12.0)
     radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1).reshape(grid.shape_kji)

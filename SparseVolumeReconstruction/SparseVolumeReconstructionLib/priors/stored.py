@@ -1,4 +1,4 @@
-"""What networks of axial slices share: settings as tensors, and positions of the stack as vectors."""
+"""What networks of axial slices share: how they are stored, and positions of the stack as vectors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _OCTAVES = 6
 def settings_tensor(settings: BaseModel) -> torch.Tensor:
     """Settings as the bytes of their JSON, (n,) uint8, to be stored among the weights."""
     return torch.tensor(list(settings.model_dump_json().encode()), dtype=torch.uint8)
+
+
+def network_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict of a network that is stored under "network." among other tensors."""
+    return {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
 
 
 def settings_text(stored: torch.Tensor) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from ..data.cohort import on_grid
 from ..data.stacks import Stacks
 from ..priors.axial import AxialSpace
-from ..priors.structured_gaussian.fit import Rows, fit_gaussian, scale_statistics
+from ..priors.gaussian.fit import Rows, fit_gaussian, scale_statistics
 from ..progress import Progress
 
 _FRAME_MM, _FRAME_RANK = 4.0, 20

@@ -10,7 +10,7 @@ from SparseVolumeReconstructionLib.data.subjects import (
     list_subjects,
 )
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import (
+from SparseVolumeReconstructionLib.priors.gaussian.fit import (
     hat_functions,
     knots_over,
     scale_statistics,

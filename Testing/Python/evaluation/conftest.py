@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.priors.card import ModelCard
-from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import Rows, fit_gaussian
+from SparseVolumeReconstructionLib.priors.gaussian.fit import Rows, fit_gaussian
 from SparseVolumeReconstructionLib.zoo.store import ModelStore
 
 GRID = Grid.centred((30, 24, 20), 5.0)

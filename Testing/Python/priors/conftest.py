@@ -12,8 +12,8 @@ import torch
 from SparseVolumeReconstructionLib.geometry import Grid, Plane, Volume
 from SparseVolumeReconstructionLib.priors.axial import AxialSpace
 from SparseVolumeReconstructionLib.priors.card import ModelCard
-from SparseVolumeReconstructionLib.priors.structured_gaussian.field import GaussianField, correlation_matrix
-from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import GaussianParameters
+from SparseVolumeReconstructionLib.priors.gaussian.field import GaussianField, correlation_matrix
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
 
 CURVE = torch.tensor([1.0, 0.8, 0.5, 0.3, 0.2, 0.1])
 

@@ -1,6 +1,7 @@
 """What every system promises: Prior and Posterior declare it, and hold what all of them share."""
 
 import importlib
+import inspect
 import pkgutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from SparseVolumeReconstructionLib import priors
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.observation import Observation
 from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.axial import AxialPrior
 from SparseVolumeReconstructionLib.priors.base import Posterior, Prior, seeded_generator
 from SparseVolumeReconstructionLib.priors.card import ModelCard
 from SparseVolumeReconstructionLib.priors.intervals import IntervalScale
@@ -113,3 +115,21 @@ def test_what_the_base_class_gives(prior):
 def test_a_kind_that_the_prior_does_not_know_is_refused(prior):
     with pytest.raises(InputError, match="chest: noise cannot be .* a radiograph; expected: slice"):
         prior.condition([Radiograph()])
+
+
+def test_a_network_of_other_stacks_than_the_grids_is_refused(make_ball_space, prior):
+    """Every system of axial slices takes its network by `settled`."""
+
+    class Stack(AxialPrior):
+        def infer(self, index, pixels, check, fast=False): ...
+
+    stack, network = Stack(make_ball_space(9, 16), prior.card), torch.nn.Linear(1, 1)
+    assert stack.settled(network, 9, 16) is network and not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    for wrong in ((8, 16), (9, 15)):
+        with pytest.raises(ValueError, match=r"a network of .* on a grid of \(9, 16, 16\)"):
+            stack.settled(network, *wrong)
+    of_networks = [system.prior_class() for system in prior_systems().values() if system.task]
+    assert len(of_networks) >= 4
+    for kind in of_networks:
+        assert "self.settled(" in inspect.getsource(kind), kind

@@ -14,7 +14,7 @@ from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
-from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import Rows, fit_gaussian
+from SparseVolumeReconstructionLib.priors.gaussian.fit import Rows, fit_gaussian
 from SparseVolumeReconstructionLib.priors.structured_gaussian.training import write_weights as write_prior
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.zoo import ModelStore

@@ -118,6 +118,31 @@ def test_imports_run_one_way(library):
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def other_systems(module: str, names: set[str], systems: set[str]) -> list[str]:
+    """Imports of another system's folder by a module of priors/; what several need belongs to none."""
+    if not module.startswith("priors"):
+        return []
+    own = ".".join(module.split(".")[:2])
+    folder = {name: ".".join(name.strip(".").split(".")[:2]) for name in names if name.startswith(".")}
+    return sorted(name for name, its in folder.items() if its in systems - {own})
+
+
+def test_a_system_imports_no_other_system(library):
+    """A prior may be given another one, see `card.base`; what systems share lies beside their folders."""
+    systems = {
+        module
+        for module, tree in library.items()
+        if module.startswith("priors.") and tree.is_package and "SYSTEMS" in ast.unparse(tree)
+    }
+    assert len(systems) >= 5
+    found = {
+        module: other_systems(module, imports(module, tree), systems) for module, tree in library.items()
+    }
+    assert {module: names for module, names in found.items() if names} == {}
+    assert other_systems("priors.bruno.flow", {".priors.slice_vae.codes", ".priors.base"}, systems)
+    assert other_systems("priors.axial", {".priors.slice_vae.codes"}, systems)
+
+
 def test_slicer_side_knows_only_requests_results_and_the_worker(library):
     found = {module: beyond_the_worker(module, imports(module, tree)) for module, tree in library.items()}
     assert {module: names for module, names in found.items() if names} == {}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from training.tasks import check_mixed_precision, check_resume, trained
 
 from SparseVolumeReconstructionLib.data.config import DataConfig
 from SparseVolumeReconstructionLib.geometry import InputError
@@ -12,7 +13,6 @@ from SparseVolumeReconstructionLib.priors.bruno.training import BrunoTask
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.loop import fit
-from SparseVolumeReconstructionLib.training.loop.optimisers import Optimisers
 from SparseVolumeReconstructionLib.training.presets import shipped_presets
 
 SMALL = {
@@ -29,22 +29,8 @@ SMALL = {
 def config(**model) -> TrainConfig:
     data = DataConfig(size=16, slices=20)
     learn = {"sequence": 6, "hold": 20, "held": "flow", "levels": 64}
-    return TrainConfig(system="bruno", steps=1, batch=4, data=data, model={**SMALL, **learn, **model})
-
-
-def trained(task: BrunoTask, volumes: torch.Tensor, steps: int, seed: int = 0) -> list[float]:
-    """The loop in its shortest form: the losses (nats per pixel)."""
-    optimisers = Optimisers(task, task.config.model_copy(update={"learning_rate": 3e-3}))
-    random, losses = torch.Generator().manual_seed(seed), []
-    for step in range(steps):
-        optimisers.begin(step)
-        batch = volumes[torch.randperm(len(volumes), generator=random)[:4]]
-        loss, _ = task.loss(batch, random, step)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(optimisers.parameters(), 10.0)
-        optimisers.step()
-        losses.append(float(loss.detach()))
-    return losses
+    words = {"data": data, "model": {**SMALL, **learn, **model}}
+    return TrainConfig(system="bruno", steps=1, batch=4, learning_rate=3e-3, **words)
 
 
 @pytest.fixture(scope="module", params=["exchangeable", "pose"])
@@ -133,16 +119,7 @@ def test_training_repeats_itself(round_bodies):
 
 
 def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
-    task, volumes = finished[0], round_bodies(4, 5)
-    random = torch.Generator().manual_seed
-    exact = task.validate(volumes, random(0))
-    with torch.autocast("cpu", torch.bfloat16):
-        mixed = task.validate(volumes, random(0))
-        loss, _ = task.loss(volumes, random(0), 1000)
-    assert loss.dtype == torch.float32
-    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(
-        exact["error"], rel=0.1
-    )
+    check_mixed_precision(finished[0], round_bodies(4, 5))
 
 
 def test_a_start_from_data_in_mixed_precision_leaves_parameters_as_they_are(tmp_path, round_bodies):
@@ -154,29 +131,7 @@ def test_a_start_from_data_in_mixed_precision_leaves_parameters_as_they_are(tmp_
 
 @pytest.mark.parametrize("process", ["exchangeable", "pose"])
 def test_an_interrupted_run_ends_where_it_would_have(process, tmp_path, round_bodies):
-    found, volumes = {}, round_bodies(6, 1)
-    run = config(process=process, hold=4).model_copy(
-        update={"steps": 12, "checkpoint_every": 3, "validate_every": 6}
-    )
-    for name in ("whole", "broken"):
-        torch.manual_seed(0)
-        task = BrunoTask(run)
-        if name == "broken":
-            plain = task.loss
-
-            def loss(batch, generator, step, plain=plain):
-                if step == 8:
-                    raise KeyboardInterrupt
-                return plain(batch, generator, step)
-
-            task.loss = loss
-            with pytest.raises(KeyboardInterrupt):
-                fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, False, Progress())
-            torch.manual_seed(9)
-            task = BrunoTask(run)
-        fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, name == "broken", Progress())
-        found[name] = task.networks.state_dict()
-    assert all(torch.equal(tensor, found["broken"][name]) for name, tensor in found["whole"].items())
+    check_resume(config(process=process, hold=4), round_bodies, tmp_path)
 
 
 def test_weights_hold_the_network(round_bodies):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid
-from SparseVolumeReconstructionLib.priors.structured_gaussian import fit
-from SparseVolumeReconstructionLib.priors.structured_gaussian.fit import (
+from SparseVolumeReconstructionLib.priors.gaussian import fit
+from SparseVolumeReconstructionLib.priors.gaussian.fit import (
     Rows,
     fit_gaussian,
     hat_functions,
     knot_solution,
 )
-from SparseVolumeReconstructionLib.priors.structured_gaussian.parameters import SD_FLOOR
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import SD_FLOOR
 
 GRID = Grid.centred((6, 7, 8), 3.0)
 RANK, FOLDS = 3, 4

@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 from torch.distributions import Normal
+from training.tasks import check_mixed_precision, check_resume, trained
 
 from SparseVolumeReconstructionLib.data.config import DataConfig
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.priors.stored import settings_text
-from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
-from SparseVolumeReconstructionLib.training.loop.loop import fit
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.training.presets import shipped_presets
 
@@ -25,27 +24,11 @@ OWN = {
 
 def config(system: str, **model) -> TrainConfig:
     words = {"data": DataConfig(size=16, slices=20), "model": {**COMMON, **OWN[system], **model}}
-    return TrainConfig(
-        system=system, steps=12, batch=4, learning_rate=5e-3, checkpoint_every=3, validate_every=6, **words
-    )
+    return TrainConfig(system=system, steps=12, batch=4, learning_rate=5e-3, **words)
 
 
 def chance(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def trained(task, volumes: torch.Tensor, steps: int) -> list[float]:
-    """The loop in its shortest form: the losses (nats per pixel)."""
-    optimiser, random, losses = torch.optim.Adam(task.networks.parameters(), 5e-3), chance(0), []
-    for step in range(steps):
-        batch = volumes[torch.randperm(len(volumes), generator=random)[:4]]
-        optimiser.zero_grad()
-        loss, _ = task.loss(batch, random, step)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(task.networks.parameters(), 10.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return losses
 
 
 @pytest.fixture(scope="module", params=["gqn", "cvae"])
@@ -122,37 +105,12 @@ def test_any_number_of_contexts_is_drawn(system, round_bodies):
 
 
 def test_mixed_precision_gives_nearly_the_same(finished, round_bodies):
-    task, volumes = finished[0], round_bodies(4, 5)
-    exact = task.validate(volumes, chance(0))
-    with torch.autocast("cpu", torch.bfloat16):
-        mixed = task.validate(volumes, chance(0))
-        loss, _ = task.loss(volumes, chance(0), 1000)
-    assert loss.dtype == torch.float32
-    assert mixed["score"] == pytest.approx(exact["score"], abs=0.1) and mixed["error"] == pytest.approx(
-        exact["error"], rel=0.1
-    )
+    check_mixed_precision(finished[0], round_bodies(4, 5))
 
 
 @SYSTEMS
 def test_an_interrupted_run_ends_where_it_would_have(system, round_bodies, tmp_path):
-    found, volumes, run = {}, round_bodies(6, 1), config(system)
-    for name in ("whole", "broken"):
-        task = make_task(run)
-        if name == "broken":
-            plain = task.loss
-
-            def loss(batch, generator, step, plain=plain):
-                if step == 8:
-                    raise KeyboardInterrupt
-                return plain(batch, generator, step)
-
-            task.loss = loss
-            with pytest.raises(KeyboardInterrupt):
-                fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, False, Progress())
-            task = make_task(run.model_copy(update={"seed": 9}))
-        fit(task, volumes, round_bodies(2, 2), run, tmp_path / name, name == "broken", Progress())
-        found[name] = task.networks.state_dict()
-    assert all(torch.equal(tensor, found["broken"][name]) for name, tensor in found["whole"].items())
+    check_resume(config(system), round_bodies, tmp_path)
 
 
 @SYSTEMS

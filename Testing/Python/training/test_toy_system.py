@@ -26,6 +26,7 @@ SYSTEMS = (
 import torch
 
 from ..axial import AxialPrior, AxialSpace
+from ..base import Posterior, seeded_generator
 
 
 class ToyPrior(AxialPrior):
@@ -41,9 +42,9 @@ class ToyPrior(AxialPrior):
         return ToyPosterior(self, index, pixels)
 
 
-class ToyPosterior:
+class ToyPosterior(Posterior):
     def __init__(self, prior, index, pixels):
-        self.grid, self._intervals = prior.grid, prior.intervals
+        self.grid, self.intervals = prior.grid, prior.intervals
         self._mean, self._std = prior.mean.clone(), torch.full_like(prior.mean, 0.1)
         self._mean[index], self._std[index] = pixels, 0.0
 
@@ -53,11 +54,8 @@ class ToyPosterior:
     def std(self):
         return self._std
 
-    def interval(self, level):
-        return self._intervals.interval(self._mean, self._std, level)
-
-    def sample(self, seeds):
-        noises = [torch.randn(self._mean.shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    def _sample(self, seeds):
+        noises = [torch.randn(self._mean.shape, generator=seeded_generator(seed)) for seed in seeds]
         return torch.stack([self._mean + self._std * noise for noise in noises])
 
     def log_evidence(self):

@@ -11,9 +11,8 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..base import Prior, seeded_generator
 from ..card import ModelCard
-from ..device import placed
 from ..monte_carlo import MeanOf, MonteCarloPosterior
-from ..stored import settings_tensor
+from ..stored import network_state, settings_tensor
 from .network import Bruno, read_settings
 
 
@@ -34,9 +33,7 @@ def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
     Raises KeyError or ValueError for other tensors.
     """
     network = Bruno(read_settings(tensors["settings"]))
-    network.load_state_dict(
-        {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-    )
+    network.load_state_dict(network_state(tensors))
     return network
 
 
@@ -49,10 +46,9 @@ class BrunoPrior(AxialPrior):
         self, network: Bruno, space: AxialSpace, card: ModelCard, device="cpu", mean_of: MeanOf = "samples"
     ):
         super().__init__(space, card, device)
-        shape = (network.settings.slices, network.settings.size, network.settings.size)
-        if shape != self.grid.shape_kji:
-            raise ValueError(f"a network of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.network, self.mean_of = placed(network, self.device).eval().requires_grad_(False), mean_of
+        settings = network.settings
+        self.network = self.settled(network, settings.slices, settings.size)
+        self.mean_of = mean_of
 
     @classmethod
     def from_weights(

@@ -12,9 +12,8 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..base import Prior, seeded_generator
 from ..card import ModelCard
-from ..device import placed
 from ..monte_carlo import MonteCarloPosterior
-from ..stored import settings_tensor, settings_text
+from ..stored import network_state, settings_tensor, settings_text
 from .cvae import Cvae, CvaeSettings
 from .gqn import Gqn, GqnSettings
 from .parts import NeuralRenderingNetwork
@@ -45,10 +44,9 @@ class NeuralRenderingPrior(AxialPrior):
         coherent: bool = True,
     ):
         super().__init__(space, card, device)
-        shape = (network.settings.slices, network.settings.size, network.settings.size)
-        if shape != self.grid.shape_kji:
-            raise ValueError(f"a network of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.network, self.coherent = placed(network, self.device).eval().requires_grad_(False), coherent
+        settings = network.settings
+        self.network = self.settled(network, settings.slices, settings.size)
+        self.coherent = coherent
 
     @classmethod
     def from_weights(
@@ -61,9 +59,7 @@ class NeuralRenderingPrior(AxialPrior):
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         network, settings = _NETWORKS[card.system]
         network = network(settings.model_validate_json(settings_text(tensors["settings"])))
-        network.load_state_dict(
-            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-        )
+        network.load_state_dict(network_state(tensors))
         return cls(network, AxialSpace.from_tensors(tensors), card, device, bool(tensors["coherent"]))
 
     def infer(

@@ -15,9 +15,9 @@ from ...geometry import Grid
 from ..axial import AxialPrior, AxialSpace
 from ..base import Posterior, Prior
 from ..card import ModelCard
-from ..device import placed
-from ..structured_gaussian.field import GaussianField, correlation_matrix
-from ..structured_gaussian.stack import StackPosterior
+from ..gaussian.field import GaussianField, correlation_matrix
+from ..gaussian.stack import StackPosterior
+from ..stored import network_state
 from .codes import CodePosterior, SliceCodes
 from .network import SliceVae
 
@@ -62,7 +62,7 @@ class SliceVaePrior(AxialPrior):
         device="cpu",
     ):
         super().__init__(space, card, device)
-        self.network = placed(network, self.device).eval().requires_grad_(False)
+        self.network = self.settled(network, len(codes.mean), network.size)
         self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
         correlations = tuple(
             correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True)
@@ -87,9 +87,7 @@ class SliceVaePrior(AxialPrior):
     ) -> SliceVaePrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         network = SliceVae(*tensors["network_shape"].tolist())
-        network.load_state_dict(
-            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-        )
+        network.load_state_dict(network_state(tensors))
         codes, space = SliceCodes.from_tensors(tensors), AxialSpace.from_tensors(tensors)
         curves = [tensors[f"curve_{axis}"] for axis in "kji"]
         return cls(network, codes, tensors["decoder_sd"].float() / _SD_STEPS, curves, space, card, device)

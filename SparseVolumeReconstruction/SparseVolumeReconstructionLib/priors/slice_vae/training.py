@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool3d
 from ...training.loop.config import Count, Section, TrainConfig, validated
 from ...training.loop.task import Task
 from ..alignment_model import ANATOMY
-from ..structured_gaussian.fit import correlation_curves
+from ..gaussian.fit import correlation_curves
 from .codes import SliceCodes
 from .network import SliceVae
 from .prior import SD_FLOOR, to_tensors

@@ -9,7 +9,7 @@ import torch
 
 from ...geometry import Plane
 from ...observation.planes import PlaneOperator
-from .field import GaussianField
+from ..gaussian.field import GaussianField
 from .preconditioner import axis_correlation
 
 _NEAREST_PLANES = 6

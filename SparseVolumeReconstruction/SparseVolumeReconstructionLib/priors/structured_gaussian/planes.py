@@ -18,8 +18,8 @@ from ...geometry import Plane
 from ...observation.planes import PlaneOperator
 from ...solvers import conjugate_gradients, log_determinant
 from ..base import Posterior, seeded_generator
+from ..gaussian.field import GaussianField
 from ..intervals import IntervalScale
-from .field import GaussianField
 from .plane_variance import dense_variance, foot_point_variance
 from .preconditioner import PlanePreconditioner
 

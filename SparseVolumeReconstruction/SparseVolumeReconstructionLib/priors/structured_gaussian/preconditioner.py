@@ -9,7 +9,7 @@ from scipy.fft import next_fast_len
 from ...geometry import Plane
 from ...observation.planes import PlaneOperator
 from ...solvers import CirculantPreconditioner
-from .field import GaussianField, evidence_scale
+from ..gaussian.field import GaussianField, evidence_scale
 
 _PAD, _PROBES = 24, 4
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,11 +17,12 @@ from ...observation.slices import resample_slice, slices_of
 from ..alignment_model import AlignmentModel
 from ..base import Posterior, Prior
 from ..card import ModelCard
+from ..gaussian.field import GaussianField
+from ..gaussian.parameters import GaussianParameters
+from ..gaussian.process import GaussianProcess
+from ..gaussian.stack import StackPosterior
 from ..intervals import IntervalScale
-from .field import GaussianField, correlation_matrix
-from .parameters import SD_FLOOR, GaussianParameters
 from .planes import TOLERANCE, PlanesPosterior
-from .stack import StackPosterior
 
 _MAX_PIXELS = 200_000
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
@@ -43,16 +43,7 @@ class StructuredGaussian(Prior):
             device=device,
         )
         self.parameters, self.adapt = p, True
-        correlations = tuple(
-            correlation_matrix(c, n).to(self.device)
-            for c, n in zip(p.curves, self.grid.shape_kji, strict=True)
-        )
-        sd = self._expand(p.sd[None], SD_FLOOR)[0]
-        self._means = self._expand(p.means)
-        self._field = GaussianField(
-            self.grid, self._means[0], self._expand(p.loadings), sd, correlations, p.noise
-        )
-        self._cached_on = lru_cache(maxsize=2)(self._on)
+        self._process = GaussianProcess(p, self.device)
 
     @classmethod
     def from_weights(
@@ -65,28 +56,10 @@ class StructuredGaussian(Prior):
         """The prior from the tensors of a weights file; voxel arrays as in GaussianParameters.to_tensors."""
         return cls(GaussianParameters.from_tensors(tensors), card, device)
 
-    def _expand(self, masked: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
-        out = torch.full((len(masked), *self.grid.shape_kji), fill)
-        out[:, self.anatomy_mask] = masked.clamp(min=fill) if fill else masked
-        return out.to(self.device)
-
-    def _on(
-        self, shape_kji: tuple[int, ...], ijk_to_ras: bytes
-    ) -> tuple[GaussianField, torch.Tensor, torch.Tensor]:
-        """On another grid: the field, the means (Q, K, J, I) and the anatomy mask (K, J, I) bool."""
-        grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
-        rank, mask = len(self._field.loadings), self.anatomy_mask[None].to(self._means)
-        field = replace(self._field, loadings=torch.cat([self._field.loadings, self._means, mask])).on(grid)
-        return (
-            replace(field, loadings=field.loadings[:rank]),
-            field.loadings[rank:-1],
-            field.loadings[-1] > 0.5,
-        )
-
     def field(self, grid: Grid | None = None, covariate: float | None = None) -> GaussianField:
         """The process on `grid` with the mean at `covariate` (the middle of the range if None)."""
         grid = grid or self.grid
-        field, means, _ = self._cached_on(grid.shape_kji, grid.ijk_to_ras.tobytes())
+        field, means, _ = self._process.on(grid)
         return replace(field, mean=torch.tensordot(self.knot_weights(covariate), means, 1))
 
     def knot_weights(self, covariate: float | None) -> torch.Tensor:
@@ -102,16 +75,8 @@ class StructuredGaussian(Prior):
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _make_alignment_model(self, spacing_mm: float = 4.0, rank: int = 20) -> AlignmentModel:
-        """The process on a coarse grid (CPU), for finding the frame of slices."""
-        grid = self.grid.with_spacing(max(spacing_mm, float(self.grid.spacing_ijk.max())))
-        field, means, _ = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
-        maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()
-        p = self.parameters
-        name = f"{self.card.anatomy} {self.card.modality} ({self.card.id})"
-        return AlignmentModel(
-            name, grid, maps, p.knots.cpu(), p.scale_knots.cpu(), p.rotation_sd, p.min_score
-        )
+    def _make_alignment_model(self) -> AlignmentModel:
+        return self._process.alignment_model(self.card)
 
     def _condition(
         self,
@@ -150,7 +115,7 @@ class StructuredGaussian(Prior):
 
         Only what lies in the anatomy is evidence.
         """
-        *_, anatomy = self._cached_on(field.grid.shape_kji, field.grid.ijk_to_ras.tobytes())
+        *_, anatomy = self._process.on(field.grid)
         stack = None if any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack

@@ -22,8 +22,8 @@ from ...training.facts import CardFacts
 from ...training.quality import measured_quality
 from ...zoo.weights import save_weights
 from ..card import Covariate, ModelCard
-from .fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
-from .parameters import GaussianParameters
+from ..gaussian.fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
+from ..gaussian.parameters import GaussianParameters
 from .prior import StructuredGaussian
 
 _ANATOMY = 0.02

@@ -10,8 +10,7 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..base import Posterior, Prior, seeded_generator
 from ..card import ModelCard
-from ..device import placed
-from ..stored import settings_tensor
+from ..stored import network_state, settings_tensor
 from .codes import CodesGiven
 from .network import Generator, along_stack, read_settings
 
@@ -47,12 +46,10 @@ class VolumeGanPrior(AxialPrior):
         device="cpu",
     ):
         super().__init__(space, card, device)
-        shape = (generator.settings.slices, generator.settings.size, generator.settings.size)
-        if shape != self.grid.shape_kji:
-            raise ValueError(f"a generator of {shape} voxels on a grid of {self.grid.shape_kji}")
-        self.generator = placed(generator, self.device).eval().requires_grad_(False)
+        settings = generator.settings
+        self.generator = self.settled(generator, settings.slices, settings.size)
         self.residual_sd = residual_sd.to(self.device)
-        self._stretch = along_stack(generator.settings.depth, generator.settings.slices).to(self.device)
+        self._stretch = along_stack(settings.depth, settings.slices).to(self.device)
 
     @classmethod
     def from_weights(
@@ -64,9 +61,7 @@ class VolumeGanPrior(AxialPrior):
     ) -> VolumeGanPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
         generator = Generator(read_settings(tensors["settings"]))
-        generator.load_state_dict(
-            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-        )
+        generator.load_state_dict(network_state(tensors))
         return cls(
             generator,
             tensors["residual_sd"].float() / _SD_STEPS,

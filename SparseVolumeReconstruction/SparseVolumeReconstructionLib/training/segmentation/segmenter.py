@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from ...geometry import Grid, InputError, Volume
 from ...geometry.resample import resample
 from ...priors.card import ModelCard
+from ...priors.stored import network_state
 from ...zoo.weights import read_tensors
 from .task import WindowedUNet
 
@@ -35,13 +36,7 @@ class Segmenter:
             if card.system != SYSTEM:
                 raise ValueError(card.system)
             network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())
-            network.load_state_dict(
-                {
-                    n.removeprefix("network."): t.float()
-                    for n, t in tensors.items()
-                    if n.startswith("network.")
-                }
-            )
+            network.load_state_dict(network_state(tensors))
             grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
         except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
             raise InputError(

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
+from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.intervals import LEVELS, IntervalScale
 from SparseVolumeReconstructionLib.priors.structured_gaussian import planes as gaussian_planes
 from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior
-from SparseVolumeReconstructionLib.priors.structured_gaussian.stack import StackPosterior
 
 SHAPE = (8, 7, 6)
 LARGE = [False, True]

@@ -10,12 +10,11 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volu
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
+from SparseVolumeReconstructionLib.priors.gaussian.process import GaussianProcess
+from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior
-from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import (
-    GaussianParameters,
-    StructuredGaussian,
-)
-from SparseVolumeReconstructionLib.priors.structured_gaussian.stack import StackPosterior
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 
 GRID = Grid.centred((14, 15, 16), 4.0)
 CARD = ModelCard(
@@ -208,7 +207,7 @@ def test_another_canonical_grid_keeps_the_process(prior):
 
 
 def test_the_model_of_alignment(prior):
-    model = prior._make_alignment_model(spacing_mm=6.0, rank=3)
+    model = GaussianProcess(prior.parameters).alignment_model(prior.card, spacing_mm=6.0, rank=3)
     assert model.maps.shape == (2 + 1 + 3, *model.grid.shape_kji) and model.grid.spacing_ijk == pytest.approx(
         [6, 6, 6]
     )

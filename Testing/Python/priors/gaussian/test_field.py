@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError
-from SparseVolumeReconstructionLib.priors.structured_gaussian.field import (
+from SparseVolumeReconstructionLib.priors.gaussian.field import (
     axis_operator,
     correlation_matrix,
     evidence_scale,
