@@ -191,6 +191,17 @@ def _tilted(
     return Scan(parts, (*said, *notices))
 
 
+def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path) -> None:
+    """Write (n, K, J, I) volumes as one NIfTI file, one after the other along its fourth axis."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(np.ascontiguousarray(volumes.transpose(3, 2, 1, 0)), grid.ijk_to_ras)
+    image.header.set_xyzt_units("mm")
+    for place in (image.set_qform, image.set_sform):
+        place(grid.ijk_to_ras, "scanner")
+    nibabel.save(image, path)
+
+
 def sidecar_thickness(path: Path) -> float | None:
     """Slice thickness in mm that the JSON file beside an image states (as BIDS and dcm2niix write it)."""
     try:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..geometry import Grid, Volume, file_errors
 from ..geometry.io import write_affine, write_volume
+from ..geometry.nifti import write_four_dimensions
 
 VOLUMES = ("mean", "std", "observed", "template", "template_mask", "brain_mask", "atlas")
 _SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
@@ -81,17 +82,6 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool =
         compression_level=1,
     )
     _blank_date(path)
-
-
-def write_four_dimensions(samples: np.ndarray, grid: Grid, path: Path) -> None:
-    """Write (n, K, J, I) samples as one NIfTI file, the samples along its fourth axis."""
-    import nibabel
-
-    image = nibabel.Nifti1Image(np.ascontiguousarray(samples.transpose(3, 2, 1, 0)), grid.ijk_to_ras)
-    image.header.set_xyzt_units("mm")
-    for place in (image.set_qform, image.set_sform):
-        place(grid.ijk_to_ras, "scanner")
-    nibabel.save(image, path)
 
 
 def _blank_date(path: Path) -> None:
