@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, max_pool2d, pixel_shuffle, pixel_unshuffle, silu
 
-FIELD, PIXEL_MM = 128, 2.0
-"""Pixels along each side of what the network sees, and their size."""
+FIELD = 128
+"""Pixels along each side of what the network sees."""
 UNIT_MM = 100.0
 """What 1 stands for in the positions that go in and come out."""
 CLASSES = ("outside the brain", "fluid", "grey matter", "white matter")

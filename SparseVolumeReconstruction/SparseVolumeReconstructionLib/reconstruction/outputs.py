@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..alignment.align import Alignment
-from ..alignment.head import Brain
+from ..alignment.reader import Brain
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.base import Prior

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import binary_fill_holes
 
-from ..alignment.head import Brain, disagreement_mm, head_reader
+from ..alignment.head import disagreement_mm, head_reader
+from ..alignment.reader import Brain
 from ..geometry import Volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.alignment import head
+from SparseVolumeReconstructionLib.alignment import reader
 from SparseVolumeReconstructionLib.alignment.head import disagreement_mm, head_reader
 from SparseVolumeReconstructionLib.alignment.head_network import FIELD, HeadNetwork
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
@@ -33,10 +33,10 @@ def test_the_network_gives_classes_and_places_of_every_pixel():
 
 
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
-    shutil.copytree(head.EMBEDDED / "readers", tmp_path / "readers")
+    shutil.copytree(reader.EMBEDDED / "readers", tmp_path / "readers")
     file = next((tmp_path / "readers").glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"?")
-    monkeypatch.setattr(head, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(reader, "EMBEDDED", tmp_path)
     with pytest.raises(InputError, match="damaged"):
         head_reader.__wrapped__()
 

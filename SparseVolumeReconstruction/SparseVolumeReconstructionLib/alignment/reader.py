@@ -1,0 +1,208 @@
+"""Readers: trained networks that find the brain in single slices, and what is common to those of adult and
+of fetal heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from hashlib import sha256 as digest_of
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label, map_coordinates
+
+from ..geometry import InputError
+from ..observation import Slice
+from ..priors.card import ModelCard
+from ..zoo.manifest import EMBEDDED, read_manifest
+from ..zoo.weights import read_tensors, sha256
+from .head_network import FIELD, UNIT_MM, HeadNetwork
+
+_AXES = (
+    ((0, 1, 0), (0, 0, 1)),
+    ((1, 0, 0), (0, 0, 1)),
+    ((1, 0, 0), (0, 1, 0)),
+)  # of sagittal, coronal, axial
+_FOREGROUND = 0.1  # of the bright pixels
+_RIM_MM, _RIM = 4.0, 0.9  # the outer layer of what is shown; this share of it is no brain in whole scans
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the network reads in a slice.
+
+    brain: probability that a pixel of the slice shows brain, (rows, columns) float32. points: positions of
+    the field's pixels that show brain, (n, 3) patient RAS mm. places, spread: where these are in canonical
+    space, and how sure that is, (n, 3) mm.
+    """
+
+    brain: np.ndarray
+    points: np.ndarray
+    places: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """Slices without what is around the brain.
+
+    slices: with 0 outside the brain, those without any brain left out. masks: of these slices, 1 in the
+    brain. readings: of these slices. left_out: names of the others.
+    """
+
+    slices: list[Slice]
+    masks: list[np.ndarray]
+    readings: list[Reading]
+    left_out: list[str]
+
+    @classmethod
+    def of(cls, slices: list[Slice], masks: list[np.ndarray], readings: list[Reading], least: float) -> Brain:
+        """Slices in their masks, bool (rows, columns); those with less than `least` (mm2) are left out."""
+        kept = [n for n, (s, m) in enumerate(zip(slices, masks, strict=True)) if _area(s, m) > least]
+        return cls(
+            [replace(slices[n], pixels=np.where(masks[n], slices[n].pixels, 0)) for n in kept],
+            [masks[n] for n in kept],
+            [readings[n] for n in kept],
+            [s.name for n, s in enumerate(slices) if n not in kept],
+        )
+
+
+def load_reader(name: str) -> tuple[HeadNetwork, ModelCard]:
+    """A network that the extension brings, and the card that says what it was trained on.
+
+    Raises InputError where its file is missing or damaged.
+    """
+    folder = EMBEDDED / "readers"
+    entry = next((e for e in read_manifest(folder) if e.card.id == name), None)
+    path = folder / entry.file if entry else folder / f"{name}.safetensors"
+    if entry is None or not path.is_file() or sha256(path) != entry.sha256:
+        raise InputError(
+            f"{path}: missing or damaged (its SHA-256 is not that of the manifest); install again."
+        )
+    network = HeadNetwork()
+    network.load_state_dict({key: t.float() for key, t in read_tensors(path).items()})
+    return network.eval(), entry.card
+
+
+@dataclass(frozen=True)
+class Content:
+    """A slice that equals every other one of the same pixels on the same plane."""
+
+    digest: str
+    slice: Slice = field(compare=False)
+
+    @classmethod
+    def of(cls, image: Slice) -> Content:
+        """The content of a slice."""
+        pose = np.array([*image.plane.shape_ji, *image.plane.ij_to_ras.ravel()], np.float64)
+        return cls(digest_of(pose.tobytes() + image.pixels.tobytes()).hexdigest(), image)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The square around `centre` (patient RAS mm) in a slice's plane that the network sees.
+
+    pixel_mm: size of its pixels. axes: unit vectors (2, 3) along its columns and rows, near to right and
+    front, right and top, or front and top. image: (FIELD, FIELD). offsets: (3, FIELD / 2, FIELD / 2).
+    """
+
+    slice: Slice
+    pixel_mm: float
+    centre: np.ndarray
+    axes: np.ndarray
+    image: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, image: Slice, pixel_mm: float, centre: np.ndarray | None = None) -> Field:
+        """The field around `centre`, or around the middle of what the slice shows."""
+        normal = image.plane.normal
+        first, second = np.array(_AXES[int(np.abs(normal).argmax())], float)
+        u = first - (first @ normal) * normal
+        u /= np.linalg.norm(u)
+        v = np.cross(normal, u)
+        axes = np.stack([u, v * np.sign(v @ second)])
+        coarse = image.no_finer(pixel_mm)
+        centre = _middle(coarse) if centre is None else centre
+        picture = np.maximum(sampled(coarse, coarse.pixels, centre + _steps(FIELD, pixel_mm) @ axes), 0)
+        top = np.quantile(picture, 0.99)
+        bright = picture[picture > _FOREGROUND * top]
+        scale = max(float(np.quantile(bright, 0.98)), 1e-6) if len(bright) else 1.0
+        offsets = np.moveaxis(_steps(FIELD // 2, 2 * pixel_mm) @ axes, -1, 0) / UNIT_MM
+        shown = np.clip(picture / scale, 0, 1.5).astype(np.float32)
+        return cls(image, pixel_mm, centre, axes, shown, offsets.astype(np.float32))
+
+    @property
+    def points(self) -> np.ndarray:
+        """Positions of its pixels, (FIELD, FIELD, 3) patient RAS mm."""
+        return self.centre + _steps(FIELD, self.pixel_mm) @ self.axes
+
+    def recentred(self, brain: np.ndarray, least: float) -> Field:
+        """The field around the brain (FIELD, FIELD) where there is enough of it (mm2)."""
+        if brain.sum() * self.pixel_mm**2 < least:
+            return self
+        return Field.of(self.slice, self.pixel_mm, (brain[..., None] * self.points).sum((0, 1)) / brain.sum())
+
+    @torch.inference_mode()
+    def seen_by(self, network: HeadNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Probability of brain (FIELD, FIELD); places and log spread (3, FIELD / 2, FIELD / 2)."""
+        images, offsets = torch.from_numpy(self.image), torch.from_numpy(self.offsets)
+        logits, places, spread = network(images[None, None], offsets[None])
+        return 1 - logits.softmax(1)[0, 0].numpy(), places[0].numpy(), spread[0].numpy()
+
+    def reading(self, brain: np.ndarray, places: np.ndarray, spread: np.ndarray) -> Reading:
+        """What the network says, brought to the slice and to mm."""
+        across = (self.slice.plane.points_ras() - self.centre) @ self.axes.T / self.pixel_mm + (FIELD - 1) / 2
+        pixels = map_coordinates(brain, across.T[::-1], order=1, cval=0.0).reshape(self.slice.plane.shape_ji)
+        half = brain.reshape(FIELD // 2, 2, FIELD // 2, 2).mean((1, 3)) > 0.5
+        points = self.points.reshape(FIELD // 2, 2, FIELD // 2, 2, 3).mean((1, 3))[half]
+        return Reading(pixels, points, places[:, half].T * UNIT_MM, np.exp(spread)[:, half].T * UNIT_MM)
+
+
+def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
+    """Whether there is something around the brain that the masks say: the outer layer of what is shown is
+    none of it. masks: bool (rows, columns) each.
+    """
+    rims = [_rim(s) for s in slices]
+    around = sum(_area(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))
+    return around >= _RIM * sum(_area(s, r) for s, r in zip(slices, rims, strict=True))
+
+
+def one_piece(mask: np.ndarray) -> np.ndarray:
+    """A mask (rows, columns) without holes, and without pieces of less than a tenth of its largest one."""
+    pieces, count = label(mask)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    return binary_fill_holes(np.isin(pieces, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max(initial=0))))
+
+
+def sampled(image: Slice, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Pixels at points (..., 3) in the plane of a slice, linear, 0 outside."""
+    to_pixel = np.linalg.inv(image.plane.ij_to_ras)[:2]
+    column, row = np.moveaxis(points @ to_pixel[:, :3].T + to_pixel[:, 3], -1, 0)
+    return map_coordinates(pixels, [row, column], order=1, cval=0.0)
+
+
+def _area(image: Slice, mask: np.ndarray) -> float:
+    """Area of a mask of a slice, mm2."""
+    return float(np.count_nonzero(mask) * np.prod(image.plane.spacing_ij))
+
+
+def _middle(image: Slice) -> np.ndarray:
+    """The middle (patient RAS mm) of what a slice shows."""
+    smooth = gaussian_filter(image.pixels, 1.5 / image.plane.spacing_ij[0])
+    shown = smooth > _FOREGROUND * np.quantile(image.pixels, 0.99)
+    return np.median(image.plane.points_ras()[shown.ravel()], 0) if shown.any() else image.plane.centre
+
+
+def _steps(count: int, size_mm: float) -> np.ndarray:
+    """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm."""
+    along = (np.arange(count) - (count - 1) / 2) * size_mm
+    return np.stack(np.meshgrid(along, along), -1)
+
+
+def _rim(image: Slice) -> np.ndarray:
+    """The outermost layer of what a slice shows, bool (rows, columns)."""
+    positive = image.pixels[image.pixels > 0]
+    bright = np.quantile(positive, 0.99) if len(positive) else 0.0
+    shown = one_piece(image.pixels > _FOREGROUND * bright)
+    return shown & (distance_transform_edt(shown, image.plane.spacing_ij[::-1]) <= _RIM_MM)
