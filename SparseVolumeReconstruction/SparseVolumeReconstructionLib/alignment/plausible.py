@@ -7,7 +7,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..geometry import InputError
+from ..geometry.units import other_unit
 from ..observation import Slice
+from .gain import by_source
 
 _BAND = 2  # pixels along the edges of a slice, which lie outside any anatomy
 _LITTLE = 0.02  # of the brightest tissue
@@ -48,18 +50,29 @@ def check_values(slices: list[Slice]) -> None:
 
 
 def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:
-    """Raise InputError where what the slices show is far larger or smaller (mm) than any anatomy of that
-    extent can be.
+    """Raise InputError where the slices of a source are in another unit of length than mm.
+
+    Then what they show is far larger (mm) than any anatomy of that extent can be, or all of them together are
+    far smaller.
     """
-    shown = max(_extent(image) for image in slices)
-    if not _MIN_SIZE * anatomy_mm <= shown <= _MAX_SIZE * anatomy_mm:
-        pixel = float(slices[0].plane.spacing_ij.max())
-        unit = "microns" if shown > anatomy_mm else "cm or m"
-        raise InputError(
-            f"The slices do not look like {name}: what they show is {shown:.3g} mm wide, expected about "
-            f"{anatomy_mm:.3g}. "
-            f"Their pixels are said to be {pixel:.3g} mm: is the unit {unit}?"
-        )
+    for source, own in by_source(slices).items():
+        shown, seen = max(_extent(image) for image in own), _seen_mm(own)
+        if shown > _MAX_SIZE * anatomy_mm or seen < _MIN_SIZE * anatomy_mm:
+            found = shown if seen > anatomy_mm else seen
+            raise InputError(
+                f"{source}: the slices do not look like {name}: what they show is {found:.3g} mm wide, "
+                f"expected about {anatomy_mm:.3g}: {other_unit(found, anatomy_mm)}"
+            )
+
+
+def _seen_mm(slices: list[Slice]) -> float:
+    """Longest side (mm) of the box along R, A, S around all slices."""
+    corners = []
+    for image in slices:
+        j, i = np.array(image.plane.shape_ji) - 1
+        ij = np.array([[0, 0], [i, 0], [0, j], [i, j]])
+        corners.append(ij @ image.plane.ij_to_ras[:3, :2].T + image.plane.ij_to_ras[:3, 3])
+    return float(np.ptp(np.concatenate(corners), axis=0).max())
 
 
 def has_noise_outside(slices: list[Slice]) -> bool:

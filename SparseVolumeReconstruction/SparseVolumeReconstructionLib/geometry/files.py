@@ -11,12 +11,15 @@ import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
+from .grid import Grid, Volume
 from .image import from_image
 from .nifti import nifti_header, read_nifti, voxel_bytes
 from .scan import Part, Scan, too_large
+from .units import millimetres
 
 _NIFTI = (".nii.gz", ".nii")
 _ITK = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
@@ -79,8 +82,28 @@ def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Sca
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(name, error) from error
+    volume = from_image(image, name)
     thickness = nrrd_thickness(path) if suffix in (".nrrd", ".nhdr") else None
-    return Scan((Part(from_image(image, name), thickness),)).checked(name)
+    factor = millimetres(_stated_unit(path, suffix), _widest(volume), name)
+    if factor != 1.0:
+        scaled = np.diag([factor, factor, factor, 1.0]) @ volume.grid.ijk_to_ras
+        volume = Volume(volume.array, Grid(volume.grid.shape_kji, scaled))
+    return Scan((Part(volume, thickness and thickness * factor),)).checked(name)
+
+
+def _widest(volume: Volume) -> float:
+    """Larger side of the slices of a volume, in the unit of its grid."""
+    return float((volume.grid.spacing_ijk * volume.grid.shape_kji[::-1])[:2].max())
+
+
+def _stated_unit(path: Path, suffix: str) -> str:
+    """The unit of length that an NRRD or MetaImage header states; empty where it states none."""
+    if suffix in (".nrrd", ".nhdr"):
+        units = set(re.findall(r'"([^"]*)"', _nrrd_fields(path)[0].get("space units", "")))
+        return ", ".join(sorted(units))
+    with open(path, "rb") as file:
+        found = re.search(rb"^DistanceUnits *= *(.*?) *\r?$", file.read(_LONGEST_HEADER), re.MULTILINE)
+    return found[1].decode("latin-1") if found and suffix in (".mha", ".mhd") else ""
 
 
 def _unreadable(name: str, error: RuntimeError) -> InputError:

@@ -16,8 +16,8 @@ from .grid import Grid, Volume, check_axes, is_rectangular
 from .plane import Plane
 from .scan import Part, Scan
 from .stack import pieces_of
+from .units import millimetres
 
-_UNITS_MM = {"meter": 1000.0, "micron": 1e-3}
 _SAME_MM = 0.1  # shear and disagreement of less are rounding
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 
@@ -95,7 +95,7 @@ def _shape(header, name: str) -> tuple[int, int, int]:
 
 def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """4x4 ijk_to_ras (mm), and notices. The sform counts, and the qform where that has none."""
-    unit = _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
+    unit = _unit(header, name)
     codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
     forms = {
         form: matrix
@@ -120,6 +120,16 @@ def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     if len(forms) == 1:
         return next(iter(forms.values())), ()
     return _agreed(forms, codes, np.array((*header.get_data_shape(), 1, 1)[:3]), name)
+
+
+def _unit(header, name: str) -> float:
+    """Millimetres of the unit of length that the header states; 1 where it states none that there is."""
+    try:
+        called = header.get_xyzt_units()[0]
+    except KeyError:
+        return 1.0
+    size = zip(header["pixdim"][1:3], header.get_data_shape()[:2], strict=True)
+    return millimetres(called, max(abs(float(length)) * count for length, count in size), name)
 
 
 def _sform(header, unit: float) -> np.ndarray:

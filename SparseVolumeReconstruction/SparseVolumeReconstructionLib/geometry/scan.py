@@ -17,10 +17,12 @@ from .errors import InputError
 from .grid import Volume
 from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
+from .units import other_unit
 
 _LISTED = 4
 _SPACING_MM = (1e-3, 50.0)
 _FARTHEST_MM = 500.0
+_NARROWEST_MM, _BODY_MM = 1.0, 200.0
 _MAX_MM = 3000.0
 _OUTERMOST_MM = 20000.0
 _ASKEW = np.array([0.41, 0.57, 0.71])  # no axis of any scan: few planes share a place along it
@@ -73,8 +75,14 @@ class Scan:
                 or grid.spacing_ijk[2] > _FARTHEST_MM
             ):
                 raise InputError(
-                    f"{name}: voxels of {spacing} mm; expected {low:g} to {high:g} mm: is the unit microns, "
-                    "or cm?"
+                    f"{name}: voxels of {spacing} mm; expected {low:g} to {high:g} mm: "
+                    + other_unit(float(grid.spacing_ijk[:2].max()), 1.0)
+                )
+            width = float((grid.spacing_ijk * grid.shape_kji[::-1])[:2].max())
+            if width < _NARROWEST_MM:
+                raise InputError(
+                    f"{name}: its slices are {width:.3g} mm wide; expected a body: "
+                    + other_unit(width, _BODY_MM)
                 )
             size = float(np.ptp(grid.corners_ras(), axis=0).max())
             if size > _MAX_MM or float(np.abs(grid.corners_ras()).max()) > _OUTERMOST_MM:

@@ -159,7 +159,7 @@ def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float)
 
     Raises InputError when it would be too large.
     """
-    patient = _outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
+    patient = outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
     if count > _MAX_VOXELS:
         raise InputError(
@@ -170,7 +170,7 @@ def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float)
 
 
 @lru_cache(maxsize=4)
-def _outline(prior: Prior) -> np.ndarray:
+def outline(prior: Prior) -> np.ndarray:
     """Points (n, 4; RAS mm and 1) of the prior's anatomy between which the rest of it lies."""
     kji = prior.anatomy_mask.nonzero().cpu().numpy()
     extremes = np.concatenate(

@@ -15,13 +15,14 @@ from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
 from ..alignment.contrast import MIN_CONTRAST
 from ..alignment.intensity import MonotoneMap
+from ..alignment.plausible import check_size
 from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
 from ..observation import Slice
 from ..priors.base import Prior
 from ..progress import Progress
 from .contexts import noisy_backgrounds, read_contexts
-from .outputs import Clock, OutputMaker
+from .outputs import Clock, OutputMaker, outline
 from .patient_posterior import align_patient
 from .request import ReconstructionRequest
 from .result import Reconstruction
@@ -42,6 +43,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         known = _known_intensity(request, prior)
         _check_covariate(request, prior)
         slices, warnings = read_contexts(request.contexts)
+        extent_mm = float(np.ptp(outline(prior), axis=0).max())
+        check_size(slices, extent_mm, f"{prior.card.anatomy} {prior.card.modality}")
         frame = {"auto": None, "registered": np.eye(4)}.get(request.frame, request.frame)
         frame = read_affine(frame) if isinstance(frame, str) else frame
         like = read_volume(request.like).grid if request.like else None

@@ -1,5 +1,8 @@
 """Values and sizes that are none are named before anything is fitted."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,8 +68,20 @@ def test_noise_outside_says_that_nothing_was_removed():
     assert not has_noise_outside(slices(ringing))
 
 
-@pytest.mark.parametrize(("spacing", "says"), [(2500.0, "microns"), (25.0, "microns"), (0.25, "cm")])
+@pytest.mark.parametrize(
+    ("spacing", "says"),
+    [
+        (2500.0, "is the unit microns? Then divide spacing and origin by 1000."),
+        (25.0, "expected about 170: correct the spacing in its header."),
+        (0.25, "is the unit cm? Then multiply spacing and origin by 10."),
+        (0.0025, "is the unit m? Then multiply spacing and origin by 1000."),
+    ],
+)
 def test_a_size_of_another_unit_is_named(spacing, says):
-    with pytest.raises(InputError, match=f"expected about 170.*is the unit {says}"):
-        check_size(slices(head(), spacing), 170.0, "brain")
+    """Also where a series in mm is given with it, and a part of a slice is not taken for one."""
+    other = [replace(image, source="other") for image in slices(head(), spacing)]
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        check_size([*slices(head()), *other], 170.0, "brain")
+    assert str(caught.value).startswith("other: ") and "expected about 170" in str(caught.value)
     check_size(slices(head()), 170.0, "brain")
+    check_size(slices(np.where(np.arange(60) < 6, 500.0, 0) * np.ones((60, 1))), 170.0, "brain")

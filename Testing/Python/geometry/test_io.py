@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import (
     read_affine,
+    read_scan,
     read_volume,
     stated_thickness,
     write_affine,
@@ -285,6 +286,38 @@ def test_voxels_of_a_size_that_none_has_are_refused(tmp_path, length, name):
     ) as caught:
         read_volume(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def with_unit(name: str, unit: str, mm: float) -> bytes:
+    """A file of 30 x 30 x 2 voxels of 2 x 2 x 5 mm whose header states them in `unit`, of so many mm."""
+    x, z = f"{2 / mm:g}", f"{5 / mm:g}"
+    if name == "v.mha":
+        return (
+            f"ObjectType = Image\nNDims = 3\nDimSize = 30 30 2\nElementSpacing = {x} {x} {z}\n"
+            f"DistanceUnits = {unit}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+        ).encode() + bytes(1800)
+    return (
+        "NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: 30 30 2\n"
+        f"space directions: ({x},0,0) (0,{x},0) (0,0,{z})\nspace origin: (0,0,0)\nencoding: raw\n"
+        f'space units: "{unit}" "{unit}" "{unit}"\nthicknesses: NaN NaN {4 / mm:g}\n\n'
+    ).encode() + bytes(1800)
+
+
+@pytest.mark.parametrize("name", ["v.nrrd", "v.mha"])
+def test_a_unit_of_length_that_a_header_states_is_used_or_refused(tmp_path, name):
+    """ITK takes every number for mm."""
+    for unit, mm in (("mm", 1.0), ("cm", 10.0), ("um", 1e-3), ("m", 1000.0)):
+        (tmp_path / name).write_bytes(with_unit(name, unit, mm))
+        part = read_scan(tmp_path / name).parts[0]
+        np.testing.assert_allclose(part.volume.grid.spacing_ijk, [2, 2, 5])
+        assert part.thickness_mm == (pytest.approx(4) if name == "v.nrrd" else None)
+    for unit, mm, says in (("pixel", 1.0, 'unit of length "pixel"'), ("um", 1.0, "would be 0.06 mm wide")):
+        (tmp_path / name).write_bytes(with_unit(name, unit, mm))
+        with pytest.raises(InputError, match=says):
+            read_scan(tmp_path / name)
+    (tmp_path / name).write_bytes(with_unit(name, "mm", 1000.0))
+    with pytest.raises(InputError, match="0.06 mm wide; expected a body: is the unit m. Then multiply"):
+        read_scan(tmp_path / name)
 
 
 def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):

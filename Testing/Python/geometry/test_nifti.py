@@ -69,10 +69,11 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, left):
 def test_slopes_units_and_one_frame_of_four_dimensions(tmp_path):
     scaled = write(tmp_path / "scaled.nii", edit=[(112, "<2f", 2.0, -10.0)])
     np.testing.assert_allclose(read_volume(scaled).array, voxels().T * 2.0 - 10)
-    microns = turned()
-    microns[:3] *= 1000
-    path = write(tmp_path / "microns.nii", sform=microns, qform=microns, edit=[(123, "B", 3)])
-    np.testing.assert_allclose(read_volume(path).grid.ijk_to_ras, turned(), atol=1e-4)
+    for code, factor in {1: 1e-3, 3: 1e3, 2: 1.0, 0: 1.0, 5: 1.0}.items():  # 5: none that NIfTI knows
+        scaled = turned()
+        scaled[:3] *= factor
+        path = write(tmp_path / "unit.nii", sform=scaled, qform=scaled, edit=[(123, "B", code)])
+        np.testing.assert_allclose(read_volume(path).grid.ijk_to_ras, turned(), atol=1e-4)
     four = write(tmp_path / "four.nii", voxels((*SHAPE, 1)))
     assert read_volume(four).array.shape == SHAPE[::-1]
 
@@ -133,6 +134,8 @@ REFUSED = {
     ),
     "infinite sform": ({"codes": (1, 0), "edit": [(292, "<f", float("inf"))]}, "values that are no numbers"),
     "zero sform": ({"codes": (1, 0), "edit": [(280, "<12f", *[0.0] * 12)]}, "spacing of 0"),
+    "mm called microns": ({"edit": [(123, "B", 3)]}, "lengths are in micron, .* 0.012 mm wide"),
+    "mm called metres": ({"edit": [(123, "B", 1)]}, "lengths are in meter, .* if they are 12 mm wide"),
     "RGB": ({"edit": [(70, "<2h", 128, 24)]}, "RGB|damaged"),
     "Analyze": ({"edit": [(344, "4s", b"\0" * 4)]}, "Analyze"),
 }

@@ -121,6 +121,16 @@ def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, requ
         )
 
 
+@pytest.mark.parametrize("frame", ["auto", "registered"])
+def test_lengths_in_another_unit_are_named_before_anything_is_fitted(refused, scan, tmp_path, frame):
+    """With a given frame, too, and whatever else is given in mm."""
+    for factor, says in ((0.1, "is the unit cm? Then multiply"), (6.0, "correct the spacing in its header")):
+        matrix = np.diag([factor, factor, factor, 1]) @ scan.grid.ijk_to_ras
+        write_volume(Volume(scan.array, Grid(scan.grid.shape_kji, matrix)), tmp_path / "other.nrrd")
+        contexts = ("--context", "head.nrrd:9", "--context", "other.nrrd:12")
+        refused(*contexts, "--frame", frame, says=says)
+
+
 def test_frames_that_are_none(refused, scan, tmp_path):
     (tmp_path / "text.h5").write_text("nothing")
     flat = sitk.AffineTransform(3)
