@@ -91,7 +91,7 @@ def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
         )
         with steps.step("reconstruction", 0.2):
             result = logic.reconstruct(
-                inputs, lambda step, fraction, _: progress.update(step, 0.2 + 0.45 * fraction), output
+                inputs, lambda event: progress.update(event.step, 0.2 + 0.45 * event.fraction), output
             )
         with steps.step("the model without any slice", 0.65):
             nothing = ReconstructionInputs(

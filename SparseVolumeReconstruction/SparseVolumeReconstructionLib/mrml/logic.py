@@ -20,7 +20,8 @@ import slicer
 from ..geometry import Grid, InputError, Volume, first_problem
 from ..geometry.image import to_image
 from ..geometry.io import read_volume, write_affine
-from ..worker import WorkerClient, WorkerError
+from ..progress import ProgressEvent
+from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .reslice import reslice_plane
@@ -87,30 +88,32 @@ class SparseVolumeReconstructionLogic:
 
     Torch is never imported here.
 
-    With a timer: `start` returns at once, then call `poll` at least ten times a second; callbacks are called
-    from there. Without: `reconstruct` blocks. Inputs are never modified. admit: raises InputError where so
+    With a timer: `start` returns a job at once, then call `poll` at least ten times a second; jobs go on and
+    end there. Without: `reconstruct` blocks. Inputs are never modified. admit: raises InputError where so
     many more bytes of voxels are too many; called in another thread.
     """
 
     def __init__(self, client: WorkerClient | None = None, admit: Callable[[int], None] = lambda _size: None):
         self.client, self.admit = client or WorkerClient(python=_worker_python()), admit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="svr-reading")
-        self._asides: list[tuple[Future, Callable, Callable]] = []
+        self._jobs: list[JobInSteps] = []
 
     def start(
         self,
         inputs: ReconstructionInputs,
-        on_progress: Callable[[str, float, float | None], None],
-        on_done: Callable[[ResultNodes], None],
-        on_error: Callable[[Exception], None],
         output: str | Path | None = None,
         into: ResultNodes | None = None,
-    ) -> str:
-        """Begin a reconstruction and return its id, for `cancel`.
+    ) -> Job[ResultNodes]:
+        """Begin a reconstruction; its job's error is an InputError or a WorkerError.
 
-        output: also keep the result's files in this folder. into: a result whose nodes take the new content
-        where they can (see load_result), so that live updates add nothing to the scene. Raises InputError at
-        once for nodes that cannot be used; on_error gets InputError or WorkerError.
+        Args:
+            inputs: what to reconstruct.
+            output: also keep the result's files in this folder.
+            into: a result whose nodes take the new content where they can (see load_result), so that live
+                updates add nothing to the scene.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
         """
         place = getattr(slicer.app, "temporaryPath", None) or tempfile.gettempdir()
         with _writing(place):
@@ -124,66 +127,94 @@ class SparseVolumeReconstructionLogic:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-        def done(_answer):
-            on_progress(_("loading the result"), 1.0, None)
-            self._aside(lambda: self._read_result(result, folder), take, fail)
+        def steps() -> Steps[ResultNodes]:
+            with _removed(folder):
+                yield from self._ask("reconstruct", request)
+                yield ProgressEvent(_("loading the result"), 1.0, None)
+                files = yield self._aside(lambda: self._read_result(result, folder))
+                return add_result(files, inputs.name, look, into)
 
-        def take(files):
-            try:
-                nodes = add_result(files, inputs.name, look, into)
-            except Exception as error:
-                fail(error)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
-                on_done(nodes)
+        return self._begin(steps())
 
-        def fail(error):
-            shutil.rmtree(folder, ignore_errors=True)
-            on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
+    def read(self, files: dict[Path, str], name: str, series: str | None = None) -> Job[LoadedScan]:
+        """Begin to read the files of one volume that nobody trusts in the process.
 
-        return self.client.submit(request, on_progress, done, fail)
-
-    def read(
-        self,
-        files: dict[Path, str],
-        name: str,
-        on_progress: Callable[[str, float, float | None], None],
-        on_done: Callable[[LoadedScan], None],
-        on_error: Callable[[Exception], None],
-        series: str | None = None,
-    ) -> str:
-        """Begin to read the files of one volume that nobody trusts in the process; returns the id.
-
-        files: with what each was called. series: which DICOM series, by the key of a choice that was asked
-        for.
+        Args:
+            files: with what each was called.
+            name: what to call the scan.
+            series: which DICOM series, by the key of a choice that was asked for.
         """
         folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
+        paths = [str(path) for path in files]
+        request = {"paths": paths, "names": list(files.values()), "name": name, "series": series}
 
-        def done(answer):
-            on_progress(_("loading {name}").format(name=name), 1.0, None)
-            paths = list(answer["files"].values())
-            self._aside(
-                lambda: self._read_volumes(paths), lambda volumes: take(answer["result"], volumes), fail
-            )
+        def steps() -> Steps[LoadedScan]:
+            with _removed(folder):
+                answer = yield from self._ask("read", {**request, "output": str(folder)})
+                yield ProgressEvent(_("loading {name}").format(name=name), 1.0, None)
+                volumes = yield self._aside(lambda: self._read_volumes(list(answer["files"].values())))
+                return _load_parts(answer["result"], volumes, name)
 
-        def take(said, volumes):
-            scan = _load_parts(said, volumes, name)
-            shutil.rmtree(folder, ignore_errors=True)
-            on_done(scan)
+        return self._begin(steps())
 
-        def fail(error):
-            shutil.rmtree(folder, ignore_errors=True)
-            on_error(_wrong_input(error) if getattr(error, "kind", "") == "input" else error)
+    def reconstruct(
+        self,
+        inputs: ReconstructionInputs,
+        report: Callable[[ProgressEvent], None] = lambda event: None,
+        output: str | Path | None = None,
+    ) -> ResultNodes:
+        """Reconstruct and wait for the nodes; an interrupt cancels first.
 
-        request = {
-            "paths": [str(path) for path in files],
-            "names": list(files.values()),
-            "name": name,
-            "series": series,
-        }
-        return self.client.submit(
-            {**request, "output": str(folder)}, on_progress, done, fail, operation="read"
-        )
+        Args:
+            inputs: what to reconstruct.
+            report: called with every ProgressEvent.
+            output: also keep the result's files in this folder.
+
+        Raises:
+            InputError: wrong input.
+            WorkerError: what else went wrong in the process.
+        """
+        job = self.start(inputs, output)
+        job.report = report
+        return job.result()
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Go on with all jobs, waiting up to `timeout_s` for what they wait for; call it from a timer."""
+        reading = [job.awaited for job in self._jobs if isinstance(job.awaited, Future)]
+        self.client.poll(0.0 if reading else timeout_s)
+        if reading and timeout_s:
+            wait(reading, timeout_s)
+        for job in list(self._jobs):
+            job.advance()
+            if job.done() and job in self._jobs:
+                self._jobs.remove(job)
+
+    def close(self) -> None:
+        """End the process; what is being read is not handed over any more."""
+        self.client.close()
+        for job in self._jobs:
+            job.cancel()
+        while self._jobs:
+            self.poll(_QUICK_S)
+
+    def _begin(self, steps: Steps) -> JobInSteps:
+        self._jobs.append(JobInSteps(steps, self.poll))
+        return self._jobs[-1]
+
+    def _ask(self, operation: str, request: dict) -> Steps[dict]:
+        """Wait for the process; what it refuses is wrong input, with its log as the cause."""
+        try:
+            return (yield self.client.submit(request, operation=operation))
+        except WorkerError as error:
+            if error.kind == "input":
+                raise InputError(str(error)) from error
+            raise
+
+    def _aside(self, work: Callable[[], object]) -> Future:
+        """Do in a thread what does not touch the scene; what is quick is done when this returns."""
+        future = self._thread.submit(work)
+        wait([future], _QUICK_S)
+        return future
 
     def _read_result(self, result: Path, private: Path) -> ResultFiles:
         self.admit(sum(path.stat().st_size for path in result.glob("*.nrrd")))
@@ -193,54 +224,6 @@ class SparseVolumeReconstructionLogic:
         """Volumes, each with its window and level."""
         self.admit(sum(Path(path).stat().st_size for path in paths))
         return [(volume, window_of(volume.array)) for volume in map(read_volume, paths)]
-
-    def _aside(
-        self, work: Callable[[], object], on_done: Callable, on_error: Callable[[Exception], None]
-    ) -> None:
-        """Do in a thread what does not touch the scene; the callbacks are called from `poll`, in the same one
-        where it is quick.
-        """
-        self._asides.append((self._thread.submit(work), on_done, on_error))
-        wait([self._asides[-1][0]], _QUICK_S)
-
-    def poll(self, timeout_s: float = 0.0) -> None:
-        """Hand over what the process has answered, waiting up to `timeout_s` for it; call it from a timer."""
-        self.client.poll(0.0 if self._asides else timeout_s)
-        if self._asides and timeout_s:
-            wait([self._asides[0][0]], timeout_s)
-        while self._asides and self._asides[0][0].done():
-            future, on_done, on_error = self._asides.pop(0)
-            if (error := future.exception()) is not None:
-                on_error(error)
-            else:
-                on_done(future.result())
-
-    def cancel(self, job_id: str) -> None:
-        """Stop a reconstruction; its on_error gets a WorkerError of kind "cancelled" within a second."""
-        self.client.cancel(job_id)
-
-    def reconstruct(
-        self,
-        inputs: ReconstructionInputs,
-        on_progress: Callable[[str, float, float | None], None] = lambda step, fraction, remaining_s: None,
-        output: str | Path | None = None,
-    ) -> ResultNodes:
-        """Reconstruct and wait for the nodes.
-
-        Raises InputError or WorkerError; an interrupt cancels first.
-        """
-        outcome: list = []
-        return self.client.wait(
-            self.start(inputs, on_progress, outcome.append, outcome.append, output), outcome, self.poll
-        )
-
-    def close(self) -> None:
-        """End the process; what is being read is not handed over any more."""
-        self.client.close()
-        asides, self._asides = self._asides, []
-        for future, _on_done, on_error in asides:
-            wait([future])
-            on_error(WorkerError("cancelled", "cancelled: the computing process was closed"))
 
 
 def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], name: str) -> LoadedScan:
@@ -273,11 +256,13 @@ def _writing(place: str | Path):
         ) from error
 
 
-def _wrong_input(error: WorkerError) -> InputError:
-    """What the process refused, with its log as the cause."""
-    wrong = InputError(str(error))
-    wrong.__cause__ = error
-    return wrong
+@contextlib.contextmanager
+def _removed(folder: Path):
+    """Remove a folder in the end, however it ends."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> dict:

@@ -10,6 +10,7 @@ One JSON object a line. To the process: {"op": "reconstruct", "id", "request": {
 "event": "pong", "pid"}. Requests are done one after the other, in the order in which they came.
 """
 
-from .client import WorkerClient, WorkerError
+from .client import WorkerClient
+from .job import Job, JobInSteps, Steps, WorkerError
 
-__all__ = ["WorkerClient", "WorkerError"]
+__all__ = ["Job", "JobInSteps", "Steps", "WorkerClient", "WorkerError"]

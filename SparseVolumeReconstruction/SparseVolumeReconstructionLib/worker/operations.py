@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..geometry import InputError, first_problem
 from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
-from .jobs import ReconstructionJob
 from .reading import ReadRequest, read_upload
+
+if TYPE_CHECKING:
+    from ..zoo import ModelStore
 
 
 class Answer(BaseModel):
@@ -61,11 +63,43 @@ class Operation:
         return self.load_result(self.run(parsed, progress)).model_dump()
 
 
-def operations(job: ReconstructionJob | None = None) -> dict[str, Operation]:
-    """All operations by name; `job` keeps the models in memory between its requests."""
-    job = job or ReconstructionJob()
+class Reconstructions:
+    """Reconstructs requests one after the other.
+
+    Models stay in memory between them, in `store` (made when needed).
+    """
+
+    def __init__(self, store: ModelStore | None = None):
+        self._store = store
+
+    def warm(self) -> None:
+        """Import the heavy libraries before the first request.
+
+        Where one is missing, the request will say so.
+        """
+        try:
+            from ..reconstruction import run  # noqa: F401
+        except ImportError:
+            return
+
+    def __call__(self, request: ReconstructionRequest, progress: Progress) -> dict[str, Any]:
+        """{"files": {name: path}, "result": content of result.json} of a request.
+
+        Raises:
+            InputError: for wrong input and Cancelled when asked to stop.
+        """
+        from ..reconstruction.run import run_request
+        from ..zoo import ModelStore
+
+        self._store = self._store or ModelStore()
+        return run_request(request, self._store, progress)
+
+
+def operations(reconstructions: Reconstructions | None = None) -> dict[str, Operation]:
+    """All operations by name; `reconstructions` keeps the models in memory between its requests."""
+    reconstruct = reconstructions or Reconstructions()
     table = (
-        Operation("reconstruct", ReconstructionRequest, job, warm=job.warm),
+        Operation("reconstruct", ReconstructionRequest, reconstruct, warm=reconstruct.warm),
         Operation("read", ReadRequest, read_upload),
     )
     return {operation.name: operation for operation in table}

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ..geometry import InputError
 from ..mrml.i18n import _
-from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic, WorkerError
+from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..mrml.results import ResultNodes
+from ..progress import ProgressEvent
+from ..worker import Job, WorkerError
 
 Done = Callable[[ResultNodes], None]
 
@@ -59,8 +61,8 @@ class Runner:
         self._logic, self._on_change = logic, on_change
         self.status = Status()
         self._told = ""
-        self._job: str | None = None
-        self._live: str | None = None
+        self._job: Job | None = None
+        self._live: Job | None = None
         self._newest: Callable[[], None] | None = None
 
     @property
@@ -79,7 +81,7 @@ class Runner:
         Raises:
             InputError: when one runs already or the inputs cannot be used.
         """
-        self._begin(lambda *callbacks: self._logic.start(inputs, *callbacks), on_done, what)
+        self._begin(lambda: self._logic.start(inputs), on_done, what)
 
     def read(
         self,
@@ -99,13 +101,11 @@ class Runner:
             InputError: when a job runs already.
         """
         what = _("reading {name}").format(name=name)
-        self._begin(
-            lambda *callbacks: self._logic.read(files, name, *callbacks, series), on_done, what, on_error
-        )
+        self._begin(lambda: self._logic.read(files, name, series), on_done, what, on_error)
 
     def _begin(
         self,
-        start: Callable[..., str],
+        start: Callable[[], Job],
         on_done: Callable,
         what: str,
         on_error: Callable[[Exception], None] | None = None,
@@ -114,30 +114,30 @@ class Runner:
         if self.running:
             raise InputError(_("something runs already; cancel it first, or wait until it is done."))
 
-        def progress(step, fraction, remaining_s):
-            self._tell(Status(step, fraction, remaining_s))
+        def report(event: ProgressEvent) -> None:
+            self._tell(Status(event.step, event.fraction, event.remaining_s))
 
-        def done(result):
+        def ended(job: Job) -> None:
             self._job = None
-            on_done(result)
-            self._tell(Status(_("done"), 1.0))
+            if job.error is None:
+                on_done(job.result())
+                self._tell(Status(_("done"), 1.0))
+            elif on_error is not None:
+                on_error(job.error)
+                self._tell(Status())
+            else:
+                self._tell(Status() if _cancelled(job.error) else _failure(job.error))
             self._next_live()
 
-        def fail(error):
-            self._job = None
-            if on_error is not None:
-                on_error(error)
-            quiet = on_error is not None or getattr(error, "kind", "") == "cancelled"
-            self._tell(Status() if quiet else _failure(error))
-            self._next_live()
-
-        self._job = start(progress, done, fail)
+        self._job = start()
+        self._job.report = report
+        self._job.when_ended(ended)
         self._tell(Status(what))
 
     def cancel(self) -> None:
         """Stop the job; it ends within a second."""
         if self.running:
-            self._logic.cancel(self._job)
+            self._job.cancel()
             self._tell(Status(_("cancelling"), self.status.fraction))
 
     def live(
@@ -151,23 +151,21 @@ class Runner:
             make_inputs: called when the update starts; gives the inputs and the result to write into.
         """
 
-        def start():
+        def start() -> None:
             inputs, into = make_inputs()
-            self._live = self._logic.start(inputs, lambda *_event: None, done, fail, into=into)
+            self._live = self._logic.start(inputs, into=into)
+            self._live.when_ended(ended)
 
-        def done(result):
+        def ended(job: Job) -> None:
             self._live = None
-            on_done(result)
-            if self.status.error:
-                self.status = Status()
+            if job.error is None:
+                on_done(job.result())
+                if self.status.error:
+                    self.status = Status()
+            elif not _cancelled(job.error):
+                self._tell(_failure(job.error))
             self._next_live()
             self._on_change()
-
-        def fail(error):
-            self._live = None
-            if getattr(error, "kind", "") != "cancelled":
-                self._tell(_failure(error))
-            self._next_live()
 
         self._newest = start
         self._next_live()
@@ -176,7 +174,7 @@ class Runner:
         """Forget the live update that waits, and stop the one under way."""
         self._newest = None
         if self._live is not None:
-            self._logic.cancel(self._live)
+            self._live.cancel()
 
     def poll(self) -> None:
         """Hand over what has been computed, and let the remaining time run down."""
@@ -217,7 +215,11 @@ class Runner:
         self._on_change()
 
 
-def _failure(error: Exception) -> Status:
+def _cancelled(error: BaseException) -> bool:
+    return getattr(error, "kind", "") == "cancelled"
+
+
+def _failure(error: BaseException) -> Status:
     source = error if isinstance(error, WorkerError) else error.__cause__
     log = source.log if isinstance(source, WorkerError) else ""
     return Status(error=str(error), log=log or f"{type(error).__name__}: {error}")

@@ -176,21 +176,20 @@ def test_wrong_input_is_one_line_from_here_and_from_the_process(logic, head, sce
 
 
 def test_a_timer_sees_progress_and_a_cancel_takes_less_than_a_second(logic, head, scene):
-    nodes, events, outcome = scene.GetNumberOfNodes(), [], []
+    nodes, events = scene.GetNumberOfNodes(), []
     started = time.monotonic()
     inputs = ReconstructionInputs("slow", (Context(head, (3,)),), like=head)
-    job = logic.start(inputs, lambda *event: events.append(event), outcome.append, outcome.append)
+    job = logic.start(inputs)
+    job.report = events.append
     assert time.monotonic() - started < 0.5
     while len(events) < 3:
         logic.poll()
         time.sleep(0.02)
     begun = time.monotonic()
-    logic.cancel(job)
-    while not outcome:
-        logic.poll()
-        time.sleep(0.02)
-    assert time.monotonic() - begun < 1.0
-    assert isinstance(outcome[0], WorkerError) and outcome[0].kind == "cancelled"
+    job.cancel()
+    with pytest.raises(WorkerError, match="cancelled"):
+        job.result()
+    assert time.monotonic() - begun < 1.0 and job.error.kind == "cancelled"
     assert scene.GetNumberOfNodes() == nodes
     assert logic.reconstruct(ReconstructionInputs("p", (Context(head, (3,)),), like=head)).mean is not None
 
@@ -207,7 +206,7 @@ def test_a_real_prior_in_the_real_process(scene, write_weights, tmp_path, monkey
     contexts = (Context(body, (4, 8)), Context(body, plane=oblique))
     result = logic.reconstruct(
         ReconstructionInputs("tiny", contexts, "registered", body, samples=2),
-        lambda step, fraction, remaining_s: steps.append(fraction),
+        lambda event: steps.append(event.fraction),
     )
     logic.close()
     mean, seen = (slicer.util.arrayFromVolume(node) for node in (result.mean, result.observed))

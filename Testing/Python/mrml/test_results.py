@@ -269,13 +269,8 @@ def test_what_is_to_stay_stays(logic, head):
 
 def test_a_live_result_is_renewed_in_place(logic, head, bumps):
     def update(**changes):
-        outcome = []
         options = inputs(head, outputs=("mean",), fast=True, **changes)
-        return logic.client.wait(
-            logic.start(options, lambda *_: None, outcome.append, outcome.append, into=update.result),
-            outcome,
-            logic.poll,
-        )
+        return logic.start(options, into=update.result).result()
 
     update.result = None
     first = update.result = update()
@@ -301,13 +296,7 @@ def test_a_live_result_is_renewed_in_place(logic, head, bumps):
 
 def test_the_window_follows_the_units_and_else_the_user(logic, head, bumps):
     def update(into, scan):
-        outcome = []
-        options = inputs(scan, outputs=("mean",), fast=True)
-        return logic.client.wait(
-            logic.start(options, lambda *_: None, outcome.append, outcome.append, into=into),
-            outcome,
-            logic.poll,
-        )
+        return logic.start(inputs(scan, outputs=("mean",), fast=True), into=into).result()
 
     bright = add_volume(Volume(2000 * bumps(), Grid.centred(bumps().shape, 1.0)), "Bright")
     for node, window in ((head, (40.0, 110.0)), (bright, (80000.0, 220000.0))):

@@ -3,6 +3,8 @@
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.progress import ProgressEvent
+from SparseVolumeReconstructionLib.worker import Job
 from SparseVolumeReconstructionLib.workflow import runner as module
 from SparseVolumeReconstructionLib.workflow.runner import Runner
 
@@ -20,12 +22,16 @@ class Clock:
 class Logic:
     """Takes a job and says nothing more by itself."""
 
-    def start(self, inputs, progress, done, fail, into=None) -> str:
-        """Keep what the job would call."""
-        self.progress, self.done, self.fail = progress, done, fail
-        return "job"
+    def start(self, inputs, into=None) -> Job:
+        """A job that the test goes on with."""
+        self.job = Job(self.poll)
+        return self.job
 
-    def poll(self) -> None:
+    def progress(self, *event) -> None:
+        """The job says how far it is."""
+        self.job.tell(ProgressEvent(*event))
+
+    def poll(self, timeout_s: float = 0.0) -> None:
         """Nothing was computed."""
 
 
@@ -70,7 +76,7 @@ def test_minutes_become_seconds(told):
 def test_nothing_is_told_once_the_job_is_done(told):
     runner, logic, clock, texts = told
     logic.progress("drawing samples", 0.1, 300.0)
-    logic.done(None)
+    logic.job.finish(None)
     assert texts[-1] == "done" and runner.status.finished
     count = len(texts)
     clock.now += 100.0

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
+from SparseVolumeReconstructionLib.progress import ProgressEvent
+from SparseVolumeReconstructionLib.worker import JobInSteps, WorkerClient, WorkerError
 
 
 def wait_until(condition, seconds: float) -> bool:
@@ -30,11 +32,10 @@ def poll_until(client, condition, seconds: float = 10.0) -> float:
 
 
 def begin(client, request):
-    """Submit and wait until it runs; returns (id, list that gets the outcome)."""
-    begun, outcome = [], []
-    job_id = client.submit(request, lambda *progress: begun.append(progress), outcome.append, outcome.append)
-    poll_until(client, lambda: begun or outcome)
-    return job_id, outcome
+    """Submit and wait until it runs; returns the job."""
+    job = client.submit(request)
+    poll_until(client, lambda: job.progress.step or job.done())
+    return job
 
 
 def test_run_returns_the_result_and_the_process_stays(client):
@@ -45,21 +46,21 @@ def test_run_returns_the_result_and_the_process_stays(client):
 
 def test_progress_arrives_while_the_job_runs(client):
     events = []
-    client.run({"do": "count", "steps": 5, "each_s": 0.01}, lambda *progress: events.append(progress))
-    assert [step for step, _, _ in events] == ["starting", *(f"step {n}" for n in range(5))]
+    client.run({"do": "count", "steps": 5, "each_s": 0.01}, events.append)
+    assert [event.step for event in events] == ["starting", *(f"step {n}" for n in range(5))]
 
 
 def test_submit_does_not_block_and_keeps_the_order(client):
     done = []
     start = time.monotonic()
     for name in "abc":
-        client.submit(
-            {"do": "count", "steps": 3, "each_s": 0.02, "say": name},
-            on_done=lambda result: done.append(result["said"]),
-        )
+        job = client.submit({"do": "count", "steps": 3, "each_s": 0.02, "say": name})
+        job.when_ended(lambda job: done.append(job.result()["said"]))
     assert time.monotonic() - start < 0.2 and client.busy
     poll_until(client, lambda: not client.busy)
     assert done == list("abc")
+    job.when_ended(done.append)
+    assert done.pop() is job  # at once, where it has ended
 
 
 @pytest.mark.parametrize(("do", "kind"), [("input", "input"), ("bug", "internal"), ("memory", "memory")])
@@ -75,41 +76,38 @@ def test_an_error_keeps_its_kind_and_the_process_goes_on(client, do, kind):
     "request_", [{"do": "count", "steps": 1000, "each_s": 0.02}, {"do": "deaf"}], ids=["listening", "deaf"]
 )
 def test_cancel_takes_less_than_a_second_and_the_next_request_works(client, alive, request_):
-    job_id, outcome = begin(client, request_)
-    pid = client.pid
-    client.cancel(job_id)
-    assert poll_until(client, lambda: outcome) < 1.0
-    assert outcome[0].kind == "cancelled"
+    job = begin(client, request_)
+    pid, heard = client.pid, job.progress
+    job.cancel()
+    assert poll_until(client, job.done) < 1.0
+    assert job.error.kind == "cancelled" and job.cancelled and job.progress is heard
+    with pytest.raises(WorkerError, match="cancelled"):
+        job.result()
     assert alive(pid) == (request_["do"] == "count")
     assert client.run({"do": "say", "say": "again"})["said"] == "again"
 
 
 def test_cancel_of_a_deaf_job_does_not_lose_the_ones_behind_it(client):
-    job_id, outcome = begin(client, {"do": "deaf"})
-    done = []
-    for name in "ab":
-        client.submit({"do": "say", "say": name}, on_done=lambda result: done.append(result["said"]))
-    client.cancel(job_id)
-    poll_until(client, lambda: not client.busy)
-    assert outcome[0].kind == "cancelled" and done == ["a", "b"]
+    job = begin(client, {"do": "deaf"})
+    behind = [client.submit({"do": "say", "say": name}) for name in "ab"]
+    job.cancel()
+    assert [other.result()["said"] for other in behind] == ["a", "b"]
+    assert job.error.kind == "cancelled"
 
 
 def test_cancel_of_a_waiting_request_leaves_the_running_one(client):
-    _, running = begin(client, {"do": "count", "steps": 20, "each_s": 0.02, "say": "kept"})
-    waiting = []
-    client.cancel(client.submit({"do": "say"}, on_done=waiting.append, on_error=waiting.append))
-    poll_until(client, lambda: not client.busy)
-    assert waiting[0].kind == "cancelled" and running[0]["said"] == "kept"
+    running = begin(client, {"do": "count", "steps": 20, "each_s": 0.02, "say": "kept"})
+    waiting = client.submit({"do": "say"})
+    waiting.cancel()
+    assert running.result()["said"] == "kept" and waiting.error.kind == "cancelled"
 
 
 def test_death_during_a_run_is_explained_and_the_next_request_works(client):
-    _, outcome = begin(client, {"do": "deaf"})
-    later = []
-    client.submit({"do": "say", "say": "kept"}, on_done=later.append, on_error=later.append)
+    job = begin(client, {"do": "deaf"})
+    later = client.submit({"do": "say", "say": "kept"})
     os.kill(client.pid, signal.SIGKILL)
-    poll_until(client, lambda: not client.busy)
-    assert outcome[0].kind == "internal" and "exit code -9" in str(outcome[0]) and "memory" in str(outcome[0])
-    assert later[0]["said"] == "kept"
+    assert later.result()["said"] == "kept"
+    assert job.error.kind == "internal" and "exit code -9" in str(job.error) and "memory" in str(job.error)
     assert client.run({"do": "say", "say": "again"})["said"] == "again"
 
 
@@ -151,10 +149,9 @@ def test_no_orphan_when_the_parent_dies(job_command, library_environment, alive,
         from SparseVolumeReconstructionLib.worker import WorkerClient
         client = WorkerClient({job_command!r})
         print(client.run({{"do": "say"}})["pid"], flush=True)
-        begun = []
         if {busy}:
-            client.submit({{"do": "deaf"}}, lambda *progress: begun.append(progress))
-            while not begun:
+            job = client.submit({{"do": "deaf"}})
+            while not job.progress.step:
                 client.poll(0.05)
         print("ready", flush=True)
         time.sleep(60)
@@ -172,10 +169,81 @@ def test_no_orphan_when_the_parent_dies(job_command, library_environment, alive,
     assert wait_until(lambda: not alive(child), 3.0)
 
 
+@pytest.fixture
+def in_steps(client):
+    """Function: a job of these steps, and what it told of its progress."""
+    jobs = []
+
+    def poll(timeout_s: float = 0.0) -> None:
+        client.poll(timeout_s)
+        for job in jobs:
+            job.advance()
+
+    def begin(steps):
+        jobs.append(JobInSteps(steps, poll))
+        jobs[-1].report = lambda event: told.append(event.step)
+        return jobs[-1], told
+
+    told: list[str] = []
+    return begin
+
+
+def test_a_job_in_steps_waits_for_jobs_and_threads(client, in_steps):
+    def steps():
+        answer = yield client.submit({"do": "count", "steps": 2, "each_s": 0.01, "say": "kept"})
+        yield ProgressEvent("loading", 1.0, None)
+        with pytest.raises(WorkerError):
+            yield client.submit({"do": "bug"})
+        return answer["said"], (yield thread.submit(lambda: "read"))
+
+    with ThreadPoolExecutor(1) as thread:
+        job, told = in_steps(steps())
+        assert not job.done() and job.error is None and job.result() == ("kept", "read")
+    assert told == ["starting", "step 0", "step 1", "loading", "starting"] and job.error is None
+
+
+@pytest.mark.parametrize("where", ["process", "thread"])
+def test_a_job_in_steps_that_is_cancelled_cleans_up_and_drops_what_comes(client, in_steps, where):
+    left = []
+
+    def steps():
+        try:
+            if where == "process":
+                yield client.submit({"do": "count", "steps": 1000, "each_s": 0.02})
+            yield thread.submit(time.sleep, 0.2)
+            left.append("went on")
+        finally:
+            left.append("cleaned")
+
+    with ThreadPoolExecutor(1) as thread:
+        job, _ = in_steps(steps())
+        job.cancel()
+        with pytest.raises(WorkerError, match="cancelled"):
+            job.result()
+    assert left == ["cleaned"] and job.error.kind == "cancelled"
+
+
+def test_a_fault_in_a_step_is_the_jobs_error_and_an_interrupt_is_raised(client, in_steps):
+    def fault():
+        yield client.submit({"do": "say"})
+        raise KeyError("pose")
+
+    def interrupt():
+        yield client.submit({"do": "say"})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyError):
+        in_steps(fault())[0].result()
+    job, _ = in_steps(interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        job.result()
+    assert job.done() and isinstance(job.error, KeyboardInterrupt)
+
+
 def test_an_interrupt_cancels_a_blocking_run(job_command):
     client = WorkerClient(job_command)
 
-    def interrupt(*progress):
+    def interrupt(event):
         raise KeyboardInterrupt
 
     start = time.monotonic()

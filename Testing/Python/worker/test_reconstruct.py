@@ -17,8 +17,7 @@ from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
-from SparseVolumeReconstructionLib.worker.jobs import ReconstructionJob
-from SparseVolumeReconstructionLib.worker.operations import Answer, operations
+from SparseVolumeReconstructionLib.worker.operations import Answer, Reconstructions, operations
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 ALL = set(FILES) - {"atlas.nrrd", "brain_mask.nrrd"}
@@ -61,15 +60,15 @@ def request_for(tmp_path):
 
 def test_a_request_becomes_a_folder_and_the_model_stays_warm(client, request_for, tmp_path):
     steps, began = [], time.monotonic()
-    answer = client.run(request_for(samples=2, seed=7), lambda *event: steps.append(event))
+    answer = client.run(request_for(samples=2, seed=7), steps.append)
     cold = time.monotonic() - began
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(answer["files"]) == ALL
     assert answer["result"]["prior"]["id"] == "tiny" and answer["result"]["seed"] == 7
     mean, body = read_volume(tmp_path / "out" / "mean.nrrd"), read_volume(tmp_path / "body.nrrd")
     assert np.allclose(mean.array[[4, 8]], body.array[[4, 8]], atol=1e-3)
-    fractions = [fraction for _, fraction, _ in steps]
+    fractions = [event.fraction for event in steps]
     assert (
-        fractions == sorted(fractions) and fractions[-1] == 1.0 and len({step for step, _, _ in steps}) >= 4
+        fractions == sorted(fractions) and fractions[-1] == 1.0 and len({event.step for event in steps}) >= 4
     )
     pid, began = client.pid, time.monotonic()
     client.run(request_for(samples=2, seed=7))
@@ -104,35 +103,27 @@ def test_a_request_with_unknown_fields_is_wrong_input(client, request_for):
 
 
 def test_cancel_leaves_nothing_and_the_next_request_works(client, request_for, tmp_path):
-    steps, outcome = [], []
-    job = client.submit(
-        request_for(samples=1000, spacing_mm=2.0, like=None),
-        lambda *event: steps.append(event),
-        outcome.append,
-        outcome.append,
-    )
-    while not any(step.startswith("samples") for step, _, _ in steps):
+    job = client.submit(request_for(samples=1000, spacing_mm=2.0, like=None))
+    while not job.progress.step.startswith("samples"):
         client.poll(0.05)
-        assert not outcome
+        assert not job.done()
     began = time.monotonic()
-    client.cancel(job)
-    while not outcome:
-        client.poll(0.05)
-    assert time.monotonic() - began < 1.0 and outcome[0].kind == "cancelled"
+    job.cancel()
+    with pytest.raises(WorkerError, match="cancelled"):
+        job.result()
+    assert time.monotonic() - began < 1.0
     assert {path.name for path in tmp_path.iterdir()} == {"body.nrrd"}
     assert client.run(request_for())["files"]
 
 
 def test_kill_during_a_run_is_told_and_the_next_request_works(client, request_for):
-    steps, outcome = [], []
-    long = request_for(samples=1000, spacing_mm=2.0, like=None)
-    client.submit(long, lambda *event: steps.append(event), outcome.append, outcome.append)
-    while not steps:
+    job = client.submit(request_for(samples=1000, spacing_mm=2.0, like=None))
+    while not job.progress.step:
         client.poll(0.05)
     os.kill(client.pid, signal.SIGKILL)
-    while not outcome:
-        client.poll(0.05)
-    assert outcome[0].kind == "internal" and "exit code -9" in str(outcome[0])
+    with pytest.raises(WorkerError, match="exit code -9") as caught:
+        job.result()
+    assert caught.value.kind == "internal"
     assert client.run(request_for())["files"]
 
 
@@ -149,7 +140,7 @@ class ShortOfMemory(ModelStore):
 def test_lack_of_gpu_memory_is_made_good_on_the_cpu_and_said(request_for, write_weights, tmp_path):
     store = ShortOfMemory(tmp_path / "store")
     store.import_file(write_weights(tmp_path / "tiny.safetensors"))
-    reconstruct = operations(ReconstructionJob(store))["reconstruct"]
+    reconstruct = operations(Reconstructions(store))["reconstruct"]
     answer = reconstruct(request_for(), Progress())
     assert any("memory" in warning and "CPU" in warning for warning in answer["result"]["warnings"])
     assert (
