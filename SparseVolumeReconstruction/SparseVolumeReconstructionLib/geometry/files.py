@@ -16,8 +16,8 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .grid import Grid, Volume
-from .image import from_image
-from .nifti import nifti_header, read_nifti, voxel_bytes
+from .image import from_image, image_geometry
+from .nifti import nifti_header, nifti_pieces, read_nifti, voxel_bytes
 from .scan import Part, Scan, too_large
 from .units import millimetres
 
@@ -67,11 +67,46 @@ def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
     return _read_itk(path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, max_voxels)
 
 
-def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Scan:
+def stated_grids(path: Path, name: str) -> tuple[list[Grid], tuple[str, ...]]:
+    """Where the slices of a file that is no DICOM lie by its header, as regular grids, and notices.
+
+    None where only the voxels would tell (pictures, four dimensions).
+
+    Raises:
+        InputError: for geometry that is missing or contradicts itself.
+    """
+    called = path.name.lower()
+    if called.endswith((*_NIFTI, *_PAIRS)):
+        path = path.with_suffix(".hdr") if called.endswith(".img") else path
+        pieces, notices = nifti_pieces(nifti_header(path, name), None, name)
+        return [piece.grid for piece in pieces], notices
+    suffix = next((suffix for suffix in _ITK if called.endswith(suffix)), "")
+    if not suffix:
+        return [], ()
+    if suffix in (".nrrd", ".nhdr"):
+        _check_space(_nrrd_fields(path)[0], name)
+    reader = _reader(path, suffix)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(name, error) from error
+    if reader.GetDimension() != 3:
+        return [], ()
+    grid = Grid(reader.GetSize()[::-1], image_geometry(reader))
+    factor = millimetres(_stated_unit(path, suffix), _widest(grid), name)
+    return [_scaled(grid, factor)], ()
+
+
+def _reader(path: Path, suffix: str) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     if suffix:
         reader.SetImageIO(_ITK[suffix])
+    return reader
+
+
+def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Scan:
+    reader = _reader(path, suffix)
     find = {"NrrdImageIO": _nrrd_voxels, "MetaImageIO": _meta_voxels}.get(_ITK.get(suffix))
     place = find(path, name, max_voxels) if find else None
     try:
@@ -84,16 +119,19 @@ def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Sca
         raise _unreadable(name, error) from error
     volume = from_image(image, name)
     thickness = nrrd_thickness(path) if suffix in (".nrrd", ".nhdr") else None
-    factor = millimetres(_stated_unit(path, suffix), _widest(volume), name)
-    if factor != 1.0:
-        scaled = np.diag([factor, factor, factor, 1.0]) @ volume.grid.ijk_to_ras
-        volume = Volume(volume.array, Grid(volume.grid.shape_kji, scaled))
+    factor = millimetres(_stated_unit(path, suffix), _widest(volume.grid), name)
+    volume = Volume(volume.array, _scaled(volume.grid, factor))
     return Scan((Part(volume, thickness and thickness * factor),)).checked(name)
 
 
-def _widest(volume: Volume) -> float:
-    """Larger side of the slices of a volume, in the unit of its grid."""
-    return float((volume.grid.spacing_ijk * volume.grid.shape_kji[::-1])[:2].max())
+def _widest(grid: Grid) -> float:
+    """Larger side of the slices of a grid, in its unit."""
+    return float((grid.spacing_ijk * grid.shape_kji[::-1])[:2].max())
+
+
+def _scaled(grid: Grid, factor: float) -> Grid:
+    """A grid in another unit of length."""
+    return Grid(grid.shape_kji, np.diag([factor, factor, factor, 1.0]) @ grid.ijk_to_ras)
 
 
 def _stated_unit(path: Path, suffix: str) -> str:

@@ -11,8 +11,8 @@ from .grid import Grid, Volume, check_axes
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def image_geometry(image: sitk.Image) -> np.ndarray:
-    """4x4 ijk_to_ras (mm) of a 3D SimpleITK image (which speaks LPS)."""
+def image_geometry(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """4x4 ijk_to_ras (mm) of a 3D SimpleITK image, or of a file that its reader knows (both speak LPS)."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import SimpleITK as sitk
 from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
 from .errors import InputError, file_errors
 from .files import nrrd_thickness, read_file
-from .grid import Volume
+from .files import stated_grids as files_grids
+from .grid import Grid, Volume
 from .image import LPS, to_image
 from .nifti import sidecar_thickness
-from .scan import Scan, read_dicom
+from .scan import Scan, dicom_grids, read_dicom
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
@@ -77,6 +79,18 @@ def stated_thickness(path: str | Path) -> float | None:
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return sidecar_thickness(path)
     return nrrd_thickness(path) if path.suffix.lower() in (".nrrd", ".nhdr") else None
+
+
+def stated_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:
+    """Where the slices of one file, or of the DICOM files of one series, lie by their headers, and notices.
+
+    Regular grids, several where they are not one; none where the headers alone do not tell.
+
+    Raises:
+        InputError: for geometry that is missing or contradicts itself, as read_scan.
+    """
+    first = files[0]
+    return dicom_grids(files) if is_dicom(first) else files_grids(first, first.name)
 
 
 def write_atomically(path: str | Path, write) -> None:

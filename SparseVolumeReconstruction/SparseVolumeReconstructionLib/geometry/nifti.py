@@ -15,7 +15,7 @@ from .errors import InputError
 from .grid import Grid, Volume, check_axes, is_rectangular
 from .plane import Plane
 from .scan import Part, Scan
-from .stack import pieces_of
+from .stack import Piece, pieces_of
 from .units import millimetres
 
 _SAME_MM = 0.1  # shear and disagreement of less are rounding
@@ -70,17 +70,34 @@ def read_nifti(path: Path, name: str) -> Scan:
     from nibabel.arrayproxy import ArrayProxy
 
     header = nifti_header(path, name)
-    shape = _shape(header, name)
-    matrix, notices = _geometry(header, name)
+    pieces, notices = nifti_pieces(header, sidecar_thickness(path), name)
     data = path if header["magic"].item().startswith(b"n+") else path.with_suffix(".img")
     try:
-        array = np.asarray(ArrayProxy(str(data), header), np.float32).reshape(shape, order="F").T
+        array = (
+            np.asarray(ArrayProxy(str(data), header), np.float32).reshape(_shape(header, name), order="F").T
+        )
     except Exception as error:
         raise InputError(f"{name}: cannot be read as an image (damaged, or not complete).") from error
-    thickness = sidecar_thickness(path)
+    if len(pieces) == 1:
+        return Scan((Part(Volume(array, pieces[0].grid), pieces[0].thickness_mm),), notices)
+    parts = (Part(Volume(array[list(each.members)], each.grid), each.thickness_mm) for each in pieces)
+    return Scan(tuple(parts), notices)
+
+
+def nifti_pieces(header, thickness: float | None, name: str) -> tuple[list[Piece], tuple[str, ...]]:
+    """Where the slices lie by a header (nibabel's), as regular grids, and notices.
+
+    Args:
+        thickness: of a slice, in mm, where it is known.
+
+    Raises:
+        InputError: as read_nifti.
+    """
+    shape = _shape(header, name)
+    matrix, notices = _geometry(header, name)
     if is_rectangular(matrix[:3, :3]):
-        return Scan((Part(Volume(array, Grid(array.shape, matrix)), thickness),), notices)
-    return _tilted(array, matrix, thickness, name, notices)
+        return [Piece(tuple(range(shape[2])), Grid(shape[::-1], matrix), thickness)], notices
+    return _tilted(shape, matrix, thickness, name, notices)
 
 
 def _shape(header, name: str) -> tuple[int, int, int]:
@@ -182,23 +199,24 @@ def _agreed(
 
 
 def _tilted(
-    array: np.ndarray, matrix: np.ndarray, thickness: float | None, name: str, notices: tuple[str, ...]
-) -> Scan:
+    shape: tuple[int, int, int],
+    matrix: np.ndarray,
+    thickness: float | None,
+    name: str,
+    notices: tuple[str, ...],
+) -> tuple[list[Piece], tuple[str, ...]]:
     """Every slice (k) of a sheared volume where it lies; its own two axes must be at right angles."""
     own = matrix.copy()
     own[:3, 2] = np.cross(matrix[:3, 0], matrix[:3, 1])
     check_axes(own[:3, :3], name)
     own[:3, 2] *= np.sign(own[:3, 2] @ matrix[:3, 2])
     planes = []
-    for k in range(len(array)):
+    for k in range(shape[2]):
         own[:3, 3] = matrix[:3, 3] + k * matrix[:3, 2]
-        planes.append(Plane(array.shape[1:], own, thickness or 0.0))
+        planes.append(Plane(shape[1::-1], own, thickness or 0.0))
     pieces, why = pieces_of(planes)
-    parts = tuple(
-        Part(Volume(array[list(piece.members)], piece.grid), piece.thickness_mm) for piece in pieces
-    )
-    said = (f"{why}: it is kept as {len(parts)} parts, at their own positions.",) if why else ()
-    return Scan(parts, (*said, *notices))
+    said = (f"{why}: it is kept as {len(pieces)} parts, at their own positions.",) if why else ()
+    return pieces, (*said, *notices)
 
 
 def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from . import dicom
 from .dicom import Frame
 from .errors import InputError
-from .grid import Volume
+from .grid import Grid, Volume
 from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
 from .units import other_unit
@@ -174,6 +174,21 @@ def read_dicom(
     return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
         name
     )
+
+
+def dicom_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:
+    """Where the slices of the DICOM files of one series lie by their headers, as regular grids, and notices.
+
+    None where they are no images, or of several series.
+
+    Raises:
+        InputError: for a damaged file, and for an image whose place is not stated.
+    """
+    found, _ = dicom.read_headers({file: file.name for file in files})
+    if len(found) != 1:
+        return [], ()
+    pieces, why = pieces_of([group[0].plane for group in _by_place(found[0].frames)])
+    return [piece.grid for piece in pieces], (f"{why}.",) if why else ()
 
 
 def _check_size(frames: Sequence[Frame], name: str, max_voxels: int | None) -> None:

@@ -21,6 +21,7 @@ from ..geometry.plane import check_thickness
 from . import hierarchy, views
 from .drawing import draw_slice, dress
 from .i18n import _
+from .loaded import check_against_files
 from .logic import Context
 from .masks import is_mask
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
@@ -310,8 +311,8 @@ def remove_context(context: ContextSlice) -> None:
 
 
 def check_is_observed(volume) -> None:
-    """Raise InputError where a volume node is missing, is a mask, or is itself the result of a
-    reconstruction.
+    """Raise InputError where a volume node is missing, is a mask or itself the result of a reconstruction, or
+    does not lie where its files say.
     """
     if volume is None:
         raise InputError("no volume is shown there; show a scan in the view first.")
@@ -320,6 +321,7 @@ def check_is_observed(volume) -> None:
             f"{volume.GetName()} was reconstructed, not observed; show the scan itself to take slices from "
             "it."
         )
+    check_against_files(volume)
     if is_mask(volume):
         raise InputError(
             f"{volume.GetName()} is a mask, not a scan: its voxels are 0 or one other value. Use it as mask "

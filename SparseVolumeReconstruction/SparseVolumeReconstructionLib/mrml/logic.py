@@ -23,6 +23,7 @@ from ..geometry.io import read_volume, write_affine
 from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
+from .loaded import check_against_files
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .reslice import reslice_plane
 from .result_files import ResultFiles, read_result, window_of
@@ -316,6 +317,7 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
 
     pixel_mm: smallest pixel of a plane.
     """
+    check_against_files(context.node)
     volume, thickness = volume_of(context.node), context.thickness_mm
     if context.plane is not None:
         if context.indices is not None:
