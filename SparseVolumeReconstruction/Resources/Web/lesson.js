@@ -20,6 +20,24 @@
   });
   const say = (text) => { const place = document.getElementById("copied"); if (place) place.textContent = text; };
 
+  // Every step begins at its top, also where the one before was scrolled, and the keyboard goes on from there.
+  let step = "";
+  function begin(teach) {
+    const now = [teach?.phase, teach?.step].join();
+    if (now === step) return;
+    step = now;
+    setTimeout(() => {
+      for (const part of document.querySelectorAll(".body, .svr, .words")) part.scrollTop = 0;
+      document.querySelector(".words")?.focus({ preventScroll: true });
+    }, 50);
+  }
+
+  const waiting = setInterval(() => {
+    if (!window.trame?.state) return;
+    clearInterval(waiting);
+    window.trame.state.watch(["teach"], begin);
+  }, 200);
+
   let tries = 0;
   const timer = setInterval(() => {
     const lesson = new URLSearchParams(location.hash.slice(1)).get("lesson");

@@ -60,6 +60,7 @@ class Views:
         vtk.vtkObject.GlobalWarningDisplayOff()
         for name, label in LABELS.items():
             self._manager.create_view(ViewLayoutDefinition.slice_view(label, label=name, color=COLOURS[name]))
+            Steady(self.slice_view(name))
         self._three_d = self._manager.create_view(
             ViewLayoutDefinition.threed_view(name=THREE_D, background_color=("#101418", "#2a3138"))
         )
@@ -143,6 +144,31 @@ class Views:
         """Let go of the render windows."""
         for view in self._manager.get_views():
             view.finalize()
+
+
+class Steady:
+    """What a slice view shows stays in sight however its window changes, and comes back as large as it was.
+
+    Slicer keeps the height of the field of view, and so cuts what is wide where the window becomes narrow.
+    """
+
+    def __init__(self, view):
+        self._node = view.get_view_node()
+        self._wanted = self._given = (1.0, 1.0)  # mm
+        view.interactor().AddObserver(vtk.vtkCommand.WindowResizeEvent, self._before, 1.0)
+        view.interactor().AddObserver(vtk.vtkCommand.WindowResizeEvent, self._after, -1.0)
+
+    def _before(self, *_args) -> None:
+        """Remember what the user sees, unless that is what the last change of the window made of it."""
+        field = self._node.GetFieldOfView()[:2]
+        if not np.allclose(field, self._given):
+            self._wanted = field
+
+    def _after(self, *_args) -> None:
+        shape = self._node.GetDimensions()[:2]
+        pixel_mm = max(mm / max(pixels, 1) for mm, pixels in zip(self._wanted, shape, strict=True))
+        self._given = tuple(pixel_mm * pixels for pixels in shape)
+        self._node.SetFieldOfView(*self._given, self._node.GetFieldOfView()[2])
 
 
 def slice_logic(name: str):

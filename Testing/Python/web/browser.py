@@ -119,6 +119,28 @@ class Browser:
             [document.getElementById("scroll-" + view).valueAsNumber, Number(document.getElementById("offset-" + view).textContent)])"""  # noqa: E501
         return all(abs(thumb - written) <= 0.051 for thumb, written in self.driver.execute_script(script))
 
+    def too_wide(self) -> list[str]:
+        """Parts of the page that would have to be scrolled sideways."""
+        return self.driver.execute_script("""
+            return [...document.querySelectorAll('.svr, .panel, .sections, .tools, .view .bar, .top')]
+              .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)""")
+
+    def cut_names(self) -> list[str]:
+        """Names of slices in the table that cannot be read to their end."""
+        return self.driver.execute_script("""
+            return [...document.querySelectorAll('.table .link')].filter((name) => {
+              const words = document.createRange(); words.selectNodeContents(name);
+              const inner = words.getBoundingClientRect(), box = name.getBoundingClientRect();
+              const cell = name.closest('td').getBoundingClientRect();
+              return inner.right > box.right + 1 || box.right > cell.right + 1;
+            }).map((name) => name.textContent)""")
+
+    def covered(self) -> float:
+        """How many pixels of a message its button covers; the message itself may scroll."""
+        return self.driver.execute_script("""
+            const [words, button] = document.querySelectorAll('#run-error > p, #run-error > button');
+            return words.getBoundingClientRect().bottom - button.getBoundingClientRect().top""")
+
     def complaints(self) -> list[str]:
         """What the console of the browser says, without what is only information."""
         return [

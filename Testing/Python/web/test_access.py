@@ -3,6 +3,7 @@ learning.
 """
 
 import re
+import time
 
 import pytest
 
@@ -16,9 +17,6 @@ from selenium.webdriver.common.keys import Keys
 SHOWN_AT_ONCE = ("Red", "Green", "Yellow", "ThreeD")
 
 
-# Parts of the page that would have to be scrolled sideways.
-TOO_WIDE = """return [...document.querySelectorAll('.svr, .panel, .sections, .tools, .view .bar, .top')]
-  .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.className)"""
 # Whether it can be seen what has the focus; the input for files is seen as its label.
 OUTLINED = """const focused = document.activeElement, shown = focused.type === "file" ? focused.labels[0] : focused;
 return getComputedStyle(shown).outlineStyle !== "none" && parseFloat(getComputedStyle(shown).outlineWidth) >= 2"""  # noqa: E501
@@ -35,7 +33,7 @@ def test_the_page_fits_and_axe_finds_nothing(slices, screenshots, size):
     slices.resize(*size)
     slices.wait(lambda: slices.driver.execute_script("return innerWidth") == size[0], "size")
     assert slices.driver.execute_script("return document.documentElement.scrollWidth") == size[0]
-    assert slices.driver.execute_script(TOO_WIDE) == []
+    assert slices.too_wide() == [] == slices.cut_names()
     box = slices.there("apply-button").rect
     assert (
         box["x"] >= 0
@@ -182,6 +180,34 @@ def test_views_are_moved_with_the_keyboard(slices):
     keys(slices, "r")
 
 
+def test_what_is_seen_stays_in_sight_when_the_window_changes(slices):
+    picture = slices.driver.find_element("css selector", '[data-view="Green"] .picture')
+
+    def field() -> tuple[float, float]:
+        """Width and height of what the view shows, mm, once the page knows it."""
+        bar = shown(slices, "Green")["scale"]
+        width = 100 * float(bar["mm"].split()[0]) / bar["percent"]
+        return width, width * picture.size["height"] / picture.size["width"]
+
+    def settled() -> bool:
+        now = field()
+        time.sleep(0.3)
+        return now == field()
+
+    focus(slices, "Green")
+    before = field()
+    keys(slices, "-")
+    slices.wait(lambda: field()[0] > 1.05 * before[0] and settled(), "the view as its user wants it")
+    wanted = field()
+    for width, height in ((1024, 768), (1600, 700), (1400, 900)):
+        old = slices.picture("Green")
+        slices.resize(width, height)
+        slices.wait(lambda old=old: slices.picture("Green") != old and settled(), "picture of the new size")
+        assert field()[0] > 0.98 * wanted[0] and field()[1] > 0.98 * wanted[1]
+    assert field() == pytest.approx(wanted, rel=0.02)
+    slices.click("fit-button")
+
+
 def test_the_crosshair_links_the_views(slices):
     focus(slices, "Red")
     keys(slices, "x")
@@ -261,6 +287,12 @@ def test_a_refusal_appears_at_the_control_that_was_used(slices):
     slices.wait(lambda: "runs across them" in slices.text("refusal"), "refusal")
     box, button = slices.there("refusal").rect, slices.there("add-Green").rect
     assert 0 <= box["y"] - button["y"] - button["height"] < 20 and abs(box["x"] - button["x"]) < 400
+    for size in (*SIZES[1:], (210, 450, 2)):
+        slices.resize(*size)
+        slices.wait(lambda size=size: slices.driver.execute_script("return innerWidth") == size[0], "size")
+        assert slices.covered() <= 0
+        assert not {"top", "tools", "bar"} & {*slices.too_wide()}
+    slices.resize(1400, 900)
     slices.click("run-dismiss")
     slices.wait(lambda: not slices.text("refusal"), "page")
 

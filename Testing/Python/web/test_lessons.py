@@ -156,10 +156,14 @@ def test_a_lesson_fits_a_phone(slices, lesson, phase):
     for name in wanted:
         box = slices.there(name).rect
         assert box["x"] >= 0 and box["x"] + box["width"] <= 420 and box["width"] > 60, name
+    slices.resize(420, 640)
+    slices.driver.execute_script("document.querySelector('.body').scrollTop = 9999")
     slices.click(wanted[1])  # fails where something lies over it
     slices.wait(
         lambda: slices.there("class-lesson" if phase == "home" else "lesson-verdict"), "what the click brings"
     )
+    top = slices.driver.find_element("css selector", ".top").rect["height"]
+    slices.wait(lambda: slices.there("lesson-title").rect["y"] >= top, "the beginning of what is new")
     words = slices.driver.find_element("css selector", ".words")
     assert words.get_property("scrollHeight") <= words.get_property("clientHeight") + 1, "nothing is cut off"
     slices.driver.execute_script("window.trame.trigger('teach_leave')")
