@@ -33,13 +33,13 @@ class Reading:
 
     brain: probability that a pixel of the slice shows brain, (rows, columns) float32. points: positions of
     the field's pixels that show brain, (n, 3) patient RAS mm. places, spread: where these are in canonical
-    space, and how sure that is, (n, 3) mm.
+    space, and how sure that is, (n, 3) mm; none where the network does not tell.
     """
 
     brain: np.ndarray
-    points: np.ndarray
-    places: np.ndarray
-    spread: np.ndarray
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    places: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    spread: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,26 +116,21 @@ class Field:
     @classmethod
     def of(cls, image: Slice, pixel_mm: float, centre: np.ndarray | None = None) -> Field:
         """The field around `centre`, or around the middle of what the slice shows."""
-        normal = image.plane.normal
-        first, second = np.array(_AXES[int(np.abs(normal).argmax())], float)
-        u = first - (first @ normal) * normal
-        u /= np.linalg.norm(u)
-        v = np.cross(normal, u)
-        axes = np.stack([u, v * np.sign(v @ second)])
+        axes = in_plane_axes(image.plane.normal)
         coarse = image.no_finer(pixel_mm)
         centre = _middle(coarse) if centre is None else centre
-        picture = np.maximum(sampled(coarse, coarse.pixels, centre + _steps(FIELD, pixel_mm) @ axes), 0)
+        picture = np.maximum(sampled(coarse, coarse.pixels, centre + steps(FIELD, pixel_mm) @ axes), 0)
         top = np.quantile(picture, 0.99)
         bright = picture[picture > _FOREGROUND * top]
         scale = max(float(np.quantile(bright, 0.98)), 1e-6) if len(bright) else 1.0
-        offsets = np.moveaxis(_steps(FIELD // 2, 2 * pixel_mm) @ axes, -1, 0) / UNIT_MM
+        offsets = np.moveaxis(steps(FIELD // 2, 2 * pixel_mm) @ axes, -1, 0) / UNIT_MM
         shown = np.clip(picture / scale, 0, 1.5).astype(np.float32)
         return cls(image, pixel_mm, centre, axes, shown, offsets.astype(np.float32))
 
     @property
     def points(self) -> np.ndarray:
         """Positions of its pixels, (FIELD, FIELD, 3) patient RAS mm."""
-        return self.centre + _steps(FIELD, self.pixel_mm) @ self.axes
+        return self.centre + steps(FIELD, self.pixel_mm) @ self.axes
 
     def recentred(self, brain: np.ndarray, least: float) -> Field:
         """The field around the brain (FIELD, FIELD) where there is enough of it (mm2)."""
@@ -150,13 +145,17 @@ class Field:
         logits, places, spread = network(images[None, None], offsets[None])
         return 1 - logits.softmax(1)[0, 0].numpy(), places[0].numpy(), spread[0].numpy()
 
+    def on_slice(self, brain: np.ndarray) -> np.ndarray:
+        """Probabilities (FIELD, FIELD) of its pixels, brought to those of the slice, (rows, columns)."""
+        across = (self.slice.plane.points_ras() - self.centre) @ self.axes.T / self.pixel_mm + (FIELD - 1) / 2
+        return map_coordinates(brain, across.T[::-1], order=1, cval=0.0).reshape(self.slice.plane.shape_ji)
+
     def reading(self, brain: np.ndarray, places: np.ndarray, spread: np.ndarray) -> Reading:
         """What the network says, brought to the slice and to mm."""
-        across = (self.slice.plane.points_ras() - self.centre) @ self.axes.T / self.pixel_mm + (FIELD - 1) / 2
-        pixels = map_coordinates(brain, across.T[::-1], order=1, cval=0.0).reshape(self.slice.plane.shape_ji)
         half = brain.reshape(FIELD // 2, 2, FIELD // 2, 2).mean((1, 3)) > 0.5
         points = self.points.reshape(FIELD // 2, 2, FIELD // 2, 2, 3).mean((1, 3))[half]
-        return Reading(pixels, points, places[:, half].T * UNIT_MM, np.exp(spread)[:, half].T * UNIT_MM)
+        placed = places[:, half].T * UNIT_MM, np.exp(spread)[:, half].T * UNIT_MM
+        return Reading(self.on_slice(brain), points, *placed)
 
 
 def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
@@ -182,6 +181,21 @@ def sampled(image: Slice, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
     return map_coordinates(pixels, [row, column], order=1, cval=0.0)
 
 
+def in_plane_axes(normal: np.ndarray) -> np.ndarray:
+    """Unit vectors (2, 3) in a plane, near to right and front, right and top, or front and top."""
+    first, second = np.array(_AXES[int(np.abs(normal).argmax())], float)
+    u = first - (first @ normal) * normal
+    u /= np.linalg.norm(u)
+    v = np.cross(normal, u)
+    return np.stack([u, v * np.sign(v @ second)])
+
+
+def steps(count: int, size_mm: float) -> np.ndarray:
+    """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm."""
+    along = (np.arange(count) - (count - 1) / 2) * size_mm
+    return np.stack(np.meshgrid(along, along), -1)
+
+
 def _area(image: Slice, mask: np.ndarray) -> float:
     """Area of a mask of a slice, mm2."""
     return float(np.count_nonzero(mask) * np.prod(image.plane.spacing_ij))
@@ -192,12 +206,6 @@ def _middle(image: Slice) -> np.ndarray:
     smooth = gaussian_filter(image.pixels, 1.5 / image.plane.spacing_ij[0])
     shown = smooth > _FOREGROUND * np.quantile(image.pixels, 0.99)
     return np.median(image.plane.points_ras()[shown.ravel()], 0) if shown.any() else image.plane.centre
-
-
-def _steps(count: int, size_mm: float) -> np.ndarray:
-    """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm."""
-    along = (np.arange(count) - (count - 1) / 2) * size_mm
-    return np.stack(np.meshgrid(along, along), -1)
 
 
 def _rim(image: Slice) -> np.ndarray:

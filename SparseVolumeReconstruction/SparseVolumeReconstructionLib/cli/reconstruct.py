@@ -34,6 +34,11 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
 )
 @click.option("--like", metavar="VOLUME", help="output on the grid of this volume")
 @click.option(
+    "--mask",
+    metavar="VOLUME",
+    help="above 0 in the brain; found in the slices if left out",
+)
+@click.option(
     "--spacing",
     type=number,
     metavar="MM",

@@ -26,7 +26,7 @@ from .outputs import Clock, OutputMaker, outline
 from .patient_posterior import align_patient
 from .request import ReconstructionRequest
 from .result import Reconstruction
-from .whole_head import doubt_about_frame, find_brain, told_of
+from .whole_head import doubt_about_frame, find_brain, motion_of, told_of
 
 _TURNED_DEG = 60.0  # nobody lies like that in a scanner by accident
 _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
@@ -52,9 +52,9 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
             slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
     with clock.step("brain"):
         progress.update("looking for the brain", 0.03)
-        brain = find_brain(slices, prior.card)
+        brain = find_brain(slices, prior.card, read_volume(request.mask) if request.mask else None)
         slices = brain.slices if brain else slices
-        warnings += [*told_of(brain), *noisy_backgrounds(slices)]
+        warnings += [*told_of(brain, request.mask is not None), *noisy_backgrounds(slices)]
     with clock.step("align"):
         known |= {"frame": frame, "covariate": request.covariate}
         alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
@@ -62,6 +62,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
     result = OutputMaker(request, prior, slices, alignment, like, clock, progress, brain).make()
     result.provenance.update(_provenance(request, prior, slices, alignment, warnings, clock.seconds))
+    if brain and not request.fast:
+        result.provenance["motion"] = motion_of(brain)
     return result
 
 

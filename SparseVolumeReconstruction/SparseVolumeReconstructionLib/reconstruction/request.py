@@ -56,11 +56,12 @@ class ReconstructionRequest(BaseModel):
     affine transform file from patient to canonical space. like: output on this volume's grid; otherwise
     isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate
     (gestational age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are
-    reproduced in the mean. outputs: the volumes wanted besides `samples` samples; at least one output or
-    sample. "atlas" is the prior without slices, and alone it needs nothing but the frame. fast: a rough and
-    quick mean for interaction. compress: smaller files, more time. format: of all images; samples
-    are a Slicer sequence in NRRD, and one file of four dimensions in NIfTI. intensity: the map that an
-    earlier result found; only with a frame, and with the covariate where the prior has one.
+    reproduced in the mean. mask: path of a volume above 0 in the brain, found in the slices if None. outputs:
+    the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior
+    without slices, and alone it needs nothing but the frame. fast: a rough and quick mean for interaction.
+    compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
+    file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
+    with the covariate where the prior has one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -75,6 +76,7 @@ class ReconstructionRequest(BaseModel):
     covariate: float | None = None
     device: str = "auto"
     keep_observed: bool = True
+    mask: str | None = None
     fast: bool = False
     compress: bool = True
     intensity: IntensityMap | None = None

@@ -1,44 +1,62 @@
-"""Slices of whole heads for a prior of brains: what is around the brain is removed, told, and kept as a
-mask.
-"""
+"""Slices as scanned, for a prior of brains: what is around the brain is removed, told, and kept as a mask."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, map_coordinates
 
 from ..alignment.head import disagreement_mm, head_reader
-from ..alignment.reader import Brain
-from ..geometry import Volume
+from ..alignment.motion import proposed, stillness
+from ..alignment.reader import Brain, Reading
+from ..geometry import InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
 
 _TISSUE = 0.1  # of the brightest voxels, where a mean is half inside the brain
 _FAR_MM = 22.0  # more than a right frame differs from what single slices tell
+_MIN_SLICES = 6  # slices of a stack that can be compared
 
 
-def find_brain(slices: list[Slice], card: ModelCard) -> Brain | None:
-    """The slices without skull and scalp; None where they have none, or the prior is not one of adult brains.
+def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None) -> Brain | None:
+    """The slices without what is around the brain; None where there is nothing, or the prior is not one of
+    adult brains and no mask is given.
 
-    card: of the prior.
+    card: of the prior. mask: above 0 in the brain, where the user gives one. Raises InputError where no slice
+    passes through the mask.
     """
+    if mask is not None:
+        return _in_mask(slices, mask)
     reads = head_reader().card
     if not slices or (card.anatomy, card.canonical_space) != (reads.anatomy, reads.canonical_space):
         return None
     return head_reader().brain_of(slices)
 
 
-def told_of(brain: Brain | None) -> list[str]:
-    """Warnings about what was removed."""
-    if brain is None:
-        return []
-    told = [
-        "The slices show a whole head: what is around the brain was found and set to 0 in "
-        f"{len(brain.slices)} slices. Look at the brain mask before using the result."
-    ]
-    if brain.left_out:
+def _in_mask(slices: list[Slice], mask: Volume) -> Brain:
+    """Slices in a mask of any grid that shares their space. Raises InputError where none meets it."""
+    masks = []
+    for image in slices:
+        points = image.plane.points_ras() @ mask.grid.ras_to_ijk[:3, :3].T + mask.grid.ras_to_ijk[:3, 3]
+        inside = map_coordinates((mask.array > 0).astype(np.uint8), points.T[::-1], order=0, cval=0)
+        masks.append(inside.reshape(image.pixels.shape) > 0)
+    brain = Brain.of(slices, masks, [Reading(m.astype(np.float32)) for m in masks], 0.0)
+    if not brain.slices:
+        raise InputError("The mask is empty in all slices; expected one above 0 in the brain that they show.")
+    return brain
+
+
+def told_of(brain: Brain | None, given: bool = False) -> list[str]:
+    """Warnings about what was removed. given: the mask is the user's."""
+    told = []
+    if brain is not None and not given:
+        told.append(
+            "The slices show a whole head: what is around the brain was found and set to 0 in "
+            f"{len(brain.slices)} slices. Look at the brain mask before using the result."
+        )
+    if brain is not None and brain.left_out:
         told.append(f"Slices without any brain were left out: {', '.join(brain.left_out)}.")
     return told
 
@@ -47,13 +65,37 @@ def doubt_about_frame(brain: Brain | None, patient_to_canonical: np.ndarray) -> 
     """A warning where the frame (4x4, RAS mm) and what single slices tell of their place exclude each
     other.
     """
-    apart = disagreement_mm(brain.readings, patient_to_canonical) if brain else 0.0
+    places = sum(len(r.places) for r in brain.readings) if brain else 0
+    apart = disagreement_mm(brain.readings, patient_to_canonical) if places else 0.0
     if apart <= _FAR_MM:
         return []
     return [
         f"The frame puts the brain {apart:.0f} mm from where its slices look to be: it is probably wrong; "
         "check the orientation of the files, add slices, or give the frame."
     ]
+
+
+def motion_of(brain: Brain) -> dict[str, Any]:
+    """What `result.json` says of motion between the slices of stacks: the slices of each that are proposed,
+    and one entry for every slice, by its number.
+    """
+    told = {}
+    for source in dict.fromkeys(s.source for s in brain.slices):
+        own = [n for n, s in enumerate(brain.slices) if s.source == source]
+        stack = [brain.slices[n] for n in own]
+        turned = min(abs(float(s.plane.normal @ stack[0].plane.normal)) for s in stack)
+        if len(stack) < _MIN_SLICES or turned < 0.999:
+            continue
+        found = stillness(stack)
+        areas = [float(brain.masks[n].sum() * np.prod(brain.slices[n].plane.spacing_ij)) for n in own]
+        told[source] = {
+            "proposed": [stack[n].volume_index for n in proposed(found, areas)],
+            "slices": {
+                str(s.volume_index): {**asdict(f), "area_mm2": round(a)}
+                for s, f, a in zip(stack, found, areas, strict=True)
+            },
+        }
+    return told
 
 
 def brain_mask(brain: Brain, mean: Volume) -> Volume:

@@ -1,0 +1,61 @@
+"""A mask of the brain that is given is kept to, and what it tells of motion is in the result."""
+
+import json
+
+import numpy as np
+import pytest
+from alignment.pregnancy import Pregnancy
+
+from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """Folder of a stack and its true brain mask; in slice 12 the head had moved."""
+    folder = tmp_path_factory.mktemp("pregnancy")
+    for name, volume in zip(("stack", "manual"), Pregnancy().stack({12: np.array([0, 8.0, 0])}), strict=True):
+        write_volume(volume, folder / f"{name}.nrrd")
+    return folder
+
+
+def reconstructed(folder, context, *words) -> dict:
+    """The result.json of slices of a fetus, rough."""
+    done = main(
+        [
+            *(
+                "reconstruct",
+                "--prior",
+                "fetal-t2",
+                "--context",
+                context,
+                "--spacing",
+                "4",
+                "--outputs",
+                "mean",
+            ),
+            *("--gestational-age", "29", "--frame", "registered", "--device", "cpu"),
+            *("--output", str(folder), *words),
+        ]
+    )
+    assert done == 0
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_a_given_mask_is_kept_to(stack, tmp_path):
+    given = reconstructed(tmp_path, str(stack / "stack.nrrd"), "--mask", str(stack / "manual.nrrd"))
+    assert not any("found" in warning or "background" in warning for warning in given["warnings"])
+    assert (tmp_path / "brain_mask.nrrd").exists()
+    mask = read_volume(stack / "manual.nrrd").array
+    motion = given["motion"][str(stack / "stack.nrrd")]
+    assert set(motion["slices"]) == {str(k) for k in np.flatnonzero(mask.any((1, 2)))}
+    assert motion["slices"]["12"]["area_mm2"] == mask[12].sum() * 4
+    assert not motion["slices"]["12"]["together"] and len(motion["proposed"]) == 4
+
+
+def test_a_mask_that_is_empty_is_refused(stack, tmp_path, refused):
+    whole = read_volume(stack / "stack.nrrd")
+    write_volume(Volume(np.zeros(whole.array.shape, np.uint8), whole.grid), tmp_path / "empty.nrrd")
+    words = ("--prior", "fetal-t2", "--context", stack / "stack.nrrd", "--mask", tmp_path / "empty.nrrd")
+    refused("reconstruct", *words, "--output", tmp_path / "out", says=["mask is empty"])
