@@ -51,6 +51,7 @@ class Frame:
         scale: slope and intercept that make of a value rescaled like the file's first frame one rescaled like
             this frame.
         kinds: attributes of _KINDS that it states, as texts.
+        inverted: whether low values are bright (MONOCHROME1).
     """
 
     file: Path
@@ -58,6 +59,7 @@ class Frame:
     plane: Plane
     scale: tuple[float, float]
     kinds: dict[str, str]
+    inverted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,8 @@ def _series(members: list[tuple]) -> Series:
 def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarray]:
     """Pixels (rows, columns) of every frame as float32, rescaled as it states.
 
+    GDCM gives inverted ones as they are displayed, but below 0 or far above it: their darkest becomes 0.
+
     Raises:
         InputError: for a file that cannot be read.
     """
@@ -123,6 +127,10 @@ def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarra
         for n, frame in enumerate(frames):
             if frame.file == file:
                 out[n] = _rescaled(whole, frame, names[file])
+    inverted = [n for n, frame in enumerate(frames) if frame.inverted]
+    darkest = min((float(out[n].min()) for n in inverted), default=0.0)
+    for n in inverted:
+        out[n] = out[n] - np.float32(darkest)
     return out
 
 
@@ -223,7 +231,8 @@ def _frames(file: Path, header, name: str) -> list[Frame]:
         first = first if index else scale
         change = (scale[0] / first[0], scale[1] - first[1] * scale[0] / first[0])
         kinds = {key: text for key in _KINDS if (text := _text_in(groups, key))}
-        frames.append(Frame(file, index, _plane(header, groups, name), change, kinds))
+        inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
+        frames.append(Frame(file, index, _plane(header, groups, name), change, kinds, inverted))
     return frames
 
 

@@ -293,6 +293,11 @@ def _stacked(frames: list[Frame], notices: list[str], names: dict[Path, str]) ->
         Part(Volume(np.stack([pixels[n] for n in piece.members]), piece.grid), piece.thickness_mm)
         for piece in pieces
     )
+    if any(frame.inverted for frame in frames):
+        notices = [
+            "dark and bright are exchanged in its files (MONOCHROME1) and were changed back.",
+            *notices,
+        ]
     if why:
         notices = [f"{why}: the series is kept as {len(parts)} parts, at their own positions.", *notices]
     return Scan(parts, tuple(notices))

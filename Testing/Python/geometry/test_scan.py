@@ -2,6 +2,7 @@
 file states.
 """
 
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from geometry.dicom_files import AXIAL, CORONAL, SAGITTAL, change, write_enhanced, write_series, write_slice
+from pydicom.encaps import encapsulate
 from pydicom.uid import BasicTextSRStorage, MediaStorageDirectoryStorage
 
 from SparseVolumeReconstructionLib.geometry import InputError
@@ -283,6 +285,35 @@ def test_packed_and_big_endian_pixels_are_read_alike(tmp_path, compressor):
     volume = read_volume(tmp_path / "slice.dcm")
     np.testing.assert_array_equal(volume.array[0], pixels)
     np.testing.assert_allclose(volume.grid.ijk_to_ras[:3, 3], [-1, -2, 3])
+
+
+JPEG_LS = "/9j/9wALCgAGAAUBAREA/9oACAEBAAAAAFe930ADHua8ABjHZwRsytMSqrDC23D/2Q=="  # of 100 j + 7 i + 3
+
+
+@pytest.mark.parametrize("syntax", ["JPEGLSLossless", "JPEGLSNearLossless"])
+def test_jpeg_ls_is_read(tmp_path, syntax):
+    """No encoder is installed, so the stream (by CharLS) stands here."""
+    pixels = np.add.outer(100 * np.arange(6), 7 * np.arange(5)) + 3
+    made = pydicom.dcmread(write_slice(tmp_path / "slice.dcm", pixels, (1, 2, 3)))
+    made.PixelData = encapsulate([b64decode(JPEG_LS)])
+    made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    made.save_as(tmp_path / "slice.dcm")
+    np.testing.assert_array_equal(read_volume(tmp_path / "slice.dcm").array[0], pixels)
+
+
+@pytest.mark.parametrize(("signed", "bits", "largest"), [(0, 12, 4095), (0, 16, 3000), (1, 16, 3000)])
+def test_dark_and_bright_that_are_exchanged_are_changed_back_and_said(tmp_path, signed, bits, largest):
+    """MONOCHROME1: the background has the largest value."""
+    shown = np.random.default_rng(0).integers(0, 999, (3, 6, 5))
+    shown[:, 0] = 0
+    stored = {"BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": signed}
+    write_series(tmp_path / "inverted", up([0, 3, 6]), largest - shown, **stored)
+    for file in (tmp_path / "inverted").iterdir():
+        change(file, PhotometricInterpretation="MONOCHROME1")
+    scan = read_scan(tmp_path / "inverted")
+    np.testing.assert_array_equal(scan.parts[0].volume.array, shown)
+    assert "MONOCHROME1" in scan.notices[0]
 
 
 def test_a_slope_and_a_file_without_preamble(tmp_path):
