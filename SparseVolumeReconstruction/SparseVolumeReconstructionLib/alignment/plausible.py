@@ -15,6 +15,7 @@ _BAND = 2  # pixels along the edges of a slice, which lie outside any anatomy
 _LITTLE = 0.02  # of the brightest tissue
 _OFFSET = 0.05
 _NEGATIVE_SHARE, _BACKGROUND_SHARE = 0.02, 0.1
+_MIN_GREYS = 5
 _CT_AIR = -500.0
 _MAX_SIZE, _MIN_SIZE = 4.0, 0.2  # extent of what slices show over that of the anatomy
 
@@ -24,6 +25,11 @@ def check_values(slices: list[Slice]) -> None:
     what they are instead.
     """
     name, values = slices[0].source, np.concatenate([image.pixels.ravel() for image in slices])
+    if len(greys := np.unique(values[values > 0])) < _MIN_GREYS:
+        raise InputError(
+            f"{name}: only {len(greys)} different values above 0; a mask or label map, expected grey "
+            "values as scanned."
+        )
     bright, dark = float(np.quantile(values, 0.99)), float(values.min())
     spread = bright - dark
     background, share = _most_common(values)

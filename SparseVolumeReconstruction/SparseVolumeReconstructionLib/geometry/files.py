@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 import zlib
 from pathlib import Path
 
@@ -19,6 +18,16 @@ from .grid import Grid, Volume
 from .image import from_image, image_geometry
 from .nifti import nifti_header, nifti_pieces, read_nifti, voxel_bytes
 from .scan import Part, Scan, too_large
+from .text_headers import (
+    LONGEST_HEADER,
+    NRRD,
+    check_meta_place,
+    check_nrrd_place,
+    meta_voxels,
+    nrrd_thickness,
+    nrrd_voxels,
+    stated_unit,
+)
 from .units import millimetres
 
 _NIFTI = (".nii.gz", ".nii")
@@ -27,7 +36,7 @@ _PAIRS = (".hdr", ".img", ".img.gz", ".hdr.gz")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
 _SPARE_BYTES = 1 << 20  # what a file may hold besides its voxels
 _CHUNK = 1 << 20
-_LONGEST_HEADER = 1 << 20
+FORMATS = "NIfTI (.nii, .nii.gz, .hdr), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM"
 ALONE = (".nii.gz", ".nii", ".nrrd", ".mha")  # suffixes of the formats that hold everything in one file
 
 
@@ -64,7 +73,11 @@ def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
         return read_nifti(path, name).checked(name)
     if called.endswith(_PAIRS):
         return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name).checked(name)
-    return _read_itk(path, next((suffix for suffix in _ITK if called.endswith(suffix)), ""), name, max_voxels)
+    suffix = next((suffix for suffix in _ITK if called.endswith(suffix)), None)
+    if suffix is None:
+        convert = "; convert it with mri_convert" if called.endswith((".mgz", ".mgh")) else ""
+        raise InputError(f"{name}: not a format that is read here; expected {FORMATS}{convert}.")
+    return _read_itk(path, suffix, name, max_voxels)
 
 
 def stated_grids(path: Path, name: str) -> tuple[list[Grid], tuple[str, ...]]:
@@ -83,8 +96,10 @@ def stated_grids(path: Path, name: str) -> tuple[list[Grid], tuple[str, ...]]:
     suffix = next((suffix for suffix in _ITK if called.endswith(suffix)), "")
     if not suffix:
         return [], ()
-    if suffix in (".nrrd", ".nhdr"):
-        _check_space(_nrrd_fields(path)[0], name)
+    if suffix in NRRD:
+        check_nrrd_place(path, name)
+    else:
+        check_meta_place(path, name)
     reader = _reader(path, suffix)
     try:
         reader.ReadImageInformation()
@@ -93,22 +108,20 @@ def stated_grids(path: Path, name: str) -> tuple[list[Grid], tuple[str, ...]]:
     if reader.GetDimension() != 3:
         return [], ()
     grid = Grid(reader.GetSize()[::-1], image_geometry(reader))
-    factor = millimetres(_stated_unit(path, suffix), _widest(grid), name)
+    factor = millimetres(stated_unit(path, suffix), _widest(grid), name)
     return [_scaled(grid, factor)], ()
 
 
 def _reader(path: Path, suffix: str) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    if suffix:
-        reader.SetImageIO(_ITK[suffix])
+    reader.SetImageIO(_ITK[suffix])
     return reader
 
 
 def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Scan:
     reader = _reader(path, suffix)
-    find = {"NrrdImageIO": _nrrd_voxels, "MetaImageIO": _meta_voxels}.get(_ITK.get(suffix))
-    place = find(path, name, max_voxels) if find else None
+    place = (nrrd_voxels if suffix in NRRD else meta_voxels)(path, name, max_voxels)
     try:
         reader.ReadImageInformation()
         _check_voxels(reader.GetSize(), name, max_voxels)
@@ -118,8 +131,8 @@ def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Sca
     except RuntimeError as error:
         raise _unreadable(name, error) from error
     volume = from_image(image, name)
-    thickness = nrrd_thickness(path) if suffix in (".nrrd", ".nhdr") else None
-    factor = millimetres(_stated_unit(path, suffix), _widest(volume.grid), name)
+    thickness = nrrd_thickness(path) if suffix in NRRD else None
+    factor = millimetres(stated_unit(path, suffix), _widest(volume.grid), name)
     volume = Volume(volume.array, _scaled(volume.grid, factor))
     return Scan((Part(volume, thickness and thickness * factor),)).checked(name)
 
@@ -132,16 +145,6 @@ def _widest(grid: Grid) -> float:
 def _scaled(grid: Grid, factor: float) -> Grid:
     """A grid in another unit of length."""
     return Grid(grid.shape_kji, np.diag([factor, factor, factor, 1.0]) @ grid.ijk_to_ras)
-
-
-def _stated_unit(path: Path, suffix: str) -> str:
-    """The unit of length that an NRRD or MetaImage header states; empty where it states none."""
-    if suffix in (".nrrd", ".nhdr"):
-        units = set(re.findall(r'"([^"]*)"', _nrrd_fields(path)[0].get("space units", "")))
-        return ", ".join(sorted(units))
-    with open(path, "rb") as file:
-        found = re.search(rb"^DistanceUnits *= *(.*?) *\r?$", file.read(_LONGEST_HEADER), re.MULTILINE)
-    return found[1].decode("latin-1") if found and suffix in (".mha", ".mhd") else ""
 
 
 def _unreadable(name: str, error: RuntimeError) -> InputError:
@@ -174,7 +177,7 @@ def _check_whole(
         skip: bytes before the voxels, which are packed too in a "file" that is packed as a whole.
         packed: "", "file", "gzip" or "zlib".
     """
-    if not 0 <= skip < _LONGEST_HEADER:
+    if not 0 <= skip < LONGEST_HEADER:
         raise InputError(f"{name}: damaged; its voxels begin {skip:g} bytes after the start.")
     most = None if max_voxels is None else int(skip) + wanted + _SPARE_BYTES + 1
     if not packed:
@@ -227,60 +230,6 @@ def _inflated(file):
         data = stream.unconsumed_tail or file.read(_CHUNK)
 
 
-def _nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
-    """Where the voxels of an NRRD file begin (bytes) and how they are packed.
-
-    None where that is not to be counted here.
-
-    Raises:
-        InputError: where the space of the axes is not stated, and for an untrusted file that names another
-            one.
-    """
-    fields, begin = _nrrd_fields(path)
-    if not fields:
-        raise InputError(
-            f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
-        )
-    _check_space(fields, name)
-    if {"data file", "datafile"} & fields.keys():
-        if max_voxels is not None:
-            raise InputError(f"{name}: its voxels are in another file; upload one .nrrd that holds them.")
-        return None
-    encoding = fields.get("encoding", "raw").lower()
-    if encoding in ("raw", "gzip", "gz"):
-        return begin, "" if encoding == "raw" else "gzip"
-    if max_voxels is not None:
-        raise InputError(f"{name}: encoding {encoding[:20]}; expected raw or gzip.")
-    return None
-
-
-def _check_space(fields: dict[str, str], name: str) -> None:
-    """Raise InputError unless the axes are those of a patient."""
-    space = fields.get("space", "").lower()
-    if not re.fullmatch("(left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si]", space):
-        what = f'space "{space}"' if space else "no anatomical space"
-        raise InputError(
-            f"{name}: states {what}, so where its slices lie in the patient is not known; expected "
-            "left-posterior-superior."
-        )
-
-
-def _meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
-    """The same of a MetaImage."""
-    with open(path, "rb") as file:
-        start = file.read(_LONGEST_HEADER)
-    spacing = re.search(rb"^ElementSpacing *= *(.*?)\r?$", start, re.MULTILINE)
-    if spacing and None in [positive(word.decode("latin-1")) for word in spacing[1].split()]:
-        raise InputError(f"{name}: a voxel spacing is 0, negative or not a number; correct the header.")
-    found = re.search(rb"^ElementDataFile *= *(.*?) *\r?\n", start, re.MULTILINE)
-    if found is None or found[1] != b"LOCAL":
-        if max_voxels is not None:
-            raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
-        return None
-    packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)
-    return found.end(), "zlib" if packed else ""
-
-
 def _promised(reader: sitk.ImageFileReader, name: str) -> int:
     """Bytes of the voxels that a header promises."""
     if reader.GetNumberOfComponents() != 1:
@@ -301,40 +250,6 @@ _SIZES = {
     }.items()
     for kind in kinds
 }
-
-
-def _nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
-    """The fields of an NRRD header, and where the voxels begin (bytes)."""
-    with open(path, "rb") as file:
-        start = file.read(_LONGEST_HEADER)
-    end = min(
-        (at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := start.find(gap)) >= 0), default=len(start)
-    )
-    if not start.startswith(b"NRRD"):
-        return {}, 0
-    lines = [
-        line.split(":", 1)
-        for line in start[:end].decode("latin-1").splitlines()
-        if ":" in line and not line.startswith("#")
-    ]
-    return {key.strip().lower(): value.strip() for key, value in lines}, end
-
-
-def nrrd_thickness(path: Path) -> float | None:
-    """Slice thickness in mm along the third axis that an NRRD header states; None where it states none."""
-    words = _nrrd_fields(path)[0].get("thicknesses", "").split()
-    return positive(words[2]) if len(words) > 2 else None
-
-
-def positive(text: str) -> float | None:
-    """The number (in the unit of the text) that a header states.
-
-    None where it is no finite number above 0.
-    """
-    try:
-        return float(text) if 0 < float(text) < math.inf else None
-    except ValueError:
-        return None
 
 
 def _mb(count: int) -> str:

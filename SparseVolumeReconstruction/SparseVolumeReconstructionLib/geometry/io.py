@@ -12,12 +12,13 @@ import SimpleITK as sitk
 
 from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
 from .errors import InputError, file_errors
-from .files import nrrd_thickness, read_file
+from .files import read_file
 from .files import stated_grids as files_grids
 from .grid import Grid, Volume
 from .image import LPS, to_image
 from .nifti import sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom
+from .text_headers import NRRD, nrrd_thickness
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
@@ -78,7 +79,7 @@ def stated_thickness(path: str | Path) -> float | None:
         return stated_thickness_of_file(path)
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return sidecar_thickness(path)
-    return nrrd_thickness(path) if path.suffix.lower() in (".nrrd", ".nhdr") else None
+    return nrrd_thickness(path) if path.suffix.lower() in NRRD else None
 
 
 def stated_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:

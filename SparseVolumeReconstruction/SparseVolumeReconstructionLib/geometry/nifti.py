@@ -18,6 +18,7 @@ from .scan import Part, Scan
 from .stack import Piece, pieces_of
 from .units import millimetres
 
+_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))  # of headers
 _SAME_MM = 0.1  # shear and disagreement of less are rounding
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 
@@ -31,6 +32,7 @@ def nifti_header(path: Path, name: str):
     import nibabel
 
     try:
+        _check_packing(path, name)
         with nibabel.openers.ImageOpener(str(path)) as stream:
             start = stream.read(348)
         kind = (
@@ -52,6 +54,18 @@ def nifti_header(path: Path, name: str):
         raise InputError(
             f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
         ) from error
+
+
+def _check_packing(path: Path, name: str) -> None:
+    """Raise InputError where a file is packed and its name does not say so, or the other way round."""
+    with open(path, "rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        plain = stream.read(4) in _STARTS
+    if packed and path.suffix.lower() != ".gz":
+        raise InputError(f"{name}: is packed with gzip, which its name does not say; end it with .nii.gz.")
+    if plain and path.suffix.lower() == ".gz":
+        raise InputError(f"{name}: is not packed with gzip, as its name says; end it with .nii.")
 
 
 def voxel_bytes(header) -> int:

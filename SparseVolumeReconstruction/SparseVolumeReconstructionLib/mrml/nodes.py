@@ -12,8 +12,8 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..geometry import Grid, InputError, Volume
-from ..geometry.files import positive
 from ..geometry.io import stated_thickness
+from ..geometry.text_headers import positive
 
 # attribute of a volume node whose file is gone: mm along its third axis
 THICKNESS = "SparseVolumeReconstruction.sliceThickness"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..geometry.scan import Scan
 from ..observation import Slice
 from ..observation.slices import check_slices_agree, slice_of
 from .request import ContextSpec
+from .result import ALL_FILES
 
 
 def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
@@ -27,6 +29,7 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
     warnings: list[str] = []
     assumed: dict[Any, Any] = {}
     for spec in specs:
+        _check_is_observed(spec)
         scan = read_scan(spec.path, spec.series)
         warnings += [f"{spec.name}: {notice}" for notice in scan.notices]
         images, empty, thicknesses = _images(spec, scan)
@@ -45,6 +48,16 @@ def read_contexts(specs: list[ContextSpec]) -> tuple[list[Slice], list[str]]:
     for source in dict.fromkeys(image.source for image in slices):
         check_values([image for image in slices if image.source == source])
     return slices, warnings
+
+
+def _check_is_observed(spec: ContextSpec) -> None:
+    """Raise InputError for a file that this program has made: what was inferred was not observed."""
+    path = Path(spec.path)
+    if path.name in ALL_FILES and (path.parent / "result.json").is_file():
+        raise InputError(
+            f"{spec.name}: was reconstructed, not observed (result.json beside it says how); give slices of "
+            "the scan itself."
+        )
 
 
 def noisy_backgrounds(slices: list[Slice]) -> list[str]:

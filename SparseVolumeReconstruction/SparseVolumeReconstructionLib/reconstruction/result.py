@@ -33,6 +33,7 @@ def file_names(image_format: str = "nrrd") -> tuple[str, ...]:
 
 
 FILES = file_names()
+ALL_FILES = {name for each in _SAMPLES for name in file_names(each)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def write_result(
         try:
             _write_files(result, staging, compress, image_format)
             directory.mkdir(exist_ok=True)
-            for name in {name for each in _SAMPLES for name in file_names(each)}:
+            for name in ALL_FILES:
                 if (staging / name).exists():
                     os.replace(staging / name, directory / name)
                 else:

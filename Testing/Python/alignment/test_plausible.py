@@ -36,6 +36,8 @@ WRONG = {
     "offset": (head() - 500, "background is -500"),
     "brighter background": (np.where(head() > 0, head(), 300), "background is 300"),
     "z-scores": ((head(False) - 300) / 250, "negative .*normalised"),
+    "mask": ((head() > 0).astype(float), "only 1 different values above 0; a mask or label map"),
+    "label map": (np.digitize(head(), [1, 400, 600]).astype(float), "only 3 different values above 0"),
     "CT": (np.where(head() > 0, head() - 400, RANDOM.normal(-1000, 5, (60, 60))), "look like CT"),
 }
 

@@ -15,6 +15,7 @@ from SparseVolumeReconstructionLib.geometry.io import (
     read_affine,
     read_scan,
     read_volume,
+    stated_grids,
     stated_thickness,
     write_affine,
     write_atomically,
@@ -24,6 +25,7 @@ from SparseVolumeReconstructionLib.geometry.io import (
 WITH_FILES = settings(
     max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
+META = "ObjectType = Image\nNDims = 3\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
 ANGLES, SHIFTS = st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-100, 100)] * 3)
 
 
@@ -213,10 +215,7 @@ def damaged_files(tmp_path):
     )
     (tmp_path / "zero.nrrd").write_bytes(header.format("(0,0,0) (0,1,0) (0,0,1)").encode() + bytes(32))
     (tmp_path / "sheared.nrrd").write_bytes(header.format("(1,0,0) (0.5,1,0) (0,0,1)").encode() + bytes(32))
-    meta = (
-        "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = {}\nElementType = "
-        "MET_UCHAR\nElementDataFile = LOCAL\n"
-    )
+    meta = META + "DimSize = 2 2 2\nElementSpacing = {}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
     (tmp_path / "zero.mha").write_bytes(meta.format("1 1 0").encode() + bytes(8))
     (tmp_path / "nan.mha").write_bytes(meta.format("1 1 nan").encode() + bytes(8))
     return {
@@ -268,7 +267,7 @@ def test_voxels_of_a_size_that_none_has_are_refused(tmp_path, length, name):
         (tmp_path / name).write_bytes(header)
     elif name == "v.mha":
         meta = (
-            "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = {} 1 1\nElementType = "
+            META + "DimSize = 4 4 4\nElementSpacing = {} 1 1\nElementType = "
             "MET_UCHAR\nElementDataFile = LOCAL\n"
         )
         (tmp_path / name).write_bytes(meta.format(length).encode() + bytes(64))
@@ -293,7 +292,7 @@ def with_unit(name: str, unit: str, mm: float) -> bytes:
     x, z = f"{2 / mm:g}", f"{5 / mm:g}"
     if name == "v.mha":
         return (
-            f"ObjectType = Image\nNDims = 3\nDimSize = 30 30 2\nElementSpacing = {x} {x} {z}\n"
+            f"{META}DimSize = 30 30 2\nElementSpacing = {x} {x} {z}\n"
             f"DistanceUnits = {unit}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
         ).encode() + bytes(1800)
     return (
@@ -330,21 +329,49 @@ def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):
             read_volume(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "header"),
-    [
-        ("no space", "space dimension: 3\n"),
-        ("scanner", "space: scanner-xyz\n"),
-    ],
-)
-def test_an_nrrd_without_the_space_of_a_patient_is_refused(tmp_path, name, header):
-    text = (
-        f"NRRD0004\ntype: uchar\ndimension: 3\n{header}sizes: 4 4 4\nspace directions: (1,0,0) (0,1,0) "
-        "(0,0,1)\nspace origin: (0,0,0)\n"
-    )
-    (tmp_path / "v.nrrd").write_bytes(text.encode() + b"encoding: raw\n\n" + bytes(64))
-    with pytest.raises(InputError, match="in the patient is not known"):
-        read_volume(tmp_path / "v.nrrd")
+NOWHERE = {
+    "no space": ("v.nrrd", "space: left-posterior-superior\n", "space dimension: 3\n", "no anatomical space"),
+    "space of the scanner": ("v.nrrd", "left-posterior-superior", "scanner-xyz", 'space "scanner-xyz"'),
+    "no origin": ("v.nrrd", "space origin: (0,0,0)\n", "", "no space origin"),
+    "no directions": (
+        "v.nrrd",
+        "space directions: (2,0,0) (0,2,0) (0,0,5)",
+        "spacings: 2 2 5",
+        "no space di",
+    ),
+    "no matrix": ("v.mha", "TransformMatrix = 1 0 0 0 1 0 0 0 1\n", "", "no TransformMatrix"),
+    "no offset": ("v.mha", "Offset = 0 0 0\n", "", "no Offset"),
+    "no spacing": ("v.mha", "ElementSpacing = 2 2 5\n", "", "no ElementSpacing"),
+}
+
+
+@pytest.mark.parametrize("case", NOWHERE)
+def test_a_header_that_does_not_say_where_its_slices_lie_is_refused(tmp_path, case):
+    """ITK would put them at 0, along the axes, with voxels of 1 mm."""
+    name, there, instead, says = NOWHERE[case]
+    content = with_unit(name, "mm", 1.0)
+    (tmp_path / name).write_bytes(content)
+    assert read_volume(tmp_path / name).grid.size == 1800
+    assert there.encode() in content
+    (tmp_path / name).write_bytes(content.replace(there.encode(), instead.encode()))
+    for read in (read_volume, lambda path: stated_grids([path])):
+        with pytest.raises(InputError, match=f"{says}.*in the patient is not known"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["brain.mgz", "v.vtk", "v.gipl", "v.mnc", "v.par", "v.hdf5", "volume"])
+def test_a_format_that_is_not_read_is_named_with_those_that_are(tmp_path, name):
+    """ITK reads some of them without an orientation."""
+    image = sitk.Image(4, 4, 4, sitk.sitkUInt8)
+    if name in ("v.vtk", "v.gipl"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    else:
+        (tmp_path / name).write_bytes(bytes(500))
+    with pytest.raises(
+        InputError, match=r"not a format that is read here; expected NIfTI .* DICOM"
+    ) as caught:
+        read_volume(tmp_path / name)
+    assert ("mri_convert" in str(caught.value)) == (name == "brain.mgz")
 
 
 def test_pictures_and_cut_files_are_refused(tmp_path):

@@ -56,6 +56,16 @@ def test_the_named_file_is_read_whatever_lies_beside_it(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "head.nii").array, second.T)
 
 
+def test_a_name_that_does_not_say_whether_the_file_is_packed_is_corrected(tmp_path):
+    for name, other, says in (
+        ("a.nii", "b.nii.gz", "end it with .nii"),
+        ("c.nii.gz", "d.nii", "with .nii.gz"),
+    ):
+        write(tmp_path / name).rename(tmp_path / other)
+        with pytest.raises(InputError, match=f"{says}[.]$"):
+            read_scan(tmp_path / other)
+
+
 @pytest.mark.parametrize("name", ["head.nii", "head.nii.gz"])
 @pytest.mark.parametrize("left", [0.3, 0.9, 0.995])
 def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, left):

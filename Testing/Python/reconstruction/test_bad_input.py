@@ -121,6 +121,13 @@ def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, requ
         )
 
 
+@pytest.mark.parametrize("image_format", ["nrrd", "nii.gz"])
+def test_what_was_reconstructed_is_not_observed(refused, store, request_for, tmp_path, image_format):
+    run_request(request_for(format=image_format), store, Progress())
+    words = ("--context", f"out/mean.{image_format}:9", "--frame", "registered")
+    refused(*words, says="reconstructed, not observed")
+
+
 @pytest.mark.parametrize("frame", ["auto", "registered"])
 def test_lengths_in_another_unit_are_named_before_anything_is_fitted(refused, scan, tmp_path, frame):
     """With a given frame, too, and whatever else is given in mm."""

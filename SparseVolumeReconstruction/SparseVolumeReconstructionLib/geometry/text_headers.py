@@ -1,0 +1,139 @@
+"""The text headers of NRRD and MetaImage: where the voxels begin, and what is stated of place and unit.
+
+ITK fills in what they do not state, so that is looked at here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from .errors import InputError
+
+NRRD, META = (".nrrd", ".nhdr"), (".mha", ".mhd")
+LONGEST_HEADER = 1 << 20
+
+
+def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
+    """Where the voxels of an NRRD file begin (bytes) and how they are packed.
+
+    None where that is not to be counted here.
+
+    Raises:
+        InputError: where the space of the axes is not stated, and for an untrusted file that names another
+            one.
+    """
+    fields, begin = _nrrd_fields(path)
+    if not fields:
+        raise InputError(
+            f"{name}: cannot be read as an image (damaged, or no image of the format that its name says)."
+        )
+    check_nrrd_place(path, name)
+    if {"data file", "datafile"} & fields.keys():
+        if max_voxels is not None:
+            raise InputError(f"{name}: its voxels are in another file; upload one .nrrd that holds them.")
+        return None
+    encoding = fields.get("encoding", "raw").lower()
+    if encoding in ("raw", "gzip", "gz"):
+        return begin, "" if encoding == "raw" else "gzip"
+    if max_voxels is not None:
+        raise InputError(f"{name}: encoding {encoding[:20]}; expected raw or gzip.")
+    return None
+
+
+def check_nrrd_place(path: Path, name: str) -> None:
+    """Raise InputError unless an NRRD header states a patient's axes, and where the voxels lie on them."""
+    fields = _nrrd_fields(path)[0]
+    space = fields.get("space", "").lower()
+    if not re.fullmatch("(left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si]", space):
+        what = f'space "{space}"' if space else "no anatomical space"
+        raise InputError(
+            f"{name}: states {what}, so where its slices lie in the patient is not known; expected "
+            "left-posterior-superior."
+        )
+    for field in ("space directions", "space origin"):
+        if field not in fields:
+            raise InputError(
+                f"{name}: states no {field}, so where its slices lie in the patient is not known; expected "
+                "space directions and space origin in its header."
+            )
+
+
+def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
+    """The same of a MetaImage."""
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER)
+    spacing = re.search(rb"^ElementSpacing *= *(.*?)\r?$", start, re.MULTILINE)
+    if spacing and None in [positive(word.decode("latin-1")) for word in spacing[1].split()]:
+        raise InputError(f"{name}: a voxel spacing is 0, negative or not a number; correct the header.")
+    check_meta_place(path, name)
+    found = re.search(rb"^ElementDataFile *= *(.*?) *\r?\n", start, re.MULTILINE)
+    if found is None or found[1] != b"LOCAL":
+        if max_voxels is not None:
+            raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
+        return None
+    packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)
+    return found.end(), "zlib" if packed else ""
+
+
+def check_meta_place(path: Path, name: str) -> None:
+    """Raise InputError unless a MetaImage header states spacing, axes and origin; ITK reads each by any of
+    several names.
+    """
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER).partition(b"ElementDataFile")[0]
+    for names in (
+        ("ElementSpacing", "ElementSize"),
+        ("TransformMatrix", "Rotation", "Orientation"),
+        ("Offset", "Position", "Origin"),
+    ):
+        if not re.search(rb"^(%s) *=" % "|".join(names).encode(), start, re.MULTILINE):
+            raise InputError(
+                f"{name}: states no {names[0]}, so where its slices lie in the patient is not known; "
+                "expected ElementSpacing, TransformMatrix and Offset in its header."
+            )
+
+
+def stated_unit(path: Path, suffix: str) -> str:
+    """The unit of length that an NRRD or MetaImage header states; empty where it states none."""
+    if suffix in NRRD:
+        units = set(re.findall(r'"([^"]*)"', _nrrd_fields(path)[0].get("space units", "")))
+        return ", ".join(sorted(units))
+    with open(path, "rb") as file:
+        found = re.search(rb"^DistanceUnits *= *(.*?) *\r?$", file.read(LONGEST_HEADER), re.MULTILINE)
+    return found[1].decode("latin-1") if found and suffix in META else ""
+
+
+def _nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of an NRRD header, and where the voxels begin (bytes)."""
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER)
+    end = min(
+        (at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := start.find(gap)) >= 0), default=len(start)
+    )
+    if not start.startswith(b"NRRD"):
+        return {}, 0
+    lines = [
+        line.split(":", 1)
+        for line in start[:end].decode("latin-1").splitlines()
+        if ":" in line and not line.startswith("#")
+    ]
+    return {key.strip().lower(): value.strip() for key, value in lines}, end
+
+
+def nrrd_thickness(path: Path) -> float | None:
+    """Slice thickness in mm along the third axis that an NRRD header states; None where it states none."""
+    words = _nrrd_fields(path)[0].get("thicknesses", "").split()
+    return positive(words[2]) if len(words) > 2 else None
+
+
+def positive(text: str) -> float | None:
+    """The number (in the unit of the text) that a header states.
+
+    None where it is no finite number above 0.
+    """
+    try:
+        return float(text) if 0 < float(text) < math.inf else None
+    except ValueError:
+        return None
