@@ -64,11 +64,16 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The frames of one series instance UID, in the order of their numbers."""
+    """The frames of one series instance UID, in the order of their numbers.
+
+    Attributes:
+        modality: as the standard abbreviates it, "MR"; empty where it is not stated.
+    """
 
     number: str
     description: str
     frames: tuple[Frame, ...]
+    modality: str = ""
 
 
 def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
@@ -109,8 +114,9 @@ def _series(members: list[tuple]) -> Series:
     header = members[0][2]
     number = _number_in([header], "SeriesNumber")
     description = _text_in([header], "SeriesDescription") or _text_in([header], "ProtocolName")
+    modality = _text_in([header], "Modality")
     frames = tuple(frame for *_, those in members for frame in those)
-    return Series("" if number is None else f"{number:.0f}", description[:60], frames)
+    return Series("" if number is None else f"{number:.0f}", description[:60], frames, modality)
 
 
 def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarray]:

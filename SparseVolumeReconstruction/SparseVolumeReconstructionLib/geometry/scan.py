@@ -169,6 +169,8 @@ def read_dicom(
         ]
         raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
     chosen = wanted or 0
+    if found[chosen].modality not in ("MR", "OT", ""):
+        notices.append(f"its files say that it is {found[chosen].modality}, not MR.")
     _check_size(found[chosen].frames, name, max_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
     return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(

@@ -78,8 +78,9 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
 
 
 def check_meta_place(path: Path, name: str) -> None:
-    """Raise InputError unless a MetaImage header states spacing, axes and origin; ITK reads each by any of
-    several names.
+    """Raise InputError unless a MetaImage header states spacing, axes and origin.
+
+    ITK reads each by any of several names.
     """
     with open(path, "rb") as file:
         start = file.read(LONGEST_HEADER).partition(b"ElementDataFile")[0]

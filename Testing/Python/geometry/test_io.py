@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from geometry.dicom_files import write_slice
+from geometry.headers import META
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import (
     read_affine,
-    read_scan,
     read_volume,
-    stated_grids,
     stated_thickness,
     write_affine,
     write_atomically,
@@ -25,7 +24,6 @@ from SparseVolumeReconstructionLib.geometry.io import (
 WITH_FILES = settings(
     max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-META = "ObjectType = Image\nNDims = 3\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
 ANGLES, SHIFTS = st.tuples(*[st.floats(-3, 3)] * 3), st.tuples(*[st.floats(-100, 100)] * 3)
 
 
@@ -287,38 +285,6 @@ def test_voxels_of_a_size_that_none_has_are_refused(tmp_path, length, name):
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
-def with_unit(name: str, unit: str, mm: float) -> bytes:
-    """A file of 30 x 30 x 2 voxels of 2 x 2 x 5 mm whose header states them in `unit`, of so many mm."""
-    x, z = f"{2 / mm:g}", f"{5 / mm:g}"
-    if name == "v.mha":
-        return (
-            f"{META}DimSize = 30 30 2\nElementSpacing = {x} {x} {z}\n"
-            f"DistanceUnits = {unit}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
-        ).encode() + bytes(1800)
-    return (
-        "NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: 30 30 2\n"
-        f"space directions: ({x},0,0) (0,{x},0) (0,0,{z})\nspace origin: (0,0,0)\nencoding: raw\n"
-        f'space units: "{unit}" "{unit}" "{unit}"\nthicknesses: NaN NaN {4 / mm:g}\n\n'
-    ).encode() + bytes(1800)
-
-
-@pytest.mark.parametrize("name", ["v.nrrd", "v.mha"])
-def test_a_unit_of_length_that_a_header_states_is_used_or_refused(tmp_path, name):
-    """ITK takes every number for mm."""
-    for unit, mm in (("mm", 1.0), ("cm", 10.0), ("um", 1e-3), ("m", 1000.0)):
-        (tmp_path / name).write_bytes(with_unit(name, unit, mm))
-        part = read_scan(tmp_path / name).parts[0]
-        np.testing.assert_allclose(part.volume.grid.spacing_ijk, [2, 2, 5])
-        assert part.thickness_mm == (pytest.approx(4) if name == "v.nrrd" else None)
-    for unit, mm, says in (("pixel", 1.0, 'unit of length "pixel"'), ("um", 1.0, "would be 0.06 mm wide")):
-        (tmp_path / name).write_bytes(with_unit(name, unit, mm))
-        with pytest.raises(InputError, match=says):
-            read_scan(tmp_path / name)
-    (tmp_path / name).write_bytes(with_unit(name, "mm", 1000.0))
-    with pytest.raises(InputError, match="0.06 mm wide; expected a body: is the unit m. Then multiply"):
-        read_scan(tmp_path / name)
-
-
 def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):
     for name, options, says in (
         ("thick", {"thickness": 500.0}, "slice thickness 500 mm"),
@@ -327,51 +293,6 @@ def test_thicknesses_and_places_that_none_has_are_refused(tmp_path):
         path = write_slice(tmp_path / name, np.ones((6, 5)), **{"position": (0, 0, 0), **options})
         with pytest.raises(InputError, match=says):
             read_volume(path)
-
-
-NOWHERE = {
-    "no space": ("v.nrrd", "space: left-posterior-superior\n", "space dimension: 3\n", "no anatomical space"),
-    "space of the scanner": ("v.nrrd", "left-posterior-superior", "scanner-xyz", 'space "scanner-xyz"'),
-    "no origin": ("v.nrrd", "space origin: (0,0,0)\n", "", "no space origin"),
-    "no directions": (
-        "v.nrrd",
-        "space directions: (2,0,0) (0,2,0) (0,0,5)",
-        "spacings: 2 2 5",
-        "no space di",
-    ),
-    "no matrix": ("v.mha", "TransformMatrix = 1 0 0 0 1 0 0 0 1\n", "", "no TransformMatrix"),
-    "no offset": ("v.mha", "Offset = 0 0 0\n", "", "no Offset"),
-    "no spacing": ("v.mha", "ElementSpacing = 2 2 5\n", "", "no ElementSpacing"),
-}
-
-
-@pytest.mark.parametrize("case", NOWHERE)
-def test_a_header_that_does_not_say_where_its_slices_lie_is_refused(tmp_path, case):
-    """ITK would put them at 0, along the axes, with voxels of 1 mm."""
-    name, there, instead, says = NOWHERE[case]
-    content = with_unit(name, "mm", 1.0)
-    (tmp_path / name).write_bytes(content)
-    assert read_volume(tmp_path / name).grid.size == 1800
-    assert there.encode() in content
-    (tmp_path / name).write_bytes(content.replace(there.encode(), instead.encode()))
-    for read in (read_volume, lambda path: stated_grids([path])):
-        with pytest.raises(InputError, match=f"{says}.*in the patient is not known"):
-            read(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["brain.mgz", "v.vtk", "v.gipl", "v.mnc", "v.par", "v.hdf5", "volume"])
-def test_a_format_that_is_not_read_is_named_with_those_that_are(tmp_path, name):
-    """ITK reads some of them without an orientation."""
-    image = sitk.Image(4, 4, 4, sitk.sitkUInt8)
-    if name in ("v.vtk", "v.gipl"):
-        sitk.WriteImage(image, str(tmp_path / name))
-    else:
-        (tmp_path / name).write_bytes(bytes(500))
-    with pytest.raises(
-        InputError, match=r"not a format that is read here; expected NIfTI .* DICOM"
-    ) as caught:
-        read_volume(tmp_path / name)
-    assert ("mri_convert" in str(caught.value)) == (name == "brain.mgz")
 
 
 def test_pictures_and_cut_files_are_refused(tmp_path):

@@ -287,6 +287,15 @@ def test_packed_and_big_endian_pixels_are_read_alike(tmp_path, compressor):
     np.testing.assert_allclose(volume.grid.ijk_to_ras[:3, 3], [-1, -2, 3])
 
 
+@pytest.mark.parametrize(("modality", "said"), [("CT", True), ("PT", True), ("MR", False), ("OT", False)])
+def test_another_modality_is_said(tmp_path, modality, said):
+    """A CT with 0 outside has the values of an MR."""
+    write_series(tmp_path / "series", up([0, 3]), Modality=modality)
+    assert read_scan(tmp_path / "series").notices == (
+        (f"its files say that it is {modality}, not MR.",) * said
+    )
+
+
 JPEG_LS = "/9j/9wALCgAGAAUBAREA/9oACAEBAAAAAFe930ADHua8ABjHZwRsytMSqrDC23D/2Q=="  # of 100 j + 7 i + 3
 
 

@@ -6,7 +6,8 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 from geometry.dicom_files import AXIAL, SAGITTAL, write_series
-from geometry.test_io import axes, with_unit
+from geometry.headers import with_unit
+from geometry.test_io import axes
 from geometry.test_nifti import flipped, turned, voxels, write
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
