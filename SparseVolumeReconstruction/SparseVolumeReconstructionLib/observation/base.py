@@ -85,6 +85,13 @@ class Observation(ABC):
             device: where the operator computes.
         """
 
+    def kept(self, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
+        """Which values `operator` gives with the same grid and mask, bool in the layout of `values`.
+
+        All of them, unless a kind says otherwise; the operator gives them in the order of the layout.
+        """
+        return np.ones(self.values.shape, bool)
+
     @abstractmethod
     def transformed(self, matrix: np.ndarray) -> Self:
         """The observation seen through a 4x4 affine (mm to mm, RAS)."""

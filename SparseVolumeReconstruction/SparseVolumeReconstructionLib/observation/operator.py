@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,3 +30,29 @@ class LinearOperator(ABC):
     @abstractmethod
     def adjoint(self, values: torch.Tensor) -> torch.Tensor:
         """(n, count) values -> (n, K, J, I) volumes."""
+
+
+class StackedOperator(LinearOperator):
+    """Several operators on one grid as one, their values one after the other."""
+
+    def __init__(self, operators: Sequence[LinearOperator]):
+        """At least one operator; all of them on the same grid."""
+        self.operators, self.shape_kji = list(operators), operators[0].shape_kji
+
+    @property
+    def count(self) -> int:
+        """Number of values of all operators."""
+        return sum(operator.count for operator in self.operators)
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """(n, K, J, I) volumes -> (n, count) values."""
+        import torch
+
+        return torch.cat([operator.forward(volumes) for operator in self.operators], 1)
+
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, count) values -> (n, K, J, I), the sum of all adjoints."""
+        parts = values.split([operator.count for operator in self.operators], 1)
+        pairs = zip(self.operators, parts, strict=True)
+        first, *others = (operator.adjoint(part) for operator, part in pairs)
+        return sum(others, start=first)

@@ -75,6 +75,12 @@ class Slice(Observation):
             return plane_operator([self.plane], grid, mask, device)
         return moved_plane_operator(self.plane, grid, pose, mask, device)
 
+    def kept(self, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
+        """The pixels (rows, columns) whose centre lies on the grid and in the mask."""
+        from .planes import observed_pixels
+
+        return observed_pixels(self.plane, grid, mask)
+
     def transformed(self, matrix: np.ndarray) -> Slice:
         """The slice seen through a 4x4 affine (mm to mm, RAS)."""
         return replace(self, plane=self.plane.transformed(matrix))
@@ -220,8 +226,5 @@ def _box_around(plane: Plane, grid: Grid) -> tuple[slice, slice, slice] | None:
 
 
 def slices_of(observations: Sequence[Observation]) -> list[Slice]:
-    """The same observations, for code that knows slices only. Raises TypeError for another kind."""
-    slices = [observation for observation in observations if isinstance(observation, Slice)]
-    if len(slices) < len(observations):
-        raise TypeError("expected slices only")
-    return slices
+    """Those of the observations that are slices, in order."""
+    return [observation for observation in observations if isinstance(observation, Slice)]

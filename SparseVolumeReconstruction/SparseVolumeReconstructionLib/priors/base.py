@@ -70,7 +70,7 @@ class Prior(ABC):
     """A generative system with its model card: the distribution of volumes before anything was observed.
 
     Attributes:
-        observes: the kinds of observation that it can be conditioned on.
+        observes: the kinds of observation that it can be conditioned on; `Observation` is all of them.
         card: what it is, and how good it was measured to be.
         grid: the canonical grid, RAS mm of the canonical frame.
         evaluation_grid: the grid of the registered protocol.
@@ -152,9 +152,9 @@ class Prior(ABC):
         Raises:
             InputError: an observation is of a kind, or in a place, that the prior does not know.
         """
-        known = [kind.kind for kind in self.observes]
         for observation in observations:
             if not isinstance(observation, self.observes):
+                known = [kind.kind for kind in self.observes]
                 raise InputError(
                     f"{observation.name}: {self.card.id} cannot be conditioned on a {observation.kind}; "
                     f"expected: {', '.join(known)}."

@@ -1,10 +1,13 @@
-"""Approximate inverse of a covariance whose values lie on lattices."""
+"""Approximate inverses of covariances: of stationary ones on lattices, of a low-rank one more, in blocks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+
+from .conjugate_gradients import Apply
 
 
 class Lattices(Protocol):
@@ -17,41 +20,57 @@ class Lattices(Protocol):
         """The inverse of `split`: (m, n)."""
 
 
-class CirculantPreconditioner:
-    """Callable: (m, n) -> approximately S^-1 of it, for S = D B D + L' L.
+def circulant_inverse(lattices: Lattices, spectra: list[torch.Tensor], sd: torch.Tensor) -> Apply:
+    """Approximately (D B D)^-1 of (m, n), for B that is stationary on every lattice.
 
-    On one lattice B is a stationary function, so it is (nearly) diagonal under the 2D Fourier transform of a
-    padded image (T. Chan, SIAM J. Sci. Stat. Comput. 1988); lattices are treated as independent, and the
-    low-rank part is added by the Woodbury identity.
+    There it is (nearly) diagonal under the 2D Fourier transform of a padded image (T. Chan, SIAM J. Sci.
+    Stat. Comput. 1988). Lattices are treated as independent.
 
-    Attributes:
-        m_factor: Cholesky factor of M = I + L (D B D)^-1 L', (rank, rank).
+    Args:
+        lattices: where the values lie.
+        spectra: eigenvalues of B per lattice, in the layout of rfft2 of the padded image.
+        sd: diagonal of D, (n,).
     """
 
-    def __init__(
-        self, lattices: Lattices, spectra: list[torch.Tensor], sd: torch.Tensor, low_rank: torch.Tensor
-    ):
-        """
-        Args:
-            lattices: where the values lie.
-            spectra: eigenvalues of B per lattice, in the layout of rfft2 of the padded image.
-            sd: diagonal of D, (n,).
-            low_rank: L, (rank, n).
-        """
-        self._lattices, self._spectra, self._sd, self._low_rank = lattices, spectra, sd, low_rank
-        self._solved = self.residual_inverse(low_rank)
-        m = low_rank.double() @ self._solved.double().T
-        eye = torch.eye(len(m), dtype=m.dtype, device=m.device)
-        self.m_factor = torch.linalg.cholesky(eye + (m + m.T) / 2).to(low_rank.dtype)
-
-    def residual_inverse(self, values: torch.Tensor) -> torch.Tensor:
-        """Approximately (D B D)^-1 of (m, n)."""
+    def apply(values: torch.Tensor) -> torch.Tensor:
         solved = []
-        for image, spectrum in zip(self._lattices.split(values / self._sd), self._spectra, strict=True):
+        for image, spectrum in zip(lattices.split(values / sd), spectra, strict=True):
             size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
             out = torch.fft.irfft2(torch.fft.rfft2(image, s=size) / spectrum, s=size)
             solved.append(out[:, : image.shape[1], : image.shape[2]])
-        return self._lattices.join(solved) / self._sd if solved else values
+        return lattices.join(solved) / sd if solved else values
+
+    return apply
+
+
+def block_inverse(inverses: Sequence[Apply], counts: Sequence[int]) -> Apply:
+    """One inverse for each block of values (m, n), whose sizes are `counts`; blocks are independent."""
+    if len(inverses) == 1:
+        return inverses[0]
+    return lambda values: torch.cat(
+        [inverse(part) for inverse, part in zip(inverses, values.split(list(counts), 1), strict=True)], 1
+    )
+
+
+class LowRankPreconditioner:
+    """Callable: (m, n) -> approximately S^-1 of it, for S = R + L' L, by the Woodbury identity.
+
+    Attributes:
+        residual_inverse: approximately R^-1 of (m, n).
+        m_factor: Cholesky factor of M = I + L R^-1 L', (rank, rank).
+    """
+
+    def __init__(self, residual_inverse: Apply, low_rank: torch.Tensor):
+        """
+        Args:
+            residual_inverse: approximately R^-1 of (m, n).
+            low_rank: L, (rank, n).
+        """
+        self.residual_inverse, self._low_rank = residual_inverse, low_rank
+        self._solved = residual_inverse(low_rank)
+        m = low_rank.double() @ self._solved.double().T
+        eye = torch.eye(len(m), dtype=m.dtype, device=m.device)
+        self.m_factor = torch.linalg.cholesky(eye + (m + m.T) / 2).to(low_rank.dtype)
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Approximately S^-1 of (m, n)."""

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.solvers import (
-    CirculantPreconditioner,
+    LowRankPreconditioner,
+    block_inverse,
+    circulant_inverse,
     conjugate_gradients,
     log_determinant,
 )
@@ -80,8 +82,16 @@ def test_the_preconditioner_is_the_inverse_where_the_covariance_is_what_it_assum
     sd = torch.rand(60, generator=generator, dtype=torch.float64) + 0.5
     low_rank = torch.randn(3, 60, generator=generator, dtype=torch.float64)
     spectra = [torch.full((12, 6), value, dtype=torch.float64) for value in (2.0, 0.7)]
-    inverse = CirculantPreconditioner(Lattices(), spectra, sd, low_rank)
     residual = torch.tensor([2.0] * 30 + [0.7] * 30, dtype=torch.float64) * sd**2
+    whole = circulant_inverse(Lattices(), spectra, sd)
+    halves = [lambda v, part=part: v / part for part in residual.split(25)]
+    for residual_inverse in (whole, block_inverse(halves, [25, 25, 10]), block_inverse([whole], [60])):
+        check_inverse(LowRankPreconditioner(residual_inverse, low_rank), residual, low_rank)
+
+
+def check_inverse(inverse, residual, low_rank):
+    """The inverse of diag(residual) + low_rank' low_rank."""
+    generator = torch.Generator().manual_seed(1)
     s = torch.diag(residual) + low_rank.T @ low_rank
     right = torch.randn(4, 60, generator=generator, dtype=torch.float64)
     torch.testing.assert_close(inverse(right), torch.linalg.solve(s, right.T).T, rtol=1e-9, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Posterior variance for planes at any pose."""
+"""Variance of the structured Gaussian: of the prior, exact, and for planes at any pose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def dense_variance(
     field: GaussianField, spread: Callable[[torch.Tensor], torch.Tensor], covariance: torch.Tensor
 ) -> torch.Tensor:
     """Exact diag(Sigma - Sigma A' S^-1 A Sigma), (K, J, I). spread: Sigma A'. covariance: S as a matrix."""
-    prior = field.sd**2 * _unit_diagonal(field) + (field.loadings**2).sum(0)
+    prior = prior_variance(field)
     if not len(covariance):
         return prior
     gain = spread(torch.eye(len(covariance), device=field.mean.device)).flatten(1).double()
@@ -28,9 +28,10 @@ def dense_variance(
     return prior - (half**2).sum(0).reshape(prior.shape).to(prior.dtype)
 
 
-def _unit_diagonal(field: GaussianField) -> torch.Tensor:
+def prior_variance(field: GaussianField) -> torch.Tensor:
+    """Exact diag(Sigma), before anything was observed, (K, J, I)."""
     k, j, i = (c.diagonal() for c in field.correlations)
-    return k[:, None, None] * j[:, None] * i
+    return field.sd**2 * (k[:, None, None] * j[:, None] * i) + (field.loadings**2).sum(0)
 
 
 def foot_point_variance(

@@ -1,4 +1,4 @@
-"""Approximate inverse of S = A (W W' + Psi) A' + R for planes at any pose, from the field's own spectrum."""
+"""Approximate inverse of S = A (W W' + Psi) A' + R: for planes at any pose from the field's own spectrum."""
 
 from __future__ import annotations
 
@@ -7,40 +7,17 @@ import torch
 from scipy.fft import next_fast_len
 
 from ...geometry import Plane
+from ...observation.operator import LinearOperator
 from ...observation.planes import PlaneOperator
-from ...solvers import CirculantPreconditioner
+from ...solvers import Apply, LowRankPreconditioner, circulant_inverse
 from ..gaussian.field import GaussianField, evidence_scale
 
 _PAD, _PROBES = 24, 4
+_MIN_SHARE = 1e-4
 
 
-class PlanePreconditioner(CirculantPreconditioner):
+class ResidualPreconditioner(LowRankPreconditioner):
     """Approximately the inverse of S = A (W W' + Psi) A' + R; M = I + (AW)' S_r^-1 AW."""
-
-    def __init__(
-        self,
-        field: GaussianField,
-        planes: list[Plane],
-        operator: PlaneOperator,
-        sd: torch.Tensor,
-        low_rank: torch.Tensor,
-        noises: list[float],
-    ):
-        """
-        Args:
-            field: the process.
-            planes: what was observed of it.
-            operator: of the planes on the field's grid.
-            sd: the residual's at the pixels, (count,).
-            low_rank: the loadings at the pixels, (rank, count).
-            noises: per plane, the noise's variance as a share of the residual's.
-        """
-        shares = variance_shares(field, operator, sd)
-        spectra = [
-            share * plane_spectrum(field, plane) + noise
-            for plane, share, noise in zip(planes, shares, noises, strict=True)
-        ]
-        super().__init__(operator, spectra, sd, low_rank)
 
     def residual_scale(self, difference: torch.Tensor) -> float:
         """Factor on sd that maximises the approximate evidence of differences (1, count)."""
@@ -49,6 +26,44 @@ class PlanePreconditioner(CirculantPreconditioner):
         return evidence_scale(
             float((difference * solved).sum()), (solved @ self._low_rank.T)[0], gram, difference.numel()
         )
+
+
+def planes_inverse(
+    field: GaussianField,
+    planes: list[Plane],
+    operator: PlaneOperator,
+    sd: torch.Tensor,
+    own_noise: torch.Tensor,
+) -> Apply:
+    """Approximately the inverse of A Psi A' + R of (m, count) pixels on planes.
+
+    Args:
+        field: the process.
+        planes: what was observed of it.
+        operator: of the planes on the field's grid.
+        sd: the residual's at the pixels, (count,).
+        own_noise: variance of the measurement's own noise as a share of the residual's, (count,).
+    """
+    own = own_noise.split([int(keep.sum()) for keep in operator.keep])
+    noises = [field.noise + (float(part.mean()) if len(part) else 0.0) for part in own]
+    shares = variance_shares(field, operator, sd)
+    spectra = [
+        share * plane_spectrum(field, plane) + noise
+        for plane, share, noise in zip(planes, shares, noises, strict=True)
+    ]
+    return circulant_inverse(operator, spectra, sd)
+
+
+def plain_inverse(
+    field: GaussianField, operator: LinearOperator, sd: torch.Tensor, own_noise: torch.Tensor
+) -> Apply:
+    """Approximately the inverse of A Psi A' + R of (m, count) values of any operator, by its diagonal.
+
+    See `planes_inverse`; of the diagonal of A Psi A' only the mean share of sd^2 is estimated.
+    """
+    share = float(_seen_variance(field, operator, sd).mean().clamp(min=_MIN_SHARE))
+    variance = sd**2 * (share + field.noise + own_noise)
+    return lambda values: values / variance
 
 
 def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:
@@ -86,12 +101,20 @@ def variance_shares(field: GaussianField, operator: PlaneOperator, sd: torch.Ten
     """Mean of diag(A Psi A') / sd^2 per plane: interpolation and slice thickness average a part of the
     residual away.
 
-    sd: (count,) = A field.sd. By Hutchinson's estimator with fixed probes.
+    sd: (count,) = A field.sd.
+    """
+    return [
+        float((i.sum() / (_PROBES * max(int(k.sum()), 1))).clamp(0.05, 1.0))
+        for i, k in zip(operator.split(_seen_variance(field, operator, sd)), operator.keep, strict=True)
+    ]
+
+
+def _seen_variance(field: GaussianField, operator: LinearOperator, sd: torch.Tensor) -> torch.Tensor:
+    """Terms (probes, count) whose means are those of diag(A Psi A') / sd^2.
+
+    The estimator of Hutchinson (Commun. Stat. Simul. Comput. 1989) with fixed probes.
     """
     generator = torch.Generator().manual_seed(0)
     probes = (torch.randint(0, 2, (_PROBES, operator.count), generator=generator) * 2.0 - 1).to(sd)
     seen = operator.forward(field.residual_covariance(operator.adjoint(probes / sd))) / sd
-    return [
-        float((i.sum() / (_PROBES * max(int(k.sum()), 1))).clamp(0.05, 1.0))
-        for i, k in zip(operator.split(probes * seen), operator.keep, strict=True)
-    ]
+    return probes * seen

@@ -1,5 +1,5 @@
 """The structured Gaussian prior: x = mean(covariate) + W z + r on a canonical grid, exact posterior for any
-planes.
+linear measurement.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...geometry import Grid, InputError, Volume
+from ...geometry import Grid, InputError, Plane, Volume
 from ...observation import Observation, Slice
-from ...observation.planes import plane_operator
+from ...observation.planes import PlaneOperator, plane_operator
 from ...observation.slices import resample_slice, slices_of
 from ..alignment_model import AlignmentModel
 from ..base import Posterior, Prior
@@ -22,14 +22,20 @@ from ..gaussian.parameters import GaussianParameters
 from ..gaussian.process import GaussianProcess
 from ..gaussian.stack import StackPosterior
 from ..intervals import IntervalScale
-from .planes import TOLERANCE, PlanesPosterior
+from .planes import PlanesPosterior, measured_planes
+from .posterior import TOLERANCE, Measured, OperatorPosterior
 
 _MAX_PIXELS = 200_000
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
 class StructuredGaussian(Prior):
-    """The prior over `parameters`; tensors live on `device`."""
+    """The prior over `parameters`; tensors live on `device`.
+
+    Anything that is linear in the volume can be observed of it.
+    """
+
+    observes = (Observation,)
 
     def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
         p = parameters
@@ -86,52 +92,69 @@ class StructuredGaussian(Prior):
         check: Callable[[], None],
         fast: bool,
     ) -> Posterior:
-        """Exact for whole grid planes, else by conjugate gradients.
+        """Exact for whole grid planes, else by conjugate gradients; of any linear operators.
 
         The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless
         `adapt` is False. fast: on a coarser grid, with more noise than there is (which makes the equations
         easy) and solved roughly.
         """
-        slices = slices_of(observations)
         if fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
             field = self.field(grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk), covariate)
             field = replace(field, noise=max(_FAST_NOISE, field.noise))
-            return self._observation(slices, field, check, _FAST_TOLERANCE)(field)
+            return self._observation(observations, field, check, _FAST_TOLERANCE)(field)
         field = self.field(grid, covariate)
-        observe = self._observation(slices, field, check)
+        observe = self._observation(observations, field, check)
         first = observe(field)
-        scale = first.residual_scale() if slices and self.adapt else 1.0
+        scale = first.residual_scale() if observations and self.adapt else 1.0
         return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
 
     def _observation(
         self,
-        slices: list[Slice],
+        observations: Sequence[Observation],
         field: GaussianField,
         check: Callable[[], None],
         tolerance: float = TOLERANCE,
-    ) -> Callable[[GaussianField], Posterior]:
-        """The slices as a function from a field to its posterior.
+    ) -> Callable[[GaussianField], StackPosterior | OperatorPosterior]:
+        """The observations as a function from a field to its posterior.
 
         Only what lies in the anatomy is evidence.
         """
+        slices = slices_of(observations)
+        others = [observation for observation in observations if not isinstance(observation, Slice)]
         *_, anatomy = self._process.on(field.grid)
-        stack = None if any(s.noise for s in slices) else _as_stack(slices, field.grid)
+        stack = None if others or any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack
             inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
             stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
             return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
+        mask = anatomy.cpu().numpy()
+        planes = self._planes(slices, field.grid, mask)
+        if not others:
+            return lambda f: PlanesPosterior(f, *planes[:3], self.intervals, check, tolerance, planes[3])
+        measured = [self._measured(observation, field.grid, mask) for observation in others]
+        if slices:
+            measured.insert(0, measured_planes(*planes))
+        return lambda f: OperatorPosterior(f, measured, self.intervals, check, tolerance)
+
+    def _planes(
+        self, slices: list[Slice], grid: Grid, mask: np.ndarray
+    ) -> tuple[list[Plane], PlaneOperator, torch.Tensor, list[float]]:
+        """Slices on the grid: their planes, operator, pixels (count,) inside the mask, and own noises."""
         lattices = [
-            resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, field.grid), strict=True)
+            resample_slice(s, size) for s, size in zip(slices, _pixel_sizes(slices, grid), strict=True)
         ]
         planes = [s.plane for s in lattices]
-        operator = plane_operator(planes, field.grid, anatomy.cpu().numpy(), self.device)
+        operator = plane_operator(planes, grid, mask, self.device)
         pixels = operator.join([torch.as_tensor(s.pixels)[None].to(self.device) for s in lattices])[0]
-        noises = [s.noise for s in lattices]
-        return lambda f: PlanesPosterior(
-            f, planes, operator, pixels, self.intervals, check, tolerance, noises
-        )
+        return planes, operator, pixels, [s.noise for s in lattices]
+
+    def _measured(self, observation: Observation, grid: Grid, mask: np.ndarray) -> Measured:
+        """Any observation on the grid, as far as it lies inside the mask."""
+        operator = observation.operator(grid, mask=mask, device=self.device)
+        values = torch.as_tensor(observation.values[observation.kept(grid, mask)]).to(self.device)
+        return Measured(operator, values, torch.full_like(values, observation.noise**2))
 
 
 def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:

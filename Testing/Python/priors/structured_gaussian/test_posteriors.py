@@ -6,7 +6,7 @@ import torch
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
 from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.intervals import LEVELS, IntervalScale
-from SparseVolumeReconstructionLib.priors.structured_gaussian import planes as gaussian_planes
+from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior as gaussian_posterior
 from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior
 
 SHAPE = (8, 7, 6)
@@ -48,7 +48,7 @@ def planes_case(make_field, make_plane, seeds, thickness=4.0, shape=(9, 10, 11),
 @pytest.fixture
 def large(monkeypatch):
     """Every problem counts as too large for the dense solution."""
-    monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
+    monkeypatch.setattr(gaussian_posterior, "DENSE_COST", 0)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -87,7 +87,7 @@ def test_stack_and_planes_agree_on_the_same_observation(make_field, monkeypatch,
     from SparseVolumeReconstructionLib.geometry import Plane
 
     if as_large:
-        monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
+        monkeypatch.setattr(gaussian_posterior, "DENSE_COST", 0)
     stack, (field, _, pixels) = stack_case(make_field, 0, [2, 5])
     planes = []
     for index in (2, 5):
@@ -103,7 +103,7 @@ def test_stack_and_planes_agree_on_the_same_observation(make_field, monkeypatch,
 @pytest.mark.parametrize("as_large", LARGE)
 def test_noise_of_the_measurement_itself_is_believed(make_field, make_plane, dense, monkeypatch, as_large):
     if as_large:
-        monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
+        monkeypatch.setattr(gaussian_posterior, "DENSE_COST", 0)
     own = 0.3
     posterior, seen = planes_case(make_field, make_plane, [0, 1], noises=[own, own])
     exact, without = dense(*seen, own**2), dense(*seen)
@@ -135,7 +135,7 @@ def test_samples_have_the_posterior_mean_and_covariance(make_field, make_plane, 
 @pytest.mark.parametrize("case", ["stack", "planes", "large"])
 def test_a_seed_gives_its_sample_whatever_was_asked_before(make_field, make_plane, monkeypatch, case):
     if case == "large":
-        monkeypatch.setattr(gaussian_planes, "DENSE_COST", 0)
+        monkeypatch.setattr(gaussian_posterior, "DENSE_COST", 0)
 
     def fresh():
         return (
