@@ -1,6 +1,11 @@
-"""What was observed of a body, and the linear operators that say how a volume gives it."""
+"""What was observed of a body, and the linear operators that say how a volume gives it.
+
+A kind is one module here: an Observation, and the ObservationSpec by which requests name its files. Both are
+imported below, so that every request knows the kind.
+"""
 
 from .base import Observation, observed_voxels
-from .slices import Slice
+from .slice_files import ContextSpec
+from .slices import Slice, split_slices
 
-__all__ = ["Observation", "Slice", "observed_voxels"]
+__all__ = ["ContextSpec", "Observation", "Slice", "observed_voxels", "split_slices"]

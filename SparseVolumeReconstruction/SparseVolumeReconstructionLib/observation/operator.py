@@ -52,7 +52,9 @@ class StackedOperator(LinearOperator):
 
     def adjoint(self, values: torch.Tensor) -> torch.Tensor:
         """(n, count) values -> (n, K, J, I), the sum of all adjoints."""
-        parts = values.split([operator.count for operator in self.operators], 1)
+        import torch
+
+        parts = torch.split(values, [operator.count for operator in self.operators], 1)
         pairs = zip(self.operators, parts, strict=True)
         first, *others = (operator.adjoint(part) for operator, part in pairs)
         return sum(others, start=first)

@@ -225,6 +225,7 @@ def _box_around(plane: Plane, grid: Grid) -> tuple[slice, slice, slice] | None:
     return k, j, i
 
 
-def slices_of(observations: Sequence[Observation]) -> list[Slice]:
-    """Those of the observations that are slices, in order."""
-    return [observation for observation in observations if isinstance(observation, Slice)]
+def split_slices(observations: Sequence[Observation]) -> tuple[list[Slice], list[Observation]]:
+    """The observations that are slices, and those of other kinds, each in order."""
+    slices = [observation for observation in observations if isinstance(observation, Slice)]
+    return slices, [observation for observation in observations if not isinstance(observation, Slice)]

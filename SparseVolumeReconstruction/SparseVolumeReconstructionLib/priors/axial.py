@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
 from ..observation import Observation, Slice
-from ..observation.slices import resample_slice, slices_of
+from ..observation.slices import resample_slice, split_slices
 from .alignment_model import ANATOMY, AlignmentModel
 from .base import Posterior, Prior
 from .card import ModelCard
@@ -139,7 +139,7 @@ class AxialPrior(Prior):
         fast: bool,
     ) -> Posterior:
         """Given nearly axial slices inside the stack; raises InputError for others."""
-        slices = slices_of(observations)
+        slices, _ = split_slices(observations)
         index, pixels = place(slices, self.grid, self.space.atlas.numpy())
         posterior = (
             self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast)

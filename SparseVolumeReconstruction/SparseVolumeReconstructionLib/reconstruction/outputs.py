@@ -14,10 +14,10 @@ import numpy as np
 from ..alignment.align import Alignment
 from ..alignment.reader import Brain
 from ..geometry import Grid, InputError, Volume
-from ..observation import Slice, observed_voxels
+from ..observation import Observation, observed_voxels
 from ..priors.base import Prior
 from ..progress import Progress
-from .patient_posterior import PatientPosterior, condition_aligned
+from .patient_posterior import PatientPosterior, condition_aligned, in_common_units
 from .request import ReconstructionRequest
 from .result import Reconstruction
 from .whole_head import brain_mask
@@ -42,15 +42,15 @@ class Clock:
 
 @dataclass(frozen=True, eq=False)
 class OutputMaker:
-    """Makes the volumes that a request asks for from slices that have their place.
+    """Makes the volumes that a request asks for from observations that have their place.
 
-    slices, alignment: patient mm and units. brain: what was found in whole heads. like: output grid, None for
-    an isotropic one that covers the anatomy.
+    observations, alignment: patient mm and units. brain: what was found in whole heads. like: output grid,
+    None for an isotropic one that covers the anatomy.
     """
 
     request: ReconstructionRequest
     prior: Prior
-    slices: list[Slice]
+    observations: list[Observation]
     alignment: Alignment
     like: Grid | None
     clock: Clock
@@ -71,7 +71,7 @@ class OutputMaker:
                 self.progress.update("conditioning", 0.4)
                 posterior = condition_aligned(
                     self.prior,
-                    self.slices,
+                    self.observations,
                     self.alignment,
                     grid=self.like or covering,
                     check=self.progress.check,
@@ -110,7 +110,7 @@ class OutputMaker:
             with self.clock.step("samples"):
                 made["samples"] = self._samples(posterior)
         with self.clock.step("observed"):
-            observed, values = observed_voxels(self.alignment.in_common_units(self.slices), grid)
+            observed, values = observed_voxels(in_common_units(self.observations, self.alignment), grid)
         found = {}
         if self.brain:
             mean = made["mean"] if "mean" in made else posterior.mean()
@@ -143,10 +143,10 @@ class OutputMaker:
         }
 
     def _evidence(self, posterior: PatientPosterior) -> float:
-        """log p(slices), nats; 0 without slices."""
+        """log p(observations), nats; 0 without any."""
         with self.clock.step("evidence"):
             self.progress.update("evidence", 0.92)
-            return posterior.posterior.log_evidence() if self.slices else 0.0
+            return posterior.posterior.log_evidence() if self.observations else 0.0
 
     def _atlas(self) -> Volume:
         """The prior's mean without slices in patient intensities, on the canonical grid."""

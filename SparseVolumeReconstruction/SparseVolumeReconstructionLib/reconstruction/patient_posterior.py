@@ -1,8 +1,8 @@
-"""A prior conditioned on a patient's slices: the posterior together with the frame and the intensity map."""
+"""A prior conditioned on what was observed of a patient: the posterior with frame and intensity map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,9 +11,9 @@ import torch
 
 from ..alignment.align import Alignment, align, fixed_frame, gains_in_frame, in_known_frame
 from ..alignment.intensity import MonotoneMap
-from ..geometry import Grid, Volume
+from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
-from ..observation import Slice
+from ..observation import Observation, Slice, split_slices
 from ..priors.base import Posterior, Prior
 from ..progress import Progress
 
@@ -95,53 +95,54 @@ class PatientPosterior:
 
 def condition_registered(
     prior: Prior,
-    slices: list[Slice],
+    observations: Sequence[Observation],
     *,
     grid: Grid,
     covariate: float | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> PatientPosterior:
-    """Posterior on a canonical grid for slices that are in canonical space already (only the intensities are
-    matched).
+    """Posterior on a canonical grid for observations that are in canonical space already (only the
+    intensities are matched).
     """
-    alignment = _in_frame(prior, slices, np.eye(4), covariate)
-    return PatientPosterior(condition(prior, slices, alignment, grid=grid, check=check), alignment, grid)
+    alignment = _in_frame(prior, split_slices(observations)[0], np.eye(4), covariate)
+    posterior = condition(prior, observations, alignment, grid=grid, check=check)
+    return PatientPosterior(posterior, alignment, grid)
 
 
 def condition_patient(
     prior: Prior,
-    slices: list[Slice],
+    observations: Sequence[Observation],
     *,
     grid: Grid,
     frame: np.ndarray | None = None,
     covariate: float | None = None,
     progress: Progress | None = None,
 ) -> PatientPosterior:
-    """Posterior for slices in patient space, seen on the patient's `grid`.
+    """Posterior for observations in patient space, seen on the patient's `grid`.
 
     frame: 4x4 patient to canonical (RAS mm), found from the slices if None. Raises InputError when the slices
     do not look like the prior's anatomy.
     """
     progress = progress or Progress()
-    alignment = align_patient(prior, slices, frame=frame, covariate=covariate, progress=progress)
+    alignment = align_patient(prior, observations, frame=frame, covariate=covariate, progress=progress)
     progress.update("conditioning", 0.4)
-    return condition_aligned(prior, slices, alignment, grid=grid, check=progress.check)
+    return condition_aligned(prior, observations, alignment, grid=grid, check=progress.check)
 
 
 def condition_aligned(
     prior: Prior,
-    slices: list[Slice],
+    observations: Sequence[Observation],
     alignment: Alignment,
     *,
     grid: Grid,
     check: Callable[[], None] = lambda: None,
     fast: bool = False,
 ) -> PatientPosterior:
-    """Posterior for slices whose place is known, on the prior's own grid, seen on the patient's.
+    """Posterior for observations whose place is known, on the prior's own grid, seen on the patient's.
 
     Args:
         prior: what is conditioned.
-        slices: patient mm and intensities.
+        observations: patient mm and intensities.
         alignment: their frame and intensity map.
         grid: of the patient.
         check: called in inner loops; raise from it to cancel.
@@ -150,12 +151,14 @@ def condition_aligned(
     Returns:
         The posterior on `grid`.
     """
-    return PatientPosterior(condition(prior, slices, alignment, check=check, fast=fast), alignment, grid)
+    return PatientPosterior(
+        condition(prior, observations, alignment, check=check, fast=fast), alignment, grid
+    )
 
 
 def align_patient(
     prior: Prior,
-    slices: list[Slice],
+    observations: Sequence[Observation],
     *,
     frame: np.ndarray | None = None,
     covariate: float | None = None,
@@ -164,11 +167,14 @@ def align_patient(
     progress: Progress,
     fast: bool = False,
 ) -> Alignment:
-    """Frame and intensity map of slices in patient space; see `condition_patient`.
+    """Frame and intensity map of observations in patient space, by their slices; see `condition_patient`.
 
     intensity, gains: found before, together with the frame (and the covariate, where there is one); the gain
     of a series that was added since is found. fast: match fewer pixels.
+
+    Raises InputError as `align` does, and where the frame is to be found and nothing shows it.
     """
+    slices, others = split_slices(observations)
     if intensity is not None:
         frame = np.eye(4) if frame is None else frame
         known = Alignment(frame, intensity, covariate, None, {})
@@ -176,6 +182,11 @@ def align_patient(
         return in_known_frame(slices, prior.alignment_model(), known) if slices else known
     if frame is None and slices:
         return align(slices, prior.alignment_model(), progress, covariate)
+    if frame is None and others:
+        raise InputError(
+            f"{others[0].name}: where the body lies cannot be found from a {others[0].kind} alone; give the "
+            "frame, or slices as well."
+        )
     return _in_frame(prior, slices, np.eye(4) if frame is None else frame, covariate, fast)
 
 
@@ -204,18 +215,26 @@ def _completed(
     return gains_in_frame(slices, gains, prior.alignment_model(), known) | gains
 
 
+def in_common_units(observations: Sequence[Observation], alignment: Alignment) -> list[Observation]:
+    """Slices as the intensity map expects them, divided by the gain of their series; then all others."""
+    slices, others = split_slices(observations)
+    return [*alignment.in_common_units(slices), *others]
+
+
 def condition(
     prior: Prior,
-    slices: list[Slice],
+    observations: Sequence[Observation],
     alignment: Alignment,
     *,
     grid: Grid | None = None,
     check: Callable[[], None] = lambda: None,
     fast: bool = False,
 ) -> Posterior:
-    """The prior given aligned slices in patient mm and the units of their files; grid, check and fast as in
-    Prior.condition.
+    """The prior given aligned observations in patient mm and the units of their files.
+
+    grid, check and fast: as in Prior.condition.
     """
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
-    canonical = [s.transformed(matrix).with_intensity(intensity) for s in alignment.in_common_units(slices)]
+    common = in_common_units(observations, alignment)
+    canonical = [observation.transformed(matrix).with_intensity(intensity) for observation in common]
     return prior.condition(canonical, grid=grid, covariate=alignment.covariate, check=check, fast=fast)

@@ -18,7 +18,7 @@ from ..alignment.intensity import MonotoneMap
 from ..alignment.plausible import check_size
 from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
-from ..observation import Slice
+from ..observation import Observation, split_slices
 from ..priors.base import Prior
 from ..progress import Progress
 from .contexts import noisy_backgrounds, read_contexts
@@ -42,7 +42,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         progress.update("reading slices", 0.01)
         known = _known_intensity(request, prior)
         _check_covariate(request, prior)
-        slices, warnings = read_contexts(request.contexts)
+        observations, warnings = read_contexts(request.contexts)
+        slices, others = split_slices(observations)
         extent_mm = float(np.ptp(outline(prior), axis=0).max())
         check_size(slices, extent_mm, f"{prior.card.anatomy} {prior.card.modality}")
         frame = {"auto": None, "registered": np.eye(4)}.get(request.frame, request.frame)
@@ -57,11 +58,12 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         warnings += [*told_of(brain, request.mask is not None), *noisy_backgrounds(slices)]
     with clock.step("align"):
         known |= {"frame": frame, "covariate": request.covariate}
-        alignment = align_patient(prior, slices, **known, progress=progress, fast=request.fast)
+        observations = [*slices, *others]
+        alignment = align_patient(prior, observations, **known, progress=progress, fast=request.fast)
     warnings += _doubts(alignment, prior.card.modality)
     warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
-    result = OutputMaker(request, prior, slices, alignment, like, clock, progress, brain).make()
-    result.provenance.update(_provenance(request, prior, slices, alignment, warnings, clock.seconds))
+    result = OutputMaker(request, prior, observations, alignment, like, clock, progress, brain).make()
+    result.provenance.update(_provenance(request, prior, observations, alignment, warnings, clock.seconds))
     if brain and not request.fast:
         result.provenance["motion"] = motion_of(brain)
     return result
@@ -146,7 +148,7 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
 def _provenance(
     request: ReconstructionRequest,
     prior: Prior,
-    slices: list[Slice],
+    observations: list[Observation],
     alignment: Alignment,
     warnings: list[str],
     seconds: dict[str, float],
@@ -169,10 +171,10 @@ def _provenance(
         },
         "request": request.model_dump(),
         "seed": request.seed,
-        "contexts": [s.provenance() for s in slices],
+        "contexts": [observation.provenance() for observation in observations],
         "frame": {
             "patient_to_canonical": alignment.patient_to_canonical.round(9).tolist(),
-            "found_from_slices": request.frame == "auto" and bool(slices),
+            "found_from_slices": request.frame == "auto" and bool(observations),
             "standard_deviations": alignment.uncertainty,
             "match": alignment.score,
         },

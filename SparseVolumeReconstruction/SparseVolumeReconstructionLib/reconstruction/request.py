@@ -6,28 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from ..observation import ContextSpec
+from ..observation.spec import AnyObservationSpec
 
-class ContextSpec(BaseModel):
-    """Slices of one file. slices None: all of them. thickness_mm None: what the file states, else
-    `assumed_thickness_mm`.
-
-    series: which DICOM series of a folder, by the key that the error about several series lists. source: name
-    of the volume that the file is a part of (the path if None): for messages, and slices of one source are
-    one body. kind: of observation; requests written before there were kinds are of slices.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    kind: Literal["slice"] = "slice"
-    path: str
-    slices: list[int] | None = None
-    thickness_mm: float | None = Field(default=None, gt=0)
-    source: str | None = None
-    series: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return self.source or self.path
+__all__ = ["ContextSpec", "IntensityMap", "ReconstructionRequest"]
 
 
 class IntensityMap(BaseModel):
@@ -52,6 +34,7 @@ class IntensityMap(BaseModel):
 class ReconstructionRequest(BaseModel):
     """What to reconstruct. Lengths in mm, paths absolute.
 
+    contexts: what was observed, of any kind in the table of `observation.spec`; slices if they do not say.
     frame: "auto" (find it from the slices), "registered" (patient space is canonical space) or the path of an
     affine transform file from patient to canonical space. like: output on this volume's grid; otherwise
     isotropic `spacing_mm` (1 mm if None) in patient RAS. covariate: value of the prior's covariate
@@ -66,7 +49,7 @@ class ReconstructionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     prior: str
-    contexts: list[ContextSpec] = []
+    contexts: list[AnyObservationSpec] = []
     frame: str = "auto"
     like: str | None = None
     spacing_mm: float | None = Field(default=None, gt=0)

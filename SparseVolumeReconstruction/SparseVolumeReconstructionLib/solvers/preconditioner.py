@@ -48,7 +48,8 @@ def block_inverse(inverses: Sequence[Apply], counts: Sequence[int]) -> Apply:
     if len(inverses) == 1:
         return inverses[0]
     return lambda values: torch.cat(
-        [inverse(part) for inverse, part in zip(inverses, values.split(list(counts), 1), strict=True)], 1
+        [inverse(part) for inverse, part in zip(inverses, torch.split(values, list(counts), 1), strict=True)],
+        1,
     )
 
 

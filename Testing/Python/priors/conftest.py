@@ -48,7 +48,7 @@ class Dense:
     field: GaussianField
     a: torch.Tensor
     pixels: torch.Tensor
-    own_variance: float = 0.0  # of the measurement's own noise
+    own_variance: float | torch.Tensor = 0.0  # of the measurement's own noise, (count,) or the same for all
 
     def __post_init__(self):
         f, a = self.field, self.a.double()

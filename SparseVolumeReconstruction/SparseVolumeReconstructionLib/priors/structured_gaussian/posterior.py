@@ -26,7 +26,6 @@ from .preconditioner import ResidualPreconditioner, plain_inverse
 TOLERANCE = 1e-4
 SAMPLE_TOLERANCE = 1e-2
 DENSE_COST = 5e8
-_ITERATIONS = 400
 _DRAWS = 24  # behind the standard deviation of large problems
 _FIRST_SEED = 2**40  # of these
 
@@ -82,6 +81,8 @@ class OperatorPosterior(Posterior):
         self._low_rank = operator.forward(field.loadings)
         self._sd = operator.forward(field.sd[None])[0].clamp(min=float(field.sd.min()))
         self._noise = field.noise * self._sd**2 + self._own_variance
+        units = [float(sd.mean()) if len(measured) > 1 and len(sd) else 1.0 for sd in self._sd.split(counts)]
+        self._unit = self._sd.new_tensor(units).repeat_interleave(torch.tensor(counts).to(self._sd.device))
         parts = zip(
             measured,
             self._sd.split(counts),
@@ -108,15 +109,19 @@ class OperatorPosterior(Posterior):
         return low + self._field.residual_covariance(self._operator.adjoint(weights))
 
     def _solve(self, right: torch.Tensor, tolerance: float) -> torch.Tensor:
-        """S^-1 right for (m, count), all right sides at once."""
-        return conjugate_gradients(
-            self._covariance,
-            right,
-            self._precondition,
+        """S^-1 right for (m, count), all right sides at once.
+
+        Every measurement is solved in units of its own, so that none is overlooked beside larger numbers.
+        """
+        unit = self._unit
+        solved = conjugate_gradients(
+            lambda rows: self._covariance(rows / unit) / unit,
+            right / unit,
+            lambda rows: self._precondition(rows * unit) * unit,
             tolerance=tolerance,
-            iterations=_ITERATIONS,
             check=self._check,
         )
+        return solved / unit
 
     def mean(self) -> torch.Tensor:
         """Posterior mean, (K, J, I); computed once."""
@@ -154,15 +159,15 @@ class OperatorPosterior(Posterior):
         The exact variance of the prior times the share of it that is left in draws, which is taken over
         neighbouring voxels too: exact where nothing is known, elsewhere within the error of `_DRAWS` draws.
         """
-        shape = (1, 1, *self.grid.shape_kji)
-        before, after = self._mean.new_zeros(shape), self._mean.new_zeros(shape)
+        prior = prior_variance(self._field)
+        before, after = torch.zeros_like(prior)[None], torch.zeros_like(prior)[None]
         for seed in range(_DRAWS):
             self._check()
             drawn, sample = self._draw(_FIRST_SEED + seed, SAMPLE_TOLERANCE)
-            before += (drawn - self._field.mean) ** 2
-            after += (sample - self._mean) ** 2
-        share = avg_pool3d(after, 3, 1, 1) / avg_pool3d(before, 3, 1, 1).clamp(min=1e-20)
-        return prior_variance(self._field) * share[0, 0].clamp(max=1)
+            before += (drawn - self._field.mean) ** 2 / prior
+            after += (sample - self._mean) ** 2 / prior
+        share = avg_pool3d(after, 3, 1, 1) / avg_pool3d(before, 3, 1, 1).clamp(min=1e-6)
+        return prior * share[0].clamp(max=1)
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I).

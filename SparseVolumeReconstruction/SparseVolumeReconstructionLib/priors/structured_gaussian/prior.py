@@ -13,7 +13,7 @@ import torch
 from ...geometry import Grid, InputError, Plane, Volume
 from ...observation import Observation, Slice
 from ...observation.planes import PlaneOperator, plane_operator
-from ...observation.slices import resample_slice, slices_of
+from ...observation.slices import resample_slice, split_slices
 from ..alignment_model import AlignmentModel
 from ..base import Posterior, Prior
 from ..card import ModelCard
@@ -120,8 +120,7 @@ class StructuredGaussian(Prior):
 
         Only what lies in the anatomy is evidence.
         """
-        slices = slices_of(observations)
-        others = [observation for observation in observations if not isinstance(observation, Slice)]
+        slices, others = split_slices(observations)
         *_, anatomy = self._process.on(field.grid)
         stack = None if others or any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
@@ -130,12 +129,11 @@ class StructuredGaussian(Prior):
             stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
             return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
         mask = anatomy.cpu().numpy()
-        planes = self._planes(slices, field.grid, mask)
         if not others:
-            return lambda f: PlanesPosterior(f, *planes[:3], self.intervals, check, tolerance, planes[3])
-        measured = [self._measured(observation, field.grid, mask) for observation in others]
-        if slices:
-            measured.insert(0, measured_planes(*planes))
+            *planes, noises = self._planes(slices, field.grid, mask)
+            return lambda f: PlanesPosterior(f, *planes, self.intervals, check, tolerance, noises)
+        measured = [measured_planes(*self._planes(slices, field.grid, mask))] if slices else []
+        measured += [self._measured(observation, field.grid, mask) for observation in others]
         return lambda f: OperatorPosterior(f, measured, self.intervals, check, tolerance)
 
     def _planes(

@@ -2,12 +2,17 @@
 
 import pytest
 import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
+from SparseVolumeReconstructionLib.observation.operator import LinearOperator
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
 from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.intervals import LEVELS, IntervalScale
 from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior as gaussian_posterior
-from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior
+from SparseVolumeReconstructionLib.priors.structured_gaussian.plane_variance import prior_variance
+from SparseVolumeReconstructionLib.priors.structured_gaussian.planes import PlanesPosterior, measured_planes
+from SparseVolumeReconstructionLib.priors.structured_gaussian.posterior import Measured, OperatorPosterior
 
 SHAPE = (8, 7, 6)
 LARGE = [False, True]
@@ -111,6 +116,79 @@ def test_noise_of_the_measurement_itself_is_believed(make_field, make_plane, den
     close(posterior.mean(), exact.mean, 3e-4)
     close(posterior.std(), exact.std, 0.15 if as_large else 1e-3)
     assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=0.05 if as_large else 1e-3)
+
+
+class MatrixOperator(LinearOperator):
+    """Any matrix, as a measurement."""
+
+    def __init__(self, matrix: torch.Tensor, shape_kji):
+        self.matrix, self.shape_kji = matrix, shape_kji
+
+    @property
+    def count(self):
+        return len(self.matrix)
+
+    def forward(self, volumes):
+        return volumes.flatten(1) @ self.matrix.T
+
+    def adjoint(self, values):
+        return (values @ self.matrix).reshape(len(values), *self.shape_kji)
+
+
+def matrix_measurement(field, seed: int, count: int, scale: float) -> Measured:
+    """Weighted sums of a few voxels each, of either sign."""
+    g = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(count, field.grid.size, generator=g) * scale
+    matrix *= torch.rand(count, field.grid.size, generator=g) < 0.1
+    operator = MatrixOperator(matrix, field.grid.shape_kji)
+    own = 0.1 * scale * torch.rand(count, generator=g) ** 2
+    return Measured(operator, scale * torch.rand(count, generator=g), own)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99), st.integers(1, 30), st.sampled_from([0.3, 1.0, 20.0])), max_size=3
+    ),
+    st.lists(st.integers(0, 99), max_size=2),
+    st.integers(0, 9),
+)
+@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
+def test_any_operators_together_are_exact(make_field, make_plane, dense, matrices, plane_seeds, seed):
+    """Weighted sums of either sign and any unit, planes, and both: as a dense solve has it."""
+    field = make_field((7, 6, 5), seed=seed)
+    measured = [matrix_measurement(field, *words) for words in matrices]
+    if plane_seeds or not matrices:
+        planes = [make_plane(number) for number in plane_seeds]
+        operator = plane_operator(planes, field.grid)
+        pixels = torch.rand(operator.count, generator=torch.Generator().manual_seed(seed))
+        measured.append(measured_planes(planes, operator, pixels, [0.1] * len(planes)))
+    posterior = OperatorPosterior(field, measured, IntervalScale())
+    eye = torch.eye(field.grid.size).reshape(-1, *field.grid.shape_kji)
+    a = torch.cat([one.operator.forward(eye).T for one in measured])
+    values, variance = (
+        torch.cat([getattr(one, name) for one in measured]) for name in ("values", "variance")
+    )
+    exact = dense(field, a, values, variance)
+    close(posterior.mean(), exact.mean, 5e-3)
+    close(posterior.std(), exact.std, 1e-3)
+    assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=5e-3, abs=0.1)
+
+
+def test_the_deviation_of_many_values_of_any_operator_is_near(make_field, dense, large):
+    """Means over balls: what is known of a voxel is nearly that of its neighbours."""
+    field = make_field((9, 10, 11))
+    points = torch.as_tensor(field.grid.points_ras(), dtype=torch.float32)
+    centres = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:40]]
+    balls = (torch.cdist(centres, points) < 5).float()
+    operator = MatrixOperator(balls / balls.sum(1, keepdim=True), field.grid.shape_kji)
+    measured = Measured(operator, torch.rand(40), torch.full((40,), 1e-4))
+    posterior = OperatorPosterior(field, [measured], IntervalScale())
+    exact = dense(field, measured.operator.matrix, measured.values, measured.variance)
+    ratio = posterior.std().double() / exact.std
+    assert 0.9 < float(ratio.mean()) < 1.1 and 0.6 < float(ratio.min()) < float(ratio.max()) < 1.6
+    close(posterior.mean(), exact.mean, 1e-3)
+    far = OperatorPosterior(field, [matrix_measurement(field, 3, 1, 0.0)], IntervalScale())
+    torch.testing.assert_close(far.std(), prior_variance(field).sqrt(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
