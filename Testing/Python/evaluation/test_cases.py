@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.data import cohort
 from SparseVolumeReconstructionLib.evaluation import cases
@@ -129,6 +130,47 @@ def test_who_does_not_look_like_the_others_is_left_out_and_told(cohort_dir, tmp_
     assert list(found.registered(store.load("tiny").reference)) == [f"p{n}" for n in range(8)]
     found.warn(Progress(warned=told.append))
     assert len(told) == 1 and told[0].startswith("p9.nii.gz was left out (1 of 1): ") and says in told[0]
+
+
+def in_microns(volume: Volume) -> Volume:
+    return Volume(volume.array, Grid(volume.array.shape, np.diag([1e3] * 3 + [1]) @ volume.grid.ijk_to_ras))
+
+
+def as_mask(volume: Volume) -> Volume:
+    return Volume((volume.array > 0).astype(np.float32), volume.grid)
+
+
+def test_one_cohort_with_every_fault_is_as_good_as_one_without(cohort_dir, tmp_path, store):
+    """In the folders of a BIDS data set; all faults are found, named and counted, and nothing stops it."""
+
+    def place(number: int):
+        folder = tmp_path / f"sub-{number:02d}" / "anat"
+        folder.mkdir(parents=True)
+        return folder / f"sub-{number:02d}_T1w.nii.gz"
+
+    good = [place(n) for n in range(8)]
+    for n, path in enumerate(good):
+        path.write_bytes((cohort_dir / f"sub-{n:02d}_T1w.nii.gz").read_bytes())
+    sample = read_volume(good[0])
+    changes = {cut: "like the others", larger: "times as large", in_microns: "voxels of", as_mask: "mask"}
+    says = {}
+    for n, (change, words) in enumerate(changes.items()):
+        path = place(20 + n)
+        write_volume(change(sample), path)
+        says[path.name] = words
+    place(30).write_bytes(good[0].read_bytes()[:3000])
+    place(31).symlink_to(tmp_path / "annex" / "not-fetched")
+    place(32).write_text("/annex/objects/MD5E-s20034--0123.nii.gz")
+    sitk.WriteImage(sitk.Image([8, 8, 8, 3], sitk.sitkFloat32), str(place(33)))
+    for number, words in ((30, "not complete"), (31, "not there"), (32, "cannot be read"), (33, "4D")):
+        says[f"sub-{number}_T1w.nii.gz"] = words
+    found, told = cohort.list_cohort(tmp_path, modality="T1w"), []
+    assert list(found.registered(store.load("tiny").reference)) == [f"sub-{n:02d}_T1w" for n in range(8)]
+    found.warn(Progress(warned=told.append))
+    assert len(told) == len(says)
+    for name, words in says.items():
+        (line,) = (line for line in told if line.startswith(f"{name} was left out ("))
+        assert words in line and f"of {len(says)}): " in line, line
 
 
 def test_brain_mask_fills_dark_ventricles():

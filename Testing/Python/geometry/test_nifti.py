@@ -88,6 +88,22 @@ def test_slopes_units_and_one_frame_of_four_dimensions(tmp_path):
     assert read_volume(four).array.shape == SHAPE[::-1]
 
 
+def test_big_endian_nifti_2_and_slopes_that_are_none_are_read(tmp_path):
+    for n, kind in enumerate((nibabel.Nifti1Image, nibabel.Nifti2Image)):
+        for order in "<>":
+            image = kind(voxels(), turned(), kind.header_class(endianness=order))
+            nibabel.save(image, tmp_path / f"{n}{'<>'.index(order)}.nii.gz")
+    nan, infinite = float("nan"), float("inf")
+    for n, scale in enumerate(((nan, nan), (0.0, 5.0), (infinite, 0.0))):
+        write(tmp_path / f"slope{n}.nii.gz", edit=[(112, "<2f", *scale)])
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 7
+    for file in files:
+        volume = read_volume(file)
+        np.testing.assert_array_equal(volume.array, voxels().T, err_msg=file.name)
+        np.testing.assert_allclose(volume.grid.ijk_to_ras, turned(), atol=1e-4)
+
+
 def test_a_header_and_its_voxels_in_two_files(tmp_path):
     image = nibabel.Nifti1Pair(voxels(), turned())
     nibabel.save(image, tmp_path / "pair.hdr")

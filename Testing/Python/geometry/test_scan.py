@@ -160,6 +160,7 @@ def test_slices_that_are_there_twice_are_used_once(tmp_path):
         ("EchoTime", (12, 98), "echo time"),
         ("TemporalPositionIdentifier", (1, 2), "time point"),
         ("InversionTime", (50, 900), "inversion"),
+        ("DiffusionBValue", (0, 1000), "b-value"),
     ],
 )
 def test_two_images_of_every_plane_are_a_choice(tmp_path, attribute, values, called):

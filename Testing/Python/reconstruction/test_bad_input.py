@@ -103,6 +103,26 @@ def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
     assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False
 
 
+def test_every_series_keeps_its_own_thickness(scan, store, request_for, tmp_path):
+    """As its header states it, the JSON beside it, or as it was given; one of many thicknesses is not all."""
+    image = sitk.ReadImage(str(tmp_path / "head.nrrd"))
+    sitk.WriteImage(image, str(tmp_path / "json.nii.gz"))
+    (tmp_path / "json.json").write_text(json.dumps({"SliceThickness": 3.5}))
+    content = (tmp_path / "head.nrrd").read_bytes()
+    stated = content.replace(b"encoding:", b"thicknesses: NaN NaN 2.5\nencoding:", 1)
+    (tmp_path / "stated.nrrd").write_bytes(stated)
+    contexts = [
+        ContextSpec(path=str(tmp_path / "stated.nrrd"), slices=[6]),
+        ContextSpec(path=str(tmp_path / "json.nii.gz"), slices=[10]),
+        ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[14], thickness_mm=7.0),
+        ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[18]),
+    ]
+    result = run_request(request_for(contexts=contexts), store, Progress())["result"]
+    assert [each["thickness_mm"] for each in result["contexts"]] == [2.5, 3.5, 7.0, 5.0]
+    assert [each["thickness_assumed"] for each in result["contexts"]] == [False] * 3 + [True]
+    assert sum("thickness is not known" in warning for warning in result["warnings"]) == 1
+
+
 def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, request_for, tmp_path):
     grid, there = scan.grid, [*range(4, 11), *range(13, 20)]
     position = [(grid.ijk_to_ras @ [0, 0, k, 1])[:3] * [-1, -1, 1] for k in there]

@@ -58,6 +58,16 @@ def test_every_document_is_reached_from_the_readme(documents):
     assert set(texts) - reached == set()
 
 
+def test_every_kind_of_file_has_a_test(repository):
+    """The table of what becomes of which input names tests that are there."""
+    text = (repository / "Docs" / "formats.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| `(\S+)::(test_\w+)` \|$", text, re.MULTILINE)
+    assert len(rows) == len(set(rows)) >= 95 and len(rows) == text.count("`test_") + text.count("::test_")
+    texts = {file: (repository / "Testing" / "Python" / file).read_text() for *_, file, _ in rows}
+    there = {file: re.findall(r"^def (test_\w+)", content, re.MULTILINE) for file, content in texts.items()}
+    assert [f"{file}::{test}" for *_, file, test in rows if test not in there[file]] == []
+
+
 def test_the_readme_is_short_and_says_what_matters(repository):
     text = (repository / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= README_LINES
