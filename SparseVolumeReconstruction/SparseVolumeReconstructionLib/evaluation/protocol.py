@@ -18,6 +18,7 @@ from ..geometry.io import write_text
 from ..priors.base import Prior
 from ..progress import Progress
 from ..reconstruction.patient_posterior import PatientPosterior
+from ..reconstruction.reconstruct import doubts
 from ..zoo.store import ModelStore
 from .baselines import baselines
 from .cases import Bench, Case, prepare
@@ -132,6 +133,7 @@ def evaluate_priors(
                 run.left_out[f"{name}, {count} contexts"] = str(error)
                 progress.warn(f"{name} was left out at {count} contexts: {error}")
                 continue
+            run.warn(case, count, inferred, progress)
             if count in pictures:
                 pictures[count][name] = picture(case, count, estimates, inferred)
     content = run.tally.summary([*priors, *BASELINES], counts)
@@ -140,16 +142,18 @@ def evaluate_priors(
             f"{cohort_name}: no subject could be evaluated "
             f"({next(iter(run.left_out.values()), 'none is left')})."
         )
-    content["_about"] = _about(bench, run.tally, cohort.skipped, run.left_out, cohort_name, list(priors))
+    content["_about"] = _about(run, cohort.skipped, cohort_name)
     return Evaluation(content, pictures, whole)
 
 
 class _Run:
-    """All systems on the same cases. left_out: {case: why}."""
+    """All systems on the same cases. left_out: {case: why}. warnings: {case and prior: texts}."""
 
     def __init__(self, priors: dict[str, Prior], bench: Bench, samples: int):
         self.priors, self.bench, self.samples = priors, bench, samples
-        self.tally, self.left_out = Tally(), {}
+        self.tally = Tally()
+        self.left_out: dict[str, str] = {}
+        self.warnings: dict[str, list[str]] = {}
         self._sampling: dict[str, dict[str, float]] = {}
         self._of_nothing: dict[str, Inferred] = {}
 
@@ -161,6 +165,15 @@ class _Run:
             self.left_out[name] = str(error)
             progress.warn(f"{name} was left out: {error}")
             return None
+
+    def warn(self, case: Case, count: int, inferred: dict[str, Inferred], progress: Progress) -> None:
+        """Tell and keep what a reconstruction of the same slices would warn of."""
+        for identifier, one in inferred.items():
+            texts = doubts(one.posterior.alignment, self.priors[identifier].card.modality)
+            for text in texts:
+                progress.warn(f"{case.name} at {count} contexts, {identifier}: {text}")
+            if texts:
+                self.warnings[f"{case.name}, {count} contexts, {identifier}"] = texts
 
     def _infer(self, case: Case, count: int, check: Callable[[], None]) -> dict[str, Inferred]:
         """Condition every prior on the same contexts of one case.
@@ -233,14 +246,16 @@ def atlas(prior: Prior, result: PatientPosterior) -> np.ndarray:
     return result.to_patient(result.resample_to_patient(mean))
 
 
-def _about(bench: Bench, tally: Tally, skipped: dict, left_out: dict, cohort: str, priors: list[str]) -> dict:
+def _about(run: _Run, skipped: dict[str, str], cohort: str) -> dict:
     """What the numbers were measured on, and the details behind them."""
+    bench, tally = run.bench, run.tally
     return {
         "frame": bench.frame,
         "cohort": cohort,
-        "priors": priors,
+        "priors": list(run.priors),
         "subjects": bench.test,
-        "left_out": left_out,
+        "left_out": run.left_out,
+        "warnings": run.warnings,
         "files_skipped": skipped,
         "library": {"kind": bench.library_kind, "subjects": len(bench.library.volumes)},
         "metrics": METRICS,

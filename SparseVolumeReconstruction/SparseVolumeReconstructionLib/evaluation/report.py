@@ -34,6 +34,7 @@ def render(result: Evaluation) -> str:
         pictures=[picture for picture in pictures if picture],
         details={n: _details(result, n) for n in counts},
         left_out={**about["left_out"], **about["files_skipped"]},
+        warnings=about["warnings"],
     )
 
 

@@ -60,7 +60,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         known |= {"frame": frame, "covariate": request.covariate}
         observations = [*slices, *others]
         alignment = align_patient(prior, observations, **known, progress=progress, fast=request.fast)
-    warnings += _doubts(alignment, prior.card.modality)
+    warnings += doubts(alignment, prior.card.modality)
     warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
     result = OutputMaker(request, prior, observations, alignment, like, clock, progress, brain).make()
     result.provenance.update(_provenance(request, prior, observations, alignment, warnings, clock.seconds))
@@ -69,7 +69,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     return result
 
 
-def _doubts(alignment: Alignment, modality: str) -> list[str]:
+def doubts(alignment: Alignment, modality: str) -> list[str]:
     """Warnings about slices that do not fit the model, or each other."""
     warnings = []
     if alignment.score is not None and alignment.score < DOUBTFUL:

@@ -69,7 +69,7 @@ def store(tmp_path_factory):
         id="tiny",
         system="structured-gaussian",
         version="1",
-        modality="T1w",
+        modality="T1 phantom",
         split={"fit": FIT, "test": TEST},
         **text,
     )

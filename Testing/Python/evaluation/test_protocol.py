@@ -6,9 +6,11 @@ import re
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.evaluation import inference, protocol
 from SparseVolumeReconstructionLib.evaluation.report import write_report
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 
 KEYS = {
@@ -100,6 +102,31 @@ def test_a_subject_that_cannot_be_used_is_left_out_for_every_system(cohort_dir, 
     assert result["_about"]["left_out"] == {"sub-09_T1w, 2 contexts": "not this anatomy."}
     assert {len(rows["2"]) for rows in result["_about"]["by_subject"].values()} == {2}
     assert result["tiny"]["2"]["ssim_of_samples"] is None
+
+
+def test_doubtful_cases_are_told_kept_in_the_tables_and_end_a_strict_run(
+    cohort_dir, store, tmp_path, monkeypatch, capsys
+):
+    """A subject of another contrast: registered by its outline, but unlike the model inside."""
+    monkeypatch.setenv("SVR_MODELS_DIR", str(store.user_dir))
+    for name in ("sub-08_T1w", "sub-09_T1w"):
+        body = read_volume(cohort_dir / f"{name}.nii.gz")
+        if name == "sub-09_T1w":
+            inside = np.random.default_rng(0).random(body.array.shape, np.float32) + 0.1
+            body = Volume(np.where(body.array > 0, inside, 0), body.grid)
+        (tmp_path / "cohort").mkdir(exist_ok=True)
+        write_volume(body, tmp_path / "cohort" / f"{name}.nii.gz")
+    words = ["evaluate", "--prior", "tiny", "--cohort", tmp_path / "cohort", "--frame", "registered"]
+    words += ["--contexts", "2", "--json", tmp_path / "s.json", "--report", tmp_path / "s.html"]
+    assert main([*map(str, words), "--strict"]) == 2
+    assert "match the model poorly" in capsys.readouterr().err and not (tmp_path / "s.json").exists()
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().err
+    assert "warning: sub-09_T1w at 2 contexts, tiny: The slices match the model poorly" in said
+    assert "sub-08" not in said
+    warnings = json.loads((tmp_path / "s.json").read_text())["_about"]["warnings"]
+    assert list(warnings) == ["sub-09_T1w, 2 contexts, tiny"]
+    assert "1 cases with warnings" in (tmp_path / "s.html").read_text()
 
 
 def test_wrong_requests_are_refused_and_cancel_stops(cohort_dir, store):
