@@ -17,12 +17,14 @@ from ..geometry import InputError
 from ..observation import Slice
 from ..priors.alignment_model import AlignmentModel
 from ..progress import Progress
-from .contrast import contrast_likeness
+from .anatomy import anatomy_level
+from .finalists import MAX_MARGIN, distinct, margin_of
 from .gain import by_source, gain_of, in_common_units, rough_gains, settled
 from .intensity import MonotoneMap
 from .match import Matcher
 from .plausible import check_size, has_noise_outside
 from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
+from .shown import ContrastMap
 
 _SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
 _COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
@@ -43,8 +45,10 @@ class Alignment:
     the curvature of the evidence. turned_deg: angle between the orientation that was found and the one that
     the files state, where that should tell. apart: how much more probable (nats per further file) the slices
     are when every file shows a body of its own; above TWO_BODIES they do not belong together. gains: by
-    source, where several series differ by a factor; the intensity map is that of the first. contrast: how
-    much the slices' contrast is the prior's (see contrast.py), None where it was not looked at.
+    source, where several series differ by a factor; the intensity map is that of the first. shown: the grey
+    values of the patient where his contrast is not the prior's, None where the intensity map tells them.
+    margin: how much more probable (nats, at most MAX_MARGIN) the frame is than the next one that is clearly
+    another.
     """
 
     patient_to_canonical: np.ndarray
@@ -55,7 +59,8 @@ class Alignment:
     turned_deg: float = 0.0
     apart: float = 0.0
     gains: dict[str, float] = field(default_factory=dict)
-    contrast: float | None = None
+    shown: ContrastMap | None = None
+    margin: float = MAX_MARGIN
 
     def in_common_units(self, slices: list[Slice]) -> list[Slice]:
         """The slices as the intensity map expects them: divided by the gain of their series."""
@@ -63,7 +68,11 @@ class Alignment:
 
     def to_patient(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical intensities as patient intensities, not below 0, float32."""
-        return np.maximum(self.intensity.to_patient(canonical), 0)
+        return np.maximum((self.shown or self.intensity).to_patient(canonical), 0)
+
+    def spread_to_patient(self, canonical: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Standard deviations at canonical intensities in patient units, float32."""
+        return (self.shown or self.intensity).spread_to_patient(canonical, std)
 
 
 def align(
@@ -161,31 +170,27 @@ def _search(
     coarse, fine = (Matcher.of(slices, model, size) for size in (_COARSE_MM, _FINE_MM))
     family, theta, value = _starts(slices, model, covariate)
     family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
-    best = _distinct(score, family.matrix(theta), _FINALISTS)
+    best = distinct(score, family.matrix(theta), _FINALISTS)
     family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
     family, theta, value, maps, evidence = _fine_search(
         fine, family, theta, value, covariate is None, progress
     )
-    winner = torch.tensor([int(evidence.argmax())])
+    winner, margin = torch.tensor([int(evidence.argmax())]), margin_of(family.matrix(theta), evidence, model)
     family, theta, value, intensity = family.select(winner), theta[winner], value[winner], maps[int(winner)]
-    score, tissue = fine.agreement(family, theta, value, intensity)
     return Alignment(
         family.matrix(theta)[0].double().numpy(),
         intensity,
         float(value.clamp(model.knots[0], model.knots[-1])) if model.has_covariate else None,
-        score,
+        fine.agreement(family, theta, value, intensity),
         fine.uncertainty(family, theta, value, intensity),
-        contrast=contrast_likeness(tissue, slices),
+        margin=margin,
     )
 
 
 def _inverted(image: Slice) -> Slice:
     """The slice with dark and bright exchanged inside its foreground."""
-    high = float(np.quantile(image.pixels, 0.995))
-    return replace(
-        image,
-        pixels=np.where(image.pixels > 0.1 * high, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0),
-    )
+    high, shown = float(np.quantile(image.pixels, 0.995)), image.pixels > anatomy_level(image.pixels)
+    return replace(image, pixels=np.where(shown, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0))
 
 
 def fixed_frame(
@@ -204,14 +209,14 @@ def fixed_frame(
 
 
 def in_known_frame(slices: list[Slice], model: AlignmentModel, known: Alignment) -> Alignment:
-    """A known alignment with the score and the contrast of these slices: what is doubtful stays so when one
+    """A known alignment with the score of these slices: what is doubtful stays so when one
     of them has moved.
     """
     matcher, matrix = Matcher.of(known.in_common_units(slices), model, _COARSE_MM), known.patient_to_canonical
     value = torch.tensor([known.covariate or 0.0])
-    score, tissue = matcher.agreement(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, known.intensity)
+    score = matcher.agreement(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, known.intensity)
     turned = 0.0 if model.rotation_sd > 1 else _angle_deg(matrix[:3, :3])
-    return replace(known, score=score, contrast=contrast_likeness(tissue, slices), turned_deg=turned)
+    return replace(known, score=score, turned_deg=turned)
 
 
 def _fitted(
@@ -224,10 +229,9 @@ def _fitted(
     maps = matcher.intensity_maps(family, theta, value)
     best = int(matcher.evidence(family, theta, value, maps).argmax())
     one = torch.tensor([best])
-    score, tissue = matcher.agreement(family.select(one), theta[one], value[one], maps[best])
+    score = matcher.agreement(family.select(one), theta[one], value[one], maps[best])
     covariate = float(value[best]) if model.has_covariate else None
-    contrast = contrast_likeness(tissue, slices)
-    return Alignment(matrix, maps[best], covariate, score, {}, contrast=contrast)
+    return Alignment(matrix, maps[best], covariate, score, {})
 
 
 def _with_gains(
@@ -366,18 +370,3 @@ class _Descent:
         self._adam.zero_grad()
         loss.sum().backward()
         self._adam.step()
-
-
-def _distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.Tensor:
-    """Indices of the best starts that ended more than 3 mm or 5 degrees apart."""
-    chosen: list[int] = []
-    for n in score.argsort(descending=True).tolist():
-        if all(
-            (matrices[n] - matrices[m]).abs()[:3, 3].max() > 3
-            or (matrices[n] - matrices[m]).abs()[:3, :3].max() > 0.09
-            for m in chosen
-        ):
-            chosen.append(n)
-        if len(chosen) == count:
-            break
-    return torch.tensor(chosen)

@@ -1,40 +1,100 @@
-"""Whether slices show the tissues in the contrast of the prior, which a monotone map alone does not tell.
-
-FLAIR has the dark fluid of T1w MRI, but its grey and white matter are nearly equally bright. Two things
-follow, and are weighed against each other: most pixels have about the same value, and the brighter part of
-the anatomy does not look like the prior's.
-"""
+"""The contrast of slices in words, by the grey values of fluid, grey and white matter in them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from ..observation.slices import Slice
+from .judge import Judge
+from .reader import Reading
+from .tissues import brain_in_field
 
-MIN_CONTRAST = -0.1  # of T1w MRI in which grey and white matter can be told apart, none was below -0.05
-_WEIGHT = 1.2
-_PIXEL_MM = 2.0
-_FOREGROUND, _DARK, _NEAR = 0.1, 0.3, 0.15
-_BINS, _SMOOTH = 260, 6
+MEASURES = ("local fluid", "local white", "fluid", "grey", "white", "rim", "middle", "deep")
+"""What `measures` gives, in units of the median of the brain; the local ones against grey matter nearby."""
+MAX_OTHER, MIN_SURE = 0.3, 0.6
+_RIM_MM, _MIDDLE_MM, _DEEP_MM = 4.0, (6.0, 14.0), 16.0
+_NEARBY_MM, _RIDGE, _BRIGHTEST = 10.0, 0.002, 2.5
+_LITTLE_MM2, _FEW = 300.0, 20
 
 
-def contrast_likeness(tissue_match: float, slices: list[Slice]) -> float:
-    """How much the contrast of slices is the prior's: below MIN_CONTRAST it seems to be another one.
+@dataclass(frozen=True)
+class Contrast:
+    """probabilities: of each kind of contrast that is known, by its name."""
 
-    tissue_match: correlation of the brighter part of the anatomy with the prior's prediction.
+    probabilities: dict[str, float]
+
+    @property
+    def words(self) -> str:
+        """Such as "T2w-like", or "unclear"."""
+        name = max(self.probabilities, key=lambda n: self.probabilities[n])
+        return f"{name}-like" if self.probabilities[name] >= MIN_SURE else "unclear"
+
+    def is_other_than(self, kind: str) -> bool:
+        """Whether it is not `kind`, beyond reasonable doubt."""
+        return self.probabilities.get(kind, 1.0) < MAX_OTHER
+
+
+def contrast_of(readings: list[Reading]) -> Contrast | None:
+    """The contrast of slices of one series; None where they show too little brain to tell."""
+    found = measures(readings)
+    if found is None:
+        return None
+    return Contrast(Judge.of("contrast").probabilities(dict(zip(MEASURES, found, strict=True))))
+
+
+def measures(readings: list[Reading]) -> np.ndarray | None:
+    """The MEASURES of slices, float64; None where they show too little brain."""
+    parts = [part for r in readings if (part := _Part.of(r))]
+    if not parts:
+        return None
+    values, shares, local, local_shares, depth = (
+        np.concatenate([getattr(part, name) for part in parts], -1)
+        for name in ("values", "shares", "local", "local_shares", "depth")
+    )
+    ridge = _RIDGE * len(values)
+    near = np.linalg.solve(local_shares @ local_shares.T + ridge * np.eye(2), local_shares @ local)
+    means = np.linalg.solve(shares @ shares.T + ridge * np.eye(3), shares @ values + ridge)
+    zones = [depth <= _RIM_MM, (depth > _MIDDLE_MM[0]) & (depth <= _MIDDLE_MM[1]), depth > _DEEP_MM]
+    shown = [float(np.median(values[z])) if z.sum() > _FEW else 1.0 for z in zones]
+    return np.array([*near, max(-1.0, min(2.0, means[0])), *means[1:], *shown])
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The n pixels of one slice that show brain.
+
+    values: (n,). shares: of fluid, grey and white, (3, n). local, local_shares: the values, and the shares of
+    fluid and white (2, n), without what is common nearby. depth: below the surface, mm (n,).
     """
-    return tissue_match - _WEIGHT * _alike(slices)
 
+    values: np.ndarray
+    shares: np.ndarray
+    local: np.ndarray
+    local_shares: np.ndarray
+    depth: np.ndarray
 
-def _alike(slices: list[Slice]) -> float:
-    """Share (0..1) of the pixels that show anatomy whose values are within 15 % of the most common one."""
-    values = np.concatenate([s.no_finer(_PIXEL_MM).pixels.ravel() for s in slices])
-    bright = float(np.quantile(values, 0.99))
-    values = values[values > _FOREGROUND * bright] / bright
-    if not len(values):
-        return 1.0
-    counts, edges = np.histogram(values, _BINS, (0, 1.3))
-    first = int(_DARK / edges[1])
-    common = edges[first + int(gaussian_filter1d(counts.astype(float), _SMOOTH)[first:].argmax())]
-    return float((np.abs(values - common) < _NEAR * common).mean())
+    @classmethod
+    def of(cls, reading: Reading) -> _Part | None:
+        """None where there is too little brain."""
+        brain = brain_in_field(reading)
+        if reading.field is None or brain.sum() * reading.field.pixel_mm**2 < _LITTLE_MM2:
+            return None
+        pixel_mm, image = reading.field.pixel_mm, reading.field.image
+        image = image / max(float(np.median(image[brain])), 1e-6)
+        tissues = reading.classes[1:].astype(np.float64)
+        tissues /= np.maximum(tissues.sum(0), 1e-3)
+        wide = _NEARBY_MM / pixel_mm
+        around = np.maximum(gaussian_filter(brain.astype(float), wide), 1e-3)
+
+        def without_common(picture: np.ndarray) -> np.ndarray:
+            return (picture - gaussian_filter(np.where(brain, picture, 0), wide) / around)[brain]
+
+        return cls(
+            image[brain],
+            tissues[:, brain],
+            without_common(np.clip(image, 0, _BRIGHTEST)),
+            np.stack([without_common(tissues[0]), without_common(tissues[2])]),
+            distance_transform_edt(brain, pixel_mm)[brain],
+        )

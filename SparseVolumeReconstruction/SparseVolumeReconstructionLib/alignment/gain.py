@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..observation.slices import Slice
+from .anatomy import anatomy_level
 from .intensity import MonotoneMap
 
-_BRIGHT, _FOREGROUND = 0.75, 0.1
+_BRIGHT = 0.75
 _INTERIOR, _MIN_PIXELS = 0.2, 40
 _SAME = 1.12  # anatomy and noise make as much of a difference between series of one gain
 
@@ -28,7 +29,7 @@ def rough_gains(slices: list[Slice]) -> dict[str, float]:
     bright = {}
     for source, own in by_source(slices).items():
         values = np.concatenate([s.pixels.ravel() for s in own])
-        shown = values[values > _FOREGROUND * np.quantile(values, 0.99)]
+        shown = values[values > anatomy_level(values)]
         bright[source] = float(np.quantile(shown, _BRIGHT)) if len(shown) else 1.0
     first = next(iter(bright.values()), 1.0)
     return {source: value / first for source, value in bright.items()} if len(bright) > 1 else {}

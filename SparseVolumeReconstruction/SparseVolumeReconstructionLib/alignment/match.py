@@ -9,12 +9,12 @@ from ..geometry import InputError
 from ..observation.points import PointOperator
 from ..observation.slices import Slice, resample_slice
 from ..priors.alignment_model import ANATOMY, AlignmentModel
+from .anatomy import anatomy_level
 from .intensity import MonotoneMap
 from .pose import UNITS, PoseFamily
 
 _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
-_DARKER = 0.4  # share of the pixels inside that are fluid or its neighbours
 _MIN_PIXELS = 40
 _MARGIN_MM = 20.0
 _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
@@ -44,7 +44,7 @@ class Matcher:
 
     def foreground(self) -> torch.Tensor:
         """(n,) bool: pixels that show anatomy rather than air."""
-        return self.values > 0.1 * torch.quantile(self.values, 0.99)
+        return self.values > anatomy_level(self.values.numpy())
 
     def _sample(self, family: PoseFamily, theta: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
         """Model channels at the pixels, (C, B, n)."""
@@ -145,9 +145,8 @@ class Matcher:
     @torch.no_grad()
     def agreement(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
-    ) -> tuple[float, float]:
-        """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy, and
-        the same of its brighter part.
+    ) -> float:
+        """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy.
 
         The outline is left out: it alone makes any brain correlate with any other image of a brain.
         """
@@ -157,10 +156,9 @@ class Matcher:
         predicted = canonical - difference[0] + torch.einsum("br,rbn->bn", z, w)[0]
         inside = (self._predict(family, theta, value)[0][0] > _INTERIOR) & (canonical > 2 * ANATOMY)
         if int(inside.sum()) < _MIN_PIXELS:
-            return 0.0, 0.0
+            return 0.0
         both = torch.stack([canonical[inside], predicted[inside]])
-        bright = both[:, both[1] > torch.quantile(both[1], _DARKER)]
-        return float(torch.corrcoef(both)[0, 1]), float(torch.corrcoef(bright)[0, 1])
+        return float(torch.corrcoef(both)[0, 1])
 
     def uncertainty(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
@@ -191,7 +189,7 @@ def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Te
     background.
     """
     lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
-    level = 0.1 * np.quantile(np.concatenate([s.pixels.ravel() for s in lattices]), 0.99)
+    level = anatomy_level(np.concatenate([s.pixels.ravel() for s in lattices]))
     near = [_near_foreground(s.pixels > level, _MARGIN_MM / s.plane.spacing_ij[0]).ravel() for s in lattices]
     points = np.concatenate([s.plane.points_ras()[n] for s, n in zip(lattices, near, strict=True)])
     values = np.concatenate([s.pixels.ravel()[n] for s, n in zip(lattices, near, strict=True)])

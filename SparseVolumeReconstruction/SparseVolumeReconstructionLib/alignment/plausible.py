@@ -9,6 +9,7 @@ import numpy as np
 from ..geometry import InputError
 from ..geometry.units import other_unit
 from ..observation import Slice
+from .anatomy import anatomy_level
 from .gain import by_source
 
 _BAND = 2  # pixels along the edges of a slice, which lie outside any anatomy
@@ -106,5 +107,5 @@ def _most_common(values: np.ndarray) -> tuple[float, float]:
 
 def _extent(image: Slice) -> float:
     """Larger side (mm) of the box around the foreground of a slice."""
-    filled = np.argwhere(image.pixels > 0.1 * np.quantile(image.pixels, 0.99))
+    filled = np.argwhere(image.pixels > anatomy_level(image.pixels))
     return float(((np.ptp(filled, axis=0) + 1) * image.plane.spacing_ij[::-1]).max()) if len(filled) else 0.0

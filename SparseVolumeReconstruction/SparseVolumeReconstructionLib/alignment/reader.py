@@ -16,6 +16,7 @@ from ..observation import Slice
 from ..priors.card import ModelCard
 from ..zoo.manifest import EMBEDDED, read_manifest
 from ..zoo.weights import read_tensors, sha256
+from .anatomy import anatomy_level
 from .head_network import FIELD, UNIT_MM, HeadNetwork
 
 _AXES = (
@@ -23,7 +24,6 @@ _AXES = (
     ((1, 0, 0), (0, 0, 1)),
     ((1, 0, 0), (0, 1, 0)),
 )  # of sagittal, coronal, axial
-_FOREGROUND = 0.1  # of the bright pixels
 _RIM_MM, _RIM = 4.0, 0.9  # the outer layer of what is shown; this share of it is no brain in whole scans
 
 
@@ -33,13 +33,16 @@ class Reading:
 
     brain: probability that a pixel of the slice shows brain, (rows, columns) float32. points: positions of
     the field's pixels that show brain, (n, 3) patient RAS mm. places, spread: where these are in canonical
-    space, and how sure that is, (n, 3) mm; none where the network does not tell.
+    space, and how sure that is, (n, 3) mm; none where the network does not tell. classes: probabilities of
+    CLASSES in the field's pixels, (4, FIELD, FIELD) float16. field: None where a mask was given.
     """
 
     brain: np.ndarray
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     places: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     spread: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    classes: np.ndarray = field(default_factory=lambda: np.zeros((4, 0, 0), np.float16))
+    field: Field | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +123,7 @@ class Field:
         coarse = image.no_finer(pixel_mm)
         centre = _middle(coarse) if centre is None else centre
         picture = np.maximum(sampled(coarse, coarse.pixels, centre + steps(FIELD, pixel_mm) @ axes), 0)
-        top = np.quantile(picture, 0.99)
-        bright = picture[picture > _FOREGROUND * top]
+        bright = picture[picture > anatomy_level(picture)]
         scale = max(float(np.quantile(bright, 0.98)), 1e-6) if len(bright) else 1.0
         offsets = np.moveaxis(steps(FIELD // 2, 2 * pixel_mm) @ axes, -1, 0) / UNIT_MM
         shown = np.clip(picture / scale, 0, 1.5).astype(np.float32)
@@ -139,23 +141,28 @@ class Field:
         return Field.of(self.slice, self.pixel_mm, (brain[..., None] * self.points).sum((0, 1)) / brain.sum())
 
     @torch.inference_mode()
-    def seen_by(self, network: HeadNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probability of brain (FIELD, FIELD); places and log spread (3, FIELD / 2, FIELD / 2)."""
+    def seen_by(self, network: HeadNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Probability of brain (FIELD, FIELD); places and log spread (3, FIELD / 2, FIELD / 2); that of all
+        CLASSES (4, FIELD, FIELD).
+        """
         images, offsets = torch.from_numpy(self.image), torch.from_numpy(self.offsets)
         logits, places, spread = network(images[None, None], offsets[None])
-        return 1 - logits.softmax(1)[0, 0].numpy(), places[0].numpy(), spread[0].numpy()
+        classes = logits.softmax(1)[0].numpy()
+        return 1 - classes[0], places[0].numpy(), spread[0].numpy(), classes
 
-    def on_slice(self, brain: np.ndarray) -> np.ndarray:
-        """Probabilities (FIELD, FIELD) of its pixels, brought to those of the slice, (rows, columns)."""
+    def on_slice(self, picture: np.ndarray) -> np.ndarray:
+        """What its pixels (FIELD, FIELD) show, brought to those of the slice, (rows, columns), 0 outside."""
         across = (self.slice.plane.points_ras() - self.centre) @ self.axes.T / self.pixel_mm + (FIELD - 1) / 2
-        return map_coordinates(brain, across.T[::-1], order=1, cval=0.0).reshape(self.slice.plane.shape_ji)
+        return map_coordinates(picture, across.T[::-1], order=1, cval=0.0).reshape(self.slice.plane.shape_ji)
 
-    def reading(self, brain: np.ndarray, places: np.ndarray, spread: np.ndarray) -> Reading:
+    def reading(
+        self, brain: np.ndarray, places: np.ndarray, spread: np.ndarray, classes: np.ndarray
+    ) -> Reading:
         """What the network says, brought to the slice and to mm."""
         half = brain.reshape(FIELD // 2, 2, FIELD // 2, 2).mean((1, 3)) > 0.5
         points = self.points.reshape(FIELD // 2, 2, FIELD // 2, 2, 3).mean((1, 3))[half]
         placed = places[:, half].T * UNIT_MM, np.exp(spread)[:, half].T * UNIT_MM
-        return Reading(self.on_slice(brain), points, *placed)
+        return Reading(self.on_slice(brain), points, *placed, classes.astype(np.float16), self)
 
 
 def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
@@ -204,13 +211,11 @@ def _area(image: Slice, mask: np.ndarray) -> float:
 def _middle(image: Slice) -> np.ndarray:
     """The middle (patient RAS mm) of what a slice shows."""
     smooth = gaussian_filter(image.pixels, 1.5 / image.plane.spacing_ij[0])
-    shown = smooth > _FOREGROUND * np.quantile(image.pixels, 0.99)
+    shown = smooth > anatomy_level(image.pixels)
     return np.median(image.plane.points_ras()[shown.ravel()], 0) if shown.any() else image.plane.centre
 
 
 def _rim(image: Slice) -> np.ndarray:
     """The outermost layer of what a slice shows, bool (rows, columns)."""
-    positive = image.pixels[image.pixels > 0]
-    bright = np.quantile(positive, 0.99) if len(positive) else 0.0
-    shown = one_piece(image.pixels > _FOREGROUND * bright)
+    shown = one_piece(image.pixels > anatomy_level(image.pixels[image.pixels > 0]))
     return shown & (distance_transform_edt(shown, image.plane.spacing_ij[::-1]) <= _RIM_MM)

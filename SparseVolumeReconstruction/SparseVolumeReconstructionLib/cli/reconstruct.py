@@ -72,6 +72,12 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     default="nrrd",
     help="of all images (nrrd); SVRTK, NeSVoR, NiftyMIC, FSL and others read NIfTI: nii.gz",
 )
+@click.option(
+    "--show-as",
+    type=click.Choice(["own", "t1w"]),
+    default="own",
+    help="what is inferred from T2w, FLAIR or PD slices: in their own contrast (own), or as T1w MRI",
+)
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")
 @device
 @strict

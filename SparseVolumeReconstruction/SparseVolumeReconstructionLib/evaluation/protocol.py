@@ -169,7 +169,7 @@ class _Run:
     def warn(self, case: Case, count: int, inferred: dict[str, Inferred], progress: Progress) -> None:
         """Tell and keep what a reconstruction of the same slices would warn of."""
         for identifier, one in inferred.items():
-            texts = doubts(one.posterior.alignment, self.priors[identifier].card.modality)
+            texts = doubts(one.posterior.alignment)
             for text in texts:
                 progress.warn(f"{case.name} at {count} contexts, {identifier}: {text}")
             if texts:

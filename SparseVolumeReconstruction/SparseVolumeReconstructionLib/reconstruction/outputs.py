@@ -17,7 +17,7 @@ from ..geometry import Grid, InputError, Volume
 from ..observation import Observation, observed_voxels
 from ..priors.base import Prior
 from ..progress import Progress
-from .patient_posterior import PatientPosterior, condition_aligned, in_common_units
+from .patient_posterior import PatientPosterior, condition_aligned
 from .request import ReconstructionRequest
 from .result import Reconstruction
 from .whole_head import brain_mask
@@ -44,13 +44,15 @@ class Clock:
 class OutputMaker:
     """Makes the volumes that a request asks for from observations that have their place.
 
-    observations, alignment: patient mm and units. brain: what was found in whole heads. like: output grid,
-    None for an isotropic one that covers the anatomy.
+    observations, alignment: patient mm and units. observed: those whose values stand in the result, in its
+    units. brain: what was found in whole heads. like: output grid, None for an isotropic one that covers the
+    anatomy.
     """
 
     request: ReconstructionRequest
     prior: Prior
     observations: list[Observation]
+    observed: list[Observation]
     alignment: Alignment
     like: Grid | None
     clock: Clock
@@ -110,7 +112,7 @@ class OutputMaker:
             with self.clock.step("samples"):
                 made["samples"] = self._samples(posterior)
         with self.clock.step("observed"):
-            observed, values = observed_voxels(in_common_units(self.observations, self.alignment), grid)
+            observed, values = observed_voxels(self.observed, grid)
         found = {}
         if self.brain:
             mean = made["mean"] if "mean" in made else posterior.mean()

@@ -17,6 +17,8 @@ from ..observation import Observation, Slice, split_slices
 from ..priors.base import Posterior, Prior
 from ..progress import Progress
 
+_STEPS = 5  # between the bounds of an interval, where brighter in the model is not brighter in the patient
+
 
 @dataclass(frozen=True, eq=False)
 class PatientPosterior:
@@ -80,12 +82,16 @@ class PatientPosterior:
 
     def std(self) -> np.ndarray:
         """Posterior standard deviation, a new array (K, J, I)."""
-        return self.alignment.intensity.spread_to_patient(self._canonical_mean, self._canonical_std)
+        return self.alignment.spread_to_patient(self._canonical_mean, self._canonical_std)
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of the central interval that holds `level` (0..1) of the truth, each (K, J, I)."""
-        low, high = self.posterior.interval(level)
-        return self.to_patient(self.resample_to_patient(low)), self.to_patient(self.resample_to_patient(high))
+        low, high = (self.resample_to_patient(bound) for bound in self.posterior.interval(level))
+        between = [
+            self.to_patient(low + f * (high - low))
+            for f in np.linspace(0, 1, _STEPS if self.alignment.shown else 2)
+        ]
+        return np.minimum.reduce(between), np.maximum.reduce(between)
 
     def sample(self, seeds: list[int]) -> np.ndarray:
         """One posterior sample per seed, (len(seeds), K, J, I)."""

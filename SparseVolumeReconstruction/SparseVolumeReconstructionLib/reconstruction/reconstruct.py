@@ -13,7 +13,6 @@ import torch
 
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
-from ..alignment.contrast import MIN_CONTRAST
 from ..alignment.intensity import MonotoneMap
 from ..alignment.plausible import check_size
 from ..geometry import InputError
@@ -22,6 +21,7 @@ from ..observation import Observation, split_slices
 from ..priors.base import Prior
 from ..progress import Progress
 from .contexts import noisy_backgrounds, read_contexts
+from .other_contrast import Contrasts, contrasts_of
 from .outputs import Clock, OutputMaker, outline
 from .patient_posterior import align_patient
 from .request import ReconstructionRequest
@@ -55,35 +55,37 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         progress.update("looking for the brain", 0.03)
         brain = find_brain(slices, prior.card, read_volume(request.mask) if request.mask else None)
         slices = brain.slices if brain else slices
+        contrasts = contrasts_of(slices, brain, prior.card)
         warnings += [*told_of(brain, request.mask is not None), *noisy_backgrounds(slices)]
+        warnings += contrasts.told(request.show_as)
     with clock.step("align"):
         known |= {"frame": frame, "covariate": request.covariate}
-        observations = [*slices, *others]
-        alignment = align_patient(prior, observations, **known, progress=progress, fast=request.fast)
-    warnings += doubts(alignment, prior.card.modality)
+        as_prior: list[Observation] = [*contrasts.for_prior, *others]
+        found = align_patient(prior, as_prior, **known, progress=progress, fast=request.fast)
+        alignment = contrasts.shown(found, request.show_as)
+    warnings += doubts(alignment, contrasts)
     warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
-    result = OutputMaker(request, prior, observations, alignment, like, clock, progress, brain).make()
-    result.provenance.update(_provenance(request, prior, observations, alignment, warnings, clock.seconds))
+    observed = [*contrasts.observed(alignment, request.show_as), *others]
+    asked = (request, prior, as_prior, observed, alignment, like, clock, progress, brain)
+    result = OutputMaker(*asked).make()
+    result.provenance.update(
+        _provenance(request, prior, [*slices, *others], alignment, warnings, clock.seconds),
+        contrast=contrasts.provenance(request.show_as),
+    )
     if brain and not request.fast:
         result.provenance["motion"] = motion_of(brain)
     return result
 
 
-def doubts(alignment: Alignment, modality: str) -> list[str]:
+def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str]:
     """Warnings about slices that do not fit the model, or each other."""
+    other = [s for s in contrasts.found if contrasts.is_other(s)] if contrasts else []
     warnings = []
     if alignment.score is not None and alignment.score < DOUBTFUL:
         warnings.append(
             f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} "
             "expected): "
             "check anatomy, modality and frame before using the result."
-        )
-    if "T1w" in modality and alignment.contrast is not None and alignment.contrast < MIN_CONTRAST:
-        warnings.append(
-            "The grey values do not look like T1w MRI: grey and white matter are nearly equally bright "
-            f"(contrast {alignment.contrast:.2f}, above {MIN_CONTRAST} expected), as in FLAIR, T2w, PD or a "
-            "T1w scan of little contrast. The model knows T1w MRI only: take that series, or do not rely on "
-            "the result."
         )
     if alignment.turned_deg > _TURNED_DEG:
         warnings.append(
@@ -103,7 +105,7 @@ def doubts(alignment: Alignment, modality: str) -> list[str]:
         f"{source}: its grey values are {gain:.2f} times those of {first} in the same tissue; they were "
         f"divided by {gain:.2f}, here and among the observed voxels."
         for source, gain in alignment.gains.items()
-        if gain != 1.0
+        if gain != 1.0 and source not in other and first not in other
     ]
     if alignment.apart > TWO_BODIES:
         warnings.append(
@@ -183,7 +185,6 @@ def _provenance(
             "canonical": alignment.intensity.canonical.tolist(),
             "gains": alignment.gains,
         },
-        "contrast": {"likeness": alignment.contrast, "least": MIN_CONTRAST},
         "covariate": None
         if known is None
         else {

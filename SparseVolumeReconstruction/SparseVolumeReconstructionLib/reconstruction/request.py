@@ -44,7 +44,8 @@ class ReconstructionRequest(BaseModel):
     without slices, and alone it needs nothing but the frame. fast: a rough and quick mean for interaction.
     compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
     file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
-    with the covariate where the prior has one.
+    with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
+    ("own"), or that of T1w MRI where the series is of another one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,6 +65,7 @@ class ReconstructionRequest(BaseModel):
     compress: bool = True
     intensity: IntensityMap | None = None
     format: Literal["nrrd", "nii.gz"] = "nrrd"
+    show_as: Literal["own", "t1w"] = "own"
     output: str
 
     @field_validator("outputs")

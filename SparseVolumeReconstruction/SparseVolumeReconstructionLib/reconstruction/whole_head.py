@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_fill_holes, map_coordinates
 
+from ..alignment.anatomy import anatomy_level
 from ..alignment.head import disagreement_mm, head_reader
 from ..alignment.motion import proposed, stillness
 from ..alignment.reader import Brain, Reading
@@ -15,7 +16,6 @@ from ..geometry import InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
 
-_TISSUE = 0.1  # of the brightest voxels, where a mean is half inside the brain
 _FAR_MM = 22.0  # more than a right frame differs from what single slices tell
 _MIN_SLICES = 6  # slices of a stack that can be compared
 
@@ -29,10 +29,13 @@ def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None)
     """
     if mask is not None:
         return _in_mask(slices, mask)
+    return head_reader().brain_of(slices) if slices and reads_for(card) else None
+
+
+def reads_for(card: ModelCard) -> bool:
+    """Whether slices can be read for a prior: it is one of adult brains, in the space of the reader."""
     reads = head_reader().card
-    if not slices or (card.anatomy, card.canonical_space) != (reads.anatomy, reads.canonical_space):
-        return None
-    return head_reader().brain_of(slices)
+    return (card.anatomy, card.canonical_space) == (reads.anatomy, reads.canonical_space)
 
 
 def _in_mask(slices: list[Slice], mask: Volume) -> Brain:
@@ -100,9 +103,9 @@ def motion_of(brain: Brain) -> dict[str, Any]:
 
 def brain_mask(brain: Brain, mean: Volume) -> Volume:
     """The brain on the grid of a posterior mean (any units), uint8: as observed where a slice passes, else
-    where the mean is as bright as tissue, without holes.
+    where the mean shows anatomy, without holes.
     """
-    inferred = binary_fill_holes(mean.array > _TISSUE * np.quantile(mean.array, 0.995))
+    inferred = binary_fill_holes(mean.array > anatomy_level(mean.array))
     pairs = zip(brain.slices, brain.masks, strict=True)
     masks = [replace(s, pixels=m.astype(np.float32)) for s, m in pairs if not m.all()]
     observed, values = observed_voxels(masks, mean.grid)

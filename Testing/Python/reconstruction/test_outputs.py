@@ -151,8 +151,7 @@ def test_what_was_found_before_need_not_be_found_again(store, request_for, obliq
     )["result"]
     assert (tmp_path / "out" / "mean.nrrd").read_bytes() == mean
     assert again["intensity_map"] == first["intensity_map"]
-    for key, name in (("frame", "match"), ("contrast", "likeness")):
-        assert again[key][name] == pytest.approx(first[key][name], abs=0.03)
+    assert again["frame"]["match"] == pytest.approx(first["frame"]["match"], abs=0.03)
     with pytest.raises(InputError, match="without the frame or the covariate"):
         run_request(
             request_for(**{**oblique, "frame": "auto"}, intensity=first["intensity_map"]), store, Progress()

@@ -1,0 +1,150 @@
+"""Slices in a contrast that the prior does not know: compared as T1w by their tissues, shown in their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..alignment.align import Alignment
+from ..alignment.contrast import Contrast, contrast_of
+from ..alignment.gain import by_source, in_common_units, rough_gains, settled
+from ..alignment.head import head_reader
+from ..alignment.reader import Brain, Reading
+from ..alignment.shown import ContrastMap
+from ..alignment.tissues import as_t1w
+from ..observation import Slice
+from ..priors.card import ModelCard
+from .whole_head import reads_for
+
+_KNOWN = "T1w"
+_SURE = 0.9  # that single slices of one series are of another contrast
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Slices with the contrast of each series.
+
+    slices: as they are. for_prior: the same as the prior can take them. found: by source, empty where the
+    prior is not of T1w brains. mixed: sources whose slices seem to be of more than one contrast.
+    """
+
+    slices: list[Slice]
+    for_prior: list[Slice]
+    found: dict[str, Contrast]
+    mixed: list[str]
+
+    def is_other(self, source: str) -> bool:
+        """Whether a series is of a contrast that the prior does not know."""
+        return source in self.found and self.found[source].is_other_than(_KNOWN)
+
+    @property
+    def first(self) -> str:
+        """The series in whose contrast the result is shown."""
+        return self.slices[0].source if self.slices else ""
+
+    def words(self, source: str) -> str:
+        """The contrast of a series, such as "FLAIR-like"."""
+        return self.found[source].words if source in self.found else "unknown"
+
+    def shown(self, alignment: Alignment, show_as: str) -> Alignment:
+        """The alignment that shows what is inferred in the contrast of the first series (show_as "own") or as
+        the prior does ("t1w").
+        """
+        if show_as != "own" or not self.is_other(self.first):
+            return alignment
+        pairs = zip(self.for_prior, self.slices, strict=True)
+        own = [(a, b) for a, b in pairs if b.source == self.first]
+        pixels = np.concatenate([a.pixels.ravel() for a in alignment.in_common_units([a for a, _ in own])])
+        values = np.concatenate([b.pixels.ravel() for _, b in own])
+        return replace(alignment, shown=ContrastMap.fit(alignment.intensity.to_canonical(pixels), values))
+
+    def observed(self, alignment: Alignment, show_as: str) -> list[Slice]:
+        """The slices whose pixels can stand in the result: those of the contrast in which it is shown, in the
+        units of the first.
+        """
+        if not any(self.is_other(source) for source in self.found):
+            return alignment.in_common_units(self.slices)
+        if not self.is_other(self.first) or show_as != "own":
+            known = [s for s in self.slices if not self.is_other(s.source)]
+            return alignment.in_common_units(known)
+        words = self.words(self.first)
+        same = [s for s in self.slices if s.source == self.first or self.words(s.source) == words]
+        return in_common_units(same, settled(rough_gains(same)))
+
+    def told(self, show_as: str) -> list[str]:
+        """Warnings about contrasts that are not the prior's."""
+        other = [source for source in self.found if self.is_other(source)]
+        told = [
+            f"{source}: the grey values are {_name(self.words(source))}; the model knows {_KNOWN} MRI only. "
+            "The tissues in the slices were compared with it instead of the grey values: "
+            "frame and anatomy are less certain, and lesions are shown only where they were observed."
+            for source in other
+        ]
+        if other and (show_as != "own" or not self.is_other(self.first)):
+            told.append(f"What was inferred is shown as {_KNOWN}; no voxel of {', '.join(other)} is in it.")
+        elif other:
+            told.append(
+                "What was inferred is shown in the contrast of the slices, by the grey value of each tissue "
+                "in them (--show-as t1w shows it as the model does)."
+            )
+        told += [
+            f"{source}: its contrast is unclear (the model knows {_KNOWN} MRI only); look whether grey and "
+            "white matter and fluid are as bright in the result as in the slices."
+            for source, contrast in self.found.items()
+            if source not in other and contrast.words != f"{_KNOWN}-like"
+        ]
+        told += [
+            f"{source}: its slices seem to be of more than one contrast; give those of each as a file of its "
+            "own."
+            for source in self.mixed
+        ]
+        return told
+
+    def provenance(self, show_as: str) -> dict[str, object]:
+        """What was found, for result.json."""
+        if not self.found:
+            return {"found": "not looked at"}
+        as_prior = show_as != "own" or not self.is_other(self.first)
+        return {
+            "found": self.words(self.first),
+            "series": {
+                s: {"words": c.words, "probabilities": c.probabilities} for s, c in self.found.items()
+            },
+            "compared_as": _KNOWN,
+            "shown_as": _KNOWN if as_prior else "as observed",
+        }
+
+
+def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> Contrasts:
+    """The contrast of each series, and its slices as the prior of `card` can take them.
+
+    slices: without what is around the brain. brain: what was found in whole heads.
+    """
+    if not slices or _KNOWN not in card.modality or not reads_for(card):
+        return Contrasts(slices, slices, {}, [])
+    read = brain is not None and all(r.field for r in brain.readings)
+    readings = brain.readings if brain and read else head_reader().read(slices)
+    found, mixed = {}, []
+    for source in by_source(slices):
+        own = [r for s, r in zip(slices, readings, strict=True) if s.source == source]
+        contrast = contrast_of(own)
+        if contrast is not None:
+            found[source] = contrast
+            if _differ(own):
+                mixed.append(source)
+    contrasts = Contrasts(slices, slices, found, mixed)
+    pairs = zip(slices, readings, strict=True)
+    return replace(
+        contrasts, for_prior=[as_t1w(s, r) if contrasts.is_other(s.source) else s for s, r in pairs]
+    )
+
+
+def _differ(readings: list[Reading]) -> bool:
+    """Whether single slices of a series are surely the prior's contrast, and others surely not."""
+    each = [c.probabilities[_KNOWN] for r in readings if (c := contrast_of([r]))]
+    return len(each) > 1 and min(each) < 1 - _SURE and max(each) > _SURE
+
+
+def _name(words: str) -> str:
+    return f"not those of {_KNOWN} MRI" if words == "unclear" else f"those of {words.split('-')[0]} MRI"
