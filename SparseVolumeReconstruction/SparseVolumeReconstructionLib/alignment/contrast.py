@@ -45,7 +45,7 @@ def contrast_of(readings: list[Reading]) -> Contrast | None:
 
 
 def measures(readings: list[Reading]) -> np.ndarray | None:
-    """The MEASURES of slices, float64; None where they show too little brain."""
+    """The MEASURES of slices, (8,) float64; None where they show too little brain."""
     parts = [part for r in readings if (part := _Part.of(r))]
     if not parts:
         return None

@@ -27,7 +27,10 @@ def distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.T
 
 
 def margin_of(matrices: torch.Tensor, evidence: torch.Tensor, model: AlignmentModel) -> float:
-    """Evidence (nats) of the best of B frames over that of the next one that puts the anatomy elsewhere."""
+    """Evidence (nats) of the best frame over that of the next one that puts the anatomy elsewhere.
+
+    matrices: (B, 4, 4), patient to canonical, RAS mm. evidence: (B,).
+    """
     reach = model.size / 3 * torch.cat([torch.eye(3), -torch.eye(3)])
     best = matrices[int(evidence.argmax())]
     corners = torch.linalg.solve(best[:3, :3], (model.centre + reach - best[:3, 3]).T).T
