@@ -20,6 +20,9 @@ from .nifti import sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom
 from .text_headers import NRRD, nrrd_thickness
 
+_POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
+_LONGEST_POINTER = 1024
+
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
     """Read what a file shows, or the DICOM series in a folder.
@@ -34,9 +37,19 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder.")
+    _check_is_there(path)
     if path.is_dir() or is_dicom(path):
         return read_dicom(_files_of(path), str(path), series)
     return read_file(path, str(path))
+
+
+def _check_is_there(path: Path) -> None:
+    """Raise InputError for a text that stands for a file that was not fetched."""
+    if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
+        with open(path, "rb") as stream:
+            start = stream.read(_LONGEST_POINTER)
+        if fetch := next((how for words, how in _POINTERS.items() if start.startswith(words)), None):
+            raise InputError(f"{path}: only says where the file is; fetch it first ({fetch}).")
 
 
 def _files_of(path: Path) -> dict[Path, str]:

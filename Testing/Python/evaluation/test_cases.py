@@ -162,7 +162,7 @@ def test_one_cohort_with_every_fault_is_as_good_as_one_without(cohort_dir, tmp_p
     place(31).symlink_to(tmp_path / "annex" / "not-fetched")
     place(32).write_text("/annex/objects/MD5E-s20034--0123.nii.gz")
     sitk.WriteImage(sitk.Image([8, 8, 8, 3], sitk.sitkFloat32), str(place(33)))
-    for number, words in ((30, "not complete"), (31, "not there"), (32, "cannot be read"), (33, "4D")):
+    for number, words in ((30, "not complete"), (31, "not there"), (32, "datalad get"), (33, "4D")):
         says[f"sub-{number}_T1w.nii.gz"] = words
     found, told = cohort.list_cohort(tmp_path, modality="T1w"), []
     assert list(found.registered(store.load("tiny").reference)) == [f"sub-{n:02d}_T1w" for n in range(8)]

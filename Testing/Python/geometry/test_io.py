@@ -319,6 +319,20 @@ def test_pictures_and_cut_files_are_refused(tmp_path):
                 read_volume(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("/annex/objects/MD5E-s20034--0123.nii.gz", "datalad get"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 20034\n", "git lfs pull"),
+    ],
+)
+def test_a_file_that_was_not_fetched_is_named(tmp_path, text, remedy):
+    for name in ("p.nii.gz", "p.nrrd", "p.dcm"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name}: only says where the file is; .*{remedy}"):
+            read_volume(tmp_path / name)
+
+
 def test_a_written_file_has_the_mode_that_the_umask_allows(tmp_path):
     before = os.umask(0o027)
     try:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.cli.train import id_of
 from SparseVolumeReconstructionLib.data.subjects import CovariateRule, chance_split, read_split
 from SparseVolumeReconstructionLib.geometry import InputError
@@ -105,6 +106,16 @@ def test_same_seed_same_model(trained, cohort_dir, tmp_path):
     with safe_open(trained[0], "np") as a, safe_open(again, "np") as b:
         assert set(a.keys()) == set(b.keys())
         assert all(np.array_equal(a.get_tensor(key), b.get_tensor(key)) for key in a.keys())  # noqa: SIM118
+
+
+def test_a_strict_training_ends_at_the_first_file_that_is_left_out(cohort_dir, tmp_path, capsys):
+    words = ["train", "structured-gaussian", "--cohort", cohort_dir, "--out", tmp_path / "m.safetensors"]
+    assert main([*map(str, words), "--spacing-mm", "6", "--rank", "2", "--strict"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "age99.nii.gz was left out (1 of 1)" in said and "(--strict)" in said and len(said.splitlines()) == 1
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
