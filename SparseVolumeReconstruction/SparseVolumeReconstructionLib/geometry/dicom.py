@@ -105,9 +105,14 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
             ) as error:  # what nonsense in a header leads to
                 raise error if isinstance(error, InputError) else _damaged(names[file], error) from error
             member = (_number_in([header], "InstanceNumber") or 0.0, names[file], header, frames)
-            series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(member)
+            series.setdefault(_series_of(header), []).append(member)
         found = [_series(sorted(members, key=lambda member: member[:2])) for members in series.values()]
     return sorted(found, key=lambda one: (int(one.number or 0), one.description)), left_out
+
+
+def _series_of(header) -> str:
+    """What images of one series have in common: two patients are never one series."""
+    return "|".join(str(header.get(key, "")) for key in ("SeriesInstanceUID", "PatientID"))
 
 
 def _series(members: list[tuple]) -> Series:

@@ -47,7 +47,9 @@ def nifti_header(path: Path, name: str):
                 )
             raise ValueError("no NIfTI")
         with nibabel.openers.ImageOpener(str(path)) as stream:
-            return kind.from_fileobj(stream, check=False)
+            header = kind.from_fileobj(stream, check=False)
+        _check_start(header, name)
+        return header
     except InputError:
         raise
     except Exception as error:  # damaged files fail in many ways
@@ -66,6 +68,16 @@ def _check_packing(path: Path, name: str) -> None:
         raise InputError(f"{name}: is packed with gzip, which its name does not say; end it with .nii.gz.")
     if plain and path.suffix.lower() == ".gz":
         raise InputError(f"{name}: is not packed with gzip, as its name says; end it with .nii.")
+
+
+def _check_start(header, name: str) -> None:
+    """Raise InputError where the voxels of a single file are said to begin inside its header."""
+    least, stated = int(header.single_vox_offset), float(header["vox_offset"])
+    if header["magic"].item().startswith(b"n+") and stated < least:
+        raise InputError(
+            f"{name}: damaged; its voxels begin {stated:g} bytes after the start, inside the header; "
+            f"expected {least} or more."
+        )
 
 
 def voxel_bytes(header) -> int:

@@ -76,6 +76,13 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, left):
         read_scan(path)
 
 
+@pytest.mark.parametrize("begin", [0.0, 348.0, -5.0, float("nan"), 1e9])
+def test_voxels_that_begin_nowhere_are_refused(tmp_path, begin):
+    """Read from there, they would be shifted by the bytes of the header."""
+    with pytest.raises(InputError, match="damaged; its voxels begin"):
+        read_scan(write(tmp_path / "head.nii", edit=[(108, "<f", begin)]))
+
+
 def test_slopes_units_and_one_frame_of_four_dimensions(tmp_path):
     scaled = write(tmp_path / "scaled.nii", edit=[(112, "<2f", 2.0, -10.0)])
     np.testing.assert_allclose(read_volume(scaled).array, voxels().T * 2.0 - 10)
