@@ -15,8 +15,8 @@ import numpy as np
 from ..geometry import InputError, Volume
 from ..geometry.io import read_affine, read_volume
 
-VOLUMES = ("mean", "std", "observed", "template", "template_mask", "atlas")
-MASKS = ("observed", "template_mask", "outline")
+VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
+MASKS = ("observed", "brain_mask", "template_mask", "outline")
 _ANATOMY = 0.15  # of the way from an atlas' lowest value to its brightest ones, where anatomy begins
 _STEP = 7  # every so many voxels are enough to find a window
 
@@ -55,7 +55,7 @@ def read_result(directory: str | Path, private: Path | None = None) -> ResultFil
         provenance = json.loads(text.replace(json.dumps(f"{private}{os.sep}")[1:-1], "") if private else text)
     except (OSError, ValueError) as error:
         raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
-    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance)}
+    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance, directory)}
     volumes |= {
         role: Volume(volumes[role].array.astype(np.uint8), volumes[role].grid)
         for role in MASKS
@@ -93,8 +93,8 @@ def window_of(array: np.ndarray, spread: bool = False) -> tuple[float, float]:
     return float(max(high - low, 1e-6)), float(high + low) / 2
 
 
-def _written(provenance: dict) -> list[str]:
-    """The volumes that a result with this provenance has."""
+def _written(provenance: dict, directory: Path) -> list[str]:
+    """The volumes that a result with this provenance has; the brain only where slices showed whole heads."""
     request = provenance.get("request", {})
     outputs = request.get("outputs", [])
     observed = request.get("samples") or {"mean", "std"} & set(outputs)
@@ -102,6 +102,7 @@ def _written(provenance: dict) -> list[str]:
         *outputs,
         *(["observed"] if observed else []),
         *(["template_mask"] if "template" in outputs else []),
+        *(["brain_mask"] if observed and (directory / "brain_mask.nrrd").is_file() else []),
     }
     return [role for role in VOLUMES if role in there]
 

@@ -18,7 +18,7 @@ from .nodes import add_transform, add_volume, set_volume
 from .result_files import MASKS, ResultFiles, read_result, window_of
 
 ATTRIBUTE = "SparseVolumeReconstruction."
-_NAMES = {"std": "sd", "template_mask": "template mask"}
+_NAMES = {"std": "sd", "template_mask": "template mask", "brain_mask": "brain mask (inferred)"}
 _WORDS = ("Result", "Role", "Notice", "Provenance")
 _SD_COLOURS = (
     "vtkMRMLColorTableNodeFileInferno.txt",
@@ -60,8 +60,8 @@ class ResultNodes:
     """The nodes of one reconstruction; None is what was not asked for, or has been deleted.
 
     Attributes:
-        mean, std, template: scalar volumes; observed, template_mask: label maps (1 where observed, 1 in the
-            anatomy); all in world RAS without a parent transform.
+        mean, std, template: scalar volumes; observed, template_mask, brain_mask: label maps (1 where
+            observed, in the anatomy, in the brain of whole heads); all in world RAS, no parent transform.
         samples, browser, current: sequence, its browser and the sample that is shown.
         frame: linear transform that places the atlas on the patient (canonical to patient RAS).
         atlas: scalar volume in canonical RAS whose parent transform is the frame.
@@ -75,6 +75,7 @@ class ResultNodes:
     mean: object | None = None
     std: object | None = None
     observed: object | None = None
+    brain_mask: object | None = None
     template: object | None = None
     template_mask: object | None = None
     atlas: object | None = None

@@ -44,6 +44,9 @@ class ExploreSection(Section):
         self.offer_scans(ui.referenceSelector)
         for widget in (ui.layerBox, ui.opacitySlider, ui.markCheckBox):
             widget.enabled = bool(layers) or p.showAtlas
+        ui.brainCheckBox.visible = explorer.has_brain
+        if explorer.has_brain and p.showBrain:
+            ui.markCheckBox.enabled = False  # views have room for one mask
         ui.sampleSlider.enabled = ui.playButton.enabled = count > 1
         ui.sampleSlider.blockSignals(True)
         ui.sampleSlider.setRange(0, max(count - 1, 0))

@@ -42,6 +42,7 @@ class Parameters:
     opacity: Annotated[float, WithinRange(*RANGES["opacity"])] = 1.0
     sample: Annotated[int, Minimum(0)] = 0
     markObserved: bool = False
+    showBrain: bool = False
     showFrames: bool = True
     linkViews: bool = True
     reference: vtkMRMLScalarVolumeNode

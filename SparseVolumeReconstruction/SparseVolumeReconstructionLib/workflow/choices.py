@@ -82,6 +82,7 @@ class Choices:
         atlas: what is laid over the slices.
         result: mean of the reconstruction that is looked at.
         sample: index from 0.
+        showBrain: whether the brain that was found in whole heads is outlined, instead of what was observed.
         showFrames: whether the context slices are drawn.
     """
 
@@ -109,6 +110,7 @@ class Choices:
     opacity: float = 1.0
     sample: int = 0
     markObserved: bool = False
+    showBrain: bool = False
     showFrames: bool = True
     linkViews: bool = True
     reference: object = None

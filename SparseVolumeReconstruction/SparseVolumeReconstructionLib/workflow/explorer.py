@@ -101,7 +101,7 @@ class Explorer:
         views.set_foreground(
             None if alone else wanted, p.opacity * (_ATLAS_OPACITY if over is not None else 1.0)
         )
-        outline = ResultNodes.of(over).outline if over is not None else None
+        outline = ResultNodes.of(over).outline if over is not None else self._brain()
         views.set_label(
             outline or (result.observed if result and p.markObserved else None), outline=outline is not None
         )
@@ -115,6 +115,17 @@ class Explorer:
             return p.atlas
         layers = {} if p.layer == Layer.NOTHING else self.layers()
         return layers.get(p.layer) or next(iter(layers.values()), None)
+
+    def _brain(self):
+        """The brain mask of the chosen result where it is to be outlined; None for nothing."""
+        result = self.result if self._parameters.showBrain else None
+        return result.brain_mask if result is not None else None
+
+    @property
+    def has_brain(self) -> bool:
+        """Whether the chosen result was made of whole heads, in which the brain was found."""
+        result = self.result
+        return result is not None and result.brain_mask is not None
 
     @property
     def alone(self) -> bool:

@@ -33,6 +33,7 @@ _VOLUMES = {
     "mean": "the reconstruction (posterior mean)",
     "std": "its uncertainty (posterior standard deviation)",
     "observed": "mask: 1 where a voxel was observed, 0 where it was inferred",
+    "brain_mask": "mask: 1 in the brain, as found in the slices of whole heads and inferred between them",
     "template": "isotropic template for slice-to-volume reconstruction",
     "template_mask": "mask of the template: 1 in the anatomy",
     "atlas": "the prior without slices, on its own grid",

@@ -8,7 +8,18 @@ import slicer.util
 from ..mrml import views
 from .choices import NODES
 
-_CHOICES = ("result", "layer", "opacity", "sample", "atlas", "showAtlas", "markObserved", "linkViews", "live")
+_CHOICES = (
+    "result",
+    "layer",
+    "opacity",
+    "sample",
+    "atlas",
+    "showAtlas",
+    "markObserved",
+    "showBrain",
+    "linkViews",
+    "live",
+)
 
 
 class Snapshot:

@@ -49,7 +49,7 @@ class Stage:
         self._unmark()
         p = self._presenter.parameters
         p.showAtlas = False
-        p.markObserved = False
+        p.markObserved = p.showBrain = False
         p.layer = Layer.MEAN
         p.opacity = 1.0
         p.result = None

@@ -43,6 +43,7 @@ VALUES = {
     "opacity": 0.4,
     "sample": 1,
     "markObserved": True,
+    "showBrain": True,
     "linkViews": False,
     "svrFolder": "a folder",
 }

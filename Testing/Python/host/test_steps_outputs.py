@@ -182,3 +182,30 @@ def test_an_error_is_one_line_with_a_log(desk):
     assert qt.QApplication.clipboard().text() == ui.logEdit.plainText
     host.click(ui.logButton)
     assert not ui.logEdit.isVisible()
+
+
+def test_the_brain_of_whole_heads_is_outlined(bench, tmp_path):
+    from SparseVolumeReconstructionLib.geometry import Grid, Volume
+    from SparseVolumeReconstructionLib.mrml.results import load_result
+    from SparseVolumeReconstructionLib.reconstruction.result import Reconstruction, write_result
+
+    bench.clear()
+    made, array = {}, np.ones((9, 8, 7), np.uint8)
+    frame = {"found_from_slices": True, "patient_to_canonical": np.eye(4).tolist()}
+    provenance = {"request": {"outputs": ["mean"], "contexts": [{"source": "Head"}]}, "frame": frame}
+    for name, masks in (("Whole", ("observed", "brain_mask")), ("Bare", ("observed",))):
+        volumes = {role: Volume(array, Grid.centred(array.shape, 9.0)) for role in ("mean", *masks)}
+        write_result(Reconstruction(np.eye(4), provenance, **volumes), tmp_path / name)
+        made[name] = load_result(tmp_path / name, name)
+    box, views = bench.ui.brainCheckBox, bench.host.views
+    for name in ("Bare", "Whole", "Bare", "Whole"):
+        bench.host.choose(bench.ui.resultSelector, f"{name} mean")
+        assert box.visible == (name == "Whole") and box.text == "Brain mask (inferred)"
+        assert not box.checked and not views["Red"].composite.GetLabelVolumeID()
+        if name == "Whole":
+            bench.host.click(box)
+            outlined = {views[view].composite.GetLabelVolumeID() for view in ("Red", "Green", "Yellow")}
+            assert outlined == {made["Whole"].brain_mask.GetID()}
+            assert views["Red"].node.GetUseLabelOutline() and not bench.ui.markCheckBox.enabled
+            bench.host.click(box)
+            assert not views["Red"].composite.GetLabelVolumeID() and bench.ui.markCheckBox.enabled

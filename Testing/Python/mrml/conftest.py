@@ -40,6 +40,7 @@ ECHO = """
         made = {name: made[name] for name in request.outputs}
         made |= {"template_mask": mask} if "template" in made else {}
         made |= {"observed": mask} if request.on_grid else {}
+        made |= {"brain_mask": mask} if request.prior == "whole" else {}
         made |= {"samples": np.stack([array + 10 * (n + 1) for n in range(request.samples)]).astype(np.float32)} if request.samples else {}
         provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
         provenance["frame"] = {"found_from_slices": request.frame == "auto", "patient_to_canonical": frame.tolist()}

@@ -25,7 +25,7 @@ def made(scene, echo_client, bumps):
     scan = add_volume(Volume(bumps((12, 20, 22)), Grid.centred((12, 20, 22), (1.5, 1.5, 2.0))), "Scan")
     context = add_context(scan, slices_of(scan)[4], "Red", (1, 0, 0))
     inputs = ReconstructionInputs(
-        "p", (Context(scan, plane=context.plane),), like=scan, samples=2, name="Rec"
+        "whole", (Context(scan, plane=context.plane),), like=scan, samples=2, name="Rec"
     )
     return SparseVolumeReconstructionLogic(echo_client).reconstruct(inputs), [context]
 
@@ -37,6 +37,7 @@ def test_all_files_can_be_written_and_read(made, tmp_path):
         "mean.nrrd",
         "std.nrrd",
         "observed.nrrd",
+        "brain_mask.nrrd",
         "template.nrrd",
         "samples.seq.nrrd",
         "frame.h5",

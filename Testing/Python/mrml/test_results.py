@@ -31,6 +31,7 @@ from SparseVolumeReconstructionLib.mrml.nodes import (
 )
 from SparseVolumeReconstructionLib.mrml.results import ResultNodes, load_result, remove_result
 from SparseVolumeReconstructionLib.mrml.scene import headless_scene
+from SparseVolumeReconstructionLib.mrml.views import ROLE, composite_node
 from SparseVolumeReconstructionLib.web.memory import give_back_at_once
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.explorer import Explorer
@@ -88,6 +89,23 @@ def test_only_what_was_asked_for_becomes_nodes(logic, head, outputs, samples, ro
     assert all(
         getattr(result, role) is None for role in ("mean", "std", "template", "atlas") if role not in roles
     )
+
+
+def test_the_brain_of_whole_heads_is_outlined_where_it_is_wanted(logic, head, slice_views):
+    result = logic.reconstruct(inputs(head, prior="whole", outputs=("mean",)))
+    brain = result.brain_mask
+    assert brain.GetName() == "Rec brain mask (inferred)" and brain.IsA("vtkMRMLLabelMapVolumeNode")
+    assert slicer.util.arrayFromVolume(brain).any() and brain.GetAttribute(ROLE) == "brain_mask"
+    choices = Choices(result=result.mean, markObserved=True)
+    for wanted, shown in ((False, result.observed), (True, brain), (False, result.observed)):
+        choices.showBrain = wanted
+        Explorer(choices).show()
+        labels = {composite_node(view).GetLabelVolumeID() for view in slice_views}
+        assert labels == {shown.GetID()}
+        assert all(bool(node.GetUseLabelOutline()) == wanted for node in slice_views.values())
+    again = logic.start(inputs(head, outputs=("mean",)), into=result).result()
+    assert again.brain_mask is None and not slicer.mrmlScene.IsNodePresent(brain)
+    assert Explorer(Choices(result=again.mean)).has_brain is False
 
 
 def test_the_atlas_follows_the_frame(logic, head, rotation):

@@ -9,7 +9,11 @@ pytest.importorskip(
 )
 
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
+
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +72,6 @@ def test_a_choice_can_be_put_away_and_leaves_nothing(page, server, two_series):
 
 
 def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
-    from SparseVolumeReconstructionLib.geometry import Volume
-    from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
     from SparseVolumeReconstructionLib.mrml.sample_data import FILE, NAME
 
     head = read_volume(FILE)
@@ -88,3 +90,31 @@ def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
     page.click("all-button")
     page.wait(lambda: "brain mask is a mask, not a scan" in page.text("run-error"), "refusal")
     assert len(page.rows()) == 0
+
+
+def test_the_brain_of_a_whole_head_is_outlined(page, shared_data, tmp_path, screenshots):
+    head = read_volume(next((shared_data / "heads_t1_ixi").glob("*_T1w.nii.gz")))
+    first, step = (int(share * len(head.array)) for share in (0.4, 0.1))
+    matrix = head.grid.ijk_to_ras @ np.diag([1, 1, step, 1])
+    matrix[:3, 3] += first * head.grid.ijk_to_ras[:3, 2]
+    array = head.array[first::step][:4]
+    write_volume(Volume(array, Grid(array.shape, matrix)), tmp_path / "head.nrrd")
+    page.there("upload-input").send_keys(str(tmp_path / "head.nrrd"))
+    page.wait(lambda: any("head" in scan for scan in scans(page)), "the scan")
+    page.choose("all-volume", "head")
+    page.click("all-button")
+    page.wait(lambda: len(page.rows()) == 4, "slices")
+    for name, value in (("out-spacing", "4"), ("out-samples", "0")):
+        page.press(name, Keys.CONTROL, "a")
+        page.there(name).send_keys(value, Keys.TAB)
+    page.click("apply-button")
+    page.wait(lambda: page.text("run-step") == "done", "result", 300)
+    page.wait(lambda: "whole head" in page.there("run-warnings").get_property("textContent"), "warning")
+    box = page.wait(lambda: page.there("show-brain"), "the switch")
+    assert not box.is_selected() and page.there("mark-observed").is_enabled()
+    before = page.picture("Green")
+    page.click("show-brain")
+    page.wait(lambda: page.picture("Green") != before, "outline")
+    page.wait(lambda: not page.there("mark-observed").is_enabled(), "one mask at a time")
+    page.screenshot(screenshots / "web-brain-mask.png")
+    assert read_volume(page.download("brain_mask.nrrd")).array.max() == 1

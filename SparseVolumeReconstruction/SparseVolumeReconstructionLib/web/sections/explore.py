@@ -48,6 +48,7 @@ class ExploreSection(Section):
             "layers": [option(layer.value, layer.label()) for layer in [*explorer.layers(), Layer.NOTHING]],
             "samples": count,
             "sample": min(p.sample, max(count - 1, 0)),
+            "has_brain": explorer.has_brain,
             "playing": self._film is not None,
             "summary": explorer.summary(),
             "can_compare": self._comparing is None
