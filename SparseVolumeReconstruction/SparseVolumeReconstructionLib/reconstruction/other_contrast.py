@@ -27,12 +27,14 @@ class Contrasts:
 
     slices: as they are. for_prior: the same as the prior can take them. found: by source, empty where the
     prior is not of T1w brains. mixed: sources whose slices seem to be of more than one contrast.
+    readings: what the network reads in the slices, empty where it does not know the anatomy.
     """
 
     slices: list[Slice]
     for_prior: list[Slice]
     found: dict[str, Contrast]
     mixed: list[str]
+    readings: list[Reading]
 
     def is_other(self, source: str) -> bool:
         """Whether a series is of a contrast that the prior does not know."""
@@ -122,7 +124,7 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
     slices: without what is around the brain. brain: what was found in whole heads.
     """
     if not slices or _KNOWN not in card.modality or not reads_for(card):
-        return Contrasts(slices, slices, {}, [])
+        return Contrasts(slices, slices, {}, [], [])
     read = brain is not None and all(r.field for r in brain.readings)
     readings = brain.readings if brain and read else head_reader().read(slices)
     found, mixed = {}, []
@@ -133,7 +135,7 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
             found[source] = contrast
             if _differ(own):
                 mixed.append(source)
-    contrasts = Contrasts(slices, slices, found, mixed)
+    contrasts = Contrasts(slices, slices, found, mixed, readings)
     pairs = zip(slices, readings, strict=True)
     return replace(
         contrasts, for_prior=[as_t1w(s, r) if contrasts.is_other(s.source) else s for s, r in pairs]

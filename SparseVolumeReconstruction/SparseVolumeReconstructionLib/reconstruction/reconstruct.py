@@ -15,6 +15,7 @@ from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
 from ..alignment.intensity import MonotoneMap
 from ..alignment.plausible import check_size
+from ..alignment.trust import MIN_PROBABILITY, RIGHT_MM, TURNED_DEG, frame_probability
 from ..geometry import InputError
 from ..geometry.io import read_affine, read_volume
 from ..observation import Observation, split_slices
@@ -26,9 +27,8 @@ from .outputs import Clock, OutputMaker, outline
 from .patient_posterior import align_patient
 from .request import ReconstructionRequest
 from .result import Reconstruction
-from .whole_head import doubt_about_frame, find_brain, motion_of, told_of
+from .whole_head import find_brain, motion_of, told_of
 
-_TURNED_DEG = 60.0  # nobody lies like that in a scanner by accident
 _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
 
 
@@ -64,30 +64,44 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         found = align_patient(prior, as_prior, **known, progress=progress, fast=request.fast)
         alignment = contrasts.shown(found, request.show_as)
     warnings += doubts(alignment, contrasts)
-    warnings += doubt_about_frame(brain, alignment.patient_to_canonical)
+    trusted = frame_probability(found, contrasts.slices, contrasts.readings)
+    warnings += _doubt_about_frame(trusted)
     observed = [*contrasts.observed(alignment, request.show_as), *others]
     asked = (request, prior, as_prior, observed, alignment, like, clock, progress, brain)
     result = OutputMaker(*asked).make()
     result.provenance.update(
         _provenance(request, prior, [*slices, *others], alignment, warnings, clock.seconds),
         contrast=contrasts.provenance(request.show_as),
+        frame_probability=trusted,
     )
     if brain and not request.fast:
         result.provenance["motion"] = motion_of(brain)
     return result
 
 
+def _doubt_about_frame(probability: float | None) -> list[str]:
+    """A warning where the frame is probably not right."""
+    if probability is None or probability >= MIN_PROBABILITY:
+        return []
+    return [
+        f"The frame is right (to {RIGHT_MM:g} mm) with a probability of {probability:.0%} only: check "
+        "anatomy, modality and orientation of the files, add slices, best of another direction, or give the "
+        "frame."
+    ]
+
+
 def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str]:
     """Warnings about slices that do not fit the model, or each other."""
     other = [s for s in contrasts.found if contrasts.is_other(s)] if contrasts else []
     warnings = []
-    if alignment.score is not None and alignment.score < DOUBTFUL:
+    judged = contrasts is not None and contrasts.readings
+    if not judged and alignment.score is not None and alignment.score < DOUBTFUL:
         warnings.append(
             f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} "
             "expected): "
             "check anatomy, modality and frame before using the result."
         )
-    if alignment.turned_deg > _TURNED_DEG:
+    if alignment.turned_deg > TURNED_DEG:
         warnings.append(
             f"The body lies turned by {alignment.turned_deg:.0f} degrees against what the files say of left, "
             "front and top: "

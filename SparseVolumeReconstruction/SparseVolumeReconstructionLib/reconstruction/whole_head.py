@@ -9,14 +9,13 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes, map_coordinates
 
 from ..alignment.anatomy import anatomy_level
-from ..alignment.head import disagreement_mm, head_reader
+from ..alignment.head import head_reader
 from ..alignment.motion import proposed, stillness
 from ..alignment.reader import Brain, Reading
 from ..geometry import InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
 
-_FAR_MM = 22.0  # more than a right frame differs from what single slices tell
 _MIN_SLICES = 6  # slices of a stack that can be compared
 
 
@@ -62,20 +61,6 @@ def told_of(brain: Brain | None, given: bool = False) -> list[str]:
     if brain is not None and brain.left_out:
         told.append(f"Slices without any brain were left out: {', '.join(brain.left_out)}.")
     return told
-
-
-def doubt_about_frame(brain: Brain | None, patient_to_canonical: np.ndarray) -> list[str]:
-    """A warning where the frame (4x4, RAS mm) and what single slices tell of their place exclude each
-    other.
-    """
-    places = sum(len(r.places) for r in brain.readings) if brain else 0
-    apart = disagreement_mm(brain.readings, patient_to_canonical) if places else 0.0
-    if apart <= _FAR_MM:
-        return []
-    return [
-        f"The frame puts the brain {apart:.0f} mm from where its slices look to be: it is probably wrong; "
-        "check the orientation of the files, add slices, or give the frame."
-    ]
 
 
 def motion_of(brain: Brain) -> dict[str, Any]:

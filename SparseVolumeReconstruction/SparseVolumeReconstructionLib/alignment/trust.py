@@ -1,0 +1,55 @@
+"""Whether a frame is right: a probability from how well it explains the slices, and from where single slices
+look to lie.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..observation import Slice
+from .align import Alignment
+from .head import disagreement_mm, head_reader
+from .judge import Judge
+from .reader import Reading
+
+RIGHT_MM = 8.0
+"""A frame is right that puts the brain, as a mean, no further from where it belongs."""
+MIN_PROBABILITY = 0.7
+TURNED_DEG = 60.0
+"""Nobody lies like that in a scanner by accident."""
+_NEAR_MM, _FAR_MM, _LITTLE_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 10.0
+
+
+def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[Reading]) -> float | None:
+    """Probability (0..1) that the frame is right; None where nothing was matched.
+
+    slices: patient mm, of a brain. readings: what the network reads in each.
+    """
+    if alignment.score is None or not readings:
+        return None
+    matrix = alignment.patient_to_canonical
+    if alignment.turned_deg > TURNED_DEG:
+        upright = np.eye(4)
+        upright[:3, :3] = _rotation(matrix[:3, :3])
+        readings = head_reader().read([s.transformed(upright) for s in slices])
+        matrix = matrix @ np.linalg.inv(upright)
+    seen = any(len(r.points) for r in readings)
+    apart = disagreement_mm(readings, matrix) if seen else _FAR_MM
+    area = sum(
+        float(r.brain.sum() * np.prod(s.plane.spacing_ij)) / 100
+        for s, r in zip(slices, readings, strict=True)
+    )
+    measures = {
+        "score": alignment.score,
+        "far": float(np.log(min(max(apart, _NEAR_MM), _FAR_MM))),
+        "margin": min(alignment.margin, _SURE_NATS) / _SURE_NATS,
+        "area": float(np.log(max(area, _LITTLE_CM2))),
+    }
+    return Judge.of("frame").probabilities(measures)["right"]
+
+
+def _rotation(linear: np.ndarray) -> np.ndarray:
+    """The rotation nearest to a 3x3 matrix."""
+    u, _, v = np.linalg.svd(linear)
+    return np.asarray(Rotation.from_matrix(u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v).as_matrix())
