@@ -1,95 +1,136 @@
-"""Baselines that every report shows beside a generative system.
+"""Baselines that every report shows beside a generative system: priors that know no uncertainty.
 
-Each is used like a prior: `condition(slices, grid, frame)` gives something with `mean()`, the volume on
-`grid` in the slices' own intensities. frame: 4x4 RAS-to-RAS from patient points (of slices and grid) to
-points of the library. None of them knows an uncertainty.
+A baseline belongs to one case: its canonical space is that of the case, its units are those of the slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.ndimage import map_coordinates
 
-from ..geometry import Grid, InputError, Plane, Volume
+from ..geometry import Grid, Volume
 from ..geometry.resample import resample
-from ..observation import Slice
+from ..observation import Observation, Slice, split_slices
+from ..priors.base import Posterior, Prior
+from ..priors.card import ModelCard
+from ..priors.intervals import IntervalScale
+from ..reconstruction.patient_posterior import PatientPosterior
+from .interpolation import linear_interpolation, nearest_slice
 
 PCA_RANK = 40
 PCA_RIDGE = 1.0
 _MAX_PIXELS = 8192
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """One volume and nothing else: (K, J, I) float32 on `grid`."""
+class PointEstimate(Posterior):
+    """One volume and no uncertainty: the deviation is 0, and every sample is the volume itself."""
 
-    grid: Grid
-    array: np.ndarray
+    intervals = IntervalScale()
 
-    def mean(self) -> np.ndarray:
+    def __init__(self, grid: Grid, array: np.ndarray):
+        """The volume (K, J, I) float32 on a grid."""
+        self.grid, self._array = grid, torch.as_tensor(array)
+
+    def mean(self) -> torch.Tensor:
         """The volume, (K, J, I)."""
-        return self.array
+        return self._array
+
+    def std(self) -> torch.Tensor:
+        """Zeros, (K, J, I)."""
+        return torch.zeros_like(self._array)
+
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        return self._array.expand(len(seeds), *self._array.shape).clone()
+
+    def log_evidence(self) -> float:
+        """Not a number: nothing is said of how probable anything is."""
+        return float("nan")
 
 
-class NearestSlice:
+class Baseline(Prior):
+    """Base of a baseline; a subclass implements `estimate`."""
+
+    def __init__(self, name: str, grid: Grid):
+        """A name, as reports call it, and the grid of the case."""
+        words = {"anatomy": "any", "modality": "any", "canonical_space": "that of the case", "data": "none"}
+        card = ModelCard(
+            id=name,
+            title=name,
+            system="baseline",
+            version="1",
+            units="those of the slices",
+            licence="Apache-2.0",
+            **words,
+        )
+        empty = Volume(np.broadcast_to(np.float32(0), grid.shape_kji), grid)
+        anatomy = torch.ones(1, 1, 1, dtype=torch.bool).expand(grid.shape_kji)
+        super().__init__(card, grid, anatomy_mask=anatomy, reference=empty, intervals=IntervalScale())
+
+    @abstractmethod
+    def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
+        """The volume (K, J, I) float32 on a grid. Raises InputError for slices that it cannot use."""
+
+    def _condition(
+        self,
+        observations: Sequence[Observation],
+        grid: Grid | None,
+        covariate: float | None,
+        check: Callable[[], None],
+        fast: bool,
+    ) -> PointEstimate:
+        grid = grid or self.grid
+        return PointEstimate(grid, self.estimate(split_slices(observations)[0], grid))
+
+
+class MeanAtlas(Baseline):
+    """The mean of a prior that has seen nothing, whatever the slices show."""
+
+    def __init__(self, prior: Prior, result: PatientPosterior):
+        """A prior, and what lends its frame, intensity map and grid."""
+        super().__init__("mean-atlas", result.grid)
+        self._prior, self._result = prior, result
+
+    def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
+        """The mean atlas, (K, J, I)."""
+        return atlas(self._prior, self._result.on(grid))
+
+
+def atlas(prior: Prior, result: PatientPosterior) -> np.ndarray:
+    """The prior's mean in the frame and with the intensity map that `result` found from the contexts.
+
+    (K, J, I) on the grid of the result.
+    """
+    mean = prior.condition([], grid=result.posterior.grid, covariate=result.covariate).mean()
+    return result.to_patient(result.resample_to_patient(mean))
+
+
+class NearestSlice(Baseline):
     """Every slice of the volume is a copy of the nearest context."""
 
-    name = "nearest-slice"
+    def __init__(self, grid: Grid):
+        """The grid of the case."""
+        super().__init__("nearest-slice", grid)
 
-    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
-        """Raises InputError unless the slices are parallel to the grid's k planes."""
-        depth, images = _as_stack(slices, grid)
-        nearest = np.abs(np.arange(grid.shape_kji[0])[:, None] - depth).argmin(1)
-        return Estimate(grid, images[nearest])
+    def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
+        """Copies, (K, J, I). Raises InputError unless the slices are parallel to the grid's k planes."""
+        return nearest_slice(slices, grid)
 
 
-class LinearInterpolation:
+class LinearInterpolation(Baseline):
     """Linear between neighbouring contexts, constant outside of them."""
 
-    name = "linear-interpolation"
+    def __init__(self, grid: Grid):
+        """The grid of the case."""
+        super().__init__("linear-interpolation", grid)
 
-    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
-        """Raises InputError unless the slices are parallel to the grid's k planes."""
-        depth, images = _as_stack(slices, grid)
-        k = np.clip(np.arange(grid.shape_kji[0]), depth[0], depth[-1])
-        upper = np.clip(np.searchsorted(depth, k, side="left"), min(1, len(depth) - 1), len(depth) - 1)
-        lower = np.maximum(upper - 1, 0)
-        step = np.where(upper > lower, depth[upper] - depth[lower], 1.0)
-        weight = ((k - depth[lower]) / step).astype(np.float32)[:, None, None]
-        return Estimate(grid, (1 - weight) * images[lower] + weight * images[upper])
-
-
-def _as_stack(slices: list[Slice], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Position of each slice along k in voxels, ascending (n,), and its pixels on the grid's lattice (n, J,
-    I).
-    """
-    steps = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk
-    found = []
-    for image in slices:
-        if np.abs(steps[:, :2].T @ image.plane.normal).max() > 1e-3:
-            raise InputError(
-                f"{image.name}: not parallel to the axial planes of the output; this baseline needs one "
-                "stack."
-            )
-        depth = (grid.ras_to_ijk[:3, :3] @ image.plane.centre + grid.ras_to_ijk[:3, 3])[2]
-        matrix = grid.ijk_to_ras.copy()
-        matrix[:3, 3] += matrix[:3, 2] * depth
-        own, lattice = (
-            Grid((1, *image.plane.shape_ji), image.plane.ij_to_ras),
-            Grid((1, *grid.shape_kji[1:]), matrix),
-        )
-        found.append((depth, resample(Volume(image.pixels[None], own), lattice).array[0]))
-    found.sort(key=lambda pair: pair[0])
-    return np.array([d for d, _ in found]), np.stack([p for _, p in found])
-
-
-def _on_lattice(image: Slice, lattice: Plane) -> np.ndarray:
-    """The pixels (J, I) of a slice on another lattice in the same plane."""
-    source, target = (Grid((1, *plane.shape_ji), plane.ij_to_ras) for plane in (image.plane, lattice))
-    return resample(Volume(image.pixels[None], source), target).array[0]
+    def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
+        """The volume (K, J, I). Raises InputError unless the slices are parallel to the grid's k planes."""
+        return linear_interpolation(slices, grid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,19 +176,31 @@ class Library:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class FromLibrary:
-    """A weighted sum of other subjects' volumes.
+class FromLibrary(Baseline):
+    """A weighted sum of other subjects' volumes."""
 
-    `weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,)` chooses the weights.
-    """
+    def __init__(
+        self,
+        name: str,
+        grid: Grid,
+        library: Library,
+        frame: np.ndarray,
+        weigh: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    ):
+        """
+        Args:
+            name: as reports call it.
+            grid: of the case.
+            library: the volumes.
+            frame: 4x4 from points of the case to points of the library (RAS mm).
+            weigh: weigh(sampled (n, p), pixels (p,), gram (n, n)) -> (n,) chooses the weights.
+        """
+        super().__init__(name, grid)
+        self._library, self._frame, self._weigh = library, frame, weigh
 
-    name: str
-    library: Library
-    weigh: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-    def condition(self, slices: list[Slice], grid: Grid, frame: np.ndarray) -> Estimate:
-        """Choose the weights from the slices alone and bring the sum onto `grid`."""
+    def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
+        """The sum, (K, J, I), with weights that are chosen from the slices alone."""
+        frame = self._frame
         points, pixels = [], []
         for image in slices:
             stride = int(np.ceil(np.sqrt(image.pixels.size / _MAX_PIXELS)))
@@ -156,11 +209,11 @@ class FromLibrary:
             )
             pixels.append(image.pixels[::stride, ::stride].ravel())
         canonical = np.concatenate(points) @ frame[:3, :3].T + frame[:3, 3]
-        weights = self.weigh(self.library.at(canonical), np.concatenate(pixels), self.library.gram)
-        volume = Volume(self.library.combined(weights), self.library.grid)
+        weights = self._weigh(self._library.at(canonical), np.concatenate(pixels), self._library.gram)
+        volume = Volume(self._library.combined(weights), self._library.grid)
         if not volume.grid.same_as(grid) or not np.allclose(frame, np.eye(4)):
             volume = resample(volume, grid, frame)
-        return Estimate(grid, np.clip(volume.array, 0.0, 1.0))
+        return np.clip(volume.array, 0.0, 1.0)
 
 
 def nearest_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np.ndarray:
@@ -187,15 +240,18 @@ def pca_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np
     return 1.0 / count + loadings @ z
 
 
-def baselines(library: Library) -> list:
-    """The baselines that need contexts.
+def baselines(grid: Grid, library: Library, frame: np.ndarray) -> list[Baseline]:
+    """The baselines that need contexts, for one case.
 
-    Those that need other subjects only where the library holds at least three.
+    Args:
+        grid: of the case.
+        library: other subjects; baselines that need them are there where it holds at least three.
+        frame: 4x4 from points of the case to points of the library (RAS mm).
     """
-    found = [NearestSlice(), LinearInterpolation()]
+    found: list[Baseline] = [NearestSlice(grid), LinearInterpolation(grid)]
     if len(library.volumes) >= 3:
         found += [
-            FromLibrary("nearest-volume", library, nearest_weights),
-            FromLibrary("pca", library, pca_weights),
+            FromLibrary("nearest-volume", grid, library, frame, nearest_weights),
+            FromLibrary("pca", grid, library, frame, pca_weights),
         ]
     return found

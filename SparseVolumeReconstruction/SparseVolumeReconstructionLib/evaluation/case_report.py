@@ -19,7 +19,7 @@ from ..geometry import Grid, InputError
 from ..geometry.io import write_text
 from ..observation import Slice
 from . import case_figures as figures
-from .baselines import LinearInterpolation
+from .interpolation import linear_interpolation
 from .metrics import masked_mean, slice_ssim, ssim_map
 
 _ROWS = "Rows: axial, coronal and sagittal; the patient's right (or front) is on the left."
@@ -74,9 +74,7 @@ def similarity(report: CaseReport) -> dict[str, np.ndarray]:
     truth = np.clip(report.truth / scale, 0, 1)
     named = {"reconstruction": report.mean}
     with contextlib.suppress(InputError):  # slices that are no stack along K
-        named["linear interpolation"] = (
-            LinearInterpolation().condition(report.slices, report.grid, np.eye(4)).mean()
-        )
+        named["linear interpolation"] = linear_interpolation(report.slices, report.grid)
     return {
         name: slice_ssim(ssim_map(truth, np.clip(array / scale, 0, 1)))
         for name, array in (named | report.others).items()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..alignment.align import Alignment
+from ..alignment.intensity import MonotoneMap
 from ..geometry import Grid
 from ..observation import Slice
 from ..priors.base import Prior
-from ..reconstruction.patient_posterior import PatientPosterior, condition_patient, condition_registered
+from ..reconstruction.patient_posterior import (
+    PatientPosterior,
+    condition,
+    condition_patient,
+    condition_registered,
+)
 from .cases import as_array
 
 _FRESH_SEED = 2**32
@@ -32,14 +40,34 @@ class Inferred:
     seconds: dict[str, float]
 
 
-def infer(prior: Prior, slices: list[Slice], grid: Grid, frame: str, samples: int) -> Inferred:
-    """Condition a prior on the slices of a case; frame: "registered" or "patient". Sample n has seed n.
+def _condition_own(prior: Prior, slices: list[Slice], *, grid: Grid) -> PatientPosterior:
+    """For a prior whose space and units are those of the case."""
+    own = Alignment(np.eye(4), MonotoneMap.identity(), None, None, {})
+    return PatientPosterior(condition(prior, slices, own, grid=grid), own, grid)
 
-    Raises InputError.
+
+CONDITION: dict[str, Callable[..., PatientPosterior]] = {
+    "registered": condition_registered,
+    "patient": condition_patient,
+    "own": _condition_own,
+}
+
+
+def infer(prior: Prior, slices: list[Slice], grid: Grid, frame: str, samples: int) -> Inferred:
+    """Condition a prior on the slices of a case. Sample n has seed n.
+
+    Args:
+        prior: a system, or a baseline of the case.
+        slices: of the case.
+        grid: of the case.
+        frame: "registered", "patient", or "own" for a baseline.
+        samples: how many are drawn.
+
+    Raises:
+        InputError: the slices cannot be used.
     """
     start = time.perf_counter()
-    condition = condition_registered if frame == "registered" else condition_patient
-    posterior = condition(prior, slices, grid=grid)
+    posterior = CONDITION[frame](prior, slices, grid=grid)
     conditioned = time.perf_counter()
     mean = as_array(posterior.mean())
     seconds = {"seconds_condition": conditioned - start, "seconds_mean": time.perf_counter() - conditioned}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,13 @@ from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
 from ..progress import Progress
-from ..reconstruction.patient_posterior import PatientPosterior
 from ..reconstruction.reconstruct import doubts
 from ..zoo.store import ModelStore
-from .baselines import baselines
+from .baselines import Baseline, MeanAtlas, PointEstimate, baselines
 from .cases import Bench, Case, prepare
 from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
-from .scores import Scores, Tally, add_distribution, score_mean, with_observed
+from .scores import Tally, add_distribution, score_mean, with_observed
 
 BASELINES = ("mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca")
 PICTURE_COUNT = 4
@@ -206,44 +204,22 @@ class _Run:
         """
         positions = case.positions(count)
         inferred = self._infer(case, count, check)
-        scored: dict[str, Scores] = {}
+        prior, reference = next(iter(self.priors.values())), next(iter(inferred.values())).posterior
+        shown: list[Baseline] = [MeanAtlas(prior, reference)]
+        if count:
+            library = self.bench.library.without(case.name)
+            shown += baselines(case.truth.grid, library, reference.patient_to_canonical)
+        slices, grid = case.slices(positions), case.truth.grid
+        compared = {one.card.id: infer(one, slices, grid, "own", 0) for one in shown}
         estimates = {}
-
-        def score(name: str, estimate: np.ndarray, seconds: dict[str, float]) -> Scores:
-            estimates[name] = with_observed(estimate, case, positions)
-            scored[name] = score_mean(case, positions, estimates[name])
-            scored[name].values |= seconds
-            return scored[name]
-
-        for identifier, one in inferred.items():
-            scores = score(identifier, one.mean, one.seconds | self._sampling.get(identifier, {}))
-            add_distribution(scores, case, positions, one.posterior, one.samples)
-        reference = next(iter(inferred.values())).posterior
-        score("mean-atlas", atlas(next(iter(self.priors.values())), reference), {})
-        library = self.bench.library.without(case.name)
-        for baseline in baselines(library) if count else []:
-            start = time.perf_counter()
-            estimate = baseline.condition(
-                case.slices(positions), case.truth.grid, reference.patient_to_canonical
-            )
-            conditioned = time.perf_counter()
-            mean = estimate.mean()
-            seconds = {
-                "seconds_condition": conditioned - start,
-                "seconds_mean": time.perf_counter() - conditioned,
-            }
-            score(baseline.name, mean, seconds)
-        for name, scores in scored.items():
-            self.tally.add(name, count, case, scores)
+        for identifier, one in (inferred | compared).items():
+            estimates[identifier] = with_observed(one.mean, case, positions)
+            scores = score_mean(case, positions, estimates[identifier])
+            scores.values |= one.seconds | self._sampling.get(identifier, {})
+            if not isinstance(one.posterior.posterior, PointEstimate):
+                add_distribution(scores, case, positions, one.posterior, one.samples)
+            self.tally.add(identifier, count, case, scores)
         return estimates, inferred
-
-
-def atlas(prior: Prior, result: PatientPosterior) -> np.ndarray:
-    """The prior's mean in the frame and with the intensity map that `result` found from the contexts, (K, J,
-    I).
-    """
-    mean = prior.condition([], grid=result.posterior.grid, covariate=result.covariate).mean()
-    return result.to_patient(result.resample_to_patient(mean))
 
 
 def _about(run: _Run, skipped: dict[str, str], cohort: str) -> dict:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation import metrics
+from ..evaluation.baselines import atlas
 from ..evaluation.cases import Case
-from ..evaluation.protocol import atlas
 from ..priors.base import Prior
 from ..reconstruction.patient_posterior import condition_registered
 from .base import Setting

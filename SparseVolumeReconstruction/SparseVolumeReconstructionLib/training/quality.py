@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ..data.cohort import brain_mask
+from ..evaluation.baselines import atlas
 from ..evaluation.cases import Case, as_array
-from ..evaluation.protocol import atlas
 from ..evaluation.scores import add_distribution, score_mean, with_observed
 from ..geometry import InputError, Volume
 from ..priors.base import Prior

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from SparseVolumeReconstructionLib.data.cohort import normalised
-from SparseVolumeReconstructionLib.evaluation.protocol import atlas
+from SparseVolumeReconstructionLib.evaluation.baselines import atlas
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
