@@ -16,7 +16,7 @@ from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
 from ..progress import Progress
-from ..reconstruction.reconstruct import doubts
+from ..reconstruction.provenance import doubts
 from ..zoo.store import ModelStore
 from .baselines import Baseline, MeanAtlas, PointEstimate, baselines
 from .cases import Bench, Case, prepare

@@ -1,184 +1,196 @@
-"""The volumes of a result, each made only where it is asked for."""
+"""What is made of a posterior: a table of outputs, each with the function that makes it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..alignment.align import Alignment
 from ..alignment.reader import Brain
-from ..geometry import Grid, InputError, Volume
+from ..geometry import Grid, Volume
 from ..observation import Observation, observed_voxels
 from ..priors.base import Prior
 from ..progress import Progress
+from .extent import covering
 from .patient_posterior import PatientPosterior, condition_aligned
 from .request import ReconstructionRequest
-from .result import Reconstruction
 from .whole_head import brain_mask
 
 _DEFAULT_SPACING_MM = 1.0
-_MAX_VOXELS = 60_000_000
-
-
-@dataclass
-class Clock:
-    """Seconds of each step."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 4)
+_BATCH = 4  # samples that are drawn at once
 
 
 @dataclass(frozen=True, eq=False)
-class OutputMaker:
-    """Makes the volumes that a request asks for from observations that have their place.
+class Source:
+    """What outputs are made of; what several of them need is made once.
 
-    observations, alignment: patient mm and units. observed: those whose values stand in the result, in its
-    units. brain: what was found in whole heads. like: output grid, None for an isotropic one that covers the
-    anatomy.
+    observations, alignment: patient mm and units. shown: the observations whose values stand in the result,
+    in its units. like: output grid, None for an isotropic one that covers the anatomy. brain: what was found
+    in whole heads.
     """
 
     request: ReconstructionRequest
     prior: Prior
     observations: list[Observation]
-    observed: list[Observation]
+    shown: list[Observation]
     alignment: Alignment
     like: Grid | None
-    clock: Clock
+    brain: Brain | None
     progress: Progress
-    brain: Brain | None = None
 
-    def make(self) -> Reconstruction:
-        """All volumes; the result's provenance holds the log evidence and the counts of voxels.
+    @cached_property
+    def covering(self) -> Grid:
+        """Isotropic patient grid around the anatomy. Raises InputError when it would be too large."""
+        spacing_mm = self.request.spacing_mm or _DEFAULT_SPACING_MM
+        return covering(self.prior, self.alignment.patient_to_canonical, spacing_mm)
 
-        Raises InputError, Cancelled.
-        """
-        volumes: dict[str, Any] = {}
-        provenance: dict[str, Any] = {}
-        if self.request.on_grid or "template" in self.request.outputs:
-            spacing_mm = self.request.spacing_mm or _DEFAULT_SPACING_MM
-            covering = _covering(self.prior, self.alignment.patient_to_canonical, spacing_mm)
-            with self.clock.step("condition"):
-                self.progress.update("conditioning", 0.4)
-                posterior = condition_aligned(
-                    self.prior,
-                    self.observations,
-                    self.alignment,
-                    grid=self.like or covering,
-                    check=self.progress.check,
-                    fast=self.request.fast,
-                )
-            if self.request.on_grid:
-                volumes |= self._on_grid(posterior)
-                observed = int(volumes["observed"].array.sum())
-                provenance["voxels"] = {"observed": observed, "inferred": posterior.grid.size - observed}
-            if "template" in self.request.outputs:
-                with self.clock.step("template"):
-                    volumes |= self._template(posterior.on(covering))
-            if not self.request.fast:
-                provenance["log_evidence"] = self._evidence(posterior)
-        if "atlas" in self.request.outputs:
-            with self.clock.step("atlas"):
-                self.progress.update("atlas", 0.94)
-                volumes["atlas"] = self._atlas()
-        return Reconstruction(
-            **volumes, patient_to_canonical=self.alignment.patient_to_canonical, provenance=provenance
+    @cached_property
+    def posterior(self) -> PatientPosterior:
+        """On the output grid."""
+        covering = self.covering  # too large a grid is refused before anything is computed
+        return condition_aligned(
+            self.prior,
+            self.observations,
+            self.alignment,
+            grid=self.like or covering,
+            check=self.progress.check,
+            fast=self.request.fast,
         )
 
-    def _on_grid(self, posterior: PatientPosterior) -> dict[str, Any]:
-        """Mean, std and samples on the output grid, with what was observed put into them."""
-        made: dict[str, np.ndarray] = {}
-        grid = posterior.grid
-        if "mean" in self.request.outputs:
-            with self.clock.step("mean"):
-                self.progress.update("mean", 0.5)
-                made["mean"] = posterior.mean()
-        if "std" in self.request.outputs:
-            with self.clock.step("std"):
-                self.progress.update("uncertainty", 0.55)
-                made["std"] = posterior.std()
-        if self.request.samples:
-            with self.clock.step("samples"):
-                made["samples"] = self._samples(posterior)
-        with self.clock.step("observed"):
-            observed, values = observed_voxels(self.observed, grid)
-        found = {}
-        if self.brain:
-            mean = made["mean"] if "mean" in made else posterior.mean()
-            found = {"brain_mask": brain_mask(self.brain, Volume(mean, grid))}
-        if self.request.keep_observed:
-            for name, array in made.items():
-                array[..., observed] = 0 if name == "std" else values[observed]
-        samples = made.pop("samples", None)
-        volumes = {name: Volume(array, grid) for name, array in made.items()}
-        return volumes | found | {"observed": Volume(observed.astype(np.uint8), grid), "samples": samples}
+    @cached_property
+    def observed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which voxels of the output grid were observed, and their values."""
+        return observed_voxels(self.shown, self.posterior.grid)
 
-    def _samples(self, posterior: PatientPosterior) -> np.ndarray:
-        """Samples with seeds seed, seed + 1, ..., so that fewer samples are the first of more."""
-        count = self.request.samples
-        out = np.empty((count, *posterior.grid.shape_kji), np.float32)
-        for start in range(0, count, 4):
-            self.progress.update(f"samples {start} of {count}", 0.6 + 0.3 * start / count)
-            seeds = [self.request.seed + n for n in range(start, min(start + 4, count))]
-            out[start : start + len(seeds)] = posterior.sample(seeds)
-        return out
+    @cached_property
+    def around_anatomy(self) -> PatientPosterior:
+        """On the grid that covers the anatomy."""
+        return self.posterior.on(self.covering)
 
-    def _template(self, posterior: PatientPosterior) -> dict[str, Volume]:
-        """The mean inside the anatomy, and the anatomy's mask."""
-        self.progress.update("template", 0.91)
-        anatomy = posterior.resample_to_patient(self.prior.anatomy_mask.float(), self.prior.grid) >= 0.5
-        template = np.where(anatomy, posterior.mean(), 0).astype(np.float32)
-        return {
-            "template": Volume(template, posterior.grid),
-            "template_mask": Volume(anatomy.astype(np.uint8), posterior.grid),
-        }
-
-    def _evidence(self, posterior: PatientPosterior) -> float:
-        """log p(observations), nats; 0 without any."""
-        with self.clock.step("evidence"):
-            self.progress.update("evidence", 0.92)
-            return posterior.posterior.log_evidence() if self.observations else 0.0
-
-    def _atlas(self) -> Volume:
-        """The prior's mean without slices in patient intensities, on the canonical grid."""
-        mean = self.prior.condition([], covariate=self.alignment.covariate).mean()
-        return Volume(self.alignment.to_patient(mean.cpu().numpy()), self.prior.grid)
+    @cached_property
+    def anatomy(self) -> np.ndarray:
+        """(K, J, I) bool on the grid that covers the anatomy."""
+        mask = self.prior.anatomy_mask.float()
+        return self.around_anatomy.resample_to_patient(mask, self.prior.grid) >= 0.5
 
 
-def _covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float) -> Grid:
-    """Isotropic patient grid that covers the prior's anatomy.
+@dataclass(frozen=True)
+class Output:
+    """One row of the table.
 
-    Raises InputError when it would be too large.
+    words, begins: what progress says while it is made, at which fraction of the work. wanted: whether a
+    request needs it. make: its value.
     """
-    patient = outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
-    count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)
-    if count > _MAX_VOXELS:
-        raise InputError(
-            f"spacing {spacing_mm:g} mm gives {count / 1e6:.0f} million voxels; at most "
-            f"{_MAX_VOXELS / 1e6:.0f} million are made."
-        )
-    return Grid.covering(patient, spacing_mm)
+
+    words: str
+    begins: float
+    wanted: Callable[[Source], bool]
+    make: Callable[[Source], Any]
 
 
-@lru_cache(maxsize=4)
-def outline(prior: Prior) -> np.ndarray:
-    """Points (n, 4; RAS mm and 1) of the prior's anatomy between which the rest of it lies."""
-    kji = prior.anatomy_mask.nonzero().cpu().numpy()
-    extremes = np.concatenate(
-        [kji[kji[:, axis] == kji[:, axis].min()] for axis in range(3)]
-        + [kji[kji[:, a] == kji[:, a].max()] for a in range(3)]
-    )
-    kji = np.concatenate([extremes, kji[:: max(1, len(kji) // 20000)]])
-    outline: np.ndarray = np.c_[kji[:, ::-1], np.ones(len(kji))] @ prior.grid.ijk_to_ras.T
-    return outline
+def make_outputs(source: Source, timed: Callable[[str], Any]) -> dict[str, Any]:
+    """All that the request wants, by name, in the order of the table.
+
+    Args:
+        source: what it is made of.
+        timed: context manager around the making of each name.
+
+    Raises:
+        InputError: when the output grid would be too large.
+        Cancelled: when asked to stop.
+    """
+    made = {}
+    for name, output in OUTPUTS.items():
+        if output.wanted(source):
+            source.progress.update(output.words, output.begins)
+            with timed(name):
+                made[name] = output.make(source)
+    return made
+
+
+def _keep_observed(source: Source, array: np.ndarray, values: np.ndarray | float) -> np.ndarray:
+    """Put observed values into (..., K, J, I), where the request wants that."""
+    if source.request.keep_observed:
+        observed = source.observed[0]
+        array[..., observed] = values[observed] if isinstance(values, np.ndarray) else values
+    return array
+
+
+def _observed(source: Source) -> Volume:
+    return Volume(source.observed[0].astype(np.uint8), source.posterior.grid)
+
+
+def _mean(source: Source) -> Volume:
+    mean = _keep_observed(source, source.posterior.mean(), source.observed[1])
+    return Volume(mean, source.posterior.grid)
+
+
+def _std(source: Source) -> Volume:
+    return Volume(_keep_observed(source, source.posterior.std(), 0.0), source.posterior.grid)
+
+
+def _samples(source: Source) -> np.ndarray:
+    """Samples with seeds seed, seed + 1, ..., so that fewer samples are the first of more."""
+    count, seed = source.request.samples, source.request.seed
+    samples = np.empty((count, *source.posterior.grid.shape_kji), np.float32)
+    for start in range(0, count, _BATCH):
+        source.progress.update(f"samples {start} of {count}", 0.6 + 0.3 * start / count)
+        end = min(start + _BATCH, count)
+        samples[start:end] = source.posterior.sample([seed + n for n in range(start, end)])
+    return _keep_observed(source, samples, source.observed[1])
+
+
+def _brain_mask(source: Source) -> Volume:
+    assert source.brain is not None
+    return brain_mask(source.brain, Volume(source.posterior.mean(), source.posterior.grid))
+
+
+def _template(source: Source) -> Volume:
+    """The mean inside the anatomy."""
+    mean = source.around_anatomy.mean()
+    return Volume(np.where(source.anatomy, mean, 0).astype(np.float32), source.covering)
+
+
+def _template_mask(source: Source) -> Volume:
+    return Volume(source.anatomy.astype(np.uint8), source.covering)
+
+
+def _evidence(source: Source) -> float:
+    """log p(observations), nats; 0 without any."""
+    return source.posterior.posterior.log_evidence() if source.observations else 0.0
+
+
+def _atlas(source: Source) -> Volume:
+    """The prior's mean without slices in patient intensities, on the canonical grid."""
+    mean = source.prior.condition([], covariate=source.alignment.covariate).mean()
+    return Volume(source.alignment.to_patient(mean.cpu().numpy()), source.prior.grid)
+
+
+def _asked(name: str) -> Callable[[Source], bool]:
+    return lambda source: name in source.request.outputs
+
+
+def _conditioned(source: Source) -> bool:
+    return source.request.on_grid or "template" in source.request.outputs
+
+
+OUTPUTS = {
+    "condition": Output("conditioning", 0.4, _conditioned, lambda source: source.posterior),
+    "observed": Output("observed voxels", 0.49, lambda source: source.request.on_grid, _observed),
+    "mean": Output("mean", 0.5, _asked("mean"), _mean),
+    "std": Output("uncertainty", 0.55, _asked("std"), _std),
+    "samples": Output("samples", 0.6, lambda source: source.request.samples > 0, _samples),
+    "brain_mask": Output(
+        "brain mask", 0.9, lambda source: source.request.on_grid and source.brain is not None, _brain_mask
+    ),
+    "template": Output("template", 0.91, _asked("template"), _template),
+    "template_mask": Output("template", 0.91, _asked("template"), _template_mask),
+    "evidence": Output(
+        "evidence", 0.92, lambda source: _conditioned(source) and not source.request.fast, _evidence
+    ),
+    "atlas": Output("atlas", 0.94, _asked("atlas"), _atlas),
+}

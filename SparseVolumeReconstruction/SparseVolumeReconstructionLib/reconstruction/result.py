@@ -59,6 +59,14 @@ class Reconstruction:
     brain_mask: Volume | None = None
     atlas: Volume | None = None
 
+    @classmethod
+    def of(
+        cls, made: dict[str, Any], patient_to_canonical: np.ndarray, provenance: dict[str, Any]
+    ) -> Reconstruction:
+        """What of `made` belongs to a result, by name, with its frame and provenance."""
+        volumes = {name: made.get(name) for name in (*VOLUMES, "samples")}
+        return cls(patient_to_canonical, provenance, **volumes)
+
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
     """Write (n, K, J, I) samples as a Slicer volume sequence (.seq.nrrd)."""

@@ -1,26 +1,53 @@
-"""A request from beginning to end: load the prior, reconstruct, write."""
+"""A request from beginning to end: read, align, condition, bring back to the patient, and write."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
+from ..alignment.intensity import MonotoneMap
+from ..alignment.plausible import check_size
+from ..alignment.trust import frame_probability
+from ..geometry import Grid, InputError
+from ..geometry.io import read_affine, read_volume
+from ..observation import Observation, Slice, split_slices
+from ..priors.base import Prior
 from ..progress import Progress
 from ..zoo.store import ModelStore
-from .reconstruct import reconstruct
+from .contexts import noisy_backgrounds, read_contexts
+from .extent import outline
+from .other_contrast import contrasts_of
+from .outputs import Source, make_outputs
+from .patient_posterior import align_patient
+from .provenance import doubt_about_frame, doubts, provenance
 from .request import ReconstructionRequest
-from .result import write_result
+from .result import Reconstruction, write_result
+from .whole_head import find_brain, motion_of, told_of
 
 
 def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
-    """Reconstruct and write the result folder; returns {"files": {name: path}, "result": content of
-    result.json}.
+    """Reconstruct and write the result folder.
 
     When a GPU runs out of memory the work is done again on the CPU and the result says so. Warnings
-    are told before anything is written. Raises InputError or Cancelled.
+    are told before anything is written.
+
+    Args:
+        request: what to reconstruct.
+        store: has the model.
+        progress: told of steps and warnings, asked whether to stop.
+
+    Returns:
+        {"files": {name: path}, "result": content of result.json}.
+
+    Raises:
+        InputError: wrong input.
+        Cancelled: when asked to stop.
     """
     progress.update("loading the model", 0.0)
     model = store.find(request.prior)
@@ -42,6 +69,127 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
     files = write_result(result, request.output, request.compress, request.format)
     progress.finish()
     return {"files": files, "result": result.provenance}
+
+
+def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress) -> Reconstruction:
+    """Everything a request asks for, in patient space.
+
+    Raises:
+        InputError: wrong input.
+        Cancelled: when asked to stop.
+    """
+    clock = Clock()
+    with clock.step("read"):
+        progress.update("reading slices", 0.01)
+        given = _read(request, prior)
+        slices, warnings = given.slices, given.warnings
+    with clock.step("brain"):
+        progress.update("looking for the brain", 0.03)
+        brain = find_brain(slices, prior.card, read_volume(request.mask) if request.mask else None)
+        slices = brain.slices if brain else slices
+        contrasts = contrasts_of(slices, brain, prior.card)
+        warnings += [*told_of(brain, request.mask is not None), *noisy_backgrounds(slices)]
+        warnings += contrasts.told(request.show_as)
+    with clock.step("align"):
+        as_prior: list[Observation] = [*contrasts.for_prior, *given.others]
+        found = align_patient(prior, as_prior, **given.known, progress=progress, fast=request.fast)
+        alignment = contrasts.shown(found, request.show_as)
+    warnings += doubts(alignment, contrasts)
+    trusted = frame_probability(found, contrasts.slices, contrasts.readings)
+    warnings += doubt_about_frame(trusted)
+    shown = [*contrasts.observed(alignment, request.show_as), *given.others]
+    source = Source(request, prior, as_prior, shown, alignment, given.like, brain, progress)
+    made = make_outputs(source, clock.step)
+    observations = [*slices, *given.others]
+    said = provenance(request, prior, observations, alignment, contrasts, warnings)
+    said |= {"frame_probability": trusted, "seconds": clock.seconds}
+    if "observed" in made:
+        observed = int(made["observed"].array.sum())
+        said["voxels"] = {"observed": observed, "inferred": made["observed"].array.size - observed}
+    if "evidence" in made:
+        said["log_evidence"] = made["evidence"]
+    if brain and not request.fast:
+        said["motion"] = motion_of(brain)
+    return Reconstruction.of(made, alignment.patient_to_canonical, said)
+
+
+@dataclass
+class Clock:
+    """Seconds of each step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time what is done inside."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 4)
+
+
+@dataclass
+class _Given:
+    """What a request's files hold.
+
+    slices, others: observations, patient mm. warnings: about them. known: what `align_patient` need not find.
+    like: output grid.
+    """
+
+    slices: list[Slice]
+    others: list[Observation]
+    warnings: list[str]
+    known: dict[str, Any]
+    like: Grid | None
+
+
+def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
+    """The request's files, checked. Raises InputError."""
+    known = _known_intensity(request, prior)
+    _check_covariate(request, prior)
+    observations, warnings = read_contexts(request.contexts)
+    slices, others = split_slices(observations)
+    extent_mm = float(np.ptp(outline(prior), axis=0).max())
+    check_size(slices, extent_mm, f"{prior.card.anatomy} {prior.card.modality}")
+    frame = {"auto": None, "registered": np.eye(4)}.get(request.frame, request.frame)
+    known |= {
+        "frame": read_affine(frame) if isinstance(frame, str) else frame,
+        "covariate": request.covariate,
+    }
+    like = read_volume(request.like).grid if request.like else None
+    if request.fast:
+        slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
+    return _Given(slices, others, warnings, known, like)
+
+
+def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict[str, Any]:
+    """Map and gains that an earlier result found, as `align_patient` takes them."""
+    if request.intensity is None:
+        return {}
+    if request.frame == "auto" or (prior.card.covariate and request.covariate is None):
+        raise InputError(
+            "an intensity map was given without the frame or the covariate that was found with it; give all "
+            "of them."
+        )
+    found = request.intensity
+    return {
+        "intensity": MonotoneMap(np.array(found.patient), np.array(found.canonical)),
+        "gains": found.gains,
+    }
+
+
+def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
+    known = prior.card.covariate
+    if request.covariate is None:
+        return
+    if known is None:
+        raise InputError(
+            f"{prior.card.id} does not depend on a covariate such as gestational age; leave it out."
+        )
+    if not known.low <= request.covariate <= known.high:
+        raise InputError(
+            f"{known.name} {request.covariate:g} {known.unit} is out of range; {prior.card.id} covers "
+            f"{known.low:g} to {known.high:g}."
+        )
 
 
 @contextmanager

@@ -78,9 +78,10 @@ def test_nifti_holds_the_same_voxels_at_the_same_places(result, tmp_path):
         np.testing.assert_allclose((affine @ [21, 20, 19, 1])[:3], last, atol=1e-4)
     codes = [int(samples.header[f"{form}_code"]) for form in ("qform", "sform")]
     assert codes == [1, 1] and samples.header.get_xyzt_units()[0] == "mm"
-    again = {name: Path(path).read_bytes() for name, path in written.items()}
-    write_result(result, tmp_path / "again", image_format="nii.gz")
-    assert again == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
+    again = write_result(result, tmp_path / "again", image_format="nii.gz")
+    assert again.keys() == written.keys()
+    for name in again.keys() - {"frame.h5"}:  # HDF5 writes the second in which a file was made
+        assert Path(again[name]).read_bytes() == Path(written[name]).read_bytes()
     write_result(result, tmp_path / "out")
     assert (tmp_path / "out" / "mean.nrrd").read_bytes() == before and "nii" not in str(
         [p.name for p in (tmp_path / "out").iterdir()]
