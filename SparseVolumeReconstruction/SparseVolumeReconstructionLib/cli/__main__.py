@@ -1,3 +1,5 @@
+"""The command line as a module."""
+
 import sys
 
 from .main import main

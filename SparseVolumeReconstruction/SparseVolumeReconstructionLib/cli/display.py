@@ -14,8 +14,9 @@ from ..progress import Progress, ProgressEvent
 
 @contextmanager
 def shown_progress(as_json: bool = False, strict: bool = False) -> Iterator[Progress]:
-    """A Progress that is shown while the block runs: a bar on stderr if that is a terminal, or JSON lines on
-    stdout.
+    """A Progress that is shown while the block runs.
+
+    A bar on stderr if that is a terminal, or JSON lines on stdout.
 
     Warnings are lines on stderr. strict: the first of them is raised as InputError instead.
     """

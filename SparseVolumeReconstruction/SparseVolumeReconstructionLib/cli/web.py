@@ -91,8 +91,9 @@ def web(input, lesson, port, host, token_file, allow_host, memory, **same):
 
 
 def _token(file: str | None) -> str | None:
-    """What visitors have to know, from a file or the environment: words of a command can be seen by everybody
-    on the machine.
+    """What visitors have to know, from a file or the environment.
+
+    Words of a command can be seen by everybody on the machine.
     """
     if file is None:
         return os.environ.pop("SVR_TOKEN", "").strip() or None

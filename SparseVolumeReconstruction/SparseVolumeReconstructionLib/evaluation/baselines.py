@@ -187,7 +187,8 @@ class FromLibrary(Baseline):
         frame: np.ndarray,
         weigh: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     ):
-        """
+        """A way to weigh the volumes of a library.
+
         Args:
             name: as reports call it.
             grid: of the case.

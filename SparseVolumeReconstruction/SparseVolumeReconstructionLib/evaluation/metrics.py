@@ -1,6 +1,7 @@
 """Image quality and calibration of a volume against the truth.
 
-Arrays are (K, J, I) in [0, 1]; slices lie along the first axis. SSIM is scikit-image's with a 7x7 uniform
+Arrays are (K, J, I) in [0, 1]; slices lie along the first axis. SSIM (Wang et al., IEEE Trans. Image
+Process. 13, 2004) is scikit-image's with a 7x7 uniform
 window, data range 1, sample covariance (n - 1), K1 = 0.01 and K2 = 0.03; a slice's value is the mean of its
 map without the 3 pixels at the border, as scikit-image defines it.
 """

@@ -137,7 +137,6 @@ class Tally:
 
     def curves(self) -> dict:
         """{system: {count: [mean SSIM over subjects from the first to the last slice of their extents]}}."""
-
         places = max((length for _, length in self._extent.values()), default=0)
 
         def resampled(name: str, curve: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""The realistic atlas score of the slice VAE paper: how well the structures of a generated volume, moved,
-meet those of a real one.
+"""The realistic atlas score of the slice VAE paper (Volokitin et al., MICCAI 2020).
+
+How well the structures of a generated volume, moved, meet those of a real one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Volumes that systems generate without seeing anything, beside real ones.
 
-What the experiments of the slice VAE paper compare.
+What the experiments of the slice VAE paper (Volokitin et al., MICCAI 2020) compare.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class ContextSlice:
 
     @property
     def orientation(self) -> str:
-        """ "axial", "coronal", "sagittal" or "oblique" with the angle to the nearest of them."""
+        """Axial, coronal, sagittal, or "oblique" with the angle to the nearest of them."""
         normal = self.plane[:3, 2]
         cosines = [abs(float(normal @ axis)) for _, axis in _AXES]
         best = int(np.argmax(cosines))

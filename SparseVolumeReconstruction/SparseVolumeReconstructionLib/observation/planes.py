@@ -29,8 +29,9 @@ def slice_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tup
 
 
 def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`, cut off at twice
-    that width.
+    """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`.
+
+    It is cut off at twice that width.
     """
     count = 2 * int(np.ceil(thickness_mm / step_mm)) + 1
     if thickness_mm <= step_mm:
@@ -90,8 +91,9 @@ class PlaneOperator(LinearOperator):
 
 
 def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices and trilinear weights of the 8 voxels around index points (n, 3); 0 weight outside the
-    grid.
+    """Flat indices and trilinear weights of the 8 voxels around index points (n, 3), (n, 8) each.
+
+    The weight is 0 outside the grid.
     """
     size = np.array(shape_kji[::-1])
     low = np.floor(ijk).astype(np.int64)

@@ -19,7 +19,8 @@ class PointOperator(LinearOperator):
     """
 
     def __init__(self, grid: Grid, points: torch.Tensor, weights: torch.Tensor | None = None):
-        """
+        """Where a volume on a grid is looked at.
+
         Args:
             grid: of the volumes; at least two voxels along every axis. 0 outside of it.
             points: (..., 3) RAS mm; (s, ..., 3) with weights.

@@ -50,8 +50,9 @@ class ContextSpec(ObservationSpec):
         return Reading(list(images), warnings, {"slice thickness": thicknesses} if thicknesses else {})
 
     def _images(self, scan: Scan) -> tuple[list[Slice], list[int], set[str]]:
-        """The slices that are asked for, the numbers of those that were left out because they show nothing,
-        and thicknesses assumed.
+        """The slices that are asked for, the numbers of those that were left out, and thicknesses assumed.
+
+        Left out is what shows nothing.
         """
         for part in scan.parts:
             check_thickness(self.thickness_mm or part.thickness_mm, self.name, part.volume.grid)

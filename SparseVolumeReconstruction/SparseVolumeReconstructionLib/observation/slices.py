@@ -180,8 +180,9 @@ def resample_slice(image: Slice, pixel_size_mm: float) -> Slice:
 
 
 def check_slices_agree(slices: list[Slice], tolerance: float = 0.25) -> None:
-    """Raise InputError when two slices on the same pixels (in any layout, one may be a part of the other)
-    show different images.
+    """Raise InputError when two slices on the same pixels show different images.
+
+    The pixels may be in any layout, and one slice a part of the other.
 
     tolerance: allowed root mean square difference as a share of the joint standard deviation.
     """

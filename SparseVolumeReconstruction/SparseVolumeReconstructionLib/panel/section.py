@@ -24,8 +24,9 @@ _PIECES = re.compile(r"[^/\\]{1,30}[/\\]?|[/\\]")
 
 
 def breakable(text: str) -> str:
-    """The text with places where a label may break long paths and names, which would make the panel wider
-    otherwise.
+    """The text with places where a label may break long paths and names.
+
+    They would make the panel wider otherwise.
     """
     return " ".join(
         "\u200b".join(_PIECES.findall(word)) if len(word) > 30 else word for word in text.split(" ")

@@ -1,4 +1,7 @@
-"""Central intervals from mean and standard deviation, with multipliers measured on held-out subjects."""
+"""Central intervals from mean and standard deviation, with multipliers measured on held-out subjects.
+
+How these are measured: training/calibration.py.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ class LowRankPreconditioner:
     """
 
     def __init__(self, residual_inverse: Apply, low_rank: torch.Tensor):
-        """
+        """What is known of the covariance.
+
         Args:
             residual_inverse: approximately R^-1 of (m, n).
             low_rank: L, (rank, n).

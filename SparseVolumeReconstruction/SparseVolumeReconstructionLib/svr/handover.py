@@ -79,8 +79,9 @@ class Handover:
 def write_handover(
     template: Volume, mask: Volume, stacks: Iterable[Stack], folder: str | Path, resolution_mm: float = 0.8
 ) -> Handover:
-    """Write template.nii.gz, template_mask.nii.gz (0 and 1) and commands.txt into `folder`, which is made if
-    need be.
+    """Write template.nii.gz, template_mask.nii.gz (0 and 1) and commands.txt into `folder`.
+
+    The folder is made if need be.
 
     template, mask: on the same grid, in patient space; a voxel is inside where the mask is above 0. stacks:
     none gives command lines with marked placeholders. resolution_mm: isotropic voxel size of what the tools

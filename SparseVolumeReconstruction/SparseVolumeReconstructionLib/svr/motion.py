@@ -13,9 +13,9 @@ from ..observation.planes import plane_operator
 def stack_planes(
     grid: Grid, axis: int, pixel_mm: float, spacing_mm: float, thickness_mm: float
 ) -> list[Plane]:
-    """Parallel planes through the box of a grid, normal to its index axis `axis` (0, 1, 2: i, j, k), from its
-    first voxel on.
+    """Parallel planes through the box of a grid, from its first voxel on.
 
+    They are normal to its index axis `axis` (0, 1, 2: i, j, k).
     pixel_mm: square pixels; spacing_mm: between neighbouring planes; thickness_mm: of each.
     """
     across = [n for n in range(3) if n != axis]
@@ -38,9 +38,9 @@ def random_translations(count: int, max_mm: float, seed: int) -> np.ndarray:
 
 
 def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[Slice]:
-    """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3) from where it is in
-    `volume`.
+    """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3).
 
+    Shifts are from where the body is in `volume`.
     The slices say where the scanner was, not where the body was. Planes that show nothing are left out.
     """
     data, found = torch.as_tensor(volume.array, dtype=torch.float32)[None], []

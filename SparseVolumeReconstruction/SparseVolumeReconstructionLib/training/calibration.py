@@ -1,5 +1,8 @@
-"""Interval widths measured on subjects left out of the fit, through the whole of intensity map and
-posterior.
+"""Interval widths measured on subjects left out of the fit, through the whole of intensity map and posterior.
+
+Quantiles of held-out errors over their standard deviations, as in split conformal prediction with such a
+score (Lei et al., J. Am. Stat. Assoc. 113, 2018), pooled over voxels, so that coverage is measured, not
+guaranteed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python -m SparseVolumeReconstructionLib.worker"""
+"""The worker as a module: python -m SparseVolumeReconstructionLib.worker."""
 
 from .server import main
 

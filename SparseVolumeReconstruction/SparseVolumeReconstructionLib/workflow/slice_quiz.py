@@ -1,4 +1,4 @@
-""" "Where is this slice?".
+"""The question "Where is this slice?".
 
 A slice of the patient is shown, the student puts a view where it lies in the normative anatomy.
 """

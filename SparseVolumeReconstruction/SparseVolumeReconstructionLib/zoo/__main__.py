@@ -1,5 +1,6 @@
-"""`python -m SparseVolumeReconstructionLib.zoo` writes the embedded models.json and its schema anew from the
-weights files there.
+"""Write the embedded models.json and its schema anew from the weights files there.
+
+python -m SparseVolumeReconstructionLib.zoo
 """
 
 import json

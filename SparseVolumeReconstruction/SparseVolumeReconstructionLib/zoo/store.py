@@ -219,8 +219,9 @@ class ModelStore:
             )
 
     def _replace(self, model_id: str, new: ModelEntry | None) -> None:
-        """Put `new` (nothing if None) in the place of a user's model, then delete files no entry names any
-        more.
+        """Put `new` (nothing if None) in the place of a user's model.
+
+        Then delete files that no entry names any more.
         """
         old = read_manifest(self.user_dir)
         kept = [entry for entry in old if entry.card.id != model_id]

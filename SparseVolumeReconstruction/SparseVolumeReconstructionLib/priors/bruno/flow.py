@@ -1,4 +1,4 @@
-"""Conditional RealNVP: an invertible map from an image to latents, given the pose.
+"""Conditional RealNVP (Dinh et al., ICLR 2017): an invertible map from an image to latents, given the pose.
 
 All log determinants are exact.
 

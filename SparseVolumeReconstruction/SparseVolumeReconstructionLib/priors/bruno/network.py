@@ -1,5 +1,6 @@
-"""Conditional BRUNO's networks: pose embedding, flow and process, and the likelihood of slices given others
-of the same body.
+"""Conditional BRUNO's networks: pose embedding, flow and process, and the likelihood of slices given others.
+
+Korshunova et al., BRUNO (NeurIPS 2018) and Conditional BRUNO (Neurocomputing 2020).
 """
 
 from __future__ import annotations

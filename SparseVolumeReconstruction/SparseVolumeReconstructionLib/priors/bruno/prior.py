@@ -1,5 +1,6 @@
-"""Conditional BRUNO as a prior: latents of the seen slices condition those of the whole stack, which the flow
-turns to images.
+"""Conditional BRUNO as a prior.
+
+Latents of the seen slices condition those of the whole stack, which the flow turns to images.
 """
 
 from __future__ import annotations

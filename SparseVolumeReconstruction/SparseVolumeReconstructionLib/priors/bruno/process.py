@@ -3,8 +3,8 @@
 Latents are (B, n, D): B bodies, n slices, D dimensions; positions are (B, n), along the stack as a share of
 its length. The mean is 0. Of two slices of one body the covariance is variance * correlation in
 `ExchangeableProcess`, wherever they lie, and falls with their distance in `PoseProcess`. With n = 0 every
-function gives the process itself. The Student-t process has the same covariance (not scale) matrix, so that
-its heavier tails are all that differs.
+function gives the process itself. The Student-t process (Shah et al., AISTATS 2014) has the same covariance
+(not scale) matrix, so that its heavier tails are all that differs.
 """
 
 from __future__ import annotations

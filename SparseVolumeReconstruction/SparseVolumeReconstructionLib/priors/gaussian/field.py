@@ -120,6 +120,8 @@ def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
 def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tensor, count: int) -> float:
     """Factor c in [1, 3] on the residual's sd that maximises log p(y) when S_r = c^2 S_1.
 
+    The evidence approximation, or type II maximum likelihood (MacKay, Neural Computation 4, 1992).
+
     quadratic: d' S_1^-1 d. projection: (AW)' S_1^-1 d, (rank,). gram: (AW)' S_1^-1 AW. count: pixels. With g
     the eigenvalues of gram and b the projection in its eigenbasis, -2 log p = q / c^2 - sum b^2 / (c^4 (1 + g
     / c^2)) + count log c^2 + sum log(1 + g / c^2).

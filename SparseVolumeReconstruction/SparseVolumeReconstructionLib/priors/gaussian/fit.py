@@ -1,8 +1,8 @@
-"""Fit of the structured Gaussian: everything is a linear combination of the cohort's rows, found from its
-Gram matrix.
+"""Fit of the structured Gaussian: all of it is linear in the cohort's rows, found from their Gram matrix.
 
 Memory does not grow with subjects x voxels: rows are read in blocks of voxels from a float16 array that may
-be a memory map, and only (subjects x subjects) matrices are kept.
+be a memory map, and only (subjects x subjects) matrices are kept. Principal components from the Gram matrix:
+the method of snapshots (Sirovich, Q. Appl. Math. 45, 1987).
 """
 
 from __future__ import annotations

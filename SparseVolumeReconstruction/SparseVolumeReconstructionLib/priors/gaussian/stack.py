@@ -2,7 +2,8 @@
 
 With Psi = D (C_s x C_j x C_i) D and noise proportional to D^2, the eigenvectors of the n x n correlation
 between the observed positions and of the two in-plane correlations diagonalise S = A Psi A' + R, so
-everything is exact and cheap.
+everything is exact and cheap (Saatci, Scalable inference for structured Gaussian process models, Cambridge
+2011, chapter 5).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Conditional VAE: a U-Net shape without skips, from a slice to one latent vector, and from it, pose and
-contexts to the slice.
+"""Conditional VAE (Sohn et al., NeurIPS 2015): a U-Net shape without skips.
+
+From a slice to one latent vector, and from it, pose and contexts to the slice.
 """
 
 from __future__ import annotations

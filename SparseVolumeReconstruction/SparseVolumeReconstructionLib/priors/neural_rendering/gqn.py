@@ -1,5 +1,6 @@
-"""Generative Query Network (Eslami et al., Science 2018): a slice is drawn in steps, each with Gaussian
-latents of its own.
+"""Generative Query Network (Eslami et al., Science 360, 2018).
+
+A slice is drawn in steps, each with Gaussian latents of its own.
 """
 
 from __future__ import annotations

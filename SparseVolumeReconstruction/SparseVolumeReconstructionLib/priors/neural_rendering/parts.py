@@ -1,5 +1,4 @@
-"""What GQN and the conditional VAE share: settings, maps of poses, the tower that represents contexts, the
-divergence.
+"""What GQN and the conditional VAE share: settings, maps of poses, the tower of contexts, the divergence.
 
 Slices are (N, H, W) in [0, 1], numbered 0 .. slices - 1 from inferior to superior; maps have S x S places, S
 = size / scale.

@@ -1,5 +1,6 @@
-"""GQN and the conditional VAE as a prior: the seen slices become one representation, of which all other
-slices are asked for.
+"""GQN and the conditional VAE as a prior.
+
+The seen slices become one representation, of which all other slices are asked for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The Gaussian over the codes of a stack of slices: independent components, each with a covariance between
-slices.
+"""The Gaussian over the codes of a stack of slices (Volokitin et al., MICCAI 2020).
 
-y_l = mu_l + W_l z, z ~ N(0, I), W = U S / sqrt(N) from the singular vectors of the centred codes of N
-volumes. Seen codes are c = y_c + e, e ~ N(0, E_c) with the encoder's variance E_c, so that y | c has mean mu
-+ S_.c (S_cc + E_c)^-1 (c - mu_c), exactly.
+Components are independent, each with a covariance between slices: y_l = mu_l + W_l z, z ~ N(0, I), W = U S /
+sqrt(N) from the singular vectors of the centred codes of N volumes. Seen codes are c = y_c + e, e ~ N(0, E_c)
+with the encoder's variance E_c, so that y | c has mean mu + S_.c (S_cc + E_c)^-1 (c - mu_c), exactly.
 """
 
 from __future__ import annotations

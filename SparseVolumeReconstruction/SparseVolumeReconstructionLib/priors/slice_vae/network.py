@@ -1,5 +1,6 @@
-"""The 2D variational autoencoder of axial slices: residual blocks that halve and double the image down to 2 x
-2.
+"""The 2D variational autoencoder of axial slices (Kingma and Welling, ICLR 2014).
+
+Residual blocks halve and double the image down to 2 x 2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The slice VAE as a prior: codes of the seen slices condition those of the whole stack, which are
-decoded.
-"""
+"""The slice VAE as a prior: codes of the seen slices condition those of the whole stack, then decoded."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def foot_point_variance(
 ) -> torch.Tensor:
     """Each voxel conditioned on the observed pixels nearest to it on its nearest planes, (K, J, I).
 
+    As in the approximation of Vecchia (J. R. Stat. Soc. B 50, 1988), few neighbours stand for all pixels.
     The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p)
     W_p, so the variance is Var r + |M^-1/2 B|^2. own_noise: (count,), variance of the measurement's own noise
     as a share of the residual's.

@@ -47,7 +47,8 @@ class PlanesPosterior(OperatorPosterior):
         tolerance: float = TOLERANCE,
         noises: list[float] | None = None,
     ):
-        """
+        """Condition a process.
+
         Args:
             field: the process.
             planes: what was observed.

@@ -63,7 +63,8 @@ class OperatorPosterior(Posterior):
         check: Callable[[], None] = lambda: None,
         tolerance: float = TOLERANCE,
     ):
-        """
+        """Condition a process.
+
         Args:
             field: the process.
             measured: at least one.

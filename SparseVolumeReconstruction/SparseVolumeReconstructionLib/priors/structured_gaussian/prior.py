@@ -1,5 +1,7 @@
-"""The structured Gaussian prior: x = mean(covariate) + W z + r on a canonical grid, exact posterior for any
-linear measurement.
+"""The structured Gaussian prior, with the exact posterior for any linear measurement.
+
+x = mean(covariate) + W z + r on a canonical grid: probabilistic principal components (Tipping and Bishop, J.
+R. Stat. Soc. B 61, 1999) with a residual r that is correlated between neighbours, as in kriging.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Codes of a generator given an observation: z ~ N(0, I), y = observe(z) + e, e ~ N(0, sd^2) independently;
-found by descent.
+"""Codes of a generator given an observation, found by descent.
+
+z ~ N(0, I), y = observe(z) + e, e ~ N(0, sd^2) independently.
 """
 
 from __future__ import annotations

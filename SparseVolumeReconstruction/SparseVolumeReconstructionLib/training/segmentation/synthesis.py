@@ -1,5 +1,6 @@
-"""Random T1-weighted images of label maps, in the manner of SynthSeg: shape, contrast, shading, sharpness and
-noise vary.
+"""Random T1-weighted images of label maps, as SynthSeg's (Billot et al., Medical Image Analysis 86, 2023).
+
+Shape, contrast, shading, sharpness and noise vary.
 """
 
 from __future__ import annotations
