@@ -71,6 +71,17 @@ def crossings(node, others: list) -> list[dict]:
     return found
 
 
+def meeting(lines: list[dict]) -> dict | None:
+    """Where the first two lines meet (x, y in percent); None where they do not."""
+    ends = np.array([[line[name] for name in ("x1", "y1", "x2", "y2")] for line in lines[:2]])
+    along = ends[:, 2:] - ends[:, :2] if len(ends) == 2 else np.zeros((2, 2))
+    if abs(np.linalg.det(along)) < 1e-3:
+        return None
+    share = np.linalg.solve(np.stack([along[0], -along[1]], 1), ends[1, :2] - ends[0, :2])[0]
+    x, y = (ends[0, :2] + share * along[0]).round(2).tolist()
+    return {"x": x, "y": y}
+
+
 def place(node, across: float, down: float) -> np.ndarray:
     """The point (RAS, mm) at a place of the picture of a slice node.
 

@@ -10,7 +10,7 @@ pytest.importorskip(
 import slicer
 
 from SparseVolumeReconstructionLib.mrml.scene import close_headless_scene, headless_scene
-from SparseVolumeReconstructionLib.web.overlay import crossings, letters, place, scale
+from SparseVolumeReconstructionLib.web.overlay import crossings, letters, meeting, place, scale
 from SparseVolumeReconstructionLib.web.sections.look import slider
 
 LETTER_OF = {(0, 1): "R", (0, -1): "L", (1, 1): "A", (1, -1): "P", (2, 1): "S", (2, -1): "I"}
@@ -99,12 +99,18 @@ def test_lines_lie_where_both_planes_are(nodes, turn):
         plane = matrix_of(other)
         for x, y in ((line["x1"], line["y1"]), (line["x2"], line["y2"])):
             assert abs((place(red, x / 100, y / 100) - plane[:3, 3]) @ plane[:3, 2]) < 0.05
+    point = meeting(lines)
+    for other in others:
+        plane = matrix_of(other)
+        assert abs((place(red, point["x"] / 100, point["y"] / 100) - plane[:3, 3]) @ plane[:3, 2]) < 0.05
     red.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(before))
     red.UpdateMatrices()
 
 
 def test_parallel_planes_have_no_line(nodes):
     assert crossings(nodes["Red"], [nodes["Red"]]) == []
+    line = crossings(nodes["Red"], [nodes["Green"]])
+    assert meeting(line) is None is meeting(line * 2)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 from ...mrml import views
 from ..hatch import Hatch
 from ..moves import Moves
-from ..overlay import crossings, legend, letters, role, scale, shown
+from ..overlay import crossings, legend, letters, meeting, role, scale, shown
 from ..surface import Surface
 from ..views import COLOURS, LABELS
 from .section import Action, Section
@@ -84,6 +84,7 @@ class LookSection(Section):
         if abs(self.app.server.state[f"offset_{name}"] - limits["value"]) > _SAME_MM:
             self.app.server.state[f"offset_{name}"] = limits["value"]
         generated = views.generated_in(name)
+        lines = crossings(node, [views.slice_node(other) for other in LABELS if other != name])
         return {
             "name": name,
             "label": LABELS[name],
@@ -91,7 +92,8 @@ class LookSection(Section):
             **limits,
             "letters": letters(views.plane_of(node)) if shown(name) is not None else None,
             "scale": scale(node.GetFieldOfView()[0]),
-            "lines": crossings(node, [views.slice_node(other) for other in LABELS if other != name]),
+            "lines": lines,
+            "meeting": meeting(lines),
             "inferred": _WORDS.get(role(generated), role(generated)),
             "legend": legend(generated),
         }
