@@ -20,7 +20,7 @@ from .nifti import sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom
 from .text_headers import NRRD, nrrd_thickness
 
-_POINTERS = {b"/annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
+_POINTERS = {b"annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
 _LONGEST_POINTER = 1024
 
 
@@ -48,7 +48,7 @@ def _check_is_there(path: Path) -> None:
     if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
         with open(path, "rb") as stream:
             start = stream.read(_LONGEST_POINTER)
-        if fetch := next((how for words, how in _POINTERS.items() if start.startswith(words)), None):
+        if fetch := next((how for words, how in _POINTERS.items() if words in start), None):
             raise InputError(f"{path}: only says where the file is; fetch it first ({fetch}).")
 
 

@@ -323,6 +323,7 @@ def test_pictures_and_cut_files_are_refused(tmp_path):
     ("text", "remedy"),
     [
         ("/annex/objects/MD5E-s20034--0123.nii.gz", "datalad get"),
+        ("../../.git/annex/objects/0k/9X/MD5E-s20034--0123.nii.gz", "datalad get"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 20034\n", "git lfs pull"),
     ],
 )
