@@ -17,7 +17,7 @@ _LITTLE = 0.02  # of the brightest tissue
 _OFFSET = 0.05
 _NEGATIVE_SHARE, _BACKGROUND_SHARE = 0.02, 0.1
 _MIN_GREYS = 5
-_CT_AIR = -500.0
+_CT_AIR = -900.0
 _MAX_SIZE, _MIN_SIZE = 4.0, 0.2  # extent of what slices show over that of the anatomy
 
 
@@ -35,25 +35,23 @@ def check_values(slices: list[Slice]) -> None:
     spread = bright - dark
     background, share = _most_common(values)
     around = float((np.concatenate([_edges(image.pixels) for image in slices]) == background).mean())
+    below = values < -_OFFSET * spread
+    if dark <= _CT_AIR and float((below & (values != background)).mean()) > _NEGATIVE_SHARE:
+        raise InputError(
+            f"{name}: values from {dark:g} to {values.max():g} look like CT (Hounsfield units); expected MR, "
+            "with 0 outside."
+        )
     if share >= _BACKGROUND_SHARE and around > 0.5 and abs(background) > _OFFSET * spread:
         raise InputError(
             f"{name}: its background is {background:g} ({100 * share:.0f} % of the pixels), expected 0: set "
             "those pixels to 0, "
             "or subtract the offset if all values have it."
         )
-    negative = float((values < -_OFFSET * spread).mean())
-    if negative <= _NEGATIVE_SHARE:
-        return
-    if dark <= _CT_AIR:
+    if float(below.mean()) > _NEGATIVE_SHARE:
         raise InputError(
-            f"{name}: values from {dark:g} to {values.max():g} look like CT (Hounsfield units); expected MR, "
-            "with 0 outside."
+            f"{name}: {100 * float(below.mean()):.0f} % of the pixels are negative (from {dark:.3g}): "
+            "normalised, or shifted by an offset; expected grey values as scanned, with 0 outside the anatomy."
         )
-    raise InputError(
-        f"{name}: {100 * negative:.0f} % of the pixels are negative (from {dark:.3g}): normalised, or "
-        "shifted by an offset; "
-        "expected grey values as scanned, with 0 outside the anatomy."
-    )
 
 
 def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:

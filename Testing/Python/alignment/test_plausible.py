@@ -39,6 +39,7 @@ WRONG = {
     "mask": ((head() > 0).astype(float), "only 1 different values above 0; a mask or label map"),
     "label map": (np.digitize(head(), [1, 400, 600]).astype(float), "only 3 different values above 0"),
     "CT": (np.where(head() > 0, head() - 400, RANDOM.normal(-1000, 5, (60, 60))), "look like CT"),
+    "CT with clipped air": (np.where(head() > 0, head() - 400, -1000), "look like CT"),
 }
 
 
