@@ -16,6 +16,7 @@ from .reader import Brain, Content, Field, Reading, load_reader, one_piece, surr
 
 _PIXEL_MM = 2.0
 _LITTLE_MM2 = 300.0  # less brain than this in a slice tells nothing
+_DARK = 0.15  # of the brightest slice of a series: less is the noise beside a head
 _KEPT = 128  # readings, each of some hundred kB
 
 
@@ -39,7 +40,8 @@ class HeadReader:
         found: they are to be used as they are.
         """
         readings = self.read(slices)
-        masks = [one_piece(r.brain > 0.5) for r in readings]
+        pairs = zip(readings, _show_something(slices), strict=True)
+        masks = [one_piece((r.brain > 0.5) & shows) for r, shows in pairs]
         brain = Brain.of(slices, masks, readings, _LITTLE_MM2)
         return brain if brain.slices and surrounded(slices, masks) else None
 
@@ -58,6 +60,15 @@ def _reading(network: HeadNetwork, content: Content) -> Reading:
     field = Field.of(content.slice, _PIXEL_MM)
     field = field.recentred(field.seen_by(network)[0], _LITTLE_MM2)
     return field.reading(*field.seen_by(network))
+
+
+def _show_something(slices: list[Slice]) -> list[bool]:
+    """Whether each slice is not nearly dark against the others of its series: noise looks like a brain."""
+    bright = [float(np.quantile(s.pixels, 0.99)) for s in slices]
+    most = {
+        s.source: max(b for t, b in zip(slices, bright, strict=True) if t.source == s.source) for s in slices
+    }
+    return [b > _DARK * most[s.source] for s, b in zip(slices, bright, strict=True)]
 
 
 def disagreement_mm(readings: list[Reading], patient_to_canonical: np.ndarray) -> float:

@@ -50,7 +50,8 @@ def check_values(slices: list[Slice]) -> None:
     if float(below.mean()) > _NEGATIVE_SHARE:
         raise InputError(
             f"{name}: {100 * float(below.mean()):.0f} % of the pixels are negative (from {dark:.3g}): "
-            "normalised, or shifted by an offset; expected grey values as scanned, with 0 outside the anatomy."
+            "normalised, or shifted by an offset; expected grey values as scanned, with 0 outside the "
+            "anatomy."
         )
 
 

@@ -18,7 +18,8 @@ from ..priors.card import ModelCard
 from .whole_head import reads_for
 
 _KNOWN = "T1w"
-_SURE = 0.9  # that single slices of one series are of another contrast
+_SURE, _SEVERAL = 0.9, 2  # that single slices of one series are of another contrast
+_LARGE = 0.6  # of the slice with most brain
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +144,14 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
 
 
 def _differ(readings: list[Reading]) -> bool:
-    """Whether single slices of a series are surely the prior's contrast, and others surely not."""
-    each = [c.probabilities[_KNOWN] for r in readings if (c := contrast_of([r]))]
-    return len(each) > 1 and min(each) < 1 - _SURE and max(each) > _SURE
+    """Whether several slices of a series are surely of the prior's contrast, and several surely not.
+
+    Slices with little brain, near its surface, do not tell.
+    """
+    areas = np.array([float((r.classes[0] < 0.5).sum()) for r in readings])
+    large = [r for r, area in zip(readings, areas, strict=True) if area > _LARGE * areas.max()]
+    each = [c.probabilities[_KNOWN] for r in large if (c := contrast_of([r]))]
+    return sum(p > _SURE for p in each) >= _SEVERAL <= sum(p < 1 - _SURE for p in each)
 
 
 def _name(words: str) -> str:

@@ -112,3 +112,10 @@ def test_a_frame_that_is_far_off_is_told(shared_data):
     wrong = right.copy()
     wrong[2, 3] += 50
     assert disagreement_mm(readings, right) < 22 < 30 < disagreement_mm(readings, wrong)
+
+
+def test_slices_beside_the_head_are_left_out(shared_data):
+    """They show noise, in which a brain is easily seen."""
+    volume = read_volume(shared_data / "real_scans" / "ds000011_sub-01_T1w.nii.gz")
+    slices = [slice_of(volume, k) for k in (86, 102, 118, 166, 182)]
+    assert head_reader().brain_of(slices).left_out == ["volume:166", "volume:182"]

@@ -61,3 +61,27 @@ def test_a_head_of_another_contrast_is_shown_in_its_own(shared_data, tmp_path, c
     mean, flair = read_volume(tmp_path / "FLAIR" / "mean.nrrd"), read_volume(file)
     inside, brain = mean.array[mask.array > 0], flair.array[22][flair.array[22] > 0.3 * flair.array.max()]
     assert 0.5 < np.median(inside) / np.median(brain) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"), [("neck", "is right"), ("half", "is right"), ("CT", "look like CT")]
+)
+def test_heads_that_cannot_be_placed_are_told(shared_data, tmp_path, capsys, shown, says):
+    """A slice below the brain, half a head in view, CT: one clear line each."""
+    volume = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_T1w.nii.gz")
+    labels = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_dlmuse.nii.gz")
+    where, array = np.nonzero(labels.array)[0], volume.array.astype(np.float32)
+    indices = np.quantile(where, (0.2, 0.4, 0.6, 0.8))
+    if shown == "neck":
+        indices = [where.min() - 12]
+    elif shown == "half":
+        array[:, :, : array.shape[2] // 2] = 0
+    else:
+        array = np.where(array > 25, (array - 60) * 6, -1000)
+    file = tmp_path / "head.nrrd"
+    write_volume(Volume(array, volume.grid), file)
+    context = f"{file}:{','.join(str(int(k)) for k in indices)}"
+    words = ["--prior", "brain-t1", "--context", context, "--outputs", "mean", "--thickness", "2"]
+    code = main(["reconstruct", *words, "--spacing", "8", "--output", str(tmp_path / "out")])
+    said = " ".join(capsys.readouterr().err.split())
+    assert code == (2 if shown == "CT" else 0) and says in said and "Traceback" not in said

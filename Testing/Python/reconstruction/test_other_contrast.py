@@ -1,0 +1,73 @@
+"""Series of several contrasts: what each is compared as, what stands in the result, and what is told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.alignment.align import Alignment
+from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
+from SparseVolumeReconstructionLib.geometry.io import read_volume
+from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.reconstruction.other_contrast import contrasts_of
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory):
+    """Of the embedded prior of T1w brains."""
+    return ModelStore(tmp_path_factory.mktemp("none")).find("brain-t1").entry.card
+
+
+@pytest.fixture(scope="module")
+def scans(shared_data) -> dict:
+    """Four slices of a person in two contrasts, by name."""
+    folder = shared_data / "multimodal_t1_flair"
+    volumes = {kind: read_volume(folder / f"siteA_sub-11_{kind}.nii.gz") for kind in ("T1w", "FLAIR")}
+    found = {}
+    for kind, volume in volumes.items():
+        shown = np.flatnonzero((volume.array > 0).mean((1, 2)) > 0.05)
+        places = np.quantile(shown, (0.45, 0.55, 0.65, 0.72)).astype(int)
+        found[kind] = [slice_of(volume, int(k), source=kind) for k in places]
+    return found
+
+
+def test_a_known_contrast_stays_as_it_is(card, scans):
+    contrasts = contrasts_of(scans["T1w"], None, card)
+    assert contrasts.for_prior == scans["T1w"] and contrasts.told("own") == []
+    known = Alignment(np.eye(4), MonotoneMap.identity(), None, 0.8, {})
+    assert contrasts.shown(known, "own") is known and contrasts.observed(known, "own") == scans["T1w"]
+    assert contrasts.provenance("own")["shown_as"] == "T1w"
+
+
+@pytest.mark.parametrize(
+    ("order", "show_as", "stands"),
+    [
+        (("FLAIR", "T1w"), "own", {"FLAIR"}),
+        (("FLAIR", "T1w"), "t1w", {"T1w"}),
+        (("T1w", "FLAIR"), "own", {"T1w"}),
+        (("FLAIR",), "t1w", set()),
+    ],
+)
+def test_only_what_is_of_the_shown_contrast_stands_in_the_result(card, scans, order, show_as, stands):
+    contrasts = contrasts_of([s for kind in order for s in scans[kind]], None, card)
+    known = Alignment(np.eye(4), MonotoneMap(np.array([0, 1000.0]), np.array([0, 1.0])), None, 0.8, {})
+    alignment = contrasts.shown(known, show_as)
+    assert {s.source for s in contrasts.observed(alignment, show_as)} == stands
+    assert (alignment.shown is not None) is (order[0] == "FLAIR" and show_as == "own")
+    assert len(contrasts.told(show_as)) == 2 and "knows T1w MRI only" in contrasts.told(show_as)[0]
+    changed = {s.source for s, p in zip(contrasts.slices, contrasts.for_prior, strict=True) if s is not p}
+    assert changed == {"FLAIR"}
+
+
+def test_two_contrasts_in_one_stack_are_told(card, scans):
+    mixed = [replace(s, source="stack") for pair in zip(*scans.values(), strict=True) for s in pair]
+    assert contrasts_of(mixed, None, card).mixed == ["stack"]
+    assert any("more than one contrast" in told for told in contrasts_of(mixed, None, card).told("own"))
+
+
+def test_a_whole_stack_of_one_contrast_is_not_taken_for_two(card, shared_data):
+    volume = read_volume(shared_data / "real_scans" / "ds000011_sub-01_T1w.nii.gz")
+    count = len(volume.array)
+    slices = [slice_of(volume, k) for k in range(count // 5, int(0.75 * count), count // 12)]
+    assert contrasts_of(slices, None, card).mixed == []
