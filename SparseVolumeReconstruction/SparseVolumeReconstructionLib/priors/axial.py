@@ -65,7 +65,8 @@ class AxialSpace:
             {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         )
         reference = tensors["space.reference"].float() / 255
-        grid = Grid(tuple(reference.shape), tensors["space.reference_ijk_to_ras"].numpy())
+        slices, rows, columns = reference.shape
+        grid = Grid((slices, rows, columns), tensors["space.reference_ijk_to_ras"].numpy())
         return cls(gaussian, Volume(reference.numpy(), grid), tensors["space.atlas"].float() / 255)
 
 
@@ -103,7 +104,8 @@ class AxialPrior(Prior):
         """
         if (slices, size, size) != self.grid.shape_kji:
             raise ValueError(f"a network of {(slices, size, size)} voxels on a grid of {self.grid.shape_kji}")
-        return placed(network, self.device).eval().requires_grad_(False)
+        placed(network, self.device).eval().requires_grad_(False)
+        return network
 
     def in_parts(
         self, draw: Callable[..., torch.Tensor], check: Callable[[], None], *codes: torch.Tensor

@@ -15,7 +15,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     """
     for layer in network.to(device).modules():
         if device.type == "cuda" and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            layer.to(memory_format=torch.channels_last)
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

@@ -22,9 +22,7 @@ class IntervalScale:
     fit.
     """
 
-    multipliers: tuple[float, float, float, float] = tuple(
-        float(norm.ppf(0.5 + level / 2)) for level in LEVELS
-    )
+    multipliers: tuple[float, ...] = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
 
     def half_width(self, level: float) -> float:
         """Half-width in standard deviations for a level in (0, 1), interpolated between the measured ones."""

@@ -10,7 +10,10 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .base import Prior
 
 _LIBRARY = __package__.rpartition(".")[0]
 _ROOMS = ("priors", "training")
@@ -43,20 +46,24 @@ class System:
     draws: Literal["slices", "volumes"] = "slices"
     place: int = 100
 
-    def prior_class(self) -> type:
+    def prior_class(self) -> type[Prior]:
         """The class of the prior, whose module is imported now."""
-        return self._load(self.prior)
+        found: type[Prior] = self._load(self.prior)
+        return found
 
-    def task_class(self) -> type:
+    def task_class(self) -> type[Any]:
         """The class of the training, whose module is imported now."""
-        return self._load(self.task)
+        found: type[Any] = self._load(self.task)
+        return found
 
     @property
     def presets(self) -> Path:
         """The file of its presets, be it there or not."""
-        return Path(importlib.import_module(self.package).__file__).with_name(PRESETS)
+        return Path(str(importlib.import_module(self.package).__file__)).with_name(PRESETS)
 
-    def _load(self, name: str) -> type:
+    def _load(self, name: str | None) -> Any:
+        if name is None:
+            raise LookupError(f"{self.id}: declares no such class")
         module, name = name.split(":")
         return getattr(importlib.import_module(f"{self.package}.{module}"), name)
 
@@ -82,6 +89,6 @@ def trained_systems() -> dict[str, System]:
     return {name: system for name, system in prior_systems().items() if system.task}
 
 
-def system_class(system: str) -> type:
+def system_class(system: str) -> type[Prior]:
     """The class of a prior, whose module is imported now. Raises KeyError for an unknown name."""
     return prior_systems()[system].prior_class()

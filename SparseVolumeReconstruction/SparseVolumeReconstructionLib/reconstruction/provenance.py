@@ -135,6 +135,6 @@ def _software() -> dict[str, str]:
         "SparseVolumeReconstruction": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "SimpleITK": sitk.Version_VersionString(),  # type: ignore[no-untyped-call]
+        "SimpleITK": sitk.Version_VersionString(),
         "numpy": np.__version__,
     }

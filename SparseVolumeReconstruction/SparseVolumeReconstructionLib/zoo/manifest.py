@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -43,6 +44,6 @@ def write_manifest(folder: Path, entries: list[ModelEntry]) -> None:
     )
 
 
-def manifest_schema() -> dict:
+def manifest_schema() -> dict[str, Any]:
     """JSON schema of models.json."""
     return _ENTRIES.json_schema()

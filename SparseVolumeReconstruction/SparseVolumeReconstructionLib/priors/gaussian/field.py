@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +31,8 @@ class GaussianField:
 
     def residual_covariance(self, volumes: torch.Tensor) -> torch.Tensor:
         """Psi applied to (n, K, J, I)."""
-        return self.sd * _along_axes(self.correlations, self.sd * volumes)
+        spread: torch.Tensor = self.sd * _along_axes(self.correlations, self.sd * volumes)
+        return spread
 
     def draw(self, generators: list[torch.Generator]) -> torch.Tensor:
         """One prior sample per generator, (n, K, J, I)."""
@@ -46,7 +48,11 @@ class GaussianField:
             mean=self.mean.permute(order),
             sd=self.sd.permute(order),
             loadings=self.loadings.permute(0, *(n + 1 for n in order)),
-            correlations=tuple(self.correlations[n] for n in order),
+            correlations=(
+                self.correlations[order[0]],
+                self.correlations[order[1]],
+                self.correlations[order[2]],
+            ),
         )
 
     def on(self, grid: Grid) -> GaussianField:
@@ -83,7 +89,8 @@ class GaussianField:
             scale = scale * root.reshape([-1 if m == n else 1 for m in range(3)])
         sd = (_along_axes(h, self.sd[None])[0] * scale).clamp(min=float(self.sd.min()))
         mean = _along_axes(h, self.mean[None])[0]
-        return GaussianField(grid, mean, _along_axes(h, self.loadings), sd, tuple(correlations), self.noise)
+        k, j, i = correlations
+        return GaussianField(grid, mean, _along_axes(h, self.loadings), sd, (k, j, i), self.noise)
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:
@@ -140,7 +147,7 @@ def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tenso
     return float(c2[objective.argmin(), 0].sqrt())
 
 
-def _along_axes(factors, volumes: torch.Tensor) -> torch.Tensor:
+def _along_axes(factors: Sequence[torch.Tensor], volumes: torch.Tensor) -> torch.Tensor:
     """Apply one matrix per axis to (n, K, J, I)."""
     k, j, i = factors
     out = torch.matmul(volumes, i.T)

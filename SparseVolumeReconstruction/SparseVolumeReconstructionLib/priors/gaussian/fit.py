@@ -111,6 +111,7 @@ def fit_gaussian(
     mean, basis, in_sample = _basis(gram, design, np.ones(len(gram), bool), rank)
     spread = np.sqrt(np.minimum(variances / count, in_sample))
     loadings = rows.combine(basis * spread[:, None])
+    along_k, along_j, along_i = (torch.as_tensor(c, dtype=torch.float32) for c in curves)
     return GaussianParameters(
         grid,
         evaluation_grid,
@@ -119,7 +120,7 @@ def fit_gaussian(
         torch.as_tensor(knots, dtype=torch.float32),
         torch.as_tensor(loadings),
         torch.as_tensor(sd),
-        tuple(torch.as_tensor(c, dtype=torch.float32) for c in curves),
+        (along_k, along_j, along_i),
         noise,
         (0.6745, 1.2816, 1.6449, 1.96),
         torch.as_tensor(np.tile([0.0, 0.1], (len(knots), 1)) if scale_knots is None else scale_knots),

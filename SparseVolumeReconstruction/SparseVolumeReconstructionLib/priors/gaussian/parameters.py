@@ -78,7 +78,7 @@ class GaussianParameters:
             t["knots"],
             t["loadings"].float() * t["loading_scale"][:, None],
             t["sd"].float(),
-            tuple(t[f"curve_{axis}"] for axis in "kji"),
+            (t["curve_k"], t["curve_j"], t["curve_i"]),
             float(t["noise"]),
             tuple(t["multipliers"].tolist()),
             t["scale_knots"],

@@ -24,14 +24,14 @@ class GaussianProcess:
         self.parameters, self._device = parameters, torch.device(device)
         self._mask = torch.as_tensor(parameters.mask)
         self._means = self._expand(parameters.means)
-        correlations = tuple(
+        k, j, i = (
             correlation_matrix(curve, size).to(self._device)
             for curve, size in zip(parameters.curves, parameters.grid.shape_kji, strict=True)
         )
         sd = self._expand(parameters.sd[None], SD_FLOOR)[0]
         loadings = self._expand(parameters.loadings)
         self._field = GaussianField(
-            parameters.grid, self._means[0], loadings, sd, correlations, parameters.noise
+            parameters.grid, self._means[0], loadings, sd, (k, j, i), parameters.noise
         )
         self._kept = lru_cache(maxsize=_KEPT_GRIDS)(self._on)
 

@@ -33,7 +33,8 @@ class StackPosterior(Posterior):
         intervals: IntervalScale,
     ):
         self.grid, self.intervals = field.grid, intervals
-        order = (axis, *(n for n in range(3) if n != axis))
+        rows, columns = (n for n in range(3) if n != axis)
+        order = (axis, rows, columns)
         self._inverse = tuple(order.index(n) for n in range(3))
         self._field = f = field.permuted(order)
         self._index = index
@@ -42,7 +43,10 @@ class StackPosterior(Posterior):
         value_s, u = torch.linalg.eigh(c_s[index][:, index].double())
         value_j, q_j = torch.linalg.eigh(c_j.double())
         value_i, q_i = torch.linalg.eigh(c_i.double())
-        to = lambda t: t.to(f.mean)  # noqa: E731
+
+        def to(t: torch.Tensor) -> torch.Tensor:
+            return t.to(f.mean)
+
         self._u, self._q_j, self._q_i = to(u), to(q_j), to(q_i)
         self._value_j, self._value_i = to(value_j).clamp(min=0), to(value_i).clamp(min=0)
         self._spectrum = (

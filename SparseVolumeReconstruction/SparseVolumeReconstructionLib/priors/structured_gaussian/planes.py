@@ -12,7 +12,9 @@ from collections.abc import Callable
 import torch
 
 from ...geometry import Plane
+from ...observation.operator import LinearOperator
 from ...observation.planes import PlaneOperator
+from ...solvers import Apply
 from ..gaussian.field import GaussianField
 from ..intervals import IntervalScale
 from .plane_variance import foot_point_variance
@@ -27,7 +29,7 @@ def measured_planes(
     counts = [int(keep.sum()) for keep in operator.keep]
     own = [pixels.new_full((n,), sd**2) for n, sd in zip(counts, noises, strict=True)]
 
-    def inverse(field, _, sd, own_noise):
+    def inverse(field: GaussianField, _: LinearOperator, sd: torch.Tensor, own_noise: torch.Tensor) -> Apply:
         return planes_inverse(field, planes, operator, sd, own_noise)
 
     return Measured(operator, pixels, torch.cat([pixels.new_zeros(0), *own]), inverse)

@@ -132,8 +132,10 @@ class StructuredGaussian(Prior):
             return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
         mask = anatomy.cpu().numpy()
         if not others:
-            *planes, noises = self._planes(slices, field.grid, mask)
-            return lambda f: PlanesPosterior(f, *planes, self.intervals, check, tolerance, noises)
+            planes, operator, pixels, noises = self._planes(slices, field.grid, mask)
+            return lambda f: PlanesPosterior(
+                f, planes, operator, pixels, self.intervals, check, tolerance, noises
+            )
         measured = [measured_planes(*self._planes(slices, field.grid, mask))] if slices else []
         measured += [self._measured(observation, field.grid, mask) for observation in others]
         return lambda f: OperatorPosterior(f, measured, self.intervals, check, tolerance)
