@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,16 @@ def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path) -> None:
     for place in (image.set_qform, image.set_sform):
         place(grid.ijk_to_ras, "scanner")
     nibabel.save(image, path)
+
+
+def read_four_dimensions(path: Path) -> np.ndarray:
+    """The (n, K, J, I) volumes that `write_four_dimensions` wrote. Raises InputError."""
+    import nibabel
+
+    try:
+        return np.ascontiguousarray(np.asarray(nibabel.load(path).dataobj).transpose(3, 2, 1, 0))
+    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputError(f"{path}: cannot be read as several volumes; reconstruct again.") from error
 
 
 def sidecar_thickness(path: Path) -> float | None:

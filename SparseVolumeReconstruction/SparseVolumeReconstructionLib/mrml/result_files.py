@@ -1,7 +1,4 @@
-"""The files of a result as arrays, read without touching the scene.
-
-In a thread, while the front end goes on.
-"""
+"""What is shown of a result folder, as arrays: read in a thread, without touching the scene."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import InputError, Volume
-from ..geometry.io import read_affine, read_volume
+from ..geometry import Volume
+from ..reconstruction.result import MASKS as WRITTEN_MASKS
+from ..reconstruction.result import VOLUMES
+from ..reconstruction.result import read_result as read_result_folder
 
-VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
-MASKS = ("observed", "brain_mask", "template_mask", "outline")
+MASKS = (*WRITTEN_MASKS, "outline")
 _ANATOMY = 0.15  # of the way from an atlas' lowest value to its brightest ones, where anatomy begins
 _STEP = 7  # every so many voxels are enough to find a window
 
@@ -41,26 +39,20 @@ class ResultFiles:
 
 
 def read_result(directory: str | Path, private: Path | None = None) -> ResultFiles:
-    """Read a folder written by a reconstruction.
+    """A folder written by a reconstruction, with what is needed to show it.
 
     Args:
+        directory: the folder.
         private: a temporary folder, of which the provenance says nothing: files are given relative to it.
 
     Raises:
         InputError: where a file is missing or damaged.
     """
-    directory = Path(directory)
-    try:
-        text = (directory / "result.json").read_text(encoding="utf-8")
-        provenance = json.loads(text.replace(json.dumps(f"{private}{os.sep}")[1:-1], "") if private else text)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{directory / 'result.json'}: cannot be read; reconstruct again.") from error
-    volumes = {role: read_volume(directory / f"{role}.nrrd") for role in _written(provenance, directory)}
-    volumes |= {
-        role: Volume(volumes[role].array.astype(np.uint8), volumes[role].grid)
-        for role in MASKS
-        if role in volumes
-    }
+    result = read_result_folder(directory)
+    provenance = json.dumps(result.provenance)
+    if private:
+        provenance = provenance.replace(json.dumps(f"{private}{os.sep}")[1:-1], "")
+    volumes = {role: getattr(result, role) for role in VOLUMES if getattr(result, role) is not None}
     if "atlas" in volumes:
         volumes["outline"] = _anatomy(volumes["atlas"])
     windows = {
@@ -68,9 +60,8 @@ def read_result(directory: str | Path, private: Path | None = None) -> ResultFil
         for role, volume in volumes.items()
         if role not in MASKS
     }
-    frame = np.linalg.inv(read_affine(directory / "frame.h5"))
-    samples = _read_samples(directory / "samples.seq.nrrd") if provenance["request"].get("samples") else None
-    return ResultFiles(provenance, volumes, frame, samples, windows)
+    frame = np.linalg.inv(result.patient_to_canonical)
+    return ResultFiles(json.loads(provenance), volumes, frame, result.samples, windows)
 
 
 def _anatomy(atlas: Volume) -> Volume:
@@ -91,27 +82,3 @@ def window_of(array: np.ndarray, spread: bool = False) -> tuple[float, float]:
         return top, top / 2
     low, high = np.percentile(some, (0.1, 99.9)) if some.size else (0.0, 1.0)
     return float(max(high - low, 1e-6)), float(high + low) / 2
-
-
-def _written(provenance: dict, directory: Path) -> list[str]:
-    """The volumes that a result with this provenance has; the brain only where slices showed whole heads."""
-    request = provenance.get("request", {})
-    outputs = request.get("outputs", [])
-    observed = request.get("samples") or {"mean", "std"} & set(outputs)
-    there = {
-        *outputs,
-        *(["observed"] if observed else []),
-        *(["template_mask"] if "template" in outputs else []),
-        *(["brain_mask"] if observed and (directory / "brain_mask.nrrd").is_file() else []),
-    }
-    return [role for role in VOLUMES if role in there]
-
-
-def _read_samples(path: Path) -> np.ndarray:
-    import nrrd  # the panel opens before this package is installed
-
-    try:
-        values, _header = nrrd.read(str(path), index_order="C")
-    except (OSError, ValueError, KeyError, nrrd.NRRDError) as error:
-        raise InputError(f"{path}: cannot be read as a sequence of volumes; reconstruct again.") from error
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0))

@@ -1,4 +1,4 @@
-"""The result: volumes with geometry, the frame, and the provenance of every voxel."""
+"""The result: volumes with geometry, the frame, the provenance of every voxel; and its folder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nrrd
 import numpy as np
 
-from ..geometry import Grid, Volume, file_errors
-from ..geometry.io import write_affine, write_volume
-from ..geometry.nifti import write_four_dimensions
+from ..geometry import Grid, InputError, Volume, file_errors
+from ..geometry.io import read_affine, read_volume, write_affine, write_volume
+from ..geometry.nifti import read_four_dimensions, write_four_dimensions
 
-VOLUMES = ("mean", "std", "observed", "template", "template_mask", "brain_mask", "atlas")
+VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
+MASKS = ("observed", "brain_mask", "template_mask")
 _SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 
 
@@ -70,6 +70,8 @@ class Reconstruction:
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
     """Write (n, K, J, I) samples as a Slicer volume sequence (.seq.nrrd)."""
+    import nrrd  # the panel opens before this package is installed
+
     directions = np.vstack([np.full(3, np.nan), grid.ijk_to_ras[:3, :3].T])
     header = {
         "type": "float",
@@ -142,3 +144,49 @@ def _write_files(result: Reconstruction, folder: Path, compress: bool, image_for
             write_four_dimensions(result.samples, grid, path)
     write_affine(result.patient_to_canonical, folder / "frame.h5")
     (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
+
+
+def read_result(directory: str | Path) -> Reconstruction:
+    """What `write_result` wrote into a folder, in whichever format, of this version or an earlier one.
+
+    Raises:
+        InputError: where a file is missing or damaged.
+    """
+    directory = Path(directory)
+    path = directory / "result.json"
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        request = provenance["request"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read; reconstruct again.") from error
+    image_format = request.get("format", "nrrd")
+    made: dict[str, Any] = {}
+    for name in _written(request, directory, image_format):
+        volume = read_volume(directory / f"{name}.{image_format}")
+        made[name] = Volume(volume.array.astype(np.uint8), volume.grid) if name in MASKS else volume
+    if request.get("samples"):
+        samples = directory / _SAMPLES[image_format]
+        made["samples"] = _read_sequence(samples) if image_format == "nrrd" else read_four_dimensions(samples)
+    return Reconstruction.of(made, read_affine(directory / "frame.h5"), provenance)
+
+
+def _written(request: dict[str, Any], directory: Path, image_format: str) -> list[str]:
+    """The volumes that a result of this request has; the brain only where slices showed whole heads."""
+    outputs = request.get("outputs", [])
+    there = {*outputs, *(["template_mask"] if "template" in outputs else [])}
+    if request.get("samples") or {"mean", "std"} & there:
+        there.add("observed")
+        if (directory / f"brain_mask.{image_format}").exists():
+            there.add("brain_mask")
+    return [name for name in VOLUMES if name in there]
+
+
+def _read_sequence(path: Path) -> np.ndarray:
+    """Samples (n, K, J, I) of a Slicer volume sequence. Raises InputError."""
+    import nrrd
+
+    try:
+        values, _header = nrrd.read(str(path), index_order="C")
+    except (OSError, ValueError, KeyError, nrrd.NRRDError) as error:
+        raise InputError(f"{path}: cannot be read as a sequence of volumes; reconstruct again.") from error
+    return np.ascontiguousarray(np.moveaxis(values, -1, 0))

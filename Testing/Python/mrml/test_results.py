@@ -14,7 +14,7 @@ import slicer.util
 import vtk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.geometry.io import read_affine, write_volume
 from SparseVolumeReconstructionLib.mrml.bundle import save_bundle
 from SparseVolumeReconstructionLib.mrml.contexts import add_context, context_slices, remove_context, slices_of
 from SparseVolumeReconstructionLib.mrml.logic import (
@@ -32,6 +32,7 @@ from SparseVolumeReconstructionLib.mrml.nodes import (
 from SparseVolumeReconstructionLib.mrml.results import ResultNodes, load_result, remove_result
 from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 from SparseVolumeReconstructionLib.mrml.views import ROLE, composite_node
+from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.web.memory import give_back_at_once
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.explorer import Explorer
@@ -344,3 +345,14 @@ def test_a_damaged_result_leaves_no_node(logic, head, tmp_path):
         Volume(np.zeros((2, 2, 2), np.float32), Grid.centred((2, 2, 2), 1.0)), tmp_path / "out" / "std.nrrd"
     )
     assert load_result(tmp_path / "out").std.GetImageData().GetNumberOfPoints() == 8
+
+
+def test_a_result_of_an_earlier_version_becomes_nodes_that_can_be_used_again(scene):
+    folder = Path(__file__).parents[1] / "reconstruction" / "result-0.1.0"
+    result = load_result(folder, "Old")
+    frame = read_affine(folder / "frame.h5")  # patient to canonical; the node places the atlas on the patient
+    np.testing.assert_allclose(affine_of(result.frame) @ frame, np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(result.found["frame"], frame, atol=1e-6)
+    assert IntensityMap.model_validate(result.found["intensity"]).gains == {}
+    assert result.samples.GetNumberOfDataNodes() == 2 and result.brain_mask is None
+    remove_result(result)

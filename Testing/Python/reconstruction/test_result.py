@@ -1,8 +1,10 @@
 """Result folders: all or nothing."""
 
+import json
 import os
 import resource
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -11,8 +13,15 @@ import pytest
 import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.io import read_volume
-from SparseVolumeReconstructionLib.reconstruction.result import FILES, Reconstruction, write_result
+from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
+from SparseVolumeReconstructionLib.reconstruction.result import (
+    FILES,
+    MASKS,
+    VOLUMES,
+    Reconstruction,
+    read_result,
+    write_result,
+)
 
 GRID = Grid.centred((20, 21, 22), 2.0)
 
@@ -124,3 +133,50 @@ def test_a_folder_of_somebody_else_is_told(result, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(InputError, match="Permission denied"):
         write_result(result, tmp_path / "closed" / "out")
+
+
+@pytest.mark.parametrize("image_format", ["nrrd", "nii.gz"])
+def test_what_was_written_is_read(result, tmp_path, image_format):
+    frame = np.array([[1, 0.1, 0, 5], [-0.1, 1, 0, -7], [0, 0, 0.9, 3], [0, 0, 0, 1.0]])
+    request = {"outputs": ["mean", "std", "template", "atlas"], "samples": 3, "format": image_format}
+    written = replace(result, patient_to_canonical=frame, provenance={"request": request})
+    write_result(written, tmp_path / "out", image_format=image_format)
+    read = read_result(tmp_path / "out")
+    for name in VOLUMES:
+        volume = getattr(read, name)
+        np.testing.assert_array_equal(volume.array, getattr(result, name).array)
+        assert volume.grid.same_as(GRID) and (volume.array.dtype == np.uint8) == (name in MASKS)
+    np.testing.assert_array_equal(read.samples, result.samples)
+    np.testing.assert_allclose(read.patient_to_canonical, frame, atol=1e-9)
+    assert read.provenance == written.provenance
+    less = {"outputs": ["mean"], "samples": 0, "format": image_format}
+    write_result(
+        Reconstruction(frame, {"request": less}, mean=result.mean, observed=result.observed),
+        tmp_path / "out",
+        image_format=image_format,
+    )
+    read = read_result(tmp_path / "out")
+    assert {name for name in VOLUMES if getattr(read, name) is not None} == {"mean", "observed"}
+    assert read.samples is None
+    for name in ("frame.h5", f"observed.{image_format}", "result.json"):
+        (tmp_path / "out" / name).write_bytes(b"nothing")
+        with pytest.raises(InputError, match=name):
+            read_result(tmp_path / "out")
+
+
+def test_a_result_of_an_earlier_version_is_read_and_its_frame_is_meant_as_then():
+    """Version 0.1.0 wrote this folder; frames in files went from patient to canonical space then as now."""
+    folder = Path(__file__).parent / "result-0.1.0"
+    stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result = read_result(folder)
+    assert stated["software"]["SparseVolumeReconstruction"] == "0.1.0"
+    frame = result.patient_to_canonical
+    np.testing.assert_allclose(frame, stated["frame"]["patient_to_canonical"], atol=1e-6)
+    np.testing.assert_allclose(read_affine(folder / "frame.h5"), frame)
+    # The anatomy lies around the middle of canonical space, and elsewhere in the patient's.
+    inside = result.template_mask.grid.points_ras()[result.template_mask.array.ravel() > 0]
+    middle = np.array([0.0, -21.3, 5.3])  # of the anatomy of brain-t1, RAS mm
+    there = inside.mean(0) @ frame[:3, :3].T + frame[:3, 3]
+    turned = inside.mean(0) @ np.linalg.inv(frame)[:3, :3].T + np.linalg.inv(frame)[:3, 3]
+    assert np.linalg.norm(there - middle) < 4.0 < 15.0 < np.linalg.norm(turned - middle)
+    assert result.samples.shape == (2, *result.mean.grid.shape_kji) and result.brain_mask is None
