@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import reports
 from ..evaluation.protocol import write_json
-from ..geometry import InputError
+from ..geometry import file_errors
 from ..geometry.io import write_atomically, write_text
 from .base import Setting
 from .findings import Cell, Findings, Table
@@ -25,7 +25,7 @@ def write_findings(findings: Findings, setting: Setting) -> Path:
     Raises InputError when it cannot be written.
     """
     out = setting.out
-    try:
+    with file_errors(f"{out}: could not be written"):
         out.mkdir(parents=True, exist_ok=True)
         names = [
             f"{number:02d}-{slug(figure.title)}.png" for number, figure in enumerate(findings.figures, 1)
@@ -34,8 +34,6 @@ def write_findings(findings: Findings, setting: Setting) -> Path:
             write_atomically(
                 out / name, lambda temporary, figure=figure: Path(temporary).write_bytes(figure.png)
             )
-    except OSError as error:
-        raise InputError(f"{out}: could not be written ({error.strerror or error}).") from error
     content = {key: getattr(findings, key) for key in ("name", "title", "question", "notes")}
     content["tables"] = [asdict(table) for table in findings.tables]
     content["figures"] = [

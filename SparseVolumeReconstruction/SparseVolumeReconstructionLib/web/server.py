@@ -12,7 +12,7 @@ import secrets
 import sys
 from dataclasses import replace
 
-from ..geometry import InputError
+from ..geometry import InputError, file_errors
 from .options import Options, announce, on_interrupt, private_folder
 
 if sys.platform == "linux":
@@ -132,13 +132,11 @@ async def _until_interrupted(server, options: Options, stopped: asyncio.Event) -
     on_interrupt(stopped.set)
     ending = asyncio.ensure_future(stopped.wait())
     ending.add_done_callback(lambda _: task.cancel())
-    try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    except OSError as error:
-        raise InputError(
-            f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another."
-        ) from error
+    with (
+        file_errors(f"--port {options.port}: cannot be listened on", "; choose another"),
+        contextlib.suppress(asyncio.CancelledError),
+    ):
+        await task
 
 
 def _announce(port: int, options: Options, app) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from ..geometry import InputError
+from ..geometry import file_errors
 from . import notes
 from .access import SOCKET, AccessPolicy, VisitorRouter, middleware, protect
 from .guard import AWAY_S
@@ -209,14 +209,9 @@ async def serve_sessions(options: Options) -> None:
         runner = web.AppRunner(application, handle_signals=False, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, options.host, options.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise InputError(
-                f"--port {options.port}: cannot be listened on ({error.strerror or error}); choose another."
-            ) from error
-        announce(runner.addresses[0][1], options)
-        try:
+            with file_errors(f"--port {options.port}: cannot be listened on", "; choose another"):
+                await web.TCPSite(runner, options.host, options.port).start()
+            announce(runner.addresses[0][1], options)
             await stopped.wait()
         finally:
             await sessions.close()

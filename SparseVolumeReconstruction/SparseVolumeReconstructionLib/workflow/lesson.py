@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..geometry import InputError
+from ..geometry import InputError, file_errors
 from ..mrml.i18n import _
 
 LESSON_BYTES, LINK_CHARACTERS = 64_000, 6_000
@@ -150,13 +150,8 @@ def read(kind: type[BaseModel], data: str | bytes, what: str) -> BaseModel:
 
 def read_file(path: Path) -> Lesson:
     """The lesson of a file. Raises InputError."""
-    try:
-        with open(path, "rb") as file:
-            return read(Lesson, file.read(LESSON_BYTES + 1), path.name)
-    except OSError as error:
-        raise InputError(
-            _("{path}: cannot be read ({why}).").format(path=path, why=error.strerror)
-        ) from error
+    with file_errors(_("{path}: cannot be read").format(path=path)), open(path, "rb") as file:
+        return read(Lesson, file.read(LESSON_BYTES + 1), path.name)
 
 
 def write(content: BaseModel) -> str:

@@ -14,6 +14,8 @@ import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
+from SparseVolumeReconstructionLib.reconstruction import result as result_module
+from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.reconstruction.result import (
     FILES,
     MASKS,
@@ -164,19 +166,20 @@ def test_what_was_written_is_read(result, tmp_path, image_format):
             read_result(tmp_path / "out")
 
 
-def test_a_result_of_an_earlier_version_is_read_and_its_frame_is_meant_as_then():
-    """Version 0.1.0 wrote this folder; frames in files went from patient to canonical space then as now."""
+def test_a_frame_of_an_earlier_version_is_meant_as_then():
+    """Version 0.1.0 wrote these files for the bundled sample: from patient to canonical space, as today."""
     folder = Path(__file__).parent / "result-0.1.0"
     stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    result = read_result(folder)
+    frame = read_affine(folder / "frame.h5")
     assert stated["software"]["SparseVolumeReconstruction"] == "0.1.0"
-    frame = result.patient_to_canonical
     np.testing.assert_allclose(frame, stated["frame"]["patient_to_canonical"], atol=1e-6)
-    np.testing.assert_allclose(read_affine(folder / "frame.h5"), frame)
-    # The anatomy lies around the middle of canonical space, and elsewhere in the patient's.
-    inside = result.template_mask.grid.points_ras()[result.template_mask.array.ravel() > 0]
+    resources = Path(result_module.__file__).parents[2] / "Resources"
+    sample = read_volume(resources / "SampleData" / "sparse-brain-4-slices.nrrd")
+    head = sample.grid.points_ras()[sample.array.ravel() > 0]
     middle = np.array([0.0, -21.3, 5.3])  # of the anatomy of brain-t1, RAS mm
-    there = inside.mean(0) @ frame[:3, :3].T + frame[:3, 3]
-    turned = inside.mean(0) @ np.linalg.inv(frame)[:3, :3].T + np.linalg.inv(frame)[:3, 3]
-    assert np.linalg.norm(there - middle) < 4.0 < 15.0 < np.linalg.norm(turned - middle)
-    assert result.samples.shape == (2, *result.mean.grid.shape_kji) and result.brain_mask is None
+    apart = [
+        np.linalg.norm((head @ matrix[:3, :3].T + matrix[:3, 3]).mean(0) - middle)
+        for matrix in (frame, np.linalg.inv(frame))
+    ]
+    assert apart[0] < 12.0 < 20.0 < apart[1], apart
+    assert IntensityMap.model_validate(stated["intensity_map"]).gains == {}

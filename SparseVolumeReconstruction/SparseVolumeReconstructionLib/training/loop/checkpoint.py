@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ...geometry import InputError
+from ...geometry import InputError, file_errors
 from ...geometry.io import write_atomically
 from .config import TrainConfig, differences, validated
 from .optimisers import Optimisers
@@ -50,12 +50,8 @@ def prepare_folder(out: Path, resume: bool) -> None:
     """
     if (out / CHECKPOINT).exists() and not resume:
         raise InputError(f"{out}: holds another run; continue it with --resume, or choose another --out.")
-    try:
+    with file_errors(f"{out}: cannot be made a folder", "; choose another --out"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be made a folder ({error.strerror or error}); choose another --out."
-        ) from error
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from ...data.config import AugmentationConfig, Count, DataConfig, Section
-from ...geometry import InputError, first_problem
+from ...geometry import InputError, file_errors, first_problem
 from ..presets import merged, shipped_presets
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,9 +56,8 @@ def read_config(name: str | Path) -> TrainConfig:
     if not Path(name).exists():
         return validated(TrainConfig, _preset(str(name)), str(name))
     try:
-        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror or error}).") from error
+        with file_errors(f"{name}: cannot be read"):
+            content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not YAML ({str(error).splitlines()[0]}).") from error
     if not isinstance(content, dict):
