@@ -14,6 +14,7 @@ from .benchmark import benchmark
 from .demo import demo
 from .evaluate import evaluate
 from .experiment import experiment
+from .mask import mask
 from .models import models
 from .options import Group, Stopped
 from .reconstruct import reconstruct
@@ -30,7 +31,7 @@ def run():
     """See a whole body from a few slices."""
 
 
-for _command in (reconstruct, evaluate, models, train, experiment, benchmark, worker, demo, web):
+for _command in (reconstruct, mask, evaluate, models, train, experiment, benchmark, worker, demo, web):
     run.add_command(_command)
 
 

@@ -36,7 +36,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
 @click.option(
     "--mask",
     metavar="VOLUME",
-    help="above 0 in the brain; found in the slices if left out",
+    help="above 0 in the brain; found in the slices if left out (see ./run mask)",
 )
 @click.option(
     "--spacing",

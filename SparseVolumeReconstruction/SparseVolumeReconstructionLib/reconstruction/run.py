@@ -88,7 +88,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         brain = find_brain(slices, prior.card, read_volume(request.mask) if request.mask else None)
         slices = brain.slices if brain else slices
         contrasts = contrasts_of(slices, brain, prior.card)
-        warnings += [*told_of(brain, request.mask is not None), *noisy_backgrounds(slices)]
+        warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
         warnings += contrasts.told(request.show_as)
     with clock.step("align"):
         as_prior: list[Observation] = [*contrasts.for_prior, *given.others]

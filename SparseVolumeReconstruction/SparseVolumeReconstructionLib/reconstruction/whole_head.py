@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes, map_coordinates
 
 from ..alignment.anatomy import anatomy_level
-from ..alignment.head import head_reader
+from ..alignment.fetal import FetalReader, fetal_reader
+from ..alignment.head import HeadReader, head_reader
 from ..alignment.motion import proposed, stillness
 from ..alignment.reader import Brain, Reading
 from ..geometry import InputError, Volume
@@ -17,22 +18,34 @@ from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
 
 _MIN_SLICES = 6  # slices of a stack that can be compared
+_ANY_SPACE = "any"  # of readers that do not tell where in the head a pixel lies
+
+
+def reader_for(card: ModelCard) -> HeadReader | FetalReader | None:
+    """The reader of slices of the anatomy that a prior (its card) knows, if there is one."""
+    for reader in (head_reader(), fetal_reader()):
+        known = reader.card.anatomy, reader.card.canonical_space
+        if known in ((card.anatomy, card.canonical_space), (card.anatomy, _ANY_SPACE)):
+            return reader
+    return None
 
 
 def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None) -> Brain | None:
-    """The slices without what is around the brain; None where there is nothing, or the prior is not one of
-    adult brains and no mask is given.
+    """The slices without what is around the brain; None where there is nothing, or no reader for the prior.
 
-    card: of the prior. mask: above 0 in the brain, where the user gives one. Raises InputError where no slice
-    passes through the mask.
+    card: of the prior. mask: above 0 in the brain, where the user gives one. Raises InputError where no brain
+    is found in a fetal scan, or no slice passes through the mask.
     """
     if mask is not None:
         return _in_mask(slices, mask)
-    return head_reader().brain_of(slices) if slices and reads_for(card) else None
+    reader = reader_for(card) if slices else None
+    return reader.brain_of(slices) if reader else None
 
 
 def reads_for(card: ModelCard) -> bool:
-    """Whether slices can be read for a prior: it is one of adult brains, in the space of the reader."""
+    """Whether tissues and places can be read for a prior: it is one of adult brains, in the space of the
+    reader.
+    """
     reads = head_reader().card
     return (card.anatomy, card.canonical_space) == (reads.anatomy, reads.canonical_space)
 
@@ -50,12 +63,13 @@ def _in_mask(slices: list[Slice], mask: Volume) -> Brain:
     return brain
 
 
-def told_of(brain: Brain | None, given: bool = False) -> list[str]:
-    """Warnings about what was removed. given: the mask is the user's."""
+def told_of(brain: Brain | None, card: ModelCard, given: bool = False) -> list[str]:
+    """Warnings about what was removed. card: of the prior; given: the mask is the user's."""
     told = []
     if brain is not None and not given:
+        shown = "mother and fetus" if card.anatomy.startswith("fetal") else "a whole head"
         told.append(
-            "The slices show a whole head: what is around the brain was found and set to 0 in "
+            f"The slices show {shown}: what is around the brain was found and set to 0 in "
             f"{len(brain.slices)} slices. Look at the brain mask before using the result."
         )
     if brain is not None and brain.left_out:

@@ -10,6 +10,7 @@ import torch
 from SparseVolumeReconstructionLib.alignment import reader
 from SparseVolumeReconstructionLib.alignment.head import disagreement_mm, head_reader
 from SparseVolumeReconstructionLib.alignment.head_network import FIELD, HeadNetwork
+from SparseVolumeReconstructionLib.alignment.reader import load_reader
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
@@ -32,13 +33,14 @@ def test_the_network_gives_classes_and_places_of_every_pixel():
     assert logits.shape == (2, 4, FIELD, FIELD) and places.shape == spread.shape == (2, 3, 64, 64)
 
 
-def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["head-reader", "fetal-reader"])
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch, name):
     shutil.copytree(reader.EMBEDDED / "readers", tmp_path / "readers")
-    file = next((tmp_path / "readers").glob("*.safetensors"))
+    file = tmp_path / "readers" / f"{name}.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     monkeypatch.setattr(reader, "EMBEDDED", tmp_path)
     with pytest.raises(InputError, match="damaged"):
-        head_reader.__wrapped__()
+        load_reader(name)
 
 
 def test_a_slice_is_read_once_however_often_it_comes_and_whatever_comes_with_it():

@@ -13,7 +13,18 @@ from SparseVolumeReconstructionLib.cli.models import list_models
 from SparseVolumeReconstructionLib.progress import Cancelled
 from SparseVolumeReconstructionLib.reconstruction.result import FILES, file_names
 
-COMMANDS = ("reconstruct", "evaluate", "models", "train", "experiment", "benchmark", "worker", "demo", "web")
+COMMANDS = (
+    "reconstruct",
+    "mask",
+    "evaluate",
+    "models",
+    "train",
+    "experiment",
+    "benchmark",
+    "worker",
+    "demo",
+    "web",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

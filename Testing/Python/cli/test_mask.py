@@ -1,4 +1,4 @@
-"""A mask of the brain that is given is kept to, and what it tells of motion is in the result."""
+"""Masks of the brain: found in whole stacks and written to be corrected, compared, and kept to once given."""
 
 import json
 
@@ -43,6 +43,28 @@ def reconstructed(folder, context, *words) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+def test_a_mask_lies_on_the_grid_of_its_stack(stack, capsys):
+    words = ["mask", "--prior", "fetal-t2", "--context", str(stack / "stack.nrrd")]
+    words += ["--compare", str(stack / "manual.nrrd"), "--output", str(stack / "mask.nrrd")]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    mask, whole = read_volume(stack / "mask.nrrd"), read_volume(stack / "stack.nrrd")
+    assert set(np.unique(mask.array)) == {0, 1} and np.allclose(mask.grid.ijk_to_ras, whole.grid.ijk_to_ras)
+    assert "24 slices" in said[0] and f"{mask.array.sum() * 0.016:.0f} ml" in said[0]
+    proposal = [int(k) for k in said[1].rpartition(" ")[2].split(",")]
+    assert len(proposal) == 4 and 12 not in proposal
+    assert "Dice with manual.nrrd: 0.8" in said[2] or (
+        "Dice with manual.nrrd: 0.9" in said[2] and said[3] == str(stack / "mask.nrrd")
+    )
+
+
+def test_slices_of_mother_and_fetus_are_masked(stack, tmp_path):
+    found = reconstructed(tmp_path, f"{stack / 'stack.nrrd'}:7,10,13,16")
+    assert any("mother and fetus" in warning for warning in found["warnings"])
+    assert not any("background" in warning for warning in found["warnings"])
+    assert (tmp_path / "brain_mask.nrrd").exists()
+
+
 def test_a_given_mask_is_kept_to(stack, tmp_path):
     given = reconstructed(tmp_path, str(stack / "stack.nrrd"), "--mask", str(stack / "manual.nrrd"))
     assert not any("found" in warning or "background" in warning for warning in given["warnings"])
@@ -59,3 +81,15 @@ def test_a_mask_that_is_empty_is_refused(stack, tmp_path, refused):
     write_volume(Volume(np.zeros(whole.array.shape, np.uint8), whole.grid), tmp_path / "empty.nrrd")
     words = ("--prior", "fetal-t2", "--context", stack / "stack.nrrd", "--mask", tmp_path / "empty.nrrd")
     refused("reconstruct", *words, "--output", tmp_path / "out", says=["mask is empty"])
+
+
+def test_what_cannot_be_masked_is_refused(stack, tmp_path, refused):
+    whole, mask = (read_volume(stack / f"{name}.nrrd") for name in ("stack", "manual"))
+    refused(
+        *("mask", "--prior", "fetal-t2", "--context", stack / "stack.nrrd"),
+        *("--output", tmp_path / "none" / "mask.nrrd"),
+        says=["folder"],
+    )
+    write_volume(Volume(whole.array * mask.array, whole.grid), tmp_path / "bare.nrrd")
+    words = ("mask", "--prior", "fetal-t2", "--context", tmp_path / "bare.nrrd")
+    refused(*words, "--output", tmp_path / "m.nrrd", says=["nothing around the brain"])

@@ -13,6 +13,7 @@ COMMANDS = (
     "demo",
     "test",
     "reconstruct",
+    "mask",
     "evaluate",
     "models",
     "train",

@@ -1,0 +1,94 @@
+"""Fetal stacks as scanned: the brain is found in every slice, and masked ones stay as they are."""
+
+import time
+
+import numpy as np
+import pytest
+from alignment.pregnancy import Pregnancy
+
+from SparseVolumeReconstructionLib.alignment.fetal import as_one, fetal_reader
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume
+from SparseVolumeReconstructionLib.observation.slices import slice_of
+
+
+@pytest.fixture(scope="module")
+def fetus() -> Pregnancy:
+    """One fetus for all tests."""
+    return Pregnancy()
+
+
+def slices_of(volume: Volume, shown=None, source: str = "stack") -> list:
+    """The slices of a volume, or those `shown`."""
+    return [
+        slice_of(volume, int(k), None, source) for k in (range(len(volume.array)) if shown is None else shown)
+    ]
+
+
+def mask_of(brain, like: Volume) -> np.ndarray:
+    """The masks of slices on the grid they came from."""
+    out = np.zeros(like.array.shape, bool)
+    for image, mask in zip(brain.slices, brain.masks, strict=True):
+        out[image.volume_index] = mask
+    return out
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Dice's coefficient of two masks."""
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def test_the_brain_is_found_in_a_stack(fetus):
+    volume, mask = fetus.stack()
+    stack = slices_of(volume)
+    brain = fetal_reader().brain_of(stack)
+    assert overlap(mask_of(brain, volume), mask.array > 0) > 0.85
+    assert len(brain.slices) + len(brain.left_out) == len(stack)
+    for image, inside in zip(brain.slices, brain.masks, strict=True):
+        assert np.array_equal(image.pixels, np.where(inside, volume.array[image.volume_index], 0))
+
+
+def test_some_slices_in_any_order_will_do(fetus):
+    volume, mask = fetus.stack()
+    brain = fetal_reader().brain_of(slices_of(volume, (15, 8, 11)))
+    assert [s.volume_index for s in brain.slices] == [15, 8, 11]
+    pairs = zip(brain.masks, brain.slices, strict=True)
+    assert min(overlap(m, mask.array[s.volume_index] > 0) for m, s in pairs) > 0.85
+
+
+def test_a_masked_stack_stays_as_it_is(fetus):
+    volume, mask = fetus.stack()
+    assert (
+        fetal_reader().brain_of(slices_of(Volume(volume.array * mask.array, volume.grid), range(4, 18)))
+        is None
+    )
+
+
+def test_a_stack_without_a_brain_is_refused(fetus):
+    with pytest.raises(InputError, match="No brain was found"):
+        fetal_reader().brain_of(slices_of(fetus.stack(brain=False)[0]))
+
+
+def test_what_belongs_to_no_round_body_is_left_out():
+    k, j, i = np.ogrid[-60:61:4, -76.2:77:1.2, -76.2:77:1.2]
+    body = (k / 38) ** 2 + (j / 45) ** 2 + (i / 36) ** 2 < 1
+    arm = (abs(i) < 3) & (abs(j) < 70) & (abs(k) < 20)
+    lobe = (j - 52) ** 2 + i**2 + k**2 < 18**2
+    apart = (j + 62) ** 2 + (i - 60) ** 2 + k**2 < 12**2
+    seen = np.where(body | arm | lobe | apart, 0.9, 0.1) + 0 * i
+    seen[14] = np.where(body[14], 0.4, 0.1)  # one slice is not sure
+    found = as_one(seen.astype(np.float32), np.arange(-60.0, 61, 4)) > 0.5
+    assert overlap(found, body) > 0.96 and found[14].any()
+    assert not found[:, j.ravel() < -56].any() and not found[:, j.ravel() > 66].any()
+
+
+def test_real_stacks_of_a_moving_fetus(shared_data):
+    files = [shared_data / "fetal_stacks" / f"sub-01_run-{run}_T2w" for run in (1, 3, 5)]  # one in each plane
+    volumes = [read_volume(f"{file}.nii.gz") for file in files]
+    start = time.process_time()
+    found = [fetal_reader().brain_of(slices_of(v, None, f.name)) for v, f in zip(volumes, files, strict=True)]
+    assert time.process_time() - start < 20  # of both cores together, for 66 slices
+    for volume, brain, file in zip(volumes, found, files, strict=True):
+        manual = read_volume(f"{file}_desc-brain_mask.nii.gz").array > 0
+        mask = mask_of(brain, volume)
+        assert overlap(mask, manual) > 0.72 and not (manual.any((1, 2)) & ~mask.any((1, 2))).any(), file.name
