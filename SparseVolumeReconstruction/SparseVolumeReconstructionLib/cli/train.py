@@ -12,7 +12,7 @@ from ..geometry import InputError
 from ..priors.card import MODEL_ID
 from ..priors.systems import System, all_systems, trained_systems
 from .display import shown_progress
-from .options import Command, Group, checked, numbers, options, split, strict
+from .options import Command, Group, checked, numbers, options, split, strict, words
 
 GAUSSIAN_EXAMPLES = (
     "train structured-gaussian --cohort heads --out my-model.safetensors\n"
@@ -117,6 +117,19 @@ def train():
     "cohort (0)",
 )
 @click.option(
+    "--strip",
+    type=words,
+    default="-",
+    metavar="WORD[,WORD...]",
+    help="whole heads: set to 0 what is 0 in the label map SUBJECT_WORD beside each volume; one word, or one "
+    "per cohort, - for none (-)",
+)
+@click.option(
+    "--match",
+    is_flag=True,
+    help="several scanners: bring the grey values of all cohorts to those of the first",
+)
+@click.option(
     "--covariate",
     metavar="NAME:UNIT:REGEX",
     help="a number in every file name that the mean follows, e.g. gestational_age:weeks:GA([0-9]+)",
@@ -146,7 +159,7 @@ def train():
 )
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same model (0)")
 @options(CARD)
-def structured_gaussian(cohorts, out, model_id, split, augment, covariate, strict, **same):
+def structured_gaussian(cohorts, out, model_id, split, augment, strip, covariate, strict, **same):
     """Low-rank Gaussian with a correlated residual; 20 to 500 volumes."""
     from ..data.subjects import CovariateRule, read_split
     from ..priors.structured_gaussian.training import TrainingOptions
@@ -156,6 +169,7 @@ def structured_gaussian(cohorts, out, model_id, split, augment, covariate, stric
         model_id=model_id or id_of(out.stem),
         split=read_split(split) if split else None,
         augment=tuple(augment),
+        strip=tuple("" if word == "-" else word for word in strip),
         covariate=CovariateRule.parse(covariate) if covariate else None,
         **same,
     )

@@ -37,15 +37,16 @@ _MIN_TO_COMPARE, _DEVIATIONS, _MIN_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `
 @dataclass(frozen=True)
 class Cohort:
     """Volumes of a folder by subject name. skipped: {file name: why} of those that are none or cannot be
-    used.
+    used. labels: label maps of the subjects that still show other tissue, which is removed: what is 0 there.
     """
 
     files: dict[str, Path]
     skipped: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, Path] = field(default_factory=dict)
 
     def volume(self, name: str) -> Volume:
         """The normalised volume of one subject. Raises InputError when the file cannot be used."""
-        return normalised(read_volume(self.files[name]), self.files[name].name)
+        return _read(self.files[name], self.labels.get(name))
 
     @property
     def unusable(self) -> dict[str, str]:
@@ -76,7 +77,8 @@ class Cohort:
         """
         folder = cache_folder()
         names = list(self.files) if names is None else names
-        paths = {name: folder / f"registered-{_digest(reference, self.files[name])}.npz" for name in names}
+        digests = {n: _digest(reference, self.files[n], self.labels.get(n)) for n in names}
+        paths = {name: folder / f"registered-{digest}.npz" for name, digest in digests.items()}
         missing = [name for name in names if not paths[name].exists()]
         if missing:
             self._register(missing, paths, reference, on_step)
@@ -93,7 +95,9 @@ class Cohort:
         """Register the missing subjects in parallel and keep each result as soon as it is there."""
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=context) as pool:
-            jobs = [pool.submit(_register_file, reference, self.files[name]) for name in missing]
+            jobs = [
+                pool.submit(_register_file, reference, self.files[n], self.labels.get(n)) for n in missing
+            ]
             try:
                 for done, (name, job) in enumerate(zip(missing, jobs, strict=True)):
                     on_step(f"registering {name}", done / len(jobs))
@@ -163,6 +167,14 @@ def _bids_folders(folder: Path) -> list[Path]:
     )
 
 
+def labels_beside(file: Path, word: str) -> Path | None:
+    """The label map of a volume, "sub-01_dlmuse.nii.gz" of "sub-01_T1w.nii.gz" for "dlmuse"; None without."""
+    name = subject_name(file)
+    stem = name.rsplit("_", 1)[0] if contrast_of(name) else name
+    found = (file.with_name(f"{stem}_{word}{suffix}") for suffix in SUFFIXES)
+    return next((path for path in found if path.is_file()), None)
+
+
 def normalised(volume: Volume, name: str = "volume") -> Volume:
     """Intensities divided by the 99.9th percentile of the foreground (> 0) and clipped to [0, 1].
 
@@ -194,21 +206,32 @@ def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
     return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
 
 
-def _digest(reference: Volume, file: Path) -> str:
+def _read(file: Path, labels: Path | None) -> Volume:
+    """The normalised volume of a file, 0 where the label map (if any) is 0. Raises InputError."""
+    volume = read_volume(file)
+    if labels is not None:
+        inside = resample(read_volume(labels), volume.grid, labels=True).array > 0
+        volume = Volume(np.where(inside, volume.array, 0), volume.grid)
+    return normalised(volume, file.name)
+
+
+def _digest(reference: Volume, file: Path, labels: Path | None) -> str:
     """Digest of everything a registration depends on."""
     digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32))
     digest.update(reference.grid.ijk_to_ras.tobytes() + str(reference.grid.shape_kji).encode())
     digest.update(file.read_bytes())
+    if labels is not None:
+        digest.update(labels.read_bytes())
     return digest.hexdigest()
 
 
-def _register_file(reference: Volume, file: Path) -> dict[str, np.ndarray]:
+def _register_file(reference: Volume, file: Path, labels: Path | None) -> dict[str, np.ndarray]:
     """The matrix, and as `fit` the correlation with the reference under it, where either shows anything.
 
     Runs in its own process; one thread makes it reproducible.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    volume = normalised(read_volume(file), file.name)
+    volume = _read(file, labels)
     matrix = register_affine(reference, volume)
     aligned = on_grid(volume, reference.grid, matrix)
     shown = (reference.array > FOREGROUND) | (aligned > FOREGROUND)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import InputError, Volume
-from .cohort import Cohort, list_cohort
+from .cohort import Cohort, labels_beside, list_cohort
 from .population import member
 
 
@@ -59,11 +59,13 @@ class CovariateRule:
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """cohort: the volumes of all folders by name. augmented_copies: how many random copies each has.
-    covariate: by name.
+    """cohort: the volumes of all folders by name. folder: that each comes from, by name.
+
+    augmented_copies: how many random copies each has. covariate: by name.
     """
 
     cohort: Cohort
+    folder: dict[str, Path]
     augmented_copies: dict[str, int]
     covariate: dict[str, float]
     seed: int
@@ -82,29 +84,45 @@ class Subjects:
 
 
 def list_subjects(
-    folders: list[Path], modality: str, augment: tuple[int, ...], rule: CovariateRule | None, seed: int
+    folders: list[Path],
+    modality: str,
+    augment: tuple[int, ...],
+    rule: CovariateRule | None,
+    seed: int,
+    strip: tuple[str, ...] = ("",),
 ) -> Subjects:
     """Subjects of all folders. augment: random copies per volume, one number for all folders or one for
-    each.
+    each. strip: by what word the label maps are called outside of which a folder's volumes are set to 0
+    (none for ""), for all folders or one for each; who has none is skipped.
 
     Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
     """
+    if len(strip) not in (1, len(folders)):
+        raise InputError(
+            f"{len(strip)} words of label maps for {len(folders)} cohorts; give one, or one for each cohort."
+        )
     if len(augment) not in (1, len(folders)):
         raise InputError(
             f"{len(augment)} numbers of copies for {len(folders)} cohorts; give one number, or one for "
             "each cohort."
         )
-    files, skipped, copies = {}, {}, {}
-    for folder, count in zip(folders, augment * len(folders), strict=False):
+    files, skipped, labels, origin, copies = {}, {}, {}, {}, {}
+    for folder, count, word in zip(folders, augment * len(folders), strip * len(folders), strict=False):
         cohort = list_cohort(folder, modality=modality)
         twice = sorted(set(files) & set(cohort.files))
         if twice:
             raise InputError(f"{folder}: {twice[0]} is also in another cohort; rename one of the files.")
+        if word:
+            own = {name: labels_beside(file, word) for name, file in cohort.files.items()}
+            for name in [name for name, path in own.items() if path is None]:
+                cohort.skipped[cohort.files.pop(name).name] = f"no label map ({word}) beside it"
+            labels |= {name: own[name] for name in cohort.files}
         files |= cohort.files
         skipped |= cohort.skipped
+        origin |= dict.fromkeys(cohort.files, folder)
         copies |= dict.fromkeys(cohort.files, count)
     covariate = {name: rule.value(name) if rule else 0.0 for name in files}
-    return Subjects(Cohort(files, skipped), copies, covariate, seed)
+    return Subjects(Cohort(files, skipped, labels), origin, copies, covariate, seed)
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -15,22 +15,23 @@ from ..priors.base import Prior
 from ..reconstruction.patient_posterior import condition_registered
 
 COUNTS = (1, 3, 4, 7, 9)
+MEASURES = ("SSIM", "SSIM of the prior mean", "coverage of 90 % intervals")
 
 
 def measured_quality(
-    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+    prior: Prior,
+    subjects: dict[str, Volume],
+    on_step: Callable[[str, float], None],
+    cohort: dict[str, str] | None = None,
 ) -> dict:
     """SSIM of the posterior mean and of the prior mean (before any slice, at the covariate found), and
     coverage of 90 % intervals.
 
-    subjects: on the protocol grid, (K, J, I), [0, 1]. The prior mean is the mean atlas only of a Gaussian.
+    subjects: on the protocol grid, (K, J, I), [0, 1]. cohort: of each subject; where there are several, each
+    is also shown alone. The prior mean is the mean atlas only of a Gaussian.
     Observed slices are shown in both; every value is a mean over subjects.
     """
-    values: dict[str, dict[str, list[float]]] = {
-        "SSIM": {},
-        "SSIM of the prior mean": {},
-        "coverage of 90 % intervals": {},
-    }
+    measured: dict[str, dict[str, tuple[float, ...]]] = {}
     for done, (name, truth) in enumerate(subjects.items()):
         on_step(f"measuring {name}", done / len(subjects))
         case = Case(name, truth, brain_mask(truth.array), (0, truth.grid.shape_kji[0]))
@@ -44,11 +45,22 @@ def measured_quality(
             add_distribution(scores, case, positions, conditioned, [])
             average = with_observed(as_array(atlas(prior, conditioned)), case, positions)
             base = score_mean(case, positions, average)
-            measured = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
-            for key, value in zip(values, measured, strict=True):
-                values[key].setdefault(str(count), []).append(value)
-    table = {
-        key: {count: round(float(np.mean(v)), 3) for count, v in by_count.items()}
-        for key, by_count in values.items()
+            found = (scores.values["ssim"], base.values["ssim"], scores.values["coverage_90"])
+            measured.setdefault(str(count), {})[name] = found
+    if not subjects:
+        return {}
+    members = {
+        name: [n for n in subjects if (cohort or {}).get(n) == name] for name in (cohort or {}).values()
     }
-    return {"subjects": sorted(subjects), "frame": "registered", **table} if subjects else {}
+    alone = {name: _means(measured, names) for name, names in members.items()} if len(members) > 1 else {}
+    return {"subjects": sorted(subjects), "frame": "registered", **_means(measured, subjects), **alone}
+
+
+def _means(measured: dict[str, dict[str, tuple[float, ...]]], names: Collection[str]) -> dict:
+    """Means over some subjects of what was measured, {what: {count: value}}. measured: by count and name."""
+    table = {key: {} for key in MEASURES}
+    for count, by_name in measured.items():
+        own = [values for name, values in by_name.items() if name in names]
+        for key, value in zip(MEASURES, np.mean(own, 0) if own else (), strict=bool(own)):
+            table[key][count] = round(float(value), 3)
+    return table

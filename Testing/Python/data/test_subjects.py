@@ -9,7 +9,8 @@ from SparseVolumeReconstructionLib.data.subjects import (
     CovariateRule,
     list_subjects,
 )
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.priors.gaussian.fit import (
     hat_functions,
     knots_over,
@@ -65,6 +66,29 @@ def test_subjects_of_two_folders(cohort_dir, tmp_path):
     )
     other = list_subjects([cohort_dir], "phantom", (2,), RULE, seed=6).volume("age24", 1)
     assert not np.array_equal(copy.array, other.array), "the seed chooses the copies"
+
+
+def test_whole_heads_are_stripped_by_the_labels_beside_them(tmp_path):
+    grid = Grid.centred((8, 8, 8), 4.0)
+    head = np.random.default_rng(0).uniform(1, 2, grid.shape_kji).astype(np.float32)
+    inside = np.zeros(grid.shape_kji, np.float32)
+    inside[2:6, 1:7, 1:6] = 7
+    for folder, name in (("whole", "a"), ("whole", "b"), ("bare", "c")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write_volume(Volume(head, grid), tmp_path / folder / f"{name}_T1w.nii.gz")
+    corner = grid.ijk_to_ras.copy()
+    corner[:3, 3] += corner[:3, 2]
+    cropped = Grid((6, 8, 8), corner)  # label maps are often cropped otherwise
+    write_volume(Volume(inside[1:7], cropped), tmp_path / "whole" / "a_dlmuse.nii.gz")
+    folders = [tmp_path / "whole", tmp_path / "bare"]
+    subjects = list_subjects(folders, "T1w", (0,), None, 0, ("dlmuse", ""))
+    assert list(subjects.cohort.files) == ["a_T1w", "c_T1w"]
+    assert subjects.cohort.skipped["b_T1w.nii.gz"] == "no label map (dlmuse) beside it"
+    assert subjects.folder == dict(zip(("a_T1w", "c_T1w"), folders, strict=True))
+    np.testing.assert_array_equal(subjects.volume("a_T1w").array > 0, inside > 0)
+    assert (subjects.volume("c_T1w").array > 0).all()
+    with pytest.raises(InputError, match="3 words of label maps for 2 cohorts"):
+        list_subjects(folders, "T1w", (0,), None, 0, ("dlmuse", "", ""))
 
 
 def test_wrong_folders_are_refused(cohort_dir, tmp_path):

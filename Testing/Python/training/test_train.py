@@ -1,14 +1,17 @@
 """./run train from a folder of volumes to a model that the store loads and that reconstructs."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.cli.train import id_of
+from SparseVolumeReconstructionLib.data.cohort import normalised
 from SparseVolumeReconstructionLib.data.subjects import CovariateRule, chance_split, read_split
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.priors.card import MODEL_ID
 from SparseVolumeReconstructionLib.priors.structured_gaussian.training import (
     TrainingOptions,
@@ -17,6 +20,7 @@ from SparseVolumeReconstructionLib.priors.structured_gaussian.training import (
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
+from SparseVolumeReconstructionLib.training.quality import MEASURES
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SPLIT = {
@@ -86,8 +90,6 @@ def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_
     )
     result = run_request(request, store, Progress())["result"]
     assert result["covariate"]["name"] == "age" and not result["covariate"]["given"]
-    from SparseVolumeReconstructionLib.geometry.io import read_volume
-
     mean, truth = (read_volume(path).array for path in (tmp_path / "out" / "mean.nrrd", context.path))
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
 
@@ -124,6 +126,30 @@ def test_a_strict_training_ends_at_the_first_file_that_is_left_out(cohort_dir, t
 def test_every_name_of_a_file_gives_an_id_that_a_card_may_have(name, made):
     """Or a training would end in an error when its card is written."""
     assert id_of(name) == made and re.match(MODEL_ID, made)
+
+
+def test_scanners_are_fitted_together(cohort_dir, tmp_path):
+    """Whole heads of a second scanner: stripped by their labels, in the grey values of the first."""
+    (tmp_path / "second").mkdir()
+    for n in (28, 29, 30, 31):
+        own = read_volume(cohort_dir / f"age{n}.nii.gz")
+        whole = np.where(own.array > 0, own.array.clip(0) ** 0.4, 0.7).astype(np.float32)
+        write_volume(Volume(whole, own.grid), tmp_path / "second" / f"b{n}.nii.gz")
+        inside = (own.array > 0).astype(np.float32)
+        write_volume(Volume(inside, own.grid), tmp_path / "second" / f"b{n}_labels.nii.gz")
+    split = {"fit": [f"age{n}" for n in range(20, 28)] + ["b28", "b29", "b30"], "test": ["age28", "b31"]}
+    settings = replace(options(), split=split, strip=("", "labels"), match=True, reference="age24")
+    card = train([cohort_dir, tmp_path / "second"], tmp_path / "x.safetensors", settings, Progress())
+    assert card.split == split
+    alone = card.quality[cohort_dir.name], card.quality["second"]
+    for key in MEASURES:
+        assert card.quality[key]["4"] == pytest.approx(np.mean([one[key]["4"] for one in alone]), abs=1e-3)
+    store = ModelStore(tmp_path / "models")
+    store.import_file(tmp_path / "x.safetensors")
+    mean = store.load("bodies", "cpu").condition([]).mean().numpy()
+    own = [normalised(read_volume(cohort_dir / f"age{n}.nii.gz")).array for n in range(20, 28)]
+    typical = np.mean([np.median(array[array > 0.1]) for array in own])
+    assert np.median(mean[mean > 0.1]) == pytest.approx(typical, rel=0.1)
 
 
 def test_small_cohort_is_refused(cohort_dir, tmp_path):

@@ -15,7 +15,7 @@ import torch
 
 from ..base import Posterior, seeded_generator
 from ..intervals import IntervalScale
-from .field import GaussianField, evidence_scale
+from .field import GaussianField, evidence_scale, misfit
 
 
 class StackPosterior(Posterior):
@@ -143,6 +143,12 @@ class StackPosterior(Posterior):
             gram,
             spectral.numel(),
         )
+
+    def misfit(self) -> float:
+        """How much further from the expected values the observed ones lie than the cohort's, see `field`."""
+        f, index = self._field, self._index
+        variance = self._sd**2 + (f.loadings[:, index] ** 2).sum(0)
+        return misfit(self._difference[0], f.mean[index], variance)
 
     def log_evidence(self) -> float:
         """log p(pixels) in nats, exact."""

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool3d
 from ...observation.operator import LinearOperator, StackedOperator
 from ...solvers import Apply, block_inverse, conjugate_gradients, log_determinant
 from ..base import Posterior, seeded_generator
-from ..gaussian.field import GaussianField
+from ..gaussian.field import GaussianField, misfit
 from ..intervals import IntervalScale
 from .plane_variance import dense_variance, prior_variance
 from .preconditioner import ResidualPreconditioner, plain_inverse
@@ -141,6 +141,11 @@ class OperatorPosterior(Posterior):
         of S.
         """
         return self._precondition.residual_scale(self._difference)
+
+    def misfit(self) -> float:
+        """How much further from the expected values the observed ones lie than the cohort's, see `field`."""
+        variance = self._sd**2 + self._own_variance + (self._low_rank**2).sum(0)
+        return misfit(self._difference[0], self._values - self._difference[0], variance)
 
     def std(self) -> torch.Tensor:
         """Posterior standard deviation, (K, J, I); computed once."""

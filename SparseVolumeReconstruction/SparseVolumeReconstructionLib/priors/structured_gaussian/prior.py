@@ -19,7 +19,7 @@ from ...observation.slices import resample_slice, split_slices
 from ..alignment_model import AlignmentModel
 from ..base import Posterior, Prior
 from ..card import ModelCard
-from ..gaussian.field import GaussianField
+from ..gaussian.field import GaussianField, widening
 from ..gaussian.parameters import GaussianParameters
 from ..gaussian.process import GaussianProcess
 from ..gaussian.stack import StackPosterior
@@ -28,6 +28,7 @@ from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
 
 _MAX_PIXELS = 200_000
+_LIKE_THE_COHORT = 0.05  # no nearer scale is worth a second solution
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
@@ -96,9 +97,12 @@ class StructuredGaussian(Prior):
     ) -> Posterior:
         """Exact for whole grid planes, else by conjugate gradients; of any linear operators.
 
-        The residual's scale is adapted to the subject by evidence (1 for subjects like the cohort), unless
-        `adapt` is False. fast: on a coarser grid, with more noise than there is (which makes the equations
-        easy) and solved roughly.
+        The scale of the residual is adapted to the subject by evidence, and that of the whole process, which
+        leaves the mean as it is, by how far the subject lies from what is expected; both are 1 for subjects
+        like the cohort, and where `adapt` is False.
+
+        fast: on a coarser grid, with more noise than there is (which makes the equations easy) and solved
+        roughly.
         """
         if fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
@@ -108,8 +112,12 @@ class StructuredGaussian(Prior):
         field = self.field(grid, covariate)
         observe = self._observation(observations, field, check)
         first = observe(field)
-        scale = first.residual_scale() if observations and self.adapt else 1.0
-        return first if abs(scale - 1) < 0.05 else observe(replace(field, sd=scale * field.sd))
+        if not (observations and self.adapt):
+            return first
+        scale, wider = first.residual_scale(), widening(first.misfit())
+        if max(abs(scale - 1), wider - 1) < _LIKE_THE_COHORT:
+            return first
+        return observe(replace(field, sd=wider * scale * field.sd, loadings=wider * field.loadings))
 
     def _observation(
         self,

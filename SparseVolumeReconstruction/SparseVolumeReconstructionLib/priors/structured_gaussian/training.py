@@ -19,6 +19,7 @@ from ...geometry import InputError, Volume
 from ...progress import Progress
 from ...training.calibration import COUNTS, multipliers_of, standardised_errors
 from ...training.facts import CardFacts
+from ...training.grey_values import match_grey_values
 from ...training.quality import measured_quality
 from ...zoo.weights import save_weights
 from ..card import Covariate, ModelCard
@@ -29,7 +30,7 @@ from .prior import StructuredGaussian
 _ANATOMY = 0.02
 _ANY_ORIENTATION = 10.0
 _MIN_SUBJECTS = 8
-_FOLDS = 3
+_FOLDS, _MAX_CALIBRATED = 3, 60
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class TrainingOptions(CardFacts):
     protocol (1 mm apart if None). reference: "mni152", a subject of the cohort, a file, or None to choose a
     subject. mirror: also fit the left-right mirror image of every subject. any_orientation: the patients'
     orientation in the scanner says nothing. augment: random copies per volume, one number or one per
-    cohort. covariate: a number in the file names that the mean follows, with knots every `knot_step`.
+    cohort. strip: word of the label maps outside of which volumes are set to 0, one or one per cohort ("" for
+    none). match: bring the grey values of all cohorts to those of the first. covariate: a number in the file
+    names that the mean follows, with knots every `knot_step`.
     interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit":
     [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits:
     text for the card.
@@ -51,6 +54,8 @@ class TrainingOptions(CardFacts):
     mirror: bool = True
     any_orientation: bool = False
     augment: tuple[int, ...] = (0,)
+    strip: tuple[str, ...] = ("",)
+    match: bool = False
     covariate: CovariateRule | None = None
     knot_step: float = 2.0
     interval_margin: float = 1.0
@@ -80,7 +85,9 @@ class _Registered:
 
 def _register(folders: list[Path], options: TrainingOptions, progress: Progress) -> _Registered:
     """List, split and register the subjects. Raises InputError where too few are left."""
-    subjects = list_subjects(folders, options.modality, options.augment, options.covariate, options.seed)
+    subjects = list_subjects(
+        folders, options.modality, options.augment, options.covariate, options.seed, options.strip
+    )
     cohort = subjects.cohort
     split = options.split or chance_split(list(cohort.files), options.seed)
     names = [n for n in split["fit"] + split["test"] if n in cohort.files]
@@ -131,7 +138,7 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     cohort = _register(cohort_dirs, options, progress)
     card = _card(options, cohort)
     with tempfile.TemporaryDirectory() as folder:
-        rows, mask = _rows(cohort, options.mirror, Path(folder), progress)
+        rows, mask = _rows(cohort, options, Path(folder), progress)
         parameters = _fitted(cohort, rows, mask, options, progress)
         parameters, calibration = _calibrated(parameters, card, rows, cohort, progress.part(0.8, 0.9))
         count = len(rows.values)
@@ -140,7 +147,10 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     calibration["factor on the cross-validated widths"] = margin
     stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     quality = measured_quality(
-        stored, {name: cohort.truth(name) for name in cohort.test}, progress.part(0.9, 1.0).update
+        stored,
+        {name: cohort.truth(name) for name in cohort.test},
+        progress.part(0.9, 1.0).update,
+        {name: cohort.subjects.folder[name].name for name in cohort.test},
     )
     minutes, peak = (time.perf_counter() - started) / 60, peak_mib()
     spent = f"Fitted on {count} volumes of {len(cohort.fit)} subjects in {minutes:.1f} min on a CPU" + (
@@ -158,8 +168,9 @@ def _calibrated(
     """Parameters with measured interval multipliers, and what was measured.
 
     In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each
-    subject of the fold (of a copy, where there are copies); the multipliers are quantiles of |truth - mean| /
-    std over foreground voxels that were not observed. card: of the model to be.
+    subject of the fold (of a copy, where there are copies; of 60 subjects in all at most). The multipliers
+    are quantiles of |truth - mean| / std over foreground voxels that were not observed. card: of the model
+    to be.
     """
     scores = {count: [] for count in COUNTS}
     generator = np.random.default_rng(0)
@@ -175,6 +186,7 @@ def _calibrated(
             scale_knots=parameters.scale_knots.numpy(),
         )
         prior = StructuredGaussian(part, card)
+        left_out = left_out[:: -(-len(cohort.fit) // _MAX_CALIBRATED)]
         for done, number in enumerate(left_out):
             name = cohort.fit[number]
             progress.update(f"calibrating on {name}", (fold + done / len(left_out)) / _FOLDS)
@@ -193,11 +205,13 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
     save_weights(parameters.to_tensors(), card, out)
 
 
-def _rows(cohort: _Registered, mirror: bool, folder: Path, progress: Progress) -> tuple[Rows, np.ndarray]:
+def _rows(
+    cohort: _Registered, options: TrainingOptions, folder: Path, progress: Progress
+) -> tuple[Rows, np.ndarray]:
     """Subjects and their copies on the canonical grid as a float16 memory map of masked voxels, mirror images
     after them; the mask.
     """
-    subjects, names, space = cohort.subjects, cohort.fit, cohort.space
+    subjects, names, space, mirror = cohort.subjects, cohort.fit, cohort.space, options.mirror
     members = subjects.members(names)
     whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(members), *space.grid.shape_kji))
     mean = np.zeros(space.grid.shape_kji)
@@ -207,6 +221,9 @@ def _rows(cohort: _Registered, mirror: bool, folder: Path, progress: Progress) -
         mean += whole[n] / len(members)
     mask = binary_dilation(mean > _ANATOMY, iterations=2)
     mask = mask | mask[..., ::-1] if mirror else mask
+    if options.match:
+        first = subjects.folder[names[0]]
+        match_grey_values(whole, np.array([subjects.folder[name] == first for name, _ in members]))
     copies = 2 if mirror else 1
     values = np.memmap(folder / "rows", np.float16, "w+", shape=(copies * len(members), int(mask.sum())))
     for n in range(len(members)):

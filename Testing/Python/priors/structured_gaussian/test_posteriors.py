@@ -1,5 +1,7 @@
 """Both posteriors against a dense float64 solve: mean, deviation, evidence and samples."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import Phase, given, settings
@@ -284,6 +286,29 @@ def test_evidence_recovers_a_wider_residual(make_field, make_plane):
         )
     assert sum(scales["stack"]) / 6 == pytest.approx(2, rel=0.05)
     assert 1.7 < sum(scales["planes"]) / 6 < 2.1
+
+
+def test_subjects_far_from_what_is_expected_are_recognised(make_field, make_plane):
+    """All that varies in them is twice as wide; the widened process tells the same mean with wider
+    intervals.
+    """
+    field = make_field((16, 16, 16))
+    scaled = lambda by: replace(field, sd=by * field.sd, loadings=by * field.loadings)  # noqa: E731
+    planes = [make_plane(seed, 2.0, size=13) for seed in (0, 1, 2)]
+    operator, index, found = plane_operator(planes, field.grid), [3, 8, 12], {1.0: [], 2.0: []}
+    posteriors = lambda f, x: (  # noqa: E731
+        StackPosterior(f, 0, index, x[0, index], IntervalScale()),
+        PlanesPosterior(f, planes, operator, operator.forward(x)[0], IntervalScale()),
+    )
+    for by, misfits in found.items():
+        for n in range(12):
+            truth = scaled(by).draw([torch.Generator().manual_seed(n)])
+            misfits.append([posterior.misfit() for posterior in posteriors(field, truth)])
+    near, far = (torch.tensor(misfits).mean(0) for misfits in found.values())
+    assert (near - 1).abs().max() < 0.2 and (far / near - 2).abs().max() < 0.1
+    for first, wider in zip(posteriors(field, truth), posteriors(scaled(1.5), truth), strict=True):
+        torch.testing.assert_close(wider.mean(), first.mean(), rtol=1e-3, atol=2e-3)
+        torch.testing.assert_close(wider.std(), 1.5 * first.std(), rtol=1e-2, atol=1e-3)
 
 
 def test_the_interval_multipliers_are_used():
