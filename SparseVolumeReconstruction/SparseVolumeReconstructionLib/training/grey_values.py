@@ -7,7 +7,7 @@ import numpy as np
 from ..alignment.intensity import MonotoneMap
 
 _INSIDE, _BRIGHTEST = 0.1, 1.2
-_LEAST_VARIANCE = 1e-4
+_MIN_VARIANCE = 1e-4
 
 
 def match_grey_values(volumes: np.ndarray, first: np.ndarray) -> None:
@@ -23,7 +23,7 @@ def match_grey_values(volumes: np.ndarray, first: np.ndarray) -> None:
     for volume in (volumes[n].astype(np.float32) for n in np.flatnonzero(first)):
         mean += volume / first.sum()
         square += volume**2 / first.sum()
-    variance = (square - mean**2).clip(_LEAST_VARIANCE)
+    variance = (square - mean**2).clip(_MIN_VARIANCE)
     for volume in (volumes[n] for n in np.flatnonzero(~first)):
         inside = (mean > _INSIDE) & (volume > 0)
         found = MonotoneMap.fit(volume[inside].astype(np.float32), mean[inside], variance[inside])
