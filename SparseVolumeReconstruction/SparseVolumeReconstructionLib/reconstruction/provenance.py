@@ -21,7 +21,12 @@ _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
 
 
 def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str]:
-    """Warnings about slices that do not fit the model, or each other."""
+    """Warnings about slices that do not fit the model, or each other.
+
+    Args:
+        alignment: their frame and intensity map.
+        contrasts: of their series, None where nobody looked.
+    """
     other = [s for s in contrasts.found if contrasts.is_other(s)] if contrasts else []
     warnings = []
     judged = contrasts is not None and contrasts.readings

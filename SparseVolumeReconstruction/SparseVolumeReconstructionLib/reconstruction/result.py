@@ -63,13 +63,29 @@ class Reconstruction:
     def of(
         cls, made: dict[str, Any], patient_to_canonical: np.ndarray, provenance: dict[str, Any]
     ) -> Reconstruction:
-        """What of `made` belongs to a result, by name, with its frame and provenance."""
+        """What of `made` belongs to a result.
+
+        Args:
+            made: values of the table of outputs, by name.
+            patient_to_canonical: 4x4 RAS mm.
+            provenance: JSON-ready dict.
+        """
         volumes = {name: made.get(name) for name in (*VOLUMES, "samples")}
         return cls(patient_to_canonical, provenance, **volumes)
 
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
-    """Write (n, K, J, I) samples as a Slicer volume sequence (.seq.nrrd)."""
+    """Write samples as a Slicer volume sequence (.seq.nrrd).
+
+    Args:
+        samples: (n, K, J, I).
+        grid: of every one of them.
+        path: the file.
+        compress: smaller files, more time.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
     import nrrd  # the panel opens before this package is installed
 
     directions = np.vstack([np.full(3, np.nan), grid.ijk_to_ras[:3, :3].T])
