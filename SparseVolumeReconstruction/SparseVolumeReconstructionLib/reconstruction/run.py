@@ -96,7 +96,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         alignment = contrasts.shown(found, request.show_as)
     warnings += doubts(alignment, contrasts)
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
-    warnings += doubt_about_frame(trusted)
+    name = f"{prior.card.anatomy} {prior.card.modality} ({prior.card.id})"
+    warnings += doubt_about_frame(trusted, name)
     shown = [*contrasts.observed(alignment, request.show_as), *given.others]
     source = Source(request, prior, as_prior, shown, alignment, given.like, brain, progress)
     made = make_outputs(source, clock.step)

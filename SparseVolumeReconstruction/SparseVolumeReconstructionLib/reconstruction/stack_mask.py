@@ -9,6 +9,7 @@ import numpy as np
 from ..geometry import InputError, Volume
 from ..geometry.io import read_scan
 from ..geometry.resample import resample
+from ..observation import split_slices
 from ..priors.card import ModelCard
 from .contexts import read_contexts
 from .request import ContextSpec
@@ -28,7 +29,7 @@ class StackMask:
     @property
     def millilitres(self) -> float:
         """What it encloses."""
-        return float(self.volume.array.sum() * np.prod(self.volume.grid.spacing_ijk) / 1000)
+        return int(self.volume.array.sum()) * float(np.prod(self.volume.grid.spacing_ijk)) / 1000
 
     @property
     def slices(self) -> list[int]:
@@ -40,7 +41,7 @@ class StackMask:
         inside = Volume((manual.array > 0).astype(np.float32), manual.grid)
         other = resample(inside, self.volume.grid).array > 0.5
         own = self.volume.array > 0
-        dice = 2 * np.count_nonzero(own & other) / max(np.count_nonzero(own) + np.count_nonzero(other), 1)
+        dice = 2.0 * int((own & other).sum()) / max(int(own.sum()) + int(other.sum()), 1)
         return float(dice), np.flatnonzero(other.any((1, 2)) & ~own.any((1, 2))).tolist()
 
 
@@ -57,8 +58,8 @@ def mask_stack(context: ContextSpec, card: ModelCard) -> StackMask:
         raise InputError(
             f"{card.id}: no masks can be found for it; brains of adults and fetuses can be masked."
         )
-    slices, warnings = read_contexts([context])
-    brain = find_brain(slices, card)
+    observations, warnings = read_contexts([context])
+    brain = find_brain(split_slices(observations)[0], card)
     if brain is None:
         raise InputError(
             f"{context.name}: shows nothing around the brain, or no brain: there is nothing to mask."
@@ -67,5 +68,5 @@ def mask_stack(context: ContextSpec, card: ModelCard) -> StackMask:
     array = np.zeros(grid.shape_kji, np.uint8)
     for image, mask in zip(brain.slices, brain.masks, strict=True):
         array[image.volume_index] = mask
-    together = next(iter(motion_of(brain).values()), {"proposed": []})
-    return StackMask(Volume(array, grid), warnings, together["proposed"])
+    proposed = [number for stack in motion_of(brain).values() for number in stack["proposed"]]
+    return StackMask(Volume(array, grid), warnings, proposed)

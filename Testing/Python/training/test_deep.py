@@ -174,7 +174,7 @@ def test_wrong_input_is_one_clear_line(words, store, cohort_dir, tmp_path, capsy
         capsys, *train[:-3], "--out", tmp_path / "file", "--config", "slice-vae-64-tiny"
     )
     named = [*train[:-3], "--id", "No Id", "--out", tmp_path / "named", "--config", "slice-vae-64-tiny"]
-    assert "the model's card: id" in refused(capsys, *named)
+    assert "'No Id'; expected a-z, 0-9 and -" in refused(capsys, *named)
     (tmp_path / "other.yaml").write_text("system: structured-gaussian\nsteps: 1\nbatch: 1\n")
     assert "made for structured-gaussian" in refused(capsys, *train, tmp_path / "other.yaml")
     assert not (tmp_path / "out").exists() and (out / CHECKPOINT).exists() and (out / BEST).exists()
