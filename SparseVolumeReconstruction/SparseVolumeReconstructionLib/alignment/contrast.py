@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -17,6 +18,7 @@ MAX_OTHER, MIN_SURE = 0.3, 0.6
 _RIM_MM, _MIDDLE_MM, _DEEP_MM = 4.0, (6.0, 14.0), 16.0
 _NEARBY_MM, _RIDGE, _BRIGHTEST = 10.0, 0.002, 2.5
 _LITTLE_MM2, _FEW = 300.0, 20
+_KEPT = 64  # slices, each of some hundred kB
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ class _Part:
     depth: np.ndarray
 
     @classmethod
+    @lru_cache(maxsize=_KEPT)
     def of(cls, reading: Reading) -> _Part | None:
-        """None where there is too little brain."""
+        """None where there is too little brain. Kept: a slice is judged with its series, and by itself."""
         brain = brain_in_field(reading)
         if reading.field is None or brain.sum() * reading.field.pixel_mm**2 < _LITTLE_MM2:
             return None

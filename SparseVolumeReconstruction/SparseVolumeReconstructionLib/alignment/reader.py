@@ -61,7 +61,7 @@ class Brain:
     @classmethod
     def of(cls, slices: list[Slice], masks: list[np.ndarray], readings: list[Reading], least: float) -> Brain:
         """Slices in their masks, bool (rows, columns); those with less than `least` (mm2) are left out."""
-        kept = [n for n, (s, m) in enumerate(zip(slices, masks, strict=True)) if _area(s, m) > least]
+        kept = [n for n, (s, m) in enumerate(zip(slices, masks, strict=True)) if area_mm2(s, m) > least]
         return cls(
             [replace(slices[n], pixels=np.where(masks[n], slices[n].pixels, 0)) for n in kept],
             [masks[n] for n in kept],
@@ -170,8 +170,8 @@ def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
     none of it. masks: bool (rows, columns) each.
     """
     rims = [_rim(s) for s in slices]
-    around = sum(_area(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))
-    return around >= _RIM * sum(_area(s, r) for s, r in zip(slices, rims, strict=True))
+    around = sum(area_mm2(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))
+    return around >= _RIM * sum(area_mm2(s, r) for s, r in zip(slices, rims, strict=True))
 
 
 def one_piece(mask: np.ndarray) -> np.ndarray:
@@ -179,6 +179,11 @@ def one_piece(mask: np.ndarray) -> np.ndarray:
     pieces, count = label(mask)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     return binary_fill_holes(np.isin(pieces, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max(initial=0))))
+
+
+def area_mm2(image: Slice, mask: np.ndarray) -> float:
+    """Area (mm2) of a mask, bool (rows, columns), of a slice."""
+    return float(np.count_nonzero(mask) * np.prod(image.plane.spacing_ij))
 
 
 def sampled(image: Slice, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -201,11 +206,6 @@ def steps(count: int, size_mm: float) -> np.ndarray:
     """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm."""
     along = (np.arange(count) - (count - 1) / 2) * size_mm
     return np.stack(np.meshgrid(along, along), -1)
-
-
-def _area(image: Slice, mask: np.ndarray) -> float:
-    """Area of a mask of a slice, mm2."""
-    return float(np.count_nonzero(mask) * np.prod(image.plane.spacing_ij))
 
 
 def _middle(image: Slice) -> np.ndarray:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..geometry import InputError
 from ..observation import Slice
+from ..priors.alignment_model import AlignmentModel
 from .align import Alignment
 from .head import disagreement_mm, head_reader
 from .judge import Judge
@@ -15,7 +17,8 @@ from .reader import Reading
 
 RIGHT_MM = 8.0
 """A frame is right that puts the brain, as a mean, no further from where it belongs."""
-MIN_PROBABILITY = 0.7
+MIN_PROBABILITY, MIN_THINKABLE = 0.7, 0.01
+"""Frames that are less probable are told; found ones that are hardly thinkable are refused."""
 TURNED_DEG = 60.0
 """Nobody lies like that in a scanner by accident."""
 _NEAR_MM, _FAR_MM, _LITTLE_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 10.0
@@ -47,6 +50,15 @@ def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[
         "area": float(np.log(max(area, _LITTLE_CM2))),
     }
     return Judge.of("frame").probabilities(measures)["right"]
+
+
+def check_thinkable(probability: float | None, model: AlignmentModel) -> None:
+    """Raise InputError where it is hardly thinkable that the frame that was found is right."""
+    if probability is not None and probability < MIN_THINKABLE:
+        raise InputError(
+            f"The slices do not look like {model.name}: the best frame is right (to {RIGHT_MM:g} mm) with a "
+            f"probability of {probability:.1%}. Check anatomy, modality and orientation, or give the frame."
+        )
 
 
 def _rotation(linear: np.ndarray) -> np.ndarray:

@@ -12,16 +12,12 @@ import torch
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
 from ..alignment.trust import MIN_PROBABILITY, RIGHT_MM, TURNED_DEG
-from ..geometry import InputError
 from ..observation import Observation
 from ..priors.base import Prior
 from .other_contrast import Contrasts
 from .request import ReconstructionRequest
 
 _LOOSE_DEG, _LOOSE_MM = 8.0, 8.0
-
-
-_MIN_THINKABLE = 0.01
 
 
 def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str]:
@@ -69,16 +65,8 @@ def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str
     return warnings
 
 
-def doubt_about_frame(probability: float | None, name: str) -> list[str]:
-    """A warning where the frame is probably not right.
-
-    name: of what the prior knows. Raises InputError where it is hardly thinkable that it is.
-    """
-    if probability is not None and probability < _MIN_THINKABLE:
-        raise InputError(
-            f"The slices do not look like {name}: the best frame is right (to {RIGHT_MM:g} mm) with a "
-            f"probability of {probability:.1%}. Check anatomy, modality and orientation, or give the frame."
-        )
+def doubt_about_frame(probability: float | None) -> list[str]:
+    """A warning where the frame is probably not right."""
     if probability is None or probability >= MIN_PROBABILITY:
         return []
     return [

@@ -13,7 +13,7 @@ import torch
 
 from ..alignment.intensity import MonotoneMap
 from ..alignment.plausible import check_size
-from ..alignment.trust import frame_probability
+from ..alignment.trust import check_thinkable, frame_probability
 from ..geometry import Grid, InputError
 from ..geometry.io import read_affine, read_volume
 from ..observation import Observation, Slice, split_slices
@@ -96,8 +96,9 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         alignment = contrasts.shown(found, request.show_as)
     warnings += doubts(alignment, contrasts)
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
-    name = f"{prior.card.anatomy} {prior.card.modality} ({prior.card.id})"
-    warnings += doubt_about_frame(trusted, name)
+    if request.frame == "auto":
+        check_thinkable(trusted, prior.alignment_model())
+    warnings += doubt_about_frame(trusted)
     shown = [*contrasts.observed(alignment, request.show_as), *given.others]
     source = Source(request, prior, as_prior, shown, alignment, given.like, brain, progress)
     made = make_outputs(source, clock.step)

@@ -12,7 +12,7 @@ from ..alignment.anatomy import anatomy_level
 from ..alignment.fetal import FetalReader, fetal_reader
 from ..alignment.head import HeadReader, head_reader
 from ..alignment.motion import proposed, stillness
-from ..alignment.reader import Brain, Reading
+from ..alignment.reader import Brain, Reading, area_mm2
 from ..geometry import InputError, Volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
@@ -89,7 +89,7 @@ def motion_of(brain: Brain) -> dict[str, Any]:
         if len(stack) < _MIN_SLICES or turned < 0.999:
             continue
         found = stillness(stack)
-        areas = [float(brain.masks[n].sum() * np.prod(brain.slices[n].plane.spacing_ij)) for n in own]
+        areas = [area_mm2(brain.slices[n], brain.masks[n]) for n in own]
         told[source] = {
             "proposed": [stack[n].volume_index for n in proposed(found, areas)],
             "slices": {

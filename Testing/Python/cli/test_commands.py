@@ -7,24 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands import COMMANDS
 
 from SparseVolumeReconstructionLib.cli import main as run_in_process
 from SparseVolumeReconstructionLib.cli.models import list_models
 from SparseVolumeReconstructionLib.progress import Cancelled
 from SparseVolumeReconstructionLib.reconstruction.result import FILES, file_names
-
-COMMANDS = (
-    "reconstruct",
-    "mask",
-    "evaluate",
-    "models",
-    "train",
-    "experiment",
-    "benchmark",
-    "worker",
-    "demo",
-    "web",
-)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -163,3 +163,22 @@ def test_axes_that_were_mixed_up_are_found_and_told(found_when_turned, upright, 
     assert len(told) == 1 and "turned by" in told[0] and "LPS taken for RAS" in told[0]
     corners = np.c_[Grid.centred((160, 180, 150), 1.0).corners_ras(), np.ones(8)]
     assert np.linalg.norm(corners @ (matrix @ mixed_up - upright).T, axis=1).max() < 1.0
+
+
+def test_a_given_frame_that_is_hardly_thinkable_is_told_and_not_refused(tmp_path):
+    """Three slices of noise; where such a frame was found, it is refused."""
+    noise = np.random.default_rng(0).normal(100, 30, (3, 72, 60)).astype(np.float32)
+    write_volume(Volume(noise, Grid.centred(noise.shape, 3.0)), tmp_path / "noise.nrrd")
+    upside_down = np.diag([1.0, -1.0, -1.0, 1.0])
+    write_affine(upside_down, tmp_path / "frame.h5")
+    request = ReconstructionRequest(
+        prior="brain-t1",
+        contexts=[ContextSpec(path=str(tmp_path / "noise.nrrd"))],
+        frame=str(tmp_path / "frame.h5"),
+        outputs=["mean"],
+        spacing_mm=8.0,
+        output=str(tmp_path / "out"),
+    )
+    said = run_request(request, ModelStore(), Progress())["result"]
+    assert said["frame_probability"] < 0.01
+    assert any("The frame is right" in warning for warning in said["warnings"])

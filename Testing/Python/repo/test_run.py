@@ -8,20 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import COMMANDS as OF_THE_LIBRARY
 
-COMMANDS = (
-    "demo",
-    "test",
-    "reconstruct",
-    "mask",
-    "evaluate",
-    "models",
-    "train",
-    "experiment",
-    "benchmark",
-    "worker",
-    "web",
-)
+COMMANDS = ("test", *OF_THE_LIBRARY)
 
 
 def run(repository, *words, **environment):
