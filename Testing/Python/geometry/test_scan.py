@@ -76,11 +76,11 @@ def test_uneven_tilted_and_radial_slices_stay_where_they_are(tmp_path):
             series=f"1.2.{n}",
             directions=(np.cos(turn), np.sin(turn), 0, 0, 0, -1),
         )
-    for file in (tmp_path / "radial").iterdir():
+    for number, file in enumerate((tmp_path / "radial").iterdir()):
         change(
             file,
             SeriesInstanceUID="1.2.3",
-            PixelData=(np.arange(30) + 1 + hash(file.name) % 1000).astype("<i2").tobytes(),
+            PixelData=(np.arange(30) + 1 + 100 * number).astype("<i2").tobytes(),
         )
     for name, says, parts in (
         ("uneven", "unevenly spaced", 4),

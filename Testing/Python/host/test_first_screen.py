@@ -65,7 +65,7 @@ def test_what_was_made_or_opened_comes_into_view(host, new_desk):
     p.frameMode, p.spacing, p.samples = FrameMode.REGISTERED, 4.0, 2
     assert not in_sight(ui.playButton) and in_sight(ui.addRedButton)
     desk.apply()
-    host.process(0.1)
+    host.wait_until(lambda: in_sight(ui.compareButton))  # the panel scrolls once all has its place
     assert (
         in_sight(ui.layerBox)
         and in_sight(ui.opacitySlider)
