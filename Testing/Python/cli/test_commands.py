@@ -208,10 +208,22 @@ def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130 and errors.splitlines() == [
-        "error: stopped by the user; nothing was written"
-    ]
+    assert errors.splitlines() == ["error: stopped by the user; nothing was written"]
+    assert process.returncode == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.safetensors"]
+
+
+def test_control_c_within_exec_stops_with_130_too(python, environment, tmp_path):
+    """Python itself would end by the signal here: a chance of one in fifty at any Control-C."""
+    (tmp_path / "interrupted.py").write_text(
+        "import os, runpy, signal, sys, time\n"
+        "from SparseVolumeReconstructionLib.zoo import ModelStore\n"
+        "ModelStore.find = lambda *_: exec('os.kill(os.getpid(), signal.SIGINT); time.sleep(9)')\n"
+        "runpy.run_module('SparseVolumeReconstructionLib.cli', run_name='__main__')\n"
+    )
+    command = [python, "-m", "interrupted", "reconstruct", "--prior", "tiny", "--output", "out"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"error: stopped by the user; nothing was written\n")
 
 
 def test_evaluate_refuses_a_folder_that_is_none(refused, models_dir, tmp_path):
