@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample
@@ -14,8 +17,8 @@ from .planes import observed_pixels, slice_profile
 class PointOperator(LinearOperator):
     """Trilinear interpolation at points, and averages of such; differentiable in the points.
 
-    Slower than the sparse matrix of `PlaneOperator`, and the same where both apply. Spatial transformer
-    networks (Jaderberg et al., NeurIPS 2015) sample alike.
+    Like the sparse matrix of `PlaneOperator` where both apply; `forward` stores nothing, `adjoint` the voxels
+    around every point, once. Spatial transformer networks (Jaderberg et al., NeurIPS 2015) sample alike.
     """
 
     def __init__(self, grid: Grid, points: torch.Tensor, weights: torch.Tensor | None = None):
@@ -49,21 +52,29 @@ class PointOperator(LinearOperator):
 
     def adjoint(self, values: torch.Tensor) -> torch.Tensor:
         """(n, count) values -> (n, K, J, I): every value spread over the 8 voxels around its points."""
-        weights = values.new_ones(1) if self._weights is None else self._weights
-        spread = (values[:, None] * weights[:, None]).reshape(len(values), -1)
+        index, weights = self._corners
+        spread = (values[:, None, None] * weights).reshape(len(values), -1)
+        out = values.new_zeros(len(values), math.prod(self.shape_kji))
+        out = out.scatter_add(1, index.expand(len(values), -1), spread)
+        return out.reshape(len(values), *self.shape_kji)
+
+    @cached_property
+    def _corners(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the 8 voxels around every point: flat numbers (8 s p,), and weights (8, s, p), 0 outside."""
         ijk = self._points.reshape(-1, 3) @ self._to_ijk[:3, :3].T + self._to_ijk[:3, 3]
         low = ijk.detach().floor()
-        part = ijk - low
-        size = torch.as_tensor(self.shape_kji[::-1], device=ijk.device)
-        out = values.new_zeros(len(values), int(size.prod()))
-        for n in range(8):
-            bit = torch.tensor([(n >> axis) & 1 for axis in range(3)], device=ijk.device)
-            voxel = low.long() + bit
-            weight = torch.where(bit == 1, part, 1 - part).prod(1) * ((voxel >= 0) & (voxel < size)).all(1)
-            voxel = torch.minimum(voxel.clamp(min=0), size - 1)
-            index = (voxel[:, 2] * size[1] + voxel[:, 1]) * size[0] + voxel[:, 0]
-            out = out.index_add(1, index, spread * weight)
-        return out.reshape(len(values), *self.shape_kji)
+        index = torch.zeros(1, len(ijk), dtype=torch.long, device=ijk.device)
+        weight = torch.ones_like(ijk[None, :, 0])
+        stride = 1
+        for axis, size in enumerate(self.shape_kji[::-1]):
+            voxel = low[:, axis].long() + torch.tensor([[0], [1]], device=ijk.device)
+            part = ijk[:, axis] - low[:, axis]
+            share = torch.stack([1 - part, part]) * ((voxel >= 0) & (voxel < size))
+            index = (index[:, None] + stride * voxel.clamp(0, size - 1)).flatten(0, 1)
+            weight = (weight[:, None] * share).flatten(0, 1)
+            stride *= size
+        averaged = weight.new_ones(1) if self._weights is None else self._weights
+        return index.flatten(), weight.reshape(8, len(averaged), -1) * averaged[:, None]
 
 
 def moved_plane_operator(

@@ -1,6 +1,8 @@
 """The contract of observations: one list of promises that every kind keeps, and the operator of points."""
 
 import json
+import time
+import timeit
 from dataclasses import replace
 
 import numpy as np
@@ -100,7 +102,25 @@ def test_points_are_the_plane_and_their_adjoint_is_one(plane, seed):
 
 def test_points_without_weights_keep_the_shape_of_batches():
     points = torch.rand(3, 5, 3) * 4
-    assert PointOperator(GRID, points).forward(torch.ones(2, *GRID.shape_kji)).shape == (2, 15)
+    operator = PointOperator(GRID, points)
+    assert operator.forward(torch.ones(2, *GRID.shape_kji)).shape == (2, 15)
+    assert operator.adjoint(torch.ones(2, 15)).shape == (2, *GRID.shape_kji)
+
+
+def test_rays_of_many_points_are_spread_as_quickly_as_they_are_summed():
+    """As an X-ray needs it, many times over one operator; some of the points lie outside the grid."""
+    random = torch.Generator().manual_seed(0)
+    reach = 0.6 * torch.as_tensor(GRID.spacing_ijk * GRID.shape_kji[::-1], dtype=torch.float32)
+    points = (2 * torch.rand(32, 3000, 3, generator=random) - 1) * reach
+    operator = PointOperator(GRID, points, torch.full((32,), 1 / 32))
+    x, y = torch.rand(1, *GRID.shape_kji, generator=random), torch.rand(1, 3000, generator=random)
+    seen, spread = operator.forward(x), operator.adjoint(y)
+    assert float((seen * y).sum()) == pytest.approx(float((x * spread).sum()), rel=1e-4)
+    forward, adjoint = (
+        min(timeit.repeat(once, number=3, repeat=5, timer=time.process_time))
+        for once in (lambda: operator.forward(x), lambda: operator.adjoint(y))
+    )
+    assert adjoint < 5 * forward
 
 
 def test_observations_that_meet_are_averaged():
