@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..geometry import InputError
-from ..reconstruction.request import ContextSpec, ReconstructionRequest
+from ..reconstruction.request import ReconstructionRequest, SliceSpec
 
 
-def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
+def parse_context(text: str, thickness_mm: float | None = None) -> SliceSpec:
     """FILE or FILE:k1,k2,... as slices of a file (absolute path); k counts from 0 along the third index axis.
 
     FOLDER#3 is series 3 of a DICOM folder. An existing file whose own name ends like a list of slices or a
@@ -31,9 +31,7 @@ def parse_context(text: str, thickness_mm: float | None = None) -> ContextSpec:
         head, _, tail = path.rpartition("#")
         if Path(head).is_dir() and head and not Path(path).exists():
             path, series = head, tail
-    return ContextSpec(
-        path=str(Path(path).absolute()), slices=slices, thickness_mm=thickness_mm, series=series
-    )
+    return SliceSpec(path=str(Path(path).absolute()), slices=slices, thickness_mm=thickness_mm, series=series)
 
 
 def build_request(

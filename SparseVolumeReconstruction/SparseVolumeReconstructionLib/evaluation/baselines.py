@@ -6,7 +6,7 @@ A baseline belongs to one case: its canonical space is that of the case, its uni
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
-from ..observation import Observation, Slice, split_slices
-from ..priors.base import Posterior, Prior
+from ..observation import Slice, split_slices
+from ..priors.base import Conditions, Posterior, Prior
 from ..priors.card import ModelCard
 from ..priors.intervals import IntervalScale
 from ..reconstruction.patient_posterior import PatientPosterior
@@ -75,16 +75,9 @@ class Baseline(Prior):
     def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
         """The volume (K, J, I) float32 on a grid. Raises InputError for slices that it cannot use."""
 
-    def _condition(
-        self,
-        observations: Sequence[Observation],
-        grid: Grid | None,
-        covariate: float | None,
-        check: Callable[[], None],
-        fast: bool,
-    ) -> PointEstimate:
-        grid = grid or self.grid
-        return PointEstimate(grid, self.estimate(split_slices(observations)[0], grid))
+    def _condition(self, given: Conditions) -> PointEstimate:
+        grid = given.grid or self.grid
+        return PointEstimate(grid, self.estimate(split_slices(given.observations)[0], grid))
 
 
 class MeanAtlas(Baseline):

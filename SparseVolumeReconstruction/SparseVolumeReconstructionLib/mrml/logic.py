@@ -313,7 +313,7 @@ def _names(nodes: list) -> list[str]:
 
 def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -> dict:
     """One NRRD file per context, called like its node, in a folder of its own; returns the fields of a
-    ContextSpec.
+    SliceSpec.
 
     pixel_mm: smallest pixel of a plane.
     """

@@ -19,6 +19,7 @@ from .result_files import MASKS, ResultFiles, read_result, window_of
 
 ATTRIBUTE = "SparseVolumeReconstruction."
 _NAMES = {"std": "sd", "template_mask": "template mask", "brain_mask": "brain mask (inferred)"}
+_MAIN_ROLES = ("mean", "std", "observed", "template", "atlas")  # the first that there is stands for a result
 _WORDS = ("Result", "Role", "Notice", "Provenance")
 _SD_COLOURS = (
     "vtkMRMLColorTableNodeFileInferno.txt",
@@ -99,15 +100,20 @@ class ResultNodes:
         return list(self.roles.values())
 
     @property
+    def main_role(self) -> str:
+        """Of the node that stands for the result: the mean where there is one."""
+        return next(role for role in (*_MAIN_ROLES, *self.roles) if role in self.roles)
+
+    @property
     def main(self):
-        """The node that stands for the result: the mean where there is one."""
-        return self.nodes[0]
+        """The node that stands for the result."""
+        return self.roles[self.main_role]
 
     @property
     def title(self) -> str:
         """The words with which the names of all its nodes begin."""
-        role, node = next(iter(self.roles.items()))
-        return node.GetName().removesuffix(f" {_NAMES.get(role, role)}")
+        role = self.main_role
+        return self.main.GetName().removesuffix(f" {_NAMES.get(role, role)}")
 
     @property
     def live(self) -> bool:

@@ -5,7 +5,7 @@ imported below, so that every request knows the kind.
 """
 
 from .base import Observation, observed_voxels
-from .slice_files import ContextSpec
+from .slice_files import SliceSpec
 from .slices import Slice, split_slices
 
-__all__ = ["ContextSpec", "Observation", "Slice", "observed_voxels", "split_slices"]
+__all__ = ["Observation", "Slice", "SliceSpec", "observed_voxels", "split_slices"]

@@ -14,7 +14,7 @@ from .slices import Slice, slice_of
 from .spec import ObservationSpec, Reading
 
 
-class ContextSpec(ObservationSpec):
+class SliceSpec(ObservationSpec):
     """Slices of one file; requests written before there were kinds are of these.
 
     Attributes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -17,10 +17,10 @@ from scipy.ndimage import map_coordinates
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
-from ..observation import Observation, Slice
-from ..observation.slices import resample_slice, split_slices
+from ..observation import Slice, split_slices
+from ..observation.slices import resample_slice
 from .alignment_model import ANATOMY, AlignmentModel
-from .base import Posterior, Prior
+from .base import Conditions, Posterior, Prior
 from .card import ModelCard
 from .device import placed
 from .gaussian.parameters import GaussianParameters
@@ -132,25 +132,17 @@ class AxialPrior(Prior):
         fast: as in `condition`.
         """
 
-    def _condition(
-        self,
-        observations: Sequence[Observation],
-        grid: Grid | None,
-        covariate: float | None,
-        check: Callable[[], None],
-        fast: bool,
-    ) -> Posterior:
+    def _condition(self, given: Conditions) -> Posterior:
         """Given nearly axial slices inside the stack; raises InputError for others."""
-        slices, _ = split_slices(observations)
+        slices, _ = split_slices(given.observations)
         index, pixels = place(slices, self.grid, self.space.atlas.numpy())
         posterior = (
-            self.infer(index, torch.as_tensor(pixels).to(self.device), check, fast)
+            self.infer(index, torch.as_tensor(pixels).to(self.device), given.check, given.fast)
             if slices
             else self._of_nothing()
         )
-        return (
-            posterior if grid is None or grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
-        )
+        grid = given.grid or self.grid
+        return posterior if grid.same_as(self.grid) else OnGrid(posterior, grid, self.intervals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,21 +153,21 @@ class OnGrid(Posterior):
     grid: Grid
     intervals: IntervalScale
 
-    def _carry(self, array: torch.Tensor) -> torch.Tensor:
+    def _resampled(self, array: torch.Tensor) -> torch.Tensor:
         volume = Volume(array.cpu().numpy(), self.posterior.grid)
         return torch.as_tensor(resample(volume, self.grid, antialias=False).array)
 
     def mean(self) -> torch.Tensor:
         """(K, J, I)."""
-        return self._carry(self.posterior.mean())
+        return self._resampled(self.posterior.mean())
 
     def std(self) -> torch.Tensor:
         """(K, J, I)."""
-        return self._carry(self.posterior.std())
+        return self._resampled(self.posterior.std())
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Samples of the posterior, shape (n, K, J, I)."""
-        return torch.stack([self._carry(sample) for sample in self.posterior.sample(seeds)])
+        return torch.stack([self._resampled(sample) for sample in self.posterior.sample(seeds)])
 
     def log_evidence(self) -> float:
         """Of the posterior itself, nats."""

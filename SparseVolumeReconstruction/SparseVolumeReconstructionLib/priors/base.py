@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,6 +65,17 @@ class Posterior(ABC):
     @abstractmethod
     def log_evidence(self) -> float:
         """log p(observation) in nats; comparable between poses and covariates of the same observation."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a prior is conditioned on, and how; the arguments of `Prior.condition`, which explains them."""
+
+    observations: Sequence[Observation] = ()
+    grid: Grid | None = None
+    covariate: float | None = None
+    check: Callable[[], None] = lambda: None
+    fast: bool = False
 
 
 class Prior(ABC):
@@ -159,15 +171,8 @@ class Prior(ABC):
                     f"{observation.name}: {self.card.id} cannot be conditioned on a {observation.kind}; "
                     f"expected: {', '.join(known)}."
                 )
-        return self._condition(observations, grid, covariate, check, fast)
+        return self._condition(Conditions(observations, grid, covariate, check, fast))
 
     @abstractmethod
-    def _condition(
-        self,
-        observations: Sequence[Observation],
-        grid: Grid | None,
-        covariate: float | None,
-        check: Callable[[], None],
-        fast: bool,
-    ) -> Posterior:
+    def _condition(self, given: Conditions) -> Posterior:
         """As `condition`, given observations of the kinds in `observes` alone."""

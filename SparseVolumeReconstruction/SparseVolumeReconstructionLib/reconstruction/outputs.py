@@ -18,7 +18,7 @@ from ..progress import Progress
 from .extent import covering
 from .patient_posterior import PatientPosterior, condition_aligned
 from .request import ReconstructionRequest
-from .whole_head import brain_mask
+from .whole_head import brain_mask, motion_of
 
 _DEFAULT_SPACING_MM = 1.0
 _BATCH = 4  # samples that are drawn at once
@@ -83,13 +83,14 @@ class Output:
     """One row of the table.
 
     words, begins: what progress says while it is made, at which fraction of the work. wanted: whether a
-    request needs it. make: its value.
+    request needs it. make: its value. told: what result.json says of the value, JSON-ready.
     """
 
     words: str
     begins: float
     wanted: Callable[[Source], bool]
     make: Callable[[Source], Any]
+    told: Callable[[Any], dict[str, Any]] = lambda made: {}
 
 
 def make_outputs(source: Source, timed: Callable[[str], Any]) -> dict[str, Any]:
@@ -112,6 +113,11 @@ def make_outputs(source: Source, timed: Callable[[str], Any]) -> dict[str, Any]:
     return made
 
 
+def told_of_outputs(made: dict[str, Any]) -> dict[str, Any]:
+    """What result.json says of outputs, given by name."""
+    return {key: said for name, value in made.items() for key, said in OUTPUTS[name].told(value).items()}
+
+
 def _keep_observed(source: Source, array: np.ndarray, values: np.ndarray | float) -> np.ndarray:
     """Put observed values into (..., K, J, I), where the request wants that."""
     if source.request.keep_observed:
@@ -122,6 +128,11 @@ def _keep_observed(source: Source, array: np.ndarray, values: np.ndarray | float
 
 def _observed(source: Source) -> Volume:
     return Volume(source.observed[0].astype(np.uint8), source.posterior.grid)
+
+
+def _counts(observed: Volume) -> dict[str, Any]:
+    count = int(observed.array.sum())
+    return {"voxels": {"observed": count, "inferred": observed.array.size - count}}
 
 
 def _mean(source: Source) -> Volume:
@@ -147,6 +158,11 @@ def _samples(source: Source) -> np.ndarray:
 def _brain_mask(source: Source) -> Volume:
     assert source.brain is not None
     return brain_mask(source.brain, Volume(source.posterior.mean(), source.posterior.grid))
+
+
+def _motion(source: Source) -> dict[str, Any]:
+    assert source.brain is not None
+    return motion_of(source.brain)
 
 
 def _template(source: Source) -> Volume:
@@ -180,7 +196,7 @@ def _conditioned(source: Source) -> bool:
 
 OUTPUTS = {
     "condition": Output("conditioning", 0.4, _conditioned, lambda source: source.posterior),
-    "observed": Output("observed voxels", 0.49, lambda source: source.request.on_grid, _observed),
+    "observed": Output("observed voxels", 0.49, lambda source: source.request.on_grid, _observed, _counts),
     "mean": Output("mean", 0.5, _asked("mean"), _mean),
     "std": Output("uncertainty", 0.55, _asked("std"), _std),
     "samples": Output("samples", 0.6, lambda source: source.request.samples > 0, _samples),
@@ -190,7 +206,18 @@ OUTPUTS = {
     "template": Output("template", 0.91, _asked("template"), _template),
     "template_mask": Output("template", 0.91, _asked("template"), _template_mask),
     "evidence": Output(
-        "evidence", 0.92, lambda source: _conditioned(source) and not source.request.fast, _evidence
+        "evidence",
+        0.92,
+        lambda source: _conditioned(source) and not source.request.fast,
+        _evidence,
+        lambda evidence: {"log_evidence": evidence},
+    ),
+    "motion": Output(
+        "motion between slices",
+        0.93,
+        lambda source: source.brain is not None and not source.request.fast,
+        _motion,
+        lambda motion: {"motion": motion},
     ),
     "atlas": Output("atlas", 0.94, _asked("atlas"), _atlas),
 }

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from ..observation import ContextSpec
+from ..observation import SliceSpec
 from ..observation.spec import AnyObservationSpec
 
-__all__ = ["ContextSpec", "IntensityMap", "ReconstructionRequest"]
+__all__ = ["IntensityMap", "ReconstructionRequest", "SliceSpec"]
 
 
 class IntensityMap(BaseModel):

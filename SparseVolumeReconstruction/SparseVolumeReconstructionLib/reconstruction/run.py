@@ -23,12 +23,12 @@ from ..zoo.store import ModelStore
 from .contexts import noisy_backgrounds, read_contexts
 from .extent import outline
 from .other_contrast import contrasts_of
-from .outputs import Source, make_outputs
+from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
-from .whole_head import find_brain, motion_of, told_of
+from .whole_head import find_brain, told_of
 
 
 def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
@@ -104,14 +104,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     made = make_outputs(source, clock.step)
     observations = [*slices, *given.others]
     said = provenance(request, prior, observations, alignment, contrasts, warnings)
-    said |= {"frame_probability": trusted, "seconds": clock.seconds}
-    if "observed" in made:
-        observed = int(made["observed"].array.sum())
-        said["voxels"] = {"observed": observed, "inferred": made["observed"].array.size - observed}
-    if "evidence" in made:
-        said["log_evidence"] = made["evidence"]
-    if brain and not request.fast:
-        said["motion"] = motion_of(brain)
+    said |= {"frame_probability": trusted, **told_of_outputs(made), "seconds": clock.seconds}
     return Reconstruction.of(made, alignment.patient_to_canonical, said)
 
 

@@ -12,7 +12,7 @@ from ..geometry.resample import resample
 from ..observation import split_slices
 from ..priors.card import ModelCard
 from .contexts import read_contexts
-from .request import ContextSpec
+from .request import SliceSpec
 from .whole_head import find_brain, motion_of, reader_for
 
 
@@ -45,7 +45,7 @@ class StackMask:
         return float(dice), np.flatnonzero(other.any((1, 2)) & ~own.any((1, 2))).tolist()
 
 
-def mask_stack(context: ContextSpec, card: ModelCard) -> StackMask:
+def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
     """The brain in the slices of a file. card: of the prior that knows the anatomy.
 
     Raises InputError where the file is not one stack, no reader knows the anatomy, or no brain is found in

@@ -85,7 +85,10 @@ def inputs(head, **changes) -> ReconstructionInputs:
 )
 def test_only_what_was_asked_for_becomes_nodes(logic, head, outputs, samples, roles):
     result = logic.reconstruct(inputs(head, outputs=outputs, samples=samples))
-    assert set(result.roles) == roles and result.main.GetAttribute("SparseVolumeReconstruction.Role") in roles
+    assert set(result.roles) == roles and result.main is getattr(result, result.main_role)
+    reversed_ = type("Reversed", (ResultNodes,), {"roles": dict(reversed(result.roles.items()))})
+    main = next(role for role in ("mean", "std", "observed", "template", "atlas") if role in roles)
+    assert reversed_(result.provenance, **result.roles).main_role == result.main_role == main
     assert all(
         getattr(result, role) is None for role in ("mean", "std", "template", "atlas") if role not in roles
     )

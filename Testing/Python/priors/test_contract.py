@@ -43,7 +43,7 @@ class Noise(Posterior):
 class NoisePrior(Prior):
     """Knows nothing of what was seen."""
 
-    def _condition(self, observations, grid, covariate, check, fast):
+    def _condition(self, given):
         return Noise()
 
 

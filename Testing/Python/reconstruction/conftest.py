@@ -16,7 +16,7 @@ from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian.fit import Rows, fit_gaussian
 from SparseVolumeReconstructionLib.priors.structured_gaussian.training import write_weights as write_prior
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 GRID = Grid.centred((25, 27, 23), 8.0)
@@ -144,7 +144,7 @@ def request_for(tmp_path, registered):
     write_volume(registered, tmp_path / "head.nrrd")
 
     def make(**changes) -> ReconstructionRequest:
-        contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9, 15], thickness_mm=8.0)]
+        contexts = [SliceSpec(path=str(tmp_path / "head.nrrd"), slices=[9, 15], thickness_mm=8.0)]
         fields = {
             "prior": "tiny-head",
             "contexts": contexts,

@@ -12,7 +12,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.progress import Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
+from SparseVolumeReconstructionLib.reconstruction.request import SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -92,7 +92,7 @@ def test_a_thickness_that_is_none(refused, scan, thickness, says):
 
 
 def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
-    contexts = [ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[9])]
+    contexts = [SliceSpec(path=str(tmp_path / "head.nrrd"), slices=[9])]
     done = run_request(request_for(contexts=contexts), store, Progress())
     assert any(
         "5 mm, with gaps between slices 8 mm apart, was assumed" in warning
@@ -112,10 +112,10 @@ def test_every_series_keeps_its_own_thickness(scan, store, request_for, tmp_path
     stated = content.replace(b"encoding:", b"thicknesses: NaN NaN 2.5\nencoding:", 1)
     (tmp_path / "stated.nrrd").write_bytes(stated)
     contexts = [
-        ContextSpec(path=str(tmp_path / "stated.nrrd"), slices=[6]),
-        ContextSpec(path=str(tmp_path / "json.nii.gz"), slices=[10]),
-        ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[14], thickness_mm=7.0),
-        ContextSpec(path=str(tmp_path / "head.nrrd"), slices=[18]),
+        SliceSpec(path=str(tmp_path / "stated.nrrd"), slices=[6]),
+        SliceSpec(path=str(tmp_path / "json.nii.gz"), slices=[10]),
+        SliceSpec(path=str(tmp_path / "head.nrrd"), slices=[14], thickness_mm=7.0),
+        SliceSpec(path=str(tmp_path / "head.nrrd"), slices=[18]),
     ]
     result = run_request(request_for(contexts=contexts), store, Progress())["result"]
     assert [each["thickness_mm"] for each in result["contexts"]] == [2.5, 3.5, 7.0, 5.0]
@@ -131,7 +131,7 @@ def test_slices_of_a_series_with_a_gap_are_used_where_they_lie(scan, store, requ
     spacing = grid.spacing_ijk[1::-1].tolist()
     write_series(tmp_path / "gap", position, pixels, directions=directions, spacing=spacing, thickness=2.5)
     used = [0, 6, 7, 12]
-    contexts = [ContextSpec(path=str(tmp_path / "gap"), slices=used)]
+    contexts = [SliceSpec(path=str(tmp_path / "gap"), slices=used)]
     result = run_request(request_for(contexts=contexts), store, Progress())["result"]
     assert any("slices 7 to 8 of 16 are missing" in warning for warning in result["warnings"])
     for context, n in zip(result["contexts"], used, strict=True):
@@ -196,7 +196,7 @@ def test_slices_of_two_patients_are_said_and_of_one_are_not(store, request_for, 
     said = {}
     for other in "bc":
         contexts = [
-            ContextSpec(path=str(tmp_path / f"{name}.nrrd"), slices=k)
+            SliceSpec(path=str(tmp_path / f"{name}.nrrd"), slices=k)
             for name, k in (("a", [22, 34]), (other, [28, 40]))
         ]
         done = run_request(request_for(contexts=contexts, frame="auto"), store, Progress())

@@ -8,7 +8,7 @@ import pytest
 from SparseVolumeReconstructionLib.geometry import Grid
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
+from SparseVolumeReconstructionLib.reconstruction.request import SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 
 SCAN = Grid.centred((60, 60, 60), 3.0)
@@ -19,12 +19,12 @@ AXIAL, SAGITTAL = [20, 27, 34, 41], [22, 30, 38]
 def series(tmp_path, make_patient):
     """series(gain, name, slices): a file of the same patient whose values are `gain` times as high."""
 
-    def write(gain, name, slices, axes=(0, 1, 2)) -> ContextSpec:
+    def write(gain, name, slices, axes=(0, 1, 2)) -> SliceSpec:
         matrix = SCAN.ijk_to_ras.copy()
         matrix[:3, :3] = matrix[:3, :3][:, axes]
         volume = make_patient(gain=400.0 * gain).volume(Grid(SCAN.shape_kji, matrix))
         write_volume(volume, tmp_path / f"{name}.nrrd")
-        return ContextSpec(path=str(tmp_path / f"{name}.nrrd"), slices=slices, thickness_mm=3.0, source=name)
+        return SliceSpec(path=str(tmp_path / f"{name}.nrrd"), slices=slices, thickness_mm=3.0, source=name)
 
     return write
 

@@ -15,7 +15,8 @@ from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import Struc
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction import patient_posterior
 from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
+from SparseVolumeReconstructionLib.reconstruction.outputs import OUTPUTS, Output
+from SparseVolumeReconstructionLib.reconstruction.request import SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 
 ALWAYS = {"frame.h5", "result.json"}
@@ -28,7 +29,7 @@ def oblique(make_patient, registered, tmp_path):
     scan = patient.volume(Grid((30, 36, 34), patient.frame @ Grid.centred((30, 36, 34), 6.0).ijk_to_ras))
     write_volume(scan, tmp_path / "scan.nrrd")
     write_affine(np.linalg.inv(patient.frame), tmp_path / "frame.h5")
-    contexts = [ContextSpec(path=str(tmp_path / "scan.nrrd"), slices=[10, 15, 19], thickness_mm=6.0)]
+    contexts = [SliceSpec(path=str(tmp_path / "scan.nrrd"), slices=[10, 15, 19], thickness_mm=6.0)]
     return {"contexts": contexts, "frame": str(tmp_path / "frame.h5"), "like": str(tmp_path / "scan.nrrd")}
 
 
@@ -47,6 +48,17 @@ def test_only_what_was_asked_for_is_written(store, request_for, tmp_path, output
     done = run_request(request_for(outputs=outputs, samples=samples), store, Progress())
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(done["files"]) == files | ALWAYS
     assert done["result"]["request"]["outputs"] == outputs
+
+
+def test_what_an_output_says_stands_in_the_result(store, request_for, monkeypatch):
+    """The table is the one place where a new output is entered."""
+    weight = Output(
+        "weight", 0.9, lambda source: True, lambda source: 3, lambda made: {"weight_g": 100 * made}
+    )
+    monkeypatch.setitem(OUTPUTS, "weight", weight)
+    said = run_request(request_for(outputs=["mean"]), store, Progress())["result"]
+    assert said["weight_g"] == 300 and "weight" in said["seconds"]
+    assert said["voxels"]["inferred"] > said["voxels"]["observed"] > 0 and np.isfinite(said["log_evidence"])
 
 
 def test_one_output_alone_is_the_same_as_among_all(store, request_for, tmp_path):
@@ -176,7 +188,7 @@ def test_files_cut_from_one_volume_are_one_body_and_warned_of_once(registered, s
             registered.grid.ijk_to_ras @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, k], [0, 0, 0, 1]]),
         )
         write_volume(Volume(registered.array[k : k + 1], grid), tmp_path / f"{k}.nrrd")
-        specs.append(ContextSpec(path=str(tmp_path / f"{k}.nrrd"), source="MRHead"))
+        specs.append(SliceSpec(path=str(tmp_path / f"{k}.nrrd"), source="MRHead"))
     slices, warnings = read_contexts(specs)
     assert {s.source for s in slices} == {s.name for s in slices} == {"MRHead"}
     assert warnings == [

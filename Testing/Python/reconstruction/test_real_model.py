@@ -13,7 +13,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.progress import Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -136,7 +136,7 @@ def found_when_turned(repository, tmp_path_factory):
             Volume(sample.array, Grid(sample.array.shape, mixed_up @ sample.grid.ijk_to_ras)),
             folder / "scan.nrrd",
         )
-        contexts = [ContextSpec(path=str(folder / "scan.nrrd"), thickness_mm=1.0)]
+        contexts = [SliceSpec(path=str(folder / "scan.nrrd"), thickness_mm=1.0)]
         words = {"outputs": ["mean"], "spacing_mm": 8, "device": "cpu", "output": str(folder / "out")}
         request = ReconstructionRequest(prior="brain-t1", contexts=contexts, **words)
         done = run_request(request, ModelStore(folder / "none"), Progress(warned=told.append))["result"]
@@ -173,7 +173,7 @@ def test_a_given_frame_that_is_hardly_thinkable_is_told_and_not_refused(tmp_path
     write_affine(upside_down, tmp_path / "frame.h5")
     request = ReconstructionRequest(
         prior="brain-t1",
-        contexts=[ContextSpec(path=str(tmp_path / "noise.nrrd"))],
+        contexts=[SliceSpec(path=str(tmp_path / "noise.nrrd"))],
         frame=str(tmp_path / "frame.h5"),
         outputs=["mean"],
         spacing_mm=8.0,

@@ -11,7 +11,7 @@ import pytest
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec
+from SparseVolumeReconstructionLib.reconstruction.request import SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 
@@ -100,7 +100,7 @@ def test_a_frame_from_a_file_and_an_output_of_its_own_spacing(
     grid = Grid(registered.grid.shape_kji, patient.frame @ registered.grid.ijk_to_ras)
     write_volume(patient.volume(grid), tmp_path / "patient.nrrd")
     write_affine(np.linalg.inv(patient.frame), tmp_path / "frame.h5")
-    contexts = [ContextSpec(path=str(tmp_path / "patient.nrrd"), slices=[9, 15])]
+    contexts = [SliceSpec(path=str(tmp_path / "patient.nrrd"), slices=[9, 15])]
     run_request(
         request_for(contexts=contexts, frame=str(tmp_path / "frame.h5"), like=None, spacing_mm=6.0),
         store,
@@ -131,7 +131,7 @@ def test_an_unregistered_patient_on_its_own_oblique_grid(
     matrix[:3, 3] += patient.frame[:3, 3]
     scan = patient.volume(Grid(registered.grid.shape_kji, matrix))
     write_volume(scan, tmp_path / "scan.nrrd")
-    contexts = [ContextSpec(path=str(tmp_path / "scan.nrrd"), slices=[7, 11, 15, 18])]
+    contexts = [SliceSpec(path=str(tmp_path / "scan.nrrd"), slices=[7, 11, 15, 18])]
     done = run_request(
         request_for(contexts=contexts, frame="auto", like=str(tmp_path / "scan.nrrd")), store, Progress()
     )
@@ -149,7 +149,7 @@ def test_oblique_slices_mark_what_they_pass_through(store, request_for, make_pat
     tilted = make_patient((20, 10, 0)).frame
     cut = make_patient().volume(Grid((1, 40, 40), tilted @ Grid.centred((1, 40, 40), 5.0).ijk_to_ras))
     write_volume(cut, tmp_path / "cut.nrrd")
-    run_request(request_for(contexts=[ContextSpec(path=str(tmp_path / "cut.nrrd"))]), store, Progress())
+    run_request(request_for(contexts=[SliceSpec(path=str(tmp_path / "cut.nrrd"))]), store, Progress())
     mean, observed = (read_volume(tmp_path / "out" / f"{name}.nrrd").array for name in ("mean", "observed"))
     distance = np.abs((registered.grid.points_ras() @ tilted[:3, :3])[:, 2]).reshape(mean.shape)
     assert observed[(distance < 4) & (registered.array > 0)].all() and not observed[distance > 8].any()
@@ -167,7 +167,7 @@ def test_no_context_is_the_prior_itself(store, request_for, prior, tmp_path):
 @pytest.mark.slow
 def test_two_hundred_slices_work(store, request_for, make_patient, tmp_path):
     write_volume(make_patient().volume(Grid.centred((200, 24, 24), (8, 8, 0.7))), tmp_path / "many.nrrd")
-    contexts = [ContextSpec(path=str(tmp_path / "many.nrrd"), thickness_mm=0.7)]
+    contexts = [SliceSpec(path=str(tmp_path / "many.nrrd"), thickness_mm=0.7)]
     done = run_request(request_for(contexts=contexts), store, Progress())
     assert (
         len(done["result"]["contexts"]) == 200
@@ -182,7 +182,7 @@ def test_slices_without_content_of_a_whole_file_are_left_out_and_said(
     array[:5] = 0
     write_volume(Volume(array, registered.grid), tmp_path / "part.nrrd")
     done = run_request(
-        request_for(contexts=[ContextSpec(path=str(tmp_path / "part.nrrd"), thickness_mm=8.0)]),
+        request_for(contexts=[SliceSpec(path=str(tmp_path / "part.nrrd"), thickness_mm=8.0)]),
         store,
         Progress(),
     )

@@ -18,7 +18,7 @@ from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.patient_posterior import condition_registered
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep
 from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, CHECKPOINT
@@ -125,7 +125,7 @@ def test_slices_of_the_subject_bring_the_codes_nearer(store, cohort_dir):
 
 @pytest.mark.parametrize("frame", ["auto", "registered"])
 def test_it_reconstructs_like_any_prior(store, cohort_dir, tmp_path, frame):
-    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
+    context = SliceSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
     words = {
         "prior": "bodies-vae",
         "contexts": [context],

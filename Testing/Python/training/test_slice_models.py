@@ -6,7 +6,7 @@ import pytest
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.progress import Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training import deep
 from SparseVolumeReconstructionLib.training.loop.config import read_config
@@ -48,7 +48,7 @@ def test_samples_differ_and_the_card_is_measured(store):
 
 def test_it_reconstructs_like_any_prior(store, cohort_dir, tmp_path):
     observed = [6, 10, 14, 18]
-    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=observed, thickness_mm=5.0)
+    context = SliceSpec(path=str(cohort_dir / "age27.nii.gz"), slices=observed, thickness_mm=5.0)
     words = {
         "prior": "bodies",
         "contexts": [context],

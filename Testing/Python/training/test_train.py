@@ -18,7 +18,7 @@ from SparseVolumeReconstructionLib.priors.structured_gaussian.training import (
     train,
 )
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
-from SparseVolumeReconstructionLib.reconstruction.request import ContextSpec, ReconstructionRequest
+from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.training.quality import MEASURES
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -84,7 +84,7 @@ def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_
     young, old = (prior.condition([], covariate=age).mean() for age in (20, 31))
     assert (young - old).abs().max() > 0.02, "the mean follows the covariate"
     assert prior.alignment_model().log_scale(prior.alignment_model().knots)[0] > 0.1, "young bodies are small"
-    context = ContextSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
+    context = SliceSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
     request = ReconstructionRequest(
         prior="bodies", contexts=[context], like=context.path, output=str(tmp_path / "out")
     )

@@ -6,7 +6,7 @@ R. Stat. Soc. B 61, 1999) with a residual r that is correlated between neighbour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from ...observation import Observation, Slice
 from ...observation.planes import PlaneOperator, plane_operator
 from ...observation.slices import resample_slice, split_slices
 from ..alignment_model import AlignmentModel
-from ..base import Posterior, Prior
+from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
 from ..gaussian.field import GaussianField, widening
 from ..gaussian.parameters import GaussianParameters
@@ -87,32 +87,26 @@ class StructuredGaussian(Prior):
     def _make_alignment_model(self) -> AlignmentModel:
         return self._process.alignment_model(self.card)
 
-    def _condition(
-        self,
-        observations: Sequence[Observation],
-        grid: Grid | None,
-        covariate: float | None,
-        check: Callable[[], None],
-        fast: bool,
-    ) -> Posterior:
+    def _condition(self, given: Conditions) -> Posterior:
         """Exact for whole grid planes, else by conjugate gradients; of any linear operators.
 
         The scale of the residual is adapted to the subject by evidence, and that of the whole process, which
         leaves the mean as it is, by how far the subject lies from what is expected; both are 1 for subjects
         like the cohort, and where `adapt` is False.
 
-        fast: on a coarser grid, with more noise than there is (which makes the equations easy) and solved
+        Fast is on a coarser grid, with more noise than there is (which makes the equations easy) and solved
         roughly.
         """
-        if fast:
+        if given.fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
-            field = self.field(grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk), covariate)
+            grid = given.grid or self.grid.with_spacing(coarser * self.grid.spacing_ijk)
+            field = self.field(grid, given.covariate)
             field = replace(field, noise=max(_FAST_NOISE, field.noise))
-            return self._observation(observations, field, check, _FAST_TOLERANCE)(field)
-        field = self.field(grid, covariate)
-        observe = self._observation(observations, field, check)
+            return self._observation(given, field, _FAST_TOLERANCE)(field)
+        field = self.field(given.grid, given.covariate)
+        observe = self._observation(given, field)
         first = observe(field)
-        if not (observations and self.adapt):
+        if not (given.observations and self.adapt):
             return first
         scale, wider = first.residual_scale(), widening(first.misfit())
         if max(abs(scale - 1), wider - 1) < _LIKE_THE_COHORT:
@@ -120,17 +114,13 @@ class StructuredGaussian(Prior):
         return observe(replace(field, sd=wider * scale * field.sd, loadings=wider * field.loadings))
 
     def _observation(
-        self,
-        observations: Sequence[Observation],
-        field: GaussianField,
-        check: Callable[[], None],
-        tolerance: float = TOLERANCE,
+        self, given: Conditions, field: GaussianField, tolerance: float = TOLERANCE
     ) -> Callable[[GaussianField], StackPosterior | OperatorPosterior]:
         """The observations as a function from a field to its posterior.
 
         Only what lies in the anatomy is evidence.
         """
-        slices, others = split_slices(observations)
+        slices, others = split_slices(given.observations)
         *_, anatomy = self._process.on(field.grid)
         stack = None if others or any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
@@ -142,11 +132,11 @@ class StructuredGaussian(Prior):
         if not others:
             planes, operator, pixels, noises = self._planes(slices, field.grid, mask)
             return lambda f: PlanesPosterior(
-                f, planes, operator, pixels, self.intervals, check, tolerance, noises
+                f, planes, operator, pixels, self.intervals, given.check, tolerance, noises
             )
         measured = [measured_planes(*self._planes(slices, field.grid, mask))] if slices else []
         measured += [self._measured(observation, field.grid, mask) for observation in others]
-        return lambda f: OperatorPosterior(f, measured, self.intervals, check, tolerance)
+        return lambda f: OperatorPosterior(f, measured, self.intervals, given.check, tolerance)
 
     def _planes(
         self, slices: list[Slice], grid: Grid, mask: np.ndarray
