@@ -13,12 +13,9 @@ from ..priors.alignment_model import AlignmentModel
 from .align import Alignment
 from .head import disagreement_mm, head_reader
 from .judge import Judge
+from .limits import MIN_THINKABLE, RIGHT_MM
 from .reader import Reading
 
-RIGHT_MM = 8.0
-"""A frame is right that puts the brain, as a mean, no further from where it belongs."""
-MIN_PROBABILITY, MIN_THINKABLE = 0.7, 0.01
-"""Frames that are less probable are told; found ones that are hardly thinkable are refused."""
 TURNED_DEG = 60.0
 """Nobody lies like that in a scanner by accident."""
 _NEAR_MM, _FAR_MM, _LITTLE_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 10.0

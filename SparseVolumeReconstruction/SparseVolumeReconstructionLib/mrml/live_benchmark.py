@@ -10,7 +10,8 @@ import slicer
 
 from ..geometry import InputError
 from ..workflow.choices import Choices, FrameMode
-from ..workflow.presenter import LIVE_SPACING_MM, Presenter
+from ..workflow.live import LIVE_SPACING_MM
+from ..workflow.presenter import Presenter
 from . import views
 from .logic import ReconstructionInputs, SparseVolumeReconstructionLogic
 from .results import ATTRIBUTE

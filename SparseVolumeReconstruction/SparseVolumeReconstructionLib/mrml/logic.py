@@ -69,6 +69,7 @@ class ReconstructionInputs:
     keep_observed: bool = True
     fast: bool = False
     intensity: dict | None = None
+    show_as: str = "own"
     name: str = "Reconstruction"
 
 
@@ -290,7 +291,17 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
         "compress": folder
         not in output.parents,  # what is read back at once and then deleted need not be small
     }
-    same = ("spacing_mm", "samples", "seed", "covariate", "device", "keep_observed", "fast", "intensity")
+    same = (
+        "spacing_mm",
+        "samples",
+        "seed",
+        "covariate",
+        "device",
+        "keep_observed",
+        "fast",
+        "intensity",
+        "show_as",
+    )
     try:
         request = ReconstructionRequest(**fields, **{name: getattr(inputs, name) for name in same})
     except ValidationError as error:

@@ -374,6 +374,12 @@ def _sequences():
     return slicer.app.applicationLogic().GetModuleLogic("Sequences")
 
 
+def add_to_provenance(result: ResultNodes, **more) -> None:
+    """Let every node of a result say more of it: fields of result.json, JSON-ready."""
+    result.provenance.update(more)
+    _state(result, result.main.GetAttribute(f"{ATTRIBUTE}Result"))
+
+
 def _state(result: ResultNodes, mark: str) -> None:
     """Write the result's mark, the role, notice and provenance into the attributes of every node.
 

@@ -11,7 +11,7 @@ from ..mrml.results import ATTRIBUTE
 from ..workflow.choices import Layer
 from ..workflow.quality import compare
 from .mark import InferredMark
-from .section import Section
+from .section import Section, say_it
 
 _FRAME_MS = 400
 
@@ -60,6 +60,10 @@ class ExploreSection(Section):
         ui.resultSelector.toolTip = (
             explorer.result.main.GetName() if explorer.result else _("Reconstruction to look at")
         )  # a narrow selector cuts a long name
+        told = explorer.frame()
+        say_it(ui.frameLabel, told.text, "warning" if told.doubtful else "said")
+        for widget in (ui.showAsLabel, ui.showAsBox):
+            widget.visible = explorer.offers_contrast
         ui.noticeLabel.text = explorer.summary()
         ui.compareButton.enabled = (
             explorer.result is not None and explorer.result.mean is not None and p.reference is not None

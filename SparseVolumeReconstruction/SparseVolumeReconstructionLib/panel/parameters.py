@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
-from ..workflow.choices import RANGES, Device, FrameMode, Layer
+from ..workflow.choices import RANGES, Device, FrameMode, Layer, ShowAs
 
 
 @parameterNodeWrapper
@@ -35,6 +35,7 @@ class Parameters:
     likeVolume: vtkMRMLScalarVolumeNode
     keepObserved: bool = True
     device: Device = Device.AUTO
+    showAs: ShowAs = ShowAs.OWN
     seed: Annotated[int, WithinRange(*RANGES["seed"])] = 0
 
     result: vtkMRMLScalarVolumeNode

@@ -111,6 +111,7 @@ class Contrasts:
         as_prior = show_as != "own" or not self.is_other(self.first)
         return {
             "found": self.words(self.first),
+            "other": self.is_other(self.first),
             "series": {
                 s: {"words": c.words, "probabilities": c.probabilities} for s, c in self.found.items()
             },

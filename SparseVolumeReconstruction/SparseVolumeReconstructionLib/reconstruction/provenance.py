@@ -11,7 +11,8 @@ import torch
 
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
-from ..alignment.trust import MIN_PROBABILITY, RIGHT_MM, TURNED_DEG
+from ..alignment.limits import MIN_PROBABILITY, RIGHT_MM
+from ..alignment.trust import TURNED_DEG
 from ..observation import Observation
 from ..priors.base import Prior
 from .other_contrast import Contrasts
@@ -42,13 +43,6 @@ def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str
             "front and top: "
             "check their orientation (axes that were mixed up, LPS taken for RAS) before using the result."
         )
-    spread = alignment.uncertainty
-    if spread and (spread["rotation_deg"] > _LOOSE_DEG or spread["translation_mm"] > _LOOSE_MM):
-        warnings.append(
-            f"The slices fix where the patient lies only to {spread['rotation_deg']:.0f} degrees and "
-            f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another "
-            "direction, or give the frame."
-        )
     first = next(iter(alignment.gains), "")
     warnings += [
         f"{source}: its grey values are {gain:.2f} times those of {first} in the same tissue; they were "
@@ -56,6 +50,18 @@ def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str
         for source, gain in alignment.gains.items()
         if gain != 1.0 and source not in other and first not in other
     ]
+    return [*warnings, *doubts_of_search(alignment)]
+
+
+def doubts_of_search(alignment: Alignment) -> list[str]:
+    """Warnings that only a search for the frame can give: that it is loose, that there are two bodies."""
+    warnings, spread = [], alignment.uncertainty
+    if spread and (spread["rotation_deg"] > _LOOSE_DEG or spread["translation_mm"] > _LOOSE_MM):
+        warnings.append(
+            f"The slices fix where the patient lies only to {spread['rotation_deg']:.0f} degrees and "
+            f"{spread['translation_mm']:.0f} mm (standard deviations): add slices, best of another "
+            "direction, or give the frame."
+        )
     if alignment.apart > TWO_BODIES:
         warnings.append(
             "The files fit the model much better as separate bodies than as one "
@@ -115,6 +121,7 @@ def provenance(
             "found_from_slices": request.frame == "auto" and bool(observations),
             "standard_deviations": alignment.uncertainty,
             "match": alignment.score,
+            "doubts": doubts_of_search(alignment),
         },
         "intensity_map": {
             "patient": alignment.intensity.patient.tolist(),

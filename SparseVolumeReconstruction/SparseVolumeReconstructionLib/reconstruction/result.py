@@ -63,15 +63,16 @@ class Reconstruction:
     def of(
         cls, made: dict[str, Any], patient_to_canonical: np.ndarray, provenance: dict[str, Any]
     ) -> Reconstruction:
-        """What of `made` belongs to a result.
+        """What of `made` belongs to a result; its provenance names the volumes that it has.
 
         Args:
             made: values of the table of outputs, by name.
             patient_to_canonical: 4x4 RAS mm.
             provenance: JSON-ready dict.
         """
+        there = [name for name in VOLUMES if made.get(name) is not None]
         volumes = {name: made.get(name) for name in (*VOLUMES, "samples")}
-        return cls(patient_to_canonical, provenance, **volumes)
+        return cls(patient_to_canonical, provenance | {"volumes": there}, **volumes)
 
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
@@ -177,7 +178,8 @@ def read_result(directory: str | Path) -> Reconstruction:
         raise InputError(f"{path}: cannot be read; reconstruct again.") from error
     image_format = request.get("format", "nrrd")
     made: dict[str, Any] = {}
-    for name in _written(request, directory, image_format):
+    wanted = provenance.get("volumes", _written_by_request(request))
+    for name in [name for name in VOLUMES if name in wanted]:
         volume = read_volume(directory / f"{name}.{image_format}")
         made[name] = Volume(volume.array.astype(np.uint8), volume.grid) if name in MASKS else volume
     if request.get("samples"):
@@ -186,15 +188,13 @@ def read_result(directory: str | Path) -> Reconstruction:
     return Reconstruction.of(made, read_affine(directory / "frame.h5"), provenance)
 
 
-def _written(request: dict[str, Any], directory: Path, image_format: str) -> list[str]:
-    """The volumes that a result of this request has; the brain only where slices showed whole heads."""
+def _written_by_request(request: dict[str, Any]) -> set[str]:
+    """The volumes of a result that does not name them, as those of 0.1.0 do not: what was asked for."""
     outputs = request.get("outputs", [])
     there = {*outputs, *(["template_mask"] if "template" in outputs else [])}
     if request.get("samples") or {"mean", "std"} & there:
         there.add("observed")
-        if (directory / f"brain_mask.{image_format}").exists():
-            there.add("brain_mask")
-    return [name for name in VOLUMES if name in there]
+    return there
 
 
 def _read_sequence(path: Path) -> np.ndarray:

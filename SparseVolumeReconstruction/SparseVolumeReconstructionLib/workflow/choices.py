@@ -54,6 +54,17 @@ class Layer(Enum):
         }[self.value]
 
 
+class ShowAs(Enum):
+    """In which contrast what is inferred is shown, where the slices are not T1w."""
+
+    OWN = "own"
+    T1W = "t1w"
+
+    def label(self) -> str:
+        """The text in a menu."""
+        return {"own": _("As the slices"), "t1w": _("T1w, as the model")}[self.value]
+
+
 # Lowest and highest value of every choice that is a number; sample: no more than there are.
 RANGES = {
     "covariate": (0.0, 100.0),
@@ -104,6 +115,7 @@ class Choices:
     likeVolume: object = None
     keepObserved: bool = True
     device: Device = Device.AUTO
+    showAs: ShowAs = ShowAs.OWN
     seed: int = 0
     result: object = None
     layer: Layer = Layer.MEAN

@@ -12,7 +12,8 @@ from ..mrml import views
 from ..mrml.i18n import _
 from ..mrml.results import ResultNodes, remove_result
 from . import quality
-from .choices import Layer
+from .choices import Layer, ShowAs
+from .told import Told, frame_told, is_other_contrast, scan_told
 
 _ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
 
@@ -51,7 +52,28 @@ class Explorer:
         None without a result.
         """
         result = self.result
-        return list(result.provenance.get("warnings", [])) if result is not None else []
+        if result is None:
+            return []
+        search = result.provenance.get("search", {"warnings": []})
+        as_of = _("As of the search at {time}: {warning}")
+        kept = [as_of.format(time=search["time"], warning=each) for each in search["warnings"]]
+        return [*result.provenance.get("warnings", []), *kept]
+
+    def frame(self) -> Told:
+        """How the frame of the chosen result is known and how sure it is; nothing where it has none."""
+        result = self.result
+        return frame_told(result.provenance) if result is not None and result.placed else Told()
+
+    @property
+    def is_other_contrast(self) -> bool:
+        """Whether the slices of the chosen result are of another contrast than its model: T1w."""
+        result = self.result
+        return result is not None and is_other_contrast(result.provenance)
+
+    @property
+    def offers_contrast(self) -> bool:
+        """Whether the contrast in which results are shown is to be chosen."""
+        return self.is_other_contrast or self._parameters.showAs != ShowAs.OWN
 
     def summary(self) -> str:
         """What is observed and what is inferred in the chosen result, in lines; `warnings` stand
@@ -68,11 +90,15 @@ class Explorer:
                 "patient's, nobody knows where the "
                 "patient would lie in it, and so it is shown alone and not over the scan."
             )
-        lines = [
+        lines = [text] if (text := scan_told(result.provenance)) else []
+        chosen = self._parameters.showAs
+        if self.is_other_contrast and chosen.value != result.provenance["request"].get("show_as", "own"):
+            lines.append(_("Reconstruct again to see it so: {contrast}.").format(contrast=chosen.label()))
+        lines.append(
             _("{share:.1%} of the voxels were observed, all others are inferred.").format(
                 share=voxels.get("observed", 0) / total
             )
-        ]
+        )
         if result.live:
             lines.append(_("A rough mean; a reconstruction gives the exact one."))
         if known and known.get("value") is not None:

@@ -24,10 +24,9 @@ from . import quality
 from .choices import FrameMode, Layer
 from .context_list import ContextList
 from .explorer import Explorer
+from .live import Live
 from .requirements import missing_packages
 from .runner import Runner
-
-LIVE_SPACING_MM = 2.0
 
 
 class Presenter(VTKObservationMixin):
@@ -44,7 +43,7 @@ class Presenter(VTKObservationMixin):
         self.parameters, self._on_change = parameters, on_change
         self.runner = Runner(logic, on_change)
         self.explorer = Explorer(parameters)
-        self._live_slices: tuple[str, ...] | None = None
+        self._live = Live(self)
         self._request = self._key()
         self._left = False
         self.contexts = ContextList(self._contexts_changed)
@@ -125,6 +124,7 @@ class Presenter(VTKObservationMixin):
             "keep_observed": p.keepObserved,
             "name": p.name.strip(),
             "outputs": self.outputs(),
+            "show_as": p.showAs.value,
         }
         return ReconstructionInputs(**fields | changes)
 
@@ -258,21 +258,13 @@ class Presenter(VTKObservationMixin):
         self.contexts.hide(self.explorer.alone or not self.parameters.showFrames, "frames")
         if not self._left and self._request != self._key():
             self._request = self._key()
-            self._live_slices = None
+            self._live.forget_frame()
             self.update_live()
 
     def update_live(self) -> None:
         """Ask for a live update of the mean where live updates are on and possible."""
-        if self._left:
-            return
-        waits = _("Live update waits for the first slice: without any, nobody knows where the patient lies.")
-        if self.parameters.live and self.unplaced:
-            self.runner.drop_live()
-            self.runner.say(waits)
-        elif self.runner.status.step == waits:
-            self.runner.say("")
-        if self.parameters.live and not self.unplaced and self.reason() is None:
-            self.runner.live(self._live_inputs, self._show_live)
+        if not self._left:
+            self._live.update()
 
     def leave(self) -> None:
         """The user has turned to something else: no slice moves and nothing is updated until `enter`.
@@ -308,6 +300,7 @@ class Presenter(VTKObservationMixin):
             transform,
             p.keepObserved,
             p.device,
+            p.showAs,
         )
 
     def _observation(self) -> list[tuple]:
@@ -345,35 +338,6 @@ class Presenter(VTKObservationMixin):
     def _frame_moved(self, *_args) -> None:
         if self.parameters.frameMode == FrameMode.TRANSFORM:
             self.update_live()
-
-    def _live_inputs(self) -> tuple[ReconstructionInputs, ResultNodes | None]:
-        """A rough mean.
-
-        Frame and intensities are found anew when other slices are used, not while one of them moves.
-        """
-        shown = self.explorer.result
-        into = shown if shown and shown.live else None
-        used = tuple(context.node.GetID() for context in self.contexts.enabled())
-        known = (
-            into is not None
-            and used == self._live_slices
-            and self.parameters.frameMode != FrameMode.TRANSFORM
-        )
-        self._live_slices = used
-        name = _("{name} live").format(name=self.parameters.name.strip())
-        wanted = {
-            "like": None,
-            "spacing_mm": LIVE_SPACING_MM,
-            "samples": 0,
-            "outputs": ("mean",),
-            "fast": True,
-            "name": name,
-        }
-        return self.inputs(**wanted, **(into.found if known else {})), into
-
-    def _show_live(self, result: ResultNodes) -> None:
-        if self.parameters.result is not result.main:
-            self.parameters.result = result.main
 
     def _show(self, result: ResultNodes) -> None:
         p = self.parameters

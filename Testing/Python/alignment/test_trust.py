@@ -8,8 +8,9 @@ import pytest
 from SparseVolumeReconstructionLib.alignment.align import Alignment
 from SparseVolumeReconstructionLib.alignment.head import head_reader
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
+from SparseVolumeReconstructionLib.alignment.limits import MIN_PROBABILITY
 from SparseVolumeReconstructionLib.alignment.pose import quarter_turns
-from SparseVolumeReconstructionLib.alignment.trust import MIN_PROBABILITY, frame_probability
+from SparseVolumeReconstructionLib.alignment.trust import frame_probability
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 

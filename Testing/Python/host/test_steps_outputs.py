@@ -192,15 +192,19 @@ def test_the_brain_of_whole_heads_is_outlined(bench, tmp_path):
     bench.clear()
     made, array = {}, np.ones((9, 8, 7), np.uint8)
     frame = {"found_from_slices": True, "patient_to_canonical": np.eye(4).tolist()}
-    provenance = {"request": {"outputs": ["mean"], "contexts": [{"source": "Head"}]}, "frame": frame}
+    request = {"outputs": ["mean"], "contexts": [{"source": "Head"}], "show_as": "own"}
     for name, masks in (("Whole", ("observed", "brain_mask")), ("Bare", ("observed",))):
+        provenance = {"request": request, "frame": frame, "frame_probability": 0.6 + 0.37 * (name == "Bare")}
+        contrast = {"found": "T2w-like", "other": True} if name == "Whole" else {"found": "T1w-like"}
+        provenance["contrast"] = {**contrast, "series": {"Head": {}}}
         volumes = {role: Volume(array, Grid.centred(array.shape, 9.0)) for role in ("mean", *masks)}
-        write_result(Reconstruction(np.eye(4), provenance, **volumes), tmp_path / name)
+        write_result(Reconstruction.of(volumes, np.eye(4), provenance), tmp_path / name)
         made[name] = load_result(tmp_path / name, name)
     box, views = bench.ui.brainCheckBox, bench.host.views
     for name in ("Bare", "Whole", "Bare", "Whole"):
         bench.host.choose(bench.ui.resultSelector, f"{name} mean")
         assert box.visible == (name == "Whole") and box.text == "Brain mask (inferred)"
+        _check_frame_and_contrast_are_told(bench, name == "Whole")
         assert not box.checked and not views["Red"].composite.GetLabelVolumeID()
         if name == "Whole":
             bench.host.click(box)
@@ -209,3 +213,18 @@ def test_the_brain_of_whole_heads_is_outlined(bench, tmp_path):
             assert views["Red"].node.GetUseLabelOutline() and not bench.ui.markCheckBox.enabled
             bench.host.click(box)
             assert not views["Red"].composite.GetLabelVolumeID() and bench.ui.markCheckBox.enabled
+
+
+def _check_frame_and_contrast_are_told(desk, whole):
+    """In words with the number, amber where it is doubtful; the contrast is offered where it is not T1w."""
+    ui = desk.ui
+    assert ui.frameLabel.text == ("Frame found: only 60 % sure" if whole else "Frame found: 97 % sure")
+    assert ("#fff4d6" in ui.frameLabel.styleSheet) == whole and ui.frameLabel.isVisible()
+    told = "T2w-like, whole head" if whole else "T1w-like"
+    assert ui.noticeLabel.text.splitlines()[0] == told
+    assert ui.showAsBox.isVisible() == ui.showAsLabel.isVisible() == whole
+    if whole:
+        desk.host.choose(ui.showAsBox, "T1w, as the model")
+        assert "Reconstruct again to see it so: T1w, as the model." in ui.noticeLabel.text
+        assert desk.panel.presenter.inputs().show_as == "t1w"
+        desk.host.choose(ui.showAsBox, "As the slices")

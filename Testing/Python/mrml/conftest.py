@@ -44,10 +44,13 @@ ECHO = """
         made |= {"samples": np.stack([array + 10 * (n + 1) for n in range(request.samples)]).astype(np.float32)} if request.samples else {}
         provenance = {"request": data, "seen": [[list(c.array.shape), c.grid.ijk_to_ras.tolist()] for c in contexts]}
         provenance["frame"] = {"found_from_slices": request.frame == "auto", "patient_to_canonical": frame.tolist()}
-        provenance |= {"covariate": None, "intensity_map": None}
+        provenance |= {"covariate": None, "intensity_map": {"patient": [0, 1], "canonical": [0, 1]}}
         provenance["warnings"] = [f"{request.prior}: doubtful."]
-        result = Reconstruction(frame, provenance, **made)
-        return {"files": write_result(result, request.output, compress=not request.fast), "result": provenance}
+        provenance["frame"]["doubts"] = ["two bodies"] if request.frame == "auto" else []
+        provenance["warnings"] += provenance["frame"]["doubts"] if request.fast else []
+        provenance["frame_probability"] = 0.6
+        result = Reconstruction.of(made, frame, provenance)
+        return {"files": write_result(result, request.output, compress=not request.fast), "result": result.provenance}
 
     raise SystemExit(Server(sys.stdin, take_stdout(), {"reconstruct": job}).serve())
 """  # noqa: E501

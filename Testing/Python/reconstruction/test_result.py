@@ -141,7 +141,8 @@ def test_a_folder_of_somebody_else_is_told(result, tmp_path):
 def test_what_was_written_is_read(result, tmp_path, image_format):
     frame = np.array([[1, 0.1, 0, 5], [-0.1, 1, 0, -7], [0, 0, 0.9, 3], [0, 0, 0, 1.0]])
     request = {"outputs": ["mean", "std", "template", "atlas"], "samples": 3, "format": image_format}
-    written = replace(result, patient_to_canonical=frame, provenance={"request": request})
+    said = {"request": request, "volumes": list(VOLUMES)}
+    written = replace(result, patient_to_canonical=frame, provenance=said)
     write_result(written, tmp_path / "out", image_format=image_format)
     read = read_result(tmp_path / "out")
     for name in VOLUMES:
@@ -152,13 +153,24 @@ def test_what_was_written_is_read(result, tmp_path, image_format):
     np.testing.assert_allclose(read.patient_to_canonical, frame, atol=1e-9)
     assert read.provenance == written.provenance
     less = {"outputs": ["mean"], "samples": 0, "format": image_format}
+    made = {"mean": result.mean, "observed": result.observed}
+    brain = (tmp_path / "out" / f"brain_mask.{image_format}").read_bytes()
+    for whole in (False, True):
+        again = Reconstruction.of(
+            made | ({"brain_mask": result.brain_mask} if whole else {}), frame, {"request": less}
+        )
+        write_result(again, tmp_path / "out", image_format=image_format)
+        (tmp_path / "out" / f"brain_mask.{image_format}").write_bytes(brain)  # of somebody else, or its own
+        read = read_result(tmp_path / "out")
+        there = {name for name in VOLUMES if getattr(read, name) is not None}
+        assert there == {*made, *(["brain_mask"] if whole else [])} == set(read.provenance["volumes"])
+    (tmp_path / "out" / f"brain_mask.{image_format}").unlink()
+    with pytest.raises(InputError, match="brain_mask"):
+        read_result(tmp_path / "out")
     write_result(
-        Reconstruction(frame, {"request": less}, mean=result.mean, observed=result.observed),
-        tmp_path / "out",
-        image_format=image_format,
+        Reconstruction.of(made, frame, {"request": less}), tmp_path / "out", image_format=image_format
     )
     read = read_result(tmp_path / "out")
-    assert {name for name in VOLUMES if getattr(read, name) is not None} == {"mean", "observed"}
     assert read.samples is None
     for name in ("frame.h5", f"observed.{image_format}", "result.json"):
         (tmp_path / "out" / name).write_bytes(b"nothing")

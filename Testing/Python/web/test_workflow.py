@@ -309,6 +309,7 @@ def test_live_updates_follow_what_is_used_and_warnings_are_counted(result):
         "live mean",
     )
     result.wait(lambda: not result.there("live-mark"), "end of the update")
+    assert re.fullmatch(r"Frame found: (only )?\d\d % sure", result.text("frame-told"))
     result.wait(lambda: "thickness is not known" in result.text("run-warnings"), "warning in words")
     assert result.text("run-warnings").startswith("1 warning about this result:")
     result.click("live")

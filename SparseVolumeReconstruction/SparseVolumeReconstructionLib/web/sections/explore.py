@@ -10,7 +10,7 @@ import asyncio
 import slicer
 
 from ...geometry import InputError
-from ...workflow.choices import Layer
+from ...workflow.choices import Layer, ShowAs
 from ...workflow.export import file_name, files_of
 from ...workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
@@ -44,6 +44,7 @@ class ExploreSection(Section):
         """What there is to look at, and what of it was observed."""
         explorer, p = self.presenter.explorer, self.presenter.parameters
         result, count = explorer.result, explorer.sample_count
+        told, choose = explorer.frame(), explorer.offers_contrast
         return {
             "layers": [option(layer.value, layer.label()) for layer in [*explorer.layers(), Layer.NOTHING]],
             "samples": count,
@@ -51,6 +52,9 @@ class ExploreSection(Section):
             "has_brain": explorer.has_brain,
             "playing": self._film is not None,
             "summary": explorer.summary(),
+            "frame": told.text,
+            "doubtful": told.doubtful,
+            "contrasts": [option(each.value, each.label()) for each in ShowAs] if choose else [],
             "can_compare": self._comparing is None
             and result is not None
             and result.mean is not None

@@ -1,0 +1,68 @@
+"""What was found of a result's slices, in words: how sure the frame is, which contrast, what they show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..alignment.limits import MIN_PROBABILITY
+from ..mrml.i18n import _
+
+
+@dataclass(frozen=True)
+class Told:
+    """A sentence; doubtful: it is shown as a warning (amber)."""
+
+    text: str = ""
+    doubtful: bool = False
+
+
+def frame_told(provenance: dict) -> Told:
+    """How the frame of a result (content of its result.json) is known, and how sure it is."""
+    search = provenance.get("search")
+    if search is not None:
+        found, words = _found(search.get("frame_probability")), _("{found}, as of the search at {time}")
+        return Told(words.format(found=found.text, time=search["time"]), found.doubtful)
+    probability = provenance.get("frame_probability")
+    if provenance.get("frame", {}).get("found_from_slices"):
+        return _found(probability)
+    registered = provenance.get("request", {}).get("frame") == "registered"
+    how = _("Frame: registered already, as chosen") if registered else _("Frame: given, not searched")
+    if probability is None or probability >= MIN_PROBABILITY:
+        return Told(how)
+    return Told(_("{how}; it looks right with {sure} only").format(how=how, sure=_percent(probability)), True)
+
+
+def _found(probability: float | None) -> Told:
+    if probability is None:
+        return Told(_("Frame found from the slices; how sure is not known for this model"))
+    doubtful = probability < MIN_PROBABILITY
+    words = _("Frame found: only {sure} sure") if doubtful else _("Frame found: {sure} sure")
+    return Told(words.format(sure=_percent(probability)), doubtful)
+
+
+def _percent(probability: float) -> str:
+    """Rounded down, so that nothing is sure, and what is below a limit does not look as if it were not."""
+    percent = math.floor(100 * probability + 1e-9)
+    return _("{n} %").format(n=percent) if percent else _("less than 1 %")
+
+
+def scan_told(provenance: dict) -> str:
+    """What the slices of a result show, such as "T2w-like, whole head"; "" where nobody looked."""
+    contrast = provenance.get("contrast", {})
+    words = contrast.get("found") if contrast.get("series") else ""
+    if words == "unclear":
+        words = _("contrast unclear")
+    extent = ""
+    if "brain_mask" in provenance.get("volumes", []):
+        if provenance.get("request", {}).get("mask"):
+            extent = _("brain as masked")
+        else:
+            extent = _("whole head") if contrast.get("series") else _("with what is around the brain")
+    return ", ".join(filter(None, (words, extent)))
+
+
+def is_other_contrast(provenance: dict) -> bool:
+    """Whether the first series of a result is of another contrast than its model knows."""
+    contrast = provenance.get("contrast", {})
+    return bool(contrast.get("series")) and bool(contrast.get("other"))
