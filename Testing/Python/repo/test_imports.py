@@ -30,6 +30,7 @@ SLICERSIDE_MAY = (
     "progress",
     "geometry",
     "observation",  # what was seen, not the operators of it
+    "alignment.limits",  # from where on a frame is doubted, not how it is found
     "reconstruction.request",
     "reconstruction.result",
     "evaluation.case_report",

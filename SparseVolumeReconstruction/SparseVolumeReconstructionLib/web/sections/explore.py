@@ -44,7 +44,7 @@ class ExploreSection(Section):
         """What there is to look at, and what of it was observed."""
         explorer, p = self.presenter.explorer, self.presenter.parameters
         result, count = explorer.result, explorer.sample_count
-        told, choose = explorer.frame(), explorer.offers_contrast
+        told = explorer.frame()
         return {
             "layers": [option(layer.value, layer.label()) for layer in [*explorer.layers(), Layer.NOTHING]],
             "samples": count,
@@ -54,7 +54,7 @@ class ExploreSection(Section):
             "summary": explorer.summary(),
             "frame": told.text,
             "doubtful": told.doubtful,
-            "contrasts": [option(each.value, each.label()) for each in ShowAs] if choose else [],
+            "contrasts": [option(each.value, each.label()) for each in ShowAs if explorer.offers_contrast],
             "can_compare": self._comparing is None
             and result is not None
             and result.mean is not None
