@@ -24,10 +24,11 @@ from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
 from .loaded import check_against_files
+from .look import Look
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
 from .reslice import reslice_plane
 from .result_files import ResultFiles, read_result, window_of
-from .results import Look, ResultNodes, add_result
+from .results import ResultNodes, add_result
 
 _QUICK_S = 0.03  # a live update is read in this time
 

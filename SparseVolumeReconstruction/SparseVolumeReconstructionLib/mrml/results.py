@@ -14,6 +14,7 @@ import slicer.util
 
 from ..geometry import Volume
 from . import hierarchy
+from .look import Look
 from .nodes import add_transform, add_volume, set_volume
 from .result_files import MASKS, ResultFiles, read_result, window_of
 
@@ -26,34 +27,6 @@ _SD_COLOURS = (
     "vtkMRMLColorTableNodeFileViridis.txt",
     "vtkMRMLColorTableNodeGrey",
 )
-
-
-@dataclass(frozen=True)
-class Look:
-    """How results should appear.
-
-    Attributes:
-        window, level: grey values as on the input, None for those of the values themselves.
-        sibling: a node beside which the folder is put in the subject hierarchy.
-    """
-
-    window: float | None = None
-    level: float | None = None
-    sibling: object | None = None
-
-    @classmethod
-    def like(cls, node) -> Look:
-        """The look of an input volume node."""
-        display = node.GetDisplayNode()
-        if display is None or not hasattr(display, "GetWindow"):
-            return cls(sibling=node)
-        return cls(display.GetWindow(), display.GetLevel(), node)
-
-    def apply(self, node) -> None:
-        """Give a volume node's display the window and level, where there are any."""
-        if self.window is not None:
-            node.GetDisplayNode().SetAutoWindowLevel(False)
-            node.GetDisplayNode().SetWindowLevel(self.window, self.level)
 
 
 @dataclass(frozen=True)
