@@ -116,9 +116,16 @@ device = click.option(
     "--device", default="auto", metavar="DEVICE", help="auto (a GPU if there is one), cpu or cuda:0"
 )
 strict = click.option("--strict", is_flag=True, help="stop at the first warning, before anything is written")
+draws = click.option(
+    "--draws",
+    type=click.Choice(["donors", "gaussian"]),
+    help="what samples start from: real people that the model carries (donors, where there are some, if left "
+    "out), or noise of the Gaussian model (gaussian)",
+)
 split = click.option(
     "--split",
     type=Path,
     metavar="FILE",
-    help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out)",
+    help="JSON file {fit: [...], test: [...]} of subject names (by chance if left out); a structured "
+    "Gaussian makes samples of the anatomy of others under donors: [...]",
 )

@@ -6,7 +6,7 @@ import click
 
 from .context import build_request
 from .display import shown_progress
-from .options import Command, device, number, strict, words
+from .options import Command, device, draws, number, strict, words
 
 EXAMPLES = """
 reconstruct --prior brain-t1 --context head.nii.gz:40,70,100 --samples 16 --output out
@@ -78,6 +78,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     default="own",
     help="what is inferred from T2w, FLAIR or PD slices: in their own contrast (own), or as T1w MRI",
 )
+@draws
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")
 @device
 @strict

@@ -133,16 +133,18 @@ def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
 
 
 def read_split(path: Path) -> dict[str, list[str]]:
-    """A split file {"fit": [...], "test": [...]}. Raises InputError."""
+    """A split file {"fit": [...], "test": [...]}, perhaps with "donors": [...]. Raises InputError."""
     try:
         split = json.loads(path.read_text(encoding="utf-8"))
-        parts = [split[key] for key in ("fit", "test")]
-        if len(split) != 2 or not all(
-            isinstance(part, list) and all(isinstance(n, str) for n in part) for part in parts
+        if not {"fit", "test"} <= split.keys() <= {"fit", "test", "donors"} or not all(
+            isinstance(part, list) and all(isinstance(n, str) for n in part) for part in split.values()
         ):
             raise ValueError("other content")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        if set(split.get("donors", [])) & {*split["fit"], *split["test"]}:
+            raise ValueError("a donor is fitted or tested, too")
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
-            f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}.'
+            f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}, and perhaps '
+            '"donors": [names] of others.'
         ) from error
     return split

@@ -66,6 +66,7 @@ def evaluate(
     *,
     samples: int = 16,
     device: str = "auto",
+    draws: str | None = None,
     skip: tuple[str, ...] = LABEL_FILES,
 ) -> Evaluation:
     """Evaluate priors and all baselines on the subjects of a folder that no prior was fitted on.
@@ -77,13 +78,14 @@ def evaluate(
             "patient" (own grid, frame found from the slices).
         counts: numbers of contexts.
         samples: posterior samples scored per case.
+        draws: what these start from, see `Prior.drawing`.
 
     Raises:
         InputError: when nothing can be evaluated.
     """
     if not prior_ids:
         raise InputError("nothing to evaluate; expected at least one prior.")
-    priors = {identifier: store.load(identifier, device) for identifier in dict.fromkeys(prior_ids)}
+    priors = {one: store.load(one, device).drawing(draws) for one in dict.fromkeys(prior_ids)}
     cohort = list_cohort(cohort_dir, skip=skip, modality=next(iter(priors.values())).card.modality)
     return evaluate_priors(priors, cohort, Path(cohort_dir).name, frame, counts, progress, samples=samples)
 

@@ -118,12 +118,15 @@ class Models:
     def get(self, key: str, size: int = 64, progress: Progress | None = None) -> Prior:
         """The prior of a system for slices of size x size pixels.
 
+        Samples of the Gaussian are its own: the papers know no donors.
+
         Raises LeftOut, and InputError where training fails.
         """
         name = key if size == 64 else f"{key}-{size}"
         if name not in self._loaded:
             path = self._path(key, size, progress or self.progress)
-            self.used[name], self._loaded[name] = self.store.load_file(path, self.device)
+            self.used[name], prior = self.store.load_file(path, self.device)
+            self._loaded[name] = prior.drawing("gaussian") if "gaussian" in prior.draws else prior
         return self._loaded[name]
 
     def several(self, keys: list[str]) -> dict[str, Prior]:

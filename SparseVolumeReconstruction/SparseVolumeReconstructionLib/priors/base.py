@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -83,6 +84,7 @@ class Prior(ABC):
 
     Attributes:
         observes: the kinds of observation that it can be conditioned on; `Observation` is all of them.
+        draws: what its samples can start from, first what they do; empty where there is no choice.
         card: what it is, and how good it was measured to be.
         grid: the canonical grid, RAS mm of the canonical frame.
         evaluation_grid: the grid of the registered protocol.
@@ -93,6 +95,7 @@ class Prior(ABC):
     """
 
     observes: ClassVar[tuple[type[Observation], ...]] = (Slice,)
+    draws: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -130,6 +133,20 @@ class Prior(ABC):
             LookupError, ValueError, TypeError, RuntimeError: the tensors are not those of this system.
         """
         raise NotImplementedError(f"{cls.__name__} is not stored in a weights file")
+
+    def drawing(self, draws: str | None) -> Self:
+        """This prior with samples that start from `draws`; itself where they do, and for None.
+
+        Raises InputError where the prior has no such draws.
+        """
+        if draws is None or (self.draws and draws == self.draws[0]):
+            return self
+        if draws not in self.draws:
+            known = f"expected {' or '.join(self.draws)}" if self.draws else "it has one way only"
+            raise InputError(f"{self.card.id} draws no samples by way of {draws}; {known}; leave it out.")
+        other = copy(self)
+        other.draws = (draws,)
+        return other
 
     def alignment_model(self) -> AlignmentModel:
         """What alignment needs to find the frame of slices; made once. Raises InputError without one."""

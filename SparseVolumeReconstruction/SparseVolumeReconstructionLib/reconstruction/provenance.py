@@ -115,6 +115,7 @@ def provenance(
         },
         "request": request.model_dump(),
         "seed": request.seed,
+        "draws": next(iter(prior.draws), None),
         "contexts": [observation.provenance() for observation in observations],
         "frame": {
             "patient_to_canonical": alignment.patient_to_canonical.round(9).tolist(),

@@ -45,7 +45,9 @@ class ReconstructionRequest(BaseModel):
     compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
     file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
     with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
-    ("own"), or that of T1w MRI where the series is of another one.
+    ("own"), or that of T1w MRI where the series is of another one. draws: what samples start from, where the
+    prior leaves a choice: real people ("donors"; they do where there are some, if None), or draws of the
+    Gaussian.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,6 +68,7 @@ class ReconstructionRequest(BaseModel):
     intensity: IntensityMap | None = None
     format: Literal["nrrd", "nii.gz"] = "nrrd"
     show_as: Literal["own", "t1w"] = "own"
+    draws: Literal["donors", "gaussian"] | None = None
     output: str
 
     @field_validator("outputs")

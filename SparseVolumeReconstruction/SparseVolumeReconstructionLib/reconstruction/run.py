@@ -78,7 +78,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         InputError: wrong input.
         Cancelled: when asked to stop.
     """
-    clock = Clock()
+    clock, prior = Clock(), prior.drawing(request.draws)
     with clock.step("read"):
         progress.update("reading slices", 0.01)
         given = _read(request, prior)

@@ -32,7 +32,7 @@ class GaussianField:
 
     def residual_covariance(self, volumes: torch.Tensor) -> torch.Tensor:
         """Psi applied to (n, K, J, I)."""
-        spread: torch.Tensor = self.sd * _along_axes(self.correlations, self.sd * volumes)
+        spread: torch.Tensor = self.sd * along_axes(self.correlations, self.sd * volumes)
         return spread
 
     def draw(self, generators: list[torch.Generator]) -> torch.Tensor:
@@ -40,7 +40,7 @@ class GaussianField:
         z = torch.stack([torch.randn(len(self.loadings), generator=g) for g in generators]).to(self.mean)
         white = torch.stack([torch.randn(self.mean.shape, generator=g) for g in generators]).to(self.mean)
         factors = tuple(torch.linalg.cholesky(c.double()).to(c.dtype) for c in self.correlations)
-        return self.mean + torch.tensordot(z, self.loadings, 1) + self.sd * _along_axes(factors, white)
+        return self.mean + torch.tensordot(z, self.loadings, 1) + self.sd * along_axes(factors, white)
 
     def permuted(self, order: tuple[int, int, int]) -> GaussianField:
         """The same field with its array axes reordered; `grid` keeps describing the original order."""
@@ -73,14 +73,7 @@ class GaussianField:
                 "The grid is rotated against the canonical axes; condition on a canonical grid and resample "
                 "the result."
             )
-        offset = (self.grid.ras_to_ijk @ grid.ijk_to_ras[:, 3])[:3]
-        ratio = grid.spacing_ijk / self.grid.spacing_ijk
-        h = [
-            axis_operator(self.grid.shape_kji[n], grid.shape_kji[n], offset[2 - n], ratio[2 - n]).to(
-                self.mean
-            )
-            for n in range(3)
-        ]
+        h = [operator.to(self.mean) for operator in axis_operators(self.grid, grid)]
         correlations, scale = [], torch.ones((), dtype=self.mean.dtype, device=self.mean.device)
         for n, (operator, correlation) in enumerate(zip(h, self.correlations, strict=True)):
             covariance = operator @ correlation @ operator.T
@@ -88,10 +81,19 @@ class GaussianField:
             eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
             correlations.append((covariance / root[:, None] / root + _JITTER * eye) / (1 + _JITTER))
             scale = scale * root.reshape([-1 if m == n else 1 for m in range(3)])
-        sd = (_along_axes(h, self.sd[None])[0] * scale).clamp(min=float(self.sd.min()))
-        mean = _along_axes(h, self.mean[None])[0]
+        sd = (along_axes(h, self.sd[None])[0] * scale).clamp(min=float(self.sd.min()))
+        mean = along_axes(h, self.mean[None])[0]
         k, j, i = correlations
-        return GaussianField(grid, mean, _along_axes(h, self.loadings), sd, (k, j, i), self.noise)
+        return GaussianField(grid, mean, along_axes(h, self.loadings), sd, (k, j, i), self.noise)
+
+
+def axis_operators(source: Grid, target: Grid) -> list[torch.Tensor]:
+    """The `axis_operator` of each array axis (k, j, i) between grids with the same axes."""
+    offset = (source.ras_to_ijk @ target.ijk_to_ras[:, 3])[:3]
+    ratio = target.spacing_ijk / source.spacing_ijk
+    return [
+        axis_operator(source.shape_kji[n], target.shape_kji[n], offset[2 - n], ratio[2 - n]) for n in range(3)
+    ]
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:
@@ -168,7 +170,7 @@ def widening(of: float) -> float:
     return max(1.0, of) ** 0.5
 
 
-def _along_axes(factors: Sequence[torch.Tensor], volumes: torch.Tensor) -> torch.Tensor:
+def along_axes(factors: Sequence[torch.Tensor], volumes: torch.Tensor) -> torch.Tensor:
     """Apply one matrix per axis to (n, K, J, I)."""
     k, j, i = factors
     out = torch.matmul(volumes, i.T)

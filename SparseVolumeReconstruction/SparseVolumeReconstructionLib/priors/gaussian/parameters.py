@@ -10,6 +10,43 @@ import torch
 from ...geometry import Grid
 
 SD_FLOOR = 0.01
+_LEVELS = 200  # of a donor's grey values per canonical unit: 8 bits hold up to 1.27
+
+
+@dataclass(frozen=True, eq=False)
+class DonorBank:
+    """Real people who were not fitted: each is a draw from the prior.
+
+    volumes: (N, n) uint8, masked voxels in `_LEVELS` per canonical unit. covariate: of each, (N,). mirror:
+    whether their left-right mirror images are donors, too.
+    """
+
+    volumes: torch.Tensor
+    covariate: torch.Tensor
+    mirror: bool
+
+    @classmethod
+    def of(cls, values: np.ndarray, covariate: np.ndarray, mirror: bool) -> DonorBank:
+        """The bank of masked voxels (N, n) in canonical units."""
+        levels = np.round(np.asarray(values, np.float32) * _LEVELS).clip(0, 255).astype(np.uint8)
+        return cls(torch.from_numpy(levels), torch.as_tensor(covariate, dtype=torch.float32), mirror)
+
+    def values(self, number: int) -> torch.Tensor:
+        """Masked voxels (n,) of one person, canonical units."""
+        return self.volumes[number].float() / _LEVELS
+
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors to store."""
+        return {
+            "donors": self.volumes,
+            "donor_covariate": self.covariate,
+            "donor_mirror": torch.tensor(int(self.mirror)),
+        }
+
+    @classmethod
+    def from_tensors(cls, t: dict[str, torch.Tensor]) -> DonorBank | None:
+        """The inverse of `to_tensors`; None where there is no bank."""
+        return cls(t["donors"], t["donor_covariate"], bool(t["donor_mirror"])) if "donors" in t else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +59,7 @@ class GaussianParameters:
     see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
     patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
     trusted). min_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
-    registered to.
+    registered to. donors: None where samples start from draws of the Gaussian alone.
     """
 
     grid: Grid
@@ -39,6 +76,7 @@ class GaussianParameters:
     reference: torch.Tensor
     rotation_sd: float = 0.35
     min_score: float = 0.3
+    donors: DonorBank | None = None
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
@@ -61,7 +99,7 @@ class GaussianParameters:
             tensors[f"{name}_ijk_to_ras"] = torch.tensor(grid.ijk_to_ras)
         for axis, curve in zip("kji", self.curves, strict=True):
             tensors[f"curve_{axis}"] = curve.float()
-        return tensors
+        return tensors | (self.donors.to_tensors() if self.donors else {})
 
     @classmethod
     def from_tensors(cls, t: dict[str, torch.Tensor]) -> GaussianParameters:
@@ -84,4 +122,5 @@ class GaussianParameters:
             t["scale_knots"],
             t["reference"].float() / 255,
             *t["alignment"].tolist(),
+            donors=DonorBank.from_tensors(t),
         )

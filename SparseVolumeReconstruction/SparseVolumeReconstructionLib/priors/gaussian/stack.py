@@ -9,6 +9,7 @@ everything is exact and cheap (Saatci, Scalable inference for structured Gaussia
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -21,7 +22,8 @@ from .field import GaussianField, evidence_scale, misfit
 class StackPosterior(Posterior):
     """Posterior given full planes `index` along array axis `axis` of the field's grid.
 
-    pixels: (n, ...) canonical values in array order of the two remaining axes.
+    pixels: (n, ...) canonical values in array order of the two remaining axes. donor: the donor of a seed,
+    (1, K, J, I), from which its sample starts; a draw of the field if None.
     """
 
     def __init__(
@@ -31,10 +33,11 @@ class StackPosterior(Posterior):
         index: list[int],
         pixels: torch.Tensor,
         intervals: IntervalScale,
+        donor: Callable[[int], torch.Tensor] | None = None,
     ):
-        self.grid, self.intervals = field.grid, intervals
+        self.grid, self.intervals, self._donor = field.grid, intervals, donor
         rows, columns = (n for n in range(3) if n != axis)
-        order = (axis, rows, columns)
+        self._order = order = (axis, rows, columns)
         self._inverse = tuple(order.index(n) for n in range(3))
         self._field = f = field.permuted(order)
         self._index = index
@@ -118,17 +121,23 @@ class StackPosterior(Posterior):
         return self._restore(variance.clamp(min=1e-12).sqrt())
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
-        """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I)."""
+        """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I); of donors not below 0."""
         out = []
-        for generator in (seeded_generator(seed) for seed in seeds):
-            drawn = self._field.draw([generator])
+        for seed in seeds:
+            generator = seeded_generator(seed)
+            drawn = (
+                self._donor(seed).permute(0, *(n + 1 for n in self._order))
+                if self._donor
+                else self._field.draw([generator])
+            )
             noise = (
                 torch.randn(self._sd.shape, generator=generator).to(drawn)
                 * self._sd
                 * math.sqrt(self._field.noise)
             )
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
-        return self._restore(torch.stack(out))
+        samples = self._restore(torch.stack(out))
+        return samples.clamp(min=0) if self._donor else samples
 
     def residual_scale(self) -> float:
         """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the

@@ -48,6 +48,7 @@ class PlanesPosterior(OperatorPosterior):
         check: Callable[[], None] = lambda: None,
         tolerance: float = TOLERANCE,
         noises: list[float] | None = None,
+        donor: Callable[[int], torch.Tensor] | None = None,
     ):
         """Condition a process.
 
@@ -60,9 +61,10 @@ class PlanesPosterior(OperatorPosterior):
             check: called in every solver iteration; raise from it to cancel.
             tolerance: relative residual of the mean's solution.
             noises: standard deviation of each plane's own noise, beyond that of the field (0 if None).
+            donor: see `OperatorPosterior`.
         """
         measured = measured_planes(planes, operator, pixels, noises or [0.0] * len(planes))
-        super().__init__(field, [measured], intervals, check, tolerance)
+        super().__init__(field, [measured], intervals, check, tolerance, donor)
         self._planes, self._plane_operator = planes, operator
 
     def _large_variance(self) -> torch.Tensor:

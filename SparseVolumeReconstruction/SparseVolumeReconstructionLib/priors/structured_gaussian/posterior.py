@@ -62,6 +62,7 @@ class OperatorPosterior(Posterior):
         intervals: IntervalScale,
         check: Callable[[], None] = lambda: None,
         tolerance: float = TOLERANCE,
+        donor: Callable[[int], torch.Tensor] | None = None,
     ):
         """Condition a process.
 
@@ -71,12 +72,13 @@ class OperatorPosterior(Posterior):
             intervals: of the posterior.
             check: called in every solver iteration; raise from it to cancel.
             tolerance: relative residual of the mean's solution.
+            donor: the donor of a seed, (1, K, J, I), from which its sample starts; the field's draw if None.
         """
         operators = [one.operator for one in measured]
         counts = [operator.count for operator in operators]
         self._operator = operator = operators[0] if len(operators) == 1 else StackedOperator(operators)
         self.grid, self.intervals = field.grid, intervals
-        self._field, self._check, self._tolerance = field, check, tolerance
+        self._field, self._check, self._tolerance, self._donor = field, check, tolerance, donor
         self._values = torch.cat([one.values for one in measured])
         self._own_variance = torch.cat([one.variance for one in measured])
         self._low_rank = operator.forward(field.loadings)
@@ -169,7 +171,9 @@ class OperatorPosterior(Posterior):
         before, after = torch.zeros_like(prior)[None], torch.zeros_like(prior)[None]
         for seed in range(_DRAWS):
             self._check()
-            drawn, sample = self._draw(_FIRST_SEED + seed, SAMPLE_TOLERANCE)
+            generator = seeded_generator(_FIRST_SEED + seed)
+            drawn = self._field.draw([generator])
+            sample = self._corrected(drawn, generator, SAMPLE_TOLERANCE)
             before += (drawn - self._field.mean) ** 2 / prior
             after += (sample - self._mean) ** 2 / prior
         share = avg_pool3d(after, 3, 1, 1) / avg_pool3d(before, 3, 1, 1).clamp(min=1e-6)
@@ -178,24 +182,25 @@ class OperatorPosterior(Posterior):
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I).
 
-        One by one: a sample must not depend on the others asked for.
+        One by one: a sample must not depend on the others asked for. Of donors not below 0.
         """
-        tolerance = TOLERANCE if self._small else SAMPLE_TOLERANCE
-        return torch.cat([self._draw(seed, tolerance)[1] for seed in seeds])
+        tolerance, samples = TOLERANCE if self._small else SAMPLE_TOLERANCE, []
+        for seed in seeds:
+            generator = seeded_generator(seed)
+            drawn = self._donor(seed) if self._donor else self._field.draw([generator])
+            samples.append(self._corrected(drawn, generator, tolerance))
+        return torch.cat(samples).clamp(min=0) if self._donor else torch.cat(samples)
 
-    def _draw(self, seed: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """A sample of the prior, and the sample of the posterior that becomes of it, (1, K, J, I) each."""
-        generator = seeded_generator(seed)
-        drawn = self._field.draw([generator])
+    def _corrected(self, drawn: torch.Tensor, generator: torch.Generator, tolerance: float) -> torch.Tensor:
+        """The sample of the posterior that becomes of one of the prior, (1, K, J, I)."""
         noise = (
             torch.randn(len(self._values), generator=generator).to(drawn)
             * self._sd
             * math.sqrt(self._field.noise)
         )
         own = torch.randn(len(self._values), generator=generator).to(drawn) * self._own_variance.sqrt()
-        noise = noise + own
-        seen = self._values - self._operator.forward(drawn) - noise
-        return drawn, drawn + self._spread(self._solve(seen, tolerance))
+        seen = self._values - self._operator.forward(drawn) - (noise + own)
+        return drawn + self._spread(self._solve(seen, tolerance))
 
     def _dense(self) -> torch.Tensor:
         """S as a matrix, (count, count) float64."""

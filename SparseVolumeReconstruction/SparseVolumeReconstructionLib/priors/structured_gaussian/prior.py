@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ...observation.slices import resample_slice, split_slices
 from ..alignment_model import AlignmentModel
 from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
+from ..gaussian.donors import Donors
 from ..gaussian.field import GaussianField, widening
 from ..gaussian.parameters import GaussianParameters
 from ..gaussian.process import GaussianProcess
@@ -27,6 +29,7 @@ from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
 
+DONORS, GAUSSIAN = "donors", "gaussian"
 _MAX_PIXELS = 200_000
 _LIKE_THE_COHORT = 0.05  # no nearer scale is worth a second solution
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
@@ -39,6 +42,7 @@ class StructuredGaussian(Prior):
     """
 
     observes = (Observation,)
+    draws = (GAUSSIAN,)
 
     def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
         p = parameters
@@ -53,6 +57,9 @@ class StructuredGaussian(Prior):
         )
         self.parameters, self.adapt = p, True
         self._process = GaussianProcess(p, self.device)
+        if p.donors is not None:
+            self.draws = (DONORS, *self.draws)
+            self._donors = Donors(p, p.donors)
 
     @classmethod
     def from_weights(
@@ -96,6 +103,8 @@ class StructuredGaussian(Prior):
 
         Fast is on a coarser grid, with more noise than there is (which makes the equations easy) and solved
         roughly.
+
+        Samples start from the donors of the bank, where there is one and nothing else is wanted.
         """
         if given.fast:
             coarser = max(1.0, (self.grid.size / _FAST_VOXELS) ** (1 / 3))
@@ -127,16 +136,27 @@ class StructuredGaussian(Prior):
             axis, index, array = stack
             inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
             stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
-            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals)
+            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals, self._donor(f))
         mask = anatomy.cpu().numpy()
         if not others:
             planes, operator, pixels, noises = self._planes(slices, field.grid, mask)
             return lambda f: PlanesPosterior(
-                f, planes, operator, pixels, self.intervals, given.check, tolerance, noises
+                f, planes, operator, pixels, self.intervals, given.check, tolerance, noises, self._donor(f)
             )
         measured = [measured_planes(*self._planes(slices, field.grid, mask))] if slices else []
         measured += [self._measured(observation, field.grid, mask) for observation in others]
-        return lambda f: OperatorPosterior(f, measured, self.intervals, given.check, tolerance)
+        return lambda f: OperatorPosterior(
+            f, measured, self.intervals, given.check, tolerance, self._donor(f)
+        )
+
+    def _donor(self, field: GaussianField) -> Callable[[int], torch.Tensor] | None:
+        """The donor of a seed as a draw of `field`, which may have been widened; None where samples are to
+        start from the field's own draws.
+        """
+        if self.draws[0] != DONORS:
+            return None
+        fitted, *_ = self._process.on(field.grid)
+        return partial(self._donors.draw, field=field, wider=_spread(field) / _spread(fitted))
 
     def _planes(
         self, slices: list[Slice], grid: Grid, mask: np.ndarray
@@ -155,6 +175,12 @@ class StructuredGaussian(Prior):
         operator = observation.operator(grid, mask=mask, device=self.device)
         values = torch.as_tensor(observation.values[observation.kept(grid, mask)]).to(self.device)
         return Measured(operator, values, torch.full_like(values, observation.noise**2))
+
+
+def _spread(field: GaussianField) -> float:
+    """Root mean square standard deviation before anything was observed, of every fourth voxel."""
+    sd, loadings = (t[..., ::4, ::4, ::4] for t in (field.sd, field.loadings))
+    return float(((sd**2).mean() + (loadings**2).sum(0).mean()).sqrt())
 
 
 def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:

@@ -24,7 +24,7 @@ from ...training.quality import measured_quality
 from ...zoo.weights import save_weights
 from ..card import Covariate, ModelCard
 from ..gaussian.fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
-from ..gaussian.parameters import GaussianParameters
+from ..gaussian.parameters import DonorBank, GaussianParameters
 from .prior import StructuredGaussian
 
 _ANATOMY = 0.02
@@ -43,8 +43,8 @@ class TrainingOptions(CardFacts):
     none). match: bring the grey values of all cohorts to those of the first. covariate: a number in the file
     names that the mean follows, with knots every `knot_step`.
     interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit":
-    [...], "test": [...]} of subject names, by chance (every fourth, shuffled with `seed`) if None. limits:
-    text for the card.
+    [...], "test": [...], "donors": [...]} of subject names, by chance (every fourth, shuffled with `seed`)
+    and without donors if None. limits: text for the card.
     """
 
     rank: int = 40
@@ -75,6 +75,7 @@ class _Registered:
     matrices: dict[str, np.ndarray]
     fit: list[str]
     test: list[str]
+    donors: list[str]
     knots: np.ndarray
 
     def truth(self, name: str, number: int = 0) -> Volume:
@@ -90,11 +91,12 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
     )
     cohort = subjects.cohort
     split = options.split or chance_split(list(cohort.files), options.seed)
-    names = [n for n in split["fit"] + split["test"] if n in cohort.files]
+    parts = [split.get(part, []) for part in ("fit", "test", "donors")]
+    names = [n for part in parts for n in part if n in cohort.files]
     space = canonical_space(options.reference, cohort, options.spacing_mm, options.protocol_slices)
     matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
     cohort.warn(progress)
-    fit, test = ([n for n in split[part] if n in matrices] for part in ("fit", "test"))
+    fit, test, donors = ([n for n in part if n in matrices] for part in parts)
     if len(fit) < _MIN_SUBJECTS:
         why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(
@@ -103,7 +105,7 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
         )
     values = [subjects.covariate[name] for name in fit]
     knots = knots_over(values, options.knot_step) if options.covariate else np.zeros(1)
-    return _Registered(subjects, space, matrices, fit, test, knots)
+    return _Registered(subjects, space, matrices, fit, test, donors, knots)
 
 
 def _fitted(
@@ -138,12 +140,14 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     cohort = _register(cohort_dirs, options, progress)
     card = _card(options, cohort)
     with tempfile.TemporaryDirectory() as folder:
-        rows, mask = _rows(cohort, options, Path(folder), progress)
+        rows, mask, donors = _rows(cohort, options, Path(folder), progress)
         parameters = _fitted(cohort, rows, mask, options, progress)
         parameters, calibration = _calibrated(parameters, card, rows, cohort, progress.part(0.8, 0.9))
         count = len(rows.values)
     margin = options.interval_margin
-    parameters = replace(parameters, multipliers=tuple(margin * m for m in parameters.multipliers))
+    parameters = replace(
+        parameters, multipliers=tuple(margin * m for m in parameters.multipliers), donors=donors
+    )
     calibration["factor on the cross-validated widths"] = margin
     stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     quality = measured_quality(
@@ -207,23 +211,25 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
 
 def _rows(
     cohort: _Registered, options: TrainingOptions, folder: Path, progress: Progress
-) -> tuple[Rows, np.ndarray]:
+) -> tuple[Rows, np.ndarray, DonorBank | None]:
     """Subjects and their copies on the canonical grid as a float16 memory map of masked voxels, mirror images
-    after them; the mask.
+    after them; the mask; and the bank of the donors, if there are any.
     """
     subjects, names, space, mirror = cohort.subjects, cohort.fit, cohort.space, options.mirror
     members = subjects.members(names)
-    whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(members), *space.grid.shape_kji))
+    everybody = members + [(name, 0) for name in cohort.donors]
+    whole = np.memmap(folder / "whole", np.float16, "w+", shape=(len(everybody), *space.grid.shape_kji))
     mean = np.zeros(space.grid.shape_kji)
-    for n, (name, number) in enumerate(members):
-        progress.update(f"resampling {name}", 0.5 + 0.2 * n / len(members))
+    for n, (name, number) in enumerate(everybody):
+        progress.update(f"resampling {name}", 0.5 + 0.2 * n / len(everybody))
         whole[n] = on_grid(subjects.volume(name, number), space.grid, cohort.matrices[name])
-        mean += whole[n] / len(members)
+        mean += whole[n] / len(members) if n < len(members) else 0
     mask = binary_dilation(mean > _ANATOMY, iterations=2)
     mask = mask | mask[..., ::-1] if mirror else mask
     if options.match:
-        first = subjects.folder[names[0]]
-        match_grey_values(whole, np.array([subjects.folder[name] == first for name, _ in members]))
+        first = np.array([subjects.folder[name] == subjects.folder[names[0]] for name, _ in everybody])
+        first[len(members) :] = False  # donors must not tell what is usual
+        match_grey_values(whole, first)
     copies = 2 if mirror else 1
     values = np.memmap(folder / "rows", np.float16, "w+", shape=(copies * len(members), int(mask.sum())))
     for n in range(len(members)):
@@ -231,8 +237,10 @@ def _rows(
         if mirror:
             values[len(members) + n] = whole[n][..., ::-1][mask]
     group = np.array([names.index(name) for name, _ in members])
-    covariate = np.array([subjects.covariate[name] for name, _ in members])
-    return Rows(values, np.tile(group, copies), np.tile(covariate, copies)), mask
+    covariate = np.array([subjects.covariate[name] for name, _ in everybody])
+    bank = DonorBank.of(whole[len(members) :][:, mask], covariate[len(members) :], mirror)
+    rows = Rows(values, np.tile(group, copies), np.tile(covariate[: len(members)], copies))
+    return rows, mask, bank if cohort.donors else None
 
 
 def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
@@ -243,6 +251,11 @@ def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
         "must be 0 (other tissue removed). "
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
+    if cohort.donors:
+        limits += (
+            f" Samples are composed of the slices and of the anatomy of {len(cohort.donors)} real people, "
+            "the split's donors."
+        )
     return ModelCard(
         id=options.model_id,
         title=f"Structured Gaussian, {options.anatomy} {options.modality}",
@@ -254,7 +267,7 @@ def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
         units="intensity over the 99.9th percentile of the foreground, [0, 1]",
         licence=options.licence,
         data=options.data,
-        split={"fit": cohort.fit, "test": cohort.test},
+        split={"fit": cohort.fit, "test": cohort.test} | ({"donors": cohort.donors} if cohort.donors else {}),
         covariate=Covariate(name=rule.name, unit=rule.unit, low=knots[0], high=knots[-1]) if rule else None,
         limits=f"{limits} {options.limits}".strip(),
     )

@@ -1,0 +1,77 @@
+"""Draws of a prior that are real people: the donors of a bank, on any grid along the canonical axes."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from ..base import seeded_generator
+from .field import GaussianField, along_axes, axis_operators
+from .fit import hat_functions
+from .parameters import DonorBank, GaussianParameters
+
+_WARP = ((40.0, 0.75), (20.0, 0.35))  # correlation length, displacement (mm): spreads samples as widely
+_UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
+
+
+class Donors:
+    """The people of a bank and their mirror images.
+
+    Nobody of them may have been fitted: of those who were, the loadings know too much, and samples around
+    them spread half as widely as they should.
+    """
+
+    def __init__(self, parameters: GaussianParameters, bank: DonorBank):
+        """The bank of these parameters."""
+        self._grid, self._bank = parameters.grid, bank
+        self._mask = torch.as_tensor(parameters.mask)
+        weights = hat_functions(bank.covariate.numpy(), parameters.knots.numpy())
+        self._expected = torch.as_tensor(weights, dtype=torch.float32) @ parameters.means
+        people = [bank.values(n) - self._expected[n] for n in range(len(bank.volumes))]
+        bias = self._filled(torch.stack(people).mean(0))
+        self._bias = (bias + bias.flip(-1)) / 2 if bank.mirror else bias
+
+    def __len__(self) -> int:
+        """How many draws differ in more than a small deformation."""
+        return len(self._bank.volumes) * (2 if self._bank.mirror else 1)
+
+    def volume(self, seed: int) -> torch.Tensor:
+        """The donor of a seed on the canonical grid, (K, J, I) in canonical units.
+
+        As many neighbouring seeds as there are donors give different ones. Seeds beyond give them again,
+        each with a small smooth deformation of its own.
+        """
+        again, number = divmod(seed, len(self))
+        mirrored, person = divmod(number, len(self._bank.volumes))
+        volume = self._filled(self._bank.values(person))
+        volume = volume.flip(-1) if mirrored else volume
+        return self._deformed(volume, seeded_generator(seed)) if again else volume
+
+    def draw(self, seed: int, field: GaussianField, wider: float = 1.0) -> torch.Tensor:
+        """The draw of a seed, (1, K, J, I) on the grid of `field`.
+
+        The field's mean, and by how much the donor differs from what the prior expects of the donor's
+        covariate, `wider` times. What all donors have in common is left out, so that the mean of many samples
+        is that of the posterior.
+        """
+        person = seed % len(self._bank.volumes)
+        difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
+        operators = [operator.to(field.mean) for operator in axis_operators(self._grid, field.grid)]
+        return field.mean + wider * along_axes(operators, difference[None].to(field.mean))
+
+    def _filled(self, masked: torch.Tensor) -> torch.Tensor:
+        out = torch.zeros(self._mask.shape)
+        out[self._mask] = masked
+        return out
+
+    def _deformed(self, volume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(K, J, I) moved along a smooth random field."""
+        extent = torch.as_tensor(self._grid.spacing_ijk.copy()).float() * torch.tensor(volume.shape[::-1])
+        moved = torch.zeros(3, *volume.shape)
+        for length_mm, sd_mm in _WARP:
+            nodes = [2 + max(1, round(float(mm) / length_mm)) for mm in extent.flip(0)]
+            noise = torch.randn(1, 3, *nodes, generator=generator)
+            moved += sd_mm * _UNIT * interpolate(noise, volume.shape, mode="trilinear", align_corners=True)[0]
+        where = affine_grid(torch.eye(3, 4)[None], [1, 1, *volume.shape], align_corners=False)
+        where = where + (moved.movedim(0, -1) / extent * 2)[None]
+        return grid_sample(volume[None, None], where, align_corners=False)[0, 0]

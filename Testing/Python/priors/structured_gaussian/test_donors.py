@@ -1,0 +1,131 @@
+"""Samples that start from real people: what they share with the exact posterior, and with noise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
+from SparseVolumeReconstructionLib.observation import Slice
+from SparseVolumeReconstructionLib.observation.planes import plane_operator
+from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.card import ModelCard
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+
+GRID = Grid.centred((11, 12, 12), 4.0)
+WORDS = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")
+CARD = ModelCard(id="t", system="structured-gaussian", **dict.fromkeys(WORDS, "t"))
+PEOPLE = 100
+
+
+@pytest.fixture(scope="module")
+def parameters() -> GaussianParameters:
+    """A ball whose donors are draws from the Gaussian itself; mirror images are not."""
+    g = torch.Generator().manual_seed(0)
+    mask = (np.linalg.norm(GRID.points_ras(), axis=1) < 24).reshape(GRID.shape_kji)
+    count = int(mask.sum())
+    alone = GaussianParameters(
+        grid=GRID,
+        evaluation_grid=GRID,
+        mask=mask,
+        means=torch.full((1, count), 0.6),
+        knots=torch.zeros(1),
+        loadings=0.05 * torch.randn(3, count, generator=g),
+        sd=torch.full((count,), 0.06),
+        curves=tuple(torch.tensor([1.0, 0.6, 0.3]) for _ in "kji"),
+        noise=0.02,
+        multipliers=(0.6, 1.2, 1.7, 2.1),
+        scale_knots=torch.zeros(1, 2),
+        reference=torch.rand(GRID.shape_kji, generator=g),
+    )
+    drawn = StructuredGaussian(alone, CARD).condition([]).sample(range(PEOPLE)).numpy()[:, mask]
+    return replace(alone, donors=DonorBank.of(drawn, np.zeros(PEOPLE), mirror=False))
+
+
+@pytest.fixture(scope="module")
+def prior(parameters) -> StructuredGaussian:
+    """As fitted, whatever the subject."""
+    prior = StructuredGaussian(parameters, CARD)
+    prior.adapt = False
+    return prior
+
+
+def seen(prior: StructuredGaussian, tilted: bool) -> list[Slice]:
+    """Two slices of a body of the cohort: of the grid, or tilted."""
+    body = Volume(prior.drawing("gaussian").condition([]).sample([2**33])[0].numpy(), GRID)
+    slices = [slice_of(body, k) for k in (3, 7)]
+    if not tilted:
+        return slices
+    turn = np.eye(4)
+    turn[:3, :3] = [[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]]
+    planes = [Plane(s.plane.shape_ji, turn @ s.plane.ij_to_ras, 4.0) for s in slices]
+    operator = plane_operator(planes, GRID)
+    values = operator.forward(torch.as_tensor(body.array)[None])[0].split([k.sum() for k in operator.keep])
+    tilts = [Slice(np.eye(*plane.shape_ji), plane) for plane in planes]
+    for tilt, keep, own in zip(tilts, operator.keep, values, strict=True):
+        tilt.pixels[keep] = own
+    return tilts
+
+
+@pytest.mark.parametrize("tilted", [False, True])
+def test_samples_of_enough_donors_have_the_mean_and_spread_of_the_posterior(prior, tilted):
+    """Donors from the prior itself give samples from the posterior itself."""
+    posterior = prior.condition(seen(prior, tilted))
+    inside = torch.as_tensor(prior.parameters.mask)
+    samples = posterior.sample(range(PEOPLE))[:, inside]
+    mean, std = posterior.mean()[inside], posterior.std()[inside]
+    away = (samples.mean(0) - mean).square().mean() / std.square().mean() * PEOPLE
+    assert away < 0.2, "far nearer than by chance: what all donors have in common is left out"
+    assert ((samples - mean).square().mean() / std.square().mean()).sqrt() == pytest.approx(1, abs=0.06)
+    known = posterior.std() < 0.5 * prior.condition([]).std()
+    assert known[inside].any() and (samples - mean)[:, known[inside]].std() < 0.05, "what was seen stays so"
+
+
+@pytest.mark.parametrize("tilted", [False, True])
+def test_a_seed_is_one_sample_in_any_company(prior, tilted):
+    posterior = prior.condition(seen(prior, tilted))
+    several = posterior.sample([3, 7, 3 + PEOPLE])
+    assert torch.equal(posterior.sample([7])[0], several[1]) and (several >= 0).all()
+    assert (several[0] - several[1]).std() > 0.02, "other donors"
+    one, again, other = (prior._donors.volume(seed)[4:-4, 4:-4, 4:-4].ravel() for seed in (3, 3 + PEOPLE, 7))
+    alike = torch.corrcoef(torch.stack([one, again, other]))[0]
+    assert 0.8 < alike[1] < 0.999 and alike[2] < 0.6, "the same person, a little deformed, and another one"
+
+
+def test_noise_remains_and_is_what_it_was(prior, parameters):
+    """Byte for byte; and nothing else of the posterior knows of donors."""
+    without = StructuredGaussian(replace(parameters, donors=None), CARD)
+    without.adapt = False
+    assert prior.draws == ("donors", "gaussian") and without.draws == ("gaussian",)
+    assert prior.drawing(None) is prior.drawing("donors") is prior
+    for tilted in (False, True):
+        pair = [p.condition(seen(prior, tilted)) for p in (prior.drawing("gaussian"), without)]
+        assert torch.equal(*(p.sample([5]) for p in pair))
+        assert torch.equal(prior.condition(seen(prior, tilted)).mean(), pair[1].mean())
+        assert torch.equal(prior.condition(seen(prior, tilted)).std(), pair[1].std())
+    with pytest.raises(InputError, match="t draws no samples by way of donors; expected gaussian"):
+        without.drawing("donors")
+
+
+def test_without_slices_samples_differ_as_donors_do_and_mirror_images_double_them(parameters):
+    donors = parameters.donors
+    few = DonorBank(donors.volumes[:4], donors.covariate[:4], mirror=True)
+    stored = GaussianParameters.from_tensors(replace(parameters, donors=few).to_tensors())
+    assert torch.equal(stored.donors.volumes, few.volumes) and stored.donors.mirror
+    heads = StructuredGaussian(stored, CARD).condition([]).sample(range(8))
+    people = torch.zeros(2, *GRID.shape_kji)
+    people[:, torch.as_tensor(parameters.mask)] = torch.stack([few.values(1), few.values(2)])
+    assert torch.allclose(heads[2] - heads[1], people[1] - people[0], atol=1e-3)
+    assert torch.allclose(heads[6], heads[2].flip(-1), atol=1e-3)
+    mean = StructuredGaussian(stored, CARD).condition([]).mean()
+    assert torch.allclose(heads.mean(0), mean, atol=1e-3), "what donors have in common is left out"
+    assert torch.pdist(heads.flatten(1)).min() > 0.02 * GRID.size**0.5
+
+
+def test_a_widened_prior_spreads_donors_wider(prior):
+    """As misfit asks: the whole prior, around a mean that stays."""
+    field = prior.field()
+    away = [prior._donors.draw(1, field, wider) - field.mean for wider in (1.0, 2.0)]
+    assert torch.allclose(away[1], 2 * away[0], atol=1e-6) and away[0].abs().max() > 0.05
