@@ -1,5 +1,6 @@
 """./run train from a folder of volumes to a model that the store loads and that reconstructs."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -24,8 +25,9 @@ from SparseVolumeReconstructionLib.training.quality import MEASURES
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SPLIT = {
-    "fit": [f"age{n}" for n in (20, 21, 22, 24, 25, 26, 28, 29, 30, 31)] + ["age99"],
+    "fit": [f"age{n}" for n in (20, 21, 22, 24, 26, 28, 29, 30, 31)] + ["age99"],
     "test": ["age23", "age27"],
+    "donors": ["age25"],
 }
 
 
@@ -58,7 +60,8 @@ def trained(cohort_dir, tmp_path_factory):
 
 def test_card_says_what_was_done(trained):
     _, card = trained
-    assert card.split == {"fit": SPLIT["fit"][:-1], "test": SPLIT["test"]}, "the damaged file is left out"
+    assert card.split == SPLIT | {"fit": SPLIT["fit"][:-1]}, "the damaged file is left out"
+    assert "the anatomy of 1 real people" in card.limits
     assert (card.covariate.name, card.covariate.unit, card.covariate.low, card.covariate.high) == (
         "age",
         "years",
@@ -66,7 +69,7 @@ def test_card_says_what_was_done(trained):
         32,
     )
     assert "1 files were skipped" in card.limits and card.limits.endswith("A phantom.")
-    assert "60 volumes of 10 subjects" in card.time_and_memory
+    assert "54 volumes of 9 subjects" in card.time_and_memory
     assert card.quality["subjects"] == ["age23", "age27"]
     gain = {n: card.quality["SSIM"][n] - card.quality["SSIM of the prior mean"][n] for n in ("1", "4", "9")}
     assert min(gain["4"], gain["9"]) > 0.01, (
@@ -86,9 +89,15 @@ def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_
     assert prior.alignment_model().log_scale(prior.alignment_model().knots)[0] > 0.1, "young bodies are small"
     context = SliceSpec(path=str(cohort_dir / "age27.nii.gz"), slices=[6, 10, 14, 18], thickness_mm=5.0)
     request = ReconstructionRequest(
-        prior="bodies", contexts=[context], like=context.path, output=str(tmp_path / "out")
+        prior="bodies", contexts=[context], like=context.path, samples=2, output=str(tmp_path / "out")
     )
     result = run_request(request, store, Progress())["result"]
+    assert prior.parameters.donors.covariate.tolist() == [25] and result["draws"] == "donors"
+    noise = request.model_copy(update={"draws": "gaussian", "output": str(tmp_path / "noise")})
+    assert run_request(noise, store, Progress())["result"]["draws"] == "gaussian"
+    for name, same in (("mean", True), ("samples.seq", False)):
+        files = [(tmp_path / folder / f"{name}.nrrd").read_bytes() for folder in ("out", "noise")]
+        assert (files[0] == files[1]) is same, name
     assert result["covariate"]["name"] == "age" and not result["covariate"]["given"]
     mean, truth = (read_volume(path).array for path in (tmp_path / "out" / "mean.nrrd", context.path))
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
@@ -185,7 +194,16 @@ def test_split(tmp_path):
     assert sorted(split["fit"] + split["test"]) == sorted(names) and len(split["test"]) == 3
     assert chance_split(names[::-1], 3) == split != chance_split(names, 4)
     file = tmp_path / "split.json"
-    for text in ("{", "[]", '{"fit": [1], "test": []}', '{"fit": ["a"]}', '{"fit": "ab", "test": []}'):
+    file.write_text('{"fit": ["a"], "test": [], "donors": ["b"]}')
+    assert read_split(file)["donors"] == ["b"]
+    bad = [
+        {"fit": [1], "test": []},
+        {"fit": ["a"]},
+        {"fit": "ab", "test": []},
+        {"fit": [], "test": [], "x": []},
+    ]
+    bad += [{"fit": ["a"], "test": ["b"], "donors": [one]} for one in "ab"]
+    for text in ("{", "[]", *map(json.dumps, bad)):
         file.write_text(text)
         with pytest.raises(InputError, match="not a split file"):
             read_split(file)

@@ -108,6 +108,7 @@ class GaussianParameters:
             Grid(tuple(t[f"{n}_shape"].tolist()), t[f"{n}_ijk_to_ras"].numpy()) for n in ("grid", "protocol")
         )
         mask = np.unpackbits(t["mask"].numpy(), count=grid.size).astype(bool).reshape(grid.shape_kji)
+        rotation_sd, min_score = t["alignment"].tolist()
         return cls(
             grid,
             protocol,
@@ -121,6 +122,7 @@ class GaussianParameters:
             tuple(t["multipliers"].tolist()),
             t["scale_knots"],
             t["reference"].float() / 255,
-            *t["alignment"].tolist(),
-            donors=DonorBank.from_tensors(t),
+            rotation_sd,
+            min_score,
+            DonorBank.from_tensors(t),
         )

@@ -42,7 +42,7 @@ class StructuredGaussian(Prior):
     """
 
     observes = (Observation,)
-    draws = (GAUSSIAN,)
+    draws: tuple[str, ...] = (GAUSSIAN,)
 
     def __init__(self, parameters: GaussianParameters, card: ModelCard, device: torch.device | str = "cpu"):
         p = parameters
