@@ -134,16 +134,23 @@ class JobInSteps(Job[Result]):
     """
 
     def __init__(self, steps: Steps[Result], poll: Callable[[float], None]):
-        super().__init__(poll, self._stop_awaited)
+        super().__init__(poll)
         self._steps = steps
         self.awaited: Awaited = _NOTHING
         self.advance()
 
+    def cancel(self) -> None:
+        """Ask it to stop, and what it waits for."""
+        if not (self.done() or self.cancelled):
+            super().cancel()
+            self.awaited.cancel()
+
     def advance(self) -> None:
-        """Go on as far as what is waited for has come."""
+        """Go on as far as what is waited for has come; that is let go then, it may be large."""
         while not self.done() and self.awaited.done():
+            awaited, self.awaited = self.awaited, _NOTHING
             try:
-                step = self._resume()
+                step = self._resume(awaited)
             except StopIteration as end:
                 return self.finish(end.value)
             except BaseException as error:
@@ -151,7 +158,6 @@ class JobInSteps(Job[Result]):
                 if isinstance(error, Exception):
                     return None
                 raise
-            self.awaited = _NOTHING
             if isinstance(step, ProgressEvent):
                 self.tell(step)
             else:
@@ -160,15 +166,12 @@ class JobInSteps(Job[Result]):
                 step.report = self.tell
         return None
 
-    def _resume(self) -> Awaited | ProgressEvent:
+    def _resume(self, awaited: Awaited) -> Awaited | ProgressEvent:
         """Give the generator what it waited for; a thread cannot be stopped, but what it read is dropped."""
-        if isinstance(self.awaited, Job):
-            error = self.awaited.error
-        elif self.cancelled and self.awaited is not _NOTHING:
+        if isinstance(awaited, Job):
+            error = awaited.error
+        elif self.cancelled and awaited is not _NOTHING:
             error = WorkerError("cancelled", "cancelled by the user")
         else:
-            error = self.awaited.exception()
-        return self._steps.throw(error) if error is not None else self._steps.send(self.awaited.result())
-
-    def _stop_awaited(self) -> None:
-        self.awaited.cancel()
+            error = awaited.exception()
+        return self._steps.throw(error) if error is not None else self._steps.send(awaited.result())

@@ -1,11 +1,13 @@
 """The client and real processes: order, cancel, death, restart, and nothing left behind."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -200,6 +202,32 @@ def test_a_job_in_steps_waits_for_jobs_and_threads(client, in_steps):
         job, told = in_steps(steps())
         assert not job.done() and job.error is None and job.result() == ("kept", "read")
     assert told == ["starting", "step 0", "step 1", "loading", "starting"] and job.error is None
+
+
+def test_a_job_in_steps_lets_go_of_what_is_large_without_the_garbage_collector():
+    """Results hold volumes; the collector may not come for minutes."""
+
+    class Large:
+        pass
+
+    def steps():
+        read.append(weakref.ref((yield thread.submit(Large))))
+        result = Large()
+        read.append(weakref.ref(result))
+        return result
+
+    read = []
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            job = JobInSteps(steps(), time.sleep)
+            while not job.done():
+                job.advance()
+        assert read[0]() is None and read[1]() is job.result()
+        del job
+        assert read[1]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("where", ["process", "thread"])
