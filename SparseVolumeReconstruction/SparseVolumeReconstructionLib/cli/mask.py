@@ -33,9 +33,9 @@ def mask(prior, context, compare, output):
     from ..zoo import ModelStore
 
     found = mask_stack(parse_context(context), ModelStore().find(prior).entry.card)
+    other = read_volume(compare, warn=found.warnings.append) if compare else None
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
-    other = read_volume(compare) if compare else None
     write_volume(found.volume, output)
     inside, count = found.slices, found.volume.grid.shape_kji[0]
     print(f"brain: {found.millilitres:.0f} ml in {len(inside)} of {count} slices ({inside[0]}..{inside[-1]})")

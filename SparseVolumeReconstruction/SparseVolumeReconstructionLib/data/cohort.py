@@ -19,19 +19,17 @@ import SimpleITK as sitk
 from scipy.ndimage import binary_fill_holes
 
 from ..folders import cache_folder
-from ..geometry import Grid, InputError, Volume
-from ..geometry.io import read_volume, write_atomically
+from ..geometry import InputError, Volume
+from ..geometry.io import read_volume, stated_grids, write_atomically
 from ..geometry.resample import resample
 from ..progress import Progress
 from .bids import contrast_of
-from .registration import register_affine
+from .likeness import FOREGROUND, Likeness, register_subject, unlike_others
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_FILES = ("*dlmuse*", "*dseg*", "*_seg*", "*label*", "*mask*")
-FOREGROUND = 0.02
 _EXPECTED = ("label file", "not ")  # how reasons begin to skip a file about which nobody needs to be told
 _MIN_GREYS = 5  # fewer different values in the foreground: a mask or a label map
-_MIN_TO_COMPARE, _DEVIATIONS, _MIN_GAP, _OTHER_SIZE = 5, 6.0, 0.12, 0.5  # see `_outliers`
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,20 @@ class Cohort:
         """
         return {name: why for name, why in self.skipped.items() if not why.startswith(_EXPECTED)}
 
+    @property
+    def notices(self) -> dict[str, tuple[str, ...]]:
+        """{file name: what is not as usual in it, though it is used}; label maps included."""
+        used = [*self.files.values(), *self.labels.values()]
+        found = {file.name: _notices(file) for file in used if file.name not in self.skipped}
+        return {name: notices for name, notices in found.items() if notices}
+
     def warn(self, progress: Progress) -> None:
-        """Tell which files were left out and why, and how many they are."""
+        """Tell which files were left out and why, and how many they are, and what is odd about the others."""
         for number, (name, why) in enumerate(self.unusable.items(), 1):
             progress.warn(f"{name} was left out ({number} of {len(self.unusable)}): {why}")
+        for name, notices in self.notices.items():
+            for notice in notices:
+                progress.warn(f"{name}: {notice}")
 
     def registered(
         self,
@@ -78,18 +86,14 @@ class Cohort:
         folder = cache_folder()
         names = list(self.files) if names is None else names
         digests = {n: _digest(reference, self.files[n], self.labels.get(n)) for n in names}
-        paths = {name: folder / f"registered-{digest}.npz" for name, digest in digests.items()}
+        paths = {name: folder / f"likeness-{digest}.npz" for name, digest in digests.items()}
         missing = [name for name in names if not paths[name].exists()]
         if missing:
             self._register(missing, paths, reference, on_step)
-        found = {name: np.load(path) for name, path in paths.items() if path.exists()}
-        matrices = {name: each["matrix"] for name, each in found.items()}
-        for name, why in _outliers(
-            matrices, {name: float(each["fit"]) for name, each in found.items()}
-        ).items():
-            self.skipped[self.files[name].name] = why
-            del matrices[name]
-        return matrices
+        found = {name: Likeness(**_numbers(path)) for name, path in paths.items() if path.exists()}
+        unlike = unlike_others(found)
+        self.skipped.update({self.files[name].name: why for name, why in unlike.items()})
+        return {name: each.matrix for name, each in found.items() if name not in unlike}
 
     def _register(self, missing: list[str], paths: dict[str, Path], reference: Volume, on_step) -> None:
         """Register the missing subjects in parallel and keep each result as soon as it is there."""
@@ -106,7 +110,9 @@ class Cohort:
                     except InputError as error:
                         self.skipped[self.files[name].name] = str(error)
                         continue
-                    write_atomically(paths[name], lambda temporary, found=found: np.savez(temporary, **found))
+                    write_atomically(
+                        paths[name], lambda temporary, found=found: np.savez(temporary, **vars(found))
+                    )
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -199,20 +205,30 @@ def brain_mask(array: np.ndarray) -> np.ndarray:
     return np.stack([binary_fill_holes(plane) for plane in np.asarray(array) > FOREGROUND])
 
 
-def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
-    """A volume on the registered frame's grid, (K, J, I) float32 in [0, 1]; `matrix` as `Cohort.registered`
-    gives it.
-    """
-    return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
-
-
 def _read(file: Path, labels: Path | None) -> Volume:
     """The normalised volume of a file, 0 where the label map (if any) is 0. Raises InputError."""
-    volume = read_volume(file)
+    volume = read_volume(file, warn=told_by_cohort)
     if labels is not None:
-        inside = resample(read_volume(labels), volume.grid, labels=True).array > 0
+        inside = resample(read_volume(labels, warn=told_by_cohort), volume.grid, labels=True).array > 0
         volume = Volume(np.where(inside, volume.array, 0), volume.grid)
     return normalised(volume, file.name)
+
+
+def told_by_cohort(_notice: str) -> None:
+    """Nothing: what a file is noted for, `Cohort.warn` tells once, even where the file is in a cache."""
+
+
+def _notices(file: Path) -> tuple[str, ...]:
+    """What is not as usual in a file, by its header; nothing of one that cannot be read."""
+    try:
+        return stated_grids([file])[1]
+    except InputError:
+        return ()
+
+
+def _numbers(path: Path) -> dict:
+    """What `np.savez` wrote, scalars as such."""
+    return {key: value if value.ndim else value.item() for key, value in np.load(path).items()}
 
 
 def _digest(reference: Volume, file: Path, labels: Path | None) -> str:
@@ -225,41 +241,7 @@ def _digest(reference: Volume, file: Path, labels: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _register_file(reference: Volume, file: Path, labels: Path | None) -> dict[str, np.ndarray]:
-    """The matrix, and as `fit` the correlation with the reference under it, where either shows anything.
-
-    Runs in its own process; one thread makes it reproducible.
-    """
+def _register_file(reference: Volume, file: Path, labels: Path | None) -> Likeness:
+    """Register one subject. Runs in its own process; one thread makes it reproducible."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    volume = _read(file, labels)
-    matrix = register_affine(reference, volume)
-    aligned = on_grid(volume, reference.grid, matrix)
-    shown = (reference.array > FOREGROUND) | (aligned > FOREGROUND)
-    return {"matrix": matrix, "fit": np.corrcoef(reference.array[shown], aligned[shown])[0, 1]}
-
-
-def _outliers(matrices: dict[str, np.ndarray], fits: dict[str, float]) -> dict[str, str]:
-    """Subjects that do not look like the others of their cohort (turned, damaged, another body or unit), with
-    the reason.
-
-    matrices: as `Cohort.registered` returns them. fits: correlation with the reference. Only where there are
-    enough to compare.
-    """
-    if len(matrices) < _MIN_TO_COMPARE:
-        return {}
-    sizes = {name: np.log(np.abs(np.linalg.det(matrix[:3, :3]))) / 3 for name, matrix in matrices.items()}
-    usual, typical = np.median([*fits.values()]), np.median([*sizes.values()])
-    spread = 1.4826 * np.median([abs(fit - usual) for fit in fits.values()])
-    least, found = usual - max(_DEVIATIONS * spread, _MIN_GAP), {}
-    for name, fit in fits.items():
-        if not fit >= least:
-            found[name] = (
-                f"does not look like the others (correlation with the reference {fit:.2f}, theirs "
-                f"{usual:.2f}): "
-                "damaged, turned, or not registered"
-            )
-        elif abs(sizes[name] - typical) > _OTHER_SIZE:
-            found[name] = (
-                f"{np.exp(sizes[name] - typical):.2f} times as large as the others; check its unit of length"
-            )
-    return found
+    return register_subject(reference, _read(file, labels), file.name)

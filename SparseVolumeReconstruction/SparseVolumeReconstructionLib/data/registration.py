@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from ..geometry import InputError, Volume
+from ..geometry import Grid, InputError, Volume
 from ..geometry.image import LPS, to_image
+from ..geometry.resample import resample
 
 
 def register_affine(
@@ -45,6 +46,14 @@ def register_affine(
     out[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
     out[:3, 3] = origin
     return LPS @ out @ LPS
+
+
+def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
+    """A volume on a grid of the space of `fixed`, (K, J, I) float32 in [0, 1].
+
+    matrix: as `register_affine` gives it.
+    """
+    return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
 
 
 def _optimise(fixed, moving, transform, levels_mm, iterations, seed):

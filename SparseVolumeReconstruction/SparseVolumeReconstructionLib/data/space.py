@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
+from ..geometry.units import other_unit
 from .cohort import Cohort, normalised
 
 MNI152 = "mni152"
 _MARGIN_MM = 6.0
 _PROTOCOL_SHARE = 0.77
+_BODY_MM = (30.0, 1000.0)  # what training volumes show, from a fetal brain to most of a body
+_USUAL_MM = (150.0, 250.0)  # a brain, a head
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +40,17 @@ class CanonicalSpace:
 
 
 def canonical_space(
-    reference: str | None, cohort: Cohort, spacing_mm: float, protocol_slices: int | None = None
+    reference: str | None,
+    cohort: Cohort,
+    spacing_mm: float,
+    protocol_slices: int | None = None,
+    *,
+    warn: Callable[[str], None],
 ) -> CanonicalSpace:
     """MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume
     of median size.
 
-    Raises InputError.
+    warn: told of what is odd about the file. Raises InputError.
     """
     if reference == MNI152:
         return _mni152(spacing_mm)
@@ -61,8 +70,10 @@ def canonical_space(
     elif reference in cohort.files:
         name, volume = cohort.files[reference].name, cohort.volume(reference)
     else:
-        name, volume = Path(reference).name, normalised(read_volume(reference), Path(reference).name)
+        name = Path(reference).name
+        volume = normalised(read_volume(reference, warn=warn), name)
     low, high = _extent(volume)
+    _check_size(float((high - low).max()), name, warn)
     centre, extent = (low + high) / 2, high - low + 2 * _MARGIN_MM
     grid = Grid.centred(tuple(np.ceil(extent[::-1] / spacing_mm).astype(int)), spacing_mm, centre)
     height = _PROTOCOL_SHARE * float(high[2] - low[2])
@@ -94,6 +105,17 @@ def _as_stored(reference: Volume) -> Volume:
     return Volume(
         np.round(np.clip(reference.array, 0, 1) * 255).astype(np.float32) / np.float32(255), reference.grid
     )
+
+
+def _check_size(size_mm: float, name: str, warn: Callable[[str], None]) -> None:
+    """Warn where a reference is as large as no body is: then its whole cohort may be in another unit."""
+    low, high = _BODY_MM
+    if not low <= size_mm <= high:
+        expected = np.clip(size_mm, *_USUAL_MM)
+        warn(
+            f"{name}: the body in it is {size_mm:.3g} mm large, and so are all volumes that look like it; "
+            f"expected {low:g} to {high:g} mm: {other_unit(size_mm, float(expected))}"
+        )
 
 
 def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

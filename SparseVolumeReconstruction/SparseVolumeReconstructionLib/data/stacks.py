@@ -11,8 +11,9 @@ import torch
 from ..geometry import Grid, InputError, Volume
 from ..progress import Progress
 from .cache import kept
-from .cohort import Cohort, on_grid
+from .cohort import Cohort
 from .config import DataConfig
+from .registration import on_grid
 from .space import CanonicalSpace, canonical_space
 from .subjects import chance_split, list_subjects
 
@@ -65,7 +66,7 @@ def load_stacks(
     """
     cohort = list_subjects(folders, modality, (0,), None, seed).cohort
     split = split or chance_split(list(cohort.files), seed)
-    space = canonical_space(data.reference, cohort, data.spacing_mm, data.slices)
+    space = canonical_space(data.reference, cohort, data.spacing_mm, data.slices, warn=progress.warn)
     space = replace(space, protocol=stack_grid(space.protocol, data))
     wanted = [name for name in split["fit"] + split["test"] if name in cohort.files]
     matrices = cohort.registered(space.reference, wanted, lambda step, done: progress.update(step, 0.0))

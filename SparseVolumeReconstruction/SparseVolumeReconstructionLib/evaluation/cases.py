@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.cohort import Cohort, brain_mask, on_grid
+from ..data.cohort import Cohort, brain_mask
+from ..data.registration import on_grid
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice
 from ..observation.slices import slice_of

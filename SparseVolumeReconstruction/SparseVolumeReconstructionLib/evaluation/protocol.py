@@ -140,8 +140,9 @@ def evaluate_priors(
     if all(content[identifier][str(n)]["ssim"] is None for identifier in priors for n in counts):
         raise InputError(
             f"{cohort_name}: no subject could be evaluated "
-            f"({next(iter(run.left_out.values()), 'none is left')})."
+            f"({next(iter([*run.left_out.values(), *cohort.unusable.values()]), 'none is left')})."
         )
+    run.warnings = {name: list(texts) for name, texts in cohort.notices.items()} | run.warnings
     content["_about"] = _about(run, cohort.skipped, cohort_name)
     return Evaluation(content, pictures, whole)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..data.cohort import Cohort, on_grid
+from ..data.cohort import Cohort
+from ..data.registration import on_grid
 from ..data.subjects import list_subjects
 from ..evaluation.cases import as_array, fitted_on
 from ..geometry import Grid, InputError, Volume
@@ -93,6 +94,7 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
         for part, wanted in (("fit", split["fit"]), ("test", unseen))
     }
     matrices = cohort.registered(priors[0].reference, names["fit"] + names["test"], progress.update)
+    cohort.warn(progress)
     full = priors[0].evaluation_grid
     found = {}
     for part in names:

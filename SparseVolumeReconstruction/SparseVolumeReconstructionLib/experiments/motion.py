@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..data.cohort import brain_mask, on_grid
+from ..data.cohort import brain_mask
+from ..data.registration import on_grid
 from ..evaluation import figures
 from ..evaluation.cases import Case
 from ..evaluation.pictures import orthogonal

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+class FileWarning(UserWarning):
+    """What is not as usual in a file that was read, and that nobody asked to be told."""
+
+
 class InputError(ValueError):
     """Wrong input. The message is one line: what was wrong, what was expected, what to do."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
-from .errors import InputError, file_errors
+from .errors import FileWarning, InputError, file_errors
 from .files import read_file
 from .files import stated_grids as files_grids
 from .grid import Grid, Volume
@@ -66,14 +67,26 @@ def _files_of(path: Path) -> dict[Path, str]:
     return {file: file.relative_to(path).as_posix() for file in files}
 
 
-def read_volume(path: str | Path, series: str | None = None) -> Volume:
+def _as_python_warning(text: str) -> None:
+    warnings.warn(text, FileWarning, stacklevel=3)
+
+
+def read_volume(
+    path: str | Path, series: str | None = None, *, warn: Callable[[str], None] = _as_python_warning
+) -> Volume:
     """Read one scalar volume or 2D slice; a folder is read as one DICOM series.
+
+    Args:
+        series: as in read_scan.
+        warn: called with each notice about the file, one line that names it.
 
     Raises InputError, also for what is no one volume.
     """
     scan = read_scan(path, series)
     if len(scan.parts) > 1:
         raise InputError(f"{path}: {scan.notices[0]} One volume is expected here.")
+    for notice in scan.notices:
+        warn(f"{path}: {notice}")
     return scan.parts[0].volume
 
 

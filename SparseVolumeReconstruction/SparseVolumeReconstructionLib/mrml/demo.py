@@ -83,7 +83,7 @@ def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
     with closing(SparseVolumeReconstructionLogic()) as logic:
         logic.client.start()  # it loads its libraries while the head is read
         with steps.step("reading the head", 0.02):
-            case = make_case(head)
+            case = make_case(head, progress)
             contexts = [_slice_node(image) for image in case.slices]
             truth = add_volume(case.truth, "Truth (withheld)")
         inputs = ReconstructionInputs(
@@ -110,14 +110,14 @@ def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
     print(f"{output / 'report.html'}\n{output / 'scene.mrb'}")
 
 
-def make_case(path: str | None) -> Case:
+def make_case(path: str | None, progress: Progress | None = None) -> Case:
     """Read a head (MNI152 if None), put it into an oblique patient frame and keep four of its slices.
 
     Raises InputError.
 
     The slices lie along the head's axis that is nearest to superior, spread evenly through the middle 120 mm.
     """
-    head = _mni152() if path is None else read_volume(path)
+    head = _mni152() if path is None else read_volume(path, warn=(progress or Progress()).warn)
     head = from_image(sitk.DICOMOrient(to_image(head), "LPS"))
     head = Volume(head.array, Grid(head.grid.shape_kji, _oblique(head.grid) @ head.grid.ijk_to_ras))
     name = "MNI152" if path is None else Path(path).name.split(".")[0]

@@ -16,23 +16,27 @@ import vtk
 from ..geometry import Grid, InputError
 from ..geometry.io import stated_grids
 from .i18n import _
+from .nodes import NOTICE
 
 _SAME_MM = 0.5
 
 
-def check_against_files(volume) -> None:
-    """Raise InputError where a volume node does not lie where the headers of its files say.
+def check_against_files(volume) -> tuple[str, ...]:
+    """What is not as usual in the files of a volume node; only their headers are read, once.
 
-    Also where they do not say it, and where their slices are no even grid. Only headers are read, once.
+    Raises:
+        InputError: where the node does not lie where the headers say, where they do not say it, and where
+            their slices are no even grid.
     """
+    own = tuple((volume.GetAttribute(NOTICE) or "").splitlines())
     storage = volume.GetStorageNode()
     if storage is None or volume.GetModifiedSinceRead():
-        return
+        return own
     listed = [storage.GetNthFileName(n) for n in range(storage.GetNumberOfFileNames())]
     files = dict.fromkeys([storage.GetFullNameFromFileName(), *map(storage.GetAbsoluteFilePath, listed)])
     files = tuple(Path(file) for file in files if file and Path(file).is_file())
     if not files:
-        return
+        return own
     grids, notices = _stated(files, tuple(file.stat().st_mtime_ns for file in files))
     name = volume.GetName()
     if len(grids) > 1:
@@ -49,6 +53,7 @@ def check_against_files(volume) -> None:
                 "({file}). Give the file to the command line or the page, or correct its header."
             ).format(name=name, apart=apart, file=files[0].name)
         )
+    return (*own, *notices)
 
 
 @lru_cache(maxsize=32)

@@ -329,7 +329,7 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
 
     pixel_mm: smallest pixel of a plane.
     """
-    check_against_files(context.node)
+    notices = check_against_files(context.node)
     volume, thickness = volume_of(context.node), context.thickness_mm
     if context.plane is not None:
         if context.indices is not None:
@@ -339,7 +339,13 @@ def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -
     path = folder / f"{file_stem(name)}.nrrd"
     sitk.WriteImage(to_image(volume), str(path))
     indices = None if context.indices is None else list(context.indices)
-    return {"path": str(path), "slices": indices, "thickness_mm": thickness, "source": name}
+    return {
+        "path": str(path),
+        "slices": indices,
+        "thickness_mm": thickness,
+        "source": name,
+        "notices": list(notices),
+    }
 
 
 def _write_frame(frame, folder: Path) -> str:

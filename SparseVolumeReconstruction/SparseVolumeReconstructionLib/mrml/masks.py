@@ -10,7 +10,8 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
 from . import views
 from .i18n import _
-from .nodes import THICKNESS, add_volume, stated_thickness_of, volume_of
+from .loaded import check_against_files
+from .nodes import NOTICE, THICKNESS, add_volume, stated_thickness_of, volume_of
 
 _STEP = 997
 _known: dict[str, tuple[int, bool]] = {}
@@ -51,7 +52,8 @@ def apply_mask(scan, mask):
     The mask may lie on another grid: the nearest of its voxels counts.
 
     Raises:
-        InputError: for what is no mask and for one that covers no voxel of the scan.
+        InputError: for what is no mask, for one that covers no voxel of the scan, and as
+            `check_against_files`.
     """
     if scan is mask or not is_mask(mask):
         raise InputError(
@@ -61,6 +63,8 @@ def apply_mask(scan, mask):
         raise InputError(
             _("{name} is a mask itself; choose a scan for it to be applied to.").format(name=scan.GetName())
         )
+    of_mask = (f"{mask.GetName()}: {notice}" for notice in check_against_files(mask))
+    notices = "\n".join([*check_against_files(scan), *of_mask])
     whole = volume_of(scan)
     inside = resample(_filled(volume_of(mask)), whole.grid, labels=True).array > 0
     if not inside.any():
@@ -72,6 +76,8 @@ def apply_mask(scan, mask):
         )
     name = slicer.mrmlScene.GenerateUniqueName(_("{name} masked").format(name=scan.GetName()))
     node = add_volume(Volume(np.where(inside, whole.array, 0).astype(whole.array.dtype), whole.grid), name)
+    if notices:
+        node.SetAttribute(NOTICE, notices)
     thickness = stated_thickness_of(scan, whole.grid.ijk_to_ras[:3, 2])
     if thickness:
         node.SetAttribute(THICKNESS, str(thickness))

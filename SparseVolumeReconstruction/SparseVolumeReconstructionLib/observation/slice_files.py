@@ -23,12 +23,14 @@ class SliceSpec(ObservationSpec):
         source: name of the volume that the file is a part of (the path if None): for messages, and slices of
             one source are one body.
         series: which DICOM series of a folder, by the key that the error about several series lists.
+        notices: what was not as usual in the files that the slices were copied from, one sentence each.
     """
 
     kind: Literal["slice"] = "slice"
     slices: list[int] | None = None
     thickness_mm: float | None = Field(default=None, gt=0)
     series: str | None = None
+    notices: list[str] = Field(default_factory=list)
 
     def read(self) -> Reading:
         """The slices.
@@ -39,7 +41,7 @@ class SliceSpec(ObservationSpec):
         from ..geometry.io import read_scan
 
         scan = read_scan(self.path, self.series)
-        warnings = [f"{self.name}: {notice}" for notice in scan.notices]
+        warnings = [f"{self.name}: {notice}" for notice in (*self.notices, *scan.notices)]
         images, empty, thicknesses = self._images(scan)
         if not images:
             raise InputError(f"{self.name}: no slice of it shows anything; every one is constant.")

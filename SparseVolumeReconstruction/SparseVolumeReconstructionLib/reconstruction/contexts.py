@@ -31,7 +31,7 @@ def read_contexts(specs: Sequence[ObservationSpec]) -> tuple[list[Observation], 
     check_slices_agree(slices)
     for source in dict.fromkeys(image.source for image in slices):
         check_values([image for image in slices if image.source == source])
-    return observations, warnings
+    return observations, list(dict.fromkeys(warnings))
 
 
 def _check_is_observed(spec: ObservationSpec) -> None:

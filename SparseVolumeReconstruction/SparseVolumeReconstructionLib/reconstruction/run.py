@@ -85,7 +85,9 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         slices, warnings = given.slices, given.warnings
     with clock.step("brain"):
         progress.update("looking for the brain", 0.03)
-        brain = find_brain(slices, prior.card, read_volume(request.mask) if request.mask else None)
+        brain = find_brain(
+            slices, prior.card, read_volume(request.mask, warn=warnings.append) if request.mask else None
+        )
         slices = brain.slices if brain else slices
         contrasts = contrasts_of(slices, brain, prior.card)
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
@@ -150,7 +152,7 @@ def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
         "frame": read_affine(frame) if isinstance(frame, str) else frame,
         "covariate": request.covariate,
     }
-    like = read_volume(request.like).grid if request.like else None
+    like = read_volume(request.like, warn=warnings.append).grid if request.like else None
     if request.fast:
         slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
     return _Given(slices, others, warnings, known, like)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.cohort import on_grid
+from ..data.registration import on_grid
 from ..data.stacks import Stacks
 from ..priors.axial import AxialSpace
 from ..priors.gaussian.fit import Rows, fit_gaussian, scale_statistics

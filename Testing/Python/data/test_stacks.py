@@ -78,7 +78,7 @@ def test_stacks_of_brains_lie_on_the_protocols_grid(repository):
     """
     from SparseVolumeReconstructionLib.data.space import canonical_space
 
-    protocol = canonical_space("mni152", Cohort({}), 2.0).protocol
+    protocol = canonical_space("mni152", Cohort({}), 2.0, warn=print).protocol
     config = DataConfig()
     assert stack_grid(protocol, config).same_as(protocol)
     fine = stack_grid(protocol, DataConfig(size=128, slices=60))

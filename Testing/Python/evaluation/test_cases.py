@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from SparseVolumeReconstructionLib.data import cohort
+from SparseVolumeReconstructionLib.data.registration import on_grid
 from SparseVolumeReconstructionLib.evaluation import cases
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
@@ -204,8 +205,8 @@ def test_registration_finds_the_frame_keeps_it_and_names_the_damaged_file(cohort
     names = ["sub-08_T1w", "sub-99_T1w"]
     matrices = found.registered(reference, names)
     assert list(matrices) == ["sub-08_T1w"] and "damaged" in found.skipped["sub-99_T1w.nii.gz"]
-    aligned = cohort.on_grid(found.volume("sub-08_T1w"), prior.grid, matrices["sub-08_T1w"])
-    unaligned = cohort.on_grid(found.volume("sub-08_T1w"), prior.grid, np.eye(4))
+    aligned = on_grid(found.volume("sub-08_T1w"), prior.grid, matrices["sub-08_T1w"])
+    unaligned = on_grid(found.volume("sub-08_T1w"), prior.grid, np.eye(4))
     before, after = (np.corrcoef(v.ravel(), reference.array.ravel())[0, 1] for v in (unaligned, aligned))
     assert after > 0.95 and after > before + 0.015
     monkeypatch.setattr(cohort, "ProcessPoolExecutor", None)

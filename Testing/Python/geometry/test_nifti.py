@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry.errors import FileWarning
 from SparseVolumeReconstructionLib.geometry.io import read_scan, read_volume, stated_thickness
 
 SHAPE = (5, 6, 4)
@@ -196,9 +197,15 @@ def test_geometry_that_is_missing_or_contradicts_itself_is_refused(tmp_path, cas
     ],
 )
 def test_the_form_that_is_the_scanners_is_used(tmp_path, options, used):
-    scan = read_scan(write(tmp_path / "head.nii.gz", **options))
+    path, told = write(tmp_path / "head.nii.gz", **options), []
+    scan = read_scan(path)
     np.testing.assert_allclose(scan.parts[0].volume.grid.ijk_to_ras, used, atol=1e-4)
     assert bool(scan.notices) == (0 not in options.get("codes", (0,)))
+    read_volume(path, warn=told.append)
+    assert told == [f"{path}: {notice}" for notice in scan.notices]
+    if told:
+        with pytest.warns(FileWarning, match="head.nii.gz: its [sq]form places it"):
+            read_volume(path)
 
 
 def test_a_thickness_in_the_file_beside_it_is_read(tmp_path):

@@ -7,6 +7,7 @@ import slicer
 import slicer.util
 from geometry.dicom_files import AXIAL, SAGITTAL, write_series
 from geometry.headers import with_unit
+from geometry.odd_files import SAYS, write_with_notice
 from geometry.test_io import axes
 from geometry.test_nifti import flipped, turned, voxels, write
 
@@ -15,7 +16,8 @@ from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.mrml.contexts import add_context
 from SparseVolumeReconstructionLib.mrml.loaded import check_against_files
 from SparseVolumeReconstructionLib.mrml.logic import Context, ReconstructionInputs, build_request
-from SparseVolumeReconstructionLib.mrml.nodes import add_transform, add_volume, volume_of
+from SparseVolumeReconstructionLib.mrml.masks import apply_mask
+from SparseVolumeReconstructionLib.mrml.nodes import NOTICE, add_transform, add_volume, volume_of
 from SparseVolumeReconstructionLib.mrml.sample_data import FILE
 
 
@@ -107,6 +109,21 @@ def test_what_lies_where_its_file_says_is_taken(scene, tmp_path, case):
     for file in files:
         file.unlink()
     check_against_files(node)
+
+
+def test_what_is_odd_about_a_loaded_file_is_told_with_the_result(scene, tiny_logic, tmp_path):
+    """Of a file that Slicer loaded, of one that was read by the page, and of one that was masked."""
+    head = read_volume(FILE)
+    odd = load(write_with_notice(head, tmp_path / "head.nii.gz"))
+    known = add_volume(head, "known", attributes={NOTICE: SAYS})
+    mask = add_volume(Volume((head.array > 0).astype(np.uint8), head.grid), "mask", attributes={NOTICE: "m."})
+    masked = apply_mask(odd, mask)
+    contexts = tuple(Context(node, (n,), None, 5.0) for node, n in ((odd, 0), (known, 1), (masked, 2)))
+    inputs = ReconstructionInputs("tiny", contexts, "registered", outputs=("mean",))
+    told = tiny_logic.reconstruct(inputs).provenance["warnings"]
+    for node in (odd, known, masked):
+        assert sum(line.startswith(f"{node.GetName()}: {SAYS}") for line in told) == 1, told
+    assert f"{masked.GetName()}: mask: m." in told
 
 
 def spoilt(head: Volume, how: str) -> Volume:

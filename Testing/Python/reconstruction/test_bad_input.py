@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from geometry.dicom_files import write_series
+from geometry.odd_files import SAYS, write_with_notice
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
@@ -101,6 +102,18 @@ def test_a_missing_thickness_is_assumed_and_said(store, request_for, tmp_path):
     assert done["result"]["contexts"][0]["thickness_assumed"] is True
     done = run_request(request_for(), store, Progress())
     assert done["result"]["warnings"] == [] and done["result"]["contexts"][0]["thickness_assumed"] is False
+
+
+def test_what_is_odd_about_any_file_of_a_request_is_told_once(scan, store, request_for, tmp_path):
+    files = {
+        name: write_with_notice(scan, tmp_path / f"{name}.nii.gz") for name in ("slices", "mask", "like")
+    }
+    contexts = [ContextSpec(path=str(files["slices"]), slices=[n], thickness_mm=8) for n in (9, 12)]
+    given = {"mask": str(files["mask"]), "like": str(files["like"]), "outputs": ["mean"]}
+    told = []
+    run_request(request_for(contexts=contexts, **given), store, Progress(warned=told.append))
+    for file in files.values():
+        assert sum(line.startswith(f"{file}: {SAYS}") for line in told) == 1, told
 
 
 def test_every_series_keeps_its_own_thickness(scan, store, request_for, tmp_path):

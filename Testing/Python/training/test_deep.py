@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.data.cohort import brain_mask, list_cohort, on_grid
+from SparseVolumeReconstructionLib.data.cohort import brain_mask, list_cohort
+from SparseVolumeReconstructionLib.data.registration import on_grid
 from SparseVolumeReconstructionLib.evaluation.cases import Case, as_array
 from SparseVolumeReconstructionLib.evaluation.metrics import slice_ssim, ssim_map
 from SparseVolumeReconstructionLib.evaluation.protocol import evaluate

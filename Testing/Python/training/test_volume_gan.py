@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.data.cohort import list_cohort, on_grid
+from SparseVolumeReconstructionLib.data.cohort import list_cohort
 from SparseVolumeReconstructionLib.data.config import AugmentationConfig
+from SparseVolumeReconstructionLib.data.registration import on_grid
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.volume_gan.network import Generator, read_settings

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
 
-from ...data.cohort import on_grid
+from ...data.registration import on_grid
 from ...data.space import CanonicalSpace, canonical_space
 from ...data.subjects import CovariateRule, Subjects, chance_split, list_subjects
 from ...evaluation.benchmark import peak_mib
@@ -93,7 +93,9 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
     split = options.split or chance_split(list(cohort.files), options.seed)
     parts = [split.get(part, []) for part in ("fit", "test", "donors")]
     names = [n for part in parts for n in part if n in cohort.files]
-    space = canonical_space(options.reference, cohort, options.spacing_mm, options.protocol_slices)
+    space = canonical_space(
+        options.reference, cohort, options.spacing_mm, options.protocol_slices, warn=progress.warn
+    )
     matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
     cohort.warn(progress)
     fit, test, donors = ([n for n in part if n in matrices] for part in parts)

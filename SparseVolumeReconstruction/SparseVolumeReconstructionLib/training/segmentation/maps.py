@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from ...data.cache import kept
-from ...data.cohort import Cohort, list_cohort
+from ...data.cohort import Cohort, list_cohort, told_by_cohort
 from ...data.registration import register_affine
 from ...data.space import canonical_space
 from ...data.stacks import stack_grid
@@ -56,7 +56,9 @@ def load_maps(
             'data: reference: none; label maps need the space of the images, "mni152" or a volume file.'
         )
     cohort = list_cohort(folder, skip=())
-    space = canonical_space(config.data.reference, cohort, config.data.spacing_mm, config.data.slices)
+    space = canonical_space(
+        config.data.reference, cohort, config.data.spacing_mm, config.data.slices, warn=progress.warn
+    )
     grid = stack_grid(space.protocol, config.data)
     found: dict[str, np.ndarray] = {}
     for done, (name, file) in enumerate(cohort.files.items()):
@@ -65,6 +67,7 @@ def load_maps(
             found[name] = _registered(file, space.reference, grid)
         except InputError as error:
             cohort.skipped[file.name] = str(error)
+    cohort.warn(progress)
     order = np.random.default_rng(config.seed).permutation(sorted(found)).tolist()
     count = max(1, round(config.validation * len(order)))
     split = split or {"fit": sorted(order[count:]), "test": sorted(order[:count])}
@@ -108,7 +111,7 @@ def _registered(file: Path, reference: Volume, grid: Grid) -> np.ndarray:
     """Codes of a label map on the grid, (K, H, W) uint8."""
 
     def compute() -> np.ndarray:
-        codes = brain_of(read_volume(file))
+        codes = brain_of(read_volume(file, warn=told_by_cohort))
         matrix = register_affine(reference, Volume(MEANS[codes.array.astype(np.uint8)], codes.grid))
         return resample(codes, grid, matrix, labels=True).array.astype(np.uint8)
 
