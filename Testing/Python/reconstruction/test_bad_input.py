@@ -108,7 +108,7 @@ def test_what_is_odd_about_any_file_of_a_request_is_told_once(scan, store, reque
     files = {
         name: write_with_notice(scan, tmp_path / f"{name}.nii.gz") for name in ("slices", "mask", "like")
     }
-    contexts = [ContextSpec(path=str(files["slices"]), slices=[n], thickness_mm=8) for n in (9, 12)]
+    contexts = [SliceSpec(path=str(files["slices"]), slices=[n], thickness_mm=8) for n in (9, 12)]
     given = {"mask": str(files["mask"]), "like": str(files["like"]), "outputs": ["mean"]}
     told = []
     run_request(request_for(contexts=contexts, **given), store, Progress(warned=told.append))
