@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .image import LPS
+from .mosaic import tiles
+from .packing import packed_with
 from .plane import Plane
 
 DIRECTORY = "DICOMDIR"  # the table of contents of an export: nothing is missed without it
@@ -52,6 +54,7 @@ class Frame:
             this frame.
         kinds: attributes of _KINDS that it states, as texts.
         inverted: whether low values are bright (MONOCHROME1).
+        tile: row and column of the picture where the slice begins, of a mosaic.
     """
 
     file: Path
@@ -60,6 +63,7 @@ class Frame:
     scale: tuple[float, float]
     kinds: dict[str, str]
     inverted: bool = False
+    tile: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +188,8 @@ def _header(file: Path, name: str):
     import pydicom
 
     if not is_dicom(file):
+        if (kind := packed_with(file)) and _NAMES.search(Path(name).stem):
+            raise InputError(f"{name}: is packed with {kind}; unpack all files of its series first.")
         if _NAMES.search(name) and not name.startswith("."):
             raise InputError(
                 f"{name}: damaged, or no DICOM file as its name says; replace it, or take it out of the "
@@ -223,11 +229,6 @@ def _frames(file: Path, header, name: str) -> list[Frame]:
         raise InputError(
             f"{name}: {header.SamplesPerPixel} values per voxel (RGB or vectors); expected grey values."
         )
-    if "MOSAIC" in (header.get("ImageType") or []):
-        raise InputError(
-            f"{name}: a mosaic of many slices in one picture; convert it first (dcm2niix), or export it "
-            "without mosaic."
-        )
     count = int(header.get("NumberOfFrames", 1) or 1)
     if count > 1 and len(header.get("PerFrameFunctionalGroupsSequence", [])) != count:
         raise InputError(
@@ -244,7 +245,17 @@ def _frames(file: Path, header, name: str) -> list[Frame]:
         kinds = {key: text for key in _KINDS if (text := _text_in(groups, key))}
         inverted = header.get("PhotometricInterpretation") == "MONOCHROME1"
         frames.append(Frame(file, index, _plane(header, groups, name), change, kinds, inverted))
+    if "MOSAIC" in (header.get("ImageType") or []):
+        return _tiles_of(frames[0], header, name)
     return frames
+
+
+def _tiles_of(picture: Frame, header, name: str) -> list[Frame]:
+    """The slices of a mosaic."""
+    spacing = _number_in([header], "SpacingBetweenSlices") or picture.plane.thickness_mm
+    return [
+        replace(picture, plane=plane, tile=at) for plane, at in tiles(header, picture.plane, spacing, name)
+    ]
 
 
 def _groups(header, index: int) -> list:
@@ -331,6 +342,10 @@ def _pixels(file: Path, name: str) -> np.ndarray:
 
 def _rescaled(whole: np.ndarray, frame: Frame, name: str) -> np.ndarray:
     """The pixels of one frame with its own slope and intercept."""
+    if frame.tile:
+        row, column = frame.tile
+        rows, columns = frame.plane.shape_ji
+        whole = whole[:, row : row + rows, column : column + columns]
     if frame.index >= len(whole) or whole.shape[1:] != frame.plane.shape_ji:
         raise InputError(
             f"{name}: its header promises {frame.plane.shape_ji} pixels, the file holds {whole.shape[1:]}; "

@@ -17,6 +17,7 @@ from .errors import InputError
 from .grid import Grid, Volume
 from .image import from_image, image_geometry
 from .nifti import nifti_header, nifti_pieces, read_nifti, voxel_bytes
+from .packing import packed_with
 from .scan import Part, Scan, too_large
 from .text_headers import (
     LONGEST_HEADER,
@@ -75,6 +76,8 @@ def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
         return read_nifti(path.with_suffix(".hdr") if called.endswith(".img") else path, name).checked(name)
     suffix = next((suffix for suffix in _ITK if called.endswith(suffix)), None)
     if suffix is None:
+        if kind := packed_with(path):
+            raise InputError(f"{name}: is packed with {kind}; unpack it first.")
         convert = "; convert it with mri_convert" if called.endswith((".mgz", ".mgh")) else ""
         raise InputError(f"{name}: not a format that is read here; expected {FORMATS}{convert}.")
     return _read_itk(path, suffix, name, max_voxels)

@@ -15,6 +15,7 @@ from . import dicom
 from .dicom import Frame
 from .errors import InputError
 from .grid import Grid, Volume
+from .packing import packed_with
 from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
 from .units import other_unit
@@ -148,10 +149,11 @@ def read_dicom(
     """
     found, left_out = dicom.read_headers(files)
     if not found:
-        raise InputError(
-            f"{name}: no DICOM series: none of its {len(files)} files is an image; give the path of one "
-            "image file."
+        kinds = {kind for file in files if (kind := packed_with(file))}
+        remedy = (
+            f"unpack them first ({', '.join(sorted(kinds))})" if kinds else "give the path of one image file"
         )
+        raise InputError(f"{name}: no DICOM series: none of its {len(files)} files is an image; {remedy}.")
     notices = list(filter(None, [left_out_notice(left_out)]))
     numbers = [one.number for one in found]
     keys = (
