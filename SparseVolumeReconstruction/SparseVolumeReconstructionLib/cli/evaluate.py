@@ -8,7 +8,7 @@ import click
 
 from ..geometry import InputError
 from .display import shown_progress
-from .options import Command, device, draws, numbers, strict, words
+from .options import Command, device, draws, numbers, positive, strict, words
 
 EXAMPLES = (
     "evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json\n"
@@ -35,10 +35,17 @@ EXAMPLES = (
 )
 @click.option("--json", required=True, type=Path, metavar="FILE", help="where to write the scores")
 @click.option("--report", type=Path, metavar="FILE.html", help="where to write a report with pictures")
+@click.option(
+    "--samples",
+    type=positive,
+    default=16,
+    metavar="N",
+    help="posterior samples scored per subject and number of slices (16); of 40 or more the quantiles, too",
+)
 @draws
 @device
 @strict
-def evaluate(priors, cohort, frame, contexts, json, report, draws, device, strict):
+def evaluate(priors, cohort, frame, contexts, json, report, strict, **how):
     """Measure priors and baselines on the volumes of a folder."""
     if not cohort.is_dir():
         raise InputError(f"{cohort}: no such folder; --cohort expects a folder of volumes, one per subject.")
@@ -51,9 +58,7 @@ def evaluate(priors, cohort, frame, contexts, json, report, draws, device, stric
     from ..zoo import ModelStore
 
     with shown_progress(strict=strict) as progress:
-        scores = run_protocol(
-            priors, cohort, frame, contexts, ModelStore(), progress, device=device, draws=draws
-        )
+        scores = run_protocol(priors, cohort, frame, contexts, ModelStore(), progress, **how)
     if report:
         write_report(scores, report)
     write_json(scores, json)

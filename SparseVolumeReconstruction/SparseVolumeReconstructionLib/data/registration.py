@@ -48,12 +48,12 @@ def register_affine(
     return LPS @ out @ LPS
 
 
-def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray) -> np.ndarray:
+def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray, *, cubic: bool = False) -> np.ndarray:
     """A volume on a grid of the space of `fixed`, (K, J, I) float32 in [0, 1].
 
-    matrix: as `register_affine` gives it.
+    matrix: as `register_affine` gives it. cubic: as in `resample`.
     """
-    return np.clip(resample(volume, grid, matrix).array, 0.0, 1.0)
+    return np.clip(resample(volume, grid, matrix, cubic=cubic).array, 0.0, 1.0)
 
 
 def _optimise(fixed, moving, transform, levels_mm, iterations, seed):

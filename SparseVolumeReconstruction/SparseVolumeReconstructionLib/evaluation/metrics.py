@@ -87,12 +87,16 @@ def coverage_by_distance(inside: np.ndarray, mask: np.ndarray, distance: np.ndar
     Sums over subjects keep every voxel's weight equal.
     """
     per_slice = np.stack([mask.sum((1, 2)), (inside & mask).sum((1, 2))], 1)
-    index = np.clip(
-        np.searchsorted(DISTANCE_BINS_MM, distance, side="left") - 1, 0, len(DISTANCE_BINS_MM) - 2
-    )
-    counts = np.zeros((len(DISTANCE_BINS_MM) - 1, 2), np.int64)
+    index, count = bin_numbers(distance)
+    counts = np.zeros((count, 2), np.int64)
     np.add.at(counts, index, per_slice)
     return counts
+
+
+def bin_numbers(distance: np.ndarray) -> tuple[np.ndarray, int]:
+    """The bin of each distance (K,) in mm, see DISTANCE_BINS_MM, and how many bins there are."""
+    last = len(DISTANCE_BINS_MM) - 2
+    return np.clip(np.searchsorted(DISTANCE_BINS_MM, distance, side="left") - 1, 0, last), last + 1
 
 
 def bin_names() -> list[str]:

@@ -33,7 +33,8 @@ METRICS = (
     "..._of_samples: mean over "
     "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two "
     "samples where the "
-    "foreground was not observed; "
+    "foreground was not observed; sample_spread: root mean square distance of samples from the mean there "
+    "over that of the truth; sample_coverage_90: as coverage_90, between quantiles of 40 or more samples; "
     "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means "
     "over subjects. "
     "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians "
@@ -245,6 +246,7 @@ def _about(run: _Run, skipped: dict[str, str], cohort: str) -> dict:
             "system": platform.platform(),
         },
         "coverage_by_distance": tally.coverage_by_distance(),
+        "samples": tally.samples(),
         "ssim_by_slice": tally.curves(),
         "by_subject": tally.by_subject(),
     }

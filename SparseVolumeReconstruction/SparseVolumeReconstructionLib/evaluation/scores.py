@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import metrics
+from . import metrics, sample_scores
 from .cases import Case, as_array
 
 COVERAGE = {f"coverage_{round(level * 100)}": level for level in metrics.LEVELS}
-OF_SAMPLES = ("ssim_of_samples", "cc_slice_of_samples", "sample_difference")
+OF_SAMPLES = (
+    "ssim_of_samples",
+    "cc_slice_of_samples",
+    "sample_difference",
+    "sample_spread",
+    "sample_coverage_90",
+)
 MEANS = (
     "ssim",
     "ssim_excluding_contexts",
@@ -34,11 +40,14 @@ class Scores:
         values: by the names in KEYS.
         curve: SSIM of each slice.
         coverage: {level name: (distance bins, 2) voxels, inside}.
+        spread, spectrum_db: of samples, see `sample_scores`; None without them.
     """
 
     values: dict[str, float]
     curve: np.ndarray
     coverage: dict[str, np.ndarray] = field(default_factory=dict)
+    spread: np.ndarray | None = None
+    spectrum_db: np.ndarray | None = None
 
 
 def with_observed(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray:
@@ -90,8 +99,14 @@ def add_distribution(
             np.mean([metrics.slice_pearson(truth, s) for s in shown])
         )
     if len(samples) > 1:
-        variance = np.stack([sample[hidden] for sample in samples]).var(0, ddof=1, dtype=np.float64)
+        drawn, mean = np.stack(samples), as_array(posterior.mean())
+        variance = drawn[:, hidden].var(0, ddof=1, dtype=np.float64)
         scores.values["sample_difference"] = math.sqrt(2 * variance.mean()) if hidden.any() else math.nan
+        scores.spread = sample_scores.spread_by_distance(drawn, mean, truth, hidden, distance)
+        scores.values["sample_spread"] = sample_scores.spread_ratio(scores.spread)
+        scores.spectrum_db = sample_scores.spectrum_db(drawn, truth, case.truth.grid.spacing_ijk[1::-1])
+        if len(samples) >= sample_scores.MIN_FOR_QUANTILES:
+            scores.values["sample_coverage_90"] = sample_scores.coverage_of_samples(drawn, truth, hidden, 0.9)
 
 
 class Tally:
@@ -173,5 +188,22 @@ class Tally:
                     }
                     for b, name in enumerate(metrics.bin_names())
                     if total["coverage_90"][b, 0]
+                }
+        return table
+
+    def samples(self) -> dict:
+        """{system: {count: {"spread": {bin: ratio}, "spectrum_db": [means over subjects]}}} of samples."""
+        table: dict = {}
+        for system, counts in self._scores.items():
+            for n, subjects in counts.items():
+                drawn = [s for s in subjects.values() if s.spread is not None]
+                if not drawn:
+                    continue
+                total = np.sum([s.spread for s in drawn], 0)
+                ratios = dict(zip(metrics.bin_names(), map(sample_scores.spread_ratio, total), strict=True))
+                decibel = np.mean([s.spectrum_db for s in drawn], 0)
+                table.setdefault(system, {})[str(n)] = {
+                    "spread": {name: round(r, 3) for name, r in ratios.items() if math.isfinite(r)},
+                    "spectrum_db": [round(float(v), 2) if math.isfinite(v) else None for v in decibel],
                 }
         return table

@@ -17,6 +17,7 @@ from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 KEYS = {
     *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr"),
     *("ssim_of_samples", "cc_slice_of_samples", "sample_difference", "seconds_sample"),
+    *("sample_spread", "sample_coverage_90"),
     *("coverage_50", "coverage_80", "coverage_90", "coverage_95", "seconds_condition", "seconds_mean"),
 }
 BASELINES = ["mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
@@ -38,7 +39,9 @@ def test_json_is_the_contract(registered, tmp_path):
     for name in ["tiny", *BASELINES]:
         assert list(content[name]) == ["0", "1", "3"]
         assert all(set(row) == KEYS for row in content[name].values())
-    assert all(value is not None for value in content["tiny"]["3"].values())
+    none = {key for key, value in content["tiny"]["3"].items() if value is None}
+    assert none == {"sample_coverage_90"}, "of two samples there are no quantiles"
+    assert set(content["_about"]["samples"]["tiny"]["3"]) == {"spread", "spectrum_db"}
     assert content["pca"]["3"]["coverage_90"] is None and content["pca"]["3"]["ssim_of_samples"] is None
     assert all(content[name]["3"]["seconds_condition"] > 0 for name in BASELINES)
     assert (

@@ -19,6 +19,9 @@ class KnownGaussian:
     def __init__(self, mean, sd):
         self.mean_, self.sd = mean, sd
 
+    def mean(self):
+        return self.mean_
+
     def interval(self, level):
         half = norm.ppf(0.5 + level / 2) * self.sd
         return self.mean_ - half, self.mean_ + half
@@ -56,6 +59,24 @@ def test_coverage_of_the_true_posterior_is_nominal_and_leaves_observed_voxels_ou
         assert found.values["sample_difference"] == pytest.approx(0.05 * 2**0.5, rel=0.02), (
             "two independent draws"
         )
+
+
+def test_samples_of_the_true_posterior_spread_and_look_as_the_truth_does(known):
+    case, posterior = known
+    positions, narrow = case.positions(3), KnownGaussian(posterior.mean_, 0.025)
+    tally = scores.Tally()
+    for name, distribution, ratio in (("right", posterior, 1.0), ("narrow", narrow, 0.5)):
+        found = scores.score_mean(case, positions, scores.with_observed(distribution.mean_, case, positions))
+        scores.add_distribution(found, case, positions, posterior, list(distribution.sample(range(100, 140))))
+        tally.add(name, 3, case, found)
+        assert found.values["sample_spread"] == pytest.approx(ratio, rel=0.03)
+        ideal = norm.cdf(1.645 * ratio) - norm.cdf(-1.645 * ratio)
+        assert found.values["sample_coverage_90"] == pytest.approx(ideal * 39 / 41, abs=0.03), "of 40 samples"
+    drawn = {name: table["3"] for name, table in tally.samples().items()}
+    assert all(value == pytest.approx(1, rel=0.05) for value in drawn["right"]["spread"].values())
+    assert set(drawn["narrow"]["spread"]) == {"0-3 mm", "3-6 mm", "6-10 mm", "10-15 mm", "15-20 mm"}
+    assert np.abs(drawn["right"]["spectrum_db"]).max() < 1.5
+    assert drawn["narrow"]["spectrum_db"][-1] == pytest.approx(20 * np.log10(0.5), abs=1.0), "less detail"
 
 
 def test_observed_slices_are_perfect_and_only_they_are_excluded(known):

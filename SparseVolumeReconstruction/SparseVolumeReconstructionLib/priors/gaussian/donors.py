@@ -30,6 +30,7 @@ class Donors:
         people = [bank.values(n) - self._expected[n] for n in range(len(bank.volumes))]
         bias = self._filled(torch.stack(people).mean(0))
         self._bias = (bias + bias.flip(-1)) / 2 if bank.mirror else bias
+        self._unbiased = (len(people) / max(len(people) - 1, 1)) ** 0.5
 
     def __len__(self) -> int:
         """How many draws differ in more than a small deformation."""
@@ -52,12 +53,12 @@ class Donors:
 
         The field's mean, and by how much the donor differs from what the prior expects of the donor's
         covariate, `wider` times. What all donors have in common is left out, so that the mean of many samples
-        is that of the posterior.
+        is that of the posterior; the rest is stretched by what that takes from its variance.
         """
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
         operators = [operator.to(field.mean) for operator in axis_operators(self._grid, field.grid)]
-        return field.mean + wider * along_axes(operators, difference[None].to(field.mean))
+        return field.mean + wider * self._unbiased * along_axes(operators, difference[None].to(field.mean))
 
     def _filled(self, masked: torch.Tensor) -> torch.Tensor:
         out = torch.zeros(self._mask.shape)

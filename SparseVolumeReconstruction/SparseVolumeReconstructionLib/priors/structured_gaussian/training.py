@@ -224,8 +224,9 @@ def _rows(
     mean = np.zeros(space.grid.shape_kji)
     for n, (name, number) in enumerate(everybody):
         progress.update(f"resampling {name}", 0.5 + 0.2 * n / len(everybody))
-        whole[n] = on_grid(subjects.volume(name, number), space.grid, cohort.matrices[name])
-        mean += whole[n] / len(members) if n < len(members) else 0
+        donor = n >= len(members)  # samples must be as sharp as people are
+        whole[n] = on_grid(subjects.volume(name, number), space.grid, cohort.matrices[name], cubic=donor)
+        mean += 0 if donor else whole[n] / len(members)
     mask = binary_dilation(mean > _ANATOMY, iterations=2)
     mask = mask | mask[..., ::-1] if mirror else mask
     if options.match:

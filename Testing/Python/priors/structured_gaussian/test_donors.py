@@ -117,7 +117,8 @@ def test_without_slices_samples_differ_as_donors_do_and_mirror_images_double_the
     heads = StructuredGaussian(stored, CARD).condition([]).sample(range(8))
     people = torch.zeros(2, *GRID.shape_kji)
     people[:, torch.as_tensor(parameters.mask)] = torch.stack([few.values(1), few.values(2)])
-    assert torch.allclose(heads[2] - heads[1], people[1] - people[0], atol=1e-3)
+    differ = (4 / 3) ** 0.5 * (people[1] - people[0])
+    assert torch.allclose(heads[2] - heads[1], differ, atol=1e-3)
     assert torch.allclose(heads[6], heads[2].flip(-1), atol=1e-3)
     mean = StructuredGaussian(stored, CARD).condition([]).mean()
     assert torch.allclose(heads.mean(0), mean, atol=1e-3), "what donors have in common is left out"
