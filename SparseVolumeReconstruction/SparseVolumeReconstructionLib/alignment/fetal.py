@@ -26,6 +26,7 @@ _THIN_MM = 10.0  # parts of a mask that are thinner are no brain, but tissue bes
 _ROOM, _ROUNDS = 1.2, 8  # radii of the ellipsoid around a brain over those of one that it would fill
 _MIN_SLICES = 6  # that tell how a brain goes on beyond them
 _SURE, _LIKELY = 0.5, 0.25
+_CLEAR, _AS_LARGE = 0.6, 1 / 3  # of a second brain; its size over that of the first
 _KEPT = 512  # looks, each of some hundred kB
 
 _MIRRORS = ((), (0,), (1,), (0, 1))  # a fetus lies anyhow: the mean of what is seen in them is better
@@ -42,6 +43,15 @@ class _View:
     looks: dict[int, _Look]
     clear: float
 
+    @property
+    def size(self) -> int:
+        """Pixels of brain."""
+        return sum(int((brain > _SURE).sum()) for _, brain in self.looks.values())
+
+    def is_as_good_as(self, other: _View) -> bool:
+        """Whether what is seen here is a brain as clearly as what is seen there."""
+        return self.clear > _CLEAR and self.size > _AS_LARGE * other.size
+
 
 @dataclass(frozen=True, eq=False)
 class FetalReader:
@@ -56,9 +66,9 @@ class FetalReader:
 
         Raises InputError where no brain is found in a scan that was not masked.
         """
-        readings = self.read(slices)
+        readings, seconds = self._read(slices)
         masks = [binary_fill_holes(r.brain > _SURE) for r in readings]
-        brain = Brain.of(slices, masks, readings, _LITTLE_MM2)
+        brain = replace(Brain.of(slices, masks, readings, _LITTLE_MM2), seconds=seconds)
         if not brain.slices and has_noise_outside(slices):
             raise InputError(
                 "No brain was found in the slices; expected a fetal brain, with or without what is around "
@@ -68,30 +78,39 @@ class FetalReader:
 
     def read(self, slices: list[Slice]) -> list[Reading]:
         """One reading for every slice (patient mm, any units); parallel slices of a file are read as one."""
+        return self._read(slices)[0]
+
+    def _read(self, slices: list[Slice]) -> tuple[list[Reading], list[str]]:
+        """The readings, and the sources that show a second brain."""
         keys = [(s.source, *np.abs(s.plane.normal).round(2)) for s in slices]
         found: dict[int, Reading] = {}
+        seconds = []
         for key in dict.fromkeys(keys):
             own = [n for n, k in enumerate(keys) if k == key]
-            found.update(zip(own, self._read_stack([slices[n] for n in own]), strict=True))
-        return [found[n] for n in range(len(slices))]
+            readings, second = self._read_stack([slices[n] for n in own])
+            found.update(zip(own, readings, strict=True))
+            seconds += [slices[own[0]].source] if second else []
+        return [found[n] for n in range(len(slices))], list(dict.fromkeys(seconds))
 
-    def _read_stack(self, stack: list[Slice]) -> list[Reading]:
+    def _read_stack(self, stack: list[Slice]) -> tuple[list[Reading], bool]:
         """In three looks: a wide one at every slice by itself, a near one at each place where a brain may be,
-        and one around the brain that is seen most clearly.
+        and one around the brain that is seen most clearly. Also whether a second brain is seen elsewhere.
         """
         contents = [Content.of(s) for s in stack]
         wide = [_look(self.network, c, _WIDE_MM, tuple(c.slice.plane.centre)) for c in contents]
         views = [(self._view(contents, place, _MIRRORS[:1]), much) for place, much in _places(wide)]
         view, _ = max(views, key=lambda v: v[0].clear * np.sqrt(v[1]), default=(_View({}, 0.0), 0.0))
+        second = any(v is not view and v.is_as_good_as(view) for v, _ in views)
         around = _places(list(view.looks.values()))
         if around:
             view = self._view(contents, around[0][0], _MIRRORS)
-        return [
+        readings = [
             Reading(view.looks[n][0].on_slice(view.looks[n][1]))
             if n in view.looks
             else Reading(np.zeros(s.pixels.shape, np.float32))
             for n, s in enumerate(stack)
         ]
+        return readings, second
 
     def _view(self, contents: list[Content], place: np.ndarray, mirrors: tuple) -> _View:
         """The near look at the slices that pass near a place (patient RAS mm), read as one body."""

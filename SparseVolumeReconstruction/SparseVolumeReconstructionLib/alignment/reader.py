@@ -50,13 +50,15 @@ class Brain:
     """Slices without what is around the brain.
 
     slices: with 0 outside the brain, those without any brain left out. masks: of these slices, 1 in the
-    brain. readings: of these slices. left_out: names of the others.
+    brain. readings: of these slices. left_out: names of the others. seconds: sources
+    that show a second brain.
     """
 
     slices: list[Slice]
     masks: list[np.ndarray]
     readings: list[Reading]
     left_out: list[str]
+    seconds: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, slices: list[Slice], masks: list[np.ndarray], readings: list[Reading], least: float) -> Brain:

@@ -18,7 +18,7 @@ from .reader import Reading
 
 TURNED_DEG = 60.0
 """Nobody lies like that in a scanner by accident."""
-_NEAR_MM, _FAR_MM, _LITTLE_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 10.0
+_NEAR_MM, _FAR_MM, _LITTLE_CM2, _MUCH_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 150.0, 10.0
 
 
 def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[Reading]) -> float | None:
@@ -44,7 +44,7 @@ def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[
         "score": alignment.score,
         "far": float(np.log(min(max(apart, _NEAR_MM), _FAR_MM))),
         "margin": min(alignment.margin, _SURE_NATS) / _SURE_NATS,
-        "area": float(np.log(max(area, _LITTLE_CM2))),
+        "area": float(np.log(min(max(area, _LITTLE_CM2), _MUCH_CM2))),
     }
     return Judge.of("frame").probabilities(measures)["right"]
 

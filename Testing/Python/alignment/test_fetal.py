@@ -10,6 +10,7 @@ from SparseVolumeReconstructionLib.alignment.fetal import as_one, fetal_reader
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.reconstruction.whole_head import told_of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,19 @@ def test_a_masked_stack_stays_as_it_is(fetus):
 
 def test_a_stack_without_a_brain_is_refused(fetus):
     with pytest.raises(InputError, match="No brain was found"):
-        fetal_reader().brain_of(slices_of(fetus.stack(brain=False)[0]))
+        fetal_reader().brain_of(slices_of(fetus.stack(brains=0)[0]))
+
+
+def test_twins_are_told(fetus):
+    """One brain is taken, whole; a single fetus is not taken for two."""
+    volume, mask = fetus.stack(brains=2)
+    brain = fetal_reader().brain_of(slices_of(volume))
+    assert brain.seconds == ["stack"] and "a second brain" in " ".join(told_of(brain, fetal_reader().card))
+    taken = mask_of(brain, volume)
+    side = np.broadcast_to(np.arange(mask.array.shape[2]) < mask.array.shape[2] // 2, mask.array.shape)
+    shares = [overlap(taken, (mask.array > 0) & half) for half in (side, ~side)]
+    assert max(shares) > 0.6 and min(shares) < 0.05
+    assert fetal_reader().brain_of(slices_of(fetus.stack()[0])).seconds == []
 
 
 def test_what_belongs_to_no_round_body_is_left_out():
