@@ -283,7 +283,6 @@ def slices_of(volume) -> list[np.ndarray]:
     Raises InputError where there is none, or where there are more than MAX_SLICES: that is not sparse.
     """
     whole = volume_of(volume)
-    matrix = whole.grid.ijk_to_ras
     shown = [k for k in range(len(whole.array)) if np.ptp(whole.array[k]) > 0]
     if not shown:
         raise InputError(f"{volume.GetName()}: no slice of it shows anything; every one is constant.")
@@ -292,12 +291,15 @@ def slices_of(volume) -> list[np.ndarray]:
             f"{volume.GetName()} has {len(shown)} slices with content, so it is not sparse; at most "
             f"{MAX_SLICES} are taken at once. Add single slices from the views."
         )
-    planes = []
-    for k in shown:
-        plane = _orthonormal(matrix)
-        plane[:3, 3] = matrix[:3, 3] + k * matrix[:3, 2]
-        planes.append(plane)
-    return planes
+    return [plane_of_slice(volume, k) for k in shown]
+
+
+def plane_of_slice(volume, number: int) -> np.ndarray:
+    """SliceToRAS (4x4, world RAS, mm) of a slice of a volume node, by its third index. Raises InputError."""
+    matrix = world_grid(volume).ijk_to_ras
+    plane = _orthonormal(matrix)
+    plane[:3, 3] = matrix[:3, 3] + number * matrix[:3, 2]
+    return plane
 
 
 def remove_context(context: ContextSlice) -> None:

@@ -13,65 +13,21 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
 import slicer
 
-from ..geometry import Grid, InputError, Volume, first_problem
-from ..geometry.image import to_image
-from ..geometry.io import read_volume, write_affine
+from ..geometry import InputError, Volume
+from ..geometry.io import read_volume
 from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
-from .loaded import check_against_files
 from .look import Look
-from .nodes import NOTICE, SCAN, THICKNESS, add_volume, affine_of, file_stem, volume_of, world_grid
-from .reslice import reslice_plane
+from .nodes import NOTICE, SCAN, THICKNESS, add_volume
+from .request import Context, ReconstructionInputs, build_mask_request, build_request
 from .result_files import ResultFiles, read_result, window_of
 from .results import ResultNodes, add_result
+from .segments import add_mask
 
 _QUICK_S = 0.03  # a live update is read in this time
-
-
-@dataclass(frozen=True)
-class Context:
-    """Slices of one volume node: some, all, or a plane of it.
-
-    `indices` along its third index axis (None: all of them), or the plane of a 4x4 SliceToRAS.
-    thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, at most 5 mm,
-    is assumed.
-    """
-
-    node: object
-    indices: tuple[int, ...] | None = None
-    plane: np.ndarray | None = None
-    thickness_mm: float | None = None
-
-
-@dataclass(frozen=True)
-class ReconstructionInputs:
-    """What to reconstruct, in nodes; see ReconstructionRequest for the fields of the same name.
-
-    contexts: none for the prior itself. frame: "auto", "registered", a 4x4 array from patient to canonical
-    RAS (mm) as in a request and its result, or a linear transform node of the scene, which places the atlas
-    on the patient. like: a volume node on whose grid the results come.
-    """
-
-    prior: str
-    contexts: tuple[Context, ...] = ()
-    frame: object = "auto"
-    like: object | None = None
-    spacing_mm: float | None = None
-    outputs: tuple[str, ...] = ("mean", "std", "template")
-    samples: int = 0
-    seed: int = 0
-    covariate: float | None = None
-    device: str = "auto"
-    keep_observed: bool = True
-    fast: bool = False
-    intensity: dict | None = None
-    show_as: str = "own"
-    name: str = "Reconstruction"
 
 
 @dataclass(frozen=True)
@@ -157,6 +113,28 @@ class SparseVolumeReconstructionLogic:
                 yield ProgressEvent(_("loading {name}").format(name=name), 1.0, None)
                 volumes = yield self._aside(lambda: self._read_volumes(list(answer["files"].values())))
                 return _load_parts(answer["result"], volumes, name)
+
+        return self._begin(steps())
+
+    def find_mask(self, stack, prior: str) -> Job:
+        """Begin to look for the brain in every slice of a volume node; gives a segmentation node, to be
+        corrected.
+
+        Raises:
+            InputError: at once, for a node that cannot be used.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
+        try:
+            request = build_mask_request(stack, prior, folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+        def steps() -> Steps:
+            with _removed(folder):
+                answer = yield from self._ask("mask", request)
+                mask = yield self._aside(lambda: read_volume(answer["files"]["mask"]))
+                return add_mask(mask, stack, answer["result"])
 
         return self._begin(steps())
 
@@ -266,109 +244,6 @@ def _removed(folder: Path):
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> dict:
-    """Write the contexts of `inputs` into `folder` and return the request as plain data.
-
-    Raises InputError.
-    """
-    from pydantic import ValidationError
-
-    from ..reconstruction.request import ReconstructionRequest
-
-    names = _names([context.node for context in inputs.contexts])
-    pixel_mm = (inputs.spacing_mm or 0.0) if inputs.fast else 0.0
-    fields = {
-        "prior": inputs.prior,
-        "contexts": [
-            _write_context(context, name, folder / f"context-{n}", pixel_mm)
-            for n, (context, name) in enumerate(zip(inputs.contexts, names, strict=True))
-        ],
-        "frame": inputs.frame if isinstance(inputs.frame, str) else _write_frame(inputs.frame, folder),
-        "like": _write_grid(world_grid(inputs.like), folder) if inputs.like is not None else None,
-        "outputs": list(inputs.outputs),
-        "output": str(output),
-        "compress": folder
-        not in output.parents,  # what is read back at once and then deleted need not be small
-    }
-    same = (
-        "spacing_mm",
-        "samples",
-        "seed",
-        "covariate",
-        "device",
-        "keep_observed",
-        "fast",
-        "intensity",
-        "show_as",
-    )
-    try:
-        request = ReconstructionRequest(**fields, **{name: getattr(inputs, name) for name in same})
-    except ValidationError as error:
-        raise InputError(f"{first_problem(error)}.") from error
-    return request.model_dump()
-
-
-def _names(nodes: list) -> list[str]:
-    """A name for every node, in order; nodes of the same name get a number, because one name is one body."""
-    alike: dict[str, dict[str, int]] = {}
-    numbers = [
-        alike.setdefault(node.GetName(), {}).setdefault(node.GetID(), len(alike[node.GetName()]) + 1)
-        for node in nodes
-    ]
-    return [
-        node.GetName() if n == 1 else f"{node.GetName()} ({n})"
-        for node, n in zip(nodes, numbers, strict=True)
-    ]
-
-
-def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -> dict:
-    """One NRRD file per context, called like its node, in a folder of its own; returns the fields of a
-    SliceSpec.
-
-    pixel_mm: smallest pixel of a plane.
-    """
-    notices = check_against_files(context.node)
-    volume, thickness = volume_of(context.node), context.thickness_mm
-    if context.plane is not None:
-        if context.indices is not None:
-            raise InputError(f"{name}: slice indices and a plane were given; choose one of them.")
-        volume = reslice_plane(volume, context.plane, thickness, name, pixel_mm)
-    folder.mkdir()
-    path = folder / f"{file_stem(name)}.nrrd"
-    sitk.WriteImage(to_image(volume), str(path))
-    indices = None if context.indices is None else list(context.indices)
-    return {
-        "path": str(path),
-        "slices": indices,
-        "thickness_mm": thickness,
-        "source": name,
-        "notices": list(notices),
-    }
-
-
-def _write_frame(frame, folder: Path) -> str:
-    """The file of a 4x4 array, or of a transform node that places the atlas: patient to canonical."""
-    given = isinstance(frame, np.ndarray)
-    matrix, name = (frame, "frame") if given else (affine_of(frame), frame.GetName())
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
-        raise InputError(
-            f"{name}: the transform is singular or not finite; expected one that places the whole atlas on "
-            "the patient."
-        )
-    write_affine(matrix if given else np.linalg.inv(matrix), folder / "frame.h5")
-    return str(folder / "frame.h5")
-
-
-def _write_grid(grid: Grid, folder: Path) -> str:
-    """A file that carries the geometry of a grid; its voxels are empty."""
-    sitk.WriteImage(
-        to_image(Volume(np.zeros(grid.shape_kji, np.uint8), grid)),
-        str(folder / "like.nrrd"),
-        useCompression=True,
-    )
-    return str(folder / "like.nrrd")
 
 
 def _worker_python() -> str:

@@ -12,9 +12,11 @@ from ..mrml import views
 from ..mrml.contexts import MOVING_COLOUR, ContextSlice
 from ..mrml.i18n import _
 from ..mrml.masks import is_mask, mask_shown_scan
+from ..mrml.segments import stack_of
 from .section import Section
+from .segment_editor import edit_segmentation
 
-USED, VIEW, ORIENTATION, OFFSET, THICKNESS, REMOVE = range(6)
+USED, VIEW, ORIENTATION, OFFSET, THICKNESS, REMOVE, MOTION = range(7)
 VIEWS = ("Red", "Green", "Yellow")
 
 
@@ -28,6 +30,7 @@ class _Row:
     colour: tuple[float, ...]
     volume: str
     problem: str | None
+    motion: tuple[float, bool] | None = None
 
 
 class ContextSection(Section):
@@ -40,6 +43,7 @@ class ContextSection(Section):
         self._rows: list[_Row] = []
         ui, contexts = self.ui, self.presenter.contexts
         self._usual, self._all_tip = {}, ui.useAllButton.toolTip
+        self._mask_tip = ui.findMaskButton.toolTip
         for view in VIEWS:
             button = getattr(ui, f"add{view}Button")
             self._usual[view] = button.toolTip
@@ -48,6 +52,9 @@ class ContextSection(Section):
             )
         ui.useAllButton.connect("clicked(bool)", lambda _on: self.attempt(self._use_all))
         ui.moveButton.connect("clicked(bool)", self._move)
+        ui.findMaskButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.masks.find))
+        ui.correctButton.connect("clicked(bool)", lambda _on: self._correct())
+        ui.takeButton.connect("clicked(bool)", lambda _on: self.attempt(self.presenter.masks.take))
         ui.undoButton.connect("clicked(bool)", lambda _on: self.attempt(contexts.undo))
         ui.removeAllButton.connect("clicked(bool)", lambda _on: contexts.clear())
         table = ui.contextTable
@@ -61,6 +68,7 @@ class ContextSection(Section):
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(ORIENTATION, qt.QHeaderView.Stretch)
+        header.moveSection(MOTION, REMOVE)  # the cross stays the last
         for key, action in (
             ("Delete", self._remove_selected),
             ("Ctrl+Z", lambda: self.attempt(contexts.undo)),
@@ -86,6 +94,7 @@ class ContextSection(Section):
         ui.useAllButton.text = (
             _("Use as mask") if volume is not None and is_mask(volume) else _("Use all slices")
         )
+        self._show_mask()
         ui.removeAllButton.enabled = len(contexts) > 0
         ui.undoButton.enabled = bool(contexts.undone)
         ui.undoButton.toolTip = _("Take back: {step} (Ctrl+Z in the table)").format(
@@ -106,19 +115,37 @@ class ContextSection(Section):
         else:
             self.presenter.use_all()
 
+    def _show_mask(self) -> None:
+        """The chosen brain mask, and the slices that are proposed with it."""
+        ui, masks, p = self.ui, self.presenter.masks, self.presenter.parameters
+        stack = p.allVolume is not None and not is_mask(p.allVolume)
+        ui.findMaskButton.enabled = stack and not self.presenter.runner.running
+        ui.findMaskButton.toolTip = self._mask_tip if stack else _("Choose the stack above first.")
+        ui.correctButton.enabled = masks.chosen is not None
+        ui.proposalLabel.text = masks.proposal()
+        ui.proposalLabel.visible = ui.takeButton.visible = bool(masks.proposed)
+        ui.takeButton.enabled = bool(masks.proposed) and not masks.taken
+
+    def _correct(self) -> None:
+        """The mask in the Segment Editor, over the stack in which it was found."""
+        mask = self.presenter.masks.chosen
+        self.attempt(lambda: edit_segmentation(mask, stack_of(mask) or self.presenter.parameters.allVolume))
+
     def close(self) -> None:
         """Stop the timer."""
         self._choose.stop()
 
     def _fill_table(self, contexts: list[ContextSlice]) -> None:
         table, chosen = self.ui.contextTable, self.presenter.contexts.selected
-        rows = [_row(context, context == self.presenter.contexts.moving) for context in contexts]
+        moving, off = self.presenter.contexts.moving, self.presenter.masks.off_mm
+        rows = [_row(context, context == moving, off(context)) for context in contexts]
         table.blockSignals(True)
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
             if self._rows[number : number + 1] != [row]:
                 self._fill(number, row)
         self._rows = rows
+        table.setColumnHidden(MOTION, not any(row.motion for row in rows))
         self._mark_moving(any(row.moving for row in rows))
         if chosen not in contexts:
             table.clearSelection()
@@ -160,6 +187,9 @@ class ContextSection(Section):
                 item.setForeground(qt.QBrush(qt.QColor("#c62828")))
             if column == USED:
                 item.setCheckState(qt.Qt.Checked if row.enabled else qt.Qt.Unchecked)
+            if column == MOTION and row.motion and not row.motion[1]:
+                item.setBackground(qt.QBrush(qt.QColor("#fff4d6")))
+                item.setForeground(qt.QBrush(qt.QColor("#5c3d00")))
             if column == VIEW:
                 item.setBackground(qt.QBrush(_colour(row.colour)))
                 item.setForeground(qt.QBrush(qt.QColor("black")))
@@ -174,6 +204,7 @@ class ContextSection(Section):
             _("Offset along the slice's normal in mm; double-click to edit"),
             _("Slice thickness in mm; double-click to edit, clear to let the voxel size be assumed"),
             _("Remove this slice"),
+            _("How far the head lay off its path through the stack when this slice was taken; amber: moved"),
         ]
 
     def _context(self, row: int) -> ContextSlice | None:
@@ -229,7 +260,7 @@ class ContextSection(Section):
             self.presenter.contexts.remove(self.presenter.contexts.selected)
 
 
-def _row(context: ContextSlice, moving: bool) -> _Row:
+def _row(context: ContextSlice, moving: bool, motion: tuple[float, bool] | None) -> _Row:
     """The row of a context; without a place it says so."""
     problem, volume = context.problem(), context.volume
     try:
@@ -239,12 +270,13 @@ def _row(context: ContextSlice, moving: bool) -> _Row:
         place = _("unusable"), "", ""
     view = f"{context.view} ⇕" if moving else context.view
     return _Row(
-        ("", view, *place, "✕"),
+        ("", view, *place, "✕", f"{motion[0]:.1f}" if motion else ""),
         context.enabled,
         moving,
         context.colour,
         volume.GetName() if volume else "",
         problem,
+        motion,
     )
 
 

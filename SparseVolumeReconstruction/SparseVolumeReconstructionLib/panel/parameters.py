@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
 from ..workflow.choices import RANGES, Device, FrameMode, Layer, ShowAs
@@ -15,6 +15,7 @@ class Parameters:
     """The members of `Choices`, with the ranges that the widgets allow, by section of the panel."""
 
     allVolume: vtkMRMLScalarVolumeNode
+    mask: vtkMRMLSegmentationNode
     live: bool = False
     textured: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +19,14 @@ from .whole_head import find_brain, motion_of, reader_for
 
 @dataclass(frozen=True, eq=False)
 class StackMask:
-    """A mask, uint8 on the grid of its stack, warnings about how the stack was read, and which slices
-    (numbers from 0) belong together.
+    """A mask, uint8 on the grid of its stack, warnings about how the stack was read, which slices
+    (numbers from 0) belong together, and how still each was: a `Stillness` by the slice's number.
     """
 
     volume: Volume
     warnings: list[str]
     proposed: list[int]
+    motion: dict[str, dict[str, Any]]
 
     @property
     def millilitres(self) -> float:
@@ -68,5 +70,5 @@ def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
     array = np.zeros(grid.shape_kji, np.uint8)
     for image, mask in zip(brain.slices, brain.masks, strict=True):
         array[image.volume_index] = mask
-    proposed = [number for stack in motion_of(brain).values() for number in stack["proposed"]]
-    return StackMask(Volume(array, grid), warnings, proposed)
+    motion = next(iter(motion_of(brain).values()), {"proposed": [], "slices": {}})
+    return StackMask(Volume(array, grid), warnings, motion["proposed"], motion["slices"])

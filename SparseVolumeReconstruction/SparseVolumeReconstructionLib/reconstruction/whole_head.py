@@ -91,7 +91,8 @@ def motion_of(brain: Brain) -> dict[str, Any]:
         own = [n for n, s in enumerate(brain.slices) if s.source == source]
         stack = [brain.slices[n] for n in own]
         turned = min(abs(float(s.plane.normal @ stack[0].plane.normal)) for s in stack)
-        if len(stack) < _MIN_SLICES or turned < 0.999:
+        numbered = len({s.volume_index for s in stack}) == len(stack)  # else each has a file of its own
+        if len(stack) < _MIN_SLICES or turned < 0.999 or not numbered:
             continue
         found = stillness(stack)
         areas = [area_mm2(brain.slices[n], brain.masks[n]) for n in own]

@@ -16,7 +16,10 @@ from aiohttp import web
 
 from ..geometry import InputError
 from ..geometry.files import image_suffix
+from ..geometry.io import write_volume
 from ..geometry.scan import left_out_notice
+from ..mrml.nodes import file_stem
+from ..mrml.segments import mask_of
 from ..worker.reading import FORMATS
 from ..workflow.export import file_name, files_of, prepare_file
 from .app import App
@@ -43,6 +46,7 @@ _REFUSED = (
     ".tsv",
 )
 _NO_IMAGES = ("dicomdir", "readme", "license", "thumbs.db", "desktop.ini")
+_MASK = "stack-mask.nrrd"
 _LONGEST_NAME, _LONGEST_SUFFIX = 80, 10
 
 
@@ -108,9 +112,11 @@ class Transfer:
         return web.Response(text="") if error is None else web.Response(status=422, text=str(error))
 
     async def _download(self, request: web.Request) -> web.Response:
-        """One file of the chosen result."""
+        """One file of the chosen result, or the chosen brain mask."""
         result = self._app.presenter.explorer.result
         name = request.match_info["name"]
+        if name == _MASK:
+            return await self._download_mask()
         if result is None or name not in files_of(result):
             return web.Response(status=404, text="there is no such file of this result")
         with tempfile.TemporaryDirectory(prefix="download-", dir=self._app.folder) as folder:
@@ -120,10 +126,27 @@ class Transfer:
             except InputError as error:
                 self._app.presenter.runner.report(error)
                 return web.Response(status=422, text=str(error))
-        attached = f'attachment; filename="{file_name(result, name)}"'
-        return web.Response(
-            body=data, content_type="application/octet-stream", headers={"Content-Disposition": attached}
-        )
+        return _attached(data, file_name(result, name))
+
+    async def _download_mask(self) -> web.Response:
+        """The chosen brain mask, to be corrected elsewhere."""
+        mask = self._app.presenter.masks.chosen
+        if mask is None:
+            return web.Response(status=404, text="no brain mask is chosen")
+        with tempfile.TemporaryDirectory(prefix="download-", dir=self._app.folder) as folder:
+            path = Path(folder) / _MASK
+            try:
+                volume = mask_of(mask)
+            except InputError as error:
+                return web.Response(status=422, text=str(error))
+            await asyncio.to_thread(write_volume, volume, path)
+            return _attached(path.read_bytes(), f"{file_stem(mask.GetName())}.nrrd")
+
+
+def _attached(data: bytes, name: str) -> web.Response:
+    """A file to be kept under a name."""
+    attached = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return web.Response(body=data, content_type="application/octet-stream", headers=attached)
 
 
 class _TooLarge(InputError):

@@ -4,7 +4,8 @@ Importing this package needs the standard library alone, so that an application 
 torch.
 
 One JSON object a line. To the process: {"op": "reconstruct", "id", "request": {...}}, {"op": "read", "id",
-"request": {...}} (files that nobody trusts), {"op": "cancel", "id"}, {"op": "ping", "id"}, {"op":
+"request": {...}} (files that nobody trusts), {"op": "mask", "id", "request": {...}} (the brain in a stack),
+{"op": "cancel", "id"}, {"op": "ping", "id"}, {"op":
 "shutdown"}. From it: {"id", "event": "progress", "step", "fraction", "remaining_s"}, {"id", "event": "done",
 "result"}, {"id", "event": "error", "kind": "input|cancelled|memory|internal", "message", "log"}, {"id",
 "event": "pong", "pid"}. Requests are done one after the other, in the order in which they came.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..geometry import InputError, first_problem
 from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
+from .masking import MaskRequest, find_mask
 from .reading import ReadRequest, read_upload
 
 if TYPE_CHECKING:
@@ -101,5 +102,6 @@ def operations(reconstructions: Reconstructions | None = None) -> dict[str, Oper
     table = (
         Operation("reconstruct", ReconstructionRequest, reconstruct, warm=reconstruct.warm),
         Operation("read", ReadRequest, read_upload),
+        Operation("mask", MaskRequest, find_mask),
     )
     return {operation.name: operation for operation in table}

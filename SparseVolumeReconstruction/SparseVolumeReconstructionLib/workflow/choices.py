@@ -77,7 +77,8 @@ RANGES = {
 _VOLUME = "vtkMRMLScalarVolumeNode"
 # The choices that are nodes, with the class of each.
 NODES = {name: _VOLUME for name in ("allVolume", "atlas", "likeVolume", "result", "reference")} | {
-    "frameTransform": "vtkMRMLLinearTransformNode"
+    "frameTransform": "vtkMRMLLinearTransformNode",
+    "mask": "vtkMRMLSegmentationNode",
 }
 
 
@@ -89,6 +90,7 @@ class Choices:
 
     Attributes:
         allVolume: sparse acquisition to take whole.
+        mask: segmentation of the brain, found in a stack or made by hand; None to find it in the slices.
         likeVolume: volume whose grid the results take.
         atlas: what is laid over the slices.
         result: mean of the reconstruction that is looked at.
@@ -98,6 +100,7 @@ class Choices:
     """
 
     allVolume: object = None
+    mask: object = None
     live: bool = False
     textured: bool = False
     prior: str = "brain-t1"

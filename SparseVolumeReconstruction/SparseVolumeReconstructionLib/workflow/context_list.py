@@ -111,6 +111,23 @@ class ContextList(VTKObservationMixin):
         self.select(added[-1])
         return len(planes) - len(new)
 
+    def use_only(self, volume, planes: list[np.ndarray]) -> None:
+        """Use these slices of a volume (4x4 SliceToRAS in world RAS, mm) and no others of it; those of other
+        volumes stay as they are.
+
+        Raises InputError, as adding does.
+        """
+        check_is_observed(volume)
+        with self._undo.step(_("slices chosen")):
+            for plane in planes:
+                if not any(one.volume is volume and same_plane(one.plane, plane) for one in self):
+                    self._add(volume, plane, views.nearest_view(plane[:3, 2]))
+            for context in self:
+                if context.volume is volume:
+                    context.set_enabled(any(same_plane(context.plane, plane) for plane in planes))
+                    self._draw(context)
+        self._on_change()
+
     def select(self, context: ContextSlice | None) -> None:
         """Make a context the selected one: it is drawn stronger.
 

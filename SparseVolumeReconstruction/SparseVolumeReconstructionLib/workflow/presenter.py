@@ -27,6 +27,7 @@ from .explorer import Explorer
 from .live import Live
 from .requirements import missing_packages
 from .runner import Runner
+from .stack_masks import StackMasks
 
 
 class Presenter(VTKObservationMixin):
@@ -47,6 +48,7 @@ class Presenter(VTKObservationMixin):
         self._request = self._key()
         self._left = False
         self.contexts = ContextList(self._contexts_changed)
+        self.masks = StackMasks(self)
         self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._node_added)
@@ -125,6 +127,7 @@ class Presenter(VTKObservationMixin):
             "name": p.name.strip(),
             "outputs": self.outputs(),
             "show_as": p.showAs.value,
+            "mask": p.mask,
         }
         return ReconstructionInputs(**fields | changes)
 
@@ -301,6 +304,7 @@ class Presenter(VTKObservationMixin):
             p.keepObserved,
             p.device,
             p.showAs,
+            p.mask and p.mask.GetID(),
         )
 
     def _observation(self) -> list[tuple]:

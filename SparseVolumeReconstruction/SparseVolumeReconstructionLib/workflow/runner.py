@@ -103,6 +103,15 @@ class Runner:
         what = _("reading {name}").format(name=name)
         self._begin(lambda: self._logic.read(files, name, series), on_done, what, on_error)
 
+    def find_mask(self, stack, prior: str, on_done: Callable) -> None:
+        """Look for the brain in a volume node, as a job like any other; on_done gets a segmentation node.
+
+        Raises:
+            InputError: when a job runs already or the node cannot be used.
+        """
+        what = _("looking for the brain")
+        self._begin(lambda: self._logic.find_mask(stack, prior), on_done, what)
+
     def _begin(
         self,
         start: Callable[[], Job],

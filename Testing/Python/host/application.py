@@ -12,6 +12,8 @@ from PySide6 import QtCore, QtWidgets
 from SparseVolumeReconstructionLib.mrml.bundle import save_bundle
 from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 
+from .segment_editor import SegmentEditorPanel
+
 LOGICS = {
     "Markups": "vtkSlicerMarkupsLogic",
     "Models": "vtkSlicerModelsLogic",
@@ -343,5 +345,6 @@ def make_application(testing: bool) -> Application:
     slicer.modules = types.SimpleNamespace(
         **{name.lower(): Module(name, logic=one) for name, one in logics.items()}
     )
+    slicer.modules.segmenteditor = Module("SegmentEditor", widget=SegmentEditorPanel())
     slicer.app = Application(scene, logic, temporary_path, testing)
     return slicer.app

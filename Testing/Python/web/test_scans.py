@@ -118,3 +118,39 @@ def test_the_brain_of_a_whole_head_is_outlined(page, shared_data, tmp_path, scre
     page.wait(lambda: not page.there("mark-observed").is_enabled(), "one mask at a time")
     page.screenshot(screenshots / "web-brain-mask.png")
     assert read_volume(page.download("brain_mask.nrrd")).array.max() == 1
+
+
+def test_the_brain_of_a_stack_is_found_downloaded_and_given_back(page, tmp_path, screenshots):
+    """Slices of it are proposed and taken by one click; a mask that was corrected elsewhere is used."""
+    from alignment.pregnancy import Pregnancy
+
+    scanned, _ = Pregnancy().stack({12: np.array([0, 8.0, 0])})
+    write_volume(scanned, tmp_path / "stack.nrrd")
+    page.there("upload-input").send_keys(str(tmp_path / "stack.nrrd"))
+    page.wait(lambda: any("stack" in each for each in scans(page)), "the stack")
+    Select(page.there("prior-menu")).select_by_value("fetal-t2")
+    page.choose("all-volume", "stack")
+    page.click("find-mask")
+    page.wait(lambda: page.there("take-button"), "proposal", 120)
+    assert "of stack belong together" in page.text("proposal")
+    assert Select(page.there("mask-menu")).first_selected_option.text == "stack brain"
+    page.click("take-button")
+    page.wait(lambda: not page.there("take-button").is_enabled(), "taken")
+    used = [row for row in page.rows() if row.find_element(By.CSS_SELECTOR, "input").is_selected()]
+    off = [float(row.find_elements(By.CSS_SELECTOR, "td")[4].text) for row in used]
+    assert len(used) == 4 and max(off) < 2.0
+    page.screenshot(screenshots / "web-mask.png")
+    page.there("mask-download").click()
+    kept = page.downloads / "stack_brain.nrrd"
+    page.wait(kept.exists, "the mask")
+    corrected = read_volume(kept)
+    assert corrected.grid.same_as(scanned.grid) and set(np.unique(corrected.array)) == {0, 1}
+    corrected.array[12] = 0
+    write_volume(corrected, tmp_path / "corrected.nrrd")
+    page.there("upload-input").send_keys(str(tmp_path / "corrected.nrrd"))
+    page.choose("mask-menu", "corrected (uploaded)")
+    page.wait(
+        lambda: Select(page.there("mask-menu")).first_selected_option.text == "corrected brain",
+        "corrected mask",
+    )
+    assert not page.there("proposal") and page.complaints() == []

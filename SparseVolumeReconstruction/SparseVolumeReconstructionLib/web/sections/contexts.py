@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import slicer
+import slicer.util
+
 from ...geometry import InputError
 from ...mrml.contexts import ContextSlice
+from ...workflow.choices import NODES
 from ..views import LABELS
 from .section import Action, Section
 
@@ -23,6 +27,9 @@ class ContextSection(Section):
             "add": self._add,
             "all": self._use_all,
             "clear": contexts.clear,
+            "find": self.presenter.masks.find,
+            "mask": self._mask,
+            "take": self.presenter.masks.take,
             "undo": contexts.undo,
             "move": lambda: contexts.move_with_view(contexts.moving is None),
             "select": lambda row: self._go(_the(contexts, row)),
@@ -41,9 +48,11 @@ class ContextSection(Section):
 
     def state(self) -> dict:
         """The rows, and a sentence about them."""
-        contexts = self.presenter.contexts
+        contexts, masks = self.presenter.contexts, self.presenter.masks
         rows = [
-            _row(context) | {"selected": context == contexts.selected, "moving": context == contexts.moving}
+            _row(context)
+            | {"selected": context == contexts.selected, "moving": context == contexts.moving}
+            | _motion(masks.off_mm(context))
             for context in contexts
         ]
         used = sum(row["enabled"] for row in rows)
@@ -63,6 +72,12 @@ class ContextSection(Section):
             "undo": contexts.undone,
             "note": self._said if self._said == self.presenter.runner.status.step else "",
             "chosen": contexts.selected is not None,
+            "masks": [
+                {"id": node.GetID(), "name": node.GetName()}
+                for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            ],
+            "proposal": masks.proposal(),
+            "taken": bool(masks.proposed) and masks.taken,
         }
 
     def _add(self, view: str) -> None:
@@ -73,6 +88,17 @@ class ContextSection(Section):
         self.presenter.runner.say("")
         self._after_first(self.presenter.use_all)
         self._said = self.presenter.runner.status.step
+
+    def _mask(self, node_id: str) -> None:
+        """A segmentation of the brain, or a mask volume that becomes one; "" for none."""
+        p = self.presenter.parameters
+        node = slicer.mrmlScene.GetNodeByID(str(node_id)) if node_id else None
+        if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            self.presenter.masks.use(node)
+        elif node_id and (node is None or not node.IsA(NODES["mask"])):
+            raise InputError("that mask is not in the scene any more; choose another.")
+        else:
+            p.mask = node
 
     def _after_first(self, add) -> None:
         """The first slices are something to look at in 3D."""
@@ -112,6 +138,11 @@ def _row(context: ContextSlice) -> dict:
         return row | place | {"assumed": context.stated_thickness_mm is None}
     except InputError:
         return row | {"name": "unusable", "offset": "", "thickness": "", "assumed": False}
+
+
+def _motion(off: tuple[float, bool] | None) -> dict:
+    """How far the head lay off its path (mm) in a slice, and whether it had moved."""
+    return {"off": f"{off[0]:.1f}" if off else "", "moved": bool(off) and not off[1]}
 
 
 def _number(text: object) -> float:
