@@ -93,6 +93,7 @@ def align(
         best = _with_gains(best, slices, rough, model, _FINE_MM)
         slices = in_common_units(slices, best.gains)
     size, problem = _size_beyond_expected(best, model), None
+    assert best.score is not None
     if np.log(size) > _WRONG_SIZE:
         raise _not_removed(
             model, f"seems not to be removed, because what they show is {size:.2f} times as large as expected"
@@ -106,7 +107,7 @@ def align(
         )
     elif best.score < DOUBTFUL:
         inverted = _search([_inverted(s) for s in slices], model, progress.quiet(), covariate)
-        if inverted.score > best.score + _CLEARLY:
+        if inverted.score is not None and inverted.score > best.score + _CLEARLY:
             problem = (
                 f"they match better with dark and bright exchanged ({inverted.score:.2f} against "
                 f"{best.score:.2f}): another modality"
@@ -261,8 +262,8 @@ def gains_in_frame(
         mean = matcher.expected(found.patient_to_canonical, found.covariate)
         gains[source] = rough.get(source, 1.0) * gain_of(matcher.values.numpy(), mean, found.intensity)
     first = next(iter(gains))
-    own = rough.get(first, 1.0) / gains[first]
-    return settled({source: gain * own for source, gain in gains.items()})
+    unit = rough.get(first, 1.0) / gains[first]
+    return settled({source: gain * unit for source, gain in gains.items()})
 
 
 def _starts(slices, model: AlignmentModel, covariate: float | None):

@@ -88,7 +88,8 @@ class Matcher:
         """
         mean, variance, loadings = self._predict(family, theta, value)
         variance = variance - _MODEL_ERROR**2 + (loadings**2).sum(0)
-        maps, problem = [], None
+        maps: list[MonotoneMap | None] = []
+        problem = None
         for m, v in zip(mean, variance, strict=True):
             inside = (m > ANATOMY) & (self.values > 0)
             try:

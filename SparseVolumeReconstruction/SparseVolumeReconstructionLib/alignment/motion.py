@@ -49,7 +49,10 @@ def stillness(stack: list[Slice]) -> list[Stillness]:
     off = np.linalg.norm(places - line, axis=1)
     together = (off < _STILL_MM) & (signals > _DARK)
     found = zip(off, agreement, edges, signals, together, strict=True)
-    ranked = [Stillness(*(round(float(x), 3) for x in values[:4]), bool(values[4])) for values in found]
+    ranked = [
+        Stillness(round(float(o), 3), round(float(a), 3), round(float(e), 3), round(float(s), 3), bool(t))
+        for o, a, e, s, t in found
+    ]
     return [ranked[n] for n in np.argsort(order)]
 
 

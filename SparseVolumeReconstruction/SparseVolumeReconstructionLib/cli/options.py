@@ -22,9 +22,9 @@ class Stopped(Exception):
 class Command(click.Command):
     """A command whose help has what is required in its first line and examples in its last ones."""
 
-    def __init__(self, *args, examples: str = "", **settings):
+    def __init__(self, name: str | None, examples: str = "", **settings):
         settings.setdefault("short_help", settings.get("help"))  # click would cut it after some words
-        super().__init__(*args, context_settings=SETTINGS, **settings)
+        super().__init__(name, context_settings=SETTINGS, **settings)
         self.examples = examples.strip().splitlines()
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

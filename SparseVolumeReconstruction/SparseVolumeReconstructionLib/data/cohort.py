@@ -135,7 +135,8 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of volumes (NIfTI, NRRD, MHA).")
     wanted = re.search(r"t1|t2|flair", modality.lower())
-    files, skipped = {}, {}
+    files: dict[str, Path] = {}
+    skipped: dict[str, str] = {}
     for file in [*_images(folder), *(file for anat in _bids_folders(folder) for file in _images(anat))]:
         contrast = contrast_of(subject_name(file))
         if any(fnmatch.fnmatch(file.name.lower(), pattern) for pattern in skip):
@@ -233,7 +234,7 @@ def _numbers(path: Path) -> dict:
 
 def _digest(reference: Volume, file: Path, labels: Path | None) -> str:
     """Digest of everything a registration depends on."""
-    digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32))
+    digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32).tobytes())
     digest.update(reference.grid.ijk_to_ras.tobytes() + str(reference.grid.shape_kji).encode())
     digest.update(file.read_bytes())
     if labels is not None:

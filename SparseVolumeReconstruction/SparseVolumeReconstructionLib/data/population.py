@@ -106,10 +106,10 @@ def _appearance(
         1 - 2 * values
     )
     shape = tuple(max(4, n // 4) for n in array.shape)
-    shading = np.exp(variation.bias * _smooth_noise(shape, variation.bias_length * size / 4, random))
-    shading = sitk.GetImageFromArray(shading)
+    coarse = np.exp(variation.bias * _smooth_noise(shape, variation.bias_length * size / 4, random))
     shading = sitk.Expand(
-        shading, [int(np.ceil(a / b)) for a, b in zip(array.shape[::-1], shape[::-1], strict=True)]
+        sitk.GetImageFromArray(coarse),
+        [int(np.ceil(a / b)) for a, b in zip(array.shape[::-1], shape[::-1], strict=True)],
     )
     values = values * sitk.GetArrayFromImage(shading)[tuple(slice(n) for n in array.shape)]
     values = values + random.normal(0, variation.noise, array.shape)

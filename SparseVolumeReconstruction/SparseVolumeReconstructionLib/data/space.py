@@ -65,7 +65,7 @@ def canonical_space(
             sizes[name] = np.count_nonzero(volume.array > 0.05) * float(np.prod(volume.grid.spacing_ijk))
         if not sizes:
             raise InputError("none of the cohort's files can be used as a volume.")
-        name = sorted(sizes, key=sizes.get)[len(sizes) // 2]
+        name = sorted(sizes, key=sizes.__getitem__)[len(sizes) // 2]
         volume = cohort.volume(name)
     elif reference in cohort.files:
         name, volume = cohort.files[reference].name, cohort.volume(reference)

@@ -50,7 +50,7 @@ class CovariateRule:
         """The subject's value. Raises InputError when its name tells none."""
         found = self.pattern.search(subject)
         try:
-            return float(found[1])
+            return float(found[1] if found else "")
         except (TypeError, ValueError) as error:
             raise InputError(
                 f'{subject}: its name tells no {self.name} ("{self.pattern.pattern}" finds no number in it).'
@@ -106,17 +106,22 @@ def list_subjects(
             f"{len(augment)} numbers of copies for {len(folders)} cohorts; give one number, or one for "
             "each cohort."
         )
-    files, skipped, labels, origin, copies = {}, {}, {}, {}, {}
+    files: dict[str, Path] = {}
+    skipped: dict[str, str] = {}
+    labels: dict[str, Path] = {}
+    origin: dict[str, Path] = {}
+    copies: dict[str, int] = {}
     for folder, count, word in zip(folders, augment * len(folders), strip * len(folders), strict=False):
         cohort = list_cohort(folder, modality=modality)
         twice = sorted(set(files) & set(cohort.files))
         if twice:
             raise InputError(f"{folder}: {twice[0]} is also in another cohort; rename one of the files.")
         if word:
-            own = {name: labels_beside(file, word) for name, file in cohort.files.items()}
-            for name in [name for name, path in own.items() if path is None]:
-                cohort.skipped[cohort.files.pop(name).name] = f"no label map ({word}) beside it"
-            labels |= {name: own[name] for name in cohort.files}
+            for name, file in list(cohort.files.items()):
+                if own := labels_beside(file, word):
+                    labels[name] = own
+                else:
+                    cohort.skipped[cohort.files.pop(name).name] = f"no label map ({word}) beside it"
         files |= cohort.files
         skipped |= cohort.skipped
         origin |= dict.fromkeys(cohort.files, folder)

@@ -162,7 +162,7 @@ class Library:
 
     def combined(self, weights: np.ndarray) -> np.ndarray:
         """Weighted sum of the volumes, (K, J, I) float32."""
-        return sum(
+        return sum(  # type: ignore[return-value]  # it is 0 only where all weights are
             np.float32(w) * v.astype(np.float32)
             for w, v in zip(weights, self.volumes.values(), strict=True)
             if w

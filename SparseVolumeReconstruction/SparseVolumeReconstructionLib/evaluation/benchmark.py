@@ -54,7 +54,7 @@ def benchmark(
         InputError: for an unknown prior.
     """
     store.verify(prior_id)
-    settings = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
+    settings: dict[str, tuple[int | None, int, int]] = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
     settings |= {f"{n} contexts": (None, n, 1) for n in contexts}
     settings |= {f"{n}^3 voxels": (n, PROTOCOL_CONTEXTS, 1) for n in sizes}
     rows = {}
@@ -92,7 +92,7 @@ def _measure(
     slices = _slices(body, grid, count)
     loaded = peak_mib()
     seconds = median_seconds(lambda: as_array(prior.condition(slices, grid=grid).mean()), runs)
-    row = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
+    row: dict[str, float | None] = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
     posterior = prior.condition(slices, grid=grid)
     seconds = median_seconds(lambda: as_array(posterior.sample(list(range(samples)))), min(3, runs))
     row |= {"sample_s": seconds / samples, "loaded_mib": loaded, "peak_mib": peak_mib()}

@@ -50,7 +50,7 @@ def centre_of(array: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
         middle[0] = int(
             near[np.argmax(np.abs(near[:, None] - seen).min(1) - 1e-3 * np.abs(near - middle[0]))]
         )
-    return tuple(middle)
+    return middle[0], middle[1], middle[2]
 
 
 def _view(array: np.ndarray, axis: int, index: int) -> np.ndarray:
@@ -169,8 +169,9 @@ def strip(slices: list[Slice], top: float) -> bytes:
         "top": 1 - _HEAD / figure.get_figheight(),
         "wspace": 0.02,
     }
-    for cell, (name, pixels, aspect) in zip(figure.add_gridspec(1, len(shown), **box), shown, strict=True):
-        axes = figure.add_subplot(cell)
+    grid = figure.add_gridspec(1, len(shown), **box)
+    for number, (name, pixels, aspect) in enumerate(shown):
+        axes = figure.add_subplot(grid[number])
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=top, aspect=aspect, interpolation="bilinear")
         axes.set_title(name, color=_CONTEXT, fontsize=9, pad=6)
         axes.axis("off")

@@ -102,7 +102,8 @@ def _scales(
             f"volumes of {tuple(one.shape[1:])} voxels; expected at least {2 ** (scales - 1)} along every "
             "axis."
         )
-    similar, contrast = [], []
+    similar: list[torch.Tensor] = []
+    contrast: list[torch.Tensor] = []
     one, other = one[:, None], other[:, None]
     for scale in range(scales):
         if scale:

@@ -152,9 +152,9 @@ def samples(picture: Picture, names: list[str], view: int) -> bytes:
     """
     columns = ["", *(f" sample {n}" for n in range(1, SAMPLES + 1)), " sd"]
     spread = _spread([picture.views[f"{name} sd"][view] for name in names])
-    rows = []
+    rows: list[tuple[str, list[tuple[np.ndarray | None, float]]]] = []
     for name in names:
-        cells = [(picture.views["truth"][view], 1.0)]
+        cells: list[tuple[np.ndarray | None, float]] = [(picture.views["truth"][view], 1.0)]
         cells += [
             (
                 picture.views[name + c][view] if name + c in picture.views else None,
@@ -169,7 +169,7 @@ def samples(picture: Picture, names: list[str], view: int) -> bytes:
 
 def sweep(picture: Picture, names: list[str]) -> bytes:
     """Axial slices through the stack (columns) of the named volumes (rows)."""
-    rows = [
+    rows: list[tuple[str, list[tuple[np.ndarray | None, float]]]] = [
         (name, [(image, 1.0) for image in picture.sweep[name]]) for name in names if name in picture.sweep
     ]
     titles = [f"{k}{' (seen)' if k in picture.positions else ''}" for k in picture.swept]
@@ -191,6 +191,7 @@ def _sheet(
     pixels to mark in column 0.
     """
     image = rows[0][1][0][0]
+    assert image is not None
     height = 1.3 * image.shape[0] / image.shape[1] * aspect
     figure = Figure((1.3 * len(titles) + 0.3, height * len(rows) + 0.3), facecolor="black")
     panels = figure.subplots(len(rows), len(titles), squeeze=False)

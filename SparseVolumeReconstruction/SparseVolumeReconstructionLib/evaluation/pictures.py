@@ -80,4 +80,6 @@ def orthogonal(array: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray,
     `Picture.views`.
     """
     k, j, i = at
-    return tuple(v[::-1, ::-1].astype(np.float16) for v in (array[k], array[:, j], array[:, :, i]))
+    axial, coronal, sagittal = array[k], array[:, j], array[:, :, i]
+    axial, coronal, sagittal = (v[::-1, ::-1].astype(np.float16) for v in (axial, coronal, sagittal))
+    return axial, coronal, sagittal

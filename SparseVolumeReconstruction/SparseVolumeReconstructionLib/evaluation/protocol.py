@@ -124,7 +124,9 @@ def evaluate_priors(
     pictures: dict[int, dict[str, Picture]] = {count: {} for count in kept if count in counts}
     for number, name in enumerate(bench.test):
         case = run.load(name, progress)
-        for step, count in enumerate(counts if case else []):
+        if case is None:
+            continue
+        for step, count in enumerate(counts):
             progress.update(
                 f"{name}: {count} contexts", 0.4 + 0.6 * (number + step / len(counts)) / len(bench.test)
             )

@@ -53,7 +53,7 @@ def _gain(value: float | None, other: float | None) -> tuple[str, str]:
 
 def _summary(result: Evaluation, priors: list[str], counts: list[str]) -> tuple[list, list]:
     """Header and rows: SSIM of every system, gains of the priors over the two baselines that matter most."""
-    rows = [
+    rows: list[tuple[str, list]] = [
         ("system" if name in priors else "", [name, *(_number(result[name][n]["ssim"]) for n in counts)])
         for name in [*priors, *BASELINES]
     ]

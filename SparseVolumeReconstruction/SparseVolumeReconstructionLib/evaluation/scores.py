@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ class Tally:
         table: dict = {}
         for system, counts in self._scores.items():
             for n, subjects in counts.items():
-                total = {
+                total: dict[str, Any] = {
                     key: sum(s.coverage[key] for s in subjects.values() if key in s.coverage)
                     for key in COVERAGE
                 }

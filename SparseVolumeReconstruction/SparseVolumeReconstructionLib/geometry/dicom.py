@@ -136,7 +136,7 @@ def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarra
     Raises:
         InputError: for a file that cannot be read.
     """
-    out: list[np.ndarray | None] = [None] * len(frames)
+    out = [np.zeros(0, np.float32)] * len(frames)
     for file in dict.fromkeys(frame.file for frame in frames):
         whole = _pixels(file, names[file])
         for n, frame in enumerate(frames):

@@ -134,7 +134,8 @@ def _shape(header, name: str) -> tuple[int, int, int]:
         raise InputError(f"{name}: several values per voxel (RGB, complex or vectors); expected grey values.")
     if len(shape) < 2 or any(n > 1 for n in shape[3:]):
         raise InputError(f"{name}: {len(shape)}D, {shape} voxels; expected one 3D volume or 2D slice.")
-    return (*shape[:3], 1)[:3]
+    i, j, k = (*shape[:3], 1)[:3]
+    return i, j, k
 
 
 def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -262,7 +263,7 @@ def read_four_dimensions(path: Path) -> np.ndarray:
     import nibabel
 
     try:
-        return np.ascontiguousarray(np.asarray(nibabel.load(path).dataobj).transpose(3, 2, 1, 0))
+        return np.ascontiguousarray(np.asarray(nibabel.nifti1.load(path).dataobj).transpose(3, 2, 1, 0))
     except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
         raise InputError(f"{path}: cannot be read as several volumes; reconstruct again.") from error
 

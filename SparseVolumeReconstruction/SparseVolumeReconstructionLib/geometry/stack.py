@@ -93,7 +93,7 @@ def _layers(planes: Sequence[Plane]) -> list[_Layer]:
 def _runs(origins: np.ndarray, normal: np.ndarray) -> list[tuple[int, int]]:
     """(start, stop) of the runs of one layer, in order; together they hold every plane once."""
     left = [] if _shift(origins, normal)[0] else _even_runs(origins, normal)
-    found = []
+    found: list[tuple[int, int]] = []
     while left:
         start, stop = best = max(left, key=lambda run: (run[1] - run[0], -_step(origins, *run), -run[0]))
         left.remove(best)

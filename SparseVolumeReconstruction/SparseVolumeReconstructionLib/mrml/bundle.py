@@ -173,7 +173,7 @@ def _pack_voxels(packed: zipfile.ZipFile, file: Path, name: str, images: list[np
         for image in images:
             flat = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
             for start in range(0, flat.size, _CHUNK):
-                target.write(flat[start : start + _CHUNK])
+                target.write(flat[start : start + _CHUNK].data)
 
 
 def _unwritten(path: Path) -> InputError:

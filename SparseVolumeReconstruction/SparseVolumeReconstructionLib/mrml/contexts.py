@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import slicer
@@ -41,7 +42,7 @@ _GAP_MM, _GAP_RATIO, _NEARLY_PARALLEL = 2.0, 2.2, 0.7
 class ContextSlice:
     """One context: what its node says. Two are equal when they are the same node."""
 
-    node: object
+    node: Any
 
     @property
     def volume(self):
@@ -72,7 +73,7 @@ class ContextSlice:
 
         Raises InputError under a non-linear transform.
         """
-        volume, local = self.volume, np.array(json.loads(self._get("Plane"))).reshape(4, 4)
+        volume, local = self.volume, np.array(json.loads(self._get("Plane") or "")).reshape(4, 4)
         return _orthonormal(world_matrix(volume) @ local) if volume else local
 
     @property
@@ -191,7 +192,8 @@ class ContextSlice:
         """RGB (0..1) of the view to which the slice belongs, in which it is drawn unless it moves."""
         if not self._get("Colour"):  # of a scene that was saved before slices could move
             self._set("Colour", json.dumps(self.node.GetDisplayNode().GetColor()))
-        return tuple(json.loads(self._get("Colour")))
+        red, green, blue = json.loads(self._get("Colour") or "")
+        return red, green, blue
 
     def draw(
         self, selected: bool = False, image: bool = False, moving: bool = False, thin: bool = False
@@ -229,8 +231,8 @@ class ContextSlice:
 @lru_cache(maxsize=4 * MAX_SLICES)
 def _grid(shape_kji: tuple, matrix: bytes, plane: bytes, thickness_mm: float | None, name: str) -> Grid:
     """`plane_grid`, remembered: it is asked for at every change of anything."""
-    volume, plane = Grid(shape_kji, np.frombuffer(matrix).reshape(4, 4)), np.frombuffer(plane).reshape(4, 4)
-    return plane_grid(volume, plane, thickness_mm, name)
+    volume = Grid(shape_kji, np.frombuffer(matrix).reshape(4, 4))
+    return plane_grid(volume, np.frombuffer(plane).reshape(4, 4), thickness_mm, name)
 
 
 def context_slices() -> list[ContextSlice]:

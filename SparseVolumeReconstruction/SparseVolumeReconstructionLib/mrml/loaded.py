@@ -33,8 +33,8 @@ def check_against_files(volume) -> tuple[str, ...]:
     if storage is None or volume.GetModifiedSinceRead():
         return own
     listed = [storage.GetNthFileName(n) for n in range(storage.GetNumberOfFileNames())]
-    files = dict.fromkeys([storage.GetFullNameFromFileName(), *map(storage.GetAbsoluteFilePath, listed)])
-    files = tuple(Path(file) for file in files if file and Path(file).is_file())
+    named = dict.fromkeys([storage.GetFullNameFromFileName(), *map(storage.GetAbsoluteFilePath, listed)])
+    files = tuple(Path(file) for file in named if file and Path(file).is_file())
     if not files:
         return own
     grids, notices = _stated(files, tuple(file.stat().st_mtime_ns for file in files))

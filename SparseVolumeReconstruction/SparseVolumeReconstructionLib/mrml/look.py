@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Look:
 
     window: float | None = None
     level: float | None = None
-    sibling: object | None = None
+    sibling: Any = None
 
     @classmethod
     def like(cls, node) -> Look:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -26,7 +27,7 @@ class Context:
     is assumed.
     """
 
-    node: object
+    node: Any
     indices: tuple[int, ...] | None = None
     plane: np.ndarray | None = None
     thickness_mm: float | None = None
@@ -44,8 +45,8 @@ class ReconstructionInputs:
 
     prior: str
     contexts: tuple[Context, ...] = ()
-    frame: object = "auto"
-    like: object | None = None
+    frame: Any = "auto"
+    like: Any = None
     spacing_mm: float | None = None
     outputs: tuple[str, ...] = ("mean", "std", "template")
     samples: int = 0

@@ -7,6 +7,7 @@ import json
 import uuid
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -46,21 +47,21 @@ class ResultNodes:
 
     provenance: dict
     folder: int = 0
-    mean: object | None = None
-    std: object | None = None
-    observed: object | None = None
-    brain_mask: object | None = None
-    template: object | None = None
-    template_mask: object | None = None
-    atlas: object | None = None
-    outline: object | None = None
-    samples: object | None = None
-    browser: object | None = None
-    current: object | None = None
-    frame: object | None = None
+    mean: Any = None
+    std: Any = None
+    observed: Any = None
+    brain_mask: Any = None
+    template: Any = None
+    template_mask: Any = None
+    atlas: Any = None
+    outline: Any = None
+    samples: Any = None
+    browser: Any = None
+    current: Any = None
+    frame: Any = None
 
     @property
-    def roles(self) -> dict[str, object]:
+    def roles(self) -> dict[str, Any]:
         """{role: node} of all nodes that there are."""
         named = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("provenance", "folder")
@@ -125,13 +126,12 @@ class ResultNodes:
 
         None where it belongs to none or was taken out of the scene.
         """
-        browser = _sequences().GetFirstBrowserNodeForProxyNode(
-            node
-        )  # the shown sample takes its attributes from the samples
+        # The shown sample takes its attributes from the samples.
+        browser = _sequences().GetFirstBrowserNodeForProxyNode(node)
         mark = (browser or node).GetAttribute(f"{ATTRIBUTE}Result")
         if mark is None or not slicer.mrmlScene.IsNodePresent(node):
             return None
-        found = {}
+        found: dict[str, Any] = {}
         for other in _scene_nodes():
             if other.GetAttribute(f"{ATTRIBUTE}Result") == mark:
                 found.setdefault(other.GetAttribute(f"{ATTRIBUTE}Role"), other)
@@ -307,17 +307,19 @@ def _dress(role: str, node, look: Look, files: ResultFiles) -> None:
         look.apply(node)
 
 
-def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, str]) -> dict[str, object]:
+def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, str]) -> dict[str, Any]:
     """Sequence, browser and shown sample, all of them and every sample with these words as attributes.
 
     All but the voxels is there before them, because the browser copies the shown sample at every change of
     any of these nodes.
     """
+    samples = files.samples
+    assert samples is not None
     sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     _write(sequence, "samples", words)
     sequence.SetIndexName("sample")
     sequence.SetIndexUnit("")
-    for n in range(len(files.samples)):
+    for n in range(len(samples)):
         sample = slicer.vtkMRMLScalarVolumeNode()
         _write(sample, "current", words)
         sequence.SetDataNodeAtValue(sample, str(n))
@@ -329,9 +331,9 @@ def _sample_nodes(files: ResultFiles, name: str, look: Look, words: dict[str, st
     current.SetName(f"{name} current")
     current.CreateDefaultDisplayNodes()
     current.GetDisplayNode().SetAutoWindowLevel(False)
-    current.GetDisplayNode().SetWindowLevel(*window_of(files.samples[0]))
+    current.GetDisplayNode().SetWindowLevel(*window_of(samples[0]))
     look.apply(current)
-    for n, sample in enumerate(files.samples):
+    for n, sample in enumerate(samples):
         set_volume(sequence.GetNthDataNode(n), Volume(sample, files.volumes["observed"].grid), shared=True)
     _sequences().UpdateProxyNodesFromSequences(browser)
     return {"samples": sequence, "browser": browser, "current": current}

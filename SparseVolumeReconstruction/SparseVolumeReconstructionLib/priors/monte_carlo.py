@@ -48,7 +48,7 @@ class MonteCarloPosterior(Posterior):
         """The mean of the codes."""
 
     @abstractmethod
-    def _draw(self, seeds: Sequence[int]) -> Sequence[torch.Tensor]:
+    def _draw(self, seeds: Sequence[int]) -> torch.Tensor | Sequence[torch.Tensor]:
         """Codes of the samples of one or more seeds."""
 
     @abstractmethod
@@ -82,12 +82,14 @@ class MonteCarloPosterior(Posterior):
         not wait.
         """
         centre = self._centre()
-        total, squares, pairs = 0.0, 0.0, max(1, draws // 2)
+        pairs = max(1, draws // 2)
+        total = squares = self._pixels.new_zeros(self.grid.shape_kji)
         for start in range(0, pairs, _TOGETHER):
             seeds = range(start, min(start + _TOGETHER, pairs))
             for seed, codes in zip(seeds, self._draw(seeds), strict=True):
                 pair = self._volume(codes), self._volume(2 * centre - codes)
-                total, squares = total + sum(pair), squares + sum(volume**2 for volume in pair)
+                total = total + sum(pair)
+                squares = squares + sum(volume**2 for volume in pair)
                 if seed < _TOGETHER:
                     self._drawn[seed] = pair[0]
         mean = total / (2 * pairs)

@@ -104,7 +104,7 @@ def write_handover(
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(template, paths[0])
         write_volume(Volume(inside, template.grid), paths[1])
-    commands, notes = _commands(*map(str, paths), stacks, folder, f"{resolution_mm:g}"), _notes(stacks)
+    commands, notes = _commands(paths, stacks, folder, f"{resolution_mm:g}"), _notes(stacks)
     write_text(
         "\n".join(f"# {tool}: {notes[tool]}\n{command}\n" for tool, command in commands.items()),
         folder / "commands.txt",
@@ -116,8 +116,9 @@ def _notes(stacks: list[Stack]) -> dict[str, str]:
     return _NOTES if stacks else {tool: f"{_PLACEHOLDERS} {note}" for tool, note in _NOTES.items()}
 
 
-def _commands(template: str, mask: str, stacks: list[Stack], folder: Path, resolution: str) -> dict[str, str]:
-    """The command line of each tool, one option a line."""
+def _commands(paths: tuple[Path, Path], stacks: list[Stack], folder: Path, resolution: str) -> dict[str, str]:
+    """The command line of each tool, one option a line. paths: of template and mask."""
+    template, mask = map(str, paths)
     files = [str(Path(stack.path).absolute()) for stack in stacks] or [f"stack-{n}.nii.gz" for n in (1, 2, 3)]
     thickness = [f"{stack.thickness_mm:g}" for stack in stacks] or [f"THICKNESS-{n}" for n in (1, 2, 3)]
     output = {tool: str(folder / f"{tool.lower()}.nii.gz") for tool in _NOTES}

@@ -32,7 +32,7 @@ def measured_multipliers(
 
     subjects: by name, on the prior's protocol grid, (K, J, I), [0, 1].
     """
-    scores = {count: [] for count in COUNTS}
+    scores: dict[int, list[np.ndarray]] = {count: [] for count in COUNTS}
     generator = np.random.default_rng(0)
     for done, (name, truth) in enumerate(subjects.items()):
         on_step(f"calibrating on {name}", done / len(subjects))

@@ -58,7 +58,7 @@ def measured_quality(
 
 def _means(measured: dict[str, dict[str, tuple[float, ...]]], names: Collection[str]) -> dict:
     """Means over some subjects of what was measured, {what: {count: value}}. measured: by count and name."""
-    table = {key: {} for key in MEASURES}
+    table: dict[str, dict[str, float]] = {key: {} for key in MEASURES}
     for count, by_name in measured.items():
         own = [values for name, values in by_name.items() if name in names]
         for key, value in zip(MEASURES, np.mean(own, 0) if own else (), strict=bool(own)):

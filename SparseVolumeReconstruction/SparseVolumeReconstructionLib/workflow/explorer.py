@@ -5,6 +5,8 @@ Which of its volumes the views show, which sample, and how good it is against a 
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 
 from ..geometry import InputError
@@ -32,7 +34,7 @@ class Explorer:
         node = self._parameters.result
         return ResultNodes.of(node) if node is not None else None
 
-    def layers(self) -> dict[Layer, object]:
+    def layers(self) -> dict[Layer, Any]:
         """The volumes of the chosen result that can be shown."""
         result = self.result
         if result is None:

@@ -6,6 +6,7 @@ A slice of the patient is shown, the student puts a view where it lies in the no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Question:
     picture: np.ndarray
     plane: np.ndarray
     corners: np.ndarray
-    volume: object
+    volume: Any
 
 
 @dataclass(frozen=True, eq=False)

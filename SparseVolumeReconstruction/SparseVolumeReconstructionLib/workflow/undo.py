@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 
@@ -18,8 +19,8 @@ MAX_STEPS = 100
 class _Kept:
     """A context as it was. The nodes are held, so that a context that was removed comes back as itself."""
 
-    node: object
-    display: object
+    node: Any
+    display: Any
     volume_id: str
     attributes: tuple[tuple[str, str], ...]
 

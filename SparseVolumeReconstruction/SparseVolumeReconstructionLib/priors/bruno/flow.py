@@ -7,9 +7,10 @@ Images are (N, C, H, W); a pose is known to the couplings as its embedding (N, E
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -115,8 +116,8 @@ class ResidualNet(nn.Module):
         self.enter = PosedConvs(1, inputs, filters, 1, embedding)
         self.blocks = PosedConvs(2 * blocks, filters, filters, 3, embedding)
         self.head = nn.Conv2d(filters, 2 * outputs, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log scale in (-1, 1) and shift, (N, outputs, H, W) each."""
@@ -152,7 +153,15 @@ class DenseNet(nn.Module):
         return scale.tanh(), shift
 
 
-class CheckerboardCoupling(nn.Module):
+class Coupling(nn.Module):
+    """An invertible map of images or vectors, given the pose; `forward` gives its log determinant, too."""
+
+    def inverse(self, y: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """The image or vector (N, C, ...) whose result is `y`."""
+        raise NotImplementedError
+
+
+class CheckerboardCoupling(Coupling):
     """Pixels of one colour of a checkerboard are scaled and shifted by what those of the other colour say."""
 
     def __init__(self, channels: int, colour: int, **net: int):
@@ -177,7 +186,7 @@ class CheckerboardCoupling(nn.Module):
         return (y - shift) * (-scale).exp()
 
 
-class HalfCoupling(nn.Module):
+class HalfCoupling(Coupling):
     """One half of the channels (or, given a DenseNet, of the components) is scaled and shifted by what the
     other half says.
 
@@ -221,8 +230,8 @@ class Flow(nn.Module):
     def __init__(
         self,
         size: int,
-        checkerboard: list[int],
-        channel: list[int],
+        checkerboard: Sequence[int],
+        channel: Sequence[int],
         filters: int,
         blocks: int,
         dense: int,
@@ -251,10 +260,15 @@ class Flow(nn.Module):
             for n in range(dense)
         )
 
+    def _couplings(self) -> list[tuple[list[Coupling], list[Coupling]]]:
+        """Those of every scale, before and after it is squeezed."""
+        return [(list(before), list(after)) for before, after in cast(Any, self.scales)]
+
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents (N, D) of images (N, 1, H, W) and the log determinant (N,)."""
-        total, done = x.new_zeros(len(x)), []
-        for number, (before, after) in enumerate(self.scales):
+        total = x.new_zeros(len(x))
+        done: list[torch.Tensor] = []
+        for number, (before, after) in enumerate(self._couplings()):
             for coupling in before:
                 x, log_det = coupling(x, pose)
                 total = total + log_det
@@ -266,14 +280,14 @@ class Flow(nn.Module):
                 finished, x = x.chunk(2, 1)
                 done.append(finished.flatten(1))
         z = torch.cat([*done, x.flatten(1)], 1)
-        for coupling in self.dense:
+        for coupling in cast(list[Coupling], self.dense):
             z, log_det = coupling(z, pose)
             total = total + log_det
         return z, total
 
     def inverse(self, z: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
         """The images (N, 1, H, W) of latents (N, D)."""
-        for coupling in reversed(self.dense):
+        for coupling in reversed(cast(list[Coupling], list(self.dense))):
             z = coupling.inverse(z, pose)
         parts = [
             part.unflatten(1, shape)
@@ -282,7 +296,7 @@ class Flow(nn.Module):
             )
         ]
         x = parts[-1]
-        for number, (before, after) in reversed(list(enumerate(self.scales))):
+        for number, (before, after) in reversed(list(enumerate(self._couplings()))):
             if number < len(self.scales) - 1:
                 x = torch.cat([parts[number], x], 1)
                 for coupling in reversed(after):

@@ -78,6 +78,8 @@ def read_settings(stored: torch.Tensor) -> BrunoSettings:
 class PoseEmbedding(nn.Module):
     """A position of the stack as a vector: one dense layer with leaky ReLU, shared by all couplings."""
 
+    table: torch.Tensor
+
     def __init__(self, slices: int, embedding: int, pose: PoseKind):
         super().__init__()
         table = pose_table(slices, pose)
@@ -91,6 +93,9 @@ class PoseEmbedding(nn.Module):
 
 class Standardise(nn.Module):
     """Logits of a slice in standard deviations from the cohort's mean there; mean, deviation: (K, H, W)."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
 
     def __init__(self, slices: int, size: int):
         super().__init__()

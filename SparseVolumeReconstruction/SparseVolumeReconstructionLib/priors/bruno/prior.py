@@ -60,7 +60,7 @@ class BrunoPrior(AxialPrior):
         base: Prior | None = None,
     ) -> BrunoPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        mean_of = "samples" if tensors["mean_of_samples"] else "latents"
+        mean_of: MeanOf = "samples" if tensors["mean_of_samples"] else "latents"
         return cls(read_network(tensors), AxialSpace.from_tensors(tensors), card, device, mean_of)
 
     @torch.no_grad()

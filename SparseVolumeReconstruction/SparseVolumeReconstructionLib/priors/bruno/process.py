@@ -115,6 +115,20 @@ class _Process(nn.Module):
     def _after(self, count: int) -> torch.Tensor | None:
         return None if self.dof is None else self.dof + count
 
+    def _moments(self, z: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared Mahalanobis distance (B, D) and log determinant of the covariance of n slices."""
+        raise NotImplementedError
+
+    def _given(
+        self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gaussian mean and variance at the queries, (B, m, D)."""
+        raise NotImplementedError
+
+    def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
+        """Gaussian deviations from the mean at the queries, (S, m, D)."""
+        raise NotImplementedError
+
     def log_density(self, z: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
         """Joint log density of the n slices of each body, (B,): nats, summed over dimensions."""
         return _log_density(*self._moments(z, position), z.shape[1], self.dof).sum(-1)

@@ -36,6 +36,8 @@ class BrunoConfig(BrunoShape):
 class BrunoTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
+    networks: Bruno
+
     def __init__(self, config: TrainConfig):
         self.config = config
         self._config = validated(BrunoConfig, config.model, "model")

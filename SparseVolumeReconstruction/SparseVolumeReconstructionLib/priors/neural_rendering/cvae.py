@@ -12,7 +12,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from .parts import DataShape, Maps, NeuralRenderingNetwork, NeuralRenderingShape, divergence, mean_and_log_sd
+from .parts import (
+    Maps,
+    NetworkSettings,
+    NeuralRenderingNetwork,
+    NeuralRenderingShape,
+    divergence,
+    mean_and_log_sd,
+)
 
 _NARROW = 8  # channels between the lowest maps and the latent vector
 
@@ -27,7 +34,7 @@ class CvaeShape(NeuralRenderingShape):
     width: int = Field(64, ge=1)
 
 
-class CvaeSettings(CvaeShape, DataShape):
+class CvaeSettings(CvaeShape, NetworkSettings):
     """All that the network depends on; slices of size x size pixels."""
 
     @model_validator(mode="after")
@@ -56,7 +63,7 @@ class Cvae(NeuralRenderingNetwork):
         self.noise_shape = (s.latent,)
         widths = [s.width * 2**n for n in range(s.scales)]
         asked, flat = s.representation + s.pose_channels, _NARROW * self.side**2
-        down = [_pair(1, widths[0])]
+        down: list[nn.Module] = [_pair(1, widths[0])]
         for inputs, outputs in pairwise(widths[:-1]):
             down += [nn.MaxPool2d(2), _pair(inputs, outputs)]
         self.down = nn.Sequential(*down, nn.MaxPool2d(2))
@@ -65,11 +72,12 @@ class Cvae(NeuralRenderingNetwork):
         )
         self.posterior = nn.Linear(flat, 2 * s.latent)
         self.latents = Maps(s.latent, _NARROW, self.side)
-        up = [_pair(_NARROW + asked, widths[-1])]
+        up: list[nn.Module] = [_pair(_NARROW + asked, widths[-1])]
         for inputs, outputs in pairwise(reversed(widths)):
             up += [nn.ConvTranspose2d(inputs, outputs, 2, 2), _pair(outputs, outputs)]
         self.up = nn.Sequential(*up, nn.Conv2d(widths[0], 1, 1))
-        self.to(memory_format=torch.channels_last)  # faster on a CPU
+        # faster on a CPU; torch's stubs do not know the argument
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,

@@ -5,14 +5,14 @@ A slice is drawn in steps, each with Gaussian latents of its own.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
-from .parts import DataShape, NeuralRenderingNetwork, NeuralRenderingShape, divergence, mean_and_log_sd
+from .parts import NetworkSettings, NeuralRenderingNetwork, NeuralRenderingShape, divergence, mean_and_log_sd
 
 _State = tuple[torch.Tensor, torch.Tensor]
 
@@ -38,7 +38,7 @@ class GqnShape(NeuralRenderingShape):
         return self
 
 
-class GqnSettings(GqnShape, DataShape):
+class GqnSettings(GqnShape, NetworkSettings):
     """All that the network depends on; slices of size x size pixels."""
 
     @model_validator(mode="after")
@@ -83,6 +83,8 @@ class Step(nn.Module):
 class Gqn(NeuralRenderingNetwork):
     """The network; latents are maps (latent, S, S) in each step."""
 
+    settings: GqnSettings
+
     def __init__(self, settings: GqnSettings):
         s = settings
         super().__init__(s, s.scale)
@@ -90,7 +92,8 @@ class Gqn(NeuralRenderingNetwork):
         self.look = nn.Conv2d(1, s.hidden, s.scale, s.scale)
         self.steps = nn.ModuleList(Step(s) for _ in range(1 if s.shared else s.steps))
         self.show = nn.Conv2d(s.canvas, s.scale**2, 3, padding=1)
-        self.to(memory_format=torch.channels_last)  # faster on a CPU
+        # faster on a CPU; torch's stubs do not know the argument
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
@@ -107,7 +110,7 @@ class Gqn(NeuralRenderingNetwork):
         state, inferring, total = (empty, empty), (empty, empty), noise.new_zeros(len(index))
         canvas = asked.new_zeros(len(index), s.canvas, self.side, self.side)
         for number in range(s.steps):
-            step = self.steps[number % len(self.steps)]
+            step = cast(Step, self.steps[number % len(self.steps)])
             if number < len(self.steps):
                 constant = step.generation.constant(asked)
                 to_infer = None if looked is None else step.inference.constant(looked)

@@ -44,6 +44,10 @@ class DataShape(BaseModel):
     slices: int = Field(120, ge=2)
 
 
+class NetworkSettings(NeuralRenderingShape, DataShape):
+    """All that makes either network."""
+
+
 class Maps(nn.Module):
     """Vectors (N, inputs) to maps (N, channels, side, side), linearly."""
 
@@ -59,6 +63,8 @@ class Maps(nn.Module):
 
 class PoseMaps(Maps):
     """Maps (N, channels, side, side) of slice numbers (N,)."""
+
+    table: torch.Tensor
 
     def __init__(self, slices: int, kind: PoseKind, channels: int, side: int):
         table = pose_table(slices, kind)
@@ -89,10 +95,10 @@ class Residual(nn.Module):
 class Tower(nn.Module):
     """The representation of slices with their pose: halved to maps of size / scale, where the pose joins."""
 
-    def __init__(self, shape: NeuralRenderingShape, data: DataShape, scale: int):
+    def __init__(self, shape: NetworkSettings, scale: int):
         super().__init__()
         width, halvings = shape.tower, scale.bit_length() - 1
-        self.pose = PoseMaps(data.slices, shape.pose, shape.pose_channels, data.size // scale)
+        self.pose = PoseMaps(shape.slices, shape.pose, shape.pose_channels, shape.size // scale)
         self.down = nn.Sequential(
             nn.Conv2d(1, width, 2, 2),
             nn.LeakyReLU(shape.leak),
@@ -114,10 +120,11 @@ class NeuralRenderingNetwork(nn.Module):
 
     noise_shape: tuple[int, ...]
 
-    def __init__(self, settings: NeuralRenderingShape, scale: int):
+    def __init__(self, settings: NetworkSettings, scale: int):
         super().__init__()
-        self.settings, self.side = settings, settings.size // scale
-        self.tower = Tower(settings, settings, scale)
+        self.settings = settings
+        self.side = settings.size // scale
+        self.tower = Tower(settings, scale)
         self.pose = PoseMaps(settings.slices, settings.pose, settings.pose_channels, self.side)
 
     def represent(self, contexts: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

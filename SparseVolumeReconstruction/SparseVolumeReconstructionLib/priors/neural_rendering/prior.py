@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -17,10 +18,13 @@ from ..monte_carlo import MonteCarloPosterior
 from ..stored import network_state, settings_tensor, settings_text
 from .cvae import Cvae, CvaeSettings
 from .gqn import Gqn, GqnSettings
-from .parts import NeuralRenderingNetwork
+from .parts import NetworkSettings, NeuralRenderingNetwork
 
 _EVIDENCE_SEED = 2**40
-_NETWORKS = {"gqn": (Gqn, GqnSettings), "cvae": (Cvae, CvaeSettings)}
+_NETWORKS: dict[str, tuple[Callable[[Any], NeuralRenderingNetwork], type[NetworkSettings]]] = {
+    "gqn": (Gqn, GqnSettings),
+    "cvae": (Cvae, CvaeSettings),
+}
 
 
 def to_tensors(network: NeuralRenderingNetwork, coherent: bool) -> dict[str, torch.Tensor]:
@@ -58,8 +62,8 @@ class NeuralRenderingPrior(AxialPrior):
         base: Prior | None = None,
     ) -> NeuralRenderingPrior:
         """The prior from the tensors of a weights file; shapes (K, H, W) and the like as in `to_tensors`."""
-        network, settings = _NETWORKS[card.system]
-        network = network(settings.model_validate_json(settings_text(tensors["settings"])))
+        make, settings = _NETWORKS[card.system]
+        network = make(settings.model_validate_json(settings_text(tensors["settings"])))
         network.load_state_dict(network_state(tensors))
         return cls(network, AxialSpace.from_tensors(tensors), card, device, bool(tensors["coherent"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -12,7 +13,7 @@ from ...training.loop.config import Section, TrainConfig, validated
 from ...training.loop.task import Task
 from .cvae import Cvae, CvaeSettings, CvaeShape
 from .gqn import Gqn, GqnSettings, GqnShape
-from .parts import DataShape
+from .parts import DataShape, NetworkSettings, NeuralRenderingNetwork
 from .prior import to_tensors
 
 _VALIDATED_CONTEXTS = 3
@@ -41,7 +42,10 @@ class CvaeConfig(CvaeShape, Learning):
 class _NeuralRenderingTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
-    model, settings, network = GqnConfig, GqnSettings, Gqn
+    model: ClassVar[type[GqnConfig] | type[CvaeConfig]]
+    settings: ClassVar[type[NetworkSettings]]
+    network: ClassVar[type[Gqn] | type[Cvae]]
+    networks: NeuralRenderingNetwork
 
     def __init__(self, config: TrainConfig):
         self.config = config
@@ -53,7 +57,8 @@ class _NeuralRenderingTask(Task):
             )
         shape = self._config.model_dump(exclude=set(Learning.model_fields))
         data = {name: getattr(config.data, name) for name in DataShape.model_fields}
-        self.networks = self.network(validated(self.settings, {**shape, **data}, "model"))
+        settings: Any = validated(self.settings, {**shape, **data}, "model")
+        self.networks = self.network(settings)
 
     def sigma(self, step: int) -> float:
         """Standard deviation of the pixels' noise in a step."""
@@ -72,7 +77,7 @@ class _NeuralRenderingTask(Task):
         index = chance.argsort(1)[:, : self._config.sequence]
         error, kl, pixels = self._terms(batch, index, contexts, generator)
         sigma = self.sigma(step)
-        values = {
+        values: dict[str, float | torch.Tensor] = {
             "error": (error / pixels).sqrt().detach(),
             "divergence": kl.detach(),
             "sigma": sigma,
@@ -130,8 +135,14 @@ class _NeuralRenderingTask(Task):
 class GqnTask(_NeuralRenderingTask):
     """Of "gqn"; volumes (N, K, H, W)."""
 
+    model = GqnConfig
+    settings = GqnSettings
+    network = Gqn
+
 
 class CvaeTask(_NeuralRenderingTask):
     """Of "cvae"; volumes (N, K, H, W)."""
 
-    model, settings, network = CvaeConfig, CvaeSettings, Cvae
+    model = CvaeConfig
+    settings = CvaeSettings
+    network = Cvae

@@ -62,11 +62,11 @@ class SliceVaePrior(AxialPrior):
         super().__init__(space, card, device)
         self.network = self.settled(network, len(codes.mean), network.size)
         self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
-        correlations = tuple(
+        k, j, i = (
             correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True)
         )
         self._error = GaussianField(
-            self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, correlations, _NOISE
+            self.grid, torch.zeros_like(sd), sd.new_zeros(0, *sd.shape), sd, (k, j, i), _NOISE
         )
 
     def around(self, decoded: torch.Tensor, index: list[int], pixels: torch.Tensor) -> StackPosterior:

@@ -36,6 +36,8 @@ class SliceVaeConfig(Section):
 class SliceVaeTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
 
+    networks: SliceVae
+
     def __init__(self, config: TrainConfig):
         self.config = config
         self._config = validated(SliceVaeConfig, config.model, "model")

@@ -178,7 +178,7 @@ def _calibrated(
     are quantiles of |truth - mean| / std over foreground voxels that were not observed. card: of the model
     to be.
     """
-    scores = {count: [] for count in COUNTS}
+    scores: dict[int, list[np.ndarray]] = {count: [] for count in COUNTS}
     generator = np.random.default_rng(0)
     for fold in range(_FOLDS):
         left_out = np.arange(len(cohort.fit))[fold::_FOLDS]

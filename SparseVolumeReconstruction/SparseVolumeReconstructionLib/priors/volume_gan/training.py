@@ -9,6 +9,7 @@ volumes and of codes, absolute error) and alpha-WGAN (Kwon et al. 2019: the same
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -70,7 +71,9 @@ class _Networks(nn.Module):
         self.generator = Generator(settings)
         codes = {"none": 0, "critic": 1, "kl": 2}[config.codes] * settings.latent
         self.encoder = Tower(settings, codes, normalise=True) if codes else None
-        if config.codes == "kl":  # from the first step on, the generator knows codes drawn from N(0, I)
+        if (
+            self.encoder is not None and config.codes == "kl"
+        ):  # from the first step on, the generator knows codes drawn from N(0, I)
             nn.init.zeros_(self.encoder.head.weight)
             nn.init.zeros_(self.encoder.head.bias)
         self.critic = (
@@ -81,6 +84,8 @@ class _Networks(nn.Module):
 
 class VolumeGanTask(Task):
     """See training.loop.task.Task; volumes are (N, K, H, W) in [0, 1]."""
+
+    networks: _Networks
 
     def __init__(self, config: TrainConfig):
         self.config = config
@@ -116,7 +121,7 @@ class VolumeGanTask(Task):
         """Loss of the adversaries, or of generator and encoder, whose turn it is, of volumes (B, K, H, W)."""
         volumes, turn = self._resampled(batch), self._critics_turn(step)
         terms = self._critics_terms(volumes, generator) if turn else self._makers_terms(volumes, generator)
-        return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
+        return reduce(torch.add, terms.values()), {name: term.detach() for name, term in terms.items()}
 
     def _resampled(self, volumes: torch.Tensor) -> torch.Tensor:
         """Stacks (B, K, H, W) as the networks know them, (B, depth, H, W)."""
@@ -128,6 +133,7 @@ class VolumeGanTask(Task):
         """Codes of volumes, one draw of each where there is a generator, and their divergence from N(0, I) in
         nats, (B,).
         """
+        assert self.networks.encoder is not None
         codes = self.networks.encoder(volumes)
         if self._config.codes == "critic":
             return codes, codes.new_zeros(len(codes))
@@ -145,11 +151,12 @@ class VolumeGanTask(Task):
     def _critics_terms(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
         noise = self._noise(volumes, generator)
         with torch.no_grad():
-            codes = self._encoded(volumes, generator)[0] if self.networks.encoder else None
-            made = [self.networks.generator(z) for z in (noise, codes) if z is not None]
+            codes = [self._encoded(volumes, generator)[0]] if self.networks.encoder else []
+            made = [self.networks.generator(z) for z in (noise, *codes)]
+        assert self.networks.critic is not None
         terms = self._judged("critic", self.networks.critic, volumes, made, generator)
         if self.networks.code_critic:
-            terms |= self._judged("code critic", self.networks.code_critic, noise, [codes], generator)
+            terms |= self._judged("code critic", self.networks.code_critic, noise, codes, generator)
         return terms
 
     def _judged(
@@ -175,14 +182,16 @@ class VolumeGanTask(Task):
         return {name: difference, f"{name} penalty": self._config.penalty * penalty}
 
     def _makers_terms(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        config, networks, terms, made = self._config, self.networks, {}, []
+        config, networks = self._config, self.networks
+        terms: dict[str, torch.Tensor] = {}
+        made: list[torch.Tensor] = []
         if networks.encoder:
             codes, nats = self._encoded(volumes, generator)
             made.append(networks.generator(codes))
             terms |= self._errors(volumes, made[0])
             if config.codes == "kl":
                 terms["divergence"] = config.kl * nats.mean() / volumes[0].numel()
-            else:
+            elif networks.code_critic:
                 terms["codes"] = self._doubted(networks.code_critic(codes))
         if networks.critic:
             made.append(networks.generator(self._noise(volumes, generator)))
@@ -193,8 +202,8 @@ class VolumeGanTask(Task):
         """Weighted errors of decoded codes."""
         config, difference = self._config, decoded - volumes
         terms = {"l1": config.l1 * difference.abs().mean(), "l2": config.l2 * (difference**2).mean()}
-        if config.features:
-            seen, wanted = (self.networks.critic.features(x).float() for x in (decoded, volumes))
+        if config.features and (critic := self.networks.critic):
+            seen, wanted = (critic.features(x).float() for x in (decoded, volumes))
             terms["features"] = config.features * ((seen - wanted) ** 2).mean()
         return terms
 

@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -94,7 +94,7 @@ def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
 def _keys_beside(model: type[BaseModel], place: tuple) -> list[str]:
     """Valid keys where `place` (a path of keys) ends."""
     for part in place[:-1]:
-        model = model.model_fields[part].annotation
+        model = cast(type[BaseModel], model.model_fields[part].annotation)
     return sorted(model.model_fields)
 
 

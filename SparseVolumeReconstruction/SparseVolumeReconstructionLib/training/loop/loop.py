@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,17 +72,16 @@ def fit(
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Inside, the same inputs give the same numbers, where torch knows how."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    switches: Any = torch.utils.deterministic  # torch sets its attributes where mypy does not see it
+    before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS sums as it likes
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # it costs a fifth of a step, and every tensor is written
-    )
+    switches.fill_uninitialized_memory = False  # it costs a fifth of a step, and every tensor is written
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
-        torch.utils.deterministic.fill_uninitialized_memory = before[1]
+        switches.fill_uninitialized_memory = before[1]
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -145,7 +145,7 @@ class _Run:
         """The checkpoint of this step, from the first process."""
         if self.fabric.is_global_zero:
             best = self.best if np.isfinite(self.best) else None
-            state = {
+            state: dict[str, Any] = {
                 "step": self.step,
                 "best": best,
                 "since_best": self.since_best,
@@ -186,7 +186,7 @@ class _Run:
         self.task.networks.load_state_dict(checkpoint.load(self.out / BEST)[0])
         self.task.networks.eval()
 
-    def _train_step(self) -> dict[str, torch.Tensor]:
+    def _train_step(self) -> dict[str, float | torch.Tensor]:
         config, networks = self.config, self.task.networks
         chance = self._generator(self.step)
         batch = self.task.batch(self.volumes[self._choose()], chance)
@@ -196,7 +196,7 @@ class _Run:
             loss, values = self.task.loss(batch, chance, self.step)
         self.fabric.backward(loss)
         parameters = self.optimisers.parameters()
-        self._average_over_processes([p.grad for p in parameters])
+        self._average_over_processes([p.grad for p in parameters if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         if not torch.isfinite(norm + loss.detach()):
             self._stop_on_nan(batch, loss.detach())
@@ -252,10 +252,9 @@ class _Run:
         """Gradients become their mean over all processes, as do the statistics that layers keep."""
         if self.fabric.world_size > 1:
             shared = tensors + [b for b in self.task.networks.buffers() if b.is_floating_point()]
-            flat = self.fabric.all_reduce(
-                torch.cat([t.detach().flatten().float() for t in shared]), reduce_op="mean"
-            )
-            for tensor, part in zip(shared, flat.split([t.numel() for t in shared]), strict=True):
+            flat = torch.cat([t.detach().flatten().float() for t in shared])
+            mean = cast(torch.Tensor, self.fabric.all_reduce(flat, reduce_op="mean"))
+            for tensor, part in zip(shared, mean.split([t.numel() for t in shared]), strict=True):
                 tensor.detach().copy_(part.view_as(tensor))
 
 

@@ -42,7 +42,7 @@ class Optimisers:
 
     def state(self) -> dict[str, torch.Tensor]:
         """What they remember as "<number of parameter>.<name>", each a scalar or shaped as the parameter."""
-        values = {}
+        values: dict[str, torch.Tensor] = {}
         for first, optimiser in self._numbered():
             for index, state in optimiser.state_dict()["state"].items():
                 values |= {f"{first + index}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -61,7 +61,8 @@ class Optimisers:
 
     def _numbered(self) -> list[tuple[int, torch.optim.Optimizer]]:
         """Each optimiser with the number of its first parameter among all."""
-        first, found = 0, []
+        first = 0
+        found: list[tuple[int, torch.optim.Optimizer]] = []
         for optimiser in self._all:
             found.append((first, optimiser))
             first += len(optimiser.param_groups[0]["params"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -14,8 +17,9 @@ Batch = torch.Tensor | dict[str, torch.Tensor]
 
 
 class Task:
-    """One system's networks, batches, optimisers and loss; made as `Task(config)`, which validates
-    `config.model`.
+    """One system's networks, batches, optimisers and loss.
+
+    Made as `Task(config)`, which validates `config.model`.
 
     networks: all that is trained. config: of the run. title: of the model's card, where it is not the
     system's. cycle: steps after which the same optimisers have their turn again.
@@ -39,10 +43,11 @@ class Task:
         return [1.0 for _ in self.parts()]
 
     def loss(
-        self, batch: Batch, generator: torch.Generator, step: int
-    ) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
-        """Loss (scalar) of a batch (of volumes (B, K, H, W), [0, 1], axial slices from inferior to superior),
-        and numbers to log.
+        self, batch: Any, generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]:
+        """Loss (scalar) of what `batch` gave, and numbers to log.
+
+        Volumes are (B, K, H, W), [0, 1], axial slices from inferior to superior.
         """
         raise NotImplementedError
 
@@ -51,8 +56,9 @@ class Task:
         raise NotImplementedError
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Tensors of the prior, from the networks and the training volumes (N, K, H, W); as the prior's class
-        reads them.
+        """Tensors of the prior as its class reads them.
+
+        From the networks and the training volumes (N, K, H, W).
         """
         raise NotImplementedError
 

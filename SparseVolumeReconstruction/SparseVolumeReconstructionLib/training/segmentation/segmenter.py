@@ -35,7 +35,7 @@ class Segmenter:
             tensors = read_tensors(path)
             if card.system != SYSTEM:
                 raise ValueError(card.system)
-            network = WindowedUNet(tensors["features"].tolist(), tensors["window"].tolist())
+            network = WindowedUNet(tuple(tensors["features"].tolist()), tuple(tensors["window"].tolist()))
             network.load_state_dict(network_state(tensors))
             grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
         except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:

@@ -33,6 +33,8 @@ class SegmentationTask(Task):
     that of the images.
     """
 
+    networks: WindowedUNet
+
     def __init__(self, config: TrainConfig):
         self.config = config
         self._config = validated(SegmentationConfig, config.model, "model")

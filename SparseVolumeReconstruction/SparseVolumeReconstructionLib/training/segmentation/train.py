@@ -44,6 +44,7 @@ def train_segmentation(
     in all processes but the first. Raises InputError.
     """
     task = make_task(config)
+    assert isinstance(task, SegmentationTask)
     prepare_folder(out, resume)
     maps = load_maps(folder, config, split, progress.part(0.0, 0.1))
     minutes = fit(
