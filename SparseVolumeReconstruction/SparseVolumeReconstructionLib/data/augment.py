@@ -13,8 +13,9 @@ _FOREGROUND = 0.02
 def augment(
     batch: torch.Tensor, config: AugmentationConfig, data: DataConfig, chance: torch.Generator
 ) -> torch.Tensor:
-    """Volumes (B, K, H, W), [0, 1], each deformed, mirrored, with another contrast, shading and noise; the
-    background stays 0.
+    """Volumes (B, K, H, W), [0, 1], each deformed, mirrored, with another contrast, shading and noise.
+
+    The background stays 0.
     """
 
     def normal(*shape: int) -> torch.Tensor:

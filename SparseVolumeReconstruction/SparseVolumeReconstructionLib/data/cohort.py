@@ -1,5 +1,6 @@
-"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference; what does not
-belong is left out.
+"""Cohorts: folders of volumes, read and normalised alike, and registered to one reference.
+
+What does not belong is left out.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ _MIN_GREYS = 5  # fewer different values in the foreground: a mask or a label ma
 
 @dataclass(frozen=True)
 class Cohort:
-    """Volumes of a folder by subject name. skipped: {file name: why} of those that are none or cannot be
-    used. labels: label maps of the subjects that still show other tissue, which is removed: what is 0 there.
+    """Volumes of a folder by subject name.
+
+    skipped: {file name: why} of those that are none or cannot be used. labels: label maps of the subjects
+    that still show other tissue, which is removed: what is 0 there.
     """
 
     files: dict[str, Path]
@@ -48,8 +51,9 @@ class Cohort:
 
     @property
     def unusable(self) -> dict[str, str]:
-        """What of `skipped` somebody should know: not the label files and other modalities that belong to any
-        cohort.
+        """What of `skipped` somebody should know.
+
+        Not the label files and other modalities that belong to any cohort.
         """
         return {name: why for name, why in self.skipped.items() if not why.startswith(_EXPECTED)}
 
@@ -74,8 +78,9 @@ class Cohort:
         names: list[str] | None = None,
         on_step: Callable[[str, float], None] = lambda step, fraction: None,
     ) -> dict[str, np.ndarray]:
-        """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject (affine, from the whole
-        volume).
+        """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject.
+
+        It is affine, and found from the whole volume.
 
         names: of all subjects if None. on_step: called with a text and the fraction done; may raise to
         cancel. Matrices are kept in `cache_folder()` under a digest of
@@ -125,8 +130,9 @@ def subject_name(file: str | Path) -> str:
 
 
 def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, modality: str = "") -> Cohort:
-    """Volumes (NIfTI, NRRD, MHA) of a folder, or of the folders sub-*/anat of a BIDS data set, in the order
-    of their names.
+    """Volumes (NIfTI, NRRD, MHA) of a folder, in the order of their names.
+
+    Those of a BIDS data set lie in the folders sub-*/anat.
 
     skip: patterns of label files. modality: where names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
     modality than the one this text mentions are skipped. Raises InputError when nothing is left.

@@ -40,8 +40,9 @@ class Variation:
 
 
 def member(volume: Volume, seed: list[int], variation: Variation = Variation()) -> Volume:
-    """A random copy of `volume` ([0, 1], background 0) on a slightly larger grid; the same seed gives the
-    same one.
+    """A random copy of `volume` ([0, 1], background 0) on a slightly larger grid.
+
+    The same seed gives the same one.
     """
     random = np.random.default_rng(seed)
     grid = _padded(volume.grid)
@@ -85,8 +86,9 @@ def deformation(
 
 
 def jacobian(displacement: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Determinant of the Jacobian of x + u(x), (K, J, I); u: (K, J, I, 3) mm along R, A, S on an isotropic
-    grid.
+    """Determinant of the Jacobian of x + u(x), (K, J, I).
+
+    u: (K, J, I, 3) mm along R, A, S on an isotropic grid.
     """
     gradient = np.stack(
         [np.stack(np.gradient(displacement[..., n], spacing_mm)[::-1], -1) for n in range(3)], -2
@@ -97,8 +99,9 @@ def jacobian(displacement: np.ndarray, spacing_mm: float) -> np.ndarray:
 def _appearance(
     array: np.ndarray, random: np.random.Generator, variation: Variation, size: float
 ) -> np.ndarray:
-    """Another contrast, shading and noise of the foreground; the background stays 0. size: extent in
-    voxels.
+    """Another contrast, shading and noise of the foreground.
+
+    The background stays 0. size: extent in voxels.
     """
     values = np.clip(array, 0, 1)
     values = values ** np.exp(random.normal(0, variation.contrast))

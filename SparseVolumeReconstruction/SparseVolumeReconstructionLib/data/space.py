@@ -23,8 +23,10 @@ _USUAL_MM = (150.0, 250.0)  # a brain, a head
 
 @dataclass(frozen=True, eq=False)
 class CanonicalSpace:
-    """name: what the card calls it. reference: on the canonical grid, [0, 1]. protocol: grid of the
-    evaluation protocol.
+    """Where the volumes of a fit lie.
+
+    name: what the card calls it. reference: on the canonical grid, [0, 1]. protocol: grid of the evaluation
+    protocol.
     """
 
     name: str
@@ -33,8 +35,9 @@ class CanonicalSpace:
 
     @property
     def grid(self) -> Grid:
-        """The canonical grid: RAS axes, isotropic, symmetric about the middle of R so that it can be
-        mirrored.
+        """The canonical grid: RAS axes, isotropic, symmetric about the middle of R.
+
+        So it can be mirrored.
         """
         return self.reference.grid
 
@@ -47,8 +50,10 @@ def canonical_space(
     *,
     warn: Callable[[str], None],
 ) -> CanonicalSpace:
-    """MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume
-    of median size.
+    """The volume that a word names, and what to call it.
+
+    MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume of
+    median size.
 
     warn: told of what is odd about the file. Raises InputError.
     """
@@ -84,8 +89,9 @@ def canonical_space(
 
 
 def _mni152(spacing_mm: float) -> CanonicalSpace:
-    """MNI152 with the protocol of the mental-maps paper: 218 mm field at 64 x 64, the middle 120 mm of the
-    182 mm field.
+    """MNI152 with the protocol of the mental-maps paper.
+
+    It has a field of 218 mm at 64 x 64, and the middle 120 mm of the 182 mm along the axis.
     """
     from nilearn.datasets import load_mni152_template
 
@@ -99,8 +105,9 @@ def _mni152(spacing_mm: float) -> CanonicalSpace:
 
 
 def _as_stored(reference: Volume) -> Volume:
-    """The reference in the 8 bits it is stored with, so that registrations to a model's reference are those
-    of its fit.
+    """The reference in the 8 bits it is stored with.
+
+    So registrations to a model's reference are those of its fit.
     """
     return Volume(
         np.round(np.clip(reference.array, 0, 1) * 255).astype(np.float32) / np.float32(255), reference.grid

@@ -20,8 +20,10 @@ from .subjects import chance_split, list_subjects
 
 @dataclass(frozen=True, eq=False)
 class Stacks:
-    """space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of
-    each part, [0, 1].
+    """Volumes as stacks of axial slices, in three parts.
+
+    space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of each
+    part, [0, 1].
 
     matrices: canonical to patient points, mm, by name. skipped: {file: why}.
     """
@@ -106,8 +108,9 @@ def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
 
 
 def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndarray:
-    """One subject on the grid, (K, H, W) float32; kept as float16 in $SVR_CACHE under a digest of all it
-    depends on.
+    """One subject on the grid, (K, H, W) float32.
+
+    Kept as float16 in $SVR_CACHE under a digest of all it depends on.
     """
     parts = [
         cohort.files[name].read_bytes(),

@@ -1,5 +1,6 @@
-"""The subjects of a fit: volumes of one or more folders, their covariate, and augmented copies where there
-are few.
+"""The subjects of a fit: volumes of one or more folders, and their covariate.
+
+Where there are few, augmented copies are among them.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class CovariateRule:
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """cohort: the volumes of all folders by name. folder: that each comes from, by name.
+    """The subjects of a fit, and what is known of each.
+
+    cohort: the volumes of all folders by name. folder: that each comes from, by name.
 
     augmented_copies: how many random copies each has. covariate: by name.
     """
@@ -91,9 +94,11 @@ def list_subjects(
     seed: int,
     strip: tuple[str, ...] = ("",),
 ) -> Subjects:
-    """Subjects of all folders. augment: random copies per volume, one number for all folders or one for
-    each. strip: by what word the label maps are called outside of which a folder's volumes are set to 0
-    (none for ""), for all folders or one for each; who has none is skipped.
+    """Subjects of all folders.
+
+    augment: random copies per volume, one number for all folders or one for each. strip: by what word the
+    label maps are called outside of which a folder's volumes are set to 0 (none for ""), for all folders or
+    one for each; who has none is skipped.
 
     Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
     """

@@ -18,8 +18,7 @@ _COLOURS = ("#1d4ed8", "#e07a1f", "#8a93a0", "#0b7a53", "#8b3fae")
 
 
 def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """A volume (k, j, i) turned so that its axes run to superior, anterior and right, and its spacing (3,) in
-    mm in that order.
+    """A volume (k, j, i) with axes to superior, anterior and right, and its spacing (3,) in mm in that order.
 
     Axes are exchanged and reversed, nothing is interpolated: an oblique grid stays oblique.
     """
@@ -33,8 +32,9 @@ def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def centre_of(array: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
-    """Index (3,) of a place worth showing: the middle of what is bright, as far from the voxels of `mask` as
-    the first axis allows.
+    """Index (3,) of a place worth showing.
+
+    It is the middle of what is bright, as far from the voxels of `mask` as the first axis allows.
     """
     bright = np.argwhere(array > 0.25 * np.percentile(array, 99.5))
     middle = (
@@ -54,8 +54,9 @@ def centre_of(array: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
 
 
 def _view(array: np.ndarray, axis: int, index: int) -> np.ndarray:
-    """One view as radiologists see it: superior or anterior up, the patient's right (or front) on the
-    left.
+    """One view as radiologists see it.
+
+    Superior or anterior up, the patient's right (or front) on the left.
     """
     return np.take(array, index, axis=axis)[::-1, ::-1]
 
@@ -179,8 +180,9 @@ def strip(slices: list[Slice], top: float) -> bytes:
 
 
 def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float) -> bytes:
-    """SSIM by slice (K,) of several estimates; the first is drawn strong. contexts: observed slices;
-    spacing_mm between slices.
+    """SSIM by slice (K,) of several estimates.
+
+    The first is drawn strong. contexts: observed slices; spacing_mm between slices.
     """
     figure = Figure((9.7, 3.5), facecolor="white")
     axes = figure.subplots()

@@ -1,5 +1,6 @@
-"""One self-contained HTML page about one reconstruction: pictures, agreement with the truth where it is
-known, provenance.
+"""One self-contained HTML page about one reconstruction.
+
+Pictures, agreement with the truth where it is known, provenance.
 
 Arrays are (K, J, I) on one grid, in image units; observed slices lie along K.
 """
@@ -63,8 +64,9 @@ class CaseReport:
 
 
 def similarity(report: CaseReport) -> dict[str, np.ndarray]:
-    """SSIM by slice, (K,), against the truth, of the mean, linear interpolation and the other estimates;
-    empty without a truth.
+    """SSIM by slice, (K,), against the truth, of the mean, linear interpolation and the other estimates.
+
+    Empty without a truth.
 
     scikit-image's, 7x7 uniform window, data range 1, after all were divided by the truth's 99.9th percentile.
     """

@@ -1,5 +1,6 @@
-"""The test cases of the two protocols: `registered` (the prior's frame) and `patient` (the subject's own
-grid).
+"""The test cases of the two protocols.
+
+`registered` is the prior's frame, `patient` the subject's own grid.
 """
 
 from __future__ import annotations
@@ -70,9 +71,7 @@ class Case:
 
 
 def axial(volume: Volume) -> Volume:
-    """The same voxels with the axes permuted and flipped so that i, j, k run along R, A, S as far as they
-    can.
-    """
+    """The same voxels with axes permuted and flipped: i, j, k run along R, A, S as far as they can."""
     matrix = volume.grid.ijk_to_ras
     unit = np.abs(matrix[:3, :3] / volume.grid.spacing_ijk)
     order = list(
@@ -111,8 +110,9 @@ class Bench:
 
 
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
-    """Register all subjects, leave out what does not belong to the cohort, and choose test subjects and
-    library.
+    """Register all subjects, and choose those of the test and of the library.
+
+    What does not belong to the cohort is left out.
 
     Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of
     the folder where there are three or more, else all test subjects (each is left out of its own). Raises

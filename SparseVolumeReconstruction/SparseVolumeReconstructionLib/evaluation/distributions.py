@@ -40,8 +40,9 @@ def median_distance(volumes: torch.Tensor) -> float:
 
 
 def rbf_mmd(real: torch.Tensor, generated: torch.Tensor, bandwidth: float) -> tuple[float, float]:
-    """Unbiased squared maximum mean discrepancy with the kernel exp(-d^2 / (2 bandwidth^2)), and its standard
-    error (jackknife).
+    """Unbiased squared maximum mean discrepancy, and its standard error (jackknife).
+
+    The kernel is exp(-d^2 / (2 bandwidth^2)).
 
     About 0, and as often below as above, for two sets of one distribution. Both sets need three volumes
     (ValueError).
@@ -94,8 +95,9 @@ def ms_ssim_as_printed(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def _scales(
     one: torch.Tensor, other: torch.Tensor, scales: int, data_range: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean similarity and mean contrast-structure term of each pair at each scale, (N, scales) each, negative
-    ones as 0.
+    """Mean similarity and mean contrast-structure term of each pair at each scale, (N, scales) each.
+
+    Negative ones are 0.
     """
     if min(one.shape[1:]) < 2 ** (scales - 1):
         raise ValueError(

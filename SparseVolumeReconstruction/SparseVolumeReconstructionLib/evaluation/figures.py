@@ -40,8 +40,9 @@ def _axes(width: float, height: float):
 
 
 def curve(curves: dict[str, list[float]], names: list[str], contexts: Sequence[float] = ()) -> bytes | None:
-    """SSIM along the slices of the named systems; None where none has a curve. contexts: where slices were
-    observed, 0 to 1.
+    """SSIM along the slices of the named systems.
+
+    None where none has a curve. contexts: where slices were observed, 0 to 1.
     """
     shown = [name for name in names if name in curves]
     if not shown:
@@ -57,8 +58,9 @@ def curve(curves: dict[str, list[float]], names: list[str], contexts: Sequence[f
 
 
 def by_count(values: dict[str, dict[int, float]], label: str) -> bytes:
-    """A number of each system against the number of contexts. values: {system: {count: number}}; "printed"
-    ones are black squares.
+    """A number of each system against the number of contexts. values: {system: {count: number}}.
+
+    "printed" ones are black squares.
     """
     figure, axes = _axes(8, max(3.8, 0.3 * len(values)))
     for name, style in _styled(list(values)):
@@ -147,8 +149,9 @@ def mosaic(picture: Picture, names: list[str]) -> bytes:
 
 
 def samples(picture: Picture, names: list[str], view: int) -> bytes:
-    """Truth, mean, samples and standard deviation (columns) of priors (rows) in one view; 0: axial, 1:
-    coronal, 2: sagittal.
+    """Truth, mean, samples and standard deviation (columns) of priors (rows) in one view.
+
+    0: axial, 1: coronal, 2: sagittal.
     """
     columns = ["", *(f" sample {n}" for n in range(1, SAMPLES + 1)), " sd"]
     spread = _spread([picture.views[f"{name} sd"][view] for name in names])
@@ -187,8 +190,9 @@ def _sheet(
     aspect: float,
     lines: list[int],
 ) -> bytes:
-    """Named rows of (image, white), on black; images of another white than 1 are coloured. lines: rows of
-    pixels to mark in column 0.
+    """Named rows of (image, white), on black.
+
+    Images of another white than 1 are coloured. lines: rows of pixels to mark in column 0.
     """
     image = rows[0][1][0][0]
     assert image is not None

@@ -34,9 +34,7 @@ def linear_interpolation(slices: list[Slice], grid: Grid) -> np.ndarray:
 
 
 def _as_stack(slices: list[Slice], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Position of each slice along k in voxels, ascending (n,), and its pixels on the grid's lattice (n, J,
-    I).
-    """
+    """Position of each slice along k in voxels, ascending (n,), and its pixels (n, J, I) on the lattice."""
     steps = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk
     found = []
     for image in slices:

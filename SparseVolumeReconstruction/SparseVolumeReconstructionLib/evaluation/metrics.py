@@ -80,8 +80,7 @@ def context_distance(count: int, positions: list[int], spacing_mm: float) -> np.
 
 
 def coverage_by_distance(inside: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Voxels of `mask` in each distance bin and how many of them are `inside` their interval, (bins, 2)
-    integers.
+    """Voxels of `mask` in each distance bin and how many are `inside` their interval, (bins, 2) integers.
 
     inside, mask: (K, J, I) bool. distance: (K,) in mm. Bins are half open, (low, high], see DISTANCE_BINS_MM.
     Sums over subjects keep every voxel's weight equal.

@@ -76,8 +76,9 @@ def picture(
 
 
 def orthogonal(array: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Axial, coronal and sagittal view of a volume (K, J, I) through voxel `at` (k, j, i), as in
-    `Picture.views`.
+    """Axial, coronal and sagittal view of a volume (K, J, I) through a voxel, as in `Picture.views`.
+
+    at: its (k, j, i).
     """
     k, j, i = at
     axial, coronal, sagittal = array[k], array[:, j], array[:, :, i]

@@ -79,8 +79,9 @@ def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores
 def add_distribution(
     scores: Scores, case: Case, positions: list[int], posterior, samples: list[np.ndarray]
 ) -> None:
-    """Add the scores of samples (K, J, I) and the coverage of the intervals over brain voxels that were not
-    observed.
+    """Add the scores of samples (K, J, I) and the coverage of the intervals.
+
+    Over brain voxels that were not observed.
     """
     truth = case.truth.array
     hidden = case.brain.copy()
@@ -123,9 +124,7 @@ class Tally:
         self._extent[case.name] = case.extent
 
     def summary(self, systems: list[str], counts: list[int]) -> dict[str, dict[str, dict[str, float | None]]]:
-        """{system: {count: {key: value}}}: means over subjects, medians of times, None where there is no such
-        number.
-        """
+        """{system: {count: {key: value}}}: means over subjects, medians of times, None without any number."""
         return {
             s: {str(n): {key: self._over_subjects(s, n, key) for key in KEYS} for n in counts}
             for s in systems
@@ -170,8 +169,9 @@ class Tally:
         }
 
     def coverage_by_distance(self) -> dict:
-        """{system: {count: {bin: {"voxels": n, "coverage_50": share, ...}}}}, voxels of all subjects
-        together.
+        """Voxels in each distance bin and the share that intervals hold, over all subjects together.
+
+        Returns {system: {count: {bin: {"voxels": n, "coverage_50": share, ...}}}}.
         """
         table: dict = {}
         for system, counts in self._scores.items():

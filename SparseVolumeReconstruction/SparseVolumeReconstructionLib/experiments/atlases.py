@@ -111,8 +111,9 @@ def _train(setting: Setting, config: str, path: Path, progress: Progress) -> Non
 def realistic_atlas_score(
     segmenter: Segmenter, generated: Volume, real: Volume, classes: Volume
 ) -> torch.Tensor:
-    """Dice of every structure, (15,), between the classes of `real` and those of `generated`, moved by an
-    affine registration.
+    """Dice of every structure, (15,), between the classes of `real` and those of `generated`.
+
+    The latter are moved by an affine registration.
 
     Both volumes in [0, 1]; classes: of `real`, on the segmenter's grid. nan where neither has a structure.
     """
@@ -182,8 +183,9 @@ def _learned(segmenter: Segmenter) -> Table:
 
 
 def _answers(scores: dict[str, torch.Tensor]) -> list[str]:
-    """What the numbers say, in words: the order, and whether the score falls for a volume that is no brain of
-    anybody.
+    """What the numbers say, in words.
+
+    The order, and whether the score falls for a volume that is no brain of anybody.
     """
     means = {name: float(found.nanmean(1).mean()) for name, found in scores.items()}
     order = sorted((name for name in means if name not in (REAL, ATLAS)), key=means.get, reverse=True)

@@ -1,5 +1,6 @@
-"""Training steps written straightforwardly, slice after slice, to measure what working on all slices at once
-gains.
+"""Training steps written straightforwardly, slice after slice.
+
+To measure what working on all slices at once gains.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ _RUNS = 3
 
 
 def ratios(device: str, scale: str) -> list[list[str | float]]:
-    """[system, s at once, s in a loop, ratio, largest difference of the loss] of BRUNO and GQN,
-    configurations of a scale.
+    """What working on all slices at once gains for BRUNO and GQN, a row each.
+
+    Returns [system, s at once, s in a loop, ratio, largest difference of the loss] of the configurations of a
+    scale.
     """
     place, rows = resolve_device(device), []
     for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):

@@ -1,5 +1,6 @@
-"""All systems and baselines on the test subjects of an experiment, and what its tables and figures need of
-it.
+"""All systems and baselines on the test subjects of an experiment.
+
+What its tables and figures need is measured once.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ _SUBJECTS = 6
 
 
 def use_of_contexts(setting: Setting, measured: Measured, count: int = 3) -> Table:
-    """SSIM of the slices that were not observed, given `count` slices of the subject, of another test subject
-    (if any), and none.
+    """SSIM of slices that were not observed, by what was observed.
+
+    That is `count` slices of the subject, of another test subject (if any), and none.
     """
     priors = {name: setting.models.get(name) for name in measured.systems}
     bench = measured.scores.bench

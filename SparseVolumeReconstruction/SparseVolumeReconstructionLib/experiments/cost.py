@@ -41,8 +41,9 @@ _FEW = 10  # slices of the stack on a CPU beyond 64 pixels
 
 
 def cost(setting: Setting) -> Findings:
-    """Every shipped configuration of this scale, and of "gpu" for the larger sizes, on a CPU each in a
-    process of its own.
+    """Every shipped configuration of this scale, and of "gpu" for the larger sizes.
+
+    On a CPU each is measured in a process of its own.
     """
     rows, spawn = [], multiprocessing.get_context("spawn")
     sizes = SIZES[:1] if setting.tiny else SIZES

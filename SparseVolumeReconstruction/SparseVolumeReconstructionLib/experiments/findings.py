@@ -9,7 +9,9 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """header: the columns; the first cell of a row is its name.
+    """A table of a report.
+
+    header: the columns; the first cell of a row is its name.
 
     None is shown as "–". note: how it was measured.
 

@@ -108,8 +108,9 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
 
 
 def samples(prior: Prior, count: int, full: Grid, grid: Grid, progress: Progress) -> torch.Tensor:
-    """Samples of a prior that has seen nothing, drawn on `full` and carried to `grid`, (count, K, H, W) in
-    [0, 1].
+    """Samples of a prior that has seen nothing, (count, K, H, W) in [0, 1].
+
+    They are drawn on `full` and resampled to `grid`.
     """
     posterior = prior.condition([], grid=full, check=progress.check)
     found = []

@@ -1,5 +1,6 @@
-"""The experiments of the paper on mental maps (Hou et al.: conditional BRUNO, GQN and C-VAE on axial
-slices).
+"""The experiments of the paper on mental maps.
+
+Hou et al.: conditional BRUNO, GQN and C-VAE on axial slices.
 """
 
 from __future__ import annotations

@@ -162,8 +162,9 @@ class Models:
         return path
 
     def file(self, model_id: str, config: str) -> Path:
-        """Where a model lies: in the folder itself, or else where its training leaves it, be it there
-        or not.
+        """Where a model lies, be it there or not.
+
+        In the folder itself, or else where its training leaves it.
         """
         plain = self.folder / f"{model_id}.safetensors"
         return plain if plain.is_file() else self.folder / config / plain.name

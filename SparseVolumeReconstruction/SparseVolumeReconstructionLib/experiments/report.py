@@ -1,5 +1,6 @@
-"""What an experiment found, as files: a report that stands alone, the same as Markdown with its pictures
-beside it, JSON.
+"""What an experiment found, as files.
+
+A report that stands alone, the same as Markdown with its pictures beside it, and JSON.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosi
 
 
 def write_findings(findings: Findings, setting: Setting) -> Path:
-    """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`; returns
-    the report.
+    """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`.
+
+    Returns the report.
 
     Raises InputError when it cannot be written.
     """

@@ -1,5 +1,6 @@
-"""Context slices as model nodes of the scene: each the thin slab of one slice of a volume, drawn in all
-views.
+"""Context slices as model nodes of the scene.
+
+Each is the thin slab of one slice of a volume, drawn in all views.
 
 The node is the only place where a context lives: its plane, thickness and state are attributes, the volume is
 a node reference. So contexts are saved with the scene, follow their volume's transforms, and are gone when
@@ -58,6 +59,7 @@ class ContextSlice:
     @property
     def view(self) -> str:
         """Name of the slice view in which the slice was picked or that shows its orientation best, e.g.
+
         "Red".
         """
         return self._get("View") or ""
@@ -163,9 +165,7 @@ class ContextSlice:
         self._set("Plane", json.dumps([round(float(x), 9) for x in local.ravel()]))
 
     def set_offset(self, offset_mm: float) -> None:
-        """Move the slice along its normal to an offset in mm, as `offset_mm`; the offset that is shown leaves
-        it where it is.
-        """
+        """Move the slice along its normal to an `offset_mm`; the one that is shown leaves it where it is."""
         plane, shift = self.plane, offset_mm - self.offset_mm
         if abs(shift) > _SHOWN_MM:
             plane[:3, 3] += views.facing(plane[:3, 2], self.view) * shift
@@ -198,11 +198,10 @@ class ContextSlice:
     def draw(
         self, selected: bool = False, image: bool = False, moving: bool = False, thin: bool = False
     ) -> None:
-        """Bring the drawing up to date with plane, thickness, transform and state; hidden where the slice has
-        no place.
+        """Bring the drawing up to date with plane, thickness, transform and state.
 
-        image: show the slice's image on it in 3D. moving: mark it as the one that moves with its view. thin:
-        with thin lines.
+        Hidden where the slice has no place. image: show the slice's image on it in 3D. moving: mark it as
+        the one that moves with its view. thin: with thin lines.
         """
         volume, display = self.volume, self.node.GetDisplayNode()
         if volume is not None and self.node.GetTransformNodeID() != volume.GetTransformNodeID():
@@ -279,8 +278,9 @@ def file_context(context: ContextSlice) -> None:
 
 
 def slices_of(volume) -> list[np.ndarray]:
-    """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything, along its third
-    index axis.
+    """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything.
+
+    The slices are those along its third index axis.
 
     Raises InputError where there is none, or where there are more than MAX_SLICES: that is not sparse.
     """
@@ -315,8 +315,9 @@ def remove_context(context: ContextSlice) -> None:
 
 
 def check_is_observed(volume) -> None:
-    """Raise InputError where a volume node is missing, is a mask or itself the result of a reconstruction, or
-    does not lie where its files say.
+    """Raise InputError where a volume node cannot give slices.
+
+    It is missing, a mask or itself the result of a reconstruction, or does not lie where its files say.
     """
     if volume is None:
         raise InputError("no volume is shown there; show a scan in the view first.")
@@ -334,19 +335,16 @@ def check_is_observed(volume) -> None:
 
 
 def same_plane(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two planes (4x4 SliceToRAS, mm) are one, whatever their axes and from whichever side they are
-    seen.
-    """
+    """Whether two planes (4x4 SliceToRAS, mm) are one, whatever their axes and whichever side is seen."""
     apart, across = first[:3, 2] @ (first[:3, 3] - second[:3, 3]), first[:3, 2] @ second[:3, 2]
     return bool(abs(apart) < 1e-4 and abs(across) > 1 - 1e-9)
 
 
 def already(volume, plane: np.ndarray, but: ContextSlice | None = None) -> str:
-    """Which context a plane (4x4 SliceToRAS in world RAS, mm) of a volume node is already, in words; "" where
-    it is none, `but` aside.
+    """Which context a plane (4x4 SliceToRAS in world RAS, mm) of a volume node is already, in words.
 
-    Planes are the same where they lie nowhere half a voxel apart: they would be one observation, counted
-    twice. Raises InputError where the plane misses the volume.
+    "" where it is none, `but` aside. Planes are the same where they lie nowhere half a voxel apart: they
+    would be one observation, counted twice. Raises InputError where the plane misses the volume.
     """
     grid = world_grid(volume)
     corners = plane_grid(grid, plane, None, volume.GetName()).corners_ras()
@@ -365,9 +363,7 @@ def _check_is_new(volume, plane: np.ndarray, but: ContextSlice | None = None) ->
 
 
 def _acquired(volume, plane: np.ndarray) -> np.ndarray:
-    """The plane of the acquired slice that a plane means: what lies between thick slices was interpolated,
-    not observed.
-    """
+    """The plane of the acquired slice that a plane means: what lies between was interpolated."""
     grid = world_grid(volume)
     spacing, axis = grid.spacing_ijk, grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
     if spacing[2] <= max(_GAP_MM, _GAP_RATIO * spacing[:2].max()):

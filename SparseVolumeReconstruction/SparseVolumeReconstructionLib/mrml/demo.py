@@ -1,5 +1,6 @@
-"""./run demo: a real head, four of its slices, and everything that follows from them, through the logic that
-Slicer uses.
+"""./run demo: a real head, four of its slices, and everything that follows from them.
+
+Through the logic that Slicer uses.
 """
 
 from __future__ import annotations
@@ -155,8 +156,9 @@ def _mni152() -> Volume:
 
 
 def _oblique(grid: Grid) -> np.ndarray:
-    """4x4 that turns a volume by 12 degrees about an oblique axis through its middle and shifts it by
-    15 mm.
+    """4x4 that turns a volume by 12 degrees about an oblique axis and shifts it by 15 mm.
+
+    The axis runs through its middle.
     """
     turn = sitk.VersorTransform(_TURN_AXIS, np.radians(_TURN_DEGREES))
     matrix = np.eye(4)

@@ -107,8 +107,9 @@ def parts_of(node) -> list:
 
 
 def stated_thickness_of(node, normal: np.ndarray) -> float | None:
-    """Thickness in mm of the slices of a volume node, where something states it, for a plane with `normal`
-    (3,) in world RAS.
+    """Thickness in mm of the slices of a volume node, where something states it.
+
+    normal: (3,) of a plane, world RAS.
 
     What is asked, in this order: the attribute THICKNESS, the file of the node's storage node, Slicer's DICOM
     database. None where none of them knows, and for a plane that is no slice of the volume: more than about
@@ -155,8 +156,9 @@ def add_volume(
     window: tuple[float, float] | None = None,
     shared: bool = False,
 ):
-    """A new volume node (class `kind`) in the scene, in world RAS without a parent transform, with a display
-    node.
+    """A new volume node (class `kind`) in the scene, with a display node.
+
+    It lies in world RAS, without a parent transform.
 
     window: window and level where they are known; to find them all voxels are looked at. shared: as in
     `set_volume`.

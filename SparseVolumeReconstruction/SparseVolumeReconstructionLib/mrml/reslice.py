@@ -18,8 +18,9 @@ def reslice_plane(
     name: str = "volume",
     pixel_mm: float = 0.0,
 ) -> Volume:
-    """The plane z = 0 of `slice_to_ras` (4x4, mm) through a volume, as a volume of one slice (1, rows,
-    columns), float32.
+    """A plane through a volume, as a volume of one slice (1, rows, columns), float32.
+
+    The plane is z = 0 of `slice_to_ras` (4x4, mm).
 
     pixel_mm: pixels are at least so large (and not averaged). Raises InputError where the plane is not one or
     misses the volume; see `plane_grid` for its pixels.
@@ -51,8 +52,9 @@ def _read(volume: Volume, plane: Grid, outside: str) -> np.ndarray:
 def plane_grid(
     volume: Grid, slice_to_ras: np.ndarray, thickness_mm: float | None = None, name: str = "volume"
 ) -> Grid:
-    """Pixel centres of the plane z = 0 of `slice_to_ras` (4x4, mm) through a volume's grid, as a grid of one
-    slice.
+    """Pixel centres of a plane through a volume's grid, as a grid of one slice.
+
+    The plane is z = 0 of `slice_to_ras` (4x4, mm).
 
     Only the plane's place and normal count: rows and columns run along the volume's own axes as far as the
     plane allows and have its resolution in that direction, so a plane of the volume comes out pixel for
@@ -92,8 +94,9 @@ def _in_plane(grid: Grid, normal: np.ndarray) -> list[np.ndarray]:
 
 
 def _outline(grid: Grid, normal: np.ndarray, offset: float, half_mm: float, name: str) -> np.ndarray:
-    """Corners (n, 3) in mm of the polygon in which a plane meets the box of voxel centres (up to half a voxel
-    outside).
+    """Corners (n, 3) in mm of the polygon in which a plane meets the box of voxel centres.
+
+    The box reaches up to half a voxel further.
     """
     corners = grid.corners_ras()
     heights = corners @ normal
@@ -108,8 +111,9 @@ def _outline(grid: Grid, normal: np.ndarray, offset: float, half_mm: float, name
 
 
 def _without_outside(plane: Grid, volume: Grid, name: str) -> Grid:
-    """The largest part of a plane's lattice without pixels outside the volume, found by dropping the emptiest
-    border line.
+    """The largest part of a plane's lattice without pixels outside the volume.
+
+    It is found by dropping the emptiest border line.
     """
     ijk = plane.points_ras() @ volume.ras_to_ijk[:3, :3].T + volume.ras_to_ijk[:3, 3]
     inside = (

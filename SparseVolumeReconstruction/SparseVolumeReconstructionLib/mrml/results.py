@@ -105,8 +105,9 @@ class ResultNodes:
 
     @property
     def found(self) -> dict:
-        """Fields of ReconstructionInputs (frame, intensity, covariate) with which further requests need not
-        search again.
+        """Fields of ReconstructionInputs with which further requests need not search again.
+
+        They are frame, intensity and covariate.
         """
         covariate = self.provenance["covariate"]
         return {
@@ -247,8 +248,9 @@ def _units(provenance: dict) -> tuple:
 
 
 def _unique(name: str, instead_of: ResultNodes | None) -> str:
-    """The name, or the name with the first number with which no node of the scene is called so, but those of
-    a result that goes.
+    """The name, with a number where a node of the scene is called so already.
+
+    The nodes of a result that goes do not count; the number is the first that is free.
     """
     going = {node.GetID() for node in instead_of.nodes} if instead_of is not None else set()
     taken = {node.GetName() for node in _scene_nodes() if node.GetID() not in going}

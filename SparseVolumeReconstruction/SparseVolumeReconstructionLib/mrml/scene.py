@@ -13,8 +13,9 @@ _kept: list = []
 
 
 def headless_scene() -> slicer.vtkMRMLScene:
-    """Make a scene with its application logic and module logics the current one (`slicer.mrmlScene`) and
-    return it.
+    """Make a scene with its application and module logics the current one, `slicer.mrmlScene`.
+
+    Returns the scene.
 
     For processes without the Slicer application only.
     """
@@ -56,8 +57,9 @@ def headless_scene() -> slicer.vtkMRMLScene:
 
 
 def _add_inferno(scene: slicer.vtkMRMLScene) -> None:
-    """The colours of uncertainties, under the id that they have in the application, where they come from a
-    file.
+    """The colours of uncertainties, under the id that they have in the application.
+
+    Elsewhere they come from a file.
     """
     from matplotlib import colormaps
 

@@ -132,8 +132,9 @@ def facing(normal: np.ndarray, view: str) -> np.ndarray:
 
 
 def _towards(normal: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """A normal (3,) or its opposite, whichever lies nearer to a direction (3,) or, where none does, to an
-    axis of RAS.
+    """A normal (3,) or its opposite, whichever lies nearer to a direction (3,).
+
+    Where none does, to an axis of RAS.
     """
     along = float(normal @ wanted)
     if abs(along) < _ACROSS:
@@ -157,8 +158,9 @@ def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
 
 @arranging()
 def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
-    """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm), and the others pass through the
-    centre.
+    """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm).
+
+    The others pass through the centre.
     """
     for node in slice_nodes():
         if node.GetLayoutName() == view:
@@ -206,8 +208,9 @@ def backgrounds() -> dict[str, str]:
 
 
 def restore_backgrounds(before: dict[str, str], instead_of: str) -> None:
-    """Give those views whose background is a volume with the ID `instead_of`, or nothing, the one back that
-    they had before.
+    """Give views back the background that they had before.
+
+    Those whose background is a volume with the ID `instead_of`, or nothing.
     """
     for composite in _composites():
         if (composite.GetBackgroundVolumeID() or instead_of) == instead_of:

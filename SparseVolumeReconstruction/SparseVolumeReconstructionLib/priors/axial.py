@@ -1,5 +1,6 @@
-"""What all priors over stacks of axial slices share: their space, the place of slices in the stack, other
-output grids.
+"""What all priors over stacks of axial slices share.
+
+Their space, the place of slices in the stack, other output grids.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _MAX_OUTSIDE_MM = 3.0  # no further than such a tilt takes the halves of a slice
 
 @dataclass(frozen=True, eq=False)
 class AxialSpace:
-    """gaussian: a coarse structured Gaussian of the same cohort, for finding frames; its protocol grid is the
+    """Where axial slices lie, and what finds their frame.
+
+    gaussian: a coarse structured Gaussian of the same cohort, for finding frames; its protocol grid is the
     stack's grid and its multipliers are those of the prior's intervals. reference: what whole volumes are
     registered to. atlas: mean of the cohort on the stack's grid, (K, H, W), [0, 1].
     """
@@ -110,8 +113,9 @@ class AxialPrior(Prior):
     def in_parts(
         self, draw: Callable[..., torch.Tensor], check: Callable[[], None], *codes: torch.Tensor
     ) -> torch.Tensor:
-        """What a network draws of codes (N, ...), (N, H, W): few slices at once, as fit into the cache of a
-        processor; more on a GPU.
+        """What a network draws of codes (N, ...), (N, H, W), in parts.
+
+        Few slices at once, as fit into the cache of a processor; more on a GPU.
         """
         pixels = _GPU_PIXELS if self.device.type == "cuda" else _CACHED_PIXELS
         many = max(1, pixels // math.prod(self.grid.shape_kji[1:]))
@@ -128,8 +132,9 @@ class AxialPrior(Prior):
     def infer(
         self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
     ) -> Posterior:
-        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,); n may be 0.
-        fast: as in `condition`.
+        """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,).
+
+        There may be none (n = 0). fast: as in `condition`.
         """
 
     def _condition(self, given: Conditions) -> Posterior:
@@ -175,8 +180,9 @@ class OnGrid(Posterior):
 
 
 def place(slices: list[Slice], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Slices on the nearest axial slices of `grid`: their numbers (n,), ascending, and pixels (n, H, W)
-    float32.
+    """Slices on the nearest axial slices of `grid`.
+
+    Returns their numbers (n,), ascending, and pixels (n, H, W) float32.
 
     Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are
     averaged. Raises InputError for a slice that is tilted by more than 5 degrees or lies more than 3 mm

@@ -16,7 +16,9 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 @dataclass(frozen=True)
 class IntervalScale:
-    """multipliers: half-width in standard deviations that held each of LEVELS of the held-out truth.
+    """How wide central intervals are.
+
+    multipliers: half-width in standard deviations that held each of LEVELS of the held-out truth.
 
     Residuals are heavier-tailed than a Gaussian and narrower in the middle, so the Gaussian quantiles do not
     fit.

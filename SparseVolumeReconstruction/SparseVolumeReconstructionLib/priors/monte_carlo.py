@@ -1,5 +1,6 @@
-"""A posterior over a stack that is known by its draws: the seen slices are part of every volume, the others
-are shown from codes.
+"""A posterior over a stack that is known by its draws.
+
+The seen slices are part of every volume, the others are shown from codes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ _DRAWS, _TOGETHER = 16, 8
 
 
 class MonteCarloPosterior(Posterior):
-    """Base; arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are
-    `hidden` (m,).
+    """Base of a posterior over a stack that is known by its draws.
+
+    Arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are `hidden` (m,).
 
     A subclass implements `_centre`, `_draw` and `_show`. floor: the least standard deviation, (K, 1, 1).
     mean_of: the mean shows the mean of samples, or of the latents.

@@ -28,8 +28,9 @@ def settings_text(stored: torch.Tensor) -> str:
 
 
 def pose_table(slices: int, kind: PoseKind) -> torch.Tensor:
-    """The positions of a stack as vectors (slices, P): one-hot, or sines and cosines, so that neighbours are
-    alike.
+    """The positions of a stack as vectors (slices, P).
+
+    One-hot, or sines and cosines, so that neighbours are alike.
     """
     position = (torch.arange(slices) + 0.5) / slices
     waves = math.pi * 2.0 ** torch.arange(_OCTAVES) * position[:, None]

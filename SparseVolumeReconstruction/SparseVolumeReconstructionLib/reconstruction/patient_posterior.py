@@ -107,8 +107,9 @@ def condition_registered(
     covariate: float | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> PatientPosterior:
-    """Posterior on a canonical grid for observations that are in canonical space already (only the
-    intensities are matched).
+    """Posterior on a canonical grid for observations that are in canonical space already.
+
+    Only the intensities are matched.
     """
     alignment = _in_frame(prior, split_slices(observations)[0], np.eye(4), covariate)
     posterior = condition(prior, observations, alignment, grid=grid, check=check)

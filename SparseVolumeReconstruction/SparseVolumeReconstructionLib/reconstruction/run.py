@@ -191,8 +191,9 @@ def _check_covariate(request: ReconstructionRequest, prior: Prior) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: for many small steps, several spend more time on waiting for each
-    other than they save.
+    """Let torch compute on one thread.
+
+    For many small steps, several spend more time on waiting for each other than they save.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

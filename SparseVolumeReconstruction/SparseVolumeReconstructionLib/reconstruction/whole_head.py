@@ -43,8 +43,9 @@ def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None)
 
 
 def reads_for(card: ModelCard) -> bool:
-    """Whether tissues and places can be read for a prior: it is one of adult brains, in the space of the
-    reader.
+    """Whether tissues and places can be read for a prior.
+
+    It is one of adult brains, in the space of the reader.
     """
     reads = head_reader().card
     return (card.anatomy, card.canonical_space) == (reads.anatomy, reads.canonical_space)
@@ -83,8 +84,9 @@ def told_of(brain: Brain | None, card: ModelCard, given: bool = False) -> list[s
 
 
 def motion_of(brain: Brain) -> dict[str, Any]:
-    """What `result.json` says of motion between the slices of stacks: the slices of each that are proposed,
-    and one entry for every slice, by its number.
+    """What `result.json` says of motion between the slices of stacks.
+
+    The slices of each that are proposed, and one entry for every slice, by its number.
     """
     told = {}
     for source in dict.fromkeys(s.source for s in brain.slices):
@@ -107,8 +109,9 @@ def motion_of(brain: Brain) -> dict[str, Any]:
 
 
 def brain_mask(brain: Brain, mean: Volume) -> Volume:
-    """The brain on the grid of a posterior mean (any units), uint8: as observed where a slice passes, else
-    where the mean shows anatomy, without holes.
+    """The brain on the grid of a posterior mean (any units), uint8.
+
+    As observed where a slice passes, else where the mean shows anatomy, without holes.
     """
     inferred = binary_fill_holes(mean.array > anatomy_level(mean.array))
     pairs = zip(brain.slices, brain.masks, strict=True)

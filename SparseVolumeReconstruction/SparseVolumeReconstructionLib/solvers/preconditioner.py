@@ -54,7 +54,9 @@ def block_inverse(inverses: Sequence[Apply], counts: Sequence[int]) -> Apply:
 
 
 class LowRankPreconditioner:
-    """Callable: (m, n) -> approximately S^-1 of it, for S = R + L' L, by the Woodbury identity.
+    """Approximate inverse of S = R + L' L, by the Woodbury identity.
+
+    Called with (m, n), it gives approximately S^-1 of it.
 
     Attributes:
         residual_inverse: approximately R^-1 of (m, n).

@@ -27,8 +27,9 @@ _PER_CASE = 5000
 def measured_multipliers(
     prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
 ) -> tuple[tuple, dict]:
-    """Interval multipliers of a prior from subjects it was not fitted on, and what was measured, for the
-    card.
+    """Interval multipliers of a prior and what was measured, for the card.
+
+    From subjects that it was not fitted on.
 
     subjects: by name, on the prior's protocol grid, (K, J, I), [0, 1].
     """
@@ -57,8 +58,9 @@ def multipliers_of(scores: dict[int, list[np.ndarray]]) -> tuple[tuple[float, ..
 def standardised_errors(
     prior: Prior, truth: Volume, count: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """A random part of |truth - mean| / std over foreground voxels that were not observed, canonical
-    units.
+    """A random part of |truth - mean| / std over foreground voxels that were not observed.
+
+    In canonical units.
     """
     positions = context_positions(count, truth.grid.shape_kji[0])
     slices = [slice_of(truth, k) for k in positions]

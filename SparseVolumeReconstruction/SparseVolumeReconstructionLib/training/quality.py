@@ -24,8 +24,9 @@ def measured_quality(
     on_step: Callable[[str, float], None],
     cohort: dict[str, str] | None = None,
 ) -> dict:
-    """SSIM of the posterior mean and of the prior mean (before any slice, at the covariate found), and
-    coverage of 90 % intervals.
+    """SSIM of the posterior mean and of the prior mean, and coverage of 90 % intervals.
+
+    The prior mean is that before any slice, at the covariate found.
 
     subjects: on the protocol grid, (K, J, I), [0, 1]. cohort: of each subject; where there are several, each
     is also shown alone. The prior mean is the mean atlas only of a Gaussian.

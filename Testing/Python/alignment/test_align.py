@@ -57,6 +57,7 @@ def test_one_slice_is_enough_for_its_own_plane(prior, make_patient):
     assert np.linalg.norm(centre[:3]) < 15 and found.uncertainty["rotation_deg"] > 1
 
 
+@pytest.mark.slow
 def test_the_same_slices_give_the_same_frame(prior, make_patient):
     slices = scanned(make_patient((5, 0, 0)), [25, 35])
     first, second = (align(slices, prior.alignment_model(), Progress()) for _ in range(2))
@@ -64,6 +65,7 @@ def test_the_same_slices_give_the_same_frame(prior, make_patient):
     assert first.uncertainty == second.uncertainty
 
 
+@pytest.mark.slow
 def test_what_is_not_this_anatomy_is_refused(prior):
     """A round object that is a checkerboard inside."""
     k, j, i = np.indices(SCAN.shape_kji)
@@ -97,6 +99,7 @@ def test_a_given_frame_is_kept_and_its_intensities_are_found(prior, make_patient
     assert found.score > 0.8
 
 
+@pytest.mark.slow
 def test_every_update_can_cancel(prior, make_patient):
     slices, calls = scanned(make_patient(), [25, 35]), []
     model = prior.alignment_model()

@@ -10,6 +10,8 @@ from SparseVolumeReconstructionLib.evaluation import benchmark
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.progress import Progress
 
+pytestmark = pytest.mark.slow  # it measures, each size in a process of its own
+
 
 @pytest.fixture(scope="module")
 def measured(store):

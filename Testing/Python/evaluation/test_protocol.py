@@ -14,6 +14,8 @@ from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 
+pytestmark = pytest.mark.slow  # it evaluates whole cohorts
+
 KEYS = {
     *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr"),
     *("ssim_of_samples", "cc_slice_of_samples", "sample_difference", "seconds_sample"),

@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # a module is loaded for every kind of mistake
+
 
 @pytest.mark.parametrize(("label", "words"), [("fail", "the slot failed"), ("fail in vtk", "Could not open")])
 def test_errors_in_slots_and_in_vtk_are_caught(host, small, label, words):

@@ -57,6 +57,7 @@ def test_a_series_of_another_gain_is_as_good_as_one_of_the_same(store, request_f
     assert np.abs(mean - expected).mean() < 0.05 * expected.max()
 
 
+@pytest.mark.slow
 def test_gains_are_found_with_the_frame_and_used_again_and_completed(store, request_for, series, tmp_path):
     """As a live update does, to which a series is added."""
     contexts = [series(1, "first", AXIAL), series(2.5, "other", SAGITTAL, (1, 2, 0))]

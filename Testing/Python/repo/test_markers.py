@@ -64,6 +64,7 @@ def test_every_collected_test_has_the_markers_of_its_fixtures(request):
         assert markers_of(room, item.path.stem, item.fixturenames) <= given, item.nodeid
 
 
+@pytest.mark.slow
 def test_pytest_selects_by_them(fast_words, repository, python, library_environment):
     """Real files: one that serves pages, one that does not, one for a GPU, one with some of each."""
     files = ("web/test_sessions.py", "web/test_binding.py", "priors/test_gpu.py", "priors/test_device.py")

@@ -1,5 +1,6 @@
-"""Conditional BRUNO: a conditional flow to latents whose dimensions are processes over the slices of one
-body.
+"""Conditional BRUNO: a conditional flow to latents that are processes.
+
+Each dimension of the latents is a process over the slices of one body.
 """
 
 from ..systems import System

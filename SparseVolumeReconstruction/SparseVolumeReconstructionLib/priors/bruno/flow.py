@@ -18,8 +18,9 @@ from torch.nn import functional
 
 
 class PosedConvs(nn.Module):
-    """Some convolutions of one shape with weight norm, plus a bias-free projection of the pose embedding onto
-    every channel.
+    """Some convolutions of one shape with weight norm, to which the pose is added.
+
+    Every channel gets a bias-free projection of the pose embedding.
 
     The weights of all are made in one go: on a GPU, hundreds of small computations take longer than the
     convolutions. The norms and the biases are set from the first batch (see `initialising`), so that outputs
@@ -35,8 +36,9 @@ class PosedConvs(nn.Module):
         self.measure = False
 
     def layers(self, pose: torch.Tensor, kind: torch.dtype) -> list[Callable[[torch.Tensor], torch.Tensor]]:
-        """One after the other, for poses (N, E); each maps numbers of that kind (N, C, H, W) to (N, outputs,
-        H, W).
+        """One after the other, for poses (N, E).
+
+        Each maps numbers of that kind (N, C, H, W) to (N, outputs, H, W).
         """
         made = self._made(pose, kind)
 
@@ -47,9 +49,7 @@ class PosedConvs(nn.Module):
         return [partial(layer, number) for number in range(len(self.direction))]
 
     def _made(self, pose: torch.Tensor, kind: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Weight (outputs, C, size, size) and what is added to the outputs, (N, outputs, 1, 1), of every
-        layer.
-        """
+        """Weights (outputs, C, size, size) of every layer, and what it adds, (N, outputs, 1, 1)."""
         gain = self.log_gain.exp() / self.direction.flatten(2).norm(dim=2)
         shifts = functional.linear(pose, self.pose.weight, self.bias.flatten()).unflatten(1, self.bias.shape)
         weights = (self.direction * gain[..., None, None, None]).to(kind)
@@ -69,8 +69,9 @@ class PosedConvs(nn.Module):
 
 
 class PosedLinear(nn.Module):
-    """Dense layer with weight norm of a vector with the pose embedding joined to it; initialised like
-    `PosedConvs`.
+    """Dense layer with weight norm of a vector with the pose embedding joined to it.
+
+    Initialised like `PosedConvs`.
     """
 
     def __init__(self, inputs: int, outputs: int, embedding: int):
@@ -107,8 +108,9 @@ def initialising(network: nn.Module) -> Iterator[None]:
 
 
 class ResidualNet(nn.Module):
-    """Log scale and shift of a coupling: 1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that
-    start at 0.
+    """Log scale and shift of a coupling, by residual blocks of convolutions.
+
+    1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that start at 0.
     """
 
     def __init__(self, inputs: int, outputs: int, filters: int, blocks: int, embedding: int):
@@ -187,8 +189,9 @@ class CheckerboardCoupling(Coupling):
 
 
 class HalfCoupling(Coupling):
-    """One half of the channels (or, given a DenseNet, of the components) is scaled and shifted by what the
-    other half says.
+    """One half of the channels is scaled and shifted by what the other half says.
+
+    Given a DenseNet, one half of the components.
 
     alternate: the halves are the even and the odd ones, instead of the first and the last. swap: which half
     is moved.

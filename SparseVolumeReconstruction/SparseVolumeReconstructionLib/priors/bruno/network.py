@@ -55,7 +55,10 @@ class BrunoShape(BaseModel):
 
 
 class BrunoSettings(BrunoShape):
-    """size: pixels of a slice along a side. slices: positions of the stack."""
+    """All that makes the network.
+
+    size: pixels of a slice along a side. slices: positions of the stack.
+    """
 
     size: int = Field(64, ge=4)
     slices: int = Field(120, ge=2)
@@ -145,8 +148,9 @@ class Bruno(nn.Module):
     def encode(
         self, x: torch.Tensor, index: torch.Tensor, noise: torch.Tensor | float = 0.5
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (B, M, D) and log determinants (B, M) of images (B, M, H, W) at slice numbers (B, M); or
-        the same without B.
+        """Latents (B, M, D) and log determinants (B, M) of images (B, M, H, W) at slice numbers (B, M).
+
+        Or the same without B.
 
         noise: uniform in [0, 1) where densities are learned, in the shape of x; 0.5 is its middle.
         """
@@ -166,8 +170,9 @@ class Bruno(nn.Module):
         return torch.logit(share), (math.log(shrink) - share.log() - torch.log1p(-share)).flatten(1).sum(1)
 
     def decode(self, z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M); or the same without
-        B.
+        """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M).
+
+        Or the same without B.
         """
         s, at = self.settings, index.flatten()
         logits = self.flow.inverse(z.flatten(0, -2), self.embedding(at))[:, 0]
@@ -197,8 +202,6 @@ class Bruno(nn.Module):
             self.standardise.update(self._logits(volumes.flatten(0, 1), 0.5)[0].view_as(volumes), step)
 
     def initialise(self, x: torch.Tensor, index: torch.Tensor) -> None:
-        """Set the gains and biases of the weight-normed layers from images (N, H, W) at slice numbers
-        (N,).
-        """
+        """Set gains and biases of the weight-normed layers from images (N, H, W) at slice numbers (N,)."""
         with initialising(self):
             self.encode(x, index)

@@ -39,8 +39,9 @@ def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
 
 
 class BrunoPrior(AxialPrior):
-    """network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the
-    latents.
+    """Conditional BRUNO as a prior of stacks.
+
+    network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the latents.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class BrunoPrior(AxialPrior):
     def infer(
         self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
     ) -> BrunoPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the mean of the
-        latents.
+        """Posterior given `pixels` (n, H, W) of the slices `index`.
+
+        fast: its mean shows the mean of the latents.
         """
         return BrunoPosterior(self, index, pixels, check, "latents" if fast else self.mean_of)
 

@@ -25,8 +25,9 @@ Normal = Callable[[int], torch.Tensor]  # rows to (S, rows, D) standard normal n
 
 @dataclass(frozen=True, eq=False)
 class Predictive:
-    """Distribution of single latents. mean, variance: (B, m, D). dof: (D,) degrees of freedom, None for a
-    Gaussian.
+    """Distribution of single latents.
+
+    mean, variance: (B, m, D). dof: (D,) degrees of freedom, None for a Gaussian.
     """
 
     mean: torch.Tensor
@@ -40,8 +41,9 @@ class Predictive:
 
 @dataclass(frozen=True, eq=False)
 class RecurrentState:
-    """What the recurrent form carries after `count` slices: mean and Gaussian variance of the next latent,
-    and the squared Mahalanobis distance of those seen; each (B, D).
+    """What the recurrent form carries after `count` slices, each (B, D).
+
+    Mean and Gaussian variance of the next latent, and the squared Mahalanobis distance of those seen.
     """
 
     mean: torch.Tensor
@@ -53,8 +55,9 @@ class RecurrentState:
 def _log_density(
     distance: torch.Tensor, log_det: torch.Tensor, count: int, dof: torch.Tensor | None
 ) -> torch.Tensor:
-    """Log density of `count` values with the squared Mahalanobis `distance` and the log determinant of their
-    covariance.
+    """Log density of `count` values.
+
+    From their squared Mahalanobis `distance` and the log determinant of their covariance.
     """
     if dof is None:
         return -0.5 * (distance + log_det + count * math.log(2 * math.pi))
@@ -98,8 +101,9 @@ class _Process(nn.Module):
 
     @property
     def correlation(self) -> torch.Tensor:
-        """Share of the variance that slices of one body have in common, (D,); at most 0.999, or equations in
-        float32 would fail.
+        """Share of the variance that slices of one body have in common, (D,).
+
+        At most 0.999, or equations in float32 would fail.
         """
         return _MAX_CORRELATION * torch.sigmoid(self.raw_correlation)
 
@@ -147,8 +151,9 @@ class _Process(nn.Module):
     def sample(
         self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor, generators: list[torch.Generator]
     ) -> torch.Tensor:
-        """Joint samples of the latents at `query` (1, m) given those of one body, z (1, n, D):
-        (len(generators), m, D).
+        """Joint samples (len(generators), m, D) of the latents at `query` (1, m).
+
+        They are given those of one body, z (1, n, D).
 
         One (CPU) generator a sample, so that a sample does not depend on those drawn with it.
         """
@@ -188,8 +193,9 @@ class ExchangeableProcess(_Process):
         return mean.expand(shape), variance.expand(shape)
 
     def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
-        """Gaussian deviations from the mean at the queries, (S, m, D): what all of them share, and what each
-        has of its own.
+        """Gaussian deviations from the mean at the queries, (S, m, D).
+
+        What all of them share, and what each has of its own.
         """
         v, rho, n = self.variance, self.correlation, position.shape[1]
         shared = (v * rho * (1 - rho) / (1 + (n - 1) * rho)).sqrt()
@@ -218,8 +224,9 @@ class ExchangeableProcess(_Process):
 
 
 class PoseProcess(_Process):
-    """Slices near to each other are alike: correlation * (share + (1 - share) * Matern 3/2 of their
-    distance).
+    """Slices near to each other are alike.
+
+    Their correlation is correlation * (share + (1 - share) * Matern 3/2 of their distance).
 
     share, length: (D,), of the common part that does not fall with distance, and the length of the other in
     shares of the stack. Every slice has noise of its own besides, the rest of the variance. With share = 1 it
@@ -276,8 +283,9 @@ class PoseProcess(_Process):
         )  # no product that autocast would round
 
     def _spread(self, position: torch.Tensor, query: torch.Tensor, normal: Normal) -> torch.Tensor:
-        """Gaussian deviations from the mean at the queries, (S, m, D): a draw without contexts, less what it
-        predicts of itself.
+        """Gaussian deviations from the mean at the queries, (S, m, D).
+
+        A draw without contexts, less what it predicts of itself.
         """
         everywhere, n = torch.cat([position, query], 1)[0], position.shape[1]
         v, rho, share = self.variance, self.correlation, self.share

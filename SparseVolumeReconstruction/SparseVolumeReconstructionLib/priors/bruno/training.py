@@ -19,9 +19,11 @@ _VALIDATED_CONTEXTS = 3
 
 
 class BrunoConfig(BrunoShape):
-    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts.
-    hold: steps in which one part stays as it is while the other learns, and the cohort's mean and deviation
-    are found. held: which part; a process that learns first keeps the flow from latents that tell nothing of
+    """Shape and training of a conditional BRUNO.
+
+    sequence: slices of a body in a step, of which a random number, none to all but one, are contexts. hold:
+    steps in which one part stays as it is while the other learns, and the cohort's mean and deviation are
+    found. held: which part; a process that learns first keeps the flow from latents that tell nothing of
     other slices. process_rate: factor on the learning rate of the few parameters of the process. mean_of: see
     BrunoPrior.
     """
@@ -78,9 +80,7 @@ class BrunoTask(Task):
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Nats per pixel of slices of volumes (N, K, H, W) given 3, and the error of the decoded mean of the
-        same slices.
-        """
+        """Nats per pixel of slices of volumes (N, K, H, W) given 3, and the decoded mean's error."""
         nats, errors = [], []
         for volume in volumes:
             images, index = self._sequences(volume[None], generator)

@@ -1,5 +1,6 @@
-"""Networks that render slices on demand: GQN and a conditional VAE, given the mean of the contexts'
-representations.
+"""Networks that render slices on demand: GQN and a conditional VAE.
+
+Both are given the mean of the contexts' representations.
 """
 
 from ..systems import System

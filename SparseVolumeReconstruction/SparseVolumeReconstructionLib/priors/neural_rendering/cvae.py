@@ -25,8 +25,10 @@ _NARROW = 8  # channels between the lowest maps and the latent vector
 
 
 class CvaeShape(NeuralRenderingShape):
-    """scales: resolutions, with two convolutions each. width: channels of the finest one; they double with
-    every further one.
+    """The shape of a conditional VAE.
+
+    scales: resolutions, with two convolutions each. width: channels of the finest one; they double with every
+    further one.
     """
 
     system: Literal["cvae"] = "cvae"

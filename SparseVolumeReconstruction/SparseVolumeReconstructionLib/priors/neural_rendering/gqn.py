@@ -18,9 +18,11 @@ _State = tuple[torch.Tensor, torch.Tensor]
 
 
 class GqnShape(NeuralRenderingShape):
-    """steps: of drawing. hidden: channels of both recurrent cores. kernel: width of their convolutions.
-    canvas: channels of the drawing. shared: the cores are the same in every step. scale: pixels of the slice
-    per place of the maps, a power of two.
+    """The shape of a GQN.
+
+    steps: of drawing. hidden: channels of both recurrent cores. kernel: width of their convolutions. canvas:
+    channels of the drawing. shared: the cores are the same in every step. scale: pixels of the slice per
+    place of the maps, a power of two.
     """
 
     system: Literal["gqn"] = "gqn"
@@ -57,8 +59,9 @@ class Core(nn.Module):
         self.changing = nn.Conv2d(changing + hidden, 4 * hidden, kernel, padding="same", bias=False)
 
     def forward(self, constant: torch.Tensor, changing: torch.Tensor, state: _State) -> _State:
-        """The state (N, hidden, S, S) twice after a step; constant: what `self.constant` made of the constant
-        inputs.
+        """The state (N, hidden, S, S) twice after a step.
+
+        constant: what `self.constant` made of the constant inputs.
         """
         hidden, cell = state
         gates = constant + self.changing(torch.cat([changing, hidden], 1))

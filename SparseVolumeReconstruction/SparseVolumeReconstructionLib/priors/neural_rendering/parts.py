@@ -38,7 +38,10 @@ class NeuralRenderingShape(BaseModel):
 
 
 class DataShape(BaseModel):
-    """size: pixels of a slice along a side. slices: positions of the stack."""
+    """The shape of the data that a network is for.
+
+    size: pixels of a slice along a side. slices: positions of the stack.
+    """
 
     size: int = Field(64, ge=8)
     slices: int = Field(120, ge=2)
@@ -128,8 +131,9 @@ class NeuralRenderingNetwork(nn.Module):
         self.pose = PoseMaps(settings.slices, settings.pose, settings.pose_channels, self.side)
 
     def represent(self, contexts: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S); 0 for n
-        = 0.
+        """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S).
+
+        0 for n = 0.
         """
         each = self.tower(contexts.flatten(0, 1), index.flatten()).unflatten(0, index.shape)
         return each.sum(1) / max(1, index.shape[1])
@@ -141,8 +145,7 @@ class NeuralRenderingNetwork(nn.Module):
         noise: torch.Tensor,
         truth: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slices (N, H, W) at slice numbers (N,), and the divergence of their latents from the prior (N,),
-        nats.
+        """Slices (N, H, W) at slice numbers (N,), and the divergence (N,) of their latents, nats.
 
         representation: (N, R, S, S). noise: (N, *noise_shape), standard normal; 0 gives the latents' mean.
         truth: (N, H, W), from which the latents are inferred; None: they are drawn from the prior, and the

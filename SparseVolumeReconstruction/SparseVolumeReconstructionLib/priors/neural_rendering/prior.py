@@ -28,16 +28,19 @@ _NETWORKS: dict[str, tuple[Callable[[Any], NeuralRenderingNetwork], type[Network
 
 
 def to_tensors(network: NeuralRenderingNetwork, coherent: bool) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16 weights, settings (n,), and `coherent` (see
-    NeuralRenderingPrior).
+    """Tensors to store besides those of the space.
+
+    Float16 weights, settings (n,), and `coherent` (see NeuralRenderingPrior).
     """
     weights = {f"network.{name}": t.detach().cpu().half() for name, t in network.state_dict().items()}
     return {**weights, "settings": settings_tensor(network.settings), "coherent": torch.tensor(coherent)}
 
 
 class NeuralRenderingPrior(AxialPrior):
-    """network: in evaluation mode. coherent: all slices of a sample are drawn with the same noise, so that
-    they fit together; otherwise, as in the paper, every slice is drawn on its own.
+    """A network that renders slices as a prior of stacks.
+
+    network: in evaluation mode. coherent: all slices of a sample are drawn with the same noise, so that they
+    fit together; otherwise, as in the paper, every slice is drawn on its own.
     """
 
     def __init__(
@@ -70,15 +73,17 @@ class NeuralRenderingPrior(AxialPrior):
     def infer(
         self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
     ) -> NeuralRenderingPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the mean of the
-        latents.
+        """Posterior given `pixels` (n, H, W) of the slices `index`.
+
+        fast: its mean shows the mean of the latents.
         """
         return NeuralRenderingPosterior(self, index, pixels, check, fast)
 
 
 class NeuralRenderingPosterior(MonteCarloPosterior):
-    """The stack given some of its slices; codes are the noise (m or 1, *noise_shape) that slices are drawn
-    with.
+    """The stack given some of its slices.
+
+    Codes are the noise (m or 1, *noise_shape) that slices are drawn with.
 
     The standard deviation has the noise in it that the model takes pixels to have; samples are without it.
     """

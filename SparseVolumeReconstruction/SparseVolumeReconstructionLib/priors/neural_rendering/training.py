@@ -20,7 +20,9 @@ _VALIDATED_CONTEXTS = 3
 
 
 class Learning(Section):
-    """sequence: slices of a body in a step, of which a random number, none to all but one, are contexts.
+    """How either network learns.
+
+    sequence: slices of a body in a step, of which a random number, none to all but one, are contexts.
     sigma_start: noise of the pixels at first, which falls linearly to the model's sigma within `anneal`
     steps. coherent: see NeuralRenderingPrior.
     """
@@ -87,8 +89,9 @@ class _NeuralRenderingTask(Task):
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Nats per pixel of all slices of volumes (N, K, H, W) given 3, and the error of what the latents'
-        prior mean shows.
+        """Nats per pixel of all slices of volumes (N, K, H, W) given 3, and an error.
+
+        The error is that of what the latents' prior mean shows.
         """
         scores, errors, count = [], [], min(_VALIDATED_CONTEXTS, volumes.shape[1] - 1)
         for volume in volumes[:, None]:
@@ -111,8 +114,9 @@ class _NeuralRenderingTask(Task):
     def _terms(
         self, volumes: torch.Tensor, index: torch.Tensor, contexts: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Mean over the queries of summed squared error and of divergence, and the pixels of one; slices (B,
-        M) of each volume.
+        """Mean over the queries of summed squared error and of divergence, and the pixels of one.
+
+        Slices (B, M) of each volume.
 
         All contexts are represented, and all queries are drawn, in one call each.
         """

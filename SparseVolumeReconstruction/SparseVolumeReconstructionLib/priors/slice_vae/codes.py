@@ -17,7 +17,10 @@ from ..base import seeded_generator
 
 @dataclass(frozen=True, eq=False)
 class SliceCodes:
-    """mean: (K, L). loadings: (L, K, R). K slices, L components, R directions."""
+    """A Gaussian over the codes of all slices of a body.
+
+    mean: (K, L). loadings: (L, K, R). K slices, L components, R directions.
+    """
 
     mean: torch.Tensor
     loadings: torch.Tensor
@@ -78,8 +81,9 @@ class CodePosterior:
         return ((self._loadings**2).sum(-1) - (gain**2).sum(1)).clamp(min=0).T.float()
 
     def sample(self, seed: int) -> torch.Tensor:
-        """One draw of all codes, (K, L): a draw of the prior and of the seen codes' errors, moved by what was
-        seen.
+        """One draw of all codes, (K, L).
+
+        A draw of the prior and of the seen codes' errors, moved by what was seen.
         """
         generator = seeded_generator(seed)
         z = torch.randn(self._loadings.shape[::2], generator=generator).to(self._loadings)

@@ -45,7 +45,9 @@ def to_tensors(
 
 
 class SliceVaePrior(AxialPrior):
-    """network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves
+    """A VAE of slices with a Gaussian over the codes of a stack.
+
+    network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves
     unexplained; neighbouring voxels of it are correlated as `curves` tell, see `to_tensors`.
     """
 
@@ -70,8 +72,9 @@ class SliceVaePrior(AxialPrior):
         )
 
     def around(self, decoded: torch.Tensor, index: list[int], pixels: torch.Tensor) -> StackPosterior:
-        """Volumes around `decoded` (K, H, W), as far from it as the decoder errs, given `pixels` (n, H, W) of
-        slices `index`.
+        """Volumes around `decoded` (K, H, W), as far from it as the decoder errs.
+
+        They are given `pixels` (n, H, W) of slices `index`.
         """
         return StackPosterior(replace(self._error, mean=decoded), 0, index, pixels, self.intervals)
 
@@ -128,8 +131,9 @@ class SliceVaePosterior(Posterior):
         return self._around_mean().mean().clamp(0, 1)
 
     def std(self) -> torch.Tensor:
-        """Spread of decoded samples, each corrected by the seen slices, and what is left of the decoder's
-        error, (K, H, W); computed once.
+        """Spread of decoded samples and of the decoder's error, (K, H, W), computed once.
+
+        Each sample is corrected by the seen slices; of the error, what is left counts.
         """
         return self._std
 

@@ -1,5 +1,6 @@
-"""Training of the slice VAE: its loss, and the Gaussian over codes that is fitted when the networks are
-trained.
+"""Training of the slice VAE: its loss, and the Gaussian over codes.
+
+The latter is fitted when the networks are trained.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ _SMOOTH = 3
 
 
 class SliceVaeConfig(Section):
-    """width, latent_channels: see SliceVae. kl: weight of the divergence from N(0, I) beside the summed
-    squared error. slices: how many of each volume are seen in a step. rank: directions of the Gaussian per
-    component of the codes.
+    """Shape and training of a slice VAE.
+
+    width, latent_channels: see SliceVae. kl: weight of the divergence from N(0, I) beside the summed squared
+    error. slices: how many of each volume are seen in a step. rank: directions of the Gaussian per component
+    of the codes.
     """
 
     width: Count = 16
@@ -47,8 +50,9 @@ class SliceVaeTask(Task):
     def loss(
         self, batch: torch.Tensor, generator: torch.Generator, step: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Summed squared error plus weighted divergence, a mean over some slices of each volume (B,
-        K, H, W).
+        """Summed squared error plus weighted divergence.
+
+        A mean over some slices of each volume (B, K, H, W).
         """
         chosen = torch.randperm(batch.shape[1], generator=generator, device=batch.device)[
             : self._config.slices
@@ -75,8 +79,9 @@ class SliceVaeTask(Task):
 
     @torch.no_grad()
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Networks, the Gaussian over the codes of volumes (N, K, H, W) (and their mirror images), and the
-        decoder's error.
+        """Networks, the Gaussian over the codes of volumes (N, K, H, W), and the decoder's error.
+
+        Mirror images are among the volumes where the configuration says so.
         """
         self.networks.eval()
         device = next(self.networks.parameters()).device

@@ -107,8 +107,9 @@ class _PlaneFeet:
         return torch.stack([index // (rows * columns), index // columns % rows, index % columns], 1).float()
 
     def nearest(self, voxels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pixel numbers (n, p), their (k, j, i) positions (n, p, 3) and validity (n, p) on the p nearest
-        planes.
+        """Pixel numbers, (k, j, i) positions and validity on the p nearest planes.
+
+        Shapes are (n, p), (n, p, 3) and (n, p).
         """
         ras = voxels.flip(1) @ self._ijk_to_ras[:3, :3].T + self._ijk_to_ras[:3, 3]
         numbers, points, distances = [], [], []

@@ -139,8 +139,9 @@ class OperatorPosterior(Posterior):
         return self._operator.count**2 * self.grid.size <= DENSE_COST
 
     def residual_scale(self) -> float:
-        """Factor on sd that maximises the evidence of these values, with the preconditioner's approximation
-        of S.
+        """Factor on sd that maximises the evidence of these values.
+
+        With the preconditioner's approximation of S.
         """
         return self._precondition.residual_scale(self._difference)
 
@@ -208,8 +209,9 @@ class OperatorPosterior(Posterior):
         return ((columns + columns.T) / 2).double()
 
     def log_evidence(self) -> float:
-        """log p(values) in nats: exact when small, else with a stochastic Lanczos log-determinant (fixed
-        probes).
+        """log p(values) in nats.
+
+        Exact when small, else with a stochastic Lanczos log-determinant (fixed probes).
         """
         quadratic = float((self._difference.double() * self._weights.double()).sum())
         log_det = float(torch.linalg.slogdet(self._dense())[1]) if self._small else self._lanczos_log_det()

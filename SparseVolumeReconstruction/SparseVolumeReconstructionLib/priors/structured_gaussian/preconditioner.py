@@ -67,8 +67,9 @@ def plain_inverse(
 
 
 def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:
-    """Residual correlation along array axis `axis` (0, 1, 2 for k, j, i) at |lag| in voxels (any shape),
-    linear between lags.
+    """Residual correlation along an array axis at |lag| in voxels (any shape), linear between lags.
+
+    axis: 0, 1, 2 for k, j, i.
     """
     curve = field.correlations[axis][0]
     lag = lag.abs().clamp(max=len(curve) - 1.001)
@@ -78,8 +79,9 @@ def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torc
 
 
 def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
-    """Eigenvalues (rows, columns / 2 + 1; rfft2 layout) of a plane's residual correlation, on a padded
-    periodic lattice.
+    """Eigenvalues of a plane's residual correlation, on a padded periodic lattice.
+
+    (rows, columns / 2 + 1), in the layout of rfft2.
     """
     rows, columns = (2 * next_fast_len((n + _PAD + 1) // 2) for n in plane.shape_ji)
     steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
@@ -98,8 +100,9 @@ def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
 
 
 def variance_shares(field: GaussianField, operator: PlaneOperator, sd: torch.Tensor) -> list[float]:
-    """Mean of diag(A Psi A') / sd^2 per plane: interpolation and slice thickness average a part of the
-    residual away.
+    """Mean of diag(A Psi A') / sd^2 per plane.
+
+    Interpolation and slice thickness average a part of the residual away.
 
     sd: (count,) = A field.sd.
     """

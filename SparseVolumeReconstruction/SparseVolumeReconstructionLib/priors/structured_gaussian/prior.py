@@ -150,8 +150,9 @@ class StructuredGaussian(Prior):
         )
 
     def _donor(self, field: GaussianField) -> Callable[[int], torch.Tensor] | None:
-        """The donor of a seed as a draw of `field`, which may have been widened; None where samples are to
-        start from the field's own draws.
+        """The donor of a seed as a draw of `field`, which may have been widened.
+
+        None where samples are to start from the field's own draws.
         """
         if self.draws[0] != DONORS:
             return None
@@ -184,8 +185,9 @@ def _spread(field: GaussianField) -> float:
 
 
 def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:
-    """Pixel size (mm) per slice: its own or the grid's, whichever is coarser; coarser still beyond
-    _MAX_PIXELS in all.
+    """Pixel size (mm) per slice: its own or the grid's, whichever is coarser.
+
+    Coarser still beyond _MAX_PIXELS in all.
     """
     sizes = [max(float(s.plane.spacing_ij.max()), float(grid.spacing_ijk.min())) for s in slices]
     area = [float(np.prod(s.plane.spacing_ij * s.plane.shape_ji[::-1])) for s in slices]
@@ -194,8 +196,9 @@ def _pixel_sizes(slices: list[Slice], grid: Grid) -> list[float]:
 
 
 def _as_stack(slices: list[Slice], grid: Grid) -> tuple[int, list[int], np.ndarray] | None:
-    """(array axis, plane indices, pixels (n, rows, columns)) if every slice is a whole plane of the grid, in
-    its layout.
+    """Array axis, plane indices and pixels (n, rows, columns) of whole planes of the grid.
+
+    None unless every slice is one, in the grid's layout.
     """
     if not slices:
         return 0, [], np.zeros((0, *grid.shape_kji[1:]), np.float32)

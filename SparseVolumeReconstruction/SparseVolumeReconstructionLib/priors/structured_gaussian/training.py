@@ -35,16 +35,18 @@ _FOLDS, _MAX_CALIBRATED = 3, 60
 
 @dataclass(frozen=True)
 class TrainingOptions(CardFacts):
-    """rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation
+    """How a structured Gaussian is fitted, and what its card says.
+
+    rank: number of loadings kept. spacing_mm: of the canonical grid. protocol_slices: of the evaluation
     protocol (1 mm apart if None). reference: "mni152", a subject of the cohort, a file, or None to choose a
     subject. mirror: also fit the left-right mirror image of every subject. any_orientation: the patients'
-    orientation in the scanner says nothing. augment: random copies per volume, one number or one per
-    cohort. strip: word of the label maps outside of which volumes are set to 0, one or one per cohort ("" for
-    none). match: bring the grey values of all cohorts to those of the first. covariate: a number in the file
-    names that the mean follows, with knots every `knot_step`.
-    interval_margin: factor on the widths of all intervals, for voxels far from every slice. split: {"fit":
-    [...], "test": [...], "donors": [...]} of subject names, by chance (every fourth, shuffled with `seed`)
-    and without donors if None. limits: text for the card.
+    orientation in the scanner says nothing. augment: random copies per volume, one number or one per cohort.
+    strip: word of the label maps outside of which volumes are set to 0, one or one per cohort ("" for none).
+    match: bring the grey values of all cohorts to those of the first. covariate: a number in the file names
+    that the mean follows, with knots every `knot_step`. interval_margin: factor on the widths of all
+    intervals, for voxels far from every slice. split: {"fit": [...], "test": [...], "donors": [...]} of
+    subject names, by chance (every fourth, shuffled with `seed`) and without donors if None. limits: text for
+    the card.
     """
 
     rank: int = 40
@@ -133,8 +135,9 @@ def _fitted(
 
 
 def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
-    """Fit, calibrate, measure on held-out subjects and write `out`. Raises InputError for cohorts that cannot
-    be used.
+    """Fit, calibrate, measure on held-out subjects and write `out`.
+
+    Raises InputError for cohorts that cannot be used.
     """
     started = time.perf_counter()
     if not out.absolute().parent.is_dir():
@@ -214,8 +217,9 @@ def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) ->
 def _rows(
     cohort: _Registered, options: TrainingOptions, folder: Path, progress: Progress
 ) -> tuple[Rows, np.ndarray, DonorBank | None]:
-    """Subjects and their copies on the canonical grid as a float16 memory map of masked voxels, mirror images
-    after them; the mask; and the bank of the donors, if there are any.
+    """Subjects and their copies on the canonical grid, as a float16 memory map of masked voxels.
+
+    Mirror images come after them. Then the mask, and the bank of the donors, if there are any.
     """
     subjects, names, space, mirror = cohort.subjects, cohort.fit, cohort.space, options.mirror
     members = subjects.members(names)

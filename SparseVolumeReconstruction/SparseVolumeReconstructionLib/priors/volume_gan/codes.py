@@ -19,7 +19,9 @@ _MEMORY = 20
 
 @dataclass(frozen=True, eq=False)
 class CodesGiven:
-    """observe: codes (B, L) to what would be seen (B, n). seen, sd: (n,). latent: L.
+    """Codes, normal a priori, given something that they show.
+
+    observe: codes (B, L) to what would be seen (B, n). seen, sd: (n,). latent: L.
 
     steps: of a descent by L-BFGS, each of one call of `observe` or a few. check: called in every one; raise
     from it to cancel.
@@ -33,8 +35,9 @@ class CodesGiven:
     check: Callable[[], None] = lambda: None
 
     def cost(self, code: torch.Tensor, centre: torch.Tensor | float, seen: torch.Tensor) -> torch.Tensor:
-        """Half the squared distances of a code (L,) from `centre` and of what it shows from `seen`, in
-        deviations; a number.
+        """Half the squared distances of a code (L,) and of what it shows, in deviations; a number.
+
+        Those of the code are from `centre`, those of what it shows from `seen`.
         """
         error = (self.observe(code[None])[0] - seen) / self.sd
         return 0.5 * ((code - centre) ** 2).sum() + 0.5 * (error**2).sum()

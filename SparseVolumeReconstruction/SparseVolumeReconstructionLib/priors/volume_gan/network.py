@@ -1,5 +1,6 @@
-"""3D networks of whole volumes: a generator from codes, towers that encode or judge volumes, and a judge of
-codes.
+"""3D networks of whole volumes.
+
+A generator from codes, towers that encode or judge volumes, and a judge of codes.
 
 All levels halve or double the volume by convolutions of 4 voxels with stride 2. Where the models this follows
 normalise by batch, groups of channels of one volume are normalised here: batches are small, no volume's
@@ -37,7 +38,10 @@ class VolumeShape(BaseModel):
 
 
 class VolumeSettings(VolumeShape):
-    """size: pixels of a slice along a side. slices: those of the stack."""
+    """All that makes the networks.
+
+    size: pixels of a slice along a side. slices: those of the stack.
+    """
 
     size: int = Field(64, ge=4)
     slices: int = Field(120, ge=2)
@@ -64,8 +68,9 @@ def read_settings(stored: torch.Tensor) -> VolumeSettings:
 
 
 def along_stack(slices: int, wanted: int) -> torch.Tensor:
-    """Weights (wanted, slices) that resample a stack linearly, without aliasing where it is made coarser;
-    rows sum to 1.
+    """Weights (wanted, slices) that resample a stack linearly, without aliasing where it is made coarser.
+
+    Rows sum to 1.
     """
     identity = torch.eye(slices)[None, None]
     return interpolate(identity, (wanted, slices), mode="bilinear", antialias=True)[0, 0]
@@ -96,8 +101,9 @@ class Generator(nn.Module):
         return torch.sigmoid(x[:, 0].float())
 
     def with_codes(self, mean: torch.Tensor, covariance: torch.Tensor) -> Generator:
-        """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance), (L,)
-        and (L, L) float64.
+        """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance).
+
+        mean: (L,), covariance: (L, L), float64.
         """
         other = copy.deepcopy(self)
         weight = self.start.weight.double()

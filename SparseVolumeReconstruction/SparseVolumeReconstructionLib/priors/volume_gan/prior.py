@@ -24,8 +24,9 @@ _STEPS, _FAST_STEPS = 15, 8
 
 
 def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16 weights, settings, and 8-bit residual_sd (K, H,
-    W).
+    """Tensors to store besides those of the space.
+
+    Float16 weights, settings, and 8-bit residual_sd (K, H, W).
     """
     weights = {f"network.{name}": tensor.half() for name, tensor in generator.state_dict().items()}
     sd = (residual_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
@@ -33,8 +34,9 @@ def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, tor
 
 
 class VolumeGanPrior(AxialPrior):
-    """generator: in evaluation mode. residual_sd: (K, H, W), what the generator leaves unexplained of
-    volumes.
+    """A generator of whole volumes as a prior of stacks.
+
+    generator: in evaluation mode. residual_sd: (K, H, W), what the generator leaves unexplained of volumes.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class VolumeGanPrior(AxialPrior):
     def infer(
         self, index: list[int], pixels: torch.Tensor, check: Callable[[], None], fast: bool = False
     ) -> VolumeGanPosterior:
-        """Posterior given `pixels` (n, H, W) of the slices `index`; fast: its mean shows the most likely
-        code, found in few steps.
+        """Posterior given `pixels` (n, H, W) of the slices `index`.
+
+        fast: its mean shows the most likely code, found in few steps.
         """
         return VolumeGanPosterior(self, index, pixels, check, fast)
 
@@ -121,8 +124,9 @@ class VolumeGanPosterior(Posterior):
         return (self._moments()[1] + self._prior.residual_sd.clamp(min=_SD_FLOOR) ** 2).sqrt()
 
     def _sample_moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance over samples, those of the last seeds first, so that the first ones are still
-        known afterwards.
+        """Mean and variance over samples.
+
+        Those of the last seeds come first, so that the first ones are still known afterwards.
         """
         drawn = self.sample(list(reversed(range(_DRAWS if self._index else _DRAWS_OF_NOTHING))))
         return drawn.mean(0), drawn.var(0)
@@ -132,8 +136,9 @@ class VolumeGanPosterior(Posterior):
         return torch.cat([self._sample_one(seed) for seed in seeds])
 
     def _sample_of(self, seed: int) -> torch.Tensor:
-        """The sample of one seed, (1, K, H, W), alone: rounding depends on a batch, and a seed decides a
-        sample.
+        """The sample of one seed, (1, K, H, W), alone.
+
+        Rounding depends on a batch, and a seed decides a sample.
         """
         self._check()
         return self._prior.decode(self._drawn(seed)[None])

@@ -1,5 +1,6 @@
-"""Training of volume models: one generator whose codes and volumes are judged by divergences, errors or
-adversaries.
+"""Training of volume models: one generator, judged by divergences, errors or adversaries.
+
+Both its codes and its volumes are judged.
 
 Which of them makes the model: 3D VAE (divergence and squared error), WGAN-GP (an adversary alone), VAE-GAN
 (Larsen et al. 2016: divergence, adversary and its features), alpha-GAN (Rosca et al. 2017: adversaries of
@@ -35,14 +36,14 @@ _CHUNK = 4
 
 
 class VolumeGanConfig(VolumeShape):
-    """title: of the model's card.
+    """Shape and training of a volume model.
 
-    codes: what draws the codes of an encoder to N(0, I): the divergence ("kl"), an adversary ("critic"), or
-    there is no encoder ("none"). adversary: of volumes (and codes): none, "wgan-gp" or "bce". kl, l1, l2:
-    weights of the divergence (nats per voxel), of the mean absolute and of the mean squared error of decoded
-    codes. features: weight of the mean squared difference in what the adversary sees. penalty: weight of
-    (|gradient| - 1)^2. critic_steps: of the adversaries before every step of the others. hidden: units of the
-    adversary of codes.
+    title: of the model's card. codes: what draws the codes of an encoder to N(0, I): the divergence ("kl"),
+    an adversary ("critic"), or there is no encoder ("none"). adversary: of volumes (and codes): none,
+    "wgan-gp" or "bce". kl, l1, l2: weights of the divergence (nats per voxel), of the mean absolute and of
+    the mean squared error of decoded codes. features: weight of the mean squared difference in what the
+    adversary sees. penalty: weight of (|gradient| - 1)^2. critic_steps: of the adversaries before every step
+    of the others. hidden: units of the adversary of codes.
     """
 
     title: str
@@ -130,8 +131,9 @@ class VolumeGanTask(Task):
     def _encoded(
         self, volumes: torch.Tensor, generator: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes of volumes, one draw of each where there is a generator, and their divergence from N(0, I) in
-        nats, (B,).
+        """Codes of volumes, and their divergence from N(0, I) in nats, (B,).
+
+        One draw of each where there is a generator.
         """
         assert self.networks.encoder is not None
         codes = self.networks.encoder(volumes)
@@ -167,8 +169,9 @@ class VolumeGanTask(Task):
         made: list[torch.Tensor],
         generator: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """How badly a critic tells real ones from made ones, and its penalty between both (one kind of made
-        ones for each).
+        """How badly a critic tells real ones from made ones, and its penalty between both.
+
+        made: one kind of made ones for each.
         """
         judged = [critic(x) for x in (real, *made)]
         if self._config.adversary == "bce":
@@ -282,8 +285,9 @@ def gradient_penalty(
     made: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Mean of (|gradient of the critic| - 1)^2 at random points between real and made, (B, ...) each
-    (Gulrajani et al. 2017).
+    """Mean of (|gradient of the critic| - 1)^2 at random points between real and made, (B, ...) each.
+
+    Gulrajani et al. 2017.
     """
     share = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator, device=real.device)
     between = (share * real + (1 - share) * made).detach().requires_grad_()
@@ -293,9 +297,11 @@ def gradient_penalty(
 
 
 def energy_distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| between sets (N, ...) and (M, ...) with N, M >=
-    1, where |.| is the root mean square over voxels: the maximum mean discrepancy of the kernel -|x - y|,
-    which needs no width. A set of one has no pairs: its own term is 0 and the estimate too large.
+    """Unbiased estimate of the energy distance of two sets (N, ...) and (M, ...).
+
+    That is 2 E|x - y| - E|x - x'| - E|y - y'| with N, M >= 1, where |.| is the root mean square over voxels:
+    the maximum mean discrepancy of the kernel -|x - y|, which needs no width. A set of one has no pairs: its
+    own term is 0 and the estimate too large.
     """
     x, y = one.flatten(1).float(), other.flatten(1).float()
     scale = x.shape[1] ** -0.5

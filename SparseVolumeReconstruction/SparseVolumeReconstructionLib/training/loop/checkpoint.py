@@ -103,8 +103,9 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def require_same_run(path: Path, state: dict[str, Any], config: TrainConfig, data: str) -> None:
-    """Raise InputError with the differences unless the checkpoint is of this configuration and of these data
-    (digest).
+    """Raise InputError unless a checkpoint is of this configuration and of these data (digest).
+
+    It names the differences.
     """
     changed = differences(
         validated(TrainConfig, state["config"], str(path)).model_dump(mode="json"),

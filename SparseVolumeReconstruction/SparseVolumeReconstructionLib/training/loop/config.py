@@ -1,5 +1,6 @@
-"""What a training run is made of, read from a YAML file; a key that is not known is refused with the nearest
-one that is.
+"""What a training run is made of, read from a YAML file.
+
+A key that is not known is refused with the nearest one that is.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def _preset(name: str) -> dict[str, Any]:
 
 
 def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
-    """`content` as a `model`. Raises InputError naming the first wrong key or value, and the nearest valid
-    key.
+    """`content` as a `model`.
+
+    Raises InputError naming the first wrong key or value, and the nearest valid key.
     """
     try:
         return model.model_validate(content)

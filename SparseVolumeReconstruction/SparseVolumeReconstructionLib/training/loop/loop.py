@@ -39,8 +39,9 @@ def fit(
     resume: bool,
     progress: Progress,
 ) -> float:
-    """Train `task.networks` on volumes (N, K, H, W), [0, 1]; returns the minutes it took, those before a
-    resume included.
+    """Train `task.networks` on volumes (N, K, H, W), [0, 1].
+
+    Returns the minutes it took, those before a resume included.
 
     The networks hold the averaged weights that validated best afterwards. out: folder of the run. resume:
     continue from its checkpoint, if there is one. Works on one process and, under torchrun, on several: each

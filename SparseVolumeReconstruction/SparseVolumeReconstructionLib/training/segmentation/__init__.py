@@ -1,5 +1,6 @@
-"""A network that segments brains, taught by synthetic images of label maps; it serves the realistic atlas
-score.
+"""A network that segments brains, taught by synthetic images of label maps.
+
+It serves the realistic atlas score.
 """
 
 from ...priors.systems import System

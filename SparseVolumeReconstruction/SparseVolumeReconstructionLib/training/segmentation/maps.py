@@ -1,5 +1,6 @@
-"""From a folder of label maps to coded maps in the canonical space, registered by what they would
-look like.
+"""From a folder of label maps to coded maps in the canonical space.
+
+They are registered by what they would look like.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _FLUID_MM = 3.0
 
 @dataclass(frozen=True, eq=False)
 class LabelMaps:
-    """space: name of the canonical space. grid: of every map. maps: (N, K, H, W) of "fit" and "validation",
+    """Label maps on one grid, to train on and to validate.
+
+    space: name of the canonical space. grid: of every map. maps: (N, K, H, W) of "fit" and "validation",
     codes as uint8.
 
     names: {"fit", "validation": subjects}. skipped: {file: why}.
@@ -85,8 +88,9 @@ def load_maps(
 
 
 def brain_of(volume: Volume) -> Volume:
-    """Codes of a map of FreeSurfer's labels without what a skull-stripped image does not show, float32, cut
-    to the brain.
+    """Codes of a map of FreeSurfer's labels, float32, cut to the brain.
+
+    Without what a skull-stripped image does not show.
 
     Fluid stays where it fills the folds of the brain. Raises InputError where there is no brain.
     """

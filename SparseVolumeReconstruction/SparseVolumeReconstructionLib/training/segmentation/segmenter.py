@@ -19,7 +19,9 @@ SYSTEM = "segmentation"
 
 
 class Segmenter:
-    """network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of
+    """A network that tells the structures of a brain.
+
+    network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of
     every structure.
     """
 

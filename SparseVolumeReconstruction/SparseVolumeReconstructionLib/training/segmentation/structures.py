@@ -1,5 +1,6 @@
-"""The structures of a brain: how label maps number them, and about how bright they are in a T1-weighted
-image.
+"""The structures of a brain: their numbers in label maps, and how bright they are.
+
+As in a T1-weighted image.
 
 The slice VAE paper segments "15 labels" and does not list them. Here they are the 15 structures below, left
 and right merged.
@@ -14,7 +15,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Structure:
-    """labels: numbers of FreeSurfer. mean: usual intensity, share of the range, in a T1-weighted image."""
+    """A structure as label maps number it, and how bright it is.
+
+    labels: numbers of FreeSurfer. mean: usual intensity, share of the range, in a T1-weighted image.
+    """
 
     name: str
     labels: tuple[int, ...]

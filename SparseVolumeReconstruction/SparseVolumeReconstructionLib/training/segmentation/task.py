@@ -18,7 +18,9 @@ _VALIDATION_IMAGES = 2
 
 
 class SegmentationConfig(Section):
-    """features: channels of the U-Net at each of its five sizes, and of its end. window: pixels of the image
+    """The segmentation network, what it sees, and of what it learns.
+
+    features: channels of the U-Net at each of its five sizes, and of its end. window: pixels of the image
     along A and R, around its middle, that the network sees; all else is background. synthesis: see
     SynthesisConfig.
     """
@@ -29,8 +31,9 @@ class SegmentationConfig(Section):
 
 
 class SegmentationTask(Task):
-    """See training.loop.task.Task; volumes are label maps (N, K, H, W), codes uint8, on a grid finer than
-    that of the images.
+    """See training.loop.task.Task.
+
+    Volumes are label maps (N, K, H, W), codes uint8, on a grid finer than that of the images.
     """
 
     networks: WindowedUNet
@@ -88,8 +91,9 @@ class SegmentationTask(Task):
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """One minus the mean Dice over structures, and the Dice of each, on images of label maps (N, K, H,
-        W).
+        """One minus the mean Dice over structures, and the Dice of each.
+
+        On images of label maps (N, K, H, W).
         """
         scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
         mean = scores.nanmean(0)
@@ -100,8 +104,9 @@ class SegmentationTask(Task):
 
     @torch.no_grad()
     def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
-        """Dice of every structure on `images` images of each label map, (N * images, 15); nan where one is
-        not there.
+        """Dice of every structure on `images` images of each label map, (N * images, 15).
+
+        Nan where one is not there.
         """
         found = []
         for volume in volumes.repeat_interleave(images, 0):

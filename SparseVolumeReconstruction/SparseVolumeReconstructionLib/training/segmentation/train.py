@@ -1,5 +1,6 @@
-"""./run train segmentation: from a folder of label maps to the network, and how well it does on people it has
-not seen.
+"""./run train segmentation: from a folder of label maps to the network.
+
+How well it does is measured on people it has not seen.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ def train_segmentation(
     split: dict | None,
     progress: Progress,
 ) -> Path | None:
-    """Train on images of the label maps of a folder (FreeSurfer's numbers, with or without tissue outside the
-    brain).
+    """Train on images of the label maps of a folder.
+
+    The labels are FreeSurfer's numbers, with or without tissue outside the brain.
 
     split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation.
     Returns the weights file in `out`, whose card holds the Dice of every structure on images of those; None

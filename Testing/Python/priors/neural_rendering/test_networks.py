@@ -164,7 +164,7 @@ def test_a_core_is_a_convolutional_lstm():
 def test_the_tower_halves_as_often_as_its_scale_says():
     for scale in (2, 4, 8, 16):
         s = GqnSettings(size=32, slices=6, tower=4, representation=3, scale=scale)
-        assert Tower(s, s, scale)(torch.rand(2, 32, 32), torch.tensor([1, 5])).shape == (
+        assert Tower(s, scale)(torch.rand(2, 32, 32), torch.tensor([1, 5])).shape == (
             2,
             3,
             32 // scale,
