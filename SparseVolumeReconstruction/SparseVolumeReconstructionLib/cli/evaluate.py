@@ -62,4 +62,4 @@ def evaluate(priors, cohort, frame, contexts, json, report, strict, **how):
     if report:
         write_report(scores, report)
     write_json(scores, json)
-    print(json)
+    print(*filter(None, (json, report)), sep="\n")

@@ -31,6 +31,8 @@ def test_help_names_all_commands_and_installs_nothing(repository, tmp_path):
     assert done.returncode == 0 and all(
         re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in COMMANDS
     )
+    done = run(repository, "test", "--help", SVR_VENV=str(tmp_path / "venv"))
+    assert done.returncode == 0 and done.stdout.startswith("usage: ./run test ") and "--fast" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
