@@ -1,5 +1,6 @@
-"""Where are these slices? The frame (patient -> canonical affine) and the intensity map from the slices
-alone.
+"""Where are these slices?
+
+The frame (patient -> canonical affine) and the intensity map, from the slices alone.
 
 Coarse: many starts in one batch (positions along the slice normal, orientations where the prior does not
 trust the patient's, covariate values), ranked by weighted correlation with the prior's mean. Fine: the best
@@ -37,7 +38,9 @@ _SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None
+    """Where slices lie in the canonical frame, and what their values are there.
+
+    patient_to_canonical: 4x4 RAS mm. intensity: patient <-> canonical values. covariate: its value, None
     without one.
 
     score: correlation of the slices with the model's best prediction inside the anatomy; below DOUBTFUL look
@@ -143,8 +146,9 @@ def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
 
 
 def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
-    """Evidence (nats per further file) gained when the slices of each file get a frame and anatomy of their
-    own.
+    """Evidence gained when the slices of each file get a frame and anatomy of their own.
+
+    In nats per further file.
     """
     files = by_source(slices)
     if not 1 < len(files) <= _MAX_FILES:
@@ -201,7 +205,8 @@ def fixed_frame(
     covariate: float | None = None,
     fast: bool = False,
 ) -> Alignment:
-    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm);
+    """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm).
+
     `fast` on fewer pixels.
     """
     size, rough = _COARSE_MM if fast else _FINE_MM, rough_gains(slices)
@@ -210,8 +215,9 @@ def fixed_frame(
 
 
 def in_known_frame(slices: list[Slice], model: AlignmentModel, known: Alignment) -> Alignment:
-    """A known alignment with the score of these slices: what is doubtful stays so when one
-    of them has moved.
+    """A known alignment with the score of these slices.
+
+    What is doubtful stays so when one of them has moved.
     """
     matcher, matrix = Matcher.of(known.in_common_units(slices), model, _COARSE_MM), known.patient_to_canonical
     value = torch.tensor([known.covariate or 0.0])
@@ -267,8 +273,9 @@ def gains_in_frame(
 
 
 def _starts(slices, model: AlignmentModel, covariate: float | None):
-    """Starting family, theta and covariate values of the coarse search: the best of many by correlation
-    alone.
+    """Starting family, theta and covariate values of the coarse search.
+
+    The best of many by correlation alone.
     """
     matcher = Matcher.of(slices, model, _SCREEN_MM)
     centre = matcher.points[matcher.foreground()].mean(0)

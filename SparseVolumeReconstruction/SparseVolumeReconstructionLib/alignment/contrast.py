@@ -23,7 +23,10 @@ _KEPT = 64  # slices, each of some hundred kB
 
 @dataclass(frozen=True)
 class Contrast:
-    """probabilities: of each kind of contrast that is known, by its name."""
+    """What kind of contrast slices have.
+
+    probabilities: of each kind of contrast that is known, by its name.
+    """
 
     probabilities: dict[str, float]
 

@@ -1,5 +1,6 @@
-"""Fetal scans as they come, with mother, placenta and fluid: the brain found in every slice of a stack, and
-everything around it removed.
+"""Fetal scans as they come, with mother, placenta and fluid.
+
+The brain is found in every slice of a stack, and everything around it removed.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ _Look = tuple[Field, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """Looks at slices, by their number, at one place; clear: Dice's coefficient that is expected of their
-    mask if the probabilities are right.
+    """Looks at slices, by their number, at one place.
+
+    clear: Dice's coefficient that is expected of their mask if the probabilities are right.
     """
 
     looks: dict[int, _Look]
@@ -61,8 +63,9 @@ class FetalReader:
     card: ModelCard
 
     def brain_of(self, slices: list[Slice]) -> Brain | None:
-        """The slices without what is around the brain; None where nothing was around it: they are to be used
-        as they are.
+        """The slices without what is around the brain.
+
+        None where nothing was around it: they are to be used as they are.
 
         Raises InputError where no brain is found in a scan that was not masked.
         """
@@ -93,8 +96,10 @@ class FetalReader:
         return [found[n] for n in range(len(slices))], list(dict.fromkeys(seconds))
 
     def _read_stack(self, stack: list[Slice]) -> tuple[list[Reading], bool]:
-        """In three looks: a wide one at every slice by itself, a near one at each place where a brain may be,
-        and one around the brain that is seen most clearly. Also whether a second brain is seen elsewhere.
+        """What the slices show of the brain, in three looks.
+
+        A wide one at every slice by itself, a near one at each place where a brain may be, and one around the
+        brain that is seen most clearly. Also whether a second brain is seen elsewhere.
         """
         contents = [Content.of(s) for s in stack]
         wide = [_look(self.network, c, _WIDE_MM, tuple(c.slice.plane.centre)) for c in contents]
@@ -139,8 +144,10 @@ def fetal_reader() -> FetalReader:
 def _look(
     network: HeadNetwork, content: Content, pixel_mm: float, centre: tuple[float, ...], mirrors=((),)
 ) -> _Look:
-    """A field (centre: patient RAS mm) and the probability of brain (FIELD, FIELD) in it, the mean over its
-    mirror images (axes to flip); kept, so that slices that did not change cost nothing.
+    """A field and the probability of brain (FIELD, FIELD) in it.
+
+    centre: of the field, patient RAS mm. The probability is the mean over mirror images (axes to flip), and
+    kept, so that slices that did not change cost nothing.
     """
     field = Field.of(content.slice, pixel_mm, np.array(centre))
     images = [replace(field, image=np.flip(field.image, axes).copy()) for axes in mirrors]
@@ -193,8 +200,9 @@ def as_one(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
 
 
 def _round(mask: np.ndarray, brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
-    """Where (n, FIELD, FIELD) a brain can be, bool: in the ellipsoid that most of the mask fills, with some
-    room.
+    """Where (n, FIELD, FIELD) a brain can be, bool.
+
+    In the ellipsoid that most of the mask fills, with some room.
 
     Of the voxels of fetal brains 0.1 % lie outside, of brains of which three fifths are in view 0.7 %.
     """

@@ -1,5 +1,6 @@
-"""Whole heads: the brain found in every slice, and everything around it removed, so that priors of brains can
-be conditioned on it.
+"""Whole heads: the brain found in every slice, and everything around it removed.
+
+So priors of brains can be conditioned on it.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class HeadReader:
         return [_reading(self.network, Content.of(s)) for s in slices]
 
     def brain_of(self, slices: list[Slice]) -> Brain | None:
-        """The slices without what is around the brain; None where nothing was around it, or no brain is
-        found: they are to be used as they are.
+        """The slices without what is around the brain.
+
+        None where nothing was around it, or no brain is found: they are to be used as they are.
         """
         readings = self.read(slices)
         pairs = zip(readings, _show_something(slices), strict=True)
@@ -54,8 +56,9 @@ def head_reader() -> HeadReader:
 
 @lru_cache(maxsize=_KEPT)
 def _reading(network: HeadNetwork, content: Content) -> Reading:
-    """What the network reads in a slice, in two passes: first the middle of what the slice shows lies in the
-    middle of the field, then the brain's.
+    """What the network reads in a slice, in two passes.
+
+    First the middle of what the slice shows lies in the middle of the field, then the brain's.
     """
     field = Field.of(content.slice, _PIXEL_MM)
     field = field.recentred(field.seen_by(network)[0], _LITTLE_MM2)
@@ -72,8 +75,9 @@ def _show_something(slices: list[Slice]) -> list[bool]:
 
 
 def disagreement_mm(readings: list[Reading], patient_to_canonical: np.ndarray) -> float:
-    """How far (mm, root mean square) a frame puts the brain's pixels from where they look to be, what is
-    uncertain weighted less.
+    """How far (mm, root mean square) a frame puts the brain's pixels from where they look to be.
+
+    What is uncertain weighs less.
     """
     points, places, spread = (
         np.concatenate([getattr(r, name) for r in readings]) for name in ("points", "places", "spread")

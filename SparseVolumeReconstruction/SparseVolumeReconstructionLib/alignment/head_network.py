@@ -1,5 +1,6 @@
-"""The network that reads single slices of heads, of any MR contrast: where the brain is, and where in the
-head each pixel lies.
+"""The network that reads single slices of heads, of any MR contrast.
+
+It tells where the brain is, and where in the head each pixel lies.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class HeadNetwork(nn.Module):
     def forward(
         self, images: torch.Tensor, offsets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits of CLASSES (B, 4, FIELD, FIELD); canonical R, A, S and the logarithm of their spread, each
-        (B, 3, FIELD / 2, FIELD / 2) in units of UNIT_MM.
+        """Logits of CLASSES (B, 4, FIELD, FIELD).
+
+        Canonical R, A, S and the logarithm of their spread, each (B, 3, FIELD / 2, FIELD / 2) in units of
+        UNIT_MM.
 
         images: (B, 1, FIELD, FIELD), 1 is as bright as tissue gets. offsets: (B, 3, FIELD / 2, FIELD / 2), R,
         A, S from the middle of the field in units of UNIT_MM.

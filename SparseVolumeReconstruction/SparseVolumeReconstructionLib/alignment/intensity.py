@@ -16,8 +16,9 @@ _DARKEST = 0.02  # no knot closer to 0, or a breath of noise would span the whol
 
 @dataclass(frozen=True, eq=False)
 class MonotoneMap:
-    """Piecewise linear, strictly increasing, linear beyond its ends. patient, canonical: knot values,
-    ascending; 0 maps to 0.
+    """Piecewise linear, strictly increasing, linear beyond its ends.
+
+    patient, canonical: knot values, ascending; 0 maps to 0.
     """
 
     patient: np.ndarray
@@ -67,8 +68,9 @@ class MonotoneMap:
         return _interpolate(values, self.canonical, self.patient)
 
     def spread_to_patient(self, values: np.ndarray, std: np.ndarray) -> np.ndarray:
-        """Standard deviations in patient units at canonical `values`: half the width of the mapped one-sigma
-        interval.
+        """Standard deviations in patient units at canonical `values`.
+
+        Half the width of the mapped one-sigma interval.
         """
         return (self.to_patient(values + std) - self.to_patient(values - std)) / 2
 

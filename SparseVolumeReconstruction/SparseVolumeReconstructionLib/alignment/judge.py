@@ -15,7 +15,10 @@ FILE = "judgements.json"
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """kinds: what is told apart, K of them. measures: by what, M names. weights: (K, M). offsets: (K,)."""
+    """A logistic judge of what measures say.
+
+    kinds: what is told apart, K of them. measures: by what, M names. weights: (K, M). offsets: (K,).
+    """
 
     kinds: list[str]
     measures: list[str]

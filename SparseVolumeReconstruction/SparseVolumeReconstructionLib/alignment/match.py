@@ -109,8 +109,9 @@ class Matcher:
         return torch.stack([torch.as_tensor(g.to_canonical(self.values.numpy())) for g in maps])
 
     def _log_slopes(self, maps: list[MonotoneMap]) -> torch.Tensor:
-        """Sum over the foreground of the log slope of each map (B,): without it flat maps would look
-        probable.
+        """Sum over the foreground of the log slope of each map (B,).
+
+        Without it flat maps would look probable.
         """
         values = self.values[self.foreground()].numpy()
         step = 0.01 * float(values.max())
@@ -118,8 +119,9 @@ class Matcher:
         return torch.as_tensor(np.array([np.log(np.maximum(s, 1e-3)).sum() for s in slopes], np.float32))
 
     def _solve(self, family, theta, value, maps):
-        """Residual, its variance, loadings, and the Cholesky factor and right side of the latent
-        equations.
+        """Residual, its variance, loadings, and the factors of the latent equations.
+
+        The latter are the Cholesky factor and the right side.
         """
         mean, variance, w = self._predict(family, theta, value)
         difference = self._canonical(maps) - mean
@@ -164,8 +166,9 @@ class Matcher:
     def uncertainty(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
     ) -> dict[str, float]:
-        """Largest standard deviation of rotation (degrees), translation (mm) and scale (share) by the
-        evidence's curvature.
+        """Largest standard deviation of rotation (degrees), translation (mm) and scale (share).
+
+        By the evidence's curvature.
         """
         steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()
@@ -186,8 +189,9 @@ class Matcher:
 
 
 def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`, without the far
-    background.
+    """Pixel positions (n, 3) in patient mm and values (n,) on lattices of `size_mm`.
+
+    Without the far background.
     """
     lattices = [resample_slice(s, max(size_mm, float(s.plane.spacing_ij.max()))) for s in slices]
     level = anatomy_level(np.concatenate([s.pixels.ravel() for s in lattices]))
@@ -198,8 +202,9 @@ def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Te
 
 
 def _near_foreground(foreground: np.ndarray, margin: float) -> np.ndarray:
-    """The bounding box of the foreground (rows, columns) with a margin in pixels; everything where there is
-    no foreground.
+    """The bounding box of the foreground (rows, columns) with a margin in pixels.
+
+    Everything where there is no foreground.
     """
     near = np.ones(foreground.shape, bool)
     for axis in range(2):

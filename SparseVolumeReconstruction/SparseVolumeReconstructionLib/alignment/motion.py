@@ -1,5 +1,6 @@
-"""Which slices of a stack belong together: how far the head moved between them, how well neighbours agree,
-and how sharp each is.
+"""Which slices of a stack belong together.
+
+How far the head moved between them, how well neighbours agree, and how sharp each is.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def stillness(stack: list[Slice]) -> list[Stillness]:
 
 
 def proposed(found: list[Stillness], areas: list[float], count: int = 4) -> list[int]:
-    """Which (indices, ascending) to take: of those that belong together and show much of the brain (areas in
-    mm2), `count` far from each other; fewer where there are fewer.
+    """Which (indices, ascending) of the slices to take; fewer than `count` where there are fewer.
+
+    They belong together, show much of the brain (areas in mm2) and lie far from each other.
     """
     big = 0.3 * max(areas, default=0.0)
     good = [n for n, s in enumerate(found) if s.together and areas[n] > big]
@@ -67,8 +69,9 @@ def proposed(found: list[Stillness], areas: list[float], count: int = 4) -> list
 
 
 def _pictures(stack: list[Slice], normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slices (n, _COUNT, _COUNT) on one lattice without their mean, of unit norm; their signal and sharpness
-    (n,) over the median.
+    """Slices (n, _COUNT, _COUNT) on one lattice without their mean, of unit norm.
+
+    Their signal and sharpness (n,) over the median.
     """
     points = [s.plane.points_ras()[(s.pixels > 0).ravel()].mean(0) for s in stack]
     middle = np.median(points, 0)
@@ -91,8 +94,9 @@ def _pictures(stack: list[Slice], normal: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _places(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each picture's content lies in the plane (n, 2) mm, by the shifts under which neighbours agree
-    best, and how well they do (n,).
+    """Where each picture's content lies in the plane (n, 2) mm, and how well that is known (n,).
+
+    By the shifts under which neighbours agree best, and how well they do.
     """
     count = len(pictures)
     spectra = rfft2(pictures, (2 * _COUNT, 2 * _COUNT))

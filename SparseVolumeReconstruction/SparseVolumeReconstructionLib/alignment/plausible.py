@@ -1,5 +1,6 @@
-"""What the pixels say before anything is fitted: values that are no MR with a background of 0, and the cause
-to name.
+"""What the pixels say before anything is fitted.
+
+Values that are no MR with a background of 0, and the cause to name.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ _MAX_SIZE, _MIN_SIZE = 4.0, 0.2  # extent of what slices show over that of the a
 
 
 def check_values(slices: list[Slice]) -> None:
-    """Raise InputError for slices of one volume whose values are not 0 outside and positive inside, naming
-    what they are instead.
+    """Raise InputError for slices of one volume whose values are not 0 outside and positive inside.
+
+    It names what they are instead.
     """
     name, values = slices[0].source, np.concatenate([image.pixels.ravel() for image in slices])
     if len(greys := np.unique(values[values > 0])) < _MIN_GREYS:

@@ -89,16 +89,18 @@ def _skew(v: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def quarter_turns() -> torch.Tensor:
-    """The 24 rotations that take axes to axes, the identity first, (24, 3, 3): what mixed up axes in a header
-    amount to.
+    """The 24 rotations that take axes to axes, the identity first, (24, 3, 3).
+
+    What mixed up axes in a header amount to.
     """
     found = torch.as_tensor(Rotation.create_group("O").as_matrix().round(), dtype=torch.float32)
     return found[(found - torch.eye(3)).abs().sum((1, 2)).argsort(stable=True)]
 
 
 def spread_rotations(count: int) -> torch.Tensor:
-    """`count` rotations spread evenly over all orientations, (count, 3, 3): super-Fibonacci spirals (Alexa,
-    CVPR 2022).
+    """`count` rotations spread evenly over all orientations, (count, 3, 3).
+
+    Super-Fibonacci spirals (Alexa, CVPR 2022).
     """
     s = np.arange(count) + 0.5
     low, high = np.sqrt(s / count), np.sqrt(1 - s / count)

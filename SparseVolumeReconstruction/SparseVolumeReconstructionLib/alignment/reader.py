@@ -1,5 +1,6 @@
-"""Readers: trained networks that find the brain in single slices, and what is common to those of adult and
-of fetal heads.
+"""Readers: trained networks that find the brain in single slices.
+
+Here is what those of adult and of fetal heads have in common.
 """
 
 from __future__ import annotations
@@ -144,8 +145,9 @@ class Field:
 
     @torch.inference_mode()
     def seen_by(self, network: HeadNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Probability of brain (FIELD, FIELD); places and log spread (3, FIELD / 2, FIELD / 2); that of all
-        CLASSES (4, FIELD, FIELD).
+        """Probability of brain (FIELD, FIELD).
+
+        Places and log spread (3, FIELD / 2, FIELD / 2); that of all CLASSES (4, FIELD, FIELD).
         """
         images, offsets = torch.from_numpy(self.image), torch.from_numpy(self.offsets)
         logits, places, spread = network(images[None, None], offsets[None])
@@ -168,8 +170,9 @@ class Field:
 
 
 def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
-    """Whether there is something around the brain that the masks say: the outer layer of what is shown is
-    none of it. masks: bool (rows, columns) each.
+    """Whether there is something around the brain that the masks say.
+
+    The outer layer of what is shown is none of it. masks: bool (rows, columns) each.
     """
     rims = [_rim(s) for s in slices]
     around = sum(area_mm2(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))

@@ -48,8 +48,9 @@ class ContrastMap:
         return np.interp(values, self.canonical, self.patient).astype(np.float32)
 
     def spread_to_patient(self, values: np.ndarray, std: np.ndarray) -> np.ndarray:
-        """Standard deviations in patient units at canonical `values`: what theirs makes on both sides, and
-        what pixels of one tissue differ by.
+        """Standard deviations in patient units at canonical `values`.
+
+        What theirs makes on both sides, and what pixels of one tissue differ by.
         """
         at = self.to_patient(values)
         sides = ((self.to_patient(values + std) - at) ** 2 + (self.to_patient(values - std) - at) ** 2) / 2

@@ -1,5 +1,6 @@
-"""The tissues of the brain in slices of any contrast: what the network says of each pixel, made sharper by
-the grey values of the slice.
+"""The tissues of the brain in slices of any contrast.
+
+What the network says of each pixel is made sharper by the grey values of the slice.
 """
 
 from __future__ import annotations

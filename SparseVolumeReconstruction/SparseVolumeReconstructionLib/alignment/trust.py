@@ -1,5 +1,6 @@
-"""Whether a frame is right: a probability from how well it explains the slices, and from where single slices
-look to lie.
+"""Whether a frame is right, as a probability.
+
+From how well it explains the slices, and from where single slices look to lie.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ LOW, HIGH, STEP = 0.02, 0.20, 0.02  # of the spectrum, cycles per mm
 def spread_by_distance(
     samples: np.ndarray, mean: np.ndarray, truth: np.ndarray, hidden: np.ndarray, distance: np.ndarray
 ) -> np.ndarray:
-    """Sums over the `hidden` voxels of each distance bin, (bins, 2): the squared distance of samples from the
-    mean (mean over samples), and that of the truth.
+    """Squared distances from the mean, summed over the `hidden` voxels of each distance bin, (bins, 2).
+
+    Those of the samples (mean over samples), and that of the truth.
 
     hidden: (K, J, I) bool. distance: of each slice, (K,) mm, see `metrics.DISTANCE_BINS_MM`.
     """
@@ -40,18 +41,19 @@ def spread_ratio(sums: np.ndarray) -> float:
 
 
 def coverage_of_samples(samples: np.ndarray, truth: np.ndarray, hidden: np.ndarray, level: float) -> float:
-    """Share of the `hidden` voxels whose true value lies between the quantiles of the samples that hold
-    `level` of them.
+    """Share of the `hidden` voxels whose true value lies between quantiles of the samples.
+
+    These hold `level` of the samples between them.
     """
     low, high = np.quantile(samples[:, hidden], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return masked_mean((truth[hidden] >= low) & (truth[hidden] <= high), np.ones(len(low), bool))
 
 
 def power_spectrum(volume: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
-    """Mean power of the slices over directions, from LOW to HIGH cycles/mm in steps of STEP; nan where a
-    slice has no such frequency.
+    """Mean power of the slices over directions, from LOW to HIGH cycles/mm in steps of STEP.
 
-    spacing_mm: of rows and columns. A Hann window keeps the border out.
+    Nan where a slice has no such frequency. A Hann window keeps the border out. spacing_mm: of rows and
+    columns.
     """
     window = np.hanning(volume.shape[1])[:, None] * np.hanning(volume.shape[2])
     power = (np.abs(np.fft.fft2(volume * window)) ** 2).mean(0)

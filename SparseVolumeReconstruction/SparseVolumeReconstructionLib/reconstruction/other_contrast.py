@@ -51,8 +51,9 @@ class Contrasts:
         return self.found[source].words if source in self.found else "unknown"
 
     def shown(self, alignment: Alignment, show_as: str) -> Alignment:
-        """The alignment that shows what is inferred in the contrast of the first series (show_as "own") or as
-        the prior does ("t1w").
+        """The alignment that shows what is inferred in a contrast.
+
+        In that of the first series (show_as "own"), or as the prior does ("t1w").
         """
         if show_as != "own" or not self.is_other(self.first):
             return alignment
@@ -63,8 +64,9 @@ class Contrasts:
         return replace(alignment, shown=ContrastMap.fit(alignment.intensity.to_canonical(pixels), values))
 
     def observed(self, alignment: Alignment, show_as: str) -> list[Slice]:
-        """The slices whose pixels can stand in the result: those of the contrast in which it is shown, in the
-        units of the first.
+        """The slices whose pixels can stand in the result.
+
+        Those of the contrast in which it is shown, in the units of the first.
         """
         if not any(self.is_other(source) for source in self.found):
             return alignment.in_common_units(self.slices)

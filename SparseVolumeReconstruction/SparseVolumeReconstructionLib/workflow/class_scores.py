@@ -57,8 +57,9 @@ class Results(_Strict):
 
 
 def judge(asked: AskSlice, guess: LessonPlane) -> Miss:
-    """How far a guess is from the slice of a question, on a square of 160 mm around the middle of a head, in
-    the model's mm.
+    """How far a guess is from the slice of a question, in the model's mm.
+
+    On a square of 160 mm around the middle of a head.
     """
     plane = asked.plane.matrix(MIDDLE)
     corners = np.array(

@@ -78,8 +78,9 @@ class Explorer:
         return self.is_other_contrast or self._parameters.showAs != ShowAs.OWN
 
     def summary(self) -> str:
-        """What is observed and what is inferred in the chosen result, in lines; `warnings` stand
-        elsewhere.
+        """What is observed and what is inferred in the chosen result, in lines.
+
+        `warnings` stand elsewhere.
         """
         result = self.result
         if result is None:
@@ -112,8 +113,9 @@ class Explorer:
         return "\n".join(lines)
 
     def show(self) -> None:
-        """Bring the slice views up to date with the chosen layer (or the atlas over it), opacity, sample and
-        mask.
+        """Bring the slice views up to date.
+
+        With the chosen layer (or the atlas over it), opacity, sample and mask.
         """
         p, result, alone = self._parameters, self.result, self.alone
         if p.layer == Layer.SAMPLE and self.sample_count:

@@ -61,8 +61,9 @@ def files_of(result: ResultNodes | None) -> dict[str, str]:
 
 
 def file_name(result: ResultNodes, name: str) -> str:
-    """What one of the files is called where files of several results come together, such as
-    "Head_4_slices_mean.nrrd".
+    """What one of the files is called where files of several results come together.
+
+    Such as "Head_4_slices_mean.nrrd".
     """
     return f"{file_stem(result.title)}_{name}"
 

@@ -26,8 +26,9 @@ class Template:
     stacks: list[tuple[Volume, str, float]]
 
     def write(self, folder: Path) -> Handover:
-        """Write template, mask and stacks (NIfTI, patient space) with the tools' command lines, in any
-        thread.
+        """Write template, mask and stacks with the tools' command lines, in any thread.
+
+        All are NIfTI, in patient space.
 
         Raises InputError where the folder cannot be written.
         """

@@ -66,8 +66,9 @@ def landmarks() -> tuple[Landmark, ...]:
 
 
 def near(plane: np.ndarray) -> list[tuple[str, float]]:
-    """Name and distance in mm of the structures nearest to a plane (4x4 SliceToRAS in MNI152 space, mm), the
-    nearest first.
+    """Name and distance in mm of the structures nearest to a plane, the nearest first.
+
+    plane: 4x4 SliceToRAS in MNI152 space, mm.
     """
     found = [
         (each.name, float(np.abs((each.points - plane[:3, 3]) @ plane[:3, 2]).min())) for each in landmarks()

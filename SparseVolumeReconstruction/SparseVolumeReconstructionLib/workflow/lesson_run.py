@@ -147,8 +147,9 @@ class LessonRun:
         return found
 
     def nearest(self, plane: np.ndarray) -> LessonPlane:
-        """The slice of the patient that a view on a plane (4x4 SliceToRAS, mm) means, in the model's
-        space.
+        """The slice of the patient that a view means, in the model's space.
+
+        plane: of the view, 4x4 SliceToRAS, mm.
         """
         return self.canonical(self._acquired(plane))
 

@@ -13,8 +13,9 @@ _DEFAULTS = {"covariate": None, "quality": {}, "time_and_memory": "", "limits": 
 
 
 def embedded_entries() -> list:
-    """The models of the extension, to be looked at while the packages that check and read models are still
-    missing.
+    """The models of the extension, to be looked at.
+
+    While the packages that check and read models are still missing, too.
     """
     entries = json.loads(_MANIFEST.read_text(encoding="utf-8"))
     for entry in entries:

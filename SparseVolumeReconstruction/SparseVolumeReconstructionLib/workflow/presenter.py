@@ -351,8 +351,9 @@ class Presenter(VTKObservationMixin):
         views.fit(result.main)
 
     def _take_atlas(self, result: ResultNodes) -> None:
-        """Keep the atlas of a new alignment instead of the old one, under the transform that the user may
-        edit.
+        """Keep the atlas of a new alignment instead of the old one.
+
+        It lies under the transform that the user may edit.
         """
         p = self.parameters
         given = p.frameTransform if p.frameMode == FrameMode.TRANSFORM else None

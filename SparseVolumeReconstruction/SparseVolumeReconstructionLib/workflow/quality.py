@@ -97,8 +97,9 @@ class Comparison:
 
 
 def _direction(grid, contexts: list[dict]) -> tuple[int, np.ndarray]:
-    """Array axis of the grid that is nearest to the contexts' mean normal (the third without any), and its
-    unit vector in RAS.
+    """Array axis of the grid that is nearest to the contexts' mean normal, and its unit vector in RAS.
+
+    The third without any contexts.
     """
     axes = (grid.ijk_to_ras[:3, :3] / grid.spacing_ijk).T
     normals = [np.array(context["ij_to_ras"])[:3, 2] for context in contexts]

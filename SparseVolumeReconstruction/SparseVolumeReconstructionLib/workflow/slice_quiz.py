@@ -82,8 +82,9 @@ class SliceQuiz:
         return self.pose(volume, plane, view)
 
     def pose(self, volume, plane: np.ndarray, view: str) -> Question:
-        """Ask for the slice of a volume node on a plane (4x4 SliceToRAS, mm), to be placed in the view of a
-        name.
+        """Ask for the slice of a volume node on a plane, to be placed in the view of a name.
+
+        plane: 4x4 SliceToRAS, mm.
         """
         grid = picture_grid(views.plane_of(views.slice_node(view)), plane)
         self.question = Question(view, picture_of(volume, grid), plane, grid.corners_ras(), volume)
@@ -148,8 +149,9 @@ def _anywhere(volume) -> list[tuple[str, np.ndarray]]:
 
 
 def _some_voxels(whole: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, 3) in RAS mm and values (n,) of voxels all over a volume, few enough for a choice to take
-    milliseconds.
+    """Points (n, 3) in RAS mm and values (n,) of voxels all over a volume.
+
+    Few enough for a choice to take milliseconds.
     """
     step = max(int(np.ceil((whole.grid.size / _MAX_VOXELS) ** (1 / 3))), 1)
     kji = np.stack(

@@ -57,8 +57,9 @@ class Stage:
         views.set_foreground(None, 1.0)
 
     def reveal(self, verdict: Verdict) -> None:
-        """Let the view face the slice that was asked for, and show in all views where it lies and where the
-        guess was.
+        """Let the view face the slice that was asked for.
+
+        All views show where it lies and where the guess was.
         """
         question = verdict.question
         self._unmark()

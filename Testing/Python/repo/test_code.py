@@ -6,8 +6,6 @@ import re
 import pytest
 
 FILE_LINES, FUNCTION_LINES = 400, 60
-TO_SUMMARISE = {"alignment"}  # rooms whose classes follow
-TO_SUMMARISE_WHOLLY = {"alignment", "priors", "reconstruction", "workflow"}  # and their functions and modules
 UNPACKED = {"geometry", "web", "workflow"}  # rooms without packed assignments
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 SHAPE_OR_UNIT = re.compile(
@@ -142,11 +140,8 @@ def test_limits_are_called_max_and_min(sources):
 
 
 def test_docstrings_begin_with_a_summary(sources, library):
-    require_none(
-        {path: tree for path, tree in sources.items() if not TO_SUMMARISE & {*path.parts}}, unsummarised
-    )
-    rooms = {name: tree for name, tree in library.items() if name.split(".")[0] not in TO_SUMMARISE_WHOLLY}
-    require_none(rooms, unsummarised_anywhere)
+    require_none(sources, unsummarised)
+    require_none(library, unsummarised_anywhere)
 
 
 def test_unrelated_things_are_not_packed_into_one_assignment(library):

@@ -57,8 +57,9 @@ class GaussianField:
         )
 
     def on(self, grid: Grid) -> GaussianField:
-        """The field seen on another axis-aligned grid: each axis is blurred and interpolated by a small
-        matrix H.
+        """The field seen on another axis-aligned grid.
+
+        Each axis is blurred and interpolated by a small matrix H.
 
         mean' = H mean, W' = H W, and Psi' follows from H C H' per axis with sd' = (H sd) sqrt(diag(H C H')).
         Raises InputError when the axes differ.
@@ -97,8 +98,9 @@ def axis_operators(source: Grid, target: Grid) -> list[torch.Tensor]:
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:
-    """(target, source) matrix: sample index offset + ratio * n; a Gaussian footprint where ratio > 1, else
-    linear.
+    """(target, source) matrix: sample index offset + ratio * n.
+
+    A Gaussian footprint where ratio > 1, else linear.
     """
     position = offset + ratio * np.arange(target)
     distance = np.abs(position[:, None] - np.arange(source))
@@ -151,8 +153,9 @@ def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tenso
 
 
 def misfit(difference: torch.Tensor, expected: torch.Tensor, variance: torch.Tensor) -> float:
-    """Root mean square distance of observed values from the expected ones, in the process's own standard
-    deviations, where it expects anatomy: about 1 for subjects like the cohort.
+    """Root mean square distance of observed values from the expected ones, where anatomy is expected.
+
+    In the process's own standard deviations: about 1 for subjects like the cohort.
 
     difference, expected, variance: of the same shape, canonical units.
     """

@@ -60,9 +60,10 @@ def hat_functions(covariate: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def knot_solution(design: np.ndarray) -> np.ndarray:
-    """(Q, N) matrix from values of N rows to values at the knots: least squares with a small penalty on
-    bends, and a smaller one on steps, so that a knot with few rows continues its neighbours. design: (N, Q)
-    weights.
+    """(Q, N) matrix from values of N rows to values at the knots.
+
+    Least squares with a small penalty on bends, and a smaller one on steps, so that a knot with few rows
+    continues its neighbours. design: (N, Q) weights.
     """
     count, knots = design.shape
     rough = np.concatenate([np.diff(np.eye(knots), n=2, axis=0), 0.1 * np.diff(np.eye(knots), axis=0)])
@@ -139,8 +140,9 @@ def _gram(values: np.ndarray) -> np.ndarray:
 def _basis(
     gram: np.ndarray, design: np.ndarray, train: np.ndarray, rank: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients over all rows of the knot means (Q, N) and of the unit principal directions (rank, N), and
-    their variances.
+    """Coefficients over all rows, and their variances.
+
+    Those of the knot means (Q, N) and of the unit principal directions (rank, N).
     """
     h = design[train]
     mean = np.zeros((h.shape[1], len(gram)))
@@ -171,8 +173,9 @@ def _normalised(
 
 
 def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -> list[np.ndarray]:
-    """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I) that are 0 but where `informative`
-    (K, J, I).
+    """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I).
+
+    They are 0 but where `informative` (K, J, I).
     """
     products, counts = np.zeros((3, _LAGS)), np.zeros((3, _LAGS))
     for volume in volumes:

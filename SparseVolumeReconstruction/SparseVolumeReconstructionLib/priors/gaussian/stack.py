@@ -140,8 +140,9 @@ class StackPosterior(Posterior):
         return samples.clamp(min=0) if self._donor else samples
 
     def residual_scale(self) -> float:
-        """Factor on sd that maximises the evidence of these pixels (1 where the subject is like the
-        cohort).
+        """Factor on sd that maximises the evidence of these pixels.
+
+        1 where the subject is like the cohort.
         """
         spectral = self._transform(self._difference / self._sd)
         weighted = spectral / self._spectrum

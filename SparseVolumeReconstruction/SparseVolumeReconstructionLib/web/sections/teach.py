@@ -26,7 +26,10 @@ _PATIENTS = {
 
 
 class TeachSection(Section):
-    """Phases: "" (the workbench), home, title, wait, slices, question, answer, end, edit, class."""
+    """Lessons, taken and made.
+
+    Phases: "" (the workbench), home, title, wait, slices, question, answer, end, edit, class.
+    """
 
     NAME = "teach"
 
