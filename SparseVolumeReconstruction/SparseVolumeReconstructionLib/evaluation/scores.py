@@ -104,9 +104,10 @@ def add_distribution(
         drawn, mean = np.stack(samples), as_array(posterior.mean())
         variance = drawn[:, hidden].var(0, ddof=1, dtype=np.float64)
         scores.values["sample_difference"] = math.sqrt(2 * variance.mean()) if hidden.any() else math.nan
+        column, row = case.truth.grid.spacing_ijk[:2]
         scores.spread = sample_scores.spread_by_distance(drawn, mean, truth, hidden, distance)
         scores.values["sample_spread"] = sample_scores.spread_ratio(scores.spread)
-        scores.spectrum_db = sample_scores.spectrum_db(drawn, truth, case.truth.grid.spacing_ijk[1::-1])
+        scores.spectrum_db = sample_scores.spectrum_db(drawn, truth, (float(row), float(column)))
         if len(samples) >= sample_scores.MIN_FOR_QUANTILES:
             scores.values["sample_coverage_90"] = sample_scores.coverage_of_samples(drawn, truth, hidden, 0.9)
 
@@ -197,12 +198,13 @@ class Tally:
         table: dict = {}
         for system, counts in self._scores.items():
             for n, subjects in counts.items():
-                drawn = [s for s in subjects.values() if s.spread is not None]
-                if not drawn:
+                spreads = [s.spread for s in subjects.values() if s.spread is not None]
+                spectra = [s.spectrum_db for s in subjects.values() if s.spectrum_db is not None]
+                if not spreads:
                     continue
-                total = np.sum([s.spread for s in drawn], 0)
+                total = np.sum(spreads, 0)
                 ratios = dict(zip(metrics.bin_names(), map(sample_scores.spread_ratio, total), strict=True))
-                decibel = np.mean([s.spectrum_db for s in drawn], 0)
+                decibel = np.mean(spectra, 0)
                 table.setdefault(system, {})[str(n)] = {
                     "spread": {name: round(r, 3) for name, r in ratios.items() if math.isfinite(r)},
                     "spectrum_db": [round(float(v), 2) if math.isfinite(v) else None for v in decibel],

@@ -117,8 +117,9 @@ class SparseVolumeReconstructionLogic:
         return self._begin(steps())
 
     def find_mask(self, stack, prior: str) -> Job:
-        """Begin to look for the brain in every slice of a volume node; gives a segmentation node, to be
-        corrected.
+        """Begin to look for the brain in every slice of a volume node.
+
+        Gives a segmentation node, to be corrected.
 
         Raises:
             InputError: at once, for a node that cannot be used.
@@ -247,8 +248,9 @@ def _removed(folder: Path):
 
 
 def _worker_python() -> str:
-    """The Python that runs the worker: in the application its own PythonSlicer, elsewhere the one that runs
-    this.
+    """The Python that runs the worker.
+
+    In the application it is its own PythonSlicer, elsewhere the one that runs this.
     """
     home = getattr(getattr(slicer, "app", None), "slicerHome", None)
     places = [str(Path(sys.executable).parent), *([f"{home}/bin"] if home else [])]

@@ -72,7 +72,7 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
 
     names = _names([context.node for context in inputs.contexts])
     pixel_mm = (inputs.spacing_mm or 0.0) if inputs.fast else 0.0
-    fields = {
+    fields: dict[str, Any] = {
         "prior": inputs.prior,
         "contexts": [
             _write_context(context, name, folder / f"context-{n}", pixel_mm)
@@ -129,8 +129,9 @@ def _names(nodes: list) -> list[str]:
 
 
 def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -> dict:
-    """One NRRD file per context, called like its node, in a folder of its own; returns the fields of a
-    SliceSpec.
+    """One NRRD file per context, called like its node, in a folder of its own.
+
+    Returns the fields of a SliceSpec.
 
     pixel_mm: smallest pixel of a plane.
     """

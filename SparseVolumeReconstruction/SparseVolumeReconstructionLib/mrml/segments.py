@@ -51,8 +51,10 @@ def stack_of(mask):
 
 
 def found_in(mask) -> dict:
-    """What was found with a mask: "proposed", numbers of the slices that belong together, and "slices", how
-    still each was; both empty where nobody knows.
+    """What was found with a mask.
+
+    "proposed", numbers of the slices that belong together, and "slices", how still each was; both empty where
+    nobody knows.
     """
     text = mask.GetAttribute(_FOUND) if mask is not None else None
     return json.loads(text) if text else {"proposed": [], "slices": {}}

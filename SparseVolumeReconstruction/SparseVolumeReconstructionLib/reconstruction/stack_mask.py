@@ -19,8 +19,10 @@ from .whole_head import find_brain, motion_of, reader_for
 
 @dataclass(frozen=True, eq=False)
 class StackMask:
-    """A mask, uint8 on the grid of its stack, warnings about how the stack was read, which slices
-    (numbers from 0) belong together, and how still each was: a `Stillness` by the slice's number.
+    """A mask, uint8 on the grid of its stack, and what was found with it.
+
+    Warnings about how the stack was read, which slices (numbers from 0) belong together, and how still each
+    was: a `Stillness` by the slice's number.
     """
 
     volume: Volume
@@ -70,5 +72,5 @@ def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
     array = np.zeros(grid.shape_kji, np.uint8)
     for image, mask in zip(brain.slices, brain.masks, strict=True):
         array[image.volume_index] = mask
-    motion = next(iter(motion_of(brain).values()), {"proposed": [], "slices": {}})
+    motion: dict[str, Any] = next(iter(motion_of(brain).values()), {"proposed": [], "slices": {}})
     return StackMask(Volume(array, grid), warnings, motion["proposed"], motion["slices"])

@@ -112,8 +112,9 @@ class ContextList(VTKObservationMixin):
         return len(planes) - len(new)
 
     def use_only(self, volume, planes: list[np.ndarray]) -> None:
-        """Use these slices of a volume (4x4 SliceToRAS in world RAS, mm) and no others of it; those of other
-        volumes stay as they are.
+        """Use these slices of a volume (4x4 SliceToRAS in world RAS, mm) and no others of it.
+
+        Those of other volumes stay as they are.
 
         Raises InputError, as adding does.
         """

@@ -72,8 +72,9 @@ class StackMasks:
         self._presenter.contexts.use_only(stack, planes)
 
     def off_mm(self, context: ContextSlice) -> tuple[float, bool] | None:
-        """How far the head lay off its path (mm) in a slice, and whether it belongs to the others; None where
-        nobody knows.
+        """How far the head lay off its path (mm) in a slice, and whether it belongs to the others.
+
+        None where nobody knows.
         """
         stack = stack_of(self.chosen)
         if stack is None or context.volume is not stack:
