@@ -17,6 +17,14 @@ _CONTRASTS = {
     "PDT2": "pd and t2",
     "T2starw": "t2 star",
     "angio": "angiography",
+    "MP2RAGE": "mp2rage",
+    **{
+        f"{what}map": f"{what} map"
+        for what in ("T1", "T2", "T2star", "R1", "R2", "R2star", "PD", "MTR", "MTsat")
+    },
+    **dict.fromkeys(
+        ("bold", "sbref", "dwi", "epi", "asl", "m0scan", "phasediff", "defacemask"), "no anatomy"
+    ),
 }
 
 
@@ -28,7 +36,9 @@ class BidsName(NamedTuple):
 
     @property
     def contrast(self) -> str | None:
-        """What the suffix tells of the contrast, "t1", "t2", "flair" and others; None where it tells none."""
+        """What the name tells of the contrast, "t1", "t2", "flair" and others; None where it tells none."""
+        if self.entities.get("part", "mag") != "mag":
+            return self.entities["part"]
         return _CONTRASTS.get(self.suffix)
 
 

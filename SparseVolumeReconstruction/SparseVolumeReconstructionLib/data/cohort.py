@@ -164,9 +164,11 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
 
 
 def _images(folder: Path) -> list[Path]:
-    """Files of a folder that are called like volumes, links to what is not there included."""
+    """Files of a folder that are called like volumes, links to what is not there included, no hidden ones."""
     return sorted(
-        file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and not file.is_dir()
+        file
+        for file in folder.iterdir()
+        if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".") and not file.is_dir()
     )
 
 

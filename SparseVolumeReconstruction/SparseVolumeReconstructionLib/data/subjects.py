@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import InputError, Volume
+from .bids import parse_bids
 from .cohort import Cohort, labels_beside, list_cohort
 from .population import member
 
@@ -136,10 +137,18 @@ def list_subjects(
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
-    """A quarter of the subjects held out, chosen by `seed`."""
-    order = np.random.default_rng(seed).permutation(sorted(names)).tolist()
-    count = len(order) // 4
-    return {"fit": sorted(order[count:]), "test": sorted(order[:count])}
+    """A quarter of the subjects held out, chosen by `seed`; all scans of a person (BIDS) are on one side."""
+    people: dict[str, list[str]] = {}
+    for name in sorted(names):
+        parsed = parse_bids(name)
+        people.setdefault(parsed.entities["sub"] if parsed else name, []).append(name)
+    order = np.random.default_rng(seed).permutation(len(people))
+    scans = [list(people.values())[n] for n in order]
+    count = len(scans) // 4
+    return {
+        part: sorted(name for own in chosen for name in own)
+        for part, chosen in (("fit", scans[count:]), ("test", scans[:count]))
+    }
 
 
 def read_split(path: Path) -> dict[str, list[str]]:

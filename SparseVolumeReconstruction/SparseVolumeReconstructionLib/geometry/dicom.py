@@ -35,6 +35,8 @@ _KINDS = {
     "NominalCardiacTriggerDelayTime": "trigger delay",
     "TriggerTime": "trigger time",
     "FlipAngle": "flip angle",
+    "ComplexImageComponent": "complex component",
+    "FrameType": "frame type",
     "ImageType": "image type",
     "AcquisitionNumber": "acquisition",
     "AcquisitionTime": "acquisition time",
@@ -228,6 +230,13 @@ def _frames(file: Path, header, name: str) -> list[Frame]:
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise InputError(
             f"{name}: {header.SamplesPerPixel} values per voxel (RGB or vectors); expected grey values."
+        )
+    if (colours := header.get("PhotometricInterpretation", "")) not in ("", "MONOCHROME1", "MONOCHROME2"):
+        raise InputError(f"{name}: colours ({colours}); expected grey values.")
+    if header.get("ModalityLUTSequence"):
+        raise InputError(
+            f"{name}: its values go through a table (Modality LUT), which is not applied here; export it "
+            "with slope and intercept."
         )
     count = int(header.get("NumberOfFrames", 1) or 1)
     if count > 1 and len(header.get("PerFrameFunctionalGroupsSequence", [])) != count:

@@ -25,6 +25,7 @@ from .text_headers import (
     check_meta_place,
     check_nrrd_place,
     meta_voxels,
+    nrrd_dimension,
     nrrd_thickness,
     nrrd_voxels,
     stated_unit,
@@ -132,6 +133,8 @@ def _read_itk(path: Path, suffix: str, name: str, max_voxels: int | None) -> Sca
             _check_whole(path, place[0], _promised(reader, name), place[1], name, max_voxels)
         image = reader.Execute()
     except RuntimeError as error:
+        if suffix in NRRD and (stated := nrrd_dimension(path)) not in ("", "3"):
+            raise InputError(f"{name}: {stated}D; expected a 3D volume, of one slice or more.") from error
         raise _unreadable(name, error) from error
     volume = from_image(image, name)
     thickness = nrrd_thickness(path) if suffix in NRRD else None

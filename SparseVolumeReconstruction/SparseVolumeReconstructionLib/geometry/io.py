@@ -36,8 +36,10 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
         series: which DICOM series, by the key that SeveralSeries lists.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise InputError(f"{path}: no such file or folder.")
+    if not path.is_dir() and not path.is_file():
+        raise InputError(f"{path}: a pipe or device; write it to a file first.")
     _check_is_there(path)
     if path.is_dir() or is_dicom(path):
         return read_dicom(_files_of(path), str(path), series)

@@ -163,8 +163,20 @@ def _geometry(header, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
             forms = {other: m for other, m in forms.items() if other != form}
             break
     if len(forms) == 1:
-        return next(iter(forms.values())), ()
+        ((form, matrix),) = forms.items()
+        return matrix, _other_sizes(header, unit, matrix, form)
     return _agreed(forms, codes, np.array((*header.get_data_shape(), 1, 1)[:3]), name)
+
+
+def _other_sizes(header, unit: float, matrix: np.ndarray, form: str) -> tuple[str, ...]:
+    """A notice where the header states other sizes of voxels than the form that is used."""
+    own = np.linalg.norm(matrix[:3, :3], axis=0)
+    stated = np.abs(np.asarray(header["pixdim"][1:4], float)) * unit
+    told = (stated > 0) & np.isfinite(stated) & (np.array((*header.get_data_shape(), 1, 1)[:3]) > 1)
+    if not is_rectangular(matrix[:3, :3]) or np.allclose(own[told], stated[told], rtol=0.01):
+        return ()
+    sizes = [" x ".join(f"{length:.3g}" for length in lengths) for lengths in (stated, own)]
+    return (f"its pixdim says voxels of {sizes[0]} mm, its {form} {sizes[1]} mm, which is used.",)
 
 
 def _unit(header, name: str) -> float:
@@ -271,9 +283,9 @@ def read_four_dimensions(path: Path) -> np.ndarray:
 def sidecar_thickness(path: Path) -> float | None:
     """Slice thickness in mm that the JSON file beside an image states (as BIDS and dcm2niix write it)."""
     try:
-        stated = json.loads((path.parent / f"{path.name.split('.nii')[0]}.json").read_text(encoding="utf-8"))[
-            "SliceThickness"
-        ]
+        beside = path.parent / f"{path.name.split('.nii')[0]}.json"
+        text = beside.read_bytes().decode("utf-8-sig", errors="replace")  # names in it may be of any encoding
+        stated = json.loads(text)["SliceThickness"]
         return float(stated) if 0 < float(stated) < math.inf else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

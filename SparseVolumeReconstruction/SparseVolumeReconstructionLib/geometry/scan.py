@@ -15,6 +15,7 @@ from . import dicom
 from .dicom import Frame
 from .errors import InputError
 from .grid import Grid, Volume
+from .image_types import not_as_acquired
 from .packing import packed_with
 from .plane import check_thickness
 from .stack import SAME_PLACE_MM, pieces_of, same_place
@@ -175,6 +176,9 @@ def read_dicom(
         notices.append(f"its files say that it is {found[chosen].modality}, not MR.")
     _check_size(found[chosen].frames, name, max_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
+    kinds = (frame.kinds.get("FrameType") or frame.kinds.get("ImageType", "") for frame in frames)
+    for what in sorted(filter(None, set(map(not_as_acquired, kinds)))):
+        notices.append(f"its files say that they are {what}; expected slices as acquired.")
     return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
         name
     )
@@ -250,7 +254,11 @@ def _of_one_kind(
             [frame for frame in found.frames if frame.kinds.get(attribute, "") == value] for value in values
         ]
         listed = [
-            SeriesChoice(choice, f"{found.description}, {called} {value or 'not stated'}", len(group))
+            SeriesChoice(
+                choice,
+                f"{found.description or 'no description'}, {called} {value or 'not stated'}",
+                len(group),
+            )
             for choice, value, group in zip(choices, values, groups, strict=True)
         ]
         raise SeveralSeries(

@@ -73,6 +73,12 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
         if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
         return None
+    skipped = re.search(rb"^HeaderSize *= *(-?\d+)", start[: found.end()], re.MULTILINE)
+    if skipped and int(skipped[1]) > 0:
+        raise InputError(
+            f"{name}: states HeaderSize {int(skipped[1])}, though its voxels follow its header; take "
+            "the line out."
+        )
     packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)
     return found.end(), "zlib" if packed else ""
 
@@ -121,6 +127,11 @@ def _nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
         if ":" in line and not line.startswith("#")
     ]
     return {key.strip().lower(): value.strip() for key, value in lines}, end
+
+
+def nrrd_dimension(path: Path) -> str:
+    """How many dimensions an NRRD header states; empty where it states none."""
+    return _nrrd_fields(path)[0].get("dimension", "")
 
 
 def nrrd_thickness(path: Path) -> float | None:

@@ -21,7 +21,7 @@ from ..geometry.scan import left_out_notice
 from ..mrml.nodes import file_stem
 from ..mrml.segments import mask_of
 from ..worker.reading import FORMATS
-from ..workflow.export import file_name, files_of, prepare_file
+from ..workflow.export import file_name, known_files, prepare_file
 from .app import App
 from .sections.scan import Upload
 
@@ -117,7 +117,7 @@ class Transfer:
         name = request.match_info["name"]
         if name == _MASK:
             return await self._download_mask()
-        if result is None or name not in files_of(result):
+        if result is None or name not in known_files(result):
             return web.Response(status=404, text="there is no such file of this result")
         with tempfile.TemporaryDirectory(prefix="download-", dir=self._app.folder) as folder:
             try:

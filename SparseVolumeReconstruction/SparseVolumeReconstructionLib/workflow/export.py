@@ -19,6 +19,7 @@ import slicer.util
 from ..evaluation.case_report import CaseReport, write_case_report
 from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import write_affine, write_text, write_volume
+from ..geometry.nifti import write_four_dimensions
 from ..mrml.bundle import prepare_bundle
 from ..mrml.contexts import ContextSlice
 from ..mrml.nodes import affine_of, file_stem, volume_of
@@ -41,7 +42,10 @@ _VOLUMES = {
 
 
 def files_of(result: ResultNodes | None) -> dict[str, str]:
-    """{name: what it is} of the files that `write_file` can write of a result; none without one."""
+    """{name: what it is} of the files that `write_file` can write of a result; none without one.
+
+    Volumes and samples can be had as NIfTI, too, by the names that `as_nifti` makes of theirs.
+    """
     if result is None:
         return {}
     files = {f"{role}.nrrd": what for role, what in _VOLUMES.items() if getattr(result, role) is not None}
@@ -58,6 +62,19 @@ def files_of(result: ResultNodes | None) -> dict[str, str]:
         )
     files["scene.mrb"] = "everything as a scene for 3D Slicer"
     return files
+
+
+def as_nifti(name: str) -> str:
+    """What one of the files is called as NIfTI; empty for what holds no voxels."""
+    if not name.endswith(".nrrd"):
+        return ""
+    return f"{name.removesuffix('.nrrd').removesuffix('.seq')}.nii.gz"
+
+
+def known_files(result: ResultNodes | None) -> set[str]:
+    """Names of all that `write_file` can write of a result: `files_of`, and volumes as NIfTI."""
+    names = files_of(result)
+    return {*names, *filter(None, map(as_nifti, names))}
 
 
 def file_name(result: ResultNodes, name: str) -> str:
@@ -84,7 +101,7 @@ def prepare_file(
 
     What is returned writes it, as `write_file`, and may be called in any thread.
     """
-    if name not in files_of(result):
+    if name not in known_files(result):
         raise InputError(f"the result has no file {name[:40]}.")
     path = folder / name
     with file_errors(f"{name}: could not be written"):
@@ -105,16 +122,17 @@ def _writer(result: ResultNodes, contexts: list[ContextSlice], path: Path) -> Ca
         return partial(write_text, json.dumps(result.provenance, indent=2, sort_keys=True) + "\n", path)
     if path.name == "frame.h5":
         return partial(write_affine, np.linalg.inv(affine_of(result.frame)), path)
-    if path.name == "samples.seq.nrrd":
+    if path.name in ("samples.seq.nrrd", "samples.nii.gz"):
         samples = _samples(result)
         grid = volume_of(result.samples.GetNthDataNode(0)).grid
-        return lambda: write_sequence(np.stack(samples), grid, path)
+        write = write_sequence if path.suffix == ".nrrd" else write_four_dimensions
+        return lambda: write(np.stack(samples), grid, path)
     if path.name == "report.html":
         parts = _report_parts(result, contexts)
         return lambda: write_case_report(_report(*parts), path)
     if path.name == "svr-template.zip":
         return partial(_write_template, take_template(result, contexts), path)
-    return partial(write_volume, volume_of(getattr(result, path.name.removesuffix(".nrrd"))), path)
+    return partial(write_volume, volume_of(getattr(result, path.name.split(".")[0])), path)
 
 
 def _write_template(template: Template, path: Path) -> None:

@@ -19,7 +19,11 @@ NAMES = [
     ("sub-01_angio.nii.gz", {"sub": "01"}, "angiography"),
     ("sub-01_space-MNI152NLin2009cAsym_desc-preproc_T1w.nii.gz",
      {"sub": "01", "space": "MNI152NLin2009cAsym", "desc": "preproc"}, "t1"),
-    ("sub-01_T1map.nii.gz", {"sub": "01"}, None),
+    ("sub-01_T1map.nii.gz", {"sub": "01"}, "T1 map"),
+    ("sub-01_inv-1_MP2RAGE.nii.gz", {"sub": "01", "inv": "1"}, "mp2rage"),
+    ("sub-01_part-phase_T1w.nii.gz", {"sub": "01", "part": "phase"}, "phase"),
+    ("sub-01_part-mag_T1w.nii.gz", {"sub": "01", "part": "mag"}, "t1"),
+    ("sub-01_task-rest_bold.nii.gz", {"sub": "01", "task": "rest"}, "no anatomy"),
     ("sub-01_desc-brain_mask.nii.gz", {"sub": "01", "desc": "brain"}, None),
     ("SUB-01_T1w.nii.gz", None, "t1"),
     ("sub-01.nii.gz", None, None),
@@ -48,6 +52,7 @@ def test_a_cohort_takes_the_files_of_its_modality(tmp_path):
     for file, *_ in NAMES:
         if file:
             (tmp_path / file).touch()
+    (tmp_path / "._sub-01_T1w.nii.gz").touch()  # macOS leaves these on disks of others
     cohort = list_cohort(tmp_path, modality="T1w MRI")
     expected = {subject_name(file) for file, _, contrast in NAMES if file and contrast in ("t1", None)}
     assert set(cohort.files) | {"sub-01_desc-brain_mask"} == expected

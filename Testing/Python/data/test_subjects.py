@@ -7,6 +7,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.data.subjects import (
     CovariateRule,
+    chance_split,
     list_subjects,
 )
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
@@ -116,3 +117,11 @@ def test_scale_at_the_knots_is_that_of_the_registrations():
     mean, sd = scale_statistics(matrices, hat_functions(ages, knots)).T
     assert mean == pytest.approx([0.4, 0, -0.4], abs=0.02), "a large patient is shrunk"
     assert sd.tolist() == [0.03] * 3
+
+
+def test_all_scans_of_a_person_are_on_one_side_of_a_split_by_chance():
+    names = [f"sub-{n:02d}_ses-{visit}_T1w" for n in range(12) for visit in (1, 2)]
+    split = chance_split(names, 3)
+    people = {part: {name[:6] for name in split[part]} for part in split}
+    assert len(people["test"]) == 3 and len(people["fit"]) == 9 and not people["fit"] & people["test"]
+    assert sorted(split["fit"] + split["test"]) == names

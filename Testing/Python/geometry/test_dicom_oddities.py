@@ -1,5 +1,7 @@
 """DICOM as scanners and archives write it, odd but whole: voxels and places are those of the plain series."""
 
+import re
+
 import numpy as np
 import pydicom
 import pytest
@@ -116,3 +118,38 @@ def test_pixels_of_floats_are_refused(tmp_path):
     rewritten((tmp_path / "series").iterdir(), floats)
     with pytest.raises(InputError, match="its pixels cannot be read"):
         read_scan(tmp_path / "series")
+
+
+TYPES = {
+    "maximum intensity projection": (["DERIVED", "SECONDARY", "MIP"], "MIP"),
+    "projection": (["DERIVED", "SECONDARY", "PROJECTION IMAGE", "RAYTRACE"], "projections"),
+    "reformatted": (["DERIVED", "SECONDARY", "MPR", "CSA MPR"], "interpolated between the slices"),
+    "map": (["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], "a map .ADC"),
+    "phase": (["ORIGINAL", "PRIMARY", "P", "ND"], "phase images"),
+}
+PLAIN = (["ORIGINAL", "PRIMARY", "M", "ND", "NORM"], ["DERIVED", "PRIMARY", "OTHER", "DIS2D"], "ORIGINAL")
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_images_that_are_no_slices_as_acquired_are_said(tmp_path, case):
+    values, says = TYPES[case]
+    write_series(tmp_path / "series", PLACES, ImageType=values)
+    (notice,) = read_scan(tmp_path / "series").notices
+    assert re.search(f"its files say that they are .*{says}", notice)
+
+
+@pytest.mark.parametrize("values", PLAIN)
+def test_of_slices_as_acquired_nothing_is_said(tmp_path, values):
+    write_series(tmp_path / "plain", PLACES, ImageType=values)
+    assert read_scan(tmp_path / "plain").notices == ()
+
+
+def test_every_slice_has_its_own_slope(tmp_path):
+    array = write_series(tmp_path / "series", PLACES)
+
+    def own_slope(made, n):
+        made.RescaleSlope, made.RescaleIntercept = 1 + n, 10 * n
+
+    rewritten(sorted((tmp_path / "series").iterdir())[::-1], own_slope)
+    expected = [pixels * (1 + n) + 10 * n for n, pixels in enumerate(array)]
+    np.testing.assert_allclose(read_scan(tmp_path / "series").parts[0].volume.array, expected)

@@ -356,3 +356,11 @@ def test_an_error_while_writing_leaves_the_old_file_alone(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         write_atomically(tmp_path / "a.txt", fail)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_names_that_no_file_has_and_pipes_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_volume(tmp_path / f"{'x' * 300}.nii")
+    os.mkfifo(tmp_path / "pipe.nii")
+    with pytest.raises(InputError, match="a pipe or device"):
+        read_volume(tmp_path / "pipe.nii")

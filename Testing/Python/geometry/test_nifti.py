@@ -219,3 +219,16 @@ def test_a_thickness_in_the_file_beside_it_is_read(tmp_path):
     ):
         (tmp_path / "sub-1_T1w.json").write_text(json.dumps(text))
         assert stated_thickness(path) == states and read_scan(path).parts[0].thickness_mm == states
+    for content in (
+        b'\xef\xbb\xbf{"SliceThickness": 3.5}',
+        '{"SliceThickness": 3.5, "InstitutionName": "K\u00f6ln"}'.encode("latin-1"),
+    ):
+        (tmp_path / "sub-1_T1w.json").write_bytes(content)
+        assert stated_thickness(path) == 3.5
+
+
+def test_sizes_that_contradict_the_only_form_are_said(tmp_path):
+    path = write(tmp_path / "head.nii", codes=(1, 0), edit=[(80, "<3f", 1.0, 2.0, 5.0)])
+    (notice,) = read_scan(path).notices
+    assert notice == "its pixdim says voxels of 1 x 2 x 5 mm, its sform 1.5 x 2 x 5 mm, which is used."
+    assert read_scan(write(path, codes=(1, 0), edit=[(80, "<3f", 1.5, 2.0, 0.0)])).notices == ()

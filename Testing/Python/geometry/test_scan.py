@@ -161,6 +161,8 @@ def test_slices_that_are_there_twice_are_used_once(tmp_path):
         ("TemporalPositionIdentifier", (1, 2), "time point"),
         ("InversionTime", (50, 900), "inversion"),
         ("DiffusionBValue", (0, 1000), "b-value"),
+        ("ComplexImageComponent", ("MAGNITUDE", "PHASE"), "complex component"),
+        ("FrameType", ("M_FFE", "M_SE"), "frame type"),
     ],
 )
 def test_two_images_of_every_plane_are_a_choice(tmp_path, attribute, values, called):
@@ -347,6 +349,8 @@ WITHOUT = {
     "frames without planes": ({"NumberOfFrames": 2}, "no plane for each"),
     "mosaic": ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "mosaic"),
     "colours": ({"SamplesPerPixel": 3}, "RGB"),
+    "a palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "colours .PALETTE COLOR"),
+    "a table of values": ({"ModalityLUTSequence": [pydicom.Dataset()]}, "Modality LUT"),
 }
 
 

@@ -56,6 +56,24 @@ def test_a_header_that_does_not_say_where_its_slices_lie_is_refused(tmp_path, ca
             read(tmp_path / name)
 
 
+def test_a_header_that_skips_voxels_behind_it_is_refused(tmp_path):
+    content = with_unit("v.mha", "mm", 1.0).replace(b"ElementType", b"HeaderSize = 4\nElementType")
+    (tmp_path / "v.mha").write_bytes(content)
+    with pytest.raises(InputError, match="v.mha: states HeaderSize 4"):
+        read_volume(tmp_path / "v.mha")
+
+
+@pytest.mark.parametrize(("sizes", "none"), [("60 30", ""), ("1 6 10 30", "none "), ("3 6 10 10", "none ")])
+def test_an_nrrd_file_of_other_dimensions_says_so(tmp_path, sizes, none):
+    count = len(sizes.split())
+    axes = none + " ".join(("(2,0,0)", "(0,2,0)", "(0,0,5)")[: count - bool(none)])
+    header = f"NRRD0004\ntype: uchar\ndimension: {count}\nspace: LPS\nsizes: {sizes}\n"
+    header += f"space directions: {axes}\nspace origin: (0,0,0)\nencoding: raw\n\n"
+    (tmp_path / "v.nrrd").write_bytes(header.encode() + bytes(1800))
+    with pytest.raises(InputError, match=f"v.nrrd: {count}D; expected a 3D volume"):
+        read_volume(tmp_path / "v.nrrd")
+
+
 @pytest.mark.parametrize("name", ["brain.mgz", "v.vtk", "v.gipl", "v.mnc", "v.par", "v.hdf5", "volume"])
 def test_a_format_that_is_not_read_is_named_with_those_that_are(tmp_path, name):
     """ITK reads some of them without an orientation."""

@@ -9,6 +9,7 @@ import slicer.util
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
+from SparseVolumeReconstructionLib.geometry.nifti import read_four_dimensions
 from SparseVolumeReconstructionLib.mrml.contexts import add_context, slices_of
 from SparseVolumeReconstructionLib.mrml.logic import (
     Context,
@@ -16,7 +17,7 @@ from SparseVolumeReconstructionLib.mrml.logic import (
     SparseVolumeReconstructionLogic,
 )
 from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
-from SparseVolumeReconstructionLib.workflow.export import files_of, write_file
+from SparseVolumeReconstructionLib.workflow.export import as_nifti, files_of, known_files, write_file
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def made(scene, echo_client, bumps):
 
 def test_all_files_can_be_written_and_read(made, tmp_path):
     result, contexts = made
-    names = list(files_of(result))
+    names = sorted(known_files(result))
     assert {
         "mean.nrrd",
         "std.nrrd",
@@ -40,6 +41,7 @@ def test_all_files_can_be_written_and_read(made, tmp_path):
         "brain_mask.nrrd",
         "template.nrrd",
         "samples.seq.nrrd",
+        "samples.nii.gz",
         "frame.h5",
         "result.json",
     } < {*names}
@@ -49,6 +51,11 @@ def test_all_files_can_be_written_and_read(made, tmp_path):
     assert mean.grid.same_as(volume_of(result.mean).grid) and np.array_equal(
         mean.array, slicer.util.arrayFromVolume(result.mean)
     )
+    for name in files_of(result):
+        if as_nifti(name) and name != "samples.seq.nrrd":
+            first, second = read_volume(paths[name]), read_volume(paths[as_nifti(name)])
+            assert first.grid.same_as(second.grid) and np.array_equal(first.array, second.array)
+    assert read_four_dimensions(paths["samples.nii.gz"]).shape == (2, *mean.array.shape)
     assert np.allclose(read_affine(paths["frame.h5"]), np.eye(4))
     assert json.loads(paths["result.json"].read_text()) == result.provenance
     assert (

@@ -188,6 +188,8 @@ def test_all_files_can_be_downloaded(result, server):
         "std.nrrd",
         "observed.nrrd",
         "template.nrrd",
+        "mean.nii.gz",
+        "samples.nii.gz",
         "samples.seq.nrrd",
         "result.json",
         "report.html",

@@ -11,7 +11,7 @@ import slicer
 
 from ...geometry import InputError
 from ...workflow.choices import Layer, ShowAs
-from ...workflow.export import file_name, files_of
+from ...workflow.export import as_nifti, file_name, files_of
 from ...workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
 from .section import Action, Section, option
@@ -62,7 +62,7 @@ class ExploreSection(Section):
             "name": result.main.GetName() if result is not None else "",
             "chart": self._svg(chart_of(result)),
             "files": [
-                {"name": name, "file": file_name(result, name), "what": what}
+                {"name": name, "file": file_name(result, name), "what": what, "nifti": as_nifti(name)}
                 for name, what in files_of(result).items()
             ],
         }
