@@ -55,8 +55,8 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     type=words,
     default="mean,std,template",
     metavar="NAME[,NAME...]",
-    help="what to make besides samples: mean, std, template, and atlas (the model without slices, on its own "
-    "grid); all but the last if left out",
+    help="what to make besides samples: mean, std, template (these if left out), atlas (the model without "
+    "slices, on its own grid), tissues (shares of fluid, grey and white matter, with their uncertainty)",
 )
 @click.option("--samples", type=int, default=0, metavar="N", help="posterior samples (0)")
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same samples (0)")

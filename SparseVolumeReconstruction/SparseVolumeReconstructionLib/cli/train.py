@@ -125,6 +125,14 @@ def train():
     "per cohort, - for none (-)",
 )
 @click.option(
+    "--tissues",
+    type=int,
+    default=0,
+    metavar="RANK",
+    help="T1w brains: fit fields of fluid, grey and white matter as well, by which slices of any contrast "
+    "are understood; so many loadings each (0: none)",
+)
+@click.option(
     "--match",
     is_flag=True,
     help="several scanners: bring the grey values of all cohorts to those of the first",

@@ -90,7 +90,7 @@ class PlaneOperator(LinearOperator):
         )
 
 
-def _corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices and trilinear weights of the 8 voxels around index points (n, 3), (n, 8) each.
 
     The weight is 0 outside the grid.
@@ -140,7 +140,7 @@ def plane_operator(
         points = plane.points_ras()[keep.ravel()] @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
         normal = ras_to_ijk[:3, :3] @ plane.normal
         for offset, share in zip(*profile(plane.thickness_mm), strict=True):
-            index, weight = _corner_weights(points + offset * normal, grid.shape_kji)
+            index, weight = corner_weights(points + offset * normal, grid.shape_kji)
             rows.append(np.repeat(np.arange(start, start + len(points)), 8))
             columns.append(index.ravel())
             values.append(weight.ravel() * share)

@@ -13,6 +13,7 @@ import torch
 
 from ..geometry import Grid, InputError, Volume
 from ..observation import Observation, Slice
+from ..observation.base import IntensityMap
 from .card import ModelCard
 from .intervals import IntervalScale
 
@@ -77,6 +78,21 @@ class Conditions:
     covariate: float | None = None
     check: Callable[[], None] = lambda: None
     fast: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A prior in the contrast of a scan.
+
+    prior: of the same anatomy. unit: grey value of the scan that is 1 in the prior's canonical units. gain:
+    how much more probable (nats, tempered) the slices are so than in the prior's own contrast; None where
+    that was not asked. shades: for `Prior.seen_in`, and for people: grey values by tissue.
+    """
+
+    prior: Prior
+    unit: float
+    gain: float | None
+    shades: dict[str, list[float]]
 
 
 class Prior(ABC):
@@ -158,6 +174,29 @@ class Prior(ABC):
 
     def _make_alignment_model(self) -> AlignmentModel:
         raise InputError(f"{self.card.id} cannot find where slices lie; give the frame.")
+
+    @property
+    def knows_tissues(self) -> bool:
+        """Whether it tells tissues, and can be seen in any contrast of them."""
+        return False
+
+    def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
+        """The prior in the contrast of slices; None where it knows no contrast but its own.
+
+        slices: canonical mm, grey values of their own. intensity: of these to canonical units, if they were
+        in the prior's own contrast. Raises InputError where the slices show too little.
+        """
+        return None
+
+    def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
+        """The prior in a contrast that `seen_by` found before."""
+        return None
+
+    def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Share of each tissue in every voxel of one of its posteriors and its standard deviation, (K, J, I)
+        on the canonical grid, [0, 1], by name; empty where it knows none.
+        """
+        return {}
 
     def condition(
         self,

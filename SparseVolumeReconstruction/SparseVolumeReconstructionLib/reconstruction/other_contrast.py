@@ -41,6 +41,14 @@ class Contrasts:
         """Whether a series is of a contrast that the prior does not know."""
         return source in self.found and self.found[source].is_other_than(_KNOWN)
 
+    def is_doubtful(self, source: str) -> bool:
+        """Whether a series is perhaps of another contrast."""
+        return source in self.found and self.words(source) != f"{_KNOWN}-like"
+
+    def is_like_first(self, source: str) -> bool:
+        """Whether a series is of the contrast of the first."""
+        return source == self.first or self.words(source) == self.words(self.first)
+
     @property
     def first(self) -> str:
         """The series in whose contrast the result is shown."""

@@ -155,6 +155,15 @@ def _samples(source: Source) -> np.ndarray:
     return _keep_observed(source, samples, source.observed[1])
 
 
+def _tissues(source: Source) -> dict[str, Volume]:
+    """Shares of the tissues and their standard deviations, [0, 1], on the output grid."""
+    posterior, made = source.posterior, {}
+    for name, pair in source.prior.tissues(posterior.posterior).items():
+        for suffix, values in zip(("", "_std"), pair, strict=True):
+            made[name + suffix] = Volume(posterior.resample_to_patient(values), posterior.grid)
+    return made
+
+
 def _brain_mask(source: Source) -> Volume:
     assert source.brain is not None
     return brain_mask(source.brain, Volume(source.posterior.mean(), source.posterior.grid))
@@ -200,6 +209,7 @@ OUTPUTS = {
     "mean": Output("mean", 0.5, _asked("mean"), _mean),
     "std": Output("uncertainty", 0.55, _asked("std"), _std),
     "samples": Output("samples", 0.6, lambda source: source.request.samples > 0, _samples),
+    "tissues": Output("tissues", 0.88, _asked("tissues"), _tissues),
     "brain_mask": Output(
         "brain mask", 0.9, lambda source: source.request.on_grid and source.brain is not None, _brain_mask
     ),

@@ -15,13 +15,15 @@ __all__ = ["IntensityMap", "ReconstructionRequest", "SliceSpec"]
 class IntensityMap(BaseModel):
     """Knots of a monotone map between patient and canonical intensities, as a result.json states it.
 
-    gains: of the series whose values have to be divided first, by name; empty where none differs.
+    gains: of the series whose values have to be divided first, by name; empty where none differs. tissues:
+    the grey values of each tissue in a contrast of its own, None where the map tells them.
     """
 
     model_config = ConfigDict(extra="forbid")
     patient: list[float] = Field(min_length=2)
     canonical: list[float] = Field(min_length=2)
     gains: dict[str, Annotated[float, Field(gt=0)]] = {}
+    tissues: dict[Literal["csf", "gm", "wm"], list[float]] | None = None
 
     @model_validator(mode="after")
     def _ascends(self) -> IntensityMap:
@@ -41,7 +43,8 @@ class ReconstructionRequest(BaseModel):
     (gestational age in weeks for fetal priors), inferred if None. keep_observed: observed pixels are
     reproduced in the mean. mask: path of a volume above 0 in the brain, found in the slices if None. outputs:
     the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior
-    without slices, and alone it needs nothing but the frame. fast: a rough and quick mean for interaction.
+    without slices, and alone it needs nothing but the frame; "tissues" are the shares of fluid, grey and
+    white matter. fast: a rough and quick mean for interaction.
     compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
     file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
     with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
@@ -57,7 +60,7 @@ class ReconstructionRequest(BaseModel):
     like: str | None = None
     spacing_mm: float | None = Field(default=None, gt=0)
     samples: int = Field(default=0, ge=0, le=1000)
-    outputs: list[Literal["mean", "std", "template", "atlas"]] = ["mean", "std", "template"]
+    outputs: list[Literal["mean", "std", "template", "atlas", "tissues"]] = ["mean", "std", "template"]
     seed: int = Field(default=0, ge=0)
     covariate: float | None = None
     device: str = "auto"
@@ -76,11 +79,17 @@ class ReconstructionRequest(BaseModel):
     def _something_is_wanted(cls, outputs: list[str], others: ValidationInfo) -> list[str]:
         if not outputs and not others.data.get("samples"):
             raise ValueError(
-                "nothing is asked for; choose at least one of mean, std, template, atlas, or samples"
+                "nothing is asked for; choose at least one of mean, std, template, atlas, tissues, or samples"
             )
         return outputs
 
     @property
     def on_grid(self) -> bool:
-        """Whether anything is wanted on the output grid: mean, std or samples."""
-        return bool(self.samples or {"mean", "std"} & set(self.outputs))
+        """Whether anything is wanted on the output grid: mean, std, tissues or samples."""
+        return bool(self.samples or {"mean", "std", "tissues"} & set(self.outputs))
+
+    @model_validator(mode="after")
+    def _is_not_too_much(self) -> ReconstructionRequest:
+        if self.fast and "tissues" in self.outputs:
+            raise ValueError("tissues take their time; leave out either them or fast")
+        return self

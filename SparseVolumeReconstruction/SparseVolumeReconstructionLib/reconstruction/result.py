@@ -18,6 +18,7 @@ from ..geometry.io import read_affine, read_volume, write_affine, write_volume
 from ..geometry.nifti import read_four_dimensions, write_four_dimensions
 
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
+TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
 MASKS = ("observed", "brain_mask", "template_mask")
 _SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 
@@ -25,7 +26,7 @@ _SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 def file_names(image_format: str = "nrrd") -> tuple[str, ...]:
     """What the files of a result are called, images as "nrrd" or "nii.gz"."""
     return (
-        *(f"{name}.{image_format}" for name in VOLUMES),
+        *(f"{name}.{image_format}" for name in (*VOLUMES, *TISSUE_VOLUMES)),
         _SAMPLES[image_format],
         "frame.h5",
         "result.json",
@@ -45,7 +46,8 @@ class Reconstruction:
     samples: (n, K, J, I) float32 on that grid. template: float32, isotropic, for slice-to-volume
     reconstruction; template_mask: uint8, its anatomy. brain_mask: uint8 on the same grid as mean, where the
     slices show whole heads. atlas: float32, the prior without slices on the
-    canonical grid.
+    canonical grid. tissues: float32 in [0, 1] on the grid of the mean, by TISSUE_VOLUMES: share of fluid,
+    grey and white matter in every voxel, and their standard deviations.
     """
 
     patient_to_canonical: np.ndarray
@@ -58,6 +60,7 @@ class Reconstruction:
     template_mask: Volume | None = None
     brain_mask: Volume | None = None
     atlas: Volume | None = None
+    tissues: dict[str, Volume] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -72,7 +75,8 @@ class Reconstruction:
         """
         there = [name for name in VOLUMES if made.get(name) is not None]
         volumes = {name: made.get(name) for name in (*VOLUMES, "samples")}
-        return cls(patient_to_canonical, provenance | {"volumes": there}, **volumes)
+        tissues = made.get("tissues", {})
+        return cls(patient_to_canonical, provenance | {"volumes": there}, tissues=tissues, **volumes)
 
 
 def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
@@ -153,6 +157,8 @@ def _write_files(result: Reconstruction, folder: Path, compress: bool, image_for
     for name in VOLUMES:
         if (volume := getattr(result, name)) is not None:
             write_volume(volume, folder / f"{name}.{image_format}", compress)
+    for name, volume in result.tissues.items():
+        write_volume(volume, folder / f"{name}.{image_format}", compress)
     if result.samples is not None and result.observed is not None:
         path, grid = folder / _SAMPLES[image_format], result.observed.grid
         if image_format == "nrrd":
@@ -182,6 +188,8 @@ def read_result(directory: str | Path) -> Reconstruction:
     for name in [name for name in VOLUMES if name in wanted]:
         volume = read_volume(directory / f"{name}.{image_format}")
         made[name] = Volume(volume.array.astype(np.uint8), volume.grid) if name in MASKS else volume
+    if "tissues" in request.get("outputs", []):
+        made["tissues"] = {n: read_volume(directory / f"{n}.{image_format}") for n in TISSUE_VOLUMES}
     if request.get("samples"):
         samples = directory / _SAMPLES[image_format]
         made["samples"] = _read_sequence(samples) if image_format == "nrrd" else read_four_dimensions(samples)
@@ -192,7 +200,7 @@ def _written_by_request(request: dict[str, Any]) -> set[str]:
     """The volumes of a result that does not name them, as those of 0.1.0 do not: what was asked for."""
     outputs = request.get("outputs", [])
     there = {*outputs, *(["template_mask"] if "template" in outputs else [])}
-    if request.get("samples") or {"mean", "std"} & there:
+    if request.get("samples") or {"mean", "std", "tissues"} & there:
         there.add("observed")
     return there
 

@@ -28,6 +28,7 @@ from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
+from .view import view_of
 from .whole_head import find_brain, told_of
 
 
@@ -93,21 +94,26 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
         warnings += contrasts.told(request.show_as)
     with clock.step("align"):
-        as_prior: list[Observation] = [*contrasts.for_prior, *given.others]
-        found = align_patient(prior, as_prior, **given.known, progress=progress, fast=request.fast)
-        alignment = contrasts.shown(found, request.show_as)
-    warnings += doubts(alignment, contrasts)
+        to_match: list[Observation] = [*contrasts.for_prior, *given.others]
+        found = align_patient(prior, to_match, **given.known, progress=progress, fast=request.fast)
+    with clock.step("contrast"):
+        view = view_of(prior, contrasts, found, request.show_as, given.tissues)
+    warnings += [*view.told(contrasts.first), *doubts(found, contrasts)]
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
     warnings += doubt_about_frame(trusted)
-    shown = [*contrasts.observed(alignment, request.show_as), *given.others]
-    source = Source(request, prior, as_prior, shown, alignment, given.like, brain, progress)
+    conditioned_on = [*view.slices, *given.others]
+    shown = [*view.shown, *given.others]
+    source = Source(request, view.prior, conditioned_on, shown, view.alignment, given.like, brain, progress)
     made = make_outputs(source, clock.step)
     observations = [*slices, *given.others]
-    said = provenance(request, prior, observations, alignment, contrasts, warnings)
+    said = provenance(request, prior, observations, found, contrasts, warnings)
+    said["contrast"] |= view.provenance()
+    if view.by_tissues and view.seen:
+        said["intensity_map"]["tissues"] = view.seen.shades
     said |= {"frame_probability": trusted, **told_of_outputs(made), "seconds": clock.seconds}
-    return Reconstruction.of(made, alignment.patient_to_canonical, said)
+    return Reconstruction.of(made, found.patient_to_canonical, said)
 
 
 @dataclass
@@ -129,7 +135,7 @@ class _Given:
     """What a request's files hold.
 
     slices, others: observations, patient mm. warnings: about them. known: what `align_patient` need not find.
-    like: output grid.
+    like: output grid. tissues: grey values that an earlier result found.
     """
 
     slices: list[Slice]
@@ -137,11 +143,14 @@ class _Given:
     warnings: list[str]
     known: dict[str, Any]
     like: Grid | None
+    tissues: dict[str, list[float]] | None
 
 
 def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
     """The request's files, checked. Raises InputError."""
     known = _known_intensity(request, prior)
+    if "tissues" in request.outputs and not prior.knows_tissues:
+        raise InputError(f"{prior.card.id} does not know tissues; leave them out of the outputs.")
     _check_covariate(request, prior)
     observations, warnings = read_contexts(request.contexts)
     slices, others = split_slices(observations)
@@ -155,7 +164,8 @@ def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
     like = read_volume(request.like, warn=warnings.append).grid if request.like else None
     if request.fast:
         slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
-    return _Given(slices, others, warnings, known, like)
+    tissues = request.intensity.tissues if request.intensity else None
+    return _Given(slices, others, warnings, known, like, tissues)
 
 
 def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine,
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest, SliceSpec
+from SparseVolumeReconstructionLib.reconstruction.result import TISSUE_VOLUMES, read_result
 from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -90,7 +91,7 @@ def test_flair_is_told_from_t1w_and_shown_as_it_is_or_as_t1w(brain, shared_data,
     for kind, more, code in cases:
         indices = ",".join(str(s.volume_index) for s in middle_slices(scans[kind]))
         words = ["--context", f"{scans[kind]}:{indices}", "--frame", str(tmp_path / "frame.h5")]
-        words += ["--thickness", "2", "--like", str(scans["T1w"]), "--outputs", "mean"]
+        words += ["--thickness", "2", "--like", str(scans["T1w"]), "--outputs", "mean,tissues"]
         out = tmp_path / "_".join([kind, *more])
         assert main(["reconstruct", "--prior", "brain-t1", *words, *more, "--output", str(out)]) == code
         said = "the model knows T1w MRI only" in " ".join(capsys.readouterr().err.split())
@@ -101,6 +102,12 @@ def test_flair_is_told_from_t1w_and_shown_as_it_is_or_as_t1w(brain, shared_data,
         result = json.loads((out / "result.json").read_text())
         assert any("knows T1w MRI only" in warning for warning in result["warnings"]) is said
         assert result["contrast"]["found"] == f"{kind}-like"
+        by_tissues = kind == "FLAIR" and not more
+        assert (result["contrast"].get("chosen") == "tissues") is by_tissues
+        if by_tissues:  # evidence says so, and by which grey values
+            assert result["contrast"]["nats_over_t1w"] > 20
+            greys = {name: row["everywhere"] for name, row in result["contrast"]["grey_values"].items()}
+            assert greys["csf"] < greys["wm"] and greys["gm"] > 0
     as_own, as_t1w, flair, t1w = (
         read_volume(path).array
         for path in (
@@ -117,8 +124,14 @@ def test_flair_is_told_from_t1w_and_shown_as_it_is_or_as_t1w(brain, shared_data,
         {key: np.corrcoef(mean[inside], truth[inside])[0, 1] for key, truth in (("f", flair), ("t", t1w))}
         for mean in (as_own, as_t1w)
     )
-    assert own["f"] > 0.5 and other["t"] > 0.5 and own["f"] > other["f"] and other["t"] > own["t"]
+    assert own["f"] > 0.5 and other["t"] > 0.5 and own["f"] > other["f"] and other["t"] > other["f"]
     assert 0.6 < np.median(as_own[inside]) / np.median(flair[inside]) < 1.6
+    tissues = read_result(tmp_path / "FLAIR").tissues
+    assert set(tissues) == set(TISSUE_VOLUMES)
+    fluid, grey, white = (tissues[name].array for name in ("csf", "gm", "wm"))
+    assert np.median((fluid + grey + white)[inside]) == pytest.approx(1, abs=0.1)
+    assert np.corrcoef(white[inside], t1w[inside])[0, 1] > 0.5 > np.corrcoef(fluid[inside], t1w[inside])[0, 1]
+    assert all(0 < np.median(tissues[f"{name}_std"].array[inside]) < 0.5 for name in ("csf", "gm", "wm"))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.reconstruction.result import (
     FILES,
     MASKS,
+    TISSUE_VOLUMES,
     VOLUMES,
     Reconstruction,
     read_result,
@@ -41,7 +42,8 @@ def result() -> Reconstruction:
         for name in ("observed", "template_mask", "brain_mask")
     }
     samples = random.random((3, *GRID.shape_kji), np.float32)
-    return Reconstruction(np.eye(4), {"seed": 1}, samples=samples, **noise, **masks)
+    tissues = dict.fromkeys(TISSUE_VOLUMES, noise["mean"])
+    return Reconstruction(np.eye(4), {"seed": 1}, samples=samples, tissues=tissues, **noise, **masks)
 
 
 @contextmanager
@@ -140,7 +142,8 @@ def test_a_folder_of_somebody_else_is_told(result, tmp_path):
 @pytest.mark.parametrize("image_format", ["nrrd", "nii.gz"])
 def test_what_was_written_is_read(result, tmp_path, image_format):
     frame = np.array([[1, 0.1, 0, 5], [-0.1, 1, 0, -7], [0, 0, 0.9, 3], [0, 0, 0, 1.0]])
-    request = {"outputs": ["mean", "std", "template", "atlas"], "samples": 3, "format": image_format}
+    outputs = ["mean", "std", "template", "atlas", "tissues"]
+    request = {"outputs": outputs, "samples": 3, "format": image_format}
     said = {"request": request, "volumes": list(VOLUMES)}
     written = replace(result, patient_to_canonical=frame, provenance=said)
     write_result(written, tmp_path / "out", image_format=image_format)
@@ -150,6 +153,9 @@ def test_what_was_written_is_read(result, tmp_path, image_format):
         np.testing.assert_array_equal(volume.array, getattr(result, name).array)
         assert volume.grid.same_as(GRID) and (volume.array.dtype == np.uint8) == (name in MASKS)
     np.testing.assert_array_equal(read.samples, result.samples)
+    assert {name: v.array.tolist() for name, v in read.tissues.items()} == {
+        name: v.array.tolist() for name, v in result.tissues.items()
+    }
     np.testing.assert_allclose(read.patient_to_canonical, frame, atol=1e-9)
     assert read.provenance == written.provenance
     less = {"outputs": ["mean"], "samples": 0, "format": image_format}
@@ -171,7 +177,7 @@ def test_what_was_written_is_read(result, tmp_path, image_format):
         Reconstruction.of(made, frame, {"request": less}), tmp_path / "out", image_format=image_format
     )
     read = read_result(tmp_path / "out")
-    assert read.samples is None
+    assert read.samples is None and read.tissues == {}
     for name in ("frame.h5", f"observed.{image_format}", "result.json"):
         (tmp_path / "out" / name).write_bytes(b"nothing")
         with pytest.raises(InputError, match=name):

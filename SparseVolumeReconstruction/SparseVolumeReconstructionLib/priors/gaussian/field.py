@@ -20,7 +20,8 @@ class GaussianField:
 
     mean, sd: (K, J, I). loadings: W, (rank, K, J, I). correlations: C_k, C_j, C_i, the separable correlation
     of the residual along each axis, so that Psi = D (C_k x C_j x C_i) D with D = diag(sd). noise: observation
-    variance as a share of the residual's: R = noise * diag((A sd)^2).
+    variance as a share of the residual's: R = noise * diag((A sd)^2). widened: standard deviation of the
+    latents z that `loadings` are already multiplied with.
     """
 
     grid: Grid
@@ -29,6 +30,7 @@ class GaussianField:
     sd: torch.Tensor
     correlations: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     noise: float
+    widened: float = 1.0
 
     def residual_covariance(self, volumes: torch.Tensor) -> torch.Tensor:
         """Psi applied to (n, K, J, I)."""
@@ -95,6 +97,15 @@ def axis_operators(source: Grid, target: Grid) -> list[torch.Tensor]:
     return [
         axis_operator(source.shape_kji[n], target.shape_kji[n], offset[2 - n], ratio[2 - n]) for n in range(3)
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """What a posterior knows of the latents z of its `field`: mean (rank,) and covariance (rank, rank)."""
+
+    field: GaussianField
+    mean: torch.Tensor
+    covariance: torch.Tensor
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:

@@ -70,6 +70,51 @@ def knot_solution(design: np.ndarray) -> np.ndarray:
     return np.linalg.solve(design.T @ design + _ROUGHNESS * count / knots * rough.T @ rough, design.T)
 
 
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """What is found of a cohort of N rows, as sums over its rows: it is the same of anything else that was
+    measured of the same subjects.
+
+    means: of each knot, (Q, N). loadings: (rank, N). held_out: residual of each row under the fit without its
+    fold, (N, N).
+    """
+
+    means: np.ndarray
+    loadings: np.ndarray
+    held_out: np.ndarray
+
+
+def coefficients_of(
+    rows: Rows,
+    knots: np.ndarray,
+    rank: int,
+    *,
+    folds: int = 5,
+    on_step: Callable[[str, float], None] = lambda step, fraction: None,
+) -> Coefficients:
+    """Means, loadings and residuals of a cohort. knots: of the covariate, (Q,).
+
+    The variance of every loading comes from subjects left out of the fit.
+    """
+    on_step("products between subjects", 0.0)
+    gram = _gram(rows.values)
+    design = hat_functions(rows.covariate, knots)
+    rank = min(rank, len(gram) - len(knots) - 1)
+    variances, held_out, count = np.zeros(rank), np.zeros((len(gram), len(gram))), 0
+    for fold in range(folds):
+        on_step(f"cross-validation fold {fold + 1} of {folds}", 0.1 + 0.4 * fold / folds)
+        test = np.isin(rows.group, np.unique(rows.group)[fold::folds])
+        mean, basis, _ = _basis(gram, design, ~test, rank)
+        centred = np.eye(len(gram))[test] - design[test] @ mean
+        scores = centred @ gram @ basis.T
+        held_out[test] = centred - scores @ basis
+        variances[: scores.shape[1]] += (scores**2).sum(0)
+        count += test.sum()
+    means, basis, in_sample = _basis(gram, design, np.ones(len(gram), bool), rank)
+    spread = np.sqrt(np.minimum(variances / count, in_sample))
+    return Coefficients(means, basis * spread[:, None], held_out)
+
+
 def fit_gaussian(
     rows: Rows,
     mask: np.ndarray,
@@ -89,35 +134,20 @@ def fit_gaussian(
     fit: in the sample the residual vanishes at full rank and the variances are several times too large.
     """
     knots = np.zeros(1) if knots is None else np.asarray(knots, float)
-    on_step("products between subjects", 0.0)
-    gram = _gram(rows.values)
-    design = hat_functions(rows.covariate, knots)
-    rank = min(rank, len(gram) - len(knots) - 1)
-    variances, held_out, count = np.zeros(rank), np.zeros((len(gram), len(gram))), 0
-    for fold in range(folds):
-        on_step(f"cross-validation fold {fold + 1} of {folds}", 0.1 + 0.4 * fold / folds)
-        test = np.isin(rows.group, np.unique(rows.group)[fold::folds])
-        mean, basis, _ = _basis(gram, design, ~test, rank)
-        centred = np.eye(len(gram))[test] - design[test] @ mean
-        scores = centred @ gram @ basis.T
-        held_out[test] = centred - scores @ basis
-        variances[: scores.shape[1]] += (scores**2).sum(0)
-        count += test.sum()
+    over = coefficients_of(rows, knots, rank, folds=folds, on_step=on_step)
     on_step("residual", 0.5)
-    sd = _root_mean_square(rows, held_out).clip(SD_FLOOR)
+    sd = _root_mean_square(rows, over.held_out).clip(SD_FLOOR)
     informative = np.zeros(mask.shape, bool)
     informative[mask] = sd > _INFORMATIVE_SD
-    curves = correlation_curves(_normalised(rows, held_out, sd, informative, mask), informative)
+    curves = correlation_curves(_normalised(rows, over.held_out, sd, informative, mask), informative)
     on_step("loadings", 0.8)
-    mean, basis, in_sample = _basis(gram, design, np.ones(len(gram), bool), rank)
-    spread = np.sqrt(np.minimum(variances / count, in_sample))
-    loadings = rows.combine(basis * spread[:, None])
+    loadings = rows.combine(over.loadings)
     along_k, along_j, along_i = (torch.as_tensor(c, dtype=torch.float32) for c in curves)
     return GaussianParameters(
         grid,
         evaluation_grid,
         mask,
-        torch.as_tensor(rows.combine(mean)),
+        torch.as_tensor(rows.combine(over.means)),
         torch.as_tensor(knots, dtype=torch.float32),
         torch.as_tensor(loadings),
         torch.as_tensor(sd),

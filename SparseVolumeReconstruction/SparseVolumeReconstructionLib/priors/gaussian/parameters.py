@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from ...geometry import Grid
+from .tissues import TissueContrast, TissueFields, zones_of
 
 SD_FLOOR = 0.01
 _LEVELS = 200  # of a donor's grey values per canonical unit: 8 bits hold up to 1.27
@@ -59,7 +61,8 @@ class GaussianParameters:
     see IntervalScale. scale_knots: (Q, 2) mean and standard deviation of the log ratio of canonical to
     patient size at each knot. rotation_sd: spread of the patients' orientation (rad; above 1 it is not
     trusted). min_score: slices explained less are refused. reference: (K, J, I), what whole volumes are
-    registered to. donors: None where samples start from draws of the Gaussian alone.
+    registered to. donors: None where samples start from draws of the Gaussian alone. tissues: fields of
+    tissue fractions, where they were fitted. contrast: in which the process is seen, None for its own.
     """
 
     grid: Grid
@@ -77,6 +80,13 @@ class GaussianParameters:
     rotation_sd: float = 0.35
     min_score: float = 0.3
     donors: DonorBank | None = None
+    tissues: TissueFields | None = None
+    contrast: TissueContrast | None = None
+
+    @cached_property
+    def zones(self) -> torch.Tensor:
+        """See `tissues.zones_of`, (3, n)."""
+        return zones_of(self.mask, self.grid.spacing_ijk[::-1])
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store: int8 loadings with a scale each, float16 means and sd, packed mask."""
@@ -99,7 +109,8 @@ class GaussianParameters:
             tensors[f"{name}_ijk_to_ras"] = torch.tensor(grid.ijk_to_ras)
         for axis, curve in zip("kji", self.curves, strict=True):
             tensors[f"curve_{axis}"] = curve.float()
-        return tensors | (self.donors.to_tensors() if self.donors else {})
+        tensors |= self.donors.to_tensors() if self.donors else {}
+        return tensors | (self.tissues.to_tensors() if self.tissues else {})
 
     @classmethod
     def from_tensors(cls, t: dict[str, torch.Tensor]) -> GaussianParameters:
@@ -125,4 +136,5 @@ class GaussianParameters:
             rotation_sd,
             min_score,
             DonorBank.from_tensors(t),
+            TissueFields.from_tensors(t),
         )

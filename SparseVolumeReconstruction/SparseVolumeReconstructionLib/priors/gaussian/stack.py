@@ -16,7 +16,7 @@ import torch
 
 from ..base import Posterior, seeded_generator
 from ..intervals import IntervalScale
-from .field import GaussianField, evidence_scale, misfit
+from .field import GaussianField, Latents, evidence_scale, misfit
 
 
 class StackPosterior(Posterior):
@@ -138,6 +138,11 @@ class StackPosterior(Posterior):
             out.append((drawn + self._update(self._observed - drawn[:, self._index] - noise))[0])
         samples = self._restore(torch.stack(out))
         return samples.clamp(min=0) if self._donor else samples
+
+    def latents(self) -> Latents:
+        """What is known of z."""
+        z, _ = self._solve(self._transform(self._difference / self._sd))
+        return Latents(self._field.permuted(self._inverse), z[0], torch.cholesky_inverse(self._m_factor))
 
     def residual_scale(self) -> float:
         """Factor on sd that maximises the evidence of these pixels.

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool3d
 from ...observation.operator import LinearOperator, StackedOperator
 from ...solvers import Apply, block_inverse, conjugate_gradients, log_determinant
 from ..base import Posterior, seeded_generator
-from ..gaussian.field import GaussianField, misfit
+from ..gaussian.field import GaussianField, Latents, misfit
 from ..intervals import IntervalScale
 from .plane_variance import dense_variance, prior_variance
 from .preconditioner import ResidualPreconditioner, plain_inverse
@@ -133,6 +133,11 @@ class OperatorPosterior(Posterior):
     @cached_property
     def _mean(self) -> torch.Tensor:
         return self._field.mean + self._spread(self._weights)[0]
+
+    def latents(self) -> Latents:
+        """What is known of z; its covariance with the preconditioner's approximation of S."""
+        z = (self._weights @ self._low_rank.T)[0]
+        return Latents(self._field, z, torch.cholesky_inverse(self._precondition.m_factor))
 
     @property
     def _small(self) -> bool:

@@ -6,25 +6,30 @@ R. Stat. Soc. B 61, 1999) with a residual r that is correlated between neighbour
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
 from ...geometry import Grid, InputError, Plane, Volume
 from ...observation import Observation, Slice
+from ...observation.base import IntensityMap
 from ...observation.planes import PlaneOperator, plane_operator
 from ...observation.slices import resample_slice, split_slices
 from ..alignment_model import AlignmentModel
-from ..base import Conditions, Posterior, Prior
+from ..base import Conditions, Posterior, Prior, Seen
 from ..card import ModelCard
+from ..gaussian.contrast_fit import Pixels, fit_contrast, own_evidence
 from ..gaussian.donors import Donors
 from ..gaussian.field import GaussianField, widening
 from ..gaussian.parameters import GaussianParameters
 from ..gaussian.process import GaussianProcess
+from ..gaussian.seen import seen_in, tissue_maps
 from ..gaussian.stack import StackPosterior
+from ..gaussian.tissues import TISSUES, TissueContrast
 from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
@@ -57,6 +62,7 @@ class StructuredGaussian(Prior):
         )
         self.parameters, self.adapt = p, True
         self._process = GaussianProcess(p, self.device)
+        self._seen_in = lru_cache(maxsize=1)(self._make_seen)
         if p.donors is not None:
             self.draws = (DONORS, *self.draws)
             self._donors = Donors(p, p.donors)
@@ -91,6 +97,41 @@ class StructuredGaussian(Prior):
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
+    @property
+    def knows_tissues(self) -> bool:
+        """Whether tissues were fitted with it."""
+        return self.parameters.tissues is not None
+
+    def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
+        """The process with the grey values of the tissues that make the slices most probable, see `Prior`."""
+        if self.parameters.tissues is None:
+            return None
+        pixels = Pixels.of(list(slices), self.parameters)
+        contrast, nats = fit_contrast(pixels, self.parameters)
+        own = own_evidence(pixels, self.parameters, intensity)
+        return replace(self.seen_in(contrast.to_dict()), gain=nats - own - pixels.cost)
+
+    def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
+        """The process in a contrast that was found before; the last one is kept."""
+        if self.parameters.tissues is None:
+            return None
+        return self._seen_in(json.dumps(shades, sort_keys=True))
+
+    def _make_seen(self, shades: str) -> Seen:
+        contrast = TissueContrast.from_dict(json.loads(shades))
+        prior = StructuredGaussian(seen_in(self.parameters, contrast), self.card, self.device)
+        return Seen(prior, contrast.unit, None, contrast.to_dict())
+
+    def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Shares of fluid, grey and white matter given one of its posteriors, see `Prior`."""
+        if self.parameters.tissues is None:
+            return {}
+        assert isinstance(posterior, (StackPosterior, OperatorPosterior))
+        means, deviations = tissue_maps(
+            self.parameters, posterior.latents(), posterior.mean(), posterior.std()
+        )
+        return {name: (means[n], deviations[n]) for n, name in enumerate(TISSUES)}
+
     def _make_alignment_model(self) -> AlignmentModel:
         return self._process.alignment_model(self.card)
 
@@ -120,7 +161,8 @@ class StructuredGaussian(Prior):
         scale, wider = first.residual_scale(), widening(first.misfit())
         if max(abs(scale - 1), wider - 1) < _LIKE_THE_COHORT:
             return first
-        return observe(replace(field, sd=wider * scale * field.sd, loadings=wider * field.loadings))
+        sd, loadings = wider * scale * field.sd, wider * field.loadings
+        return observe(replace(field, sd=sd, loadings=loadings, widened=wider))
 
     def _observation(
         self, given: Conditions, field: GaussianField, tolerance: float = TOLERANCE

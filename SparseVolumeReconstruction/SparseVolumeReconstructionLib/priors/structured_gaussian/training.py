@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
 
+from ...data.fractions import tissue_fractions
 from ...data.registration import on_grid
 from ...data.space import CanonicalSpace, canonical_space
 from ...data.subjects import CovariateRule, Subjects, chance_split, list_subjects
@@ -25,6 +26,7 @@ from ...zoo.weights import save_weights
 from ..card import Covariate, ModelCard
 from ..gaussian.fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
 from ..gaussian.parameters import DonorBank, GaussianParameters
+from ..gaussian.tissue_fit import fit_tissues
 from .prior import StructuredGaussian
 
 _ANATOMY = 0.02
@@ -42,6 +44,7 @@ class TrainingOptions(CardFacts):
     subject. mirror: also fit the left-right mirror image of every subject. any_orientation: the patients'
     orientation in the scanner says nothing. augment: random copies per volume, one number or one per cohort.
     strip: word of the label maps outside of which volumes are set to 0, one or one per cohort ("" for none).
+    tissues: fit fields of tissue fractions, too, of that many loadings (0: none); of T1w brains.
     match: bring the grey values of all cohorts to those of the first. covariate: a number in the file names
     that the mean follows, with knots every `knot_step`. interval_margin: factor on the widths of all
     intervals, for voxels far from every slice. split: {"fit": [...], "test": [...], "donors": [...]} of
@@ -57,6 +60,7 @@ class TrainingOptions(CardFacts):
     any_orientation: bool = False
     augment: tuple[int, ...] = (0,)
     strip: tuple[str, ...] = ("",)
+    tissues: int = 0
     match: bool = False
     covariate: CovariateRule | None = None
     knot_step: float = 2.0
@@ -147,6 +151,9 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     with tempfile.TemporaryDirectory() as folder:
         rows, mask, donors = _rows(cohort, options, Path(folder), progress)
         parameters = _fitted(cohort, rows, mask, options, progress)
+        if options.tissues:
+            fractions = _fraction_rows(cohort, options, mask, Path(folder), progress)
+            parameters = replace(parameters, tissues=fit_tissues(rows, fractions, options.tissues))
         parameters, calibration = _calibrated(parameters, card, rows, cohort, progress.part(0.8, 0.9))
         count = len(rows.values)
     margin = options.interval_margin
@@ -248,6 +255,23 @@ def _rows(
     bank = DonorBank.of(whole[len(members) :][:, mask], covariate[len(members) :], mirror)
     rows = Rows(values, np.tile(group, copies), np.tile(covariate[: len(members)], copies))
     return rows, mask, bank if cohort.donors else None
+
+
+def _fraction_rows(
+    cohort: _Registered, options: TrainingOptions, mask: np.ndarray, folder: Path, progress: Progress
+) -> list[np.ndarray]:
+    """Fractions of fluid, grey and white matter in the rows that `_rows` makes, float16 maps."""
+    members = cohort.subjects.members(cohort.fit)
+    shape = ((2 if options.mirror else 1) * len(members), int(mask.sum()))
+    maps = [np.memmap(folder / f"fraction{n}", np.float16, "w+", shape=shape) for n in range(3)]
+    for n, (name, number) in enumerate(members):
+        progress.update(f"tissues of {name}", 0.8)
+        for part, values in zip(tissue_fractions(cohort.subjects.volume(name, number)), maps, strict=True):
+            whole = on_grid(part, cohort.space.grid, cohort.matrices[name])
+            values[n] = whole[mask]
+            if options.mirror:
+                values[len(members) + n] = whole[..., ::-1][mask]
+    return maps
 
 
 def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:

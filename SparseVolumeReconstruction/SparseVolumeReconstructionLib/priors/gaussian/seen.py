@@ -1,0 +1,87 @@
+"""A process with tissue fields, seen in another contrast; and the tissues, given what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from .field import Latents
+from .parameters import SD_FLOOR, DonorBank, GaussianParameters
+from .tissues import TISSUES, TissueContrast
+
+_AIR = 0.02  # canonical units of the own contrast
+
+
+def seen_in(parameters: GaussianParameters, contrast: TissueContrast) -> GaussianParameters:
+    """The process as a scan of another contrast shows it, in units of its brightest tissue.
+
+    parameters: with tissues.
+    """
+    fields = parameters.tissues
+    assert fields is not None
+    w = contrast.weights(parameters.zones)
+    within = torch.as_tensor((contrast.spread / contrast.unit) ** 2).float()
+    variance = torch.einsum("tn,tun,un->n", w, fields.residual_covariance[1:, 1:], w).clamp(min=0)
+    variance += within @ fields.means.clamp(0, 1)
+    return replace(
+        parameters,
+        means=(w * fields.means).sum(0)[None],
+        knots=torch.zeros(1),
+        loadings=fields.weighted_loadings(w),
+        sd=variance.sqrt().clamp(min=SD_FLOOR),
+        contrast=contrast,
+        donors=_seen_donors(parameters, w),
+    )
+
+
+def _seen_donors(parameters: GaussianParameters, weights: torch.Tensor) -> DonorBank | None:
+    """The donors as the contrast shows the tissues that their grey values tell. weights: (3, n)."""
+    bank, fields = parameters.donors, parameters.tissues
+    if bank is None or fields is None:
+        return None
+    levels = torch.linalg.lstsq(fields.means.T, parameters.means.mean(0)[:, None]).solution[:, 0].sort()[0]
+    people = np.stack([bank.values(n).numpy() for n in range(len(bank.volumes))])
+    tissues = (np.interp(people, levels.numpy(), one) * (people > _AIR) for one in np.eye(len(TISSUES)))
+    shown = sum(w * share for w, share in zip(weights.numpy(), tissues, strict=True))
+    return DonorBank.of(shown, bank.covariate.numpy(), bank.mirror)
+
+
+def tissue_maps(parameters: GaussianParameters, known: Latents, mean: torch.Tensor, std: torch.Tensor):
+    """Fraction of each tissue given a posterior of the process, and its standard deviation.
+
+    With r the residual of what was seen, E[f] = m + W E[z] + (cov(r_f, r) / var r) E[r]; the covariance of z
+    and r after the observation is neglected in the deviation.
+
+    Args:
+        parameters: of the process, with tissues.
+        known: of its latents; their field lies on the grid of the parameters.
+        mean, std: posterior mean and standard deviation there, (K, J, I).
+
+    Returns:
+        Means in [0, 1] and standard deviations, each (3, K, J, I).
+    """
+    fields, field, device = parameters.tissues, known.field, mean.device
+    assert fields is not None
+    inside = torch.as_tensor(parameters.mask, device=device)
+    w = torch.tensor([[1.0], [0], [0], [0]]).expand(len(TISSUES) + 1, len(fields.means[0])).clone()
+    if parameters.contrast is not None:
+        w[0] = 0
+        w[1:] = parameters.contrast.weights(parameters.zones)
+    shared = torch.einsum("tun,un->tn", fields.residual_covariance, w)[1:]
+    own_variance = parameters.sd**2
+    slope = (shared / own_variance).to(device)
+    left = (fields.residual_covariance.diagonal().T[1:] - shared**2 / own_variance).clamp(min=0).to(device)
+    factor = torch.linalg.cholesky((known.covariance + known.covariance.T) / 2)
+    loadings = field.loadings[:, inside]
+    residual = (mean - field.mean)[inside] - known.mean @ loadings
+    residual_variance = (std[inside] ** 2 - ((factor.T @ loadings) ** 2).sum(0)).clamp(min=0)
+    means, deviations = mean.new_zeros(2, len(TISSUES), *mean.shape)
+    for t in range(len(TISSUES)):
+        own = field.widened * fields.step * fields.loadings[t].to(device).float()
+        rank = len(own)
+        means[t][inside] = fields.means[t].to(device) + known.mean[:rank] @ own + slope[t] * residual
+        variance = ((factor[:rank].T @ own) ** 2).sum(0) + field.widened**2 * left[t]
+        deviations[t][inside] = (variance + slope[t] ** 2 * residual_variance).sqrt()
+    return means.clamp(0, 1), deviations

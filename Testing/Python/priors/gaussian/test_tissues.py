@@ -1,0 +1,116 @@
+"""A process with tissue fields, against an exact joint Gaussian; and the contrast that is found of slices."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from priors.tissue_heads import T1W, T2W, fitted_parameters, head, scan
+
+from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
+from SparseVolumeReconstructionLib.priors.gaussian.seen import seen_in
+from SparseVolumeReconstructionLib.priors.gaussian.tissues import TISSUES, TissueContrast, TissueFields
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+
+
+@pytest.fixture(scope="module")
+def parameters() -> GaussianParameters:
+    """Fitted to 24 heads, with their tissues."""
+    return fitted_parameters()
+
+
+@pytest.fixture(scope="module")
+def prior(parameters, card) -> StructuredGaussian:
+    """Of these heads."""
+    return StructuredGaussian(parameters, card)
+
+
+def test_its_own_contrast_is_a_sum_of_the_tissues(parameters):
+    """Given the grey values of T1w MRI, the tissues make the process that was fitted to it."""
+    again = seen_in(parameters, TissueContrast(np.column_stack([T1W, np.zeros((3, 2))]), np.full(3, 0.01)))
+    unit = T1W.max()
+    torch.testing.assert_close(unit * again.means, parameters.means, rtol=0, atol=0.01)
+    own, same = parameters.loadings.T @ parameters.loadings, unit**2 * again.loadings.T @ again.loadings
+    assert float((own - same).norm() / own.norm()) < 0.1
+    assert float((unit * again.sd / parameters.sd).median()) == pytest.approx(1, abs=0.25)
+
+
+def test_what_is_stored_comes_back(parameters):
+    stored = {name: t.contiguous() for name, t in parameters.to_tensors().items()}
+    again = GaussianParameters.from_tensors(stored).tissues
+    assert torch.equal(again.loadings, parameters.tissues.loadings)
+    torch.testing.assert_close(again.means, parameters.tissues.means, rtol=0, atol=0.5 / 255 + 1e-6)
+    largest = parameters.tissues.covariance.abs().amax(1, keepdim=True)
+    assert bool(((again.covariance - parameters.tissues.covariance).abs() <= largest / 250).all())
+
+
+def test_grey_values_are_found_and_the_head_with_them(prior):
+    """Slices of a T2w-like scan of somebody else: its grey values, and a better head than the mean of all."""
+    shares = head(100)
+    truth, slices = scan(shares, T2W)
+    plain = MonotoneMap(np.array([0.0, 900.0]), np.array([0.0, 1.0]))
+    seen = prior.seen_by(slices, plain)
+    assert seen.gain > 20 and list(seen.shades) == list(TISSUES)
+    found = [row[0] for row in seen.shades.values()]
+    np.testing.assert_allclose(found, T2W.shades[:, 0], rtol=0.2, atol=60)
+    straight = MonotoneMap(np.array([0.0, seen.unit]), np.array([0.0, 1.0]))
+    posterior = seen.prior.condition([s.with_intensity(straight) for s in slices])
+    mask, mean = prior.parameters.mask, seen.prior.field().mean
+    errors = [float(np.std((seen.unit * m.numpy() - truth)[mask])) for m in (posterior.mean(), mean)]
+    assert errors[0] < 0.8 * errors[1]
+    known = prior.seen_in(seen.shades)
+    assert known.prior is seen.prior and known.unit == seen.unit
+
+
+def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
+    """Where one residual is shared, the maps are the dense posterior of tissues and scan together."""
+    g = torch.Generator().manual_seed(0)
+    grid, mask = Grid.centred((5, 4, 4), 4.0), np.ones((5, 4, 4), bool)
+    share = 0.03 + 0.03 * torch.rand(4, 80, generator=g)
+    first, second = torch.triu_indices(4, 4)
+    step, loadings = 0.004, torch.randint(-20, 20, (3, 2, 80), generator=g).to(torch.int8)
+    means = 0.4 + 0.2 * torch.rand(3, 80, generator=g)
+    fields = TissueFields(means, loadings, step, share[first] * share[second])
+    curves = tuple(torch.tensor([1.0, 0.6, 0.3]) for _ in "kji")
+    small = replace(parameters, grid=grid, evaluation_grid=grid, mask=mask, curves=curves, tissues=fields)
+    small = replace(small, reference=torch.zeros(5, 4, 4))
+    contrast = TissueContrast(np.column_stack([[1.0, 0.5, 0.3], np.zeros((3, 2))]), np.zeros(3))
+    prior = StructuredGaussian(seen_in(small, contrast), card)
+    prior.adapt, field = False, prior.field()
+    pixels = torch.rand(2, 4, 4, generator=g).numpy()
+    slices = [
+        replace(slice_of(Volume(np.eye(4, dtype=np.float32)[None].repeat(5, 0), grid), k + 1), pixels=p)
+        for k, p in enumerate(pixels)
+    ]
+    maps = prior.tissues(prior.condition(slices))
+
+    k, j, i = (c.double() for c in field.correlations)
+    correlation = torch.kron(torch.kron(k, j), i)
+    shades = torch.tensor([1.0, 0.5, 0.3]).double()
+    w = step * loadings.double()
+    w_c, share_c = torch.einsum("t,trn->rn", shades, w), shades @ share[1:].double()
+    seen = torch.zeros(80, dtype=torch.bool).reshape(5, 16)
+    seen[1:3] = True
+    seen = seen.flatten()
+    cross = w.transpose(1, 2) @ w_c + share[1:, :, None].double() * correlation * share_c
+    s = (w_c.T @ w_c + share_c[:, None] * correlation * share_c)[seen][:, seen]
+    s += field.noise * torch.diag(share_c[seen] ** 2)
+    difference = torch.as_tensor(pixels).double().flatten() - (shades @ means.double())[seen]
+    exact = means.double() + cross[:, :, seen] @ torch.linalg.solve(s, difference)
+    for t, name in enumerate(TISSUES):
+        found = maps[name][0].flatten().double()
+        torch.testing.assert_close(found, exact[t].clamp(0, 1), rtol=0, atol=2e-3)
+        variance = (w[t] ** 2).sum(0) + share[t + 1].double() ** 2
+        gain = torch.linalg.solve(s, cross[t][:, seen].T)
+        left = (variance - (cross[t][:, seen].T * gain).sum(0)).clamp(min=0).sqrt()
+        assert float((maps[name][1].flatten() - left).abs().max()) < 0.25 * float(variance.sqrt().max())
+
+
+def test_a_process_without_tissues_knows_one_contrast(parameters, card):
+    plain = StructuredGaussian(replace(parameters, tissues=None), card)
+    _, slices = scan(head(1), T2W)
+    assert not plain.knows_tissues and plain.tissues(plain.condition([])) == {}
+    assert plain.seen_by(slices, MonotoneMap.identity()) is None and plain.seen_in({}) is None

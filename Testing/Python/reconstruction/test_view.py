@@ -1,0 +1,83 @@
+"""In which contrast a result is shown, and by which prior: what evidence chooses, on small heads."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from priors.tissue_heads import T1W, T2W, fitted_parameters, head, scan
+
+from SparseVolumeReconstructionLib.alignment.align import Alignment
+from SparseVolumeReconstructionLib.alignment.contrast import Contrast
+from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
+from SparseVolumeReconstructionLib.alignment.tissues import T1W as PICTURED
+from SparseVolumeReconstructionLib.priors.card import ModelCard
+from SparseVolumeReconstructionLib.priors.gaussian.tissues import TissueContrast
+from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+from SparseVolumeReconstructionLib.reconstruction.other_contrast import Contrasts
+from SparseVolumeReconstructionLib.reconstruction.patient_posterior import condition_aligned
+from SparseVolumeReconstructionLib.reconstruction.view import view_of
+
+T1W_SCAN = TissueContrast(np.column_stack([800 * T1W, np.zeros((3, 2))]), np.full(3, 10.0))
+PICTURE = TissueContrast(np.column_stack([1000 * PICTURED, np.zeros((3, 2))]), np.full(3, 10.0))
+FOUND = Alignment(np.eye(4), MonotoneMap(np.array([0, 1000.0]), np.array([0, 1.0])), None, 0.8, {})
+
+
+@pytest.fixture(scope="module")
+def prior() -> StructuredGaussian:
+    """Of small heads, and their tissues."""
+    words = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")
+    card = ModelCard(**dict.fromkeys(words, "test"), id="tiny", system="tiny")
+    return StructuredGaussian(fitted_parameters(), card)
+
+
+def series(name: str, contrast: TissueContrast, said: str, places=(2, 4, 6, 8)):
+    """Slices of one head, the pictures of their tissues as T1w shows them, and what is said of them."""
+    slices, pictures = (
+        [replace(s, source=name) for s in scan(head(100), c, places)[1]] for c in (contrast, PICTURE)
+    )
+    told = Contrast({kind: float(kind == said) for kind in ("T1w", "T2w", "FLAIR")})
+    return Contrasts(slices, pictures, {name: told}, [], [])
+
+
+def test_the_prior_is_seen_in_the_contrast_of_the_slices(prior):
+    scanned = series("scan", T2W, "T2w")
+    view = view_of(prior, scanned, FOUND, "own")
+    assert view.by_tissues and view.told("scan") == [] and view.seen.gain > 20
+    assert view.shown == view.slices and all(np.ptp(s.pixels) > 300 for s in view.slices)
+    said = view.provenance()
+    assert said["chosen"] == "tissues" and said["grey_values"]["csf"]["everywhere"] > 500
+    mean = condition_aligned(view.prior, view.slices, view.alignment, grid=prior.grid).mean()
+    truth, mask = scan(head(100), T2W)[0], prior.parameters.mask
+    assert np.corrcoef(mean[mask], truth[mask])[0, 1] > 0.85
+    again = view_of(prior, scanned, FOUND, "own", view.seen.shades)
+    assert again.prior is view.prior and again.seen.gain is None
+    as_t1w = view_of(prior, scanned, FOUND, "t1w")
+    assert as_t1w.prior is prior and as_t1w.slices == scanned.for_prior and as_t1w.shown == []
+
+
+def test_evidence_overrules_what_was_taken_for_another_contrast(prior):
+    """T1w that is said to be T2w stays with the prior that was fitted to T1w, and the user is told."""
+    view = view_of(prior, series("scan", T1W_SCAN, "T2w"), FOUND, "own")
+    assert view.prior is prior and not view.by_tissues and view.seen.gain < 0
+    assert "more probable as those of T1w" in view.told("scan")[0]
+    assert view.provenance()["chosen"] == "T1w"
+    assert view.alignment.to_patient(np.array([0.82])) == pytest.approx(0.82 * 800, rel=0.15)
+
+
+def test_series_of_two_contrasts_are_one_head(prior):
+    """The second is taken as the first would show its tissues, with noise; it is not observed."""
+    first, second = series("first", T2W, "T2w", (2, 8)), series("second", T1W_SCAN, "T1w", (5,))
+    both = Contrasts(
+        first.slices + second.slices, first.for_prior + second.for_prior, first.found | second.found, [], []
+    )
+    view = view_of(prior, both, FOUND, "own")
+    assert view.by_tissues and {s.source for s in view.shown} == {"first"} and len(view.slices) == 3
+    other = view.slices[-1]
+    assert other.source == "second" and other.noise > 0 and float(other.pixels.max()) > 400
+    truth, mask = scan(head(100), T2W)[0][5], prior.parameters.mask[5]
+    means = [
+        condition_aligned(view.prior, slices, view.alignment, grid=prior.grid).mean()[5]
+        for slices in (view.slices, view.shown)
+    ]
+    joint, alone = (np.corrcoef(mean[mask], truth[mask])[0, 1] for mean in means)
+    assert joint > alone
