@@ -11,9 +11,9 @@ _FIRST_QUANTILES, _FIRST_SD, _NARROWEST = (0.1, 0.4, 0.8), 0.08, 0.015
 
 
 def tissue_fractions(volume: Volume) -> list[Volume]:
-    """Shares of fluid, grey and white matter, 0..1, on the grid of a T1w volume in [0, 1] whose background is
-    0.
+    """Shares of fluid, grey and white matter, 0..1, on the grid of a T1w volume in [0, 1].
 
+    The background of the volume must be 0.
     A mixture of three Gaussians is fitted to the histogram; between two of their means, a voxel is a mixture
     of both tissues in proportion to its grey value (partial volume), and beyond the outer ones pure.
     """

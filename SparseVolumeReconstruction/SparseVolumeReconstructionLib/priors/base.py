@@ -193,8 +193,9 @@ class Prior(ABC):
         return None
 
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Share of each tissue in every voxel of one of its posteriors and its standard deviation, (K, J, I)
-        on the canonical grid, [0, 1], by name; empty where it knows none.
+        """Share of each tissue in every voxel given one of its posteriors, and its standard deviation.
+
+        (K, J, I) on the canonical grid, [0, 1], by name; empty where it knows none.
         """
         return {}
 

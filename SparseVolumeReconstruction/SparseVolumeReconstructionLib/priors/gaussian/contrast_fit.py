@@ -63,8 +63,9 @@ class Pixels:
 
     @property
     def cost(self) -> float:
-        """Nats that a contrast has to gain by its many numbers over a monotone map (Schwarz, Ann. Stat.
-        1978).
+        """Nats that a contrast has to gain by its many numbers over a monotone map.
+
+        Schwarz, Ann. Stat. 1978.
         """
         return 0.5 * _MORE_NUMBERS * float(np.log(len(self.values) / self.temper))
 
@@ -149,9 +150,7 @@ def own_evidence(pixels: Pixels, parameters: GaussianParameters, intensity: Inte
 
 
 def _start(shape: tuple[float, ...], values: torch.Tensor, means: torch.Tensor, unit: float) -> torch.Tensor:
-    """Parameters with grey values of that shape, as bright as the pixels: shades row by row, log of
-    spreads.
-    """
+    """Shades row by row, then logs of spreads: grey values of that shape, as bright as the pixels."""
     expected = torch.tensor(shape).double() @ means
     gain = float((values * expected).sum() / (expected**2).sum()) / unit
     theta = torch.zeros(3 * len(shape) + len(shape), dtype=torch.float64)

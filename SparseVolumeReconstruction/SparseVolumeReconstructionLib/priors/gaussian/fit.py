@@ -72,9 +72,9 @@ def knot_solution(design: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """What is found of a cohort of N rows, as sums over its rows: it is the same of anything else that was
-    measured of the same subjects.
+    """What is found of a cohort of N rows, as sums over its rows.
 
+    They are the same for anything else that was measured of the same subjects.
     means: of each knot, (Q, N). loadings: (rank, N). held_out: residual of each row under the fit without its
     fold, (N, N).
     """
