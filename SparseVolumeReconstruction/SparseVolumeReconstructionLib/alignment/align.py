@@ -22,6 +22,7 @@ from .anatomy import anatomy_level
 from .finalists import MAX_MARGIN, distinct, margin_of
 from .gain import by_source, gain_of, in_common_units, rough_gains, settled
 from .intensity import MonotoneMap
+from .limits import rounded_down
 from .match import Matcher
 from .plausible import check_size, has_noise_outside
 from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
@@ -105,7 +106,7 @@ def align(
         problem = f"what they show is {size:.2f} times as large as expected"
     elif best.score < model.min_score:
         problem = (
-            f"the best match explains {best.score:.2f} of the contrast inside it (at least "
+            f"the best match explains {rounded_down(best.score)} of the contrast inside it (at least "
             f"{model.min_score:.2f} expected)"
         )
     elif best.score < DOUBTFUL:

@@ -11,7 +11,7 @@ import torch
 
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
-from ..alignment.limits import MIN_PROBABILITY, RIGHT_MM
+from ..alignment.limits import MIN_PROBABILITY, RIGHT_MM, rounded_down
 from ..alignment.trust import TURNED_DEG
 from ..observation import Observation
 from ..priors.base import Prior
@@ -33,8 +33,8 @@ def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str
     judged = contrasts is not None and contrasts.readings
     if not judged and alignment.score is not None and alignment.score < DOUBTFUL:
         warnings.append(
-            f"The slices match the model poorly ({alignment.score:.2f} inside the anatomy; above {DOUBTFUL} "
-            "expected): "
+            f"The slices match the model poorly ({rounded_down(alignment.score)} inside the anatomy; above "
+            f"{DOUBTFUL} expected): "
             "check anatomy, modality and frame before using the result."
         )
     if alignment.turned_deg > TURNED_DEG:
@@ -76,9 +76,9 @@ def doubt_about_frame(probability: float | None) -> list[str]:
     if probability is None or probability >= MIN_PROBABILITY:
         return []
     return [
-        f"The frame is right (to {RIGHT_MM:g} mm) with a probability of {probability:.0%} only: check "
-        "anatomy, modality and orientation of the files, add slices, best of another direction, or give the "
-        "frame."
+        f"The frame is right (to {RIGHT_MM:g} mm) with a probability of "
+        f"{rounded_down(100 * probability, 0)}% only: check anatomy, modality and orientation of the files, "
+        "add slices, best of another direction, or give the frame."
     ]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from ..alignment.limits import MIN_PROBABILITY
+from ..alignment.limits import MIN_PROBABILITY, rounded_down
 from ..mrml.i18n import _
 
 
@@ -43,8 +42,8 @@ def _found(probability: float | None) -> Told:
 
 def _percent(probability: float) -> str:
     """Rounded down, so that nothing is sure, and what is below a limit does not look as if it were not."""
-    percent = math.floor(100 * probability + 1e-9)
-    return _("{n} %").format(n=percent) if percent else _("less than 1 %")
+    percent = rounded_down(100 * probability, 0)
+    return _("{n} %").format(n=percent) if percent != "0" else _("less than 1 %")
 
 
 def scan_told(provenance: dict) -> str:

@@ -8,11 +8,12 @@ import pytest
 from SparseVolumeReconstructionLib.alignment.align import Alignment
 from SparseVolumeReconstructionLib.alignment.head import head_reader
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
-from SparseVolumeReconstructionLib.alignment.limits import MIN_PROBABILITY
+from SparseVolumeReconstructionLib.alignment.limits import MIN_PROBABILITY, rounded_down
 from SparseVolumeReconstructionLib.alignment.pose import quarter_turns
 from SparseVolumeReconstructionLib.alignment.trust import frame_probability
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.reconstruction.provenance import doubt_about_frame, doubts
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,11 @@ def test_axes_that_were_mixed_up_do_not_make_a_right_frame_improbable(slices, ri
     matrix = right.patient_to_canonical @ np.linalg.inv(mixed_up)
     found = replace(right, patient_to_canonical=matrix, turned_deg=90.0)
     assert frame_probability(found, turned, head_reader().read(turned)) > 0.9
+
+
+def test_what_is_below_a_limit_never_looks_equal_to_it():
+    """Numbers are printed beside the limit that they miss."""
+    assert [rounded_down(value) for value in (0.6499, 0.65, 0.29, 0.0)] == ["0.64", "0.65", "0.29", "0.00"]
+    matched = Alignment(np.eye(4), MonotoneMap.identity(), None, 0.6499, {})
+    assert "(0.64 inside the anatomy; above 0.65 expected)" in doubts(matched)[0]
+    assert "probability of 69% only" in doubt_about_frame(0.6999)[0]

@@ -95,8 +95,8 @@ class Desk:
         self.host.process(0.05)
         return volume
 
-    def wait(self, seconds: float = 60.0) -> None:
-        """Until nothing is computed any more; what went wrong fails the test."""
+    def wait(self, seconds: float = 300.0) -> None:
+        """Until nothing is computed any more, however busy the machine is; what went wrong fails the test."""
         self.host.wait_until(lambda: not self.panel.presenter.runner.busy, seconds)
         self.host.process(0.05)
         self.host.check()
