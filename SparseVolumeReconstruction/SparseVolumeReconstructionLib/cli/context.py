@@ -18,11 +18,14 @@ def parse_context(text: str, thickness_mm: float | None = None) -> SliceSpec:
     FOLDER#3 is series 3 of a DICOM folder. An existing file whose own name ends like a list of slices or a
     series is that file. Raises InputError for a list that is none.
     """
-    path, slices, series = text, None, None
+    path = text
+    slices = None
+    series = None
     if not Path(text).exists():
         head, colon, tail = text.rpartition(":")
         if re.fullmatch(r"\d+(,\d+)*", tail) and head:
-            path, slices = head, [int(k) for k in dict.fromkeys(tail.split(","))]
+            path = head
+            slices = [int(k) for k in dict.fromkeys(tail.split(","))]
         elif colon and Path(head).exists():
             raise InputError(
                 f'"{tail}" in "{text}" is no list of slices; expected whole numbers from 0, as in '

@@ -37,7 +37,8 @@ def mask(prior, context, compare, output):
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     write_volume(found.volume, output)
-    inside, count = found.slices, found.volume.grid.shape_kji[0]
+    inside = found.slices
+    count = found.volume.grid.shape_kji[0]
     print(f"brain: {found.millilitres:.0f} ml in {len(inside)} of {count} slices ({inside[0]}..{inside[-1]})")
     if found.proposed:
         print(f"least motion between slices {','.join(map(str, found.proposed))}")

@@ -40,7 +40,8 @@ def verify():
     """Check every weights file against its SHA-256."""
     from ..zoo import ModelStore
 
-    store, broken = ModelStore(), []
+    store = ModelStore()
+    broken = []
     for entry in store.entries():
         try:
             store.verify(entry.card.id)

@@ -134,7 +134,8 @@ def _outliers(found: dict[str, Likeness]) -> dict[str, str]:
     sizes = {name: np.log(np.abs(np.linalg.det(each.matrix[:3, :3]))) / 3 for name, each in found.items()}
     usual, typical = np.median([*fits.values()]), np.median([*sizes.values()])
     spread = 1.4826 * np.median([abs(fit - usual) for fit in fits.values()])
-    least, reasons = usual - max(_DEVIATIONS * spread, _MIN_GAP), {}
+    least = usual - max(_DEVIATIONS * spread, _MIN_GAP)
+    reasons = {}
     for name, fit in fits.items():
         if not fit >= least:
             reasons[name] = (

@@ -131,7 +131,8 @@ def _smooth_noise(shape: tuple[int, ...], length: float, random: np.random.Gener
 def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     """Centre and size of the foreground's bounding box, RAS mm."""
     kji = np.argwhere(volume.array > _FOREGROUND)
-    low, high = kji.min(0)[::-1], kji.max(0)[::-1] + 1
+    low = kji.min(0)[::-1]
+    high = kji.max(0)[::-1] + 1
     matrix = volume.grid.ijk_to_ras
     corners = (
         np.array(

@@ -73,7 +73,8 @@ def canonical_space(
         name = sorted(sizes, key=sizes.__getitem__)[len(sizes) // 2]
         volume = cohort.volume(name)
     elif reference in cohort.files:
-        name, volume = cohort.files[reference].name, cohort.volume(reference)
+        name = cohort.files[reference].name
+        volume = cohort.volume(reference)
     else:
         name = Path(reference).name
         volume = normalised(read_volume(reference, warn=warn), name)

@@ -34,7 +34,8 @@ class PointEstimate(Posterior):
 
     def __init__(self, grid: Grid, array: np.ndarray):
         """The volume (K, J, I) float32 on a grid."""
-        self.grid, self._array = grid, torch.as_tensor(array)
+        self.grid = grid
+        self._array = torch.as_tensor(array)
 
     def mean(self) -> torch.Tensor:
         """The volume, (K, J, I)."""

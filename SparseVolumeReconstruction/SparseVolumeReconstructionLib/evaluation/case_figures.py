@@ -23,7 +23,8 @@ def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     Axes are exchanged and reversed, nothing is interpolated: an oblique grid stays oblique.
     """
     axes = (grid.ijk_to_ras[:3, :3] / grid.spacing_ijk)[::-1, ::-1]  # rows S, A, R; columns k, j, i
-    order, left = [-1, -1, -1], [(row, column) for row in range(3) for column in range(3)]
+    order = [-1, -1, -1]
+    left = [(row, column) for row in range(3) for column in range(3)]
     for row, column in sorted(left, key=lambda place: -abs(axes[place])):
         if order[row] < 0 and column not in order:
             order[row] = column
@@ -118,7 +119,8 @@ def _draw(
     axes, array, view: tuple[int, int], pixel_mm: list[float], step_mm: float, top: float, name: str
 ) -> None:
     """One view; where nothing was observed on it, the nearest that was, with its distance."""
-    pixels, away = _view(array, *view), 0
+    pixels = _view(array, *view)
+    away = 0
     while np.isnan(pixels).all() and away < array.shape[view[0]]:
         away += 1
         near = [n for n in (view[1] - away, view[1] + away) if 0 <= n < array.shape[view[0]]]

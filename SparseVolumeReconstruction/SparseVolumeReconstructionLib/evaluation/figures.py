@@ -88,7 +88,8 @@ def _styled(names: list[str]) -> list[tuple[str, dict]]:
 
 def calibration(table: dict[str, dict]) -> bytes:
     """Coverage of each level by distance to the nearest context, one panel per number of contexts."""
-    rows, columns = -(-len(table) // 4), min(4, len(table))
+    rows = -(-len(table) // 4)
+    columns = min(4, len(table))
     figure = Figure((2.6 * columns + 0.6, 2.9 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for panel, (count, bins) in zip(panels, table.items(), strict=False):
@@ -131,7 +132,8 @@ def mosaic(picture: Picture, names: list[str]) -> bytes:
     spread = _spread([view for name in names if name.endswith(" sd") for view in picture.views[name]])
     for column, name in enumerate(names):
         for row in range(3):
-            panel, top = panels[row, column], spread if name.endswith(" sd") else 1.0
+            panel = panels[row, column]
+            top = spread if name.endswith(" sd") else 1.0
             colours = "inferno" if name.endswith(" sd") else "gray"
             view = picture.views[name][row].astype(np.float32)
             panel.imshow(

@@ -187,7 +187,8 @@ class _Run:
         shared = count == 0 and self.bench.frame == "registered"
         if shared and self._of_nothing:
             return self._of_nothing
-        slices, inferred = case.slices(case.positions(count)), {}
+        slices = case.slices(case.positions(count))
+        inferred = {}
         for identifier, prior in self.priors.items():
             check()
             if slices and identifier not in self._sampling:
@@ -210,12 +211,14 @@ class _Run:
         """
         positions = case.positions(count)
         inferred = self._infer(case, count, check)
-        prior, reference = next(iter(self.priors.values())), next(iter(inferred.values())).posterior
+        prior = next(iter(self.priors.values()))
+        reference = next(iter(inferred.values())).posterior
         shown: list[Baseline] = [MeanAtlas(prior, reference)]
         if count:
             library = self.bench.library.without(case.name)
             shown += baselines(case.truth.grid, library, reference.patient_to_canonical)
-        slices, grid = case.slices(positions), case.truth.grid
+        slices = case.slices(positions)
+        grid = case.truth.grid
         compared = {one.card.id: infer(one, slices, grid, "own", 0) for one in shown}
         estimates = {}
         for identifier, one in (inferred | compared).items():

@@ -84,7 +84,8 @@ def find_segmenter(setting: Setting, progress: Progress) -> Segmenter:
 
 def _train(setting: Setting, config: str, path: Path, progress: Progress) -> None:
     """Train in the folder of `path`; a trial happens in the space of the models, whatever it is."""
-    settings, population = read_config(config), setting.models.population
+    settings = read_config(config)
+    population = setting.models.population
     path.parent.mkdir(parents=True, exist_ok=True)
     if settings.data.reference is None:
         reference = path.parent / "reference.nii.gz"

@@ -26,12 +26,14 @@ def ratios(device: str, scale: str) -> list[list[str | float]]:
     Returns [system, s at once, s in a loop, ratio, largest difference of the loss] of the configurations of a
     scale.
     """
-    place, rows = resolve_device(device), []
+    place = resolve_device(device)
+    rows = []
     for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):
         config = read_config(f"{system}-64-{scale}")
         network = placed(make_task(config).networks, place).train()
         chance = torch.Generator(place).manual_seed(0)
-        count, side = min(_SLICES, config.data.slices), config.data.size
+        count = min(_SLICES, config.data.slices)
+        side = config.data.size
         images = torch.rand(_VOLUMES, count, side, side, generator=chance, device=place)
         index = torch.stack(
             [

@@ -45,9 +45,11 @@ def cost(setting: Setting) -> Findings:
 
     On a CPU each is measured in a process of its own.
     """
-    rows, spawn = [], multiprocessing.get_context("spawn")
+    rows = []
+    spawn = multiprocessing.get_context("spawn")
     sizes = SIZES[:1] if setting.tiny else SIZES
-    keys, shipped = (*slice_models(), *volume_models()), shipped_presets()
+    keys = (*slice_models(), *volume_models())
+    shipped = shipped_presets()
     for done, (key, size) in enumerate((key, size) for key in keys for size in sizes):
         name = f"{key}-{size}-{setting.models.scale if size == SIZES[0] else 'gpu'}"
         setting.progress.update(f"measuring {name}", done / (len(keys) * len(sizes)))
@@ -151,12 +153,15 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
 
 def _step_seconds(config: TrainConfig, task: Task, bodies: torch.Tensor) -> float:
     """Seconds of a training step of bodies (N, K, H, W), past those in which parts are held."""
-    networks, device = task.networks.train(), bodies.device
+    networks = task.networks.train()
+    device = bodies.device
     still = config.model_copy(update={"learning_rate": 0.0})
     optimisers, average = Optimisers(task, still), Average(networks, config.ema)
     volumes = bodies[torch.arange(config.batch) % len(bodies)]
-    late, chance = config.steps // 2, torch.Generator(device).manual_seed(0)
-    turns, first = task.cycle, late - late % task.cycle
+    late = config.steps // 2
+    chance = torch.Generator(device).manual_seed(0)
+    turns = task.cycle
+    first = late - late % task.cycle
 
     def steps() -> None:
         for turn in range(turns):

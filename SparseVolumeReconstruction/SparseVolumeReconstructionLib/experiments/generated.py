@@ -87,7 +87,8 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
     Names of the latter.
     """
     cohort: Cohort = list_subjects(setting.models.cohorts, priors[0].card.modality, (0,), None, 0).cohort
-    seen, split = set().union(*(fitted_on(prior) for prior in priors)), setting.models.split
+    seen = set().union(*(fitted_on(prior) for prior in priors))
+    split = setting.models.split
     unseen = [name for name in split["test"] if name not in seen][: setting.subjects]
     names = {
         part: [name for name in wanted if name in cohort.files]

@@ -161,7 +161,8 @@ def _sweep(measured: Measured, subject: str, names: list[str], title: str) -> Fi
 
 def _likeness(measured: Measured) -> Table:
     """Is an estimate the same for all slices, or like the mean of the contexts?"""
-    rows, pictures = [], measured.scores.pictures[4].values()
+    rows = []
+    pictures = measured.scores.pictures[4].values()
     for name in ["truth", *measured.systems, ATLAS, "linear-interpolation"]:
         rows.append([name, *np.mean([_of_picture(picture, name) for picture in pictures], 0).tolist()])
     header = [

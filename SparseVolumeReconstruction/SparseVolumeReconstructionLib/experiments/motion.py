@@ -94,7 +94,8 @@ def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[li
 
     The body is elsewhere for every slice, by up to max_mm (mm) per axis.
     """
-    corners, stacks = body.grid.corners_ras(), []
+    corners = body.grid.corners_ras()
+    stacks = []
     field = Grid.covering(np.concatenate([corners - MOTIONS_MM[-1], corners + MOTIONS_MM[-1]]), scan.body_mm)
     for axis in (2, 1, 0):
         planes = stack_planes(field, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)

@@ -37,7 +37,8 @@ class StackedOperator(LinearOperator):
 
     def __init__(self, operators: Sequence[LinearOperator]):
         """At least one operator; all of them on the same grid."""
-        self.operators, self.shape_kji = list(operators), operators[0].shape_kji
+        self.operators = list(operators)
+        self.shape_kji = operators[0].shape_kji
 
     @property
     def count(self) -> int:

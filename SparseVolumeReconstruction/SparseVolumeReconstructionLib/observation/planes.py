@@ -69,7 +69,8 @@ class PlaneOperator(LinearOperator):
 
     def split(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """(n, count) -> one (n, rows, columns) image per plane, 0 where a pixel was not observed."""
-        images, start = [], 0
+        images = []
+        start = 0
         for keep in self.keep:
             mask = torch.as_tensor(keep, device=pixels.device)
             image = pixels.new_zeros(len(pixels), *keep.shape)
@@ -133,7 +134,11 @@ def plane_operator(
     profile: offsets in mm and weights of a slice of some thickness in mm.
     """
     ras_to_ijk = grid.ras_to_ijk
-    rows, columns, values, keeps, start = [], [], [], [], 0
+    rows = []
+    columns = []
+    values = []
+    keeps = []
+    start = 0
     for plane in planes:
         keep = observed_pixels(plane, grid, mask)
         keeps.append(keep)

@@ -29,7 +29,8 @@ class PointOperator(LinearOperator):
             points: (..., 3) RAS mm; (s, ..., 3) with weights.
             weights: (s,), of the points that are averaged; every point is a value of its own if None.
         """
-        self.shape_kji, self._weights = grid.shape_kji, weights
+        self.shape_kji = grid.shape_kji
+        self._weights = weights
         size = torch.as_tensor(grid.shape_kji[::-1], dtype=points.dtype, device=points.device)
         self._to_ijk = torch.as_tensor(grid.ras_to_ijk, dtype=points.dtype, device=points.device)
         scale = self._to_ijk[:3, :3].T * 2 / (size - 1)

@@ -87,7 +87,8 @@ class Slice(Observation):
 
     def with_intensity(self, intensity: IntensityMap) -> Slice:
         """The slice in canonical units; its noise grows as the map's mean slope over the pixels."""
-        pixels, noise = intensity.to_canonical(self.pixels), 0.0
+        pixels = intensity.to_canonical(self.pixels)
+        noise = 0.0
         if self.noise:
             high, low = (intensity.to_canonical(self.pixels + n) for n in (self.noise, -self.noise))
             noise = float((high - low).mean() / 2)

@@ -125,7 +125,9 @@ class Prior(ABC):
         device: torch.device | str = "cpu",
     ):
         """See the attributes; evaluation_grid None: the canonical grid."""
-        self.card, self.grid, self.evaluation_grid = card, grid, evaluation_grid or grid
+        self.card = card
+        self.grid = grid
+        self.evaluation_grid = evaluation_grid or grid
         self.anatomy_mask, self.reference, self.intervals = anatomy_mask, reference, intervals
         self.device = torch.device(device)
 

@@ -36,8 +36,12 @@ class MonteCarloPosterior(Posterior):
         check: Callable[[], None],
         mean_of: MeanOf,
     ):
-        self.grid, self.intervals, self._check, self._mean_of = prior.grid, prior.intervals, check, mean_of
-        device, count = pixels.device, prior.grid.shape_kji[0]
+        self.grid = prior.grid
+        self.intervals = prior.intervals
+        self._check = check
+        self._mean_of = mean_of
+        device = pixels.device
+        count = prior.grid.shape_kji[0]
         self._index, self._pixels = torch.tensor(index, dtype=torch.long, device=device), pixels.clamp(0, 1)
         self._hidden = torch.tensor(sorted(set(range(count)) - set(index)), dtype=torch.long, device=device)
         self._floor = pixels.new_full((count, 1, 1), 0.01)
@@ -59,7 +63,8 @@ class MonteCarloPosterior(Posterior):
 
     def _volume(self, codes: torch.Tensor) -> torch.Tensor:
         volume = self._pixels.new_empty(self.grid.shape_kji)
-        volume[self._index], volume[self._hidden] = self._pixels, self._show(codes)
+        volume[self._index] = self._pixels
+        volume[self._hidden] = self._show(codes)
         return volume
 
     @torch.no_grad()

@@ -139,7 +139,8 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
         return Contrasts(slices, slices, {}, [], [])
     read = brain is not None and all(r.field for r in brain.readings)
     readings = brain.readings if brain and read else head_reader().read(slices)
-    found, mixed = {}, []
+    found = {}
+    mixed = []
     for source in by_source(slices):
         own = [r for s, r in zip(slices, readings, strict=True) if s.source == source]
         contrast = contrast_of(own)

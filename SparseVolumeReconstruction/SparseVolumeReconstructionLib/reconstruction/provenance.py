@@ -55,7 +55,8 @@ def doubts(alignment: Alignment, contrasts: Contrasts | None = None) -> list[str
 
 def doubts_of_search(alignment: Alignment) -> list[str]:
     """Warnings that only a search for the frame can give: that it is loose, that there are two bodies."""
-    warnings, spread = [], alignment.uncertainty
+    warnings = []
+    spread = alignment.uncertainty
     if spread and (spread["rotation_deg"] > _LOOSE_DEG or spread["translation_mm"] > _LOOSE_MM):
         warnings.append(
             f"The slices fix where the patient lies only to {spread['rotation_deg']:.0f} degrees and "

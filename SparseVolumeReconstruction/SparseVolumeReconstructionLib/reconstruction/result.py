@@ -160,7 +160,8 @@ def _write_files(result: Reconstruction, folder: Path, compress: bool, image_for
     for name, volume in result.tissues.items():
         write_volume(volume, folder / f"{name}.{image_format}", compress)
     if result.samples is not None and result.observed is not None:
-        path, grid = folder / _SAMPLES[image_format], result.observed.grid
+        path = folder / _SAMPLES[image_format]
+        grid = result.observed.grid
         if image_format == "nrrd":
             write_sequence(result.samples, grid, path, compress)
         else:

@@ -56,11 +56,13 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
         prior = store.load(model, request.device)
         with _one_thread() if request.fast else nullcontext():
             result = reconstruct(request, prior, progress)
-        device, warnings = str(prior.device), []
+        device = str(prior.device)
+        warnings = []
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         result = reconstruct(request, store.load(model, "cpu"), progress)
-        device, warnings = "cpu", ["The GPU ran out of memory; everything was computed on the CPU instead."]
+        device = "cpu"
+        warnings = ["The GPU ran out of memory; everything was computed on the CPU instead."]
     result.provenance["prior"]["sha256"] = model.entry.sha256
     result.provenance["device"] = device
     result.provenance["warnings"] += warnings

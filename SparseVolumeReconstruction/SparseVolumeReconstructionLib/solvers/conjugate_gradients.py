@@ -36,7 +36,8 @@ def conjugate_gradients(
         return x
     r = right.clone()
     z = precondition(r)
-    p, rz = z, (r * z).sum(1, keepdim=True)
+    p = z
+    rz = (r * z).sum(1, keepdim=True)
     goal = tolerance * right.norm(dim=1)
     for _ in range(iterations):
         check()

@@ -43,7 +43,8 @@ def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[
     Shifts are from where the body is in `volume`.
     The slices say where the scanner was, not where the body was. Planes that show nothing are left out.
     """
-    data, found = torch.as_tensor(volume.array, dtype=torch.float32)[None], []
+    data = torch.as_tensor(volume.array, dtype=torch.float32)[None]
+    found = []
     for number, (plane, shift) in enumerate(zip(planes, shifts_mm, strict=True)):
         back = np.eye(4)
         back[:3, 3] = -shift

@@ -54,7 +54,8 @@ def read_upload(request: ReadRequest, progress: Progress) -> dict[str, Any]:
     Raises:
         InputError: what is no image, is damaged, is larger than MAX_VOLUME_BYTES, or names another file.
     """
-    name, folder = request.name, Path(request.output)
+    name = request.name
+    folder = Path(request.output)
     files = {Path(path): called for path, called in zip(request.paths, request.names, strict=True)}
     progress.update("reading the file", 0.1)
     try:

@@ -107,7 +107,8 @@ class Server:
     def _take(self, line: str) -> None:
         try:
             message = json.loads(line)
-            operation, job_id = message["op"], str(message.get("id", ""))
+            operation = message["op"]
+            job_id = str(message.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._answer(
                 None,

@@ -61,10 +61,8 @@ class PosedConvs(nn.Module):
         """The same after gain and bias of one layer were set from its inputs (N, C, H, W)."""
         unit = self.direction[number] / self.direction[number].flatten(1).norm(dim=1)[:, None, None, None]
         spread, mean = torch.std_mean(functional.conv2d(x, unit, padding="same"), (0, 2, 3))
-        self.log_gain.data[number], self.bias.data[number] = (
-            -spread.clamp(min=1e-3).log(),
-            -mean / spread.clamp(min=1e-3),
-        )
+        self.log_gain.data[number] = -spread.clamp(min=1e-3).log()
+        self.bias.data[number] = -mean / spread.clamp(min=1e-3)
         return self._made(pose, x.dtype)
 
 
@@ -86,10 +84,8 @@ class PosedLinear(nn.Module):
         x, unit = torch.cat([x, pose], 1), self.direction / self.direction.norm(dim=1, keepdim=True)
         if self.measure:
             spread, mean = torch.std_mean(x @ unit.T, 0)
-            self.log_gain.data[:], self.bias.data[:] = (
-                -spread.clamp(min=1e-3).log(),
-                -mean / spread.clamp(min=1e-3),
-            )
+            self.log_gain.data[:] = -spread.clamp(min=1e-3).log()
+            self.bias.data[:] = -mean / spread.clamp(min=1e-3)
         return functional.linear(x, unit * self.log_gain.exp()[:, None], self.bias)
 
 
@@ -243,7 +239,8 @@ class Flow(nn.Module):
     ):
         super().__init__()
         net = {"filters": filters, "blocks": blocks, "embedding": embedding}
-        self.scales, channels = nn.ModuleList(), 1
+        self.scales = nn.ModuleList()
+        channels = 1
         self.shapes: list[tuple[int, int, int]] = []
         for number, (plain, squeezed) in enumerate(zip(checkerboard, channel, strict=True)):
             before = nn.ModuleList(CheckerboardCoupling(channels, n % 2, **net) for n in range(plain))

@@ -174,7 +174,8 @@ class Bruno(nn.Module):
 
         Or the same without B.
         """
-        s, at = self.settings, index.flatten()
+        s = self.settings
+        at = index.flatten()
         logits = self.flow.inverse(z.flatten(0, -2), self.embedding(at))[:, 0]
         if self.standardise:
             logits = self.standardise.inverse(logits, at)

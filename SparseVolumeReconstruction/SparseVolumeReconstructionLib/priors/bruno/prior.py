@@ -94,7 +94,8 @@ class BrunoPosterior(MonteCarloPosterior):
         mean_of: MeanOf,
     ):
         super().__init__(prior, index, pixels, check, mean_of)
-        self._prior, network = prior, prior.network
+        self._prior = prior
+        network = prior.network
         empty = pixels.new_zeros(1, 0, network.settings.size**2)
         self._seen = network.encode(self._pixels[None], self._index[None])[0] if index else empty
         self._at, self._query = network.positions(self._index[None]), network.positions(self._hidden[None])

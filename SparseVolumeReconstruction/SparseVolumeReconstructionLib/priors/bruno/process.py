@@ -175,7 +175,9 @@ class ExchangeableProcess(_Process):
 
     def _moments(self, z: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Squared Mahalanobis distance (B, D) and log determinant (D,) of the covariance of n slices."""
-        v, rho, n = self.variance, self.correlation, z.shape[1]
+        v = self.variance
+        rho = self.correlation
+        n = z.shape[1]
         mean = z.sum(1) / max(n, 1)
         distance = ((z - mean[:, None]) ** 2).sum(1) / (v * (1 - rho)) + n * mean**2 / (
             v * (1 + (n - 1) * rho)
@@ -186,7 +188,9 @@ class ExchangeableProcess(_Process):
         self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Gaussian mean and variance at the queries, (B, m, D)."""
-        v, rho, n = self.variance, self.correlation, z.shape[1]
+        v = self.variance
+        rho = self.correlation
+        n = z.shape[1]
         mean = rho / (1 + (n - 1) * rho) * z.sum(1, keepdim=True)
         variance = v * (1 - rho) * (1 + n * rho) / (1 + (n - 1) * rho)
         shape = (len(z), query.shape[1], z.shape[2])
@@ -197,7 +201,9 @@ class ExchangeableProcess(_Process):
 
         What all of them share, and what each has of its own.
         """
-        v, rho, n = self.variance, self.correlation, position.shape[1]
+        v = self.variance
+        rho = self.correlation
+        n = position.shape[1]
         shared = (v * rho * (1 - rho) / (1 + (n - 1) * rho)).sqrt()
         return shared * normal(1) + (v * (1 - rho)).sqrt() * normal(query.shape[1])
 
@@ -208,7 +214,8 @@ class ExchangeableProcess(_Process):
 
     def update(self, state: RecurrentState, z: torch.Tensor) -> RecurrentState:
         """The state after one more slice, z (B, D); the same as the closed form in any order."""
-        v, common = self.variance, self.variance * self.correlation
+        v = self.variance
+        common = self.variance * self.correlation
         share = common / (v + common * state.count)
         return RecurrentState(
             (1 - share) * state.mean + share * z,

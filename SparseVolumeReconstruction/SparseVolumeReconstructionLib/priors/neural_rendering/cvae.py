@@ -90,7 +90,8 @@ class Cvae(NeuralRenderingNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See NeuralRenderingNetwork; (N, H, W) and (N,)."""
         asked = torch.cat([representation, self.pose(index)], 1)
-        latents, total = noise, noise.new_zeros(len(index))
+        latents = noise
+        total = noise.new_zeros(len(index))
         if truth is not None:
             lowest = self.bottom(torch.cat([self.down(truth[:, None]), asked], 1))
             mean, log_sd = mean_and_log_sd(self.posterior(lowest))

@@ -110,7 +110,9 @@ class Gqn(NeuralRenderingNetwork):
         asked = torch.cat([representation, self.pose(index)], 1)
         looked = None if truth is None else torch.cat([asked, self.look(truth[:, None])], 1)
         empty = asked.new_zeros(len(index), s.hidden, self.side, self.side)
-        state, inferring, total = (empty, empty), (empty, empty), noise.new_zeros(len(index))
+        state = (empty, empty)
+        inferring = (empty, empty)
+        total = noise.new_zeros(len(index))
         canvas = asked.new_zeros(len(index), s.canvas, self.side, self.side)
         for number in range(s.steps):
             step = cast(Step, self.steps[number % len(self.steps)])

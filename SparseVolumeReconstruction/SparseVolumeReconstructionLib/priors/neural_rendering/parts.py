@@ -100,7 +100,8 @@ class Tower(nn.Module):
 
     def __init__(self, shape: NetworkSettings, scale: int):
         super().__init__()
-        width, halvings = shape.tower, scale.bit_length() - 1
+        width = shape.tower
+        halvings = scale.bit_length() - 1
         self.pose = PoseMaps(shape.slices, shape.pose, shape.pose_channels, shape.size // scale)
         self.down = nn.Sequential(
             nn.Conv2d(1, width, 2, 2),

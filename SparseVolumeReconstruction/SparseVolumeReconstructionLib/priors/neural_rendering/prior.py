@@ -97,7 +97,8 @@ class NeuralRenderingPosterior(MonteCarloPosterior):
         fast: bool,
     ):
         super().__init__(prior, index, pixels, check, "latents" if fast else "samples")
-        self._prior, self._network = prior, prior.network
+        self._prior = prior
+        self._network = prior.network
         self._floor[self._hidden] = self._network.settings.sigma
         self._representation = self._network.represent(self._pixels[None], self._index[None])
 
@@ -125,7 +126,8 @@ class NeuralRenderingPosterior(MonteCarloPosterior):
 
         Each slice is given those below it, so that the bounds add up to one of all slices together.
         """
-        network, count = self._network, len(self._index)
+        network = self._network
+        count = len(self._index)
         if not count:
             return 0.0
         each = network.tower(self._pixels, self._index)

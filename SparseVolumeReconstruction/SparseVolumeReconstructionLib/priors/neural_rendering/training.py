@@ -64,10 +64,8 @@ class _NeuralRenderingTask(Task):
 
     def sigma(self, step: int) -> float:
         """Standard deviation of the pixels' noise in a step."""
-        last, left = (
-            self._config.sigma,
-            max(0.0, 1 - step / self._config.anneal) if self._config.anneal else 0.0,
-        )
+        last = self._config.sigma
+        left = max(0.0, 1 - step / self._config.anneal) if self._config.anneal else 0.0
         return last + max(0.0, self._config.sigma_start - last) * left
 
     def loss(
@@ -93,7 +91,9 @@ class _NeuralRenderingTask(Task):
 
         The error is that of what the latents' prior mean shows.
         """
-        scores, errors, count = [], [], min(_VALIDATED_CONTEXTS, volumes.shape[1] - 1)
+        scores = []
+        errors = []
+        count = min(_VALIDATED_CONTEXTS, volumes.shape[1] - 1)
         for volume in volumes[:, None]:
             chance = torch.rand(volume.shape[:2], generator=generator, device=volume.device)
             index = chance.argsort(1)

@@ -55,7 +55,9 @@ class SliceVae(nn.Module):
     def __init__(self, size: int = 64, width: int = 16, latent_channels: int = 256):
         super().__init__()
         widths = [width * 2**n for n in range(size.bit_length() - 2)]
-        self.size, self.width, self.latent = size, width, 4 * latent_channels
+        self.size = size
+        self.width = width
+        self.latent = 4 * latent_channels
         self.encoder = nn.Sequential(*(ResDown(a, b) for a, b in zip([1, *widths], widths, strict=False)))
         self.heads = nn.Conv2d(widths[-1], 2 * latent_channels, 1)
         self.start = nn.Conv2d(latent_channels, widths[-1], 1)

@@ -93,7 +93,8 @@ class _PlaneFeet:
             as_tensor(field.grid.ijk_to_ras),
             as_tensor(field.grid.ras_to_ijk),
         )
-        self._planes, start = [], 0
+        self._planes = []
+        start = 0
         for plane, keep in zip(planes, operator.keep, strict=True):
             mask = torch.as_tensor(keep, device=device)
             number = torch.full(keep.shape, -1, dtype=torch.int64, device=device)

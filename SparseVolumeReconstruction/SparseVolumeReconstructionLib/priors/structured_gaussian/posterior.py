@@ -77,7 +77,8 @@ class OperatorPosterior(Posterior):
         operators = [one.operator for one in measured]
         counts = [operator.count for operator in operators]
         self._operator = operator = operators[0] if len(operators) == 1 else StackedOperator(operators)
-        self.grid, self.intervals = field.grid, intervals
+        self.grid = field.grid
+        self.intervals = intervals
         self._field, self._check, self._tolerance, self._donor = field, check, tolerance, donor
         self._values = torch.cat([one.values for one in measured])
         self._own_variance = torch.cat([one.variance for one in measured])
@@ -190,7 +191,8 @@ class OperatorPosterior(Posterior):
 
         One by one: a sample must not depend on the others asked for. Of donors not below 0.
         """
-        tolerance, samples = TOLERANCE if self._small else SAMPLE_TOLERANCE, []
+        tolerance = TOLERANCE if self._small else SAMPLE_TOLERANCE
+        samples = []
         for seed in seeds:
             generator = seeded_generator(seed)
             drawn = self._donor(seed) if self._donor else self._field.draw([generator])

@@ -60,7 +60,8 @@ class StructuredGaussian(Prior):
             evaluation_grid=p.evaluation_grid,
             device=device,
         )
-        self.parameters, self.adapt = p, True
+        self.parameters = p
+        self.adapt = True
         self._process = GaussianProcess(p, self.device)
         self._seen_in = lru_cache(maxsize=1)(self._make_seen)
         if p.donors is not None:

@@ -168,7 +168,8 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
         progress.part(0.9, 1.0).update,
         {name: cohort.subjects.folder[name].name for name in cohort.test},
     )
-    minutes, peak = (time.perf_counter() - started) / 60, peak_mib()
+    minutes = (time.perf_counter() - started) / 60
+    peak = peak_mib()
     spent = f"Fitted on {count} volumes of {len(cohort.fit)} subjects in {minutes:.1f} min on a CPU" + (
         f"; peak memory {peak / 1024:.1f} GiB." if peak else "."
     )

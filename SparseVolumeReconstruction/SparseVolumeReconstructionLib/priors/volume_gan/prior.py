@@ -98,10 +98,13 @@ class VolumeGanPosterior(Posterior):
         check: Callable[[], None],
         fast: bool,
     ):
-        self.grid, self.intervals, self._prior = prior.grid, prior.intervals, prior
+        self.grid = prior.grid
+        self.intervals = prior.intervals
+        self._prior = prior
         self._index, self._check, self._fast = index, check, fast
         sd = _TEMPER * prior.residual_sd[index].clamp(min=_SD_FLOOR).flatten()
-        latent, steps = prior.generator.settings.latent, _FAST_STEPS if fast else _STEPS
+        latent = prior.generator.settings.latent
+        steps = _FAST_STEPS if fast else _STEPS
         self.codes = CodesGiven(
             lambda z: prior.decode(z, index).flatten(1), pixels.flatten(), sd, latent, steps, check
         )

@@ -203,7 +203,8 @@ class VolumeGanTask(Task):
 
     def _errors(self, volumes: torch.Tensor, decoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted errors of decoded codes."""
-        config, difference = self._config, decoded - volumes
+        config = self._config
+        difference = decoded - volumes
         terms = {"l1": config.l1 * difference.abs().mean(), "l2": config.l2 * (difference**2).mean()}
         if config.features and (critic := self.networks.critic):
             seen, wanted = (critic.features(x).float() for x in (decoded, volumes))
@@ -251,7 +252,8 @@ class VolumeGanTask(Task):
         networks = self.networks.eval().requires_grad_(False)
         device = next(networks.parameters()).device
         stretch = along_stack(self._settings.depth, self._settings.slices).to(device)
-        squares, found = torch.zeros(volumes.shape[1:], device=device), []
+        squares = torch.zeros(volumes.shape[1:], device=device)
+        found = []
         images = torch.cat([volumes, volumes.flip(-1)]) if self._mirror else volumes
         for part in images.split(_CHUNK):
             wanted = self._resampled(part.to(device))

@@ -114,7 +114,10 @@ class _Run:
         self.data = _digest(volumes, validation)
         self.optimisers = Optimisers(task, config)
         self.average = Average(task.networks, config.ema)
-        self.step, self.saved, self.best, self.since_best = 0, 0, float("inf"), 0
+        self.step = 0
+        self.saved = 0
+        self.best = float("inf")
+        self.since_best = 0
         self._began = time.perf_counter()
         self._restore(resume)
         self.log = Log(out, self.step) if fabric.is_global_zero else _Silent()
@@ -132,10 +135,8 @@ class _Run:
         checkpoint.unpack(tensors, self.task.networks, self.optimisers, self.average)
         self.step = self.saved = state["step"]
         self._began -= 60 * state["minutes"]
-        self.best, self.since_best = (
-            state["best"] if state["best"] is not None else float("inf"),
-            state["since_best"],
-        )
+        self.best = state["best"] if state["best"] is not None else float("inf")
+        self.since_best = state["since_best"]
 
     @property
     def seconds(self) -> float:
@@ -241,7 +242,8 @@ class _Run:
 
     def _choose(self) -> torch.Tensor:
         """Numbers (batch,) of the volumes of this step: every volume once before any comes again."""
-        size, count = self.config.batch, len(self.volumes)
+        size = self.config.batch
+        count = len(self.volumes)
         place = (self.step * self.fabric.world_size + self.fabric.global_rank) * size + np.arange(size)
         orders = {
             epoch: np.random.default_rng([self.config.seed, epoch]).permutation(count)

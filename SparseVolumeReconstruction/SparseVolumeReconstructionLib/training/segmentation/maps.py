@@ -101,7 +101,8 @@ def brain_of(volume: Volume) -> Volume:
     spacing = volume.grid.spacing_ijk[::-1]
     margin = np.ceil(2 * _FLUID_MM / spacing).astype(int)
     found = np.argwhere(tissue)
-    low, high = np.maximum(found.min(0) - margin, 0), found.max(0) + 1 + margin
+    low = np.maximum(found.min(0) - margin, 0)
+    high = found.max(0) + 1 + margin
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     codes, tissue = codes[box], tissue[box]
     near = distance_transform_edt(~tissue, spacing) <= _FLUID_MM

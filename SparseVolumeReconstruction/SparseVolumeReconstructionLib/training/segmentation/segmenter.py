@@ -26,7 +26,10 @@ class Segmenter:
     """
 
     def __init__(self, network: torch.nn.Module, grid: Grid, card: ModelCard, device: torch.device):
-        self._network, self.grid, self.card, self._device = network.to(device).eval(), grid, card, device
+        self._network = network.to(device).eval()
+        self.grid = grid
+        self.card = card
+        self._device = device
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Segmenter:
