@@ -273,7 +273,9 @@ def gains_in_frame(
     return settled({source: gain * unit for source, gain in gains.items()})
 
 
-def _starts(slices, model: AlignmentModel, covariate: float | None):
+def _starts(
+    slices: list[Slice], model: AlignmentModel, covariate: float | None
+) -> tuple[PoseFamily, torch.Tensor, torch.Tensor]:
     """Starting family, theta and covariate values of the coarse search.
 
     The best of many by correlation alone.
@@ -315,7 +317,14 @@ def _starts(slices, model: AlignmentModel, covariate: float | None):
     return family.select(best), theta[best], value[best]
 
 
-def _coarse_search(matcher, family, theta, value, free: bool, progress):
+def _coarse_search(
+    matcher: Matcher,
+    family: PoseFamily,
+    theta: torch.Tensor,
+    value: torch.Tensor,
+    free: bool,
+    progress: Progress,
+) -> tuple[PoseFamily, torch.Tensor, torch.Tensor, torch.Tensor]:
     optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.35)
     for step in range(_COARSE_STEPS):
         progress.update("finding the frame", 0.05 + 0.1 * step / _COARSE_STEPS)
@@ -335,7 +344,14 @@ def _coarse_search(matcher, family, theta, value, free: bool, progress):
     )
 
 
-def _fine_search(matcher, family, theta, value, free: bool, progress):
+def _fine_search(
+    matcher: Matcher,
+    family: PoseFamily,
+    theta: torch.Tensor,
+    value: torch.Tensor,
+    free: bool,
+    progress: Progress,
+) -> tuple[PoseFamily, torch.Tensor, torch.Tensor, list[MonotoneMap], torch.Tensor]:
     optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.2)
     maps: list[MonotoneMap] = []
     for step in range(_FINE_STEPS):

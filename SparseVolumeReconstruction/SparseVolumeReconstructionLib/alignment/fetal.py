@@ -33,6 +33,7 @@ _KEPT = 512  # looks, each of some hundred kB
 _MIRRORS = ((), (0,), (1,), (0, 1))  # a fetus lies anyhow: the mean of what is seen in them is better
 
 _Look = tuple[Field, np.ndarray]
+_Mirrors = tuple[tuple[int, ...], ...]  # axes to flip
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ class FetalReader:
         ]
         return readings, second
 
-    def _view(self, contents: list[Content], place: np.ndarray, mirrors: tuple) -> _View:
+    def _view(self, contents: list[Content], place: np.ndarray, mirrors: _Mirrors) -> _View:
         """The near look at the slices that pass near a place (patient RAS mm), read as one body."""
         planes = [c.slice.plane for c in contents]
         away = np.array([(p.centre - place) @ p.normal for p in planes])
@@ -142,7 +143,11 @@ def fetal_reader() -> FetalReader:
 
 @lru_cache(maxsize=_KEPT)
 def _look(
-    network: HeadNetwork, content: Content, pixel_mm: float, centre: tuple[float, ...], mirrors=((),)
+    network: HeadNetwork,
+    content: Content,
+    pixel_mm: float,
+    centre: tuple[float, ...],
+    mirrors: _Mirrors = ((),),
 ) -> _Look:
     """A field and the probability of brain (FIELD, FIELD) in it.
 

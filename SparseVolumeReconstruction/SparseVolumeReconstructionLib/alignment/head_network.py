@@ -27,7 +27,7 @@ class HeadNetwork(nn.Module):
     Besides its pixels it is told where they lie by what the file says of right, front and top.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         w = _WIDTHS
         self.stem = nn.Conv2d(4 + 3, w[0], 3, padding=1)

@@ -51,7 +51,9 @@ class Matcher:
         sampled = PointOperator(self.model.grid, family.apply(theta, self.points)).forward(channels)
         return sampled.reshape(len(channels), len(theta), -1)
 
-    def _predict(self, family, theta, value, rank: int | None = None):
+    def _predict(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, rank: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Mean (B, n), residual variance (B, n) and loadings (rank, B, n)."""
         q = len(self.model.knots)
         sampled = self._sample(family, theta, self.model.maps[: None if rank is None else q + 1 + rank])
@@ -118,7 +120,9 @@ class Matcher:
         slopes = [(g.to_canonical(values + step) - g.to_canonical(values - step)) / (0.02) for g in maps]
         return torch.as_tensor(np.array([np.log(np.maximum(s, 1e-3)).sum() for s in slopes], np.float32))
 
-    def _solve(self, family, theta, value, maps):
+    def _solve(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, maps: list[MonotoneMap]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Residual, its variance, loadings, and the factors of the latent equations.
 
         The latter are the Cholesky factor and the right side.

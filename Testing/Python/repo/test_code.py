@@ -145,7 +145,9 @@ def test_docstrings_begin_with_a_summary(sources, library):
 
 
 def test_unrelated_things_are_not_packed_into_one_assignment(library):
-    require_none({name: tree for name, tree in library.items() if name.split(".")[0] not in TO_UNPACK}, packed)
+    require_none(
+        {name: tree for name, tree in library.items() if name.split(".")[0] not in TO_UNPACK}, packed
+    )
 
 
 def test_functions_of_arrays_name_shapes_or_units(library):
