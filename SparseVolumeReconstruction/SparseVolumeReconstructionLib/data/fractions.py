@@ -7,7 +7,9 @@ import numpy as np
 from ..geometry import Volume
 
 _BACKGROUND, _BINS, _ROUNDS = 0.02, 400, 300
-_FIRST_QUANTILES, _FIRST_SD, _NARROWEST = (0.1, 0.4, 0.8), 0.08, 0.015
+_FIRST_QUANTILES = (0.1, 0.4, 0.8)
+_FIRST_SD = 0.08
+_NARROWEST = 0.015
 
 
 def tissue_fractions(volume: Volume) -> list[Volume]:

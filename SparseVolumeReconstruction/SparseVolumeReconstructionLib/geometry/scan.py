@@ -176,8 +176,8 @@ def read_dicom(
         notices.append(f"its files say that it is {found[chosen].modality}, not MR.")
     _check_size(found[chosen].frames, name, max_voxels)
     frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
-    kinds = (frame.kinds.get("FrameType") or frame.kinds.get("ImageType", "") for frame in frames)
-    for what in sorted(filter(None, set(map(not_as_acquired, kinds)))):
+    types = (frame.kinds.get("FrameType") or frame.kinds.get("ImageType", "") for frame in frames)
+    for what in sorted(filter(None, set(map(not_as_acquired, types)))):
         notices.append(f"its files say that they are {what}; expected slices as acquired.")
     return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
         name

@@ -157,7 +157,8 @@ def _samples(source: Source) -> np.ndarray:
 
 def _tissues(source: Source) -> dict[str, Volume]:
     """Shares of the tissues and their standard deviations, [0, 1], on the output grid."""
-    posterior, made = source.posterior, {}
+    posterior = source.posterior
+    made = {}
     for name, pair in source.prior.tissues(posterior.posterior).items():
         for suffix, values in zip(("", "_std"), pair, strict=True):
             made[name + suffix] = Volume(posterior.resample_to_patient(values), posterior.grid)

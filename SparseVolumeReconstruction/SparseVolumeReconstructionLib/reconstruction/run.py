@@ -166,7 +166,8 @@ def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
     like = read_volume(request.like, warn=warnings.append).grid if request.like else None
     if request.fast:
         slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
-    tissues = request.intensity.tissues if request.intensity else None
+    shades = request.intensity and request.intensity.tissues
+    tissues = {str(name): levels for name, levels in shades.items()} if shades else None
     return _Given(slices, others, warnings, known, like, tissues)
 
 

@@ -6,6 +6,7 @@ pixels are not independent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,7 +160,9 @@ def _start(shape: tuple[float, ...], values: torch.Tensor, means: torch.Tensor, 
     return theta
 
 
-def _climb(evidence, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
+def _climb(
+    evidence: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor
+) -> tuple[float, torch.Tensor]:
     """The highest evidence near a start, and where it is."""
     theta = theta.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(

@@ -48,7 +48,9 @@ def _seen_donors(parameters: GaussianParameters, weights: torch.Tensor) -> Donor
     return DonorBank.of(shown, bank.covariate.numpy(), bank.mirror)
 
 
-def tissue_maps(parameters: GaussianParameters, known: Latents, mean: torch.Tensor, std: torch.Tensor):
+def tissue_maps(
+    parameters: GaussianParameters, known: Latents, mean: torch.Tensor, std: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Fraction of each tissue given a posterior of the process, and its standard deviation.
 
     With r the residual of what was seen, E[f] = m + W E[z] + (cov(r_f, r) / var r) E[r]; the covariance of z

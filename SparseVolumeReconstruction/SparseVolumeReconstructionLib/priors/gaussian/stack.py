@@ -38,7 +38,7 @@ class StackPosterior(Posterior):
         self.grid, self.intervals, self._donor = field.grid, intervals, donor
         rows, columns = (n for n in range(3) if n != axis)
         self._order = order = (axis, rows, columns)
-        self._inverse = tuple(order.index(n) for n in range(3))
+        self._inverse = order.index(0), order.index(1), order.index(2)
         self._field = f = field.permuted(order)
         self._index = index
         self._sd = f.sd[index]

@@ -110,7 +110,8 @@ class StructuredGaussian(Prior):
         pixels = Pixels.of(list(slices), self.parameters)
         contrast, nats = fit_contrast(pixels, self.parameters)
         own = own_evidence(pixels, self.parameters, intensity)
-        return replace(self.seen_in(contrast.to_dict()), gain=nats - own - pixels.cost)
+        seen = self._seen_in(json.dumps(contrast.to_dict(), sort_keys=True))
+        return replace(seen, gain=nats - own - pixels.cost)
 
     def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
         """The process in a contrast that was found before; the last one is kept."""

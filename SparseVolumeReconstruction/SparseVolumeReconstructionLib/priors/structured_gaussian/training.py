@@ -264,7 +264,9 @@ def _fraction_rows(
     """Fractions of fluid, grey and white matter in the rows that `_rows` makes, float16 maps."""
     members = cohort.subjects.members(cohort.fit)
     shape = ((2 if options.mirror else 1) * len(members), int(mask.sum()))
-    maps = [np.memmap(folder / f"fraction{n}", np.float16, "w+", shape=shape) for n in range(3)]
+    maps: list[np.ndarray] = [
+        np.memmap(folder / f"fraction{n}", np.float16, "w+", shape=shape) for n in range(3)
+    ]
     for n, (name, number) in enumerate(members):
         progress.update(f"tissues of {name}", 0.8)
         for part, values in zip(tissue_fractions(cohort.subjects.volume(name, number)), maps, strict=True):
