@@ -5,6 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import slicer
+
+from .i18n import _
+
+_TABLE = "vtkMRMLColorTableNode"
+_SD_COLOURS = ("FileInferno.txt", "FileViridis.txt", "Grey")
+_TISSUE_COLOURS = {"csf": "Cyan", "gm": "Magenta", "wm": "Yellow"}
+WHOLE_SHARE = 1.0, 0.5
+"""Window and level of the share of a tissue: from nothing to all of the voxel."""
+
+
+def unit_of(role: str) -> str:
+    """What the values of a volume of a result are, in words; "" for grey values of the patient."""
+    return {
+        "std": _("sd, grey values"),
+        "csf": _("share of fluid"),
+        "gm": _("share of grey matter"),
+        "wm": _("share of white matter"),
+        "csf_std": _("sd, share of fluid"),
+        "gm_std": _("sd, share of grey matter"),
+        "wm_std": _("sd, share of white matter"),
+    }.get(role, "")
+
+
+def colour_node_of(role: str) -> str | None:
+    """ID of the colour node of a volume that is not grey, by its role; None for grey ones."""
+    if not unit_of(role):
+        return None
+    names = [_TISSUE_COLOURS[role]] if role in _TISSUE_COLOURS else _SD_COLOURS
+    return next(_TABLE + name for name in names if slicer.mrmlScene.GetNodeByID(_TABLE + name))
+
 
 @dataclass(frozen=True)
 class Look:

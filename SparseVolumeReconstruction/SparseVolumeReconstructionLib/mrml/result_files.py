@@ -11,10 +11,12 @@ import numpy as np
 
 from ..geometry import Volume
 from ..reconstruction.result import MASKS as WRITTEN_MASKS
-from ..reconstruction.result import VOLUMES
+from ..reconstruction.result import TISSUE_VOLUMES, VOLUMES
 from ..reconstruction.result import read_result as read_result_folder
+from .look import WHOLE_SHARE
 
 MASKS = (*WRITTEN_MASKS, "outline")
+TISSUES = tuple(name for name in TISSUE_VOLUMES if not name.endswith("_std"))
 _ANATOMY = 0.15  # of the way from an atlas' lowest value to its brightest ones, where anatomy begins
 _STEP = 7  # every so many voxels are enough to find a window
 
@@ -53,10 +55,11 @@ def read_result(directory: str | Path, private: Path | None = None) -> ResultFil
     if private:
         provenance = provenance.replace(json.dumps(f"{private}{os.sep}")[1:-1], "")
     volumes = {role: getattr(result, role) for role in VOLUMES if getattr(result, role) is not None}
+    volumes |= result.tissues
     if "atlas" in volumes:
         volumes["outline"] = _anatomy(volumes["atlas"])
     windows = {
-        role: window_of(volume.array, spread=role == "std")
+        role: WHOLE_SHARE if role in TISSUES else window_of(volume.array, spread=role.endswith("std"))
         for role, volume in volumes.items()
         if role not in MASKS
     }

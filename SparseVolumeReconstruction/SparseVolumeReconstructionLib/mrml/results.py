@@ -15,19 +15,24 @@ import slicer.util
 
 from ..geometry import Volume
 from . import hierarchy
-from .look import Look
+from .look import Look, colour_node_of
 from .nodes import add_transform, add_volume, set_volume
 from .result_files import MASKS, ResultFiles, read_result, window_of
 
 ATTRIBUTE = "SparseVolumeReconstruction."
-_NAMES = {"std": "sd", "template_mask": "template mask", "brain_mask": "brain mask (inferred)"}
+_NAMES = {
+    "std": "sd",
+    "template_mask": "template mask",
+    "brain_mask": "brain mask (inferred)",
+    "csf": "fluid",
+    "gm": "grey matter",
+    "wm": "white matter",
+    "csf_std": "fluid sd",
+    "gm_std": "grey matter sd",
+    "wm_std": "white matter sd",
+}
 _MAIN_ROLES = ("mean", "std", "observed", "template", "atlas")  # the first that there is stands for a result
 _WORDS = ("Result", "Role", "Notice", "Provenance")
-_SD_COLOURS = (
-    "vtkMRMLColorTableNodeFileInferno.txt",
-    "vtkMRMLColorTableNodeFileViridis.txt",
-    "vtkMRMLColorTableNodeGrey",
-)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class ResultNodes:
     Attributes:
         mean, std, template: scalar volumes; observed, template_mask, brain_mask: label maps (1 where
             observed, in the anatomy, in the brain of whole heads); all in world RAS, no parent transform.
+        csf, gm, wm: scalar volumes, shares 0..1 of fluid, grey and white matter in every voxel.
+        csf_std, gm_std, wm_std: their standard deviations.
         samples, browser, current: sequence, its browser and the sample that is shown.
         frame: linear transform that places the atlas on the patient (canonical to patient RAS).
         atlas: scalar volume in canonical RAS whose parent transform is the frame.
@@ -53,6 +60,12 @@ class ResultNodes:
     brain_mask: Any = None
     template: Any = None
     template_mask: Any = None
+    csf: Any = None
+    csf_std: Any = None
+    gm: Any = None
+    gm_std: Any = None
+    wm: Any = None
+    wm_std: Any = None
     atlas: Any = None
     outline: Any = None
     samples: Any = None
@@ -296,16 +309,16 @@ def _volume_node(role: str, files: ResultFiles, name: str, look: Look):
 def _dress(role: str, node, look: Look, files: ResultFiles) -> None:
     """Window and level of the input for grey values.
 
-    Standard deviation in colour, from 0 to the 99.5th percentile of what is not 0.
+    Shares of tissues in colours from nothing to all; standard deviations from 0 to the 99.5th percentile.
     """
     if role in MASKS:
         return
     display = node.GetDisplayNode()
-    if role == "std":
-        display.SetAndObserveColorNodeID(next(c for c in _SD_COLOURS if slicer.mrmlScene.GetNodeByID(c)))
+    if colours := colour_node_of(role):
+        display.SetAndObserveColorNodeID(colours)
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(*files.windows[role])
-    if role != "std":
+    if not colours:
         look.apply(node)
 
 

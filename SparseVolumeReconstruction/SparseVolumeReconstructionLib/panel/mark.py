@@ -9,6 +9,7 @@ from slicer.util import VTKObservationMixin
 
 from ..mrml import views
 from ..mrml.i18n import _
+from ..mrml.look import unit_of
 
 _SIZE, _COLOUR = 14, (1.0, 0.85, 0.3)
 
@@ -74,7 +75,7 @@ class InferredMark(VTKObservationMixin):
     def _legends() -> None:
         seen = [node for each in views.slice_nodes() for node in views.shown_volumes(each.GetLayoutName())]
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-            if node.GetAttribute(views.ROLE) == "std":
+            if unit_of(node.GetAttribute(views.ROLE) or ""):
                 _show_legend(node, node in seen)
 
 
@@ -83,7 +84,8 @@ def _show_legend(volume, shown: bool) -> None:
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
     if legend is None and shown:
         legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
-        legend.SetTitleText(_("INFERRED\nsd, grey values"))
+        unit = unit_of(volume.GetAttribute(views.ROLE))
+        legend.SetTitleText(_("INFERRED\n{unit}").format(unit=unit))
         legend.SetSize(0.12, 0.4)
         legend.SetNumberOfLabels(3)
         legend.SetLabelFormat("%6.3g")  # text is as large as there is room for

@@ -30,6 +30,7 @@ class Parameters:
 
     makeStd: bool = True
     makeTemplate: bool = True
+    makeTissues: bool = False
     samples: Annotated[int, WithinRange(*RANGES["samples"])] = 8
     name: str = "Reconstruction"
     spacing: Annotated[float, WithinRange(*RANGES["spacing"])] = 1.0

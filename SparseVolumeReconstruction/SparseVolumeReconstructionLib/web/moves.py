@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..mrml import views
+from ..mrml.look import unit_of
 from .overlay import place, role, shown
 from .views import LABELS, THREE_D, Views
 
@@ -99,7 +100,9 @@ def _together(view: str) -> list:
     if top is None or top.GetDisplayNode() is None:
         return []
     below = [
-        each for each in views.shown_volumes(view) if each is not top and "std" not in (role(each), role(top))
+        each
+        for each in views.shown_volumes(view)
+        if each is not top and not (unit_of(role(each)) or unit_of(role(top)))
     ]
     return [top, *(each for each in below if each.GetDisplayNode() is not None)]
 

@@ -10,6 +10,7 @@ import slicer
 import slicer.util
 
 from ..mrml import views
+from ..mrml.look import unit_of
 
 _DIRECTIONS = ("LR", "PA", "IS")  # towards lower and higher x, y, z of RAS
 _SHARE = 0.26  # of a direction, from which its letter is named: about 15 degrees out of a plane of the body
@@ -124,7 +125,7 @@ def legend(node) -> dict | None:
     """
     display = node.GetDisplayNode() if node is not None else None
     table = display.GetColorNode() if display is not None else None
-    if table is None or role(node) != "std":
+    if table is None or not unit_of(role(node)):
         return None
     numbers = np.linspace(0, table.GetNumberOfColors() - 1, _STOPS).round().astype(int)
     colours = []
@@ -134,6 +135,7 @@ def legend(node) -> dict | None:
         colours.append("#" + "".join(f"{round(255 * part):02x}" for part in rgba[:3]))
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
     return {
+        "unit": unit_of(role(node)),
         "low": f"{low:.3g}",
         "high": f"{high:.3g}",
         "gradient": f"linear-gradient(to right, {', '.join(colours)})",

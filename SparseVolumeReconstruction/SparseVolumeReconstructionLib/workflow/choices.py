@@ -42,6 +42,9 @@ class Layer(Enum):
     MEAN = "mean"
     STD = "std"
     SAMPLE = "sample"
+    FLUID = "csf"
+    GREY_MATTER = "gm"
+    WHITE_MATTER = "wm"
     NOTHING = "nothing"
 
     def label(self) -> str:
@@ -50,6 +53,9 @@ class Layer(Enum):
             "mean": _("Mean"),
             "std": _("Uncertainty (sd)"),
             "sample": _("Sample"),
+            "csf": _("Fluid"),
+            "gm": _("Grey matter"),
+            "wm": _("White matter"),
             "nothing": _("Nothing"),
         }[self.value]
 
@@ -112,6 +118,7 @@ class Choices:
     showAtlas: bool = False
     makeStd: bool = True
     makeTemplate: bool = True
+    makeTissues: bool = False
     samples: int = 8
     name: str = "Reconstruction"
     spacing: float = 1.0

@@ -40,6 +40,7 @@ class Explorer:
         if result is None:
             return {}
         named = {Layer.MEAN: result.mean, Layer.STD: result.std, Layer.SAMPLE: result.current}
+        named |= {Layer.FLUID: result.csf, Layer.GREY_MATTER: result.gm, Layer.WHITE_MATTER: result.wm}
         return {layer: node for layer, node in named.items() if node is not None}
 
     @property
@@ -102,6 +103,8 @@ class Explorer:
                 share=voxels.get("observed", 0) / total
             )
         )
+        if self.sample_count and result.provenance.get("draws") == "donors":
+            lines.append(_("Samples start from real people and are corrected by what was observed."))
         if result.live:
             lines.append(_("A rough mean; a reconstruction gives the exact one."))
         if known and known.get("value") is not None:

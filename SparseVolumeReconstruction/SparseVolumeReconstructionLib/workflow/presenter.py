@@ -91,7 +91,7 @@ class Presenter(VTKObservationMixin):
     def outputs(self) -> tuple[str, ...]:
         """The volumes that are wanted, as in a request."""
         p = self.parameters
-        wanted = {"mean": True, "std": p.makeStd, "template": p.makeTemplate}
+        wanted = {"mean": True, "std": p.makeStd, "template": p.makeTemplate, "tissues": p.makeTissues}
         return tuple(name for name, on in wanted.items() if on)
 
     def frame(self):

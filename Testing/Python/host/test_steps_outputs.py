@@ -26,6 +26,25 @@ def grid(node):
     return node.GetImageData().GetDimensions(), slicer.util.arrayFromVTKMatrix(matrix)
 
 
+def _check_tissues_are_shown(desk):
+    """By their names, each in its colour from nothing to all, in the folder of the result, with a legend."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    for role, label, colour in (("csf", "Fluid", "Cyan"), ("gm", "Grey matter", "Magenta")):
+        node = getattr(desk.result, role)
+        desk.host.choose(desk.ui.layerBox, label)
+        assert desk.shown() is node and node.GetName().endswith(f" {label.lower()}")
+        display = node.GetDisplayNode()
+        assert display.GetColorNode().GetName() == colour
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == desk.result.folder
+        legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+        assert legend.GetVisibility() and "share of" in legend.GetTitleText()
+    desk.host.choose(desk.ui.layerBox, "Mean")
+    desk.host.click(desk.ui.tissuesCheckBox)
+
+
 @pytest.fixture
 def ready(desk, sample):
     """Four slices, a coarse grid, and a frame that need not be found."""
@@ -53,8 +72,11 @@ def test_outputs_are_what_was_chosen(desk, ready):
     host.click(ui.templateCheckBox)
     host.type(ui.samplesSpinBox, "0")
     host.type(ui.nameEdit, "Whole")
+    host.click(ui.tissuesCheckBox)
     desk.apply()
-    assert set(desk.result.roles) == {"mean", "std", "observed", "template", "template_mask", "frame"}
+    made = {"mean", "std", "observed", "template", "template_mask", "frame"}
+    assert set(desk.result.roles) == made | {"csf", "csf_std", "gm", "gm_std", "wm", "wm_std"}
+    _check_tissues_are_shown(desk)
     assert (
         desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ")
         and result.mean.GetScene() is not None

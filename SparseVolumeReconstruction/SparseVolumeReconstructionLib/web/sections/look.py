@@ -14,7 +14,16 @@ from .section import Action, Section
 
 _SAME_MM = 1e-3
 _DIGITS = 4
-_WORDS = {"mean": "mean", "std": "uncertainty", "current": "sample", "atlas": "atlas", "template": "template"}
+_WORDS = {
+    "mean": "mean",
+    "std": "uncertainty",
+    "current": "sample",
+    "csf": "fluid",
+    "gm": "grey matter",
+    "wm": "white matter",
+    "atlas": "atlas",
+    "template": "template",
+}
 
 
 class LookSection(Section):
