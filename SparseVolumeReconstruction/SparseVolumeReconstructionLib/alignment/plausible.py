@@ -47,7 +47,7 @@ def check_values(slices: list[Slice]) -> None:
         raise InputError(
             f"{name}: its background is {background:g} ({100 * share:.0f} % of the pixels), expected 0: set "
             "those pixels to 0, "
-            "or subtract the offset if all values have it."
+            f"or {_remedy(background, values)}."
         )
     if float(below.mean()) > _NEGATIVE_SHARE:
         raise InputError(
@@ -55,6 +55,13 @@ def check_values(slices: list[Slice]) -> None:
             "normalised, or shifted by an offset; expected grey values as scanned, with 0 outside the "
             "anatomy."
         )
+
+
+def _remedy(background: float, values: np.ndarray) -> str:
+    """What may be wrong where the background is not 0, and what helps."""
+    if background > float(np.median(values[values != background])):
+        return "exchange dark and bright: such a bright background suggests inverted grey values"
+    return "subtract the offset if all values have it"
 
 
 def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:

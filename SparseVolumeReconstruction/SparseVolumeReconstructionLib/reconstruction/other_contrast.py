@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..alignment.align import Alignment
-from ..alignment.contrast import Contrast, contrast_of
+from ..alignment.contrast import Contrast, contrast_of, shows_agent
 from ..alignment.gain import by_source, in_common_units, rough_gains, settled
 from ..alignment.head import head_reader
 from ..alignment.reader import Brain, Reading
@@ -28,7 +28,8 @@ class Contrasts:
 
     slices: as they are. for_prior: the same as the prior can take them. found: by source, empty where the
     prior is not of T1w brains. mixed: sources whose slices seem to be of more than one contrast.
-    readings: what the network reads in the slices, empty where it does not know the anatomy.
+    readings: what the network reads in the slices, empty where it does not know the anatomy. enhanced: T1w
+    sources that show the brightness of a contrast agent.
     """
 
     slices: list[Slice]
@@ -36,6 +37,7 @@ class Contrasts:
     found: dict[str, Contrast]
     mixed: list[str]
     readings: list[Reading]
+    enhanced: list[str] = field(default_factory=list)
 
     def is_other(self, source: str) -> bool:
         """Whether a series is of a contrast that the prior does not know."""
@@ -112,6 +114,11 @@ class Contrasts:
             "own."
             for source in self.mixed
         ]
+        told += [
+            f"{source}: parts of the brain are far brighter than white matter, as after a contrast agent; "
+            f"the model knows {_KNOWN} MRI without it. What takes it up is shown only where it was observed."
+            for source in self.enhanced
+        ]
         return told
 
     def provenance(self, show_as: str) -> dict[str, object]:
@@ -140,7 +147,7 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
     read = brain is not None and all(r.field for r in brain.readings)
     readings = brain.readings if brain and read else head_reader().read(slices)
     found = {}
-    mixed = []
+    mixed, enhanced = [], []
     for source in by_source(slices):
         own = [r for s, r in zip(slices, readings, strict=True) if s.source == source]
         contrast = contrast_of(own)
@@ -148,7 +155,9 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
             found[source] = contrast
             if _differ(own):
                 mixed.append(source)
-    contrasts = Contrasts(slices, slices, found, mixed, readings)
+            if not contrast.is_other_than(_KNOWN) and shows_agent(own):
+                enhanced.append(source)
+    contrasts = Contrasts(slices, slices, found, mixed, readings, enhanced)
     pairs = zip(slices, readings, strict=True)
     return replace(
         contrasts, for_prior=[as_t1w(s, r) if contrasts.is_other(s.source) else s for s, r in pairs]

@@ -78,18 +78,15 @@ def view_of(
         show_as: "own" or "t1w".
         known: grey values of the tissues that an earlier result found.
     """
-    as_before = View(
-        prior, contrasts.for_prior, contrasts.shown(found, show_as), contrasts.observed(found, show_as)
-    )
     if show_as != "own" or not (known or contrasts.is_doubtful(contrasts.first)):
-        return as_before
+        return _by_pictures(prior, contrasts, found, show_as)
     own = [s for s in contrasts.slices if contrasts.is_like_first(s.source)]
     own = in_common_units(own, settled(rough_gains(own)))
     plain = None if known else fixed_frame(own, prior.alignment_model(), found.patient_to_canonical)
     inside = [s.transformed(found.patient_to_canonical) for s in own]
     seen = prior.seen_by(inside, plain.intensity) if plain else prior.seen_in(known or {})
     if seen is None:
-        return as_before
+        return _by_pictures(prior, contrasts, found, show_as)
     if plain and seen.gain is not None and seen.gain < 0:
         others = _others(contrasts, found, plain.intensity.to_patient, seen.unit)
         return View(prior, [*own, *others], replace(found, intensity=plain.intensity, gains={}), own, seen)
@@ -97,6 +94,12 @@ def view_of(
     others = _others(contrasts, found, lambda t1w: np.interp(t1w, [0.0, *T1W], greys), seen.unit)
     straight = MonotoneMap(np.array([0.0, seen.unit]), np.array([0.0, 1.0]))
     return View(seen.prior, [*own, *others], replace(found, intensity=straight, gains={}), own, seen)
+
+
+def _by_pictures(prior: Prior, contrasts: Contrasts, found: Alignment, show_as: str) -> View:
+    """T1w, and pictures of the tissues as T1w would show them."""
+    shown = contrasts.shown(found, show_as)
+    return View(prior, contrasts.for_prior, shown, contrasts.observed(shown, show_as))
 
 
 def _others(

@@ -35,6 +35,7 @@ WRONG = {
     "air of CT": (np.where(head() > 0, head(), -1024), "background is -1024 .*set those pixels to 0"),
     "offset": (head() - 500, "background is -500"),
     "brighter background": (np.where(head() > 0, head(), 300), "background is 300"),
+    "inverted": (1.05 * head().max() - head(), "background is .*exchange dark and bright"),
     "z-scores": ((head(False) - 300) / 250, "negative .*normalised"),
     "mask": ((head() > 0).astype(float), "only 1 different values above 0; a mask or label map"),
     "label map": (np.digitize(head(), [1, 400, 600]).astype(float), "only 3 different values above 0"),

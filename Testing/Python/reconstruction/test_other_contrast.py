@@ -60,6 +60,21 @@ def test_only_what_is_of_the_shown_contrast_stands_in_the_result(card, scans, or
     assert changed == {"FLAIR"}
 
 
+def test_brightness_of_a_contrast_agent_is_told(card, scans):
+    """Vessels and a ring that are twice as bright as white matter: a warning; without them none."""
+    enhanced = []
+    for s in scans["T1w"]:
+        rows, columns = np.indices(s.pixels.shape)
+        middle = [np.median(axis) for axis in np.nonzero(s.pixels)]
+        ring = np.abs(np.hypot(rows - middle[0] - 12, columns - middle[1] - 12) - 7) < 1
+        bright = 2 * np.quantile(s.pixels[s.pixels > 0], 0.8)
+        enhanced.append(replace(s, pixels=np.where(ring & (s.pixels > 0), bright, s.pixels)))
+    told = contrasts_of(enhanced, None, card).told("own")
+    assert any("contrast agent" in text and text.startswith("T1w:") for text in told), told
+    for kind in scans:
+        assert not any("contrast agent" in text for text in contrasts_of(scans[kind], None, card).told("own"))
+
+
 def test_two_contrasts_in_one_stack_are_told(card, scans):
     mixed = [replace(s, source="stack") for pair in zip(*scans.values(), strict=True) for s in pair]
     assert contrasts_of(mixed, None, card).mixed == ["stack"]

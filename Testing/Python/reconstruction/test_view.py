@@ -55,6 +55,24 @@ def test_the_prior_is_seen_in_the_contrast_of_the_slices(prior):
     assert as_t1w.prior is prior and as_t1w.slices == scanned.for_prior and as_t1w.shown == []
 
 
+def test_a_lesion_stays_where_it_was_observed(prior):
+    """A spot as bright as fluid in white matter of one slice: kept there, and hardly copied further off."""
+    scanned = series("scan", T2W, "T2w", (3,))
+    known = T2W.to_dict()
+    ill = scanned.slices[0].pixels.copy()
+    spot = np.zeros(ill.shape, bool)
+    spot[6:8, 6:8] = True
+    ill[spot] += 500
+    with_lesion = replace(scanned, slices=[replace(scanned.slices[0], pixels=ill)])
+    both = [view_of(prior, one, FOUND, "own", known) for one in (scanned, with_lesion)]
+    means = [condition_aligned(v.prior, v.slices, v.alignment, grid=prior.grid).mean() for v in both]
+    copied = np.abs(means[1] - means[0]) / 500
+    assert means[1][3][spot].min() > means[0][3][spot].max()
+    assert copied[3][spot].min() > 0.6
+    assert copied[6:].max() < 0.3 and copied[6:][prior.parameters.mask[6:]].mean() < 0.1
+    np.testing.assert_array_equal(both[1].shown[0].pixels, ill)
+
+
 def test_evidence_overrules_what_was_taken_for_another_contrast(prior):
     """T1w that is said to be T2w stays with the prior that was fitted to T1w, and the user is told."""
     view = view_of(prior, series("scan", T1W_SCAN, "T2w"), FOUND, "own")
