@@ -29,7 +29,7 @@ from .provenance import doubt_about_frame, doubts, provenance
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
 from .view import view_of
-from .whole_head import find_brain, told_of
+from .whole_head import find_brain, read_mask, told_of
 
 
 def run_request(request: ReconstructionRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
@@ -88,9 +88,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         slices, warnings = given.slices, given.warnings
     with clock.step("brain"):
         progress.update("looking for the brain", 0.03)
-        brain = find_brain(
-            slices, prior.card, read_volume(request.mask, warn=warnings.append) if request.mask else None
-        )
+        mask = read_mask(request.mask, warnings.append) if request.mask else None
+        brain = find_brain(slices, prior.card, mask)
         slices = brain.slices if brain else slices
         contrasts = contrasts_of(slices, brain, prior.card)
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]

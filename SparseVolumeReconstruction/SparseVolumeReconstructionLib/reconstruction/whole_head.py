@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,9 +15,11 @@ from ..alignment.head import HeadReader, head_reader
 from ..alignment.motion import proposed, stillness
 from ..alignment.reader import Brain, Reading, area_mm2
 from ..geometry import InputError, Volume
+from ..geometry.io import read_volume
 from ..observation import Slice, observed_voxels
 from ..priors.card import ModelCard
 
+_MAX_LABELS = 20  # in a mask; a scan has more different values
 _MIN_SLICES = 6  # slices of a stack that can be compared
 _ANY_SPACE = "any"  # of readers that do not tell where in the head a pixel lies
 
@@ -40,6 +43,26 @@ def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None)
         return _in_mask(slices, mask)
     reader = reader_for(card) if slices else None
     return reader.brain_of(slices) if reader else None
+
+
+def read_mask(path: str, warn: Callable[[str], None]) -> Volume:
+    """A mask from a file.
+
+    Args:
+        path: the file.
+        warn: told of what is odd about it, and where it looks like a scan.
+
+    Raises:
+        InputError: as read_volume.
+    """
+    mask = read_volume(path, warn=warn)
+    values = len(np.unique(mask.array[mask.array > 0]))
+    if values > _MAX_LABELS:
+        warn(
+            f"{path}: {values} different values above 0, all of which count as brain; expected a mask, 0 "
+            "outside the brain and 1 inside. Is it a scan?"
+        )
+    return mask
 
 
 def reads_for(card: ModelCard) -> bool:

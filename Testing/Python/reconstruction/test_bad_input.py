@@ -114,6 +114,7 @@ def test_what_is_odd_about_any_file_of_a_request_is_told_once(scan, store, reque
     run_request(request_for(contexts=contexts, **given), store, Progress(warned=told.append))
     for file in files.values():
         assert sum(line.startswith(f"{file}: {SAYS}") for line in told) == 1, told
+    assert any(line.startswith(f"{files['mask']}: ") and "Is it a scan?" in line for line in told)
 
 
 def test_every_series_keeps_its_own_thickness(scan, store, request_for, tmp_path):
