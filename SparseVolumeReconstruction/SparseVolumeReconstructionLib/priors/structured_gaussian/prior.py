@@ -110,14 +110,19 @@ class StructuredGaussian(Prior):
         pixels = Pixels.of(list(slices), self.parameters)
         contrast, nats = fit_contrast(pixels, self.parameters)
         own = own_evidence(pixels, self.parameters, intensity)
-        seen = self._seen_in(json.dumps(contrast.to_dict(), sort_keys=True))
+        seen = self._drawn_alike(contrast.to_dict())
         return replace(seen, gain=nats - own - pixels.cost)
 
     def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
         """The process in a contrast that was found before; the last one is kept."""
         if self.parameters.tissues is None:
             return None
-        return self._seen_in(json.dumps(shades, sort_keys=True))
+        return self._drawn_alike(shades)
+
+    def _drawn_alike(self, shades: dict[str, list[float]]) -> Seen:
+        """The process in another contrast, with samples that start from what those of this prior do."""
+        seen = self._seen_in(json.dumps(shades, sort_keys=True))
+        return replace(seen, prior=seen.prior.drawing(self.draws[0]))
 
     def _make_seen(self, shades: str) -> Seen:
         contrast = TissueContrast.from_dict(json.loads(shades))

@@ -10,7 +10,7 @@ from priors.tissue_heads import T1W, T2W, fitted_parameters, head, scan
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
-from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
+from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.seen import seen_in
 from SparseVolumeReconstructionLib.priors.gaussian.tissues import TISSUES, TissueContrast, TissueFields
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
@@ -63,6 +63,13 @@ def test_grey_values_are_found_and_the_head_with_them(prior):
     assert errors[0] < 0.8 * errors[1]
     known = prior.seen_in(seen.shades)
     assert known.prior is seen.prior and known.unit == seen.unit
+
+
+def test_samples_start_alike_in_every_contrast(parameters, card):
+    bank = DonorBank.of(parameters.means.repeat(2, 1).numpy(), np.zeros(2), mirror=True)
+    prior, shades = StructuredGaussian(replace(parameters, donors=bank), card), T2W.to_dict()
+    assert prior.seen_in(shades).prior.draws[0] == "donors"
+    assert prior.drawing("gaussian").seen_in(shades).prior.draws == ("gaussian",)
 
 
 def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
