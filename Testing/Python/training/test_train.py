@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.cli.train import id_of
@@ -101,6 +102,24 @@ def test_model_is_loaded_by_the_store_and_reconstructs(trained, cohort_dir, tmp_
     assert result["covariate"]["name"] == "age" and not result["covariate"]["given"]
     mean, truth = (read_volume(path).array for path in (tmp_path / "out" / "mean.nrrd", context.path))
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
+
+
+def test_tissues_are_fitted_with_it(cohort_dir, tmp_path):
+    """Their shares add up to the body, and with grey values they are what the model shows."""
+    out = tmp_path / "bodies.safetensors"
+    train([cohort_dir], out, options(tissues=3), Progress())
+    store = ModelStore(tmp_path / "models")
+    store.import_file(out)
+    fitted = store.load("bodies", "cpu").parameters
+    shares = fitted.tissues.means
+    inside = shares.sum(0) > 0.9
+    assert fitted.tissues.loadings.shape[:2] == (3, 3) and float(inside.float().mean()) > 0.3
+    assert float(shares.sum(0).max()) < 1.02 and float(shares.amax(1).min()) > 0.2
+    greys = torch.linalg.lstsq(shares.T, fitted.means[0][:, None]).solution[:, 0]
+    assert float((greys @ shares - fitted.means[0])[inside].abs().mean()) < 0.05
+    rule = CovariateRule.parse("age:years:age([0-9]+)")
+    with pytest.raises(InputError, match="without a covariate"):
+        train([cohort_dir], out, options(tissues=3, covariate=rule), Progress())
 
 
 def test_same_seed_same_model(trained, cohort_dir, tmp_path):

@@ -144,6 +144,8 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     Raises InputError for cohorts that cannot be used.
     """
     started = time.perf_counter()
+    if options.tissues and options.covariate:
+        raise InputError("tissues are fitted of adult brains, without a covariate; leave out one of both.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: the folder to write into does not exist.")
     cohort = _register(cohort_dirs, options, progress)
