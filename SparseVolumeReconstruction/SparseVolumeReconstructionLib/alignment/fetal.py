@@ -27,7 +27,7 @@ _THIN_MM = 10.0  # parts of a mask that are thinner are no brain, but tissue bes
 _ROOM, _ROUNDS = 1.2, 8  # radii of the ellipsoid around a brain over those of one that it would fill
 _MIN_SLICES = 6  # that tell how a brain goes on beyond them
 _SURE, _LIKELY = 0.5, 0.25
-_CLEAR, _AS_LARGE = 0.6, 1 / 3  # of a second brain; its size over that of the first
+_CLEAR, _AS_MUCH = 0.6, 0.5  # of a second brain; what the wide look sees of it over that of the first
 _KEPT = 512  # looks, each of some hundred kB
 
 _MIRRORS = ((), (0,), (1,), (0, 1))  # a fetus lies anyhow: the mean of what is seen in them is better
@@ -45,15 +45,6 @@ class _View:
 
     looks: dict[int, _Look]
     clear: float
-
-    @property
-    def size(self) -> int:
-        """Pixels of brain."""
-        return sum(int((brain > _SURE).sum()) for _, brain in self.looks.values())
-
-    def is_as_good_as(self, other: _View) -> bool:
-        """Whether what is seen here is a brain as clearly as what is seen there."""
-        return self.clear > _CLEAR and self.size > _AS_LARGE * other.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +96,8 @@ class FetalReader:
         contents = [Content.of(s) for s in stack]
         wide = [_look(self.network, c, _WIDE_MM, tuple(c.slice.plane.centre)) for c in contents]
         views = [(self._view(contents, place, _MIRRORS[:1]), much) for place, much in _places(wide)]
-        view, _ = max(views, key=lambda v: v[0].clear * np.sqrt(v[1]), default=(_View({}, 0.0), 0.0))
-        second = any(v is not view and v.is_as_good_as(view) for v, _ in views)
+        view, most = max(views, key=lambda v: v[0].clear * np.sqrt(v[1]), default=(_View({}, 0.0), 0.0))
+        second = any(v is not view and v.clear > _CLEAR and much > _AS_MUCH * most for v, much in views)
         around = _places(list(view.looks.values()))
         if around:
             view = self._view(contents, around[0][0], _MIRRORS)

@@ -104,4 +104,5 @@ def test_real_stacks_of_a_moving_fetus(shared_data):
     for volume, brain, file in zip(volumes, found, files, strict=True):
         manual = read_volume(f"{file}_desc-brain_mask.nii.gz").array > 0
         mask = mask_of(brain, volume)
+        assert brain.seconds == []
         assert overlap(mask, manual) > 0.72 and not (manual.any((1, 2)) & ~mask.any((1, 2))).any(), file.name

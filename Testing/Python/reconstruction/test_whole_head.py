@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from SparseVolumeReconstructionLib.alignment.limits import MIN_PROBABILITY, RIGHT_MM
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -63,25 +65,75 @@ def test_a_head_of_another_contrast_is_shown_in_its_own(shared_data, tmp_path, c
     assert 0.5 < np.median(inside) / np.median(brain) < 1.5
 
 
-@pytest.mark.parametrize(
-    ("shown", "says"), [("neck", "do not look like brain"), ("half", "is right"), ("CT", "look like CT")]
-)
-def test_heads_that_cannot_be_placed_are_told(shared_data, tmp_path, capsys, shown, says):
-    """A slice below the brain, half a head in view, CT: one clear line each."""
+SHOWN = {
+    "neck": "do not look like brain",
+    "half": "is right",
+    "CT": "look like CT",
+    "newborn": "do not look like brain",
+    "phantom": "is right",
+    "photograph": "do not look like brain",
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_what_cannot_be_placed_is_told(shared_data, tmp_path, capsys, shown):
+    """A slice below the brain, half a head in view, CT, a head of two thirds of the size, a bottle with rods,
+    a picture of something else: one clear line each.
+    """
     volume = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_T1w.nii.gz")
     labels = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_dlmuse.nii.gz")
-    where, array = np.nonzero(labels.array)[0], volume.array.astype(np.float32)
-    indices = np.quantile(where, (0.2, 0.4, 0.6, 0.8))
-    if shown == "neck":
-        indices = [where.min() - 12]
-    elif shown == "half":
+    where, array, grid = np.nonzero(labels.array)[0], volume.array.astype(np.float32), volume.grid
+    indices = [where.min() - 12] if shown == "neck" else np.quantile(where, (0.2, 0.4, 0.6, 0.8))
+    k, j, i = (np.linspace(-1, 1, n) for n in array.shape)
+    from_middle = np.hypot(j[:, None], i) + 0 * k[:, None, None]
+    if shown == "half":
         array[:, :, : array.shape[2] // 2] = 0
-    else:
+    elif shown == "CT":
         array = np.where(array > 25, (array - 60) * 6, -1000)
+    elif shown == "newborn":
+        grid = Grid(grid.shape_kji, np.diag([2 / 3, 2 / 3, 2 / 3, 1]) @ grid.ijk_to_ras)
+    elif shown == "phantom":
+        rods = (np.sin(9 * j)[:, None] * np.sin(9 * i) > 0.6) & (from_middle < 0.6)
+        array = (
+            np.where(from_middle < 0.7, np.where(rods, 20.0, 150.0), 0)
+            + (from_middle < 0.7) * k[:, None, None]
+        )
+    elif shown == "photograph":
+        array = (
+            120 + 60 * np.sin(7 * j)[:, None] * np.cos(5 * i + 3 * j[:, None] ** 2) + 30 * k[:, None, None]
+        )
     file = tmp_path / "head.nrrd"
-    write_volume(Volume(array, volume.grid), file)
+    write_volume(Volume(array.astype(np.float32), grid), file)
     context = f"{file}:{','.join(str(int(k)) for k in indices)}"
     words = ["--prior", "brain-t1", "--context", context, "--outputs", "mean", "--thickness", "2"]
     code = main(["reconstruct", *words, "--spacing", "8", "--output", str(tmp_path / "out")])
     said = " ".join(capsys.readouterr().err.split())
-    assert code == (0 if shown == "half" else 2) and says in said and "Traceback" not in said
+    told = SHOWN[shown] == "is right"
+    assert (code, SHOWN[shown] in said) == (0 if told else 2, True) and "Traceback" not in said, said
+
+
+def test_heads_that_look_unusual_are_placed_all_the_same(shared_data, tmp_path, capsys):
+    """A contrast agent in vessels and skin of the brain, heavy shading, dark and bright exchanged (told)."""
+    volume = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_T1w.nii.gz")
+    labels = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_dlmuse.nii.gz").array > 0
+    points = np.c_[volume.grid.points_ras()[labels.ravel()], np.ones(np.count_nonzero(labels))]
+    array, top = volume.array.astype(np.float32), float(np.quantile(volume.array[labels], 0.99))
+    skin = labels & (distance_transform_edt(labels) <= 1.5)
+    vessels = skin & (gaussian_filter(np.random.default_rng(0).standard_normal(labels.shape), 2) > 0.08)
+    k, j, i = np.meshgrid(*(np.linspace(-1, 1, n) for n in array.shape), indexing="ij")
+    looks = {
+        "plain": array,
+        "enhanced": np.where(vessels, 1.2 * top, array),
+        "shaded": array * np.exp(0.9 * i - 0.5 * j + 0.3 * k),
+        "inverted": np.where(array > 0.1 * top, np.maximum(1.3 * top - array, 0.02 * top), 0),
+    }
+    frames = {}
+    for name, look in looks.items():
+        write_volume(Volume(look.astype(np.float32), volume.grid), tmp_path / f"{name}.nrrd")
+        indices = np.quantile(np.nonzero(labels)[0], (0.3, 0.5, 0.7))
+        done = run(tmp_path / name, tmp_path / f"{name}.nrrd", indices, "--spacing", "8")
+        frames[name] = np.array(done["frame"]["patient_to_canonical"])
+        away = np.linalg.norm(points @ (frames[name] - frames["plain"])[:3].T, axis=1).mean()
+        assert away < RIGHT_MM or done["frame_probability"] < MIN_PROBABILITY, (name, away)
+        other = any("not those of T1w" in w or "those of" in w for w in done["warnings"])
+        assert other is (name == "inverted"), (name, done["warnings"])
