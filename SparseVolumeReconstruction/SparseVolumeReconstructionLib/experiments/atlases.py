@@ -29,7 +29,7 @@ from ..zoo.weights import sha256
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
 from .generated import ATLAS, REAL, Generated, generate
-from .views import sheet
+from .views import Shown, sheet
 from .volumes import remarks
 
 _PAIRS, _TINY_PAIRS = 24, 2
@@ -189,7 +189,7 @@ def _answers(scores: dict[str, torch.Tensor]) -> list[str]:
     The order, and whether the score falls for a volume that is no brain of anybody.
     """
     means = {name: float(found.nanmean(1).mean()) for name, found in scores.items()}
-    order = sorted((name for name in means if name not in (REAL, ATLAS)), key=means.get, reverse=True)
+    order = sorted((name for name in means if name not in (REAL, ATLAS)), key=means.__getitem__, reverse=True)
     higher = means[ATLAS] > means[REAL]
     verdict = (
         "above pairs of real brains: the score rewards the average"
@@ -204,7 +204,7 @@ def _answers(scores: dict[str, torch.Tensor]) -> list[str]:
 
 
 def _pictures(segmenter: Segmenter, generated: Generated) -> Figure:
-    rows = []
+    rows: list[tuple[str, list[Shown]]] = []
     for name, volumes in generated.sets.items():
         shown = [generated.volume(name, n) for n in range(1 if name == ATLAS else min(3, len(volumes)))]
         rows.append(

@@ -11,24 +11,30 @@ import torch
 
 from ..evaluation.benchmark import median_seconds
 from ..priors.bruno.network import Bruno
+from ..priors.bruno.process import ExchangeableProcess
 from ..priors.device import placed, resolve_device
 from ..priors.neural_rendering.gqn import Gqn
 from ..training.loop.config import read_config
 from ..training.loop.task import make_task
+from .findings import Cell
 
 _VOLUMES, _SLICES, _CONTEXTS = 4, 9, 4
 _RUNS = 3
 
 
-def ratios(device: str, scale: str) -> list[list[str | float]]:
+def ratios(device: str, scale: str) -> list[list[Cell]]:
     """What working on all slices at once gains for BRUNO and GQN, a row each.
 
     Returns [system, s at once, s in a loop, ratio, largest difference of the loss] of the configurations of a
     scale.
     """
     place = resolve_device(device)
-    rows = []
-    for system, together, apart in (("bruno", bruno_together, bruno_apart), ("gqn", gqn_together, gqn_apart)):
+    rows: list[list[Cell]] = []
+    steps: dict[str, tuple[Callable, Callable]] = {
+        "bruno": (bruno_together, bruno_apart),
+        "gqn": (gqn_together, gqn_apart),
+    }
+    for system, (together, apart) in steps.items():
         config = read_config(f"{system}-64-{scale}")
         network = placed(make_task(config).networks, place).train()
         chance = torch.Generator(place).manual_seed(0)
@@ -76,16 +82,18 @@ def bruno_apart(
     network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
     """The same, (B, M, H, W), by the recurrent form of the process."""
+    process = network.process
+    assert isinstance(process, ExchangeableProcess)  # the pose-aware one has no recurrent form
     total = images.new_zeros(())
     for body, places, chance in zip(images, index, noise, strict=True):
-        state = network.process.start(1)
+        state = process.start(1)
         for number in range(len(body)):
             z, log_det = network.encode(
                 body[None, number, None], places[None, number, None], chance[None, number, None]
             )
             if number >= _CONTEXTS:
-                total = total + network.process.next(state).log_density(z).sum() + log_det.sum()
-            state = network.process.update(state, z[:, 0])
+                total = total + process.next(state).log_density(z).sum() + log_det.sum()
+            state = process.update(state, z[:, 0])
     return total
 
 

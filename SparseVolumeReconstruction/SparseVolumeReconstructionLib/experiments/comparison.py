@@ -6,7 +6,9 @@ What its tables and figures need is measured once.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..data.cohort import Cohort
 from ..data.subjects import list_subjects
@@ -86,7 +88,7 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
     first = next(iter(priors.values()))
     cohort = list_subjects(setting.models.cohorts, first.card.modality, (0,), None, 0).cohort
-    options = {"samples": setting.samples, "subjects": setting.subjects, "pictured": pictured}
+    options: dict[str, Any] = {"samples": setting.samples, "subjects": setting.subjects, "pictured": pictured}
     name = ", ".join(folder.name for folder in setting.models.cohorts)
     scores = evaluate_priors(
         priors, cohort, name, "registered", counts, setting.progress.part(0, 0.9), **options
@@ -124,7 +126,12 @@ def _seconds(measured: Measured) -> Table:
             [measured.value(name, n, key) for key in ("seconds_condition", "seconds_mean")]
             for n in measured.counts
         ]
-        rows.append([f"{name}: mean volume", *(None if None in pair else sum(pair) for pair in parts)])
+        rows.append(
+            [
+                f"{name}: mean volume",
+                *(None if None in pair else sum(s for s in pair if s is not None) for pair in parts),
+            ]
+        )
     rows += [
         [f"{name}: one sample", *(measured.value(name, n, "seconds_sample") for n in measured.counts)]
         for name in measured.systems
@@ -142,7 +149,7 @@ def gain_tables(measured: Measured, others: list[str]) -> list[Table]:
     """What each system's SSIM (all slices) has over another one's, and for how many subjects it is higher."""
     tables = []
     for other in (name for name in others if name in measured.scores):
-        rows = [
+        rows: list[list[Cell]] = [
             [name, *(_gain(measured, name, other, n) for n in measured.counts)]
             for name in measured.systems
             if name != other
@@ -165,8 +172,12 @@ def answers(measured: Measured) -> list[str]:
         n for n in measured.counts if n >= 3 and measured.value(measured.systems[0], n, "ssim") is not None
     ]
 
+    def ssim(name: str, count: int) -> float:
+        value = measured.value(name, count, "ssim")
+        return math.nan if value is None else value
+
     def better(one: str, two: str) -> str:
-        held = [n for n in many if measured.value(one, n, "ssim") > measured.value(two, n, "ssim")]
+        held = [n for n in many if ssim(one, n) > ssim(two, n)]
         return f"at {len(held)} of {len(many)}"
 
     said = [
@@ -180,8 +191,8 @@ def answers(measured: Measured) -> list[str]:
             if name != "bruno"
         ]
     for n in many if measured.deep and GAUSSIAN in measured.systems else []:
-        best = max(measured.deep, key=lambda name: measured.value(name, n, "ssim"))
-        away = measured.value(best, n, "ssim") - measured.value(GAUSSIAN, n, "ssim")
+        best = max(measured.deep, key=lambda name: ssim(name, n))
+        away = ssim(best, n) - ssim(GAUSSIAN, n)
         said.append(
             f"{n} contexts: the best deep prior is {best}, {away:+.3f} SSIM from the structured Gaussian."
         )
@@ -225,13 +236,8 @@ def curve_figures(measured: Measured, counts: list[int]) -> list[Figure]:
         contexts = [k / (length - 1) for k in context_positions(count, length)]
         shown = {name: by_count[str(count)] for name, by_count in curves.items() if str(count) in by_count}
         names = [*measured.systems, ATLAS, "linear-interpolation"]
-        found.append(
-            Figure(
-                f"SSIM by slice, {count} contexts",
-                figures.curve(shown, names, contexts),
-                "Lines: observed slices.",
-            )
-        )
+        if png := figures.curve(shown, names, contexts):
+            found.append(Figure(f"SSIM by slice, {count} contexts", png, "Lines: observed slices."))
     return found
 
 

@@ -19,6 +19,7 @@ from ..geometry.resample import resample
 from ..observation.slices import slice_of
 from ..priors.axial import AxialSpace
 from ..priors.device import device_name, placed, resolve_device
+from ..priors.structured_gaussian.prior import StructuredGaussian
 from ..priors.systems import trained_systems
 from ..training.loop.checkpoint import Average
 from ..training.loop.config import TrainConfig, read_config
@@ -139,6 +140,7 @@ def _space(config: TrainConfig) -> tuple[AxialSpace, torch.Tensor]:
     No data are needed, only the embedded Gaussian.
     """
     gaussian = ModelStore().load(_MODEL, "cpu")
+    assert isinstance(gaussian, StructuredGaussian)
     own = gaussian.evaluation_grid
     grid = stack_grid(own, config.data)
     posterior = gaussian.condition([], grid=own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -186,8 +187,12 @@ class Models:
     def _fit_gaussian(self, model_id: str, path: Path, progress: Progress) -> None:
         """On the grid of the other models of this scale; only tiny ones are not embedded."""
         data = read_config(f"slice-vae-64-{self.scale}").data
-        space = {"spacing_mm": data.spacing_mm, "protocol_slices": data.slices, "reference": data.reference}
-        words = dict(
+        space: dict[str, Any] = {
+            "spacing_mm": data.spacing_mm,
+            "protocol_slices": data.slices,
+            "reference": data.reference,
+        }
+        words: dict[str, Any] = dict(
             zip(
                 ("model_id", "anatomy", "modality", "licence", "data"),
                 (model_id, *self._facts()),

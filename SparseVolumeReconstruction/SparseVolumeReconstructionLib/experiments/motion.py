@@ -21,7 +21,7 @@ from ..svr.average import gaussian_average
 from ..svr.motion import acquire, random_translations, stack_planes
 from .base import Setting
 from .comparison import Measured
-from .findings import Figure, Table
+from .findings import Cell, Figure, Table
 
 CONTEXTS = 4
 MOTIONS_MM = (0.0, 5.0, 10.0)
@@ -104,7 +104,7 @@ def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[li
 
 
 def _table(measured: Measured, found: dict[float, list[dict[str, float]]]) -> Table:
-    rows = [
+    rows: list[list[Cell]] = [
         [
             f"Gaussian average of three stacks, motion of up to {motion:g} mm",
             *(float(np.mean([v[key] for v in values])) for key in _KEYS),

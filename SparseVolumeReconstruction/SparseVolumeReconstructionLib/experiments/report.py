@@ -6,7 +6,7 @@ A report that stands alone, the same as Markdown with its pictures beside it, an
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from .. import reports
@@ -68,7 +68,7 @@ def render(findings: Findings) -> str:
         "findings",
         title=findings.title,
         question=findings.question,
-        tables=[replace(table, rows=_rows(table)) for table in findings.tables],
+        tables=[{**vars(table), "rows": _rows(table)} for table in findings.tables],
         figures=findings.figures,
         notes=[*findings.notes, NOTICE],
     )

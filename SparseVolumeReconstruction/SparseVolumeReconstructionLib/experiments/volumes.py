@@ -19,7 +19,7 @@ from ..evaluation.distributions import (
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
 from .generated import ATLAS, PCA, REAL, Generated, generate, mean_over
-from .views import sheet
+from .views import Shown, sheet
 
 _BATCH = 8
 _PAIRS, _TINY_PAIRS = 30, 4
@@ -190,7 +190,9 @@ def remarks(setting: Setting, generated: Generated) -> list[str]:
 def _pictures(generated: Generated) -> Figure:
     shown = [("real (test subjects)", generated.test)]
     shown += [(name, volumes) for name, volumes in generated.sets.items() if name not in (REAL, ATLAS)]
-    rows = [(name, [(volumes[n].numpy(), None) for n in range(3)]) for name, volumes in shown]
+    rows: list[tuple[str, list[Shown]]] = [
+        (name, [(volumes[n].numpy(), None) for n in range(3)]) for name, volumes in shown
+    ]
     return Figure(
         "Samples",
         sheet(rows, generated.grid.spacing_ijk),
