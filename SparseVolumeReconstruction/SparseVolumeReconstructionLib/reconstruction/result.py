@@ -33,7 +33,6 @@ def file_names(image_format: str = "nrrd") -> tuple[str, ...]:
     )
 
 
-FILES = file_names()
 ALL_FILES = {name for each in _SAMPLES for name in file_names(each)}
 
 

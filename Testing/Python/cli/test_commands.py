@@ -12,7 +12,6 @@ from commands import COMMANDS
 from SparseVolumeReconstructionLib.cli import main as run_in_process
 from SparseVolumeReconstructionLib.cli.models import list_models
 from SparseVolumeReconstructionLib.progress import Cancelled
-from SparseVolumeReconstructionLib.reconstruction.result import FILES, file_names
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -123,9 +122,9 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
     )
     done = svr(*words, "--json-progress")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(
-        {*FILES} - {"atlas.nrrd", "brain_mask.nrrd"}
-    )
+    images, others = ("mean", "std", "observed", "template", "template_mask"), {"frame.h5", "result.json"}
+    names = {*(f"{name}.nrrd" for name in images), "samples.seq.nrrd"} | others
+    assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == names
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events and all(set(event) == {"step", "fraction", "remaining_s"} for event in events)
     fractions = [event["fraction"] for event in events]
@@ -133,8 +132,8 @@ def test_reconstruct_without_context_writes_all_files(svr, models_dir, tmp_path)
     assert done.stderr == ""
     done = svr(*words, "--format", "nii.gz")
     assert done.returncode == 0, done.stderr
-    there = sorted(tmp_path / "new" / "out" / name for name in file_names("nii.gz"))
-    there = [path for path in there if path.name not in ("atlas.nii.gz", "brain_mask.nii.gz")]
+    names = {f"{name}.nii.gz" for name in (*images, "samples")} | others
+    there = sorted(tmp_path / "new" / "out" / name for name in names)
     assert sorted((tmp_path / "new" / "out").iterdir()) == there  # nothing is left of the older result
     assert sorted(done.stdout.splitlines()) == list(map(str, there))
     assert sitk.ReadImage(str(tmp_path / "new" / "out" / "samples.nii.gz")).GetSize()[3] == 2

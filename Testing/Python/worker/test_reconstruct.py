@@ -15,12 +15,12 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
-from SparseVolumeReconstructionLib.reconstruction.result import FILES
 from SparseVolumeReconstructionLib.worker import WorkerClient, WorkerError
 from SparseVolumeReconstructionLib.worker.operations import Answer, Reconstructions, operations
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
-ALL = set(FILES) - {"atlas.nrrd", "brain_mask.nrrd"}
+IMAGES = ("mean", "std", "observed", "template", "template_mask")
+ALL = {*(f"{name}.nrrd" for name in IMAGES), "samples.seq.nrrd", "frame.h5", "result.json"}
 
 
 @pytest.fixture(scope="module")
