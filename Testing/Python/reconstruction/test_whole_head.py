@@ -70,7 +70,7 @@ SHOWN = {
     "neck": "do not look like brain",
     "half": "is right",
     "CT": "look like CT",
-    "newborn": "do not look like brain",
+    "newborn": "is right",
     "phantom": "is right|too little contrast",
     "photograph": "do not look like brain",
 }
