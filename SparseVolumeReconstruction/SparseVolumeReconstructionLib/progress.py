@@ -29,8 +29,10 @@ class ProgressEvent:
 class Progress:
     """Reports events and warnings, and raises Cancelled when asked to.
 
-    report: called with each ProgressEvent. cancelled: asked at every update. warned: called with each
-    warning, one line; what it raises ends the work.
+    Args:
+        report: called with each ProgressEvent.
+        cancelled: asked at every update.
+        warned: called with each warning, one line; what it raises ends the work.
     """
 
     def __init__(
@@ -43,7 +45,15 @@ class Progress:
         self._start = time.monotonic()
 
     def update(self, step: str, fraction: float) -> None:
-        """Say where the work is; raises Cancelled if the user asked to stop."""
+        """Say where the work is; raises Cancelled if the user asked to stop.
+
+        Args:
+            step: what is being done, for people.
+            fraction: 0..1 of the whole work; of the part, for a part.
+
+        Raises:
+            Cancelled: if the user asked to stop.
+        """
         self.check()
         elapsed = time.monotonic() - self._start
         remaining = elapsed * (1 - fraction) / fraction if fraction > 0.05 else None
@@ -58,7 +68,15 @@ class Progress:
         return Progress(cancelled=self._cancelled)
 
     def part(self, low: float, high: float) -> Progress:
-        """A step of this work: its fractions 0..1 are `low` to `high` of the whole."""
+        """A step of this work: its fractions 0..1 are `low` to `high` of the whole.
+
+        Args:
+            low: where the step begins, 0..1 of this work.
+            high: where it ends, 0..1.
+
+        Returns:
+            To be handed to the step. Warnings and cancellation go through to this one.
+        """
         return _Part(self, low, high)
 
     def finish(self) -> None:

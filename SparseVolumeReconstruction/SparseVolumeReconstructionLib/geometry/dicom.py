@@ -86,7 +86,7 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
     """The series of images among files, and the names of the files that are no image.
 
     Args:
-        files: with what to call each.
+        names: the files, with what to call each.
 
     Raises:
         InputError: for a damaged file and for an image whose place in the patient is not stated.
@@ -134,6 +134,10 @@ def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarra
     """Pixels (rows, columns) of every frame as float32, rescaled as it states.
 
     GDCM gives inverted ones as they are displayed, but below 0 or far above it: their darkest becomes 0.
+
+    Args:
+        frames: may be of several files; each file is read once.
+        names: what to call each file.
 
     Raises:
         InputError: for a file that cannot be read.
@@ -325,7 +329,12 @@ def _plane(header, groups: list, name: str) -> Plane:
 
 
 def check_direction(directions: np.ndarray, name: str) -> None:
-    """Raise InputError unless two directions (2, 3) have length 1 and are at right angles, to 1 %."""
+    """Raise InputError unless two directions (2, 3) have length 1 and are at right angles, to 1 %.
+
+    Args:
+        directions: along rows and columns of the pixels, one a row.
+        name: of the file, for messages.
+    """
     if not np.isfinite(directions).all() or np.abs(directions @ directions.T - np.eye(2)).max() > 0.01:
         raise InputError(
             f"{name}: its Image Orientation is none (two directions at right angles expected); correct the "

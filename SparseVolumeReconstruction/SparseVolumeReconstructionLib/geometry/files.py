@@ -50,10 +50,13 @@ def image_suffix(name: str) -> str | None:
 def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
     """What a file shows that is no DICOM.
 
-    Raises InputError.
-
     Args:
+        path: a suffix that is not known is refused.
+        name: what to call the file in messages.
         max_voxels: for files that nobody trusts: not more than these are read or unpacked, and no other file.
+
+    Raises:
+        InputError: for what is no image of one of FORMATS, damaged, or without a place in the patient.
     """
     called = path.name.lower()
     if called.endswith(_PICTURES):
@@ -87,7 +90,13 @@ def read_file(path: Path, name: str, max_voxels: int | None = None) -> Scan:
 def stated_grids(path: Path, name: str) -> tuple[list[Grid], tuple[str, ...]]:
     """Where the slices of a file that is no DICOM lie by its header, as regular grids, and notices.
 
-    None where only the voxels would tell (pictures, four dimensions).
+    Args:
+        path: only its header is read.
+        name: what to call the file in messages.
+
+    Returns:
+        Grids, RAS mm; none where only the voxels would tell (pictures, four dimensions). Notices, a line
+        each.
 
     Raises:
         InputError: for geometry that is missing or contradicts itself.

@@ -15,6 +15,13 @@ def check_axes(matrix: np.ndarray, what: str) -> None:
     """Raise InputError unless the columns of a 3x3 index-to-mm matrix are finite, non-zero and orthogonal.
 
     A reflection (left-handed axes) is allowed, a shear is not: slices and voxels are rectangles.
+
+    Args:
+        matrix: columns are the steps of one voxel along i, j, k.
+        what: begins the message.
+
+    Raises:
+        InputError: and says which of these it is.
     """
     if not np.isfinite(matrix).all():
         raise InputError(
@@ -68,7 +75,13 @@ class Grid:
 
     @classmethod
     def centred(cls, shape_kji, spacing_ijk, centre_ras=(0.0, 0.0, 0.0)) -> Grid:
-        """Grid whose axes are R, A, S and whose centre is `centre_ras` (mm)."""
+        """Grid whose axes are R, A, S and whose centre is `centre_ras` (mm).
+
+        Args:
+            shape_kji: voxels, slowest array axis first.
+            spacing_ijk: mm; one number for all axes, or three.
+            centre_ras: three numbers, mm.
+        """
         spacing = np.broadcast_to(np.asarray(spacing_ijk, float), 3)
         size = np.array(shape_kji[::-1], float)
         matrix = np.diag([*spacing, 1.0])
@@ -77,7 +90,12 @@ class Grid:
 
     @classmethod
     def covering(cls, points_ras: np.ndarray, spacing_mm: float) -> Grid:
-        """Isotropic RAS-aligned grid covering points (n, 3) in mm."""
+        """Isotropic RAS-aligned grid covering points (n, 3) in mm.
+
+        Args:
+            points_ras: at least one.
+            spacing_mm: of the voxels, along all axes.
+        """
         low, high = points_ras.min(0), points_ras.max(0)
         size = np.maximum(np.ceil((high - low) / spacing_mm).astype(int) + 1, 1)
         return cls.centred(tuple(size[::-1]), spacing_mm, (low + high) / 2)

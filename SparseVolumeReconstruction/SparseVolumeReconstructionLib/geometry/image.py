@@ -20,7 +20,12 @@ def image_geometry(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
 
 
 def image_header(image: sitk.Image, grid: Grid) -> sitk.Image:
-    """Give a SimpleITK image the geometry of `grid`; returns the image."""
+    """Give a SimpleITK image the geometry of `grid`; returns the image.
+
+    Args:
+        image: 3D, as many voxels as the grid; it is changed.
+        grid: RAS mm; the image gets it in LPS.
+    """
     lps = LPS @ grid.ijk_to_ras
     image.SetSpacing(grid.spacing_ijk.tolist())
     image.SetDirection((lps[:3, :3] / grid.spacing_ijk).ravel().tolist())
@@ -34,7 +39,15 @@ def to_image(volume: Volume) -> sitk.Image:
 
 
 def from_image(image: sitk.Image, name: str = "image") -> Volume:
-    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise."""
+    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise.
+
+    Args:
+        image: LPS, as SimpleITK has them.
+        name: what to call it in messages.
+
+    Raises:
+        InputError: for several values per voxel, more than three dimensions, or axes that are no grid's.
+    """
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{name}: {image.GetNumberOfComponentsPerPixel()} values per voxel (RGB or vectors); expected "

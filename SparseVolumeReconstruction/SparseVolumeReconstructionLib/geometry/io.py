@@ -79,10 +79,12 @@ def read_volume(
     """Read one scalar volume or 2D slice; a folder is read as one DICOM series.
 
     Args:
+        path: of a file, or of the folder of a series.
         series: as in read_scan.
         warn: called with each notice about the file, one line that names it.
 
-    Raises InputError, also for what is no one volume.
+    Raises:
+        InputError: also for what is no one volume.
     """
     scan = read_scan(path, series)
     if len(scan.parts) > 1:
@@ -126,6 +128,10 @@ def write_atomically(path: str | Path, write) -> None:
     """Call `write(temporary_path)` beside `path`, then rename; on any error nothing is left behind.
 
     The temporary name keeps the suffixes of `path`, because writers choose the format by them.
+
+    Args:
+        path: is replaced where it exists; its folder must exist.
+        write: called with the temporary path, a str, of an empty file that is there already.
     """
     path = Path(path)
     suffix = "".join(path.suffixes[-2:]) if path.name.count(".") > 1 else path.suffix
@@ -140,6 +146,11 @@ def write_atomically(path: str | Path, write) -> None:
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:
     """Write a volume (format from the suffix) atomically.
+
+    Args:
+        volume: RAS mm; the file states its geometry.
+        path: its suffix is one that ITK can write.
+        compress: where the format can.
 
     Raises:
         OSError: when it cannot.
@@ -195,7 +206,12 @@ def affine_transform(matrix_ras: np.ndarray) -> sitk.AffineTransform:
 def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
     """Write a 4x4 RAS-to-RAS matrix as an ITK affine transform (LPS in the file), atomically.
 
-    Raises OSError.
+    Args:
+        matrix_ras: mm to mm.
+        path: its suffix is one that ITK can write, such as .tfm.
+
+    Raises:
+        OSError: when it cannot.
     """
     _write_with_itk(path, lambda temporary: sitk.WriteTransform(affine_transform(matrix_ras), temporary))
 

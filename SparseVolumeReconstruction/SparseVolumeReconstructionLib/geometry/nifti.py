@@ -27,6 +27,10 @@ _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 def nifti_header(path: Path, name: str):
     """The header (nibabel's, not corrected) of a NIfTI file.
 
+    Args:
+        path: of the .nii, or of the .hdr of a pair; may be packed with gzip.
+        name: what to call it in messages.
+
     Raises:
         InputError: for a file that is none, and for Analyze.
     """
@@ -90,6 +94,10 @@ def read_nifti(path: Path, name: str) -> Scan:
     """The volume of a NIfTI file, or every slice by itself.
 
     The latter where its slices are shifted against each other (a tilted gantry).
+
+    Args:
+        path: as in nifti_header; a JSON file beside it may state the slice thickness.
+        name: what to call it in messages.
 
     Raises:
         InputError: for what is no scalar volume and for geometry that is missing or contradicts itself.
@@ -260,7 +268,13 @@ def _tilted(
 
 
 def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path) -> None:
-    """Write (n, K, J, I) volumes as one NIfTI file, one after the other along its fourth axis."""
+    """Write (n, K, J, I) volumes as one NIfTI file, one after the other along its fourth axis.
+
+    Args:
+        volumes: of a kind that NIfTI knows, such as float32.
+        grid: of each of them, RAS mm.
+        path: its suffix is .nii or .nii.gz; an existing file is overwritten.
+    """
     import nibabel
 
     image = nibabel.Nifti1Image(np.ascontiguousarray(volumes.transpose(3, 2, 1, 0)), grid.ijk_to_ras)

@@ -94,6 +94,14 @@ def check_thickness(thickness_mm: float | None, name: str, grid: Grid | None = N
     """Raise InputError for a slice thickness (mm) that none is.
 
     Out of range, or more than the slice is wide (another unit).
+
+    Args:
+        thickness_mm: None passes.
+        name: what to call the slice's file in messages.
+        grid: how wide the slices are: those along its third index axis; None: not looked at.
+
+    Raises:
+        InputError: outside of THICKNESS_MM, or more than the slice is wide.
     """
     if thickness_mm is None:
         return

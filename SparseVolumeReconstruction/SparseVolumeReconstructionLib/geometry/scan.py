@@ -98,7 +98,12 @@ class Scan:
     def place(self, index: int, name: str) -> tuple[Part, int]:
         """The part and the index in it of a slice, counted from 0 over all parts in order.
 
-        Raises InputError beyond the last one.
+        Args:
+            index: of the slice.
+            name: what to call the scan in messages.
+
+        Raises:
+            InputError: beyond the last one.
         """
         within = index
         for part in self.parts:
@@ -124,7 +129,13 @@ class SeriesChoice:
 
 
 class SeveralSeries(InputError):
-    """More than one series was found where one is wanted; `choices` lists them."""
+    """More than one series was found where one is wanted; `choices` lists them.
+
+    Args:
+        name: the file or folder.
+        choices: at least one.
+        why: what was found instead of one series; by default their number.
+    """
 
     def __init__(self, name: str, choices: list[SeriesChoice], why: str = ""):
         self.choices = choices
@@ -142,11 +153,13 @@ def read_dicom(
 
     Args:
         files: with what to call each.
+        name: what to call them together in messages.
         series: which one, by the key of a SeriesChoice.
-        max_voxels: how many may be read.
+        max_voxels: how many may be read; None: any number.
 
     Raises:
-        SeveralSeries: where there is a choice, InputError for what cannot be read.
+        SeveralSeries: where there is a choice.
+        InputError: for what cannot be read.
     """
     found, left_out = dicom.read_headers(files)
     if not found:
@@ -187,7 +200,7 @@ def read_dicom(
 def dicom_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:
     """Where the slices of the DICOM files of one series lie by their headers, as regular grids, and notices.
 
-    None where they are no images, or of several series.
+    Both are empty where the files are no images, or of several series.
 
     Raises:
         InputError: for a damaged file, and for an image whose place is not stated.
@@ -206,7 +219,13 @@ def _check_size(frames: Sequence[Frame], name: str, max_voxels: int | None) -> N
 
 
 def too_large(name: str, what: str, max_voxels: int) -> InputError:
-    """The error about more voxels than are read."""
+    """The error about more voxels than are read.
+
+    Args:
+        name: the file.
+        what: how many it has, in words.
+        max_voxels: how many are read.
+    """
     return InputError(
         f"{name}: {what}; at most {max_voxels / 1e6:.0f} million are read. Crop or resample it first."
     )

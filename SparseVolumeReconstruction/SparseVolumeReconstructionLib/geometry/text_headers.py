@@ -18,11 +18,17 @@ LONGEST_HEADER = 1 << 20
 def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
     """Where the voxels of an NRRD file begin (bytes) and how they are packed.
 
-    None where that is not to be counted here.
+    Args:
+        path: of the header, or of the file that holds both.
+        name: what to call it in messages.
+        max_voxels: for files that nobody trusts; only whether it is None counts here.
+
+    Returns:
+        Bytes, and "" or "gzip"; None where that is not to be counted here.
 
     Raises:
-        InputError: where the space of the axes is not stated, and for an untrusted file that names another
-            one.
+        InputError: for what is no NRRD, where the place of the voxels is not stated, and for an untrusted
+            file whose voxels are in another file or packed in another way.
     """
     fields, begin = _nrrd_fields(path)
     if not fields:
@@ -43,7 +49,12 @@ def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
 
 
 def check_nrrd_place(path: Path, name: str) -> None:
-    """Raise InputError unless an NRRD header states a patient's axes, and where the voxels lie on them."""
+    """Raise InputError unless an NRRD header states a patient's axes, and where the voxels lie on them.
+
+    Args:
+        path: of the header.
+        name: what to call it in messages.
+    """
     fields = _nrrd_fields(path)[0]
     space = fields.get("space", "").lower()
     if not re.fullmatch("(left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si]", space):
@@ -61,7 +72,20 @@ def check_nrrd_place(path: Path, name: str) -> None:
 
 
 def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
-    """The same of a MetaImage."""
+    """The same of a MetaImage.
+
+    Args:
+        path: of the header, or of the file that holds both.
+        name: what to call it in messages.
+        max_voxels: for files that nobody trusts; only whether it is None counts here.
+
+    Returns:
+        Bytes, and "" or "zlib"; None where that is not to be counted here.
+
+    Raises:
+        InputError: for a header that is damaged or states no place, and for an untrusted file whose voxels
+            are in another file.
+    """
     with open(path, "rb") as file:
         start = file.read(LONGEST_HEADER)
     spacing = re.search(rb"^ElementSpacing *= *(.*?)\r?$", start, re.MULTILINE)
@@ -87,6 +111,10 @@ def check_meta_place(path: Path, name: str) -> None:
     """Raise InputError unless a MetaImage header states spacing, axes and origin.
 
     ITK reads each by any of several names.
+
+    Args:
+        path: of the header.
+        name: what to call it in messages.
     """
     with open(path, "rb") as file:
         start = file.read(LONGEST_HEADER).partition(b"ElementDataFile")[0]
@@ -103,7 +131,12 @@ def check_meta_place(path: Path, name: str) -> None:
 
 
 def stated_unit(path: Path, suffix: str) -> str:
-    """The unit of length that an NRRD or MetaImage header states; empty where it states none."""
+    """The unit of length that an NRRD or MetaImage header states; empty where it states none.
+
+    Args:
+        path: of the header.
+        suffix: of NRRD or META, in lower case: which format it is.
+    """
     if suffix in NRRD:
         units = set(re.findall(r'"([^"]*)"', _nrrd_fields(path)[0].get("space units", "")))
         return ", ".join(sorted(units))

@@ -22,6 +22,7 @@ def millimetres(unit: str, widest: float, name: str) -> float:
     """How many mm the unit has in which a file says that its lengths are.
 
     Args:
+        unit: as the file states it, in letters of any size; empty is mm.
         widest: larger side of its slices, in that unit.
         name: of the file, for messages.
 
@@ -43,7 +44,15 @@ def millimetres(unit: str, widest: float, name: str) -> float:
 
 
 def other_unit(shown_mm: float, expected_mm: float) -> str:
-    """What to ask and to do where a length is far from what is expected: which unit of length explains it."""
+    """What to ask and to do where a length is far from what is expected: which unit of length explains it.
+
+    Args:
+        shown_mm: the length that was read as mm, above 0.
+        expected_mm: how long it should be, above 0.
+
+    Returns:
+        The end of a sentence.
+    """
     unit, factor = min(_GUESSES.items(), key=lambda guess: abs(np.log(shown_mm * guess[1] / expected_mm)))
     if abs(np.log(shown_mm * factor / expected_mm)) > np.log(_NEAR):
         return "correct the spacing in its header."

@@ -89,6 +89,10 @@ class Observation(ABC):
         """Which values `operator` gives with the same grid and mask, bool in the layout of `values`.
 
         All of them, unless a kind says otherwise; the operator gives them in the order of the layout.
+
+        Args:
+            grid: in the space of the observation.
+            mask: (K, J, I) bool, None for all of the grid.
         """
         return np.ones(self.values.shape, bool)
 

@@ -20,6 +20,10 @@ def slice_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> tup
     """Offsets along the normal (mm) and weights (sum 1) of a box profile of full width `thickness_mm`.
 
     A slice not thicker than `step_mm` is taken as an ideal plane.
+
+    Args:
+        thickness_mm: 0 or more.
+        step_mm: the offsets are this far apart, or less.
     """
     count = max(1, int(np.ceil(thickness_mm / step_mm)))
     if count == 1:
@@ -32,6 +36,10 @@ def gaussian_profile(thickness_mm: float, step_mm: float = _PROFILE_STEP_MM) -> 
     """The same of a Gaussian profile whose full width at half maximum is `thickness_mm`.
 
     It is cut off at twice that width.
+
+    Args:
+        thickness_mm: one not above `step_mm` is taken as an ideal plane.
+        step_mm: the offsets are this far apart, or less.
     """
     count = 2 * int(np.ceil(thickness_mm / step_mm)) + 1
     if thickness_mm <= step_mm:
@@ -94,7 +102,12 @@ class PlaneOperator(LinearOperator):
 def corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices and trilinear weights of the 8 voxels around index points (n, 3), (n, 8) each.
 
-    The weight is 0 outside the grid.
+    Args:
+        ijk: in voxels of the grid, fractions included.
+        shape_kji: of the grid.
+
+    Returns:
+        Indices, always of the grid, and weights; the weight is 0 outside the grid.
     """
     size = np.array(shape_kji[::-1])
     low = np.floor(ijk).astype(np.int64)
@@ -112,7 +125,13 @@ def corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np
 
 
 def observed_pixels(plane: Plane, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
-    """Which pixels (rows, columns) have their centre on the grid, and in `mask` (K, J, I) bool if given."""
+    """Which pixels (rows, columns) have their centre on the grid, and in `mask` (K, J, I) bool if given.
+
+    Args:
+        plane: in the space of the grid.
+        grid: reaches half a voxel beyond its outer voxel centres.
+        mask: looked up at the voxel nearest to the pixel's centre.
+    """
     ijk = plane.points_ras() @ grid.ras_to_ijk[:3, :3].T + grid.ras_to_ijk[:3, 3]
     nearest = np.rint(ijk).astype(int)
     valid: np.ndarray = ((nearest >= 0) & (nearest < grid.shape_kji[::-1])).all(1)
@@ -130,8 +149,13 @@ def plane_operator(
 ) -> PlaneOperator:
     """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
 
-    mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if None).
-    profile: offsets in mm and weights of a slice of some thickness in mm.
+    Args:
+        planes: in the space of the grid; there may be none.
+        grid: where the volume lives.
+        mask: (K, J, I) bool; only pixels whose centre lies in it are taken as observed (the whole grid if
+            None).
+        device: where the operator computes.
+        profile: offsets in mm and weights of a slice of some thickness in mm.
     """
     ras_to_ijk = grid.ras_to_ijk
     rows = []

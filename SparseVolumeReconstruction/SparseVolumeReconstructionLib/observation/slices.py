@@ -148,8 +148,15 @@ def slice_of(
 ) -> Slice:
     """Slice `index` along the third index axis (k) of a volume.
 
-    thickness_mm None: `assumed_thickness_mm` of the spacing along k. number: what to call the slice where not
-    by its index. Raises InputError when the index is out of range.
+    Args:
+        volume: RAS mm.
+        index: 0 to the number of slices - 1.
+        thickness_mm: `assumed_thickness_mm` of the spacing along k if None.
+        source: the file or scan, as in Observation; begins the slice's name.
+        number: what to call the slice where not by its index.
+
+    Raises:
+        InputError: when the index is out of range, or the slice is empty or has values that are not finite.
     """
     count = volume.grid.shape_kji[0]
     if not 0 <= index < count:
@@ -169,7 +176,12 @@ def slice_of(
 
 
 def resample_slice(image: Slice, pixel_size_mm: float) -> Slice:
-    """The slice on square pixels of another size over the same rectangle (blurred first when coarser)."""
+    """The slice on square pixels of another size over the same rectangle (blurred first when coarser).
+
+    Args:
+        image: stays as it is.
+        pixel_size_mm: of the new pixels.
+    """
     plane = image.plane.with_pixel_size(pixel_size_mm)
     lattices = []
     for p in (image.plane, plane):
@@ -185,7 +197,12 @@ def check_slices_agree(slices: list[Slice], tolerance: float = 0.25) -> None:
 
     The pixels may be in any layout, and one slice a part of the other.
 
-    tolerance: allowed root mean square difference as a share of the joint standard deviation.
+    Args:
+        slices: of one body, in one space and unit.
+        tolerance: allowed root mean square difference as a share of the joint standard deviation.
+
+    Raises:
+        InputError: naming the two.
     """
     for a, first in enumerate(slices):
         for second in slices[a + 1 :]:

@@ -44,7 +44,12 @@ def circulant_inverse(lattices: Lattices, spectra: list[torch.Tensor], sd: torch
 
 
 def block_inverse(inverses: Sequence[Apply], counts: Sequence[int]) -> Apply:
-    """One inverse for each block of values (m, n), whose sizes are `counts`; blocks are independent."""
+    """One inverse for each block of values (m, n), whose sizes are `counts`; blocks are independent.
+
+    Args:
+        inverses: of each block, of (m, count).
+        counts: one a block; their sum is n. Not looked at for a single block.
+    """
     if len(inverses) == 1:
         return inverses[0]
     return lambda values: torch.cat(

@@ -22,6 +22,10 @@ def gaussian_average(slices: list[Slice], grid: Grid) -> Volume:
 
     The profile's full width at half maximum is the slice thickness (mm); within the plane pixels are spread
     linearly over the neighbouring voxels. 0 where no slice reaches.
+
+    Args:
+        slices: in the space of the grid, values in one unit.
+        grid: RAS mm.
     """
     total, weight = torch.zeros(1, *grid.shape_kji), torch.zeros(1, *grid.shape_kji)
     for image in slices:

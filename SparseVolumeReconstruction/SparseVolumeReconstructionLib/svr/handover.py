@@ -83,10 +83,18 @@ def write_handover(
 
     The folder is made if need be.
 
-    template, mask: on the same grid, in patient space; a voxel is inside where the mask is above 0. stacks:
-    none gives command lines with marked placeholders. resolution_mm: isotropic voxel size of what the tools
-    shall reconstruct. Raises InputError where the mask does not fit or is empty, and where the folder cannot
-    be written.
+    Args:
+        template: in patient space.
+        mask: on the same grid; a voxel is inside where it is above 0.
+        stacks: none gives command lines with marked placeholders.
+        folder: where to write.
+        resolution_mm: isotropic voxel size of what the tools shall reconstruct.
+
+    Returns:
+        The paths that were written, and the command lines, which hold absolute paths.
+
+    Raises:
+        InputError: where the mask does not fit or is empty, and where the folder cannot be written.
     """
     inside = (mask.array > 0).astype(np.uint8)
     if not mask.grid.same_as(template.grid):

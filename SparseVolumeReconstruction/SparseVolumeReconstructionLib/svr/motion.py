@@ -15,8 +15,12 @@ def stack_planes(
 ) -> list[Plane]:
     """Parallel planes through the box of a grid, from its first voxel on.
 
-    They are normal to its index axis `axis` (0, 1, 2: i, j, k).
-    pixel_mm: square pixels; spacing_mm: between neighbouring planes; thickness_mm: of each.
+    Args:
+        grid: RAS mm.
+        axis: the index axis that they are normal to (0, 1, 2: i, j, k).
+        pixel_mm: of square pixels.
+        spacing_mm: between neighbouring planes.
+        thickness_mm: of each.
     """
     across = [n for n in range(3) if n != axis]
     steps = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk
@@ -33,15 +37,25 @@ def stack_planes(
 
 
 def random_translations(count: int, max_mm: float, seed: int) -> np.ndarray:
-    """Translations (count, 3) in mm, each component uniform between -max_mm and max_mm."""
+    """Translations (count, 3) in mm, each component uniform between -max_mm and max_mm.
+
+    Args:
+        count: how many.
+        max_mm: 0 or more.
+        seed: the same one gives the same translations.
+    """
     return np.random.default_rng(seed).uniform(-max_mm, max_mm, (count, 3))
 
 
 def acquire(volume: Volume, planes: list[Plane], shifts_mm: np.ndarray) -> list[Slice]:
     """What a scanner sees on planes (n) while the body is shifted by shifts_mm (n, 3).
 
-    Shifts are from where the body is in `volume`.
     The slices say where the scanner was, not where the body was. Planes that show nothing are left out.
+
+    Args:
+        volume: the body, RAS mm.
+        planes: where the scanner looks, in the same space.
+        shifts_mm: along R, A, S, from where the body is in `volume`; one for each plane.
     """
     data = torch.as_tensor(volume.array, dtype=torch.float32)[None]
     found = []
