@@ -84,9 +84,12 @@ def align(
 ) -> Alignment:
     """Frame and intensity map that make the slices most probable.
 
-    Raises InputError when they are not this anatomy or contrast.
+    Args:
+        slices: at least one, patient mm and units.
+        covariate: known value, or None to infer it.
 
-    slices: at least one, patient mm and units. covariate: known value, or None to infer it.
+    Raises:
+        InputError: when they are not this anatomy or contrast.
     """
     check_size(slices, model.size, model.name)
     if has_noise_outside(slices):
@@ -147,10 +150,7 @@ def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
 
 
 def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
-    """Evidence gained when the slices of each file get a frame and anatomy of their own.
-
-    In nats per further file.
-    """
+    """Evidence gained (nats per further file) when the slices of each file get a frame and anatomy alone."""
     files = by_source(slices)
     if not 1 < len(files) <= _MAX_FILES:
         return 0.0
@@ -208,7 +208,9 @@ def fixed_frame(
 ) -> Alignment:
     """Intensity map, covariate and score of slices in a given frame (4x4 patient to canonical, RAS mm).
 
-    `fast` on fewer pixels.
+    Args:
+        covariate: known value, or None to infer it.
+        fast: on fewer pixels.
     """
     size, rough = _COARSE_MM if fast else _FINE_MM, rough_gains(slices)
     found = _fitted(in_common_units(slices, rough), model, matrix, covariate, size)
@@ -261,7 +263,8 @@ def gains_in_frame(
 ) -> dict[str, float]:
     """Gain of each series over the first, from what the model expects with a frame and an intensity map.
 
-    rough: gains with which the map was found, 1 for series that are not named.
+    Args:
+        rough: gains with which the map was found, 1 for series that are not named.
     """
     gains = {}
     for source, own in by_source(in_common_units(slices, rough)).items():
@@ -276,10 +279,7 @@ def gains_in_frame(
 def _starts(
     slices: list[Slice], model: AlignmentModel, covariate: float | None
 ) -> tuple[PoseFamily, torch.Tensor, torch.Tensor]:
-    """Starting family, theta and covariate values of the coarse search.
-
-    The best of many by correlation alone.
-    """
+    """Starting family, theta and covariate values of the coarse search: the best of many by correlation."""
     matcher = Matcher.of(slices, model, _SCREEN_MM)
     centre = matcher.points[matcher.foreground()].mean(0)
     normal = torch.as_tensor(

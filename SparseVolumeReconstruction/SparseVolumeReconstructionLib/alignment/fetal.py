@@ -181,6 +181,13 @@ def as_one(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
     """Probabilities (n, FIELD, FIELD) of parallel slices at places (n,) in order, as those of one body.
 
     Neighbours vote where a slice is not sure, and of all pieces only the largest is kept.
+
+    Args:
+        brains: of pixels of one size at one place in the plane; left as they are.
+        along_mm: places along the normal.
+
+    Returns:
+        In the shape of `brains`, float32; 0 where nothing is sure to be brain.
     """
     weight = np.exp(-0.5 * ((along_mm[:, None] - along_mm) / _NEIGHBOUR_MM) ** 2)
     voted = np.einsum("ab,bji->aji", weight / weight.sum(1, keepdims=True), brains)

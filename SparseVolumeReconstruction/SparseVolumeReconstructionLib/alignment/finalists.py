@@ -12,7 +12,16 @@ _ANOTHER_MM = 10.0
 
 
 def distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.Tensor:
-    """Indices of the best starts that ended more than 3 mm or 5 degrees apart."""
+    """Indices of the best starts that ended more than 3 mm or 5 degrees apart.
+
+    Args:
+        score: of each start, (B,); the higher the better.
+        matrices: where each ended, (B, 4, 4), patient to canonical, RAS mm.
+        count: how many at most.
+
+    Returns:
+        The best first.
+    """
     chosen: list[int] = []
     for n in score.argsort(descending=True).tolist():
         if all(
@@ -29,7 +38,13 @@ def distinct(score: torch.Tensor, matrices: torch.Tensor, count: int) -> torch.T
 def margin_of(matrices: torch.Tensor, evidence: torch.Tensor, model: AlignmentModel) -> float:
     """Evidence (nats) of the best frame over that of the next one that puts the anatomy elsewhere.
 
-    matrices: (B, 4, 4), patient to canonical, RAS mm. evidence: (B,).
+    Args:
+        matrices: (B, 4, 4), patient to canonical, RAS mm.
+        evidence: of each, nats, (B,).
+        model: says where the anatomy is, and how large.
+
+    Returns:
+        MAX_MARGIN where it is more, and where no frame puts the anatomy elsewhere.
     """
     reach = model.size / 3 * torch.cat([torch.eye(3), -torch.eye(3)])
     best = matrices[int(evidence.argmax())]

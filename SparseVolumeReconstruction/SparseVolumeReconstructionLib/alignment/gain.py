@@ -36,7 +36,12 @@ def rough_gains(slices: list[Slice]) -> dict[str, float]:
 
 
 def in_common_units(slices: list[Slice], gains: dict[str, float]) -> list[Slice]:
-    """The slices with their values divided by the gain of their source; those without one as they are."""
+    """The slices with their values divided by the gain of their source; those without one as they are.
+
+    Args:
+        slices: of any number of sources.
+        gains: by source, above 0.
+    """
     factors = [gains.get(s.source, 1.0) for s in slices]
     return [
         s if g == 1.0 else replace(s, pixels=s.pixels / np.float32(g), noise=s.noise / g)
@@ -47,7 +52,13 @@ def in_common_units(slices: list[Slice], gains: dict[str, float]) -> list[Slice]
 def gain_of(values: np.ndarray, mean: np.ndarray, intensity: MonotoneMap) -> float:
     """How many times brighter pixels (n,) are than a model says: the median over those inside the anatomy.
 
-    mean: (n,) the model's, canonical units. 1 where too few pixels lie inside.
+    Args:
+        values: units of the slices.
+        mean: (n,) the model's, canonical units.
+        intensity: between both, for a gain of 1.
+
+    Returns:
+        1 where too few pixels lie inside.
     """
     inside = (mean > _INTERIOR) & (values > 0)
     ratio = values[inside] / np.maximum(intensity.to_patient(mean[inside]), 1e-6)

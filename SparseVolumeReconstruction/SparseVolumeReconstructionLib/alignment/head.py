@@ -78,6 +78,10 @@ def disagreement_mm(readings: list[Reading], patient_to_canonical: np.ndarray) -
     """How far (mm, root mean square) a frame puts the brain's pixels from where they look to be.
 
     What is uncertain weighs less.
+
+    Args:
+        readings: together at least one pixel that shows brain, with its place in canonical space.
+        patient_to_canonical: 4x4, RAS mm.
     """
     points, places, spread = (
         np.concatenate([getattr(r, name) for r in readings]) for name in ("points", "places", "spread")

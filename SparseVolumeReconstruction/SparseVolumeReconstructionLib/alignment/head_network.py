@@ -42,11 +42,13 @@ class HeadNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits of CLASSES (B, 4, FIELD, FIELD).
 
-        Canonical R, A, S and the logarithm of their spread, each (B, 3, FIELD / 2, FIELD / 2) in units of
-        UNIT_MM.
+        Args:
+            images: (B, 1, FIELD, FIELD), 1 is as bright as tissue gets.
+            offsets: (B, 3, FIELD / 2, FIELD / 2), R, A, S from the middle of the field in units of UNIT_MM.
 
-        images: (B, 1, FIELD, FIELD), 1 is as bright as tissue gets. offsets: (B, 3, FIELD / 2, FIELD / 2), R,
-        A, S from the middle of the field in units of UNIT_MM.
+        Returns:
+            The logits, canonical R, A, S and the logarithm of their spread, both (B, 3, FIELD / 2, FIELD / 2)
+            in units of UNIT_MM.
         """
         x = self.stem(torch.cat([pixel_unshuffle(images, 2) * 2 - 1, offsets], 1))
         skips = []

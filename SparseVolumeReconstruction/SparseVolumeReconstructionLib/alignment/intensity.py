@@ -33,10 +33,17 @@ class MonotoneMap:
     def fit(cls, values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> MonotoneMap:
         """The map under which the histogram of `values` is the one the prior predicts for the same pixels.
 
-        values: (n,) patient intensities of pixels inside the anatomy. mean, variance: (n,) the prior's
-        prediction of their canonical values. The predicted histogram is the mixture of n Gaussians, so the
-        prior's own spread does not flatten the contrast. Five quantiles are matched: more follow the
-        subject's anatomy, not the scanner. Raises InputError when too few pixels show anatomy.
+        The predicted histogram is the mixture of n Gaussians, so the prior's own spread does not flatten the
+        contrast.
+        Five quantiles are matched: more follow the subject's anatomy, not the scanner.
+
+        Args:
+            values: (n,) patient intensities of pixels inside the anatomy.
+            mean: (n,) of the prior's prediction of their canonical values.
+            variance: (n,) of that prediction, above 0.
+
+        Raises:
+            InputError: when too few pixels show anatomy, or they have too little contrast.
         """
         if len(values) < _MIN_PIXELS:
             raise InputError(
@@ -71,6 +78,10 @@ class MonotoneMap:
         """Standard deviations in patient units at canonical `values`.
 
         Half the width of the mapped one-sigma interval.
+
+        Args:
+            values: any shape.
+            std: standard deviations in canonical units, of the same shape.
         """
         return (self.to_patient(values + std) - self.to_patient(values - std)) / 2
 

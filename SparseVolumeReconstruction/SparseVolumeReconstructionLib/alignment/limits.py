@@ -9,5 +9,10 @@ MIN_PROBABILITY, MIN_THINKABLE = 0.7, 0.01
 
 
 def rounded_down(value: float, digits: int = 2) -> str:
-    """A value that is below a limit, so written that it does not look as if it had reached it."""
+    """A value that is below a limit, so written that it does not look as if it had reached it.
+
+    Args:
+        value: below the limit.
+        digits: after the point.
+    """
     return f"{math.floor(value * 10**digits + 1e-9) / 10**digits:.{digits}f}"

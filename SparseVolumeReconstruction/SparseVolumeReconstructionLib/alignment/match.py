@@ -24,7 +24,13 @@ class Matcher:
     """Slice pixels (points (n, 3) patient mm, values (n,)) against a model; B poses at once.
 
     Pixels `size_mm` apart are correlated, so log-likelihoods are divided by the number of pixels in one
-    correlation area (about 100 mm^2).
+    correlation area (about 150 mm^2).
+
+    Args:
+        model: the prior on a coarse canonical grid.
+        points: (n, 3), patient RAS mm.
+        values: (n,), patient units.
+        size_mm: distance of neighbouring pixels.
     """
 
     def __init__(self, model: AlignmentModel, points: torch.Tensor, values: torch.Tensor, size_mm: float):
@@ -34,11 +40,25 @@ class Matcher:
 
     @classmethod
     def of(cls, slices: list[Slice], model: AlignmentModel, size_mm: float) -> Matcher:
-        """The pixels of slices on lattices of `size_mm`, without the far background."""
+        """The pixels of slices on lattices of `size_mm`, without the far background.
+
+        Args:
+            slices: patient mm, 0 outside the anatomy.
+            model: the prior on a coarse canonical grid.
+            size_mm: pixel size of the lattices.
+        """
         return cls(model, *_points(slices, size_mm), size_mm)
 
     def expected(self, matrix: np.ndarray, covariate: float | None) -> np.ndarray:
-        """The model's mean (n,) at the pixels in a frame (4x4, patient to canonical, RAS mm)."""
+        """The model's mean (n,) at the pixels in a frame (4x4, patient to canonical, RAS mm).
+
+        Args:
+            matrix: the frame.
+            covariate: None is 0, for a model without one.
+
+        Returns:
+            Canonical units.
+        """
         value = torch.tensor([covariate or 0.0])
         return self._predict(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, 0)[0][0].numpy()
 
@@ -62,11 +82,26 @@ class Matcher:
         return mean, sampled[q] ** 2 + _MODEL_ERROR**2, sampled[q + 1 :]
 
     def correlation(self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """Correlation (B,) of the pixels with the model's mean there."""
+        """Correlation (B,) of the pixels with the model's mean there.
+
+        Args:
+            family: B poses.
+            theta: their parameters, (B, 9).
+            value: their covariate values, (B,).
+
+        Returns:
+            -1..1; differentiable in `theta` and `value`.
+        """
         return self._correlate(self._predict(family, theta, value, 0)[0])
 
     def quick_correlation(self, family: PoseFamily, theta: torch.Tensor, value: float) -> torch.Tensor:
-        """The same (B,) at one covariate value for all poses, without gradients."""
+        """The same (B,) at one covariate value for all poses, without gradients.
+
+        Args:
+            family: B poses.
+            theta: their parameters, (B, 9).
+            value: the covariate value.
+        """
         with torch.no_grad():
             mean = torch.tensordot(
                 self.model.knot_weights(torch.tensor([value])), self.model.maps[: len(self.model.knots)], 1
@@ -85,8 +120,15 @@ class Matcher:
     ) -> list[MonotoneMap]:
         """One intensity map per pose, from the pixels where the model shows anatomy there.
 
-        A pose at which too little is shown gets a plain scaling, and loses by its evidence; InputError if all
-        are such.
+        A pose at which too little is shown gets a plain scaling, and loses by its evidence.
+
+        Args:
+            family: B poses.
+            theta: their parameters, (B, 9).
+            value: their covariate values, (B,).
+
+        Raises:
+            InputError: if too little is shown at all of them.
         """
         mean, variance, loadings = self._predict(family, theta, value)
         variance = variance - _MODEL_ERROR**2 + (loadings**2).sum(0)
@@ -142,7 +184,14 @@ class Matcher:
     def evidence(
         self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, maps: list[MonotoneMap]
     ) -> torch.Tensor:
-        """Tempered log evidence (B,) of the pixels under the low-rank model, in nats up to a constant."""
+        """Tempered log evidence (B,) of the pixels under the low-rank model, in nats up to a constant.
+
+        Args:
+            family: B poses.
+            theta: their parameters, (B, 9).
+            value: their covariate values, (B,).
+            maps: B, patient to canonical units, one a pose.
+        """
         difference, variance, _, factor, right = self._solve(family, theta, value, maps)
         half = torch.linalg.solve_triangular(factor, right[..., None], upper=False)[..., 0]
         quadratic = (difference**2 / variance).sum(1) / self._temper - (half**2).sum(1)
@@ -156,6 +205,15 @@ class Matcher:
         """Correlation (-1..1) of the mapped pixels with the model's best prediction inside the anatomy.
 
         The outline is left out: it alone makes any brain correlate with any other image of a brain.
+
+        Args:
+            family: one pose.
+            theta: its parameters, (1, 9).
+            value: its covariate value, (1,).
+            intensity: patient to canonical units.
+
+        Returns:
+            0 where too few pixels lie inside.
         """
         difference, _, w, factor, right = self._solve(family, theta, value, [intensity])
         z = torch.cholesky_solve(right[..., None], factor)[..., 0]
@@ -173,6 +231,15 @@ class Matcher:
         """Largest standard deviation of rotation (degrees), translation (mm) and scale (share).
 
         By the evidence's curvature.
+
+        Args:
+            family: one pose.
+            theta: its parameters, (1, 9), near to the most probable ones.
+            value: its covariate value, (1,).
+            intensity: patient to canonical units.
+
+        Returns:
+            By "rotation_deg", "translation_mm" and "scale".
         """
         steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()

@@ -61,6 +61,11 @@ def proposed(found: list[Stillness], areas: list[float], count: int = 4) -> list
     """Which (indices, ascending) of the slices to take; fewer than `count` where there are fewer.
 
     They belong together, show much of the brain (areas in mm2) and lie far from each other.
+
+    Args:
+        found: of each slice, in their order.
+        areas: of brain in each, mm2.
+        count: how many are wanted, at least 1.
     """
     big = 0.3 * max(areas, default=0.0)
     good = [n for n, s in enumerate(found) if s.together and areas[n] > big]

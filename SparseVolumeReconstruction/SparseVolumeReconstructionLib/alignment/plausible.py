@@ -69,6 +69,14 @@ def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:
 
     Then what they show is far larger (mm) than any anatomy of that extent can be, or all of them together are
     far smaller.
+
+    Args:
+        slices: 0 outside the anatomy.
+        anatomy_mm: its largest extent.
+        name: what to call the anatomy in messages.
+
+    Raises:
+        InputError: naming the source, and the unit that would explain it.
     """
     for source, own in by_source(slices).items():
         shown, seen = max(_extent(image) for image in own), _seen_mm(own)

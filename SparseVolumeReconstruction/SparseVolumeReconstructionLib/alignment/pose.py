@@ -31,7 +31,12 @@ class PoseFamily:
 
     @classmethod
     def fixed(cls, matrix: np.ndarray, count: int = 1) -> PoseFamily:
-        """`count` times the one frame (4x4 patient to canonical, RAS mm), at theta 0."""
+        """`count` times the one frame (4x4 patient to canonical, RAS mm), at theta 0.
+
+        Args:
+            matrix: may have scales and shears.
+            count: B, how many.
+        """
         linear, shift = (torch.as_tensor(m, dtype=torch.float32) for m in (matrix[:3, :3], matrix[:3, 3]))
         return cls(torch.zeros(3), shift, linear.expand(count, 3, 3), torch.zeros(count), 1.0, 1.0)
 
@@ -53,7 +58,12 @@ class PoseFamily:
         return scale[:, :, None] * (torch.linalg.matrix_exp(_skew(units[:, :3])) @ self.start_rotation)
 
     def apply(self, theta: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Canonical positions (B, n, 3) of patient points (n, 3), mm."""
+        """Canonical positions (B, n, 3) of patient points (n, 3), mm.
+
+        Args:
+            theta: (B, 9), see the class.
+            points: RAS; the same ones for all poses.
+        """
         shift = self.centre_canonical + theta[:, 3:6] * UNITS[3]
         return (points - self.centre_patient) @ self.linear(theta).transpose(1, 2) + shift[:, None]
 

@@ -63,7 +63,14 @@ class Brain:
 
     @classmethod
     def of(cls, slices: list[Slice], masks: list[np.ndarray], readings: list[Reading], least: float) -> Brain:
-        """Slices in their masks, bool (rows, columns); those with less than `least` (mm2) are left out."""
+        """Slices in their masks, bool (rows, columns); those with less than `least` (mm2) are left out.
+
+        Args:
+            slices: patient mm.
+            masks: where each shows brain.
+            readings: of each.
+            least: area in mm2; a slice with just so much is left out, too.
+        """
         kept = [n for n, (s, m) in enumerate(zip(slices, masks, strict=True)) if area_mm2(s, m) > least]
         return cls(
             [replace(slices[n], pixels=np.where(masks[n], slices[n].pixels, 0)) for n in kept],
@@ -121,7 +128,13 @@ class Field:
 
     @classmethod
     def of(cls, image: Slice, pixel_mm: float, centre: np.ndarray | None = None) -> Field:
-        """The field around `centre`, or around the middle of what the slice shows."""
+        """The field around `centre`, or around the middle of what the slice shows.
+
+        Args:
+            image: patient mm.
+            pixel_mm: size of the field's pixels.
+            centre: RAS mm, (3,), in the plane of the slice.
+        """
         axes = in_plane_axes(image.plane.normal)
         coarse = image.no_finer(pixel_mm)
         centre = _middle(coarse) if centre is None else centre
@@ -138,7 +151,12 @@ class Field:
         return self.centre + steps(FIELD, self.pixel_mm) @ self.axes
 
     def recentred(self, brain: np.ndarray, least: float) -> Field:
-        """The field around the brain (FIELD, FIELD) where there is enough of it (mm2)."""
+        """The field around the brain (FIELD, FIELD) where there is enough of it (mm2).
+
+        Args:
+            brain: probabilities in the field's pixels.
+            least: mm2; the same field where there is less.
+        """
         if brain.sum() * self.pixel_mm**2 < least:
             return self
         return Field.of(self.slice, self.pixel_mm, (brain[..., None] * self.points).sum((0, 1)) / brain.sum())
@@ -162,7 +180,14 @@ class Field:
     def reading(
         self, brain: np.ndarray, places: np.ndarray, spread: np.ndarray, classes: np.ndarray
     ) -> Reading:
-        """What the network says, brought to the slice and to mm."""
+        """What the network says, brought to the slice and to mm.
+
+        Args:
+            brain: probabilities in the field's pixels, (FIELD, FIELD).
+            places: canonical R, A, S in units of UNIT_MM, (3, FIELD / 2, FIELD / 2).
+            spread: logarithm of how unsure these are, in the same shape.
+            classes: probabilities of all CLASSES, (4, FIELD, FIELD).
+        """
         half = brain.reshape(FIELD // 2, 2, FIELD // 2, 2).mean((1, 3)) > 0.5
         points = self.points.reshape(FIELD // 2, 2, FIELD // 2, 2, 3).mean((1, 3))[half]
         placed = places[:, half].T * UNIT_MM, np.exp(spread)[:, half].T * UNIT_MM
@@ -173,6 +198,10 @@ def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
     """Whether there is something around the brain that the masks say.
 
     The outer layer of what is shown is none of it. masks: bool (rows, columns) each.
+
+    Args:
+        slices: not masked yet.
+        masks: bool (rows, columns) each.
     """
     rims = [_rim(s) for s in slices]
     around = sum(area_mm2(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))
@@ -192,7 +221,16 @@ def area_mm2(image: Slice, mask: np.ndarray) -> float:
 
 
 def sampled(image: Slice, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Pixels at points (..., 3) in the plane of a slice, linear, 0 outside."""
+    """Pixels at points (..., 3) in the plane of a slice, linear, 0 outside.
+
+    Args:
+        image: says where its pixels lie.
+        pixels: what to look up, (rows, columns) as the slice's own.
+        points: RAS mm; those off the plane are projected onto it.
+
+    Returns:
+        In the shape of `points` without its last axis.
+    """
     to_pixel = np.linalg.inv(image.plane.ij_to_ras)[:2]
     column, row = np.moveaxis(points @ to_pixel[:, :3].T + to_pixel[:, 3], -1, 0)
     return map_coordinates(pixels, [row, column], order=1, cval=0.0)
@@ -208,7 +246,12 @@ def in_plane_axes(normal: np.ndarray) -> np.ndarray:
 
 
 def steps(count: int, size_mm: float) -> np.ndarray:
-    """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm."""
+    """Offsets (count, count, 2) of pixel centres along columns and rows from the middle, mm.
+
+    Args:
+        count: of pixels along each side.
+        size_mm: of each.
+    """
     along = (np.arange(count) - (count - 1) / 2) * size_mm
     return np.stack(np.meshgrid(along, along), -1)
 

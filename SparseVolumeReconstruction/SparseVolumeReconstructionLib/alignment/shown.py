@@ -26,7 +26,15 @@ class ContrastMap:
 
     @classmethod
     def fit(cls, canonical: np.ndarray, patient: np.ndarray) -> ContrastMap:
-        """From pixels (n,) whose canonical values are known. Raises InputError where they are too few."""
+        """From pixels (n,) whose canonical values are known. Raises InputError where they are too few.
+
+        Args:
+            canonical: values, 0 outside the brain.
+            patient: grey values of the same pixels.
+
+        Raises:
+            InputError: where few of them show brain.
+        """
         inside = canonical > _FIRST
         x, y = canonical[inside].astype(np.float64), patient[inside].astype(np.float64)
         if len(x) < _MIN_PIXELS:
@@ -51,6 +59,13 @@ class ContrastMap:
         """Standard deviations in patient units at canonical `values`.
 
         What theirs makes on both sides, and what pixels of one tissue differ by.
+
+        Args:
+            values: any shape.
+            std: their own standard deviations, canonical units, in the same shape.
+
+        Returns:
+            Float32.
         """
         at = self.to_patient(values)
         sides = ((self.to_patient(values + std) - at) ** 2 + (self.to_patient(values - std) - at) ** 2) / 2

@@ -29,7 +29,12 @@ def fractions(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
     A mixture of three Gaussians of the grey values, as in unified segmentation (Ashburner and Friston, 2005),
     with what the network says as the prior of each pixel.
 
-    image: (n,) grey values. classes: (3, n), their shares by the network.
+    Args:
+        image: (n,) grey values, in units where tissue is at most about 1.
+        classes: (3, n), their shares by the network; they sum to 1 in each pixel.
+
+    Returns:
+        They sum to 1 in each pixel.
     """
     prior, values = np.sqrt(classes), image.astype(np.float64)
     values = np.minimum(values, 1.1 * np.quantile(values, 0.995))
@@ -45,7 +50,15 @@ def fractions(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def as_t1w(image: Slice, reading: Reading) -> Slice:
-    """The slice as T1w MRI would show its tissues, 0 outside the brain; its noise is that of the guess."""
+    """The slice as T1w MRI would show its tissues, 0 outside the brain; its noise is that of the guess.
+
+    Args:
+        image: any MR contrast.
+        reading: of this slice.
+
+    Returns:
+        On the same pixels; the slice as it is where nothing of the brain was read.
+    """
     brain = brain_in_field(reading)
     if reading.field is None or not brain.any():
         return image

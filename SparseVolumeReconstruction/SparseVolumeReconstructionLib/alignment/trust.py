@@ -25,7 +25,10 @@ _NEAR_MM, _FAR_MM, _LITTLE_CM2, _MUCH_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 150.0, 1
 def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[Reading]) -> float | None:
     """Probability (0..1) that the frame is right; None where nothing was matched.
 
-    slices: patient mm, of a brain. readings: what the network reads in each.
+    Args:
+        alignment: with what was found.
+        slices: patient mm, of a brain.
+        readings: what the network reads in each, in the same order.
     """
     if alignment.score is None or not readings:
         return None
@@ -51,7 +54,15 @@ def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[
 
 
 def check_thinkable(probability: float | None, model: AlignmentModel) -> None:
-    """Raise InputError where it is hardly thinkable that the frame that was found is right."""
+    """Raise InputError where it is hardly thinkable that the frame that was found is right.
+
+    Args:
+        probability: 0..1; None passes.
+        model: what the slices were matched with, for the message.
+
+    Raises:
+        InputError: below MIN_THINKABLE.
+    """
     if probability is not None and probability < MIN_THINKABLE:
         raise InputError(
             f"The slices do not look like {model.name}: the best frame is right (to {RIGHT_MM:g} mm) with a "

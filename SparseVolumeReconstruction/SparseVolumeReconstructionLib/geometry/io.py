@@ -30,10 +30,12 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
 
     One volume where its slices are a regular grid, else several.
 
-    Raises InputError.
-
     Args:
+        path: of a file, or of the folder of a series.
         series: which DICOM series, by the key that SeveralSeries lists.
+
+    Raises:
+        InputError: for what cannot be read, and for more than one series where none is chosen.
     """
     path = Path(path)
     if not os.path.exists(path):  # Path.exists raises for names that are too long

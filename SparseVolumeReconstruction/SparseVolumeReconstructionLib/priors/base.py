@@ -124,7 +124,11 @@ class Prior(ABC):
         evaluation_grid: Grid | None = None,
         device: torch.device | str = "cpu",
     ):
-        """See the attributes; evaluation_grid None: the canonical grid."""
+        """See the attributes.
+
+        Args:
+            evaluation_grid: the canonical grid if None.
+        """
         self.card = card
         self.grid = grid
         self.evaluation_grid = evaluation_grid or grid
@@ -185,8 +189,12 @@ class Prior(ABC):
     def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
         """The prior in the contrast of slices; None where it knows no contrast but its own.
 
-        slices: canonical mm, grey values of their own. intensity: of these to canonical units, if they were
-        in the prior's own contrast. Raises InputError where the slices show too little.
+        Args:
+            slices: canonical mm, grey values of their own.
+            intensity: of these to canonical units, if they were in the prior's own contrast.
+
+        Raises:
+            InputError: where the slices show too little.
         """
         return None
 
