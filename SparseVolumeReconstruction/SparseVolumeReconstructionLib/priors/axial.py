@@ -78,7 +78,13 @@ def _to_bytes(image: torch.Tensor) -> torch.Tensor:
 
 
 class AxialPrior(Prior):
-    """Base of a prior over the axial slices of a grid; a subclass implements `infer`."""
+    """Base of a prior over the axial slices of a grid; a subclass implements `infer`.
+
+    Args:
+        space: its protocol grid is the prior's grid.
+        card: what it is.
+        device: where it computes.
+    """
 
     def __init__(self, space: AxialSpace, card: ModelCard, device: torch.device | str = "cpu"):
         super().__init__(
@@ -116,6 +122,11 @@ class AxialPrior(Prior):
         """What a network draws of codes (N, ...), (N, H, W), in parts.
 
         Few slices at once, as fit into the cache of a processor; more on a GPU.
+
+        Args:
+            draw: parts of the codes to slices (n, H, W).
+            check: called before each part; raise from it to cancel.
+            codes: one or more, of the same length N.
         """
         pixels = _GPU_PIXELS if self.device.type == "cuda" else _CACHED_PIXELS
         many = max(1, pixels // math.prod(self.grid.shape_kji[1:]))
@@ -134,7 +145,11 @@ class AxialPrior(Prior):
     ) -> Posterior:
         """Posterior on the prior's grid given `pixels` (n, H, W) of its slices `index` (n,).
 
-        There may be none (n = 0). fast: as in `condition`.
+        Args:
+            index: ascending; there may be none (n = 0).
+            pixels: canonical units, on the prior's device.
+            check: as in `condition`.
+            fast: as in `condition`.
         """
 
     def _condition(self, given: Conditions) -> Posterior:
@@ -182,11 +197,19 @@ class OnGrid(Posterior):
 def place(slices: list[Slice], grid: Grid, atlas: np.ndarray) -> tuple[list[int], np.ndarray]:
     """Slices on the nearest axial slices of `grid`.
 
-    Returns their numbers (n,), ascending, and pixels (n, H, W) float32.
+    Pixels that a slice does not cover come from `atlas`; slices that fall on the same place are averaged.
 
-    Pixels that a slice does not cover come from `atlas` (K, H, W); slices that fall on the same place are
-    averaged. Raises InputError for a slice that is tilted by more than 5 degrees or lies more than 3 mm
-    outside of the stack.
+    Args:
+        slices: canonical mm and units.
+        grid: its third index axis is the stack's.
+        atlas: (K, H, W), canonical units.
+
+    Returns:
+        Their numbers (n,), ascending, and pixels (n, H, W) float32.
+
+    Raises:
+        InputError: for a slice that is tilted by more than 5 degrees or lies more than 3 mm outside of the
+            stack.
     """
     found: dict[int, list[np.ndarray]] = {}
     for image in slices:

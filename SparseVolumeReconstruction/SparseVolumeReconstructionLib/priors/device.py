@@ -12,6 +12,10 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     """The network on a device.
 
     On a GPU its 2D convolutions keep the channels last, with which they are up to 4 times as fast.
+
+    Args:
+        network: is changed.
+        device: a CPU or GPU.
     """
     for layer in network.to(device).modules():
         if device.type == "cuda" and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):

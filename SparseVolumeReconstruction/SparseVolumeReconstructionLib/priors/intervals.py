@@ -35,6 +35,12 @@ class IntervalScale:
     def interval(
         self, mean: torch.Tensor, std: torch.Tensor, level: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lower and upper bound, (K, J, I) each, floored at 0 (intensities are not negative)."""
+        """Lower and upper bound, (K, J, I) each, floored at 0 (intensities are not negative).
+
+        Args:
+            mean: (K, J, I).
+            std: (K, J, I).
+            level: share of the truth that the interval shall hold, in (0, 1).
+        """
         half = self.half_width(level) * std
         return (mean - half).clamp(min=0), mean + half

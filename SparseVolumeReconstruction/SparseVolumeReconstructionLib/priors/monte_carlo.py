@@ -24,8 +24,15 @@ class MonteCarloPosterior(Posterior):
 
     Arrays are (K, H, W), codes (m, ...) of the m slices that were not seen, whose numbers are `hidden` (m,).
 
-    A subclass implements `_centre`, `_draw` and `_show`. floor: the least standard deviation, (K, 1, 1).
-    mean_of: the mean shows the mean of samples, or of the latents.
+    A subclass implements `_centre`, `_draw` and `_show`, and may set `_floor`, the least standard
+    deviation, (K, 1, 1).
+
+    Args:
+        prior: its grid and intervals are the posterior's.
+        index: numbers of the seen slices, (n,).
+        pixels: of these, (n, H, W), on the prior's device.
+        check: called while it draws; raise from it to cancel.
+        mean_of: the mean shows the mean of samples, or of the latents.
     """
 
     def __init__(

@@ -31,6 +31,10 @@ def pose_table(slices: int, kind: PoseKind) -> torch.Tensor:
     """The positions of a stack as vectors (slices, P).
 
     One-hot, or sines and cosines, so that neighbours are alike.
+
+    Args:
+        slices: positions of the stack.
+        kind: "one-hot", or the other.
     """
     position = (torch.arange(slices) + 0.5) / slices
     waves = math.pi * 2.0 ** torch.arange(_OCTAVES) * position[:, None]

@@ -25,6 +25,13 @@ class PosedConvs(nn.Module):
     The weights of all are made in one go: on a GPU, hundreds of small computations take longer than the
     convolutions. The norms and the biases are set from the first batch (see `initialising`), so that outputs
     have mean 0 and variance 1.
+
+    Args:
+        count: how many.
+        inputs: channels that go in.
+        outputs: channels that come out.
+        size: pixels of a kernel along a side.
+        embedding: E, components of the pose embedding.
     """
 
     def __init__(self, count: int, inputs: int, outputs: int, size: int, embedding: int):
@@ -39,6 +46,10 @@ class PosedConvs(nn.Module):
         """One after the other, for poses (N, E).
 
         Each maps numbers of that kind (N, C, H, W) to (N, outputs, H, W).
+
+        Args:
+            pose: embeddings.
+            kind: of the numbers that go through.
         """
         made = self._made(pose, kind)
 
@@ -70,6 +81,11 @@ class PosedLinear(nn.Module):
     """Dense layer with weight norm of a vector with the pose embedding joined to it.
 
     Initialised like `PosedConvs`.
+
+    Args:
+        inputs: components that go in, without the pose.
+        outputs: components that come out.
+        embedding: E, components of the pose embedding.
     """
 
     def __init__(self, inputs: int, outputs: int, embedding: int):
@@ -107,6 +123,13 @@ class ResidualNet(nn.Module):
     """Log scale and shift of a coupling, by residual blocks of convolutions.
 
     1x1 convolution, residual blocks of two 3x3 with ELU, 1x1 heads that start at 0.
+
+    Args:
+        inputs: channels that it sees.
+        outputs: channels that are scaled and shifted.
+        filters: channels between.
+        blocks: how many.
+        embedding: E, components of the pose embedding.
     """
 
     def __init__(self, inputs: int, outputs: int, filters: int, blocks: int, embedding: int):
@@ -118,7 +141,12 @@ class ResidualNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log scale in (-1, 1) and shift, (N, outputs, H, W) each."""
+        """Log scale in (-1, 1) and shift, (N, outputs, H, W) each.
+
+        Args:
+            x: (N, inputs, H, W).
+            pose: embeddings (N, E).
+        """
         (enter,) = self.enter.layers(pose, x.dtype)
         hidden = enter(x)
         if hidden.is_cuda:  # see priors.device.placed
@@ -131,7 +159,14 @@ class ResidualNet(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Log scale and shift of a dense coupling: two hidden layers; heads that start at 0."""
+    """Log scale and shift of a dense coupling: two hidden layers; heads that start at 0.
+
+    Args:
+        inputs: components that it sees.
+        outputs: components that are scaled and shifted.
+        hidden: units of each layer.
+        embedding: E, components of the pose embedding.
+    """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, embedding: int):
         super().__init__()
@@ -155,12 +190,23 @@ class Coupling(nn.Module):
     """An invertible map of images or vectors, given the pose; `forward` gives its log determinant, too."""
 
     def inverse(self, y: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        """The image or vector (N, C, ...) whose result is `y`."""
+        """The image or vector (N, C, ...) whose result is `y`.
+
+        Args:
+            y: in the shape of the result.
+            pose: embeddings (N, E), the same as forwards.
+        """
         raise NotImplementedError
 
 
 class CheckerboardCoupling(Coupling):
-    """Pixels of one colour of a checkerboard are scaled and shifted by what those of the other colour say."""
+    """Pixels of one colour of a checkerboard are scaled and shifted by what those of the other colour say.
+
+    Args:
+        channels: of the image.
+        colour: 0 or 1, which pixels are moved.
+        net: the other arguments of ResidualNet.
+    """
 
     def __init__(self, channels: int, colour: int, **net: int):
         super().__init__()
@@ -189,8 +235,10 @@ class HalfCoupling(Coupling):
 
     Given a DenseNet, one half of the components.
 
-    alternate: the halves are the even and the odd ones, instead of the first and the last. swap: which half
-    is moved.
+    Args:
+        net: a ResidualNet or DenseNet from the one half to the other.
+        swap: the first (or even) half is moved, instead of the other.
+        alternate: the halves are the even and the odd ones, instead of the first and the last.
     """
 
     def __init__(self, net: nn.Module, swap: bool, alternate: bool = False):
@@ -221,9 +269,19 @@ class HalfCoupling(Coupling):
 class Flow(nn.Module):
     """RealNVP of images (N, 1, size, size) with as many latents as pixels, coarse to fine from the end.
 
-    checkerboard, channel: number of couplings of each scale; between two scales the image is squeezed (a
-    quarter of the area, four times the channels), then half of the channels are done. dense: couplings of all
-    latents at the end, with `hidden` units.
+    Between two scales the image is squeezed (a quarter of the area, four times the channels), then half of
+    the
+    channels are done.
+
+    Args:
+        size: pixels along a side.
+        checkerboard: number of such couplings of each scale.
+        channel: number of couplings of channels of each scale; that of the last scale does not count.
+        filters: as in ResidualNet.
+        blocks: as in ResidualNet.
+        dense: number of couplings of all latents at the end.
+        hidden: their units.
+        embedding: E, components of the pose embedding.
     """
 
     def __init__(
@@ -265,7 +323,12 @@ class Flow(nn.Module):
         return [(list(before), list(after)) for before, after in cast(Any, self.scales)]
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (N, D) of images (N, 1, H, W) and the log determinant (N,)."""
+        """Latents (N, D) of images (N, 1, H, W) and the log determinant (N,).
+
+        Args:
+            x: logits.
+            pose: embeddings (N, E).
+        """
         total = x.new_zeros(len(x))
         done: list[torch.Tensor] = []
         for number, (before, after) in enumerate(self._couplings()):
@@ -286,7 +349,12 @@ class Flow(nn.Module):
         return z, total
 
     def inverse(self, z: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        """The images (N, 1, H, W) of latents (N, D)."""
+        """The images (N, 1, H, W) of latents (N, D).
+
+        Args:
+            z: as `forward` gives them.
+            pose: embeddings (N, E).
+        """
         for coupling in reversed(cast(list[Coupling], list(self.dense))):
             z = coupling.inverse(z, pose)
         parts = [

@@ -79,7 +79,13 @@ def read_settings(stored: torch.Tensor) -> BrunoSettings:
 
 
 class PoseEmbedding(nn.Module):
-    """A position of the stack as a vector: one dense layer with leaky ReLU, shared by all couplings."""
+    """A position of the stack as a vector: one dense layer with leaky ReLU, shared by all couplings.
+
+    Args:
+        slices: positions of the stack.
+        embedding: components of the vector.
+        pose: how a position is given, see `pose_table`.
+    """
 
     table: torch.Tensor
 
@@ -107,19 +113,34 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def update(self, logits: torch.Tensor, step: int) -> None:
-        """Let both be those of all volumes of steps 0 .. step; logits: (B, K, H, W) of this step."""
+        """Let both be those of all volumes of steps 0 .. step.
+
+        Args:
+            logits: (B, K, H, W) of this step.
+            step: its number; steps before it were given already.
+        """
         square = self.deviation**2 + self.mean**2 - _MIN_DEVIATION**2
         square = torch.lerp(square, (logits**2).mean(0), 1 / (step + 1))
         self.mean.lerp_(logits.mean(0), 1 / (step + 1))
         self.deviation.copy_(((square - self.mean**2).clamp(min=0) + _MIN_DEVIATION**2).sqrt())
 
     def forward(self, logits: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standardised slices (N, H, W) and the log determinant (N,)."""
+        """Standardised slices (N, H, W) and the log determinant (N,).
+
+        Args:
+            logits: (N, H, W).
+            index: slice numbers (N,).
+        """
         deviation = self.deviation[index]
         return (logits - self.mean[index]) / deviation, -deviation.log().flatten(1).sum(1)
 
     def inverse(self, y: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """The logits (N, H, W) of standardised slices."""
+        """The logits (N, H, W) of standardised slices.
+
+        Args:
+            y: (N, H, W).
+            index: slice numbers (N,).
+        """
         return y * self.deviation[index] + self.mean[index]
 
 
@@ -152,7 +173,10 @@ class Bruno(nn.Module):
 
         Or the same without B.
 
-        noise: uniform in [0, 1) where densities are learned, in the shape of x; 0.5 is its middle.
+        Args:
+            x: in [0, 1].
+            index: slice numbers.
+            noise: uniform in [0, 1) where densities are learned, in the shape of x; 0.5 is its middle.
         """
         flat, at = x.flatten(0, -3), index.flatten()
         y, log_det = self._logits(flat, noise if isinstance(noise, float) else noise.flatten(0, -3))
@@ -173,6 +197,10 @@ class Bruno(nn.Module):
         """Images (B, M, H, W), in [0, 1], of latents (B, M, D) at slice numbers (B, M).
 
         Or the same without B.
+
+        Args:
+            z: as `encode` gives them.
+            index: slice numbers.
         """
         s = self.settings
         at = index.flatten()
@@ -187,7 +215,11 @@ class Bruno(nn.Module):
     ) -> torch.Tensor:
         """Joint log density of the slices after the first `contexts`, given those, (B,): nats.
 
-        x: (B, M, H, W). index: (B, M) slice numbers. noise: as in `encode`.
+        Args:
+            x: (B, M, H, W).
+            index: (B, M) slice numbers.
+            contexts: how many slices are given, 0 .. M.
+            noise: as in `encode`.
         """
         z, log_det = self.encode(x, index, noise)
         with torch.autocast(z.device.type, enabled=False):
@@ -198,11 +230,21 @@ class Bruno(nn.Module):
             return joint + log_det[:, contexts:].sum(1)
 
     def observe(self, volumes: torch.Tensor, step: int) -> None:
-        """Let whole volumes (B, K, H, W) of step 0, 1, ... count for the cohort's mean and deviation."""
+        """Let whole volumes (B, K, H, W) of step 0, 1, ... count for the cohort's mean and deviation.
+
+        Args:
+            volumes: in [0, 1].
+            step: its number; steps before it were given already.
+        """
         if self.standardise:
             self.standardise.update(self._logits(volumes.flatten(0, 1), 0.5)[0].view_as(volumes), step)
 
     def initialise(self, x: torch.Tensor, index: torch.Tensor) -> None:
-        """Set gains and biases of the weight-normed layers from images (N, H, W) at slice numbers (N,)."""
+        """Set gains and biases of the weight-normed layers from images (N, H, W) at slice numbers (N,).
+
+        Args:
+            x: in [0, 1], of several bodies and positions.
+            index: slice numbers.
+        """
         with initialising(self):
             self.encode(x, index)

@@ -18,7 +18,12 @@ from .network import Bruno, read_settings
 
 
 def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
-    """Tensors to store besides those of the space: float16, but for the process float32."""
+    """Tensors to store besides those of the space: float16, but for the process float32.
+
+    Args:
+        network: on any device.
+        mean_of: as in BrunoPrior.
+    """
     state = {name: t.detach().cpu() for name, t in network.state_dict().items()}
     weights = {f"network.{name}": t if name.startswith("process.") else t.half() for name, t in state.items()}
     return {
@@ -41,7 +46,12 @@ def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
 class BrunoPrior(AxialPrior):
     """Conditional BRUNO as a prior of stacks.
 
-    network: in evaluation mode. mean_of: a posterior's mean shows the mean of samples, or of the latents.
+    Args:
+        network: is put on the device and in evaluation mode.
+        space: its stacks are as large as the network's.
+        card: what it is.
+        device: where it computes.
+        mean_of: a posterior's mean shows the mean of samples, or of the latents.
     """
 
     def __init__(
@@ -78,12 +88,26 @@ class BrunoPrior(AxialPrior):
     def decode(
         self, latents: torch.Tensor, index: torch.Tensor, check: Callable[[], None] = lambda: None
     ) -> torch.Tensor:
-        """Slices (N, H, W) of latents (N, D) at slice numbers (N,)."""
+        """Slices (N, H, W) of latents (N, D) at slice numbers (N,).
+
+        Args:
+            latents: as the network's `encode` gives them.
+            index: of each.
+            check: called between parts of the work; raise from it to cancel.
+        """
         return self.in_parts(self.network.decode, check, latents, index)
 
 
 class BrunoPosterior(MonteCarloPosterior):
-    """The stack given some of its slices; codes are latents (m, D)."""
+    """The stack given some of its slices; codes are latents (m, D).
+
+    Args:
+        prior: its network is asked.
+        index: numbers of the seen slices, (n,).
+        pixels: of these, (n, H, W), on the prior's device.
+        check: raise from it to cancel.
+        mean_of: as in BrunoPrior.
+    """
 
     def __init__(
         self,

@@ -134,11 +134,22 @@ class _Process(nn.Module):
         raise NotImplementedError
 
     def log_density(self, z: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """Joint log density of the n slices of each body, (B,): nats, summed over dimensions."""
+        """Joint log density of the n slices of each body, (B,): nats, summed over dimensions.
+
+        Args:
+            z: latents (B, n, D).
+            position: of the slices, (B, n), as shares of the stack.
+        """
         return _log_density(*self._moments(z, position), z.shape[1], self.dof).sum(-1)
 
     def predict(self, z: torch.Tensor, position: torch.Tensor, query: torch.Tensor) -> Predictive:
-        """Distribution of the latents at the positions `query` (B, m), each on its own, given `z`."""
+        """Distribution of the latents at the positions `query` (B, m), each on its own, given `z`.
+
+        Args:
+            z: latents (B, n, D) that are known.
+            position: theirs, (B, n), as shares of the stack.
+            query: in the same unit.
+        """
         mean, variance = self._given(z, position, query)
         inflation = self._inflation(self._moments(z, position)[0], z.shape[1])
         return Predictive(
@@ -155,7 +166,11 @@ class _Process(nn.Module):
 
         They are given those of one body, z (1, n, D).
 
-        One (CPU) generator a sample, so that a sample does not depend on those drawn with it.
+        Args:
+            z: the latents that are known; n may be 0.
+            position: theirs, (1, n), as shares of the stack.
+            query: in the same unit.
+            generators: one (CPU) a sample, so that a sample does not depend on those drawn with it.
         """
         dof = self._after(z.shape[1])
 
@@ -213,7 +228,12 @@ class ExchangeableProcess(_Process):
         return RecurrentState(zero, self.variance.expand(batch, -1), zero)
 
     def update(self, state: RecurrentState, z: torch.Tensor) -> RecurrentState:
-        """The state after one more slice, z (B, D); the same as the closed form in any order."""
+        """The state after one more slice, z (B, D); the same as the closed form in any order.
+
+        Args:
+            state: after any number of slices.
+            z: the latents of the next one.
+        """
         v = self.variance
         common = self.variance * self.correlation
         share = common / (v + common * state.count)
@@ -256,7 +276,12 @@ class PoseProcess(_Process):
         return self.raw_length.exp()
 
     def kernel(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Covariance between different slices at positions (B, n) and (B, m), (B, D, n, m)."""
+        """Covariance between different slices at positions (B, n) and (B, m), (B, D, n, m).
+
+        Args:
+            one: as shares of the stack.
+            other: in the same unit.
+        """
         v, rho, share, length = (
             t[:, None, None] for t in (self.variance, self.correlation, self.share, self.length)
         )

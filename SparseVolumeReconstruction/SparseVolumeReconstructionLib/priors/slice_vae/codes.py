@@ -27,7 +27,12 @@ class SliceCodes:
 
     @classmethod
     def fit(cls, codes: torch.Tensor, rank: int) -> SliceCodes:
-        """From the codes (N, K, L) of whole volumes; at most `rank` directions per component."""
+        """From the codes (N, K, L) of whole volumes; at most `rank` directions per component.
+
+        Args:
+            codes: of N bodies.
+            rank: R, which is not more than N and K either.
+        """
         mean = codes.mean(0)
         u, s, _ = torch.linalg.svd((codes - mean).permute(2, 1, 0), full_matrices=False)
         return cls(mean, (u * s[:, None])[..., :rank] / math.sqrt(len(codes)))
@@ -57,7 +62,11 @@ class SliceCodes:
 class CodePosterior:
     """The codes of all slices given those of some.
 
-    index: numbers of the seen slices (n,). seen: mean (n, L) and variance (n, L) of their codes; n may be 0.
+    Args:
+        codes: the Gaussian before anything was seen.
+        index: numbers of the seen slices (n,); n may be 0.
+        seen: mean of their codes, (n, L).
+        variance: of these, (n, L).
     """
 
     def __init__(self, codes: SliceCodes, index: list[int], seen: torch.Tensor, variance: torch.Tensor):

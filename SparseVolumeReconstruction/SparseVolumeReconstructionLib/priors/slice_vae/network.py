@@ -49,7 +49,10 @@ class ResUp(nn.Module):
 class SliceVae(nn.Module):
     """Codes of (B, 1, size, size) slices in [0, 1] are vectors of 4 * latent_channels numbers.
 
-    size: a power of two. width: channels after the first block; they double with every further one.
+    Args:
+        size: pixels of a slice along a side; a power of two.
+        width: channels after the first block; they double with every further one.
+        latent_channels: a quarter of the numbers of a code.
     """
 
     def __init__(self, size: int = 64, width: int = 16, latent_channels: int = 256):

@@ -32,7 +32,9 @@ def to_tensors(
 ) -> dict[str, torch.Tensor]:
     """Tensors to store besides those of the space: float16 weights, 8-bit loadings and decoder_sd (K, H, W).
 
-    curves: correlation of the decoder's error at lags 0, 1, ... along k, j, i.
+    Args:
+        decoder_sd: (K, H, W); what is above 0.5 is stored as 0.5.
+        curves: correlation of the decoder's error at lags 0, 1, ... along k, j, i.
     """
     weights = {
         f"network.{name}": t.half() if t.is_floating_point() else t
@@ -47,8 +49,14 @@ def to_tensors(
 class SliceVaePrior(AxialPrior):
     """A VAE of slices with a Gaussian over the codes of a stack.
 
-    network: in evaluation mode. codes: see SliceCodes. decoder_sd: (K, H, W), what the decoder leaves
-    unexplained; neighbouring voxels of it are correlated as `curves` tell, see `to_tensors`.
+    Args:
+        network: is put on the device and in evaluation mode.
+        codes: see SliceCodes.
+        decoder_sd: (K, H, W), what the decoder leaves unexplained.
+        curves: how neighbouring voxels of that are correlated, see `to_tensors`.
+        space: its stacks are as large as the network's.
+        card: what it is.
+        device: where it computes.
     """
 
     def __init__(
@@ -75,6 +83,11 @@ class SliceVaePrior(AxialPrior):
         """Volumes around `decoded` (K, H, W), as far from it as the decoder errs.
 
         They are given `pixels` (n, H, W) of slices `index`.
+
+        Args:
+            decoded: canonical units.
+            index: numbers of the seen slices (n,); n may be 0.
+            pixels: canonical units.
         """
         return StackPosterior(replace(self._error, mean=decoded), 0, index, pixels, self.intervals)
 
@@ -100,12 +113,24 @@ class SliceVaePrior(AxialPrior):
         return SliceVaePosterior(self, index, pixels, check)
 
     def decode(self, codes: torch.Tensor, check: Callable[[], None] = lambda: None) -> torch.Tensor:
-        """Slices (K, H, W) of codes (K, L)."""
+        """Slices (K, H, W) of codes (K, L).
+
+        Args:
+            codes: of all slices of the stack, or of any number of slices.
+            check: called between parts of the work; raise from it to cancel.
+        """
         return self.in_parts(self.network.decode, check, codes)
 
 
 class SliceVaePosterior(Posterior):
-    """The stack given some of its slices; arrays (K, H, W)."""
+    """The stack given some of its slices; arrays (K, H, W).
+
+    Args:
+        prior: its network is asked.
+        index: numbers of the seen slices, (n,).
+        pixels: of these, (n, H, W), on the prior's device.
+        check: raise from it to cancel.
+    """
 
     def __init__(
         self, prior: SliceVaePrior, index: list[int], pixels: torch.Tensor, check: Callable[[], None]
