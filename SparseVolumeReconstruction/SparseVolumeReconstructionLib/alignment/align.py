@@ -150,7 +150,7 @@ def _size_beyond_expected(found: Alignment, model: AlignmentModel) -> float:
 
 
 def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progress: Progress) -> float:
-    """Evidence gained (nats per further file) when the slices of each file get a frame and anatomy alone."""
+    """Evidence gained (nats per further file) when each file's slices get their own frame and anatomy."""
     files = by_source(slices)
     if not 1 < len(files) <= _MAX_FILES:
         return 0.0

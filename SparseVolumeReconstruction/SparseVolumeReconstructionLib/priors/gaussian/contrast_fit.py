@@ -48,7 +48,15 @@ class Pixels:
 
     @classmethod
     def of(cls, slices: list[Slice], parameters: GaussianParameters) -> Pixels:
-        """Those of slices, on a lattice of some mm. Raises InputError where there are too few."""
+        """Those of slices, on a lattice of some mm. Raises InputError where there are too few.
+
+        Args:
+            slices: canonical mm, grey values of any contrast, 0 outside the anatomy.
+            parameters: say where the anatomy is.
+
+        Raises:
+            InputError: where too few pixels show brain.
+        """
         lattices = [resample_slice(s, max(_SIZE_MM, float(s.plane.spacing_ij.max()))) for s in slices]
         points = np.concatenate([s.plane.points_ras() for s in lattices])
         values = np.concatenate([s.pixels.ravel() for s in lattices])
@@ -71,7 +79,16 @@ class Pixels:
         return 0.5 * _MORE_NUMBERS * float(np.log(len(self.values) / self.temper))
 
     def evidence(self, mean: torch.Tensor, loadings: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-        """log p (nats, tempered) of the values. mean, variance: (m,). loadings: (rank, m)."""
+        """log p (nats, tempered) of the values.
+
+        Args:
+            mean: expected at the pixels, (m,).
+            loadings: at the pixels, (rank, m).
+            variance: of each pixel on its own, (m,), above 0.
+
+        Returns:
+            A number, up to a constant; differentiable.
+        """
         difference, scaled = self.values - mean, loadings / (variance * self.temper)
         gram = torch.eye(len(loadings), dtype=mean.dtype) + scaled @ loadings.T
         factor = torch.linalg.cholesky(gram)
@@ -109,7 +126,13 @@ class _Lookup:
 def fit_contrast(pixels: Pixels, parameters: GaussianParameters) -> tuple[TissueContrast, float]:
     """The contrast that makes pixels most probable, of all STARTS; and its log evidence, nats, tempered.
 
-    parameters: with tissues.
+    Args:
+        pixels: of any contrast.
+        parameters: with tissues.
+
+    Returns:
+        The contrast in units of the pixels, and the evidence, in which shades of zones count as their prior
+        has them.
     """
     fields = parameters.tissues
     assert fields is not None
@@ -136,8 +159,11 @@ def fit_contrast(pixels: Pixels, parameters: GaussianParameters) -> tuple[Tissue
 def own_evidence(pixels: Pixels, parameters: GaussianParameters, intensity: IntensityMap) -> float:
     """Log evidence of pixels, nats, tempered, where they are of the process's own contrast.
 
-    intensity: from the units of the slices to canonical ones, increasing; its slope is a part of the
-    evidence.
+    Args:
+        pixels: the same as for `fit_contrast`, with whose evidence it is compared.
+        parameters: of the process.
+        intensity: from the units of the slices to canonical ones, increasing; its slope is a part of the
+            evidence.
     """
     values = pixels.values.numpy()
     step = 0.01 * float(values.max())

@@ -22,7 +22,12 @@ class Donors:
     """
 
     def __init__(self, parameters: GaussianParameters, bank: DonorBank):
-        """The bank of these parameters."""
+        """The bank of these parameters.
+
+        Args:
+            parameters: of the process that the people were not fitted to.
+            bank: on their masked voxels; at least one person.
+        """
         self._grid, self._bank = parameters.grid, bank
         self._mask = torch.as_tensor(parameters.mask)
         weights = hat_functions(bank.covariate.numpy(), parameters.knots.numpy())
@@ -54,6 +59,11 @@ class Donors:
         The field's mean, and by how much the donor differs from what the prior expects of the donor's
         covariate, `wider` times. What all donors have in common is left out, so that the mean of many samples
         is that of the posterior; the rest is stretched by what that takes from its variance.
+
+        Args:
+            seed: 0, 1, ...; see `volume`.
+            field: the process on a grid with the canonical axes.
+            wider: factor on the difference.
         """
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias

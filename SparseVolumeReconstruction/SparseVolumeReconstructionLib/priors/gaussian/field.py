@@ -91,7 +91,15 @@ class GaussianField:
 
 
 def axis_operators(source: Grid, target: Grid) -> list[torch.Tensor]:
-    """The `axis_operator` of each array axis (k, j, i) between grids with the same axes."""
+    """The `axis_operator` of each array axis (k, j, i) between grids with the same axes.
+
+    Args:
+        source: where values are known.
+        target: where they are wanted.
+
+    Returns:
+        For `along_axes`: float32, (K', K), (J', J) and (I', I).
+    """
     offset = (source.ras_to_ijk @ target.ijk_to_ras[:, 3])[:3]
     ratio = target.spacing_ijk / source.spacing_ijk
     return [
@@ -112,6 +120,12 @@ def axis_operator(source: int, target: int, offset: float, ratio: float) -> torc
     """(target, source) matrix: sample index offset + ratio * n.
 
     A Gaussian footprint where ratio > 1, else linear.
+
+    Args:
+        source: number of samples that are known.
+        target: number of samples that are wanted.
+        offset: where the first of these lies, in samples of the source.
+        ratio: distance of target samples in samples of the source.
     """
     position = offset + ratio * np.arange(target)
     distance = np.abs(position[:, None] - np.arange(source))
@@ -128,6 +142,10 @@ def correlation_matrix(curve: torch.Tensor, size: int) -> torch.Tensor:
     """Positive definite (size, size) Toeplitz correlation from values at lags 0, 1, ... (voxels).
 
     Lags beyond the curve decay with the e-folding length of its last two values.
+
+    Args:
+        curve: begins with 1; cut off where it is longer than `size`.
+        size: voxels along the axis.
     """
     curve = curve.double().cpu()
     decay = float((curve[-1] / curve[-2]).nan_to_num(0.0).clamp(0.0, 0.95)) if len(curve) > 1 else 0.0
@@ -145,9 +163,14 @@ def evidence_scale(quadratic: float, projection: torch.Tensor, gram: torch.Tenso
 
     The evidence approximation, or type II maximum likelihood (MacKay, Neural Computation 4, 1992).
 
-    quadratic: d' S_1^-1 d. projection: (AW)' S_1^-1 d, (rank,). gram: (AW)' S_1^-1 AW. count: pixels. With g
-    the eigenvalues of gram and b the projection in its eigenbasis, -2 log p = q / c^2 - sum b^2 / (c^4 (1 + g
-    / c^2)) + count log c^2 + sum log(1 + g / c^2).
+    With g the eigenvalues of gram and b the projection in its eigenbasis, -2 log p = q / c^2 - sum b^2 / (c^4
+    (1 + g / c^2)) + count log c^2 + sum log(1 + g / c^2).
+
+    Args:
+        quadratic: q = d' S_1^-1 d, of the differences d.
+        projection: (AW)' S_1^-1 d, (rank,).
+        gram: (AW)' S_1^-1 AW, (rank, rank).
+        count: pixels; 1 is returned for none.
     """
     if count == 0:
         return 1.0
@@ -168,7 +191,13 @@ def misfit(difference: torch.Tensor, expected: torch.Tensor, variance: torch.Ten
 
     In the process's own standard deviations: about 1 for subjects like the cohort.
 
-    difference, expected, variance: of the same shape, canonical units.
+    Args:
+        difference: observed less expected values, canonical units, of any shape.
+        expected: of the same shape.
+        variance: of the process, of the same shape.
+
+    Returns:
+        1 where no anatomy is expected.
     """
     inside = expected > _EXPECTS_ANATOMY
     return float((difference**2 / variance)[inside].mean().sqrt()) if inside.any() else 1.0
@@ -185,7 +214,15 @@ def widening(of: float) -> float:
 
 
 def along_axes(factors: Sequence[torch.Tensor], volumes: torch.Tensor) -> torch.Tensor:
-    """Apply one matrix per axis to (n, K, J, I)."""
+    """Apply one matrix per axis to (n, K, J, I).
+
+    Args:
+        factors: (K', K), (J', J) and (I', I).
+        volumes: (n, K, J, I).
+
+    Returns:
+        (n, K', J', I').
+    """
     k, j, i = factors
     out = torch.matmul(volumes, i.T)
     out = torch.matmul(j, out)

@@ -50,7 +50,12 @@ class Rows:
 
 
 def hat_functions(covariate: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """(N, Q) weights of linear interpolation between knots."""
+    """(N, Q) weights of linear interpolation between knots.
+
+    Args:
+        covariate: (N,); the outer knots hold beyond them.
+        knots: (Q,), ascending; one knot has weight 1 everywhere.
+    """
     eye = np.eye(len(knots))
     return (
         np.stack([np.interp(covariate, knots, eye[n]) for n in range(len(knots))], 1)
@@ -92,9 +97,16 @@ def coefficients_of(
     folds: int = 5,
     on_step: Callable[[str, float], None] = lambda step, fraction: None,
 ) -> Coefficients:
-    """Means, loadings and residuals of a cohort. knots: of the covariate, (Q,).
+    """Means, loadings and residuals of a cohort.
 
     The variance of every loading comes from subjects left out of the fit.
+
+    Args:
+        rows: the cohort.
+        knots: of the covariate, (Q,).
+        rank: loadings at most; there are fewer in a small cohort.
+        folds: of the cross-validation; groups of rows stay together.
+        on_step: called with what is done and 0..0.5.
     """
     on_step("products between subjects", 0.0)
     gram = _gram(rows.values)
@@ -132,6 +144,22 @@ def fit_gaussian(
 
     The residual's sd and correlation and the variance of every loading come from subjects left out of the
     fit: in the sample the residual vanishes at full rank and the variances are several times too large.
+
+    Args:
+        rows: the cohort.
+        mask: which voxels of the grid the rows hold, (K, J, I) bool.
+        grid: the canonical grid.
+        evaluation_grid: of the registered protocol.
+        rank: loadings at most.
+        knots: of the covariate, (Q,); None without one.
+        scale_knots: (Q, 2), see GaussianParameters; None: as large as the patient, with a standard deviation
+            of 10 %.
+        noise: share of the residual variance.
+        folds: of the cross-validation.
+        on_step: called with what is done and 0..1.
+
+    Returns:
+        Multipliers are a Gaussian's until they are calibrated; the reference is 0.
     """
     knots = np.zeros(1) if knots is None else np.asarray(knots, float)
     over = coefficients_of(rows, knots, rank, folds=folds, on_step=on_step)
@@ -205,7 +233,12 @@ def _normalised(
 def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -> list[np.ndarray]:
     """Correlation at lags 0.._LAGS-1 along k, j, i of volumes (K, J, I).
 
-    They are 0 but where `informative` (K, J, I).
+    Args:
+        volumes: standardised, and 0 but where `informative`.
+        informative: (K, J, I) bool.
+
+    Returns:
+        Each begins with 1, and is not longer than its axis.
     """
     products, counts = np.zeros((3, _LAGS)), np.zeros((3, _LAGS))
     for volume in volumes:
@@ -219,14 +252,21 @@ def correlation_curves(volumes: Iterable[np.ndarray], informative: np.ndarray) -
 
 
 def knots_over(values: list[float], step: float) -> np.ndarray:
-    """Knots every `step` from the lowest value to at least the highest, (Q,)."""
+    """Knots every `step` from the lowest value to at least the highest, (Q,).
+
+    Args:
+        values: of the covariate.
+        step: in its unit, above 0.
+    """
     return min(values) + step * np.arange(np.ceil((max(values) - min(values)) / step - 1e-9) + 1)
 
 
 def scale_statistics(matrices: list[np.ndarray], design: np.ndarray) -> np.ndarray:
     """(Q, 2) mean and standard deviation of log(canonical size / patient size) at each knot.
 
-    matrices: canonical to patient points, mm, one per subject. design: (N, Q) weights of the knots.
+    Args:
+        matrices: canonical to patient points, mm, one per subject.
+        design: (N, Q) weights of the knots.
     """
     logs = np.array([-np.log(np.abs(np.linalg.det(m[:3, :3]))) / 3 for m in matrices])
     at_knots = knot_solution(design) @ logs

@@ -29,7 +29,13 @@ class DonorBank:
 
     @classmethod
     def of(cls, values: np.ndarray, covariate: np.ndarray, mirror: bool) -> DonorBank:
-        """The bank of masked voxels (N, n) in canonical units."""
+        """The bank of masked voxels (N, n) in canonical units.
+
+        Args:
+            values: stored in 8 bits.
+            covariate: of each, (N,).
+            mirror: whether their left-right mirror images are donors, too.
+        """
         levels = np.round(np.asarray(values, np.float32) * _LEVELS).clip(0, 255).astype(np.uint8)
         return cls(torch.from_numpy(levels), torch.as_tensor(covariate, dtype=torch.float32), mirror)
 

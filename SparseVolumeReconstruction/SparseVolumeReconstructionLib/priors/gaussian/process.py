@@ -18,7 +18,12 @@ _KEPT_GRIDS = 2
 
 
 class GaussianProcess:
-    """Mean at every knot, loadings and residual of parameters; tensors live on `device`."""
+    """Mean at every knot, loadings and residual of parameters; tensors live on `device`.
+
+    Args:
+        parameters: of the process.
+        device: where it computes.
+    """
 
     def __init__(self, parameters: GaussianParameters, device: torch.device | str = "cpu"):
         self.parameters, self._device = parameters, torch.device(device)

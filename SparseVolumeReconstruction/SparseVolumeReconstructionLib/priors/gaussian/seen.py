@@ -17,7 +17,9 @@ _AIR = 0.02  # canonical units of the own contrast
 def seen_in(parameters: GaussianParameters, contrast: TissueContrast) -> GaussianParameters:
     """The process as a scan of another contrast shows it, in units of its brightest tissue.
 
-    parameters: with tissues.
+    Args:
+        parameters: with tissues.
+        contrast: in any unit.
     """
     fields = parameters.tissues
     assert fields is not None

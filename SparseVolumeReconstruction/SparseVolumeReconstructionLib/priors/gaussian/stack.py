@@ -22,8 +22,13 @@ from .field import GaussianField, Latents, evidence_scale, misfit
 class StackPosterior(Posterior):
     """Posterior given full planes `index` along array axis `axis` of the field's grid.
 
-    pixels: (n, ...) canonical values in array order of the two remaining axes. donor: the donor of a seed,
-    (1, K, J, I), from which its sample starts; a draw of the field if None.
+    Args:
+        field: the process.
+        axis: array axis, 0, 1 or 2 for k, j, i.
+        index: numbers of the planes along it; there may be none.
+        pixels: (n, ...) canonical values in array order of the two remaining axes.
+        intervals: of the posterior.
+        donor: the donor of a seed, (1, K, J, I), from which its sample starts; a draw of the field if None.
     """
 
     def __init__(

@@ -108,7 +108,12 @@ class TissueFields:
 
 
 def zones_of(mask: np.ndarray, spacing_kji: np.ndarray) -> torch.Tensor:
-    """How much each of the n voxels of a mask (K, J, I) belongs to each of ZONES, 0..1, (3, n)."""
+    """How much each of the n voxels of a mask (K, J, I) belongs to each of ZONES, 0..1, (3, n).
+
+    Args:
+        mask: bool.
+        spacing_kji: of its voxels, mm.
+    """
     depth = distance_transform_edt(mask, spacing_kji)[mask]
     rim, deep = np.exp(-depth / _RIM_MM), expit((depth - _DEEP_MM) / _SHARP_MM)
     return torch.as_tensor(np.stack([np.ones_like(depth), rim, deep]), dtype=torch.float32)

@@ -51,7 +51,14 @@ class GqnSettings(GqnShape, NetworkSettings):
 
 
 class Core(nn.Module):
-    """Convolutional LSTM whose inputs are partly the same in all steps, so that these are convolved once."""
+    """Convolutional LSTM whose inputs are partly the same in all steps, so that these are convolved once.
+
+    Args:
+        constant: channels of the inputs that are the same in all steps.
+        changing: channels of the others.
+        hidden: channels of the state.
+        kernel: pixels of a kernel along a side.
+    """
 
     def __init__(self, constant: int, changing: int, hidden: int, kernel: int):
         super().__init__()
@@ -61,7 +68,10 @@ class Core(nn.Module):
     def forward(self, constant: torch.Tensor, changing: torch.Tensor, state: _State) -> _State:
         """The state (N, hidden, S, S) twice after a step.
 
-        constant: what `self.constant` made of the constant inputs.
+        Args:
+            constant: what `self.constant` made of the constant inputs.
+            changing: the other inputs, (N, channels, S, S).
+            state: hidden and cell, before the step.
         """
         hidden, cell = state
         gates = constant + self.changing(torch.cat([changing, hidden], 1))

@@ -52,7 +52,13 @@ class NetworkSettings(NeuralRenderingShape, DataShape):
 
 
 class Maps(nn.Module):
-    """Vectors (N, inputs) to maps (N, channels, side, side), linearly."""
+    """Vectors (N, inputs) to maps (N, channels, side, side), linearly.
+
+    Args:
+        inputs: components of a vector.
+        channels: of its maps.
+        side: pixels of a map along a side.
+    """
 
     def __init__(self, inputs: int, channels: int, side: int):
         super().__init__()
@@ -65,7 +71,14 @@ class Maps(nn.Module):
 
 
 class PoseMaps(Maps):
-    """Maps (N, channels, side, side) of slice numbers (N,)."""
+    """Maps (N, channels, side, side) of slice numbers (N,).
+
+    Args:
+        slices: positions of the stack.
+        kind: how a position is given, see `pose_table`.
+        channels: of a slice's maps.
+        side: pixels of a map along a side.
+    """
 
     table: torch.Tensor
 
@@ -80,7 +93,15 @@ class PoseMaps(Maps):
 
 
 class Residual(nn.Module):
-    """relu(main(x) + skip(x)), where negative numbers keep a share `leak`; stride 2 halves the map."""
+    """relu(main(x) + skip(x)), where negative numbers keep a share `leak`; stride 2 halves the map.
+
+    Args:
+        inputs: channels that go in.
+        hidden: channels between.
+        outputs: channels that come out.
+        stride: 1 or 2.
+        leak: 0 is a ReLU.
+    """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, stride: int, leak: float):
         super().__init__()
@@ -96,7 +117,12 @@ class Residual(nn.Module):
 
 
 class Tower(nn.Module):
-    """The representation of slices with their pose: halved to maps of size / scale, where the pose joins."""
+    """The representation of slices with their pose: halved to maps of size / scale, where the pose joins.
+
+    Args:
+        shape: of the network.
+        scale: a power of two, at least 2.
+    """
 
     def __init__(self, shape: NetworkSettings, scale: int):
         super().__init__()
@@ -112,14 +138,24 @@ class Tower(nn.Module):
         self.out = nn.Conv2d(width, shape.representation, 1)
 
     def forward(self, slices: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Representations (N, R, S, S) of slices (N, H, W) at slice numbers (N,)."""
+        """Representations (N, R, S, S) of slices (N, H, W) at slice numbers (N,).
+
+        Args:
+            slices: in [0, 1].
+            index: 0 .. slices - 1.
+        """
         return self.out(self.join(torch.cat([self.down(slices[:, None]), self.pose(index)], 1)))
 
 
 class NeuralRenderingNetwork(nn.Module):
     """Contexts to a representation, and this with a pose to a slice; a subclass implements `forward`.
 
-    noise_shape: of the standard normal numbers that a slice is drawn with.
+    Attributes:
+        noise_shape: of the standard normal numbers that a slice is drawn with.
+
+    Args:
+        settings: of the network.
+        scale: pixels of a slice over those of the maps along a side; a power of two.
     """
 
     noise_shape: tuple[int, ...]
@@ -135,6 +171,10 @@ class NeuralRenderingNetwork(nn.Module):
         """Mean of the representations of contexts (B, n, H, W) at slice numbers (B, n), (B, R, S, S).
 
         0 for n = 0.
+
+        Args:
+            contexts: slices in [0, 1], n of each body.
+            index: 0 .. slices - 1.
         """
         each = self.tower(contexts.flatten(0, 1), index.flatten()).unflatten(0, index.shape)
         return each.sum(1) / max(1, index.shape[1])
@@ -148,9 +188,12 @@ class NeuralRenderingNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Slices (N, H, W) at slice numbers (N,), and the divergence (N,) of their latents, nats.
 
-        representation: (N, R, S, S). noise: (N, *noise_shape), standard normal; 0 gives the latents' mean.
-        truth: (N, H, W), from which the latents are inferred; None: they are drawn from the prior, and the
-        divergence is 0.
+        Args:
+            index: of the slices that are asked for.
+            representation: of the contexts of each, (N, R, S, S).
+            noise: (N, *noise_shape), standard normal; 0 gives the latents' mean.
+            truth: (N, H, W), from which the latents are inferred; None: they are drawn from the prior, and
+                the divergence is 0.
         """
         raise NotImplementedError
 
@@ -164,7 +207,14 @@ def mean_and_log_sd(head: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def divergence(
     mean: torch.Tensor, log_sd: torch.Tensor, prior_mean: torch.Tensor, prior_log_sd: torch.Tensor
 ) -> torch.Tensor:
-    """KL(N(mean, sd) || N(prior_mean, prior_sd)) of independent numbers (N, ...), summed: (N,), nats."""
+    """KL(N(mean, sd) || N(prior_mean, prior_sd)) of independent numbers (N, ...), summed: (N,), nats.
+
+    Args:
+        mean: (N, ...).
+        log_sd: logarithm of the standard deviation; all four are of one shape.
+        prior_mean: of the other distribution.
+        prior_log_sd: of the other distribution.
+    """
     scaled = ((mean - prior_mean) / prior_log_sd.exp()) ** 2
     ratio = 2 * (log_sd - prior_log_sd)
     return 0.5 * (ratio.exp() + scaled - 1 - ratio).flatten(1).sum(1)

@@ -31,6 +31,10 @@ def to_tensors(network: NeuralRenderingNetwork, coherent: bool) -> dict[str, tor
     """Tensors to store besides those of the space.
 
     Float16 weights, settings (n,), and `coherent` (see NeuralRenderingPrior).
+
+    Args:
+        network: on any device.
+        coherent: see NeuralRenderingPrior.
     """
     weights = {f"network.{name}": t.detach().cpu().half() for name, t in network.state_dict().items()}
     return {**weights, "settings": settings_tensor(network.settings), "coherent": torch.tensor(coherent)}
@@ -39,8 +43,13 @@ def to_tensors(network: NeuralRenderingNetwork, coherent: bool) -> dict[str, tor
 class NeuralRenderingPrior(AxialPrior):
     """A network that renders slices as a prior of stacks.
 
-    network: in evaluation mode. coherent: all slices of a sample are drawn with the same noise, so that they
-    fit together; otherwise, as in the paper, every slice is drawn on its own.
+    Args:
+        network: is put on the device and in evaluation mode.
+        space: its stacks are as large as the network's.
+        card: what it is.
+        device: where it computes.
+        coherent: all slices of a sample are drawn with the same noise, so that they fit together; otherwise,
+            as in the paper, every slice is drawn on its own.
     """
 
     def __init__(
@@ -86,6 +95,13 @@ class NeuralRenderingPosterior(MonteCarloPosterior):
     Codes are the noise (m or 1, *noise_shape) that slices are drawn with.
 
     The standard deviation has the noise in it that the model takes pixels to have; samples are without it.
+
+    Args:
+        prior: its network is asked.
+        index: numbers of the seen slices, (n,).
+        pixels: of these, (n, H, W), on the prior's device.
+        check: raise from it to cancel.
+        fast: the mean shows the mean of the latents, instead of the mean of samples.
     """
 
     def __init__(

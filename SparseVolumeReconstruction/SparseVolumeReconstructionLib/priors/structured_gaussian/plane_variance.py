@@ -19,7 +19,13 @@ _CHUNK = 32768
 def dense_variance(
     field: GaussianField, spread: Callable[[torch.Tensor], torch.Tensor], covariance: torch.Tensor
 ) -> torch.Tensor:
-    """Exact diag(Sigma - Sigma A' S^-1 A Sigma), (K, J, I). spread: Sigma A'. covariance: S as a matrix."""
+    """Exact diag(Sigma - Sigma A' S^-1 A Sigma), (K, J, I).
+
+    Args:
+        field: the process.
+        spread: Sigma A', of (m, count) to (m, K, J, I).
+        covariance: S, (count, count) float64.
+    """
     prior = prior_variance(field)
     if not len(covariance):
         return prior
@@ -48,8 +54,17 @@ def foot_point_variance(
 
     As in the approximation of Vecchia (J. R. Stat. Soc. B 50, 1988), few neighbours stand for all pixels.
     The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p)
-    W_p, so the variance is Var r + |M^-1/2 B|^2. own_noise: (count,), variance of the measurement's own noise
-    as a share of the residual's.
+    W_p, so the variance is Var r + |M^-1/2 B|^2.
+
+    Args:
+        field: the process.
+        planes: in the space of its grid.
+        operator: of the planes on this grid.
+        sd: the residual's at the pixels, sd_p, (count,).
+        low_rank: loadings at the pixels, W_p, (rank, count).
+        own_noise: (count,), variance of the measurement's own noise as a share of the residual's.
+        m_factor: Cholesky factor of M, see ResidualPreconditioner.
+        check: called between parts of the work; raise from it to cancel.
     """
     feet = _PlaneFeet(planes, operator, field)
     flat_w, flat_sd = field.loadings.flatten(1), field.sd.flatten()

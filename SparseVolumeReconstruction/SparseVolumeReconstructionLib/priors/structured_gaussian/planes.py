@@ -25,7 +25,14 @@ from .preconditioner import planes_inverse
 def measured_planes(
     planes: list[Plane], operator: PlaneOperator, pixels: torch.Tensor, noises: list[float]
 ) -> Measured:
-    """Pixels (count,) of planes; noises: standard deviation of each plane's own noise, canonical units."""
+    """Pixels (count,) of planes, with what it takes to condition on them.
+
+    Args:
+        planes: in canonical space.
+        operator: of them on a grid.
+        pixels: as the operator gives them, canonical units.
+        noises: standard deviation of each plane's own noise, canonical units.
+    """
     counts = [int(keep.sum()) for keep in operator.keep]
     own = [pixels.new_full((n,), sd**2) for n, sd in zip(counts, noises, strict=True)]
 

@@ -60,6 +60,12 @@ def plain_inverse(
     """Approximately the inverse of A Psi A' + R of (m, count) values of any operator, by its diagonal.
 
     See `planes_inverse`; of the diagonal of A Psi A' only the mean share of sd^2 is estimated.
+
+    Args:
+        field: the process.
+        operator: on its grid.
+        sd: the residual's at the values, (count,).
+        own_noise: variance of the measurement's own noise as a share of the residual's, (count,).
     """
     share = float(_seen_variance(field, operator, sd).mean().clamp(min=_MIN_SHARE))
     variance = sd**2 * (share + field.noise + own_noise)
@@ -69,7 +75,10 @@ def plain_inverse(
 def axis_correlation(field: GaussianField, axis: int, lag: torch.Tensor) -> torch.Tensor:
     """Residual correlation along an array axis at |lag| in voxels (any shape), linear between lags.
 
-    axis: 0, 1, 2 for k, j, i.
+    Args:
+        field: the process.
+        axis: 0, 1, 2 for k, j, i.
+        lag: beyond the grid's extent it is taken as this.
     """
     curve = field.correlations[axis][0]
     lag = lag.abs().clamp(max=len(curve) - 1.001)
@@ -82,6 +91,10 @@ def plane_spectrum(field: GaussianField, plane: Plane) -> torch.Tensor:
     """Eigenvalues of a plane's residual correlation, on a padded periodic lattice.
 
     (rows, columns / 2 + 1), in the layout of rfft2.
+
+    Args:
+        field: the process.
+        plane: in the space of its grid.
     """
     rows, columns = (2 * next_fast_len((n + _PAD + 1) // 2) for n in plane.shape_ji)
     steps = torch.as_tensor(field.grid.ras_to_ijk[:3, :3] @ plane.ij_to_ras[:3, :2], dtype=torch.float32)
@@ -104,7 +117,13 @@ def variance_shares(field: GaussianField, operator: PlaneOperator, sd: torch.Ten
 
     Interpolation and slice thickness average a part of the residual away.
 
-    sd: (count,) = A field.sd.
+    Args:
+        field: the process.
+        operator: of planes on its grid.
+        sd: (count,) = A field.sd.
+
+    Returns:
+        Each 0.05..1.
     """
     return [
         float((i.sum() / (_PROBES * max(int(k.sum()), 1))).clamp(0.05, 1.0))

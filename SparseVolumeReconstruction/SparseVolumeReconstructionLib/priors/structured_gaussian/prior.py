@@ -44,6 +44,11 @@ class StructuredGaussian(Prior):
     """The prior over `parameters`; tensors live on `device`.
 
     Anything that is linear in the volume can be observed of it.
+
+    Args:
+        parameters: what was fitted.
+        card: what it is.
+        device: where it computes.
     """
 
     observes = (Observation,)
@@ -80,7 +85,15 @@ class StructuredGaussian(Prior):
         return cls(GaussianParameters.from_tensors(tensors), card, device)
 
     def field(self, grid: Grid | None = None, covariate: float | None = None) -> GaussianField:
-        """The process on `grid` with the mean at `covariate` (the middle of the range if None)."""
+        """The process on `grid` with the mean at `covariate` (the middle of the range if None).
+
+        Args:
+            grid: with the canonical axes; the canonical grid if None.
+            covariate: in the unit of the card.
+
+        Raises:
+            InputError: for a rotated grid, and for a covariate outside the card's range.
+        """
         grid = grid or self.grid
         field, means, _ = self._process.on(grid)
         return replace(field, mean=torch.tensordot(self.knot_weights(covariate), means, 1))

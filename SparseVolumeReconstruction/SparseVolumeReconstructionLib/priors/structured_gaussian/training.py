@@ -141,7 +141,18 @@ def _fitted(
 def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress: Progress) -> ModelCard:
     """Fit, calibrate, measure on held-out subjects and write `out`.
 
-    Raises InputError for cohorts that cannot be used.
+    Args:
+        cohort_dirs: folders of the cohorts' volumes.
+        out: the weights file; its folder must exist.
+        options: how to fit, and what the card says.
+        progress: also told what the user should know of the cohorts.
+
+    Returns:
+        The card that was written, with the measured quality.
+
+    Raises:
+        InputError: for cohorts that cannot be used, options that contradict each other, and a file that
+            cannot be written.
     """
     started = time.perf_counter()
     if options.tissues and options.covariate:
@@ -219,7 +230,16 @@ def _calibrated(
 
 
 def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) -> None:
-    """Write the weights file atomically. Raises InputError when it cannot be written."""
+    """Write the weights file atomically. Raises InputError when it cannot be written.
+
+    Args:
+        parameters: are stored in fewer bits, see their `to_tensors`.
+        card: is stored with them.
+        out: an existing file is replaced.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
     StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
     save_weights(parameters.to_tensors(), card, out)
 

@@ -38,6 +38,11 @@ class CodesGiven:
         """Half the squared distances of a code (L,) and of what it shows, in deviations; a number.
 
         Those of the code are from `centre`, those of what it shows from `seen`.
+
+        Args:
+            code: (L,).
+            centre: (L,), or one number for all.
+            seen: (n,).
         """
         error = (self.observe(code[None])[0] - seen) / self.sd
         return 0.5 * ((code - centre) ** 2).sum() + 0.5 * (error**2).sum()
@@ -58,6 +63,10 @@ class CodesGiven:
         and N(seen, sd^2): randomise, then optimise. Exact where `observe` is linear; for a network it is an
         approximation, as the weights that would correct it (Bardsley et al. 2014) need Jacobians, and as the
         descent has few steps.
+
+        Args:
+            seed: the same one gives the same problem.
+            start: near to the code, so that few steps lead there.
         """
         generator = seeded_generator(seed)
         centre = torch.randn(self.latent, generator=generator).to(start)
@@ -85,7 +94,13 @@ class CodesGiven:
 def closest_codes(
     generator: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor, latent: int
 ) -> torch.Tensor:
-    """Codes (B, latent) whose volumes are near to `volumes` (B, D, H, W)."""
+    """Codes (B, latent) whose volumes are near to `volumes` (B, D, H, W).
+
+    Args:
+        generator: codes (B, latent) to volumes (B, D, H, W).
+        volumes: in [0, 1].
+        latent: components of a code.
+    """
     seen = volumes.flatten(1)
     sd = seen.new_full(seen.shape[1:], _CLOSE_SD)
     return torch.stack(

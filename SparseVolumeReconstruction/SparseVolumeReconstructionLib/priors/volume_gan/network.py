@@ -71,6 +71,10 @@ def along_stack(slices: int, wanted: int) -> torch.Tensor:
     """Weights (wanted, slices) that resample a stack linearly, without aliasing where it is made coarser.
 
     Rows sum to 1.
+
+    Args:
+        slices: of the stack.
+        wanted: slices of the new one, of the same extent.
     """
     identity = torch.eye(slices)[None, None]
     return interpolate(identity, (wanted, slices), mode="bilinear", antialias=True)[0, 0]
@@ -103,7 +107,9 @@ class Generator(nn.Module):
     def with_codes(self, mean: torch.Tensor, covariance: torch.Tensor) -> Generator:
         """A generator that shows of z ~ N(0, I) what this one shows of codes from N(mean, covariance).
 
-        mean: (L,), covariance: (L, L), float64.
+        Args:
+            mean: (L,), float64.
+            covariance: (L, L), float64, positive definite.
         """
         other = copy.deepcopy(self)
         weight = self.start.weight.double()
@@ -114,7 +120,13 @@ class Generator(nn.Module):
 
 
 class Tower(nn.Module):
-    """Volumes (B, depth, size, size) to (B, outputs). normalise: not where a gradient penalty is taken."""
+    """Volumes (B, depth, size, size) to (B, outputs).
+
+    Args:
+        settings: of the networks.
+        outputs: numbers of each volume.
+        normalise: over groups of channels; not where a gradient penalty is taken.
+    """
 
     def __init__(self, settings: VolumeSettings, outputs: int, normalise: bool):
         super().__init__()
@@ -139,7 +151,12 @@ class Tower(nn.Module):
 
 
 class CodeCritic(nn.Sequential):
-    """Codes (B, latent) to (B, 1): how much they look drawn from N(0, I)."""
+    """Codes (B, latent) to (B, 1): how much they look drawn from N(0, I).
+
+    Args:
+        latent: components of a code.
+        hidden: units of each of two layers.
+    """
 
     def __init__(self, latent: int, hidden: int):
         inner = (

@@ -27,6 +27,10 @@ def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, tor
     """Tensors to store besides those of the space.
 
     Float16 weights, settings, and 8-bit residual_sd (K, H, W).
+
+    Args:
+        generator: as it was trained.
+        residual_sd: what is above 0.5 is stored as 0.5.
     """
     weights = {f"network.{name}": tensor.half() for name, tensor in generator.state_dict().items()}
     sd = (residual_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
@@ -36,7 +40,12 @@ def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, tor
 class VolumeGanPrior(AxialPrior):
     """A generator of whole volumes as a prior of stacks.
 
-    generator: in evaluation mode. residual_sd: (K, H, W), what the generator leaves unexplained of volumes.
+    Args:
+        generator: is put on the device and in evaluation mode.
+        residual_sd: (K, H, W), what the generator leaves unexplained of volumes.
+        space: its stacks are as large as the generator's.
+        card: what it is.
+        device: where it computes.
     """
 
     def __init__(
@@ -82,13 +91,26 @@ class VolumeGanPrior(AxialPrior):
         return VolumeGanPosterior(self, index, pixels, check, fast)
 
     def decode(self, codes: torch.Tensor, index: list[int] | None = None) -> torch.Tensor:
-        """Slices `index` (all if None) of the volumes of codes (B, L), (B, n, H, W)."""
+        """Slices `index` (all if None) of the volumes of codes (B, L), (B, n, H, W).
+
+        Args:
+            codes: on the prior's device.
+            index: n slice numbers.
+        """
         rows = self._stretch if index is None else self._stretch[index]
         return torch.einsum("kd,bdhw->bkhw", rows, self.generator(codes))
 
 
 class VolumeGanPosterior(Posterior):
-    """The stack given some of its slices; arrays (K, H, W). Approximate: see CodesGiven.sample."""
+    """The stack given some of its slices; arrays (K, H, W). Approximate: see CodesGiven.sample.
+
+    Args:
+        prior: its generator is asked.
+        index: numbers of the seen slices, (n,).
+        pixels: of these, (n, H, W), on the prior's device.
+        check: called in every step of a descent; raise from it to cancel.
+        fast: the mean shows the most likely code, found in few steps.
+    """
 
     def __init__(
         self,

@@ -277,7 +277,12 @@ class VolumeGanTask(Task):
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """Of normal distributions from N(0, I), nats, (B,); mean and log_variance are (B, L)."""
+    """Of normal distributions from N(0, I), nats, (B,); mean and log_variance are (B, L).
+
+    Args:
+        mean: (B, L).
+        log_variance: (B, L).
+    """
     return 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1)
 
 
@@ -290,6 +295,12 @@ def gradient_penalty(
     """Mean of (|gradient of the critic| - 1)^2 at random points between real and made, (B, ...) each.
 
     Gulrajani et al. 2017.
+
+    Args:
+        critic: (B, ...) to one number each, (B, 1) or (B,).
+        real: data.
+        made: by the generator, of the same shape.
+        generator: of random numbers, on the device of the data.
     """
     share = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator, device=real.device)
     between = (share * real + (1 - share) * made).detach().requires_grad_()
@@ -304,6 +315,10 @@ def energy_distance(one: torch.Tensor, other: torch.Tensor) -> float:
     That is 2 E|x - y| - E|x - x'| - E|y - y'| with N, M >= 1, where |.| is the root mean square over voxels:
     the maximum mean discrepancy of the kernel -|x - y|, which needs no width. A set of one has no pairs: its
     own term is 0 and the estimate too large.
+
+    Args:
+        one: on the device of the other.
+        other: voxels as in the one.
     """
     x, y = one.flatten(1).float(), other.flatten(1).float()
     scale = x.shape[1] ** -0.5
