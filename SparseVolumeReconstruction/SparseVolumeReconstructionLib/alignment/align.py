@@ -220,7 +220,8 @@ def fixed_frame(
 def in_known_frame(slices: list[Slice], model: AlignmentModel, known: Alignment) -> Alignment:
     """A known alignment with the score of these slices.
 
-    What is doubtful stays so when one of them has moved.
+    Args:
+        known: what is doubtful in it stays so when one of the slices has moved.
     """
     matcher, matrix = Matcher.of(known.in_common_units(slices), model, _COARSE_MM), known.patient_to_canonical
     value = torch.tensor([known.covariate or 0.0])

@@ -59,7 +59,8 @@ class FetalReader:
 
         None where nothing was around it: they are to be used as they are.
 
-        Raises InputError where no brain is found in a scan that was not masked.
+        Raises:
+            InputError: where no brain is found in a scan that was not masked.
         """
         readings, seconds = self._read(slices)
         masks = [binary_fill_holes(r.brain > _SURE) for r in readings]

@@ -83,7 +83,8 @@ class Brain:
 def load_reader(name: str) -> tuple[HeadNetwork, ModelCard]:
     """A network that the extension brings, and the card that says what it was trained on.
 
-    Raises InputError where its file is missing or damaged.
+    Raises:
+        InputError: where its file is missing or damaged.
     """
     folder = EMBEDDED / "readers"
     entry = next((e for e in read_manifest(folder) if e.card.id == name), None)
@@ -216,7 +217,12 @@ def one_piece(mask: np.ndarray) -> np.ndarray:
 
 
 def area_mm2(image: Slice, mask: np.ndarray) -> float:
-    """Area (mm2) of a mask, bool (rows, columns), of a slice."""
+    """Area (mm2) of a mask, bool (rows, columns), of a slice.
+
+    Args:
+        image: says how large its pixels are.
+        mask: of the slice's pixels.
+    """
     return float(np.count_nonzero(mask) * np.prod(image.plane.spacing_ij))
 
 

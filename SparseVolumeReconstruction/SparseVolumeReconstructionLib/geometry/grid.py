@@ -140,7 +140,12 @@ class Grid:
         return Grid(tuple(size[::-1]), matrix)
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-4) -> bool:
-        """True where both grids have the same shape and corner positions within `tolerance_mm`."""
+        """True where both grids have the same shape and corner positions within `tolerance_mm`.
+
+        Args:
+            other: in the same space.
+            tolerance_mm: along each of R, A, S.
+        """
         return self.shape_kji == other.shape_kji and bool(
             np.abs(self.corners_ras() - other.corners_ras()).max() <= tolerance_mm
         )

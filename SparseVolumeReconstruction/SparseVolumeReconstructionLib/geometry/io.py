@@ -221,6 +221,9 @@ def write_affine(matrix_ras: np.ndarray, path: str | Path) -> None:
 def write_text(text: str, path: str | Path) -> None:
     """Write a text file (UTF-8) atomically.
 
+    Args:
+        path: is replaced where it exists; its folder must exist.
+
     Raises:
         InputError: when it cannot be written.
     """

@@ -59,7 +59,12 @@ def pieces_of(planes: Sequence[Plane]) -> tuple[list[Piece], str]:
 
 
 def same_place(first: Plane, second: Plane) -> bool:
-    """True where two planes are the same rectangle of pixels, whatever their thickness."""
+    """True where two planes are the same rectangle of pixels, whatever their thickness.
+
+    Args:
+        first: RAS mm.
+        second: in the same space; places may differ by less than SAME_PLACE_MM.
+    """
     return _alike(first, second) and bool(
         np.linalg.norm(first.ij_to_ras[:3, 3] - second.ij_to_ras[:3, 3]) < SAME_PLACE_MM
     )

@@ -159,7 +159,8 @@ class Prior(ABC):
     def drawing(self, draws: str | None) -> Self:
         """This prior with samples that start from `draws`; itself where they do, and for None.
 
-        Raises InputError where the prior has no such draws.
+        Raises:
+            InputError: where the prior has no such draws.
         """
         if draws is None or (self.draws and draws == self.draws[0]):
             return self

@@ -36,7 +36,8 @@ def device_name(device: torch.device) -> str:
 def resolve_device(name: str) -> torch.device:
     """The torch device of "auto" (the first GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
 
-    Raises InputError for another name and for a GPU that is not there.
+    Raises:
+        InputError: for another name and for a GPU that is not there.
     """
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -96,7 +96,12 @@ class PosedLinear(nn.Module):
         self.measure = False
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        """(N, inputs) to (N, outputs)."""
+        """(N, inputs) to (N, outputs).
+
+        Args:
+            x: (N, inputs).
+            pose: embeddings (N, E).
+        """
         x, unit = torch.cat([x, pose], 1), self.direction / self.direction.norm(dim=1, keepdim=True)
         if self.measure:
             spread, mean = torch.std_mean(x @ unit.T, 0)
@@ -178,7 +183,12 @@ class DenseNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log scale in (-1, 1) and shift, (N, outputs) each."""
+        """Log scale in (-1, 1) and shift, (N, outputs) each.
+
+        Args:
+            x: (N, inputs).
+            pose: embeddings (N, E).
+        """
         hidden = x
         for layer in self.layers:
             hidden = functional.elu(layer(hidden, pose))
@@ -220,7 +230,12 @@ class CheckerboardCoupling(Coupling):
         return scale * moved, shift * moved
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image and the log determinant (N,)."""
+        """The image and the log determinant (N,).
+
+        Args:
+            x: (N, C, H, W).
+            pose: embeddings (N, E).
+        """
         scale, shift = self._terms(x, pose)
         return x * scale.exp() + shift, scale.flatten(1).sum(1)
 
@@ -254,7 +269,12 @@ class HalfCoupling(Coupling):
         return torch.stack(pair, 2).flatten(1, 2) if self.alternate else torch.cat(pair, 1)
 
     def forward(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image or vector and the log determinant (N,)."""
+        """The image or vector and the log determinant (N,).
+
+        Args:
+            x: (N, C, ...), C even.
+            pose: embeddings (N, E).
+        """
         kept, moved = self._split(x)
         scale, shift = self.net(kept, pose)
         return self._join(kept, moved * scale.exp() + shift), scale.flatten(1).sum(1)

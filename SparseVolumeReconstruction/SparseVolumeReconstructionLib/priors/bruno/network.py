@@ -101,7 +101,12 @@ class PoseEmbedding(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Logits of a slice in standard deviations from the cohort's mean there; mean, deviation: (K, H, W)."""
+    """Logits of a slice in standard deviations from the cohort's mean there; mean, deviation: (K, H, W).
+
+    Args:
+        slices: K, positions of the stack.
+        size: H and W.
+    """
 
     mean: torch.Tensor
     deviation: torch.Tensor

@@ -36,7 +36,9 @@ def to_tensors(network: Bruno, mean_of: MeanOf) -> dict[str, torch.Tensor]:
 def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
     """The network that `to_tensors` stored, of slices of (H, W) pixels.
 
-    Raises KeyError or ValueError for other tensors.
+    Raises:
+        KeyError: where a tensor is missing.
+        ValueError: for other settings.
     """
     network = Bruno(read_settings(tensors["settings"]))
     network.load_state_dict(network_state(tensors))

@@ -258,6 +258,11 @@ class PoseProcess(_Process):
     share, length: (D,), of the common part that does not fall with distance, and the length of the other in
     shares of the stack. Every slice has noise of its own besides, the rest of the variance. With share = 1 it
     is the exchangeable process.
+
+    Args:
+        dimensions: D, latents of a slice.
+        kind: one of KINDS.
+        length: to start with, in shares of the stack.
     """
 
     def __init__(self, dimensions: int, kind: str = "student", length: float = 0.1):

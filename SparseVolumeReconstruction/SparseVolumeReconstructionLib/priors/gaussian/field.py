@@ -64,7 +64,9 @@ class GaussianField:
         Each axis is blurred and interpolated by a small matrix H.
 
         mean' = H mean, W' = H W, and Psi' follows from H C H' per axis with sd' = (H sd) sqrt(diag(H C H')).
-        Raises InputError when the axes differ.
+
+        Raises:
+            InputError: when the axes differ.
         """
         if grid.same_as(self.grid):
             return self

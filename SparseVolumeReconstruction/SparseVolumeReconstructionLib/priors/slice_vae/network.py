@@ -15,7 +15,12 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class ResDown(nn.Module):
-    """(B, inputs, H, W) -> (B, outputs, H / 2, W / 2)."""
+    """(B, inputs, H, W) -> (B, outputs, H / 2, W / 2).
+
+    Args:
+        inputs: channels that go in.
+        outputs: channels that come out.
+    """
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -30,7 +35,12 @@ class ResDown(nn.Module):
 
 
 class ResUp(nn.Module):
-    """(B, inputs, H, W) -> (B, outputs, 2 H, 2 W)."""
+    """(B, inputs, H, W) -> (B, outputs, 2 H, 2 W).
+
+    Args:
+        inputs: channels that go in.
+        outputs: channels that come out.
+    """
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
