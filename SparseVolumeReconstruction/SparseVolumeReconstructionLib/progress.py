@@ -45,7 +45,7 @@ class Progress:
         self._start = time.monotonic()
 
     def update(self, step: str, fraction: float) -> None:
-        """Say where the work is; raises Cancelled if the user asked to stop.
+        """Say where the work is.
 
         Args:
             step: what is being done, for people.

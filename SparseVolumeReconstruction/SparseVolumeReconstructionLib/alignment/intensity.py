@@ -34,13 +34,12 @@ class MonotoneMap:
         """The map under which the histogram of `values` is the one the prior predicts for the same pixels.
 
         The predicted histogram is the mixture of n Gaussians, so the prior's own spread does not flatten the
-        contrast.
-        Five quantiles are matched: more follow the subject's anatomy, not the scanner.
+        contrast. Five quantiles are matched: more follow the subject's anatomy, not the scanner.
 
         Args:
-            values: (n,) patient intensities of pixels inside the anatomy.
-            mean: (n,) of the prior's prediction of their canonical values.
-            variance: (n,) of that prediction, above 0.
+            values: patient intensities of pixels inside the anatomy, (n,).
+            mean: of the prior's prediction of their canonical values, (n,).
+            variance: of that prediction, (n,), above 0.
 
         Raises:
             InputError: when too few pixels show anatomy, or they have too little contrast.

@@ -26,14 +26,14 @@ class ContrastMap:
 
     @classmethod
     def fit(cls, canonical: np.ndarray, patient: np.ndarray) -> ContrastMap:
-        """From pixels (n,) whose canonical values are known. Raises InputError where they are too few.
+        """From pixels (n,) whose canonical values are known.
 
         Args:
             canonical: values, 0 outside the brain.
             patient: grey values of the same pixels.
 
         Raises:
-            InputError: where few of them show brain.
+            InputError: where too few of them show brain.
         """
         inside = canonical > _FIRST
         x, y = canonical[inside].astype(np.float64), patient[inside].astype(np.float64)

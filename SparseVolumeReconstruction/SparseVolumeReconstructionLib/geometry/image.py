@@ -39,7 +39,7 @@ def to_image(volume: Volume) -> sitk.Image:
 
 
 def from_image(image: sitk.Image, name: str = "image") -> Volume:
-    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice); InputError otherwise.
+    """A float32 volume from a scalar 3D SimpleITK image (2D becomes one slice).
 
     Args:
         image: LPS, as SimpleITK has them.

@@ -290,13 +290,12 @@ class Flow(nn.Module):
     """RealNVP of images (N, 1, size, size) with as many latents as pixels, coarse to fine from the end.
 
     Between two scales the image is squeezed (a quarter of the area, four times the channels), then half of
-    the
-    channels are done.
+    the channels are done.
 
     Args:
         size: pixels along a side.
-        checkerboard: number of such couplings of each scale.
-        channel: number of couplings of channels of each scale; that of the last scale does not count.
+        checkerboard: number of checkerboard couplings of each scale.
+        channel: number of couplings of channels after each scale; that of the last scale does not count.
         filters: as in ResidualNet.
         blocks: as in ResidualNet.
         dense: number of couplings of all latents at the end.

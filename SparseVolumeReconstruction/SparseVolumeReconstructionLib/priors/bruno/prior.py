@@ -37,8 +37,9 @@ def read_network(tensors: dict[str, torch.Tensor]) -> Bruno:
     """The network that `to_tensors` stored, of slices of (H, W) pixels.
 
     Raises:
-        KeyError: where a tensor is missing.
+        KeyError: where the settings are missing.
         ValueError: for other settings.
+        RuntimeError: where the network's tensors do not fit them.
     """
     network = Bruno(read_settings(tensors["settings"]))
     network.load_state_dict(network_state(tensors))

@@ -48,7 +48,7 @@ class Pixels:
 
     @classmethod
     def of(cls, slices: list[Slice], parameters: GaussianParameters) -> Pixels:
-        """Those of slices, on a lattice of some mm. Raises InputError where there are too few.
+        """Those of slices, on a lattice of some mm.
 
         Args:
             slices: canonical mm, grey values of any contrast, 0 outside the anatomy.

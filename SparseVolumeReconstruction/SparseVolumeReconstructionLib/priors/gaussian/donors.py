@@ -25,8 +25,8 @@ class Donors:
         """The bank of these parameters.
 
         Args:
-            parameters: of the process that the people were not fitted to.
-            bank: on their masked voxels; at least one person.
+            parameters: of a process that was fitted without these people.
+            bank: their masked voxels; at least one person.
         """
         self._grid, self._bank = parameters.grid, bank
         self._mask = torch.as_tensor(parameters.mask)

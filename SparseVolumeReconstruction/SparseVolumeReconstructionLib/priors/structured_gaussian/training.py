@@ -230,7 +230,7 @@ def _calibrated(
 
 
 def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) -> None:
-    """Write the weights file atomically. Raises InputError when it cannot be written.
+    """Write the weights file atomically.
 
     Args:
         parameters: are stored in fewer bits, see their `to_tensors`.
