@@ -16,6 +16,15 @@ def augment(
     """Volumes (B, K, H, W), [0, 1], each deformed, mirrored, with another contrast, shading and noise.
 
     The background stays 0.
+
+    Args:
+        batch: (B, K, H, W) in [0, 1], background 0.
+        config: how much varies.
+        data: gives the extent of the stack in mm, in which the deformation is measured.
+        chance: on the device of the batch.
+
+    Returns:
+        (B, K, H, W) in [0, 1]; the batch itself is not changed.
     """
 
     def normal(*shape: int) -> torch.Tensor:

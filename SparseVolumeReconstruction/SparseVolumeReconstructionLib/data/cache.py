@@ -14,7 +14,10 @@ from ..geometry.io import write_atomically
 def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:
     """The array (n, ...) that `compute()` gives, from the folder where it is there already.
 
-    name: what it is. parts: the contents of all that it depends on.
+    Args:
+        name: what it is; begins the name of the file.
+        parts: the contents of all that it depends on, in a fixed order.
+        compute: called only where the file is not there.
     """
     digest = hashlib.sha256()
     for part in parts:

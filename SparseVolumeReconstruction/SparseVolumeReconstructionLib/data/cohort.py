@@ -80,13 +80,18 @@ class Cohort:
     ) -> dict[str, np.ndarray]:
         """4x4 RAS-to-RAS matrix from points of `reference` to points of each subject.
 
-        It is affine, and found from the whole volume.
-
-        names: of all subjects if None. on_step: called with a text and the fraction done; may raise to
-        cancel. Matrices are kept in `cache_folder()` under a digest of
+        It is affine, and found from the whole volume. Matrices are kept in `cache_folder()` under a digest of
         both contents; the missing ones are found in parallel processes of one thread each, so that they are
         reproducible. Files that cannot be used, and those that do not look like the others once registered,
         are left out and added to `skipped`.
+
+        Args:
+            reference: [0, 1], background 0.
+            names: of all subjects if None.
+            on_step: called with a text and the fraction done; may raise to cancel.
+
+        Returns:
+            {name: matrix (mm)} of those that are not left out.
         """
         folder = cache_folder()
         names = list(self.files) if names is None else names
@@ -134,8 +139,13 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
 
     Those of a BIDS data set lie in the folders sub-*/anat.
 
-    skip: patterns of label files. modality: where names tell it ("_T1w", "_T2w", "_FLAIR"), files of another
-    modality than the one this text mentions are skipped. Raises InputError when nothing is left.
+    Args:
+        skip: patterns (lower case) of the names of label files.
+        modality: such as "T1w MRI". Where names tell it ("_T1w", "_T2w", "_FLAIR"), files of another modality
+            than the one this text mentions are skipped; none if it mentions none.
+
+    Raises:
+        InputError: there is no such folder, or nothing is left.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -183,7 +193,12 @@ def _bids_folders(folder: Path) -> list[Path]:
 
 
 def labels_beside(file: Path, word: str) -> Path | None:
-    """The label map of a volume, "sub-01_dlmuse.nii.gz" of "sub-01_T1w.nii.gz" for "dlmuse"; None without."""
+    """The label map of a volume, "sub-01_dlmuse.nii.gz" of "sub-01_T1w.nii.gz" for "dlmuse"; None without.
+
+    Args:
+        file: of the volume; a last part of its name that tells the contrast is left out.
+        word: ends the name of the label map.
+    """
     name = subject_name(file)
     stem = name.rsplit("_", 1)[0] if contrast_of(name) else name
     found = (file.with_name(f"{stem}_{word}{suffix}") for suffix in SUFFIXES)
@@ -193,8 +208,15 @@ def labels_beside(file: Path, word: str) -> Path | None:
 def normalised(volume: Volume, name: str = "volume") -> Volume:
     """Intensities divided by the 99.9th percentile of the foreground (> 0) and clipped to [0, 1].
 
-    Raises InputError when voxels are not finite, there is no foreground, or it is a mask rather than an
-    image.
+    Args:
+        volume: any units, background 0.
+        name: for messages.
+
+    Returns:
+        float32 on the same grid.
+
+    Raises:
+        InputError: voxels are not finite, there is no foreground, or it is a mask rather than an image.
     """
     array = volume.array
     if not np.isfinite(array).all():

@@ -44,6 +44,11 @@ class Likeness:
 def register_subject(reference: Volume, volume: Volume, name: str) -> Likeness:
     """Register a volume ([0, 1], background 0) as it lies, and turned where that may be better.
 
+    Args:
+        reference: [0, 1], background 0.
+        volume: the subject.
+        name: for messages.
+
     Raises:
         InputError: where it is in another unit of length than the reference, or cannot be registered.
     """

@@ -42,7 +42,13 @@ class Variation:
 def member(volume: Volume, seed: list[int], variation: Variation = Variation()) -> Volume:
     """A random copy of `volume` ([0, 1], background 0) on a slightly larger grid.
 
-    The same seed gives the same one.
+    Args:
+        volume: what is copied.
+        seed: of the generator of numpy; the same numbers give the same copy.
+        variation: how much varies.
+
+    Returns:
+        float32 in [0, 1], background 0, voxels of the same size, a tenth more of them on every side.
     """
     random = np.random.default_rng(seed)
     grid = _padded(volume.grid)
@@ -66,6 +72,11 @@ def deformation(
 
     Sum of smooth Gaussian fields, without the affine part that a registration would undo, and a scaling along
     each axis; shrunk as a whole where it would nearly fold, so that its Jacobian is positive everywhere.
+
+    Args:
+        volume: [0, 1], background 0; its foreground's bounding box gives centre and extent.
+        random: what it is drawn with.
+        variation: how much varies; contrast, shading, blur and noise do not count here.
     """
     centre, extent = _extent(volume)
     size = float(extent.max())
@@ -88,7 +99,9 @@ def deformation(
 def jacobian(displacement: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Determinant of the Jacobian of x + u(x), (K, J, I).
 
-    u: (K, J, I, 3) mm along R, A, S on an isotropic grid.
+    Args:
+        displacement: u, (K, J, I, 3) mm along R, A, S.
+        spacing_mm: of its isotropic grid.
     """
     gradient = np.stack(
         [np.stack(np.gradient(displacement[..., n], spacing_mm)[::-1], -1) for n in range(3)], -2

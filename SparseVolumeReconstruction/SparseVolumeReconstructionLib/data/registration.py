@@ -15,9 +15,18 @@ def register_affine(
 ) -> np.ndarray:
     """4x4 RAS-to-RAS matrix (mm) from points of `fixed` to points of `moving`.
 
-    Starts from the intensity moments (or `initial`), then maximises Mattes mutual information over a
-    similarity and then an affine transform, from coarse to fine; deterministic for a given seed on one
-    thread. Raises InputError where the volumes do not overlap, or one shows nothing to register.
+    Starts from the intensity moments (or `initial`), then maximises Mattes mutual information (Mattes et al.,
+    IEEE Trans. Med. Imaging 22, 2003) over a similarity and then an affine transform, from coarse to fine;
+    deterministic for a given seed on one thread.
+
+    Args:
+        fixed, moving: any units and grids.
+        initial: 4x4 from points of `fixed` to points of `moving` (RAS mm); the affine transform is sought
+            from there, without the similarity. From the moments if None.
+        seed: of the sampling of voxels.
+
+    Raises:
+        InputError: the volumes do not overlap, or one shows nothing to register.
     """
     fixed_image, moving_image = (sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving))
     if initial is None:
@@ -51,7 +60,11 @@ def register_affine(
 def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray, *, cubic: bool = False) -> np.ndarray:
     """A volume on a grid of the space of `fixed`, (K, J, I) float32 in [0, 1].
 
-    matrix: as `register_affine` gives it. cubic: as in `resample`.
+    Args:
+        volume: [0, 1]; 0 outside of it.
+        grid: in the space that the volume was registered to.
+        matrix: 4x4 from points of `grid` to points of `volume` (RAS mm), as `register_affine` gives it.
+        cubic: as in `resample`; what overshoots is clipped.
     """
     return np.clip(resample(volume, grid, matrix, cubic=cubic).array, 0.0, 1.0)
 

@@ -52,10 +52,17 @@ def canonical_space(
 ) -> CanonicalSpace:
     """The volume that a word names, and what to call it.
 
-    MNI152 ("mni152", needs nilearn), a subject of the cohort, a volume file, or (None) the cohort's volume of
-    median size.
+    Args:
+        reference: "mni152" (needs nilearn), a subject of the cohort, a volume file, or None: the cohort's
+            volume of median size.
+        cohort: where the size decides, files that cannot be used are added to its `skipped`.
+        spacing_mm: of the canonical grid.
+        protocol_slices: number of axial slices of the protocol; about one per mm if None. MNI152 has its own
+            120.
+        warn: told of what is odd about the file, and where the body in it is as large as none is.
 
-    warn: told of what is odd about the file. Raises InputError.
+    Raises:
+        InputError: the reference, or every volume of the cohort, cannot be used.
     """
     if reference == MNI152:
         return _mni152(spacing_mm)

@@ -63,8 +63,20 @@ def load_stacks(
 ) -> Stacks:
     """Register the subjects of a split (by chance if None). A share of "fit" becomes "validation".
 
-    Files that cannot be used are left out and named in `cohort.skipped`. Raises InputError when too few are
-    left.
+    Files that cannot be used are left out and named in `cohort.skipped`.
+
+    Args:
+        folders: of volumes; no name may be in two of them.
+        data: the stack, and the reference that is registered to.
+        split: {"fit": names, "test": names}; names that no folder has are passed over.
+        modality: files whose names tell another one are skipped.
+        progress: told of steps, and of what was left out.
+        seed: of the split by chance, and of who is for validation.
+        validation: share of "fit", 0..1; at least one subject.
+
+    Raises:
+        InputError: less than three subjects to fit are left, or a folder or the reference cannot be used.
+        Cancelled: when asked to stop.
     """
     cohort = list_subjects(folders, modality, (0,), None, seed).cohort
     split = split or chance_split(list(cohort.files), seed)
@@ -99,7 +111,12 @@ def load_stacks(
 
 
 def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
-    """The grid of the stack around the middle of the protocol's grid."""
+    """The grid of the stack around the middle of the protocol's grid.
+
+    Args:
+        protocol: the grid of a canonical space; gives the extent where `data` does not.
+        data: number of slices and pixels, and their extent.
+    """
     shape = (data.slices, data.size, data.size)
     extent = protocol.spacing_ijk * protocol.shape_kji[::-1]
     field, height = data.field_mm or extent[0], data.height_mm or extent[2]

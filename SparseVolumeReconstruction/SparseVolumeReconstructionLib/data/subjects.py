@@ -77,7 +77,11 @@ class Subjects:
     def volume(self, name: str, number: int = 0) -> Volume:
         """The subject itself (0) or its copy of that number, [0, 1].
 
-        Raises InputError when the file cannot be used.
+        Args:
+            number: of the copy, from 1; a copy is the same for the same seed, name and number.
+
+        Raises:
+            InputError: the file cannot be used.
         """
         volume = self.cohort.volume(name)
         return member(volume, [self.seed, zlib.crc32(name.encode()), number]) if number else volume
@@ -97,11 +101,16 @@ def list_subjects(
 ) -> Subjects:
     """Subjects of all folders.
 
-    augment: random copies per volume, one number for all folders or one for each. strip: by what word the
-    label maps are called outside of which a folder's volumes are set to 0 (none for ""), for all folders or
-    one for each; who has none is skipped.
+    Args:
+        modality: files whose names tell another one are skipped.
+        augment: random copies per volume, one number for all folders or one for each.
+        rule: reads the covariate from each name; it is 0 for all if None.
+        seed: of the copies.
+        strip: by what word the label maps are called outside of which a folder's volumes are set to 0 (none
+            for ""), for all folders or one for each; who has none is skipped.
 
-    Raises InputError where a folder cannot be used, a name is in two folders, or a name tells no covariate.
+    Raises:
+        InputError: a folder cannot be used, a name is in two folders, or a name tells no covariate.
     """
     if len(strip) not in (1, len(folders)):
         raise InputError(
@@ -137,7 +146,11 @@ def list_subjects(
 
 
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
-    """A quarter of the subjects held out, chosen by `seed`; all scans of a person (BIDS) are on one side."""
+    """A quarter of the subjects held out, chosen by `seed`; all scans of a person (BIDS) are on one side.
+
+    Returns:
+        {"fit": names, "test": names}, sorted; the same whatever the order of `names`.
+    """
     people: dict[str, list[str]] = {}
     for name in sorted(names):
         parsed = parse_bids(name)

@@ -57,7 +57,12 @@ class Baseline(Prior):
     """Base of a baseline; a subclass implements `estimate`."""
 
     def __init__(self, name: str, grid: Grid):
-        """A name, as reports call it, and the grid of the case."""
+        """A name, as reports call it, and the grid of the case.
+
+        Args:
+            name: is the id of the card, too.
+            grid: of the truth, patient or canonical mm; the space of the baseline.
+        """
         words = {"anatomy": "any", "modality": "any", "canonical_space": "that of the case", "data": "none"}
         card = ModelCard(
             id=name,
@@ -74,7 +79,12 @@ class Baseline(Prior):
 
     @abstractmethod
     def estimate(self, slices: list[Slice], grid: Grid) -> np.ndarray:
-        """The volume (K, J, I) float32 on a grid. Raises InputError for slices that it cannot use."""
+        """The volume (K, J, I) float32 on a grid. Raises InputError for slices that it cannot use.
+
+        Args:
+            slices: contexts in the space and units of the case.
+            grid: in the same space, the case's own or another.
+        """
 
     def _condition(self, given: Conditions) -> PointEstimate:
         grid = given.grid or self.grid
@@ -85,7 +95,12 @@ class MeanAtlas(Baseline):
     """The mean of a prior that has seen nothing, whatever the slices show."""
 
     def __init__(self, prior: Prior, result: PatientPosterior):
-        """A prior, and what lends its frame, intensity map and grid."""
+        """A prior, and what lends its frame, intensity map and grid.
+
+        Args:
+            prior: whose mean is shown.
+            result: of the same prior, conditioned on the contexts of the case.
+        """
         super().__init__("mean-atlas", result.grid)
         self._prior, self._result = prior, result
 
@@ -97,7 +112,12 @@ class MeanAtlas(Baseline):
 def atlas(prior: Prior, result: PatientPosterior) -> np.ndarray:
     """The prior's mean in the frame and with the intensity map that `result` found from the contexts.
 
-    (K, J, I) on the grid of the result.
+    Args:
+        prior: conditioned on nothing here, at the covariate of `result`.
+        result: of the same prior, given the contexts.
+
+    Returns:
+        (K, J, I) on the grid of the result, patient intensities.
     """
     mean = prior.condition([], grid=result.posterior.grid, covariate=result.covariate).mean()
     return result.to_patient(result.resample_to_patient(mean))
@@ -137,7 +157,12 @@ class Library:
 
     @classmethod
     def of(cls, grid: Grid, volumes: dict[str, np.ndarray]) -> Library:
-        """Build the Gram matrix; volumes are kept as float16 arrays."""
+        """Build the Gram matrix; volumes are kept as float16 arrays.
+
+        Args:
+            grid: of all volumes.
+            volumes: {name: (K, J, I) in [0, 1]}.
+        """
         kept = {name: np.asarray(v, np.float16) for name, v in volumes.items()}
         flat = [v.ravel() for v in kept.values()]
         gram = np.zeros((len(flat), len(flat)))
@@ -212,7 +237,13 @@ class FromLibrary(Baseline):
 
 
 def nearest_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """All weight on the volume whose context slices are nearest in L2, (n,)."""
+    """All weight on the volume whose context slices are nearest in L2, (n,).
+
+    Args:
+        sampled: (n, p), every volume of the library at the pixels of the contexts.
+        pixels: (p,), those of the contexts.
+        gram: not used.
+    """
     weights = np.zeros(len(sampled))
     weights[((sampled - pixels) ** 2).sum(1).argmin()] = 1.0
     return weights
@@ -223,6 +254,11 @@ def pca_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np
 
     x = m + W z with W = C' U / sqrt(n) from the centred Gram matrix C C' = U S^2 U', rank at most 40;
     z = argmin |y - m_c - W_c z|^2 + PCA_RIDGE |z|^2 over the context pixels alone.
+
+    Args:
+        sampled: (n, p), every volume of the library at the pixels of the contexts.
+        pixels: y, (p,), those of the contexts.
+        gram: (n, n), products of whole volumes, not centred.
     """
     count = len(sampled)
     centring = np.eye(count) - 1.0 / count

@@ -106,7 +106,12 @@ def _slices(body: Volume, grid: Grid, count: int) -> list:
 
 
 def median_seconds(call: Callable[[], object], runs: int) -> float:
-    """Median seconds of `runs` calls after one warm call."""
+    """Median seconds of `runs` calls after one warm call.
+
+    Args:
+        call: must wait for what it computes.
+        runs: at least 1.
+    """
     call()
     seconds = []
     for _ in range(runs):

@@ -21,6 +21,10 @@ def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """A volume (k, j, i) with axes to superior, anterior and right, and its spacing (3,) in mm in that order.
 
     Axes are exchanged and reversed, nothing is interpolated: an oblique grid stays oblique.
+
+    Args:
+        array: (k, j, i) on `grid`.
+        grid: RAS mm.
     """
     axes = (grid.ijk_to_ras[:3, :3] / grid.spacing_ijk)[::-1, ::-1]  # rows S, A, R; columns k, j, i
     order = [-1, -1, -1]
@@ -35,7 +39,12 @@ def anatomical(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 def centre_of(array: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
     """Index (3,) of a place worth showing.
 
-    It is the middle of what is bright, as far from the voxels of `mask` as the first axis allows.
+    It is the middle of what is bright, as far from the voxels of `mask` as the first axis allows: up to a
+    sixth of its length away.
+
+    Args:
+        array: in any units, background about 0.
+        mask: bool of the same shape, what was observed; may be empty.
     """
     bright = np.argwhere(array > 0.25 * np.percentile(array, 99.5))
     middle = (
@@ -74,8 +83,14 @@ def panels(
 ) -> bytes:
     """Three orthogonal views (rows) of named volumes (k, j, i) on one grid (columns), on black.
 
-    where: index of the views in anatomical order. top: value shown white, sd_top: end of the colour scale of
-    columns whose name begins with "Uncertainty"; both in image units. NaN voxels (not observed) stay dark.
+    Args:
+        columns: {title: volume}; NaN voxels (not observed) stay dark.
+        where: index of the views in anatomical order (superior, anterior, right).
+        top: value shown white, in image units.
+        sd_top: end of the colour scale of columns whose name begins with "Uncertainty", in image units.
+
+    Returns:
+        A PNG file.
     """
     turned = {name: anatomical(array, grid)[0] for name, array in columns.items()}
     spacing = anatomical(next(iter(columns.values())), grid)[1]
@@ -153,7 +168,14 @@ def _draw(
 
 
 def strip(slices: list[Slice], top: float) -> bytes:
-    """The observed slices side by side on black, with their names. top: value shown white, in image units."""
+    """The observed slices side by side on black, with their names. top: value shown white, in image units.
+
+    Args:
+        slices: at least one; 0 is black.
+
+    Returns:
+        A PNG file.
+    """
     shown = []
     for image in slices:
         volume, spacing = anatomical(
@@ -184,7 +206,13 @@ def strip(slices: list[Slice], top: float) -> bytes:
 def curve(curves: dict[str, np.ndarray], contexts: list[int], spacing_mm: float) -> bytes:
     """SSIM by slice (K,) of several estimates.
 
-    The first is drawn strong. contexts: observed slices; spacing_mm between slices.
+    Args:
+        curves: {name: SSIM}, at most five; the first is drawn strong.
+        contexts: numbers of the observed slices.
+        spacing_mm: between slices.
+
+    Returns:
+        A PNG file.
     """
     figure = Figure((9.7, 3.5), facecolor="white")
     axes = figure.subplots()

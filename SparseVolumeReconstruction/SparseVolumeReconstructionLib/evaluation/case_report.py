@@ -90,7 +90,12 @@ def observed_slices(observed: np.ndarray) -> list[int]:
 
 
 def write_case_report(report: CaseReport, path: str | Path) -> None:
-    """Write the page atomically. Raises InputError when it cannot be written."""
+    """Write the page atomically. Raises InputError when it cannot be written.
+
+    Args:
+        report: what it shows.
+        path: of the HTML file.
+    """
     write_text(render(report), path)
 
 

@@ -33,6 +33,12 @@ def context_positions(count: int, length: int) -> list[int]:
     length * (i + 1) / (count + 1), but length * (2 i + 1) / 8 for four: 1: 60; 3: 30, 60, 90; 4: 15, 45, 75,
     105; 9: 12, 24 .. 108 of 120 slices.
 
+    Args:
+        count: 0 to half of `length`.
+
+    Returns:
+        Slice numbers from 0, ascending.
+
     Raises:
         InputError: when they do not fit.
     """
@@ -112,11 +118,18 @@ class Bench:
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
     """Register all subjects, and choose those of the test and of the library.
 
-    What does not belong to the cohort is left out.
+    What does not belong to the cohort is left out. Test subjects are those no prior was fitted on. The
+    library of the baselines holds the fitted subjects of the folder where there are three or more, else all
+    test subjects (each is left out of its own).
 
-    Test subjects are those no prior was fitted on. The library of the baselines holds the fitted subjects of
-    the folder where there are three or more, else all test subjects (each is left out of its own). Raises
-    InputError.
+    Args:
+        cohort: what is left out is added to its `skipped`.
+        priors: at least one; all are registered to the reference of the first.
+        frame: "registered" or "patient".
+        on_step: called with a text and the fraction done; may raise to cancel.
+
+    Raises:
+        InputError: another frame, no subject to test, or in the registered frame priors on different grids.
     """
     if frame not in FRAMES:
         raise InputError(f"frame '{frame}'; expected one of {', '.join(FRAMES)}.")

@@ -19,8 +19,17 @@ def mmd_as_printed(
     """The "maximum mean discrepancy" of Kwon et al. (2019), its mean and standard deviation over tests.
 
     Its kernel is linear and its estimate biased, so that it is |mean of 8 real - mean of 8 generated
-    volumes|^2, here as there of intensities in [-1, 1]. It falls when the generated volumes vary less. Both
-    sets need `batch` volumes (ValueError).
+    volumes|^2, here as there of intensities in [-1, 1]. It falls when the generated volumes vary less. (Kwon,
+    Han, Kim: Generation of 3D Brain MRI Using Auto-Encoding Generative Adversarial Networks, MICCAI 2019.)
+
+    Args:
+        real, generated: (N, K, H, W) in [0, 1]; their numbers may differ.
+        generator: on the CPU; chooses the volumes of each test.
+        batch: volumes of each set in a test.
+        tests: how many.
+
+    Raises:
+        ValueError: a set has fewer than `batch` volumes.
     """
     if min(len(real), len(generated)) < batch:
         raise ValueError(
@@ -42,10 +51,15 @@ def median_distance(volumes: torch.Tensor) -> float:
 def rbf_mmd(real: torch.Tensor, generated: torch.Tensor, bandwidth: float) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy, and its standard error (jackknife).
 
-    The kernel is exp(-d^2 / (2 bandwidth^2)).
+    The kernel is exp(-d^2 / (2 bandwidth^2)). About 0, and as often below as above, for two sets of one
+    distribution. (Gretton et al., A Kernel Two-Sample Test, J. Mach. Learn. Res. 13, 2012.)
 
-    About 0, and as often below as above, for two sets of one distribution. Both sets need three volumes
-    (ValueError).
+    Args:
+        real, generated: (N, K, H, W) in [0, 1]; their numbers may differ.
+        bandwidth: a Euclidean distance of volumes, see `median_distance`.
+
+    Raises:
+        ValueError: a set has fewer than three volumes.
     """
     if min(len(real), len(generated)) < 3:
         raise ValueError(
@@ -71,10 +85,17 @@ def rbf_mmd(real: torch.Tensor, generated: torch.Tensor, bandwidth: float) -> tu
 def ms_ssim(one: torch.Tensor, other: torch.Tensor, weights: tuple[float, ...] = WEIGHTS) -> torch.Tensor:
     """Multi-scale structural similarity of each pair of volumes, (N,) in [0, 1].
 
-    Wang et al. (2003) with their five weights: contrast and structure at every scale, luminance at the last;
-    data range 1, Gaussian window of standard deviation 1.5. The window has 11 voxels and is cut where a scale
-    has fewer (at 64 voxels: 8 and 4 at the last two scales), since volumes of less than 176 voxels could not
-    take five scales otherwise. Volumes need 16 voxels along every axis (ValueError).
+    Wang, Simoncelli and Bovik (Asilomar Conference on Signals, Systems and Computers, 2003) with their five
+    weights: contrast and structure at every scale, luminance at the last; data range 1, Gaussian window of
+    standard deviation 1.5. The window has 11 voxels and is cut where a scale has fewer (at 64 voxels: 8 and 4
+    at the last two scales), since volumes of less than 176 voxels could not take five scales otherwise.
+
+    Args:
+        one, other: (N, K, H, W) in [0, 1]; the pairs.
+        weights: exponents of the scales, the finest first.
+
+    Raises:
+        ValueError: an axis has fewer than 16 voxels (with five weights).
     """
     similar, contrast = _scales(one, other, len(weights), 1.0)
     exponents = torch.tensor(weights, dtype=contrast.dtype, device=contrast.device)
@@ -86,6 +107,12 @@ def ms_ssim_as_printed(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
     The similarity at the last scale comes with four times its exponent, and the constants are those of a data
     range of 1 for intensities in [-1, 1].
+
+    Args:
+        one, other: (N, K, H, W) in [0, 1]; the pairs.
+
+    Raises:
+        ValueError: as `ms_ssim`.
     """
     similar, contrast = _scales(2 * one - 1, 2 * other - 1, len(WEIGHTS), 1.0)
     exponents = torch.tensor(WEIGHTS, dtype=contrast.dtype, device=contrast.device)
@@ -118,7 +145,14 @@ def _scales(
 
 
 def random_pairs(count: int, pairs: int, generator: torch.Generator) -> torch.Tensor:
-    """Different pairs of different numbers below `count`, at most `pairs` of them, (P, 2)."""
+    """Different pairs of different numbers below `count`, at most `pairs` of them, (P, 2).
+
+    Args:
+        generator: on the CPU.
+
+    Returns:
+        The smaller number of each pair first; all pairs where there are no more.
+    """
     every = torch.combinations(torch.arange(count))
     return every[torch.randperm(len(every), generator=generator)[:pairs]]
 

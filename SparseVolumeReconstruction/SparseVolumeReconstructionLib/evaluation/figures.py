@@ -42,7 +42,13 @@ def _axes(width: float, height: float):
 def curve(curves: dict[str, list[float]], names: list[str], contexts: Sequence[float] = ()) -> bytes | None:
     """SSIM along the slices of the named systems.
 
-    None where none has a curve. contexts: where slices were observed, 0 to 1.
+    Args:
+        curves: {system: SSIM from the lowest slice to the highest}.
+        names: whose are drawn, in this order; those without a curve are passed over.
+        contexts: where slices were observed, 0 (inferior) to 1.
+
+    Returns:
+        A PNG file; None where none has a curve.
     """
     shown = [name for name in names if name in curves]
     if not shown:
@@ -60,7 +66,12 @@ def curve(curves: dict[str, list[float]], names: list[str], contexts: Sequence[f
 def by_count(values: dict[str, dict[int, float]], label: str) -> bytes:
     """A number of each system against the number of contexts. values: {system: {count: number}}.
 
-    "printed" ones are black squares.
+    Args:
+        values: systems with "printed" in their name are black squares.
+        label: of the axis.
+
+    Returns:
+        A PNG file.
     """
     figure, axes = _axes(8, max(3.8, 0.3 * len(values)))
     for name, style in _styled(list(values)):
@@ -121,7 +132,15 @@ def calibration(table: dict[str, dict]) -> bytes:
 
 
 def mosaic(picture: Picture, names: list[str]) -> bytes:
-    """Three views (rows) of the named volumes (columns); observed slices are marked on the truth."""
+    """Three views (rows) of the named volumes (columns); observed slices are marked on the truth.
+
+    Args:
+        picture: of one case.
+        names: those it does not have are passed over; those that end with " sd" are coloured, on one scale.
+
+    Returns:
+        A PNG file.
+    """
     names = [name for name in names if name in picture.views]
     heights = [
         view.shape[0] / view.shape[1] * aspect
@@ -153,7 +172,13 @@ def mosaic(picture: Picture, names: list[str]) -> bytes:
 def samples(picture: Picture, names: list[str], view: int) -> bytes:
     """Truth, mean, samples and standard deviation (columns) of priors (rows) in one view.
 
-    0: axial, 1: coronal, 2: sagittal.
+    Args:
+        picture: of one case.
+        names: of priors, all of which it has.
+        view: 0: axial, 1: coronal, 2: sagittal.
+
+    Returns:
+        A PNG file.
     """
     columns = ["", *(f" sample {n}" for n in range(1, SAMPLES + 1)), " sd"]
     spread = _spread([picture.views[f"{name} sd"][view] for name in names])
@@ -173,7 +198,15 @@ def samples(picture: Picture, names: list[str], view: int) -> bytes:
 
 
 def sweep(picture: Picture, names: list[str]) -> bytes:
-    """Axial slices through the stack (columns) of the named volumes (rows)."""
+    """Axial slices through the stack (columns) of the named volumes (rows).
+
+    Args:
+        picture: of one case.
+        names: those it does not have are passed over.
+
+    Returns:
+        A PNG file.
+    """
     rows: list[tuple[str, list[tuple[np.ndarray | None, float]]]] = [
         (name, [(image, 1.0) for image in picture.sweep[name]]) for name in names if name in picture.sweep
     ]

@@ -12,7 +12,11 @@ from ..observation import Slice
 def nearest_slice(slices: list[Slice], grid: Grid) -> np.ndarray:
     """Every slice of the volume (K, J, I) is a copy of the nearest one.
 
-    Raises InputError unless the slices are parallel to the grid's k planes.
+    Args:
+        slices: at least one, in the space of the grid, in any order and at any depth.
+
+    Raises:
+        InputError: a slice is not parallel to the grid's k planes.
     """
     depth, images = _as_stack(slices, grid)
     nearest = np.abs(np.arange(grid.shape_kji[0])[:, None] - depth).argmin(1)
@@ -22,7 +26,11 @@ def nearest_slice(slices: list[Slice], grid: Grid) -> np.ndarray:
 def linear_interpolation(slices: list[Slice], grid: Grid) -> np.ndarray:
     """The volume (K, J, I), linear between neighbouring slices, constant outside of them.
 
-    Raises InputError unless the slices are parallel to the grid's k planes.
+    Args:
+        slices: at least one, in the space of the grid, in any order and at any depth.
+
+    Raises:
+        InputError: a slice is not parallel to the grid's k planes.
     """
     depth, images = _as_stack(slices, grid)
     k = np.clip(np.arange(grid.shape_kji[0]), depth[0], depth[-1])

@@ -22,7 +22,11 @@ DISTANCE_BINS_MM = (0.0, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0, math.inf)
 def ssim_map(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     """Map of the structural similarity of each slice, (K, J, I) float32.
 
-    Raises ValueError on other shapes or below 7x7.
+    Args:
+        truth, estimate: (K, J, I) in [0, 1].
+
+    Raises:
+        ValueError: their shapes differ, or slices are below 7x7.
     """
     truth, estimate = (np.asarray(a, np.float32) for a in (truth, estimate))
     return structural_similarity(truth, estimate, win_size=WINDOW, data_range=1.0, channel_axis=0, full=True)[
@@ -37,23 +41,42 @@ def slice_ssim(similarity: np.ndarray) -> np.ndarray:
 
 
 def masked_mean(values: np.ndarray, mask: np.ndarray) -> float:
-    """Mean of `values` where `mask`; nan where the mask is empty."""
+    """Mean of `values` where `mask`; nan where the mask is empty.
+
+    Args:
+        mask: bool, of the shape of `values`.
+    """
     return float(values[mask].mean(dtype=np.float64)) if mask.any() else math.nan
 
 
 def pearson(truth: np.ndarray, estimate: np.ndarray) -> float:
-    """Pearson correlation over all voxels of two arrays; nan where one of them has no variance."""
+    """Pearson correlation over all voxels of two arrays; nan where one of them has no variance.
+
+    Args:
+        truth, estimate: of one shape, whatever it is.
+    """
     return float(_correlations(truth.reshape(1, -1), estimate.reshape(1, -1))[0])
 
 
 def slice_pearson(truth: np.ndarray, estimate: np.ndarray) -> float:
-    """Mean over slices of the Pearson correlation; slices with no variance in either volume are left out."""
+    """Mean over slices of the Pearson correlation; slices with no variance in either volume are left out.
+
+    Args:
+        truth, estimate: (K, J, I), any units.
+
+    Returns:
+        In [-1, 1]; nan where no slice is left.
+    """
     values = slice_correlations(truth, estimate)
     return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
 
 def slice_correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Pearson correlation of each slice, (K,); nan where a slice has no variance in either volume."""
+    """Pearson correlation of each slice, (K,); nan where a slice has no variance in either volume.
+
+    Args:
+        truth, estimate: (K, J, I), any units.
+    """
     return _correlations(truth.reshape(len(truth), -1), estimate.reshape(len(estimate), -1))
 
 
@@ -67,13 +90,23 @@ def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def psnr(truth: np.ndarray, estimate: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of a volume in dB for a peak of 1; inf where both are equal."""
+    """Peak signal-to-noise ratio of a volume in dB for a peak of 1; inf where both are equal.
+
+    Args:
+        truth, estimate: of one shape, in [0, 1].
+    """
     error = float(np.mean((truth.astype(np.float64) - estimate) ** 2))
     return -10.0 * math.log10(error) if error > 0 else math.inf
 
 
 def context_distance(count: int, positions: list[int], spacing_mm: float) -> np.ndarray:
-    """Distance of each of `count` slices to the nearest context in mm, (K,); inf without contexts."""
+    """Distance of each of `count` slices to the nearest context in mm, (K,); inf without contexts.
+
+    Args:
+        count: K.
+        positions: numbers of the context slices.
+        spacing_mm: between slices.
+    """
     if not positions:
         return np.full(count, math.inf)
     return np.abs(np.arange(count)[:, None] - np.array(positions)).min(1) * float(spacing_mm)
@@ -82,8 +115,11 @@ def context_distance(count: int, positions: list[int], spacing_mm: float) -> np.
 def coverage_by_distance(inside: np.ndarray, mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Voxels of `mask` in each distance bin and how many are `inside` their interval, (bins, 2) integers.
 
-    inside, mask: (K, J, I) bool. distance: (K,) in mm. Bins are half open, (low, high], see DISTANCE_BINS_MM.
-    Sums over subjects keep every voxel's weight equal.
+    Bins are half open, (low, high], see DISTANCE_BINS_MM. Sums over subjects keep every voxel's weight equal.
+
+    Args:
+        inside, mask: (K, J, I) bool.
+        distance: of each slice to the nearest context, (K,) in mm.
     """
     per_slice = np.stack([mask.sum((1, 2)), (inside & mask).sum((1, 2))], 1)
     index, count = bin_numbers(distance)

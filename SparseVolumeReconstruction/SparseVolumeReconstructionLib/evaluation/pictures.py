@@ -45,7 +45,13 @@ def picture(
 ) -> Picture:
     """Pictures of the estimates, (K, J, I) each, and of what was inferred.
 
-    The axial view lies halfway between contexts.
+    The axial view lies halfway between contexts, as near to the middle of the brain as that allows.
+
+    Args:
+        case: gives the truth, which is shown as well.
+        count: number of contexts.
+        estimates: {system: volume in [0, 1]}, with the observed slices in it.
+        inferred: {prior: its posterior and samples}, from the same contexts.
     """
     positions = case.positions(count)
     brain = np.argwhere(case.brain)
@@ -78,7 +84,12 @@ def picture(
 def orthogonal(array: np.ndarray, at: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Axial, coronal and sagittal view of a volume (K, J, I) through a voxel, as in `Picture.views`.
 
-    at: its (k, j, i).
+    Args:
+        array: k, j, i towards superior, anterior and right.
+        at: (k, j, i) of the voxel.
+
+    Returns:
+        float16.
     """
     k, j, i = at
     axial, coronal, sagittal = array[k], array[:, j], array[:, :, i]

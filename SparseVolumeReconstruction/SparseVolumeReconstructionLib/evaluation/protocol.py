@@ -46,9 +46,9 @@ METRICS = (
 class Evaluation(dict):
     """The JSON content of an evaluation: {system: {count: {key: value}}} and `_about`.
 
-    `pictures`: {count: {subject: Picture}}.
-
     Args:
+        content: that, JSON-ready.
+        pictures: {count: {subject: Picture}}.
         bench: what it ran on, with all test subjects.
     """
 
@@ -260,7 +260,12 @@ def _about(run: _Run, skipped: dict[str, str], cohort: str) -> dict:
 def write_json(content: dict, path: str | Path) -> None:
     """Write an evaluation (or any JSON content) atomically.
 
+    Args:
+        content: without numbers that are not finite.
+        path: of the file.
+
     Raises:
         InputError: when it cannot be written.
+        ValueError: a number is not finite.
     """
     write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)

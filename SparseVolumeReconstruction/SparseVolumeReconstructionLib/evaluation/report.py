@@ -12,7 +12,12 @@ from .scores import KEYS, MEDIANS
 
 
 def write_report(result: Evaluation, path: str | Path) -> None:
-    """Write the report of `evaluate` atomically. Raises InputError when it cannot be written."""
+    """Write the report of `evaluate` atomically. Raises InputError when it cannot be written.
+
+    Args:
+        result: with its pictures.
+        path: of the HTML file.
+    """
     write_text(render(result), path)
 
 

@@ -22,7 +22,11 @@ def spread_by_distance(
 
     Those of the samples (mean over samples), and that of the truth.
 
-    hidden: (K, J, I) bool. distance: of each slice, (K,) mm, see `metrics.DISTANCE_BINS_MM`.
+    Args:
+        samples: (n, K, J, I), at least one.
+        mean, truth: (K, J, I); the mean is that of the posterior.
+        hidden: (K, J, I) bool.
+        distance: of each slice to the nearest context, (K,) mm, see `metrics.DISTANCE_BINS_MM`.
     """
     of_samples = np.zeros(mean.shape)
     for sample in samples:
@@ -43,7 +47,14 @@ def spread_ratio(sums: np.ndarray) -> float:
 def coverage_of_samples(samples: np.ndarray, truth: np.ndarray, hidden: np.ndarray, level: float) -> float:
     """Share of the `hidden` voxels whose true value lies between quantiles of the samples.
 
-    These hold `level` of the samples between them.
+    Args:
+        samples: (n, K, J, I), MIN_FOR_QUANTILES or more.
+        truth: (K, J, I).
+        hidden: (K, J, I) bool.
+        level: share of the samples between the two quantiles, 0..1.
+
+    Returns:
+        0..1; nan where nothing is hidden.
     """
     low, high = np.quantile(samples[:, hidden], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return masked_mean((truth[hidden] >= low) & (truth[hidden] <= high), np.ones(len(low), bool))
@@ -52,8 +63,14 @@ def coverage_of_samples(samples: np.ndarray, truth: np.ndarray, hidden: np.ndarr
 def power_spectrum(volume: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
     """Mean power of the slices over directions, from LOW to HIGH cycles/mm in steps of STEP.
 
-    Nan where a slice has no such frequency. A Hann window keeps the border out. spacing_mm: of rows and
-    columns.
+    A Hann window keeps the border out.
+
+    Args:
+        volume: (K, J, I).
+        spacing_mm: of rows and columns.
+
+    Returns:
+        (9,); nan where a slice has no such frequency.
     """
     window = np.hanning(volume.shape[1])[:, None] * np.hanning(volume.shape[2])
     power = (np.abs(np.fft.fft2(volume * window)) ** 2).mean(0)
@@ -63,6 +80,12 @@ def power_spectrum(volume: np.ndarray, spacing_mm: tuple[float, float]) -> np.nd
 
 
 def spectrum_db(samples: np.ndarray, truth: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
-    """By how many dB the power of samples is above that of the truth, (9,), see `power_spectrum`."""
+    """By how many dB the power of samples is above that of the truth, (9,), see `power_spectrum`.
+
+    Args:
+        samples: (n, K, J, I); their power is averaged.
+        truth: (K, J, I).
+        spacing_mm: of rows and columns.
+    """
     of_samples = np.mean([power_spectrum(sample, spacing_mm) for sample in samples], 0)
     return 10 * np.log10(of_samples / power_spectrum(truth, spacing_mm))

@@ -52,14 +52,26 @@ class Scores:
 
 
 def with_observed(estimate: np.ndarray, case: Case, positions: list[int]) -> np.ndarray:
-    """A float32 copy of `estimate` that shows the observed slices where they were observed."""
+    """A float32 copy of `estimate` that shows the observed slices where they were observed.
+
+    Args:
+        estimate: (K, J, I), array or tensor.
+        case: its truth holds the observed slices.
+        positions: their numbers.
+    """
     estimate = as_array(estimate).copy()
     estimate[positions] = case.truth.array[positions]
     return estimate
 
 
 def score_mean(case: Case, positions: list[int], estimate: np.ndarray) -> Scores:
-    """Scores of one volume (K, J, I) with the observed slices already in it."""
+    """Scores of one volume (K, J, I) with the observed slices already in it.
+
+    Args:
+        case: has the truth and the mask of the brain.
+        positions: numbers of the observed slices.
+        estimate: in [0, 1].
+    """
     truth = case.truth.array
     similarity = metrics.ssim_map(truth, estimate)
     curve = metrics.slice_ssim(similarity)
@@ -82,6 +94,13 @@ def add_distribution(
     """Add the scores of samples (K, J, I) and the coverage of the intervals.
 
     Over brain voxels that were not observed.
+
+    Args:
+        scores: of the same case; is added to.
+        positions: numbers of the observed slices.
+        posterior: with `interval` and `mean` on the grid of the case, such as a PatientPosterior.
+        samples: of it, without the observed slices; may be empty. Their spread and spectrum need two, their
+            coverage `sample_scores.MIN_FOR_QUANTILES`.
     """
     truth = case.truth.array
     hidden = case.brain.copy()
@@ -120,12 +139,25 @@ class Tally:
         self._extent: dict[str, tuple[int, int]] = {}
 
     def add(self, system: str, count: int, case: Case, scores: Scores) -> None:
-        """Keep the scores of one system for one subject."""
+        """Keep the scores of one system for one subject.
+
+        Args:
+            count: number of contexts.
+            case: gives the subject's name and extent.
+        """
         self._scores.setdefault(system, {}).setdefault(count, {})[case.name] = scores
         self._extent[case.name] = case.extent
 
     def summary(self, systems: list[str], counts: list[int]) -> dict[str, dict[str, dict[str, float | None]]]:
-        """{system: {count: {key: value}}}: means over subjects, medians of times, None without any number."""
+        """{system: {count: {key: value}}}: means over subjects, medians of times, None without any number.
+
+        Args:
+            systems: names, as they were added; those without scores have None everywhere.
+            counts: numbers of contexts.
+
+        Returns:
+            See above; counts are texts there, keys those of KEYS.
+        """
         return {
             s: {str(n): {key: self._over_subjects(s, n, key) for key in KEYS} for n in counts}
             for s in systems

@@ -28,9 +28,12 @@ def outline(prior: Prior) -> np.ndarray:
 def covering(prior: Prior, patient_to_canonical: np.ndarray, spacing_mm: float) -> Grid:
     """Isotropic patient grid that covers the prior's anatomy.
 
-    patient_to_canonical: 4x4 RAS mm.
+    Args:
+        patient_to_canonical: 4x4 RAS mm.
+        spacing_mm: of its voxels.
 
-    Raises InputError when it would be too large.
+    Raises:
+        InputError: it would have more than 60 million voxels.
     """
     patient = outline(prior) @ np.linalg.inv(patient_to_canonical)[:3].T
     count = np.prod((patient.max(0) - patient.min(0)) / spacing_mm + 1)

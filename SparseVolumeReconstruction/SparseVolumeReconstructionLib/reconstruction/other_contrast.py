@@ -63,7 +63,12 @@ class Contrasts:
     def shown(self, alignment: Alignment, show_as: str) -> Alignment:
         """The alignment that shows what is inferred in a contrast.
 
-        In that of the first series (show_as "own"), or as the prior does ("t1w").
+        Args:
+            alignment: of `for_prior`.
+            show_as: "own", the contrast of the first series, or "t1w", as the prior does.
+
+        Returns:
+            The alignment itself where the first series is as the prior shows it.
         """
         if show_as != "own" or not self.is_other(self.first):
             return alignment
@@ -76,7 +81,12 @@ class Contrasts:
     def observed(self, alignment: Alignment, show_as: str) -> list[Slice]:
         """The slices whose pixels can stand in the result.
 
-        Those of the contrast in which it is shown, in the units of the first.
+        Args:
+            alignment: of `for_prior`.
+            show_as: "own" or "t1w", as in `shown`.
+
+        Returns:
+            Those of the contrast in which the result is shown, in the units of the first.
         """
         if not any(self.is_other(source) for source in self.found):
             return alignment.in_common_units(self.slices)
@@ -140,7 +150,10 @@ class Contrasts:
 def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> Contrasts:
     """The contrast of each series, and its slices as the prior of `card` can take them.
 
-    slices: without what is around the brain. brain: what was found in whole heads.
+    Args:
+        slices: without what is around the brain, patient mm.
+        brain: what was found in whole heads; None where nothing was removed.
+        card: of the prior; contrasts are looked at only where it knows T1w brains in the reader's space.
     """
     if not slices or _KNOWN not in card.modality or not reads_for(card):
         return Contrasts(slices, slices, {}, [], [])

@@ -110,6 +110,12 @@ def condition_registered(
     """Posterior on a canonical grid for observations that are in canonical space already.
 
     Only the intensities are matched.
+
+    Args:
+        observations: canonical mm, intensities of the patient.
+        grid: canonical; the posterior lives and is seen on it.
+        covariate: inferred from the slices if None.
+        check: called in inner loops; raise from it to cancel.
     """
     alignment = _in_frame(prior, split_slices(observations)[0], np.eye(4), covariate)
     posterior = condition(prior, observations, alignment, grid=grid, check=check)
@@ -127,8 +133,15 @@ def condition_patient(
 ) -> PatientPosterior:
     """Posterior for observations in patient space, seen on the patient's `grid`.
 
-    frame: 4x4 patient to canonical (RAS mm), found from the slices if None. Raises InputError when the slices
-    do not look like the prior's anatomy.
+    Args:
+        observations: patient mm and intensities.
+        grid: of the patient.
+        frame: 4x4 patient to canonical (RAS mm), found from the slices if None.
+        covariate: inferred from the slices if None.
+
+    Raises:
+        InputError: the slices do not look like the prior's anatomy, or nothing shows the frame.
+        Cancelled: when asked to stop.
     """
     progress = progress or Progress()
     alignment = align_patient(prior, observations, frame=frame, covariate=covariate, progress=progress)
@@ -176,10 +189,18 @@ def align_patient(
 ) -> Alignment:
     """Frame and intensity map of observations in patient space, by their slices; see `condition_patient`.
 
-    intensity, gains: found before, together with the frame (and the covariate, where there is one); the gain
-    of a series that was added since is found. fast: match fewer pixels.
+    Args:
+        observations: patient mm and intensities.
+        frame: 4x4 patient to canonical (RAS mm). If None, found from the slices; the identity where there is
+            no observation at all, or the intensity map is known.
+        covariate: inferred if None; the middle of the prior's range without slices.
+        intensity, gains: found before, together with the frame (and the covariate, where there is one); the
+            gain of a series that was added since is found.
+        fast: match fewer pixels in a given frame.
 
-    Raises InputError as `align` does, and where the frame is to be found and nothing shows it.
+    Raises:
+        InputError: as `align`, and where the frame is to be found and nothing shows it.
+        Cancelled: when asked to stop.
     """
     slices, others = split_slices(observations)
     if intensity is not None:
@@ -223,7 +244,12 @@ def _completed(
 
 
 def in_common_units(observations: Sequence[Observation], alignment: Alignment) -> list[Observation]:
-    """Slices as the intensity map expects them, divided by the gain of their series; then all others."""
+    """Slices as the intensity map expects them, divided by the gain of their series; then all others.
+
+    Args:
+        observations: in the units of their files.
+        alignment: has the gains.
+    """
     slices, others = split_slices(observations)
     return [*alignment.in_common_units(slices), *others]
 
@@ -239,7 +265,12 @@ def condition(
 ) -> Posterior:
     """The prior given aligned observations in patient mm and the units of their files.
 
-    grid, check and fast: as in Prior.condition.
+    Args:
+        alignment: frame, gains, intensity map and covariate.
+        grid, check, fast: as in `Prior.condition`.
+
+    Returns:
+        The posterior in canonical space and canonical units.
     """
     matrix, intensity = alignment.patient_to_canonical, alignment.intensity
     common = in_common_units(observations, alignment)

@@ -131,8 +131,14 @@ def write_result(
     """Write all files of a result into `directory`, all or none; returns {name: path}.
 
     Files are written into a temporary folder beside `directory` and moved when all are complete; those of an
-    older result, in whatever format, are removed. image_format: "nrrd" or "nii.gz" (always compressed).
-    Raises InputError when the folder cannot be written or the disk is full.
+    older result, in whatever format, are removed.
+
+    Args:
+        compress: smaller files, more time.
+        image_format: "nrrd" or "nii.gz" (always compressed).
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full.
     """
     directory = Path(directory)
     with file_errors(f"{directory}: the result could not be written"):

@@ -77,6 +77,11 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
 def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress) -> Reconstruction:
     """Everything a request asks for, in patient space.
 
+    Args:
+        request: what to reconstruct; its files are read here.
+        prior: the model, on the device that computes.
+        progress: told of steps, asked whether to stop. Warnings are in the provenance, not told here.
+
     Raises:
         InputError: wrong input.
         Cancelled: when asked to stop.

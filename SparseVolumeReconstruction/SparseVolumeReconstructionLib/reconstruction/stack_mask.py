@@ -52,8 +52,13 @@ class StackMask:
 def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
     """The brain in the slices of a file. card: of the prior that knows the anatomy.
 
-    Raises InputError where the file is not one stack, no reader knows the anatomy, or no brain is found in
-    the slices or nothing around it.
+    Args:
+        context: names the file, and the series where it holds several.
+        card: its anatomy and space decide which network reads the slices.
+
+    Raises:
+        InputError: the file is not one stack, no reader knows the anatomy, or no brain is found in the slices
+            or nothing around it.
     """
     scan = read_scan(context.path, context.series)
     if len(scan.parts) != 1:

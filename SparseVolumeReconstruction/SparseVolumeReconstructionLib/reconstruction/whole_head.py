@@ -36,8 +36,13 @@ def reader_for(card: ModelCard) -> HeadReader | FetalReader | None:
 def find_brain(slices: list[Slice], card: ModelCard, mask: Volume | None = None) -> Brain | None:
     """The slices without what is around the brain; None where there is nothing, or no reader for the prior.
 
-    card: of the prior. mask: above 0 in the brain, where the user gives one. Raises InputError where no brain
-    is found in a fetal scan, or no slice passes through the mask.
+    Args:
+        slices: as scanned, patient mm.
+        card: of the prior.
+        mask: above 0 in the brain, on any grid of the slices' space, where the user gives one.
+
+    Raises:
+        InputError: no brain is found in a fetal scan, or no slice passes through the mask.
     """
     if mask is not None:
         return _in_mask(slices, mask)
@@ -88,7 +93,11 @@ def _in_mask(slices: list[Slice], mask: Volume) -> Brain:
 
 
 def told_of(brain: Brain | None, card: ModelCard, given: bool = False) -> list[str]:
-    """Warnings about what was removed. card: of the prior; given: the mask is the user's."""
+    """Warnings about what was removed. card: of the prior; given: the mask is the user's.
+
+    Args:
+        brain: what was found; None where nothing was removed.
+    """
     told = []
     if brain is not None and not given:
         shown = "mother and fetus" if card.anatomy.startswith("fetal") else "a whole head"
@@ -135,6 +144,10 @@ def brain_mask(brain: Brain, mean: Volume) -> Volume:
     """The brain on the grid of a posterior mean (any units), uint8.
 
     As observed where a slice passes, else where the mean shows anatomy, without holes.
+
+    Args:
+        brain: its slices and masks, patient mm.
+        mean: in patient space.
     """
     inferred = binary_fill_holes(mean.array > anatomy_level(mean.array))
     pairs = zip(brain.slices, brain.masks, strict=True)
