@@ -16,7 +16,14 @@ def parse_context(text: str, thickness_mm: float | None = None) -> SliceSpec:
     """FILE or FILE:k1,k2,... as slices of a file (absolute path); k counts from 0 along the third index axis.
 
     FOLDER#3 is series 3 of a DICOM folder. An existing file whose own name ends like a list of slices or a
-    series is that file. Raises InputError for a list that is none.
+    series is that file.
+
+    Args:
+        text: what the user typed.
+        thickness_mm: of the slices; what the file states if None, else what its spacing lets assume.
+
+    Raises:
+        InputError: what follows the file is no list of slices.
     """
     path = text
     slices = None
@@ -52,7 +59,19 @@ def build_request(
 ) -> ReconstructionRequest:
     """The request of `reconstruct`'s options (mm, weeks), with absolute paths.
 
-    same: those that the request calls as the command line does. Raises InputError for values out of range.
+    Args:
+        contexts: as `parse_context` takes them.
+        frame: "auto", "registered" or a file.
+        like, mask: files.
+        spacing: of the output, mm.
+        thickness: of all slices, mm.
+        gestational_age: the covariate, weeks.
+        alter_observed: observed pixels need not be reproduced.
+        output: folder of the result.
+        same: those that the request calls as the command line does.
+
+    Raises:
+        InputError: a value is out of range.
     """
     try:
         return ReconstructionRequest(

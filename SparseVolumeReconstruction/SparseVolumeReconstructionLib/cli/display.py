@@ -16,9 +16,11 @@ from ..progress import Progress, ProgressEvent
 def shown_progress(as_json: bool = False, strict: bool = False) -> Iterator[Progress]:
     """A Progress that is shown while the block runs.
 
-    A bar on stderr if that is a terminal, or JSON lines on stdout.
+    A bar on stderr if that is a terminal, or JSON lines on stdout. Warnings are lines on stderr.
 
-    Warnings are lines on stderr. strict: the first of them is raised as InputError instead.
+    Args:
+        as_json: JSON lines, one for each ProgressEvent.
+        strict: the first warning is raised as InputError instead.
     """
 
     def warned(text: str) -> None:

@@ -20,7 +20,13 @@ class Stopped(Exception):
 
 
 class Command(click.Command):
-    """A command whose help has what is required in its first line and examples in its last ones."""
+    """A command whose help has what is required in its first line and examples in its last ones.
+
+    Args:
+        name: as it is typed.
+        examples: lines without "./run".
+        settings: as click takes them.
+    """
 
     def __init__(self, name: str | None, examples: str = "", **settings):
         settings.setdefault("short_help", settings.get("help"))  # click would cut it after some words
@@ -71,7 +77,12 @@ class Group(Command, click.Group):
 def checked(convert: Callable[[str], Any], expected: str, accepts: Callable[[Any], bool]):
     """A click type: what `convert` makes of a text, where `accepts` is true of it.
 
-    expected: in words, for the message about any other text.
+    Args:
+        convert: may raise ValueError.
+        expected: in words, for the message about any other text.
+
+    Returns:
+        A function that raises click.BadParameter for such a text.
     """
 
     def read(text):

@@ -59,7 +59,7 @@ def canonical_space(
         spacing_mm: of the canonical grid.
         protocol_slices: number of axial slices of the protocol; about one per mm if None. MNI152 has its own
             120.
-        warn: told of what is odd about the file, and where the body in it is as large as none is.
+        warn: told of what is odd about the file, and where the body in it is larger or smaller than any is.
 
     Raises:
         InputError: the reference, or every volume of the cohort, cannot be used.

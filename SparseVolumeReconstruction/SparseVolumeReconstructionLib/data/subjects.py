@@ -110,7 +110,8 @@ def list_subjects(
             for ""), for all folders or one for each; who has none is skipped.
 
     Raises:
-        InputError: a folder cannot be used, a name is in two folders, or a name tells no covariate.
+        InputError: a folder cannot be used, a name is in two folders or tells no covariate, or there are
+            neither one nor as many numbers or words as folders.
     """
     if len(strip) not in (1, len(folders)):
         raise InputError(

@@ -66,7 +66,12 @@ def ras(setting: Setting) -> Findings:
 def find_segmenter(setting: Setting, progress: Progress) -> Segmenter:
     """The segmentation network of the population: found beside the models, or else trained.
 
-    Raises InputError.
+    Args:
+        setting: its models note that the network was used.
+        progress: of a training.
+
+    Raises:
+        InputError: the network is not there and is not to be, or cannot be, trained; or its file is damaged.
     """
     models = setting.models
     config = f"segmentation-64-{'tiny' if setting.tiny else 'cpu'}"
@@ -114,9 +119,17 @@ def realistic_atlas_score(
 ) -> torch.Tensor:
     """Dice of every structure, (15,), between the classes of `real` and those of `generated`.
 
-    The latter are moved by an affine registration.
+    The latter are moved by an affine registration, which is kept for the next run.
 
-    Both volumes in [0, 1]; classes: of `real`, on the segmenter's grid. nan where neither has a structure.
+    Args:
+        generated, real: [0, 1], background 0, canonical mm.
+        classes: of `real`, on the segmenter's grid.
+
+    Returns:
+        Nan where neither has a structure.
+
+    Raises:
+        InputError: the two cannot be registered.
     """
     parts = [real.array, real.grid.ijk_to_ras, generated.array, generated.grid.ijk_to_ras]
     matrix = kept(

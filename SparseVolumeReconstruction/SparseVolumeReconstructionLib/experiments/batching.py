@@ -25,8 +25,13 @@ _RUNS = 3
 def ratios(device: str, scale: str) -> list[list[Cell]]:
     """What working on all slices at once gains for BRUNO and GQN, a row each.
 
-    Returns [system, s at once, s in a loop, ratio, largest difference of the loss] of the configurations of a
-    scale.
+    Args:
+        device: as `resolve_device` takes it.
+        scale: "tiny", "cpu" or "gpu"; whose configurations for 64 pixels are measured.
+
+    Returns:
+        Rows [system, s at once, s in a loop, ratio, largest difference of the loss]; the difference is a
+        share.
     """
     place = resolve_device(device)
     rows: list[list[Cell]] = []
@@ -73,7 +78,10 @@ def bruno_together(
 ) -> torch.Tensor:
     """Log density of the queries given the contexts, summed.
 
-    Images (B, M, H, W) at slice numbers (B, M), noise like images.
+    Args:
+        images: (B, M, H, W) in [0, 1]; the first four of each body are its contexts.
+        index: their slice numbers, (B, M).
+        noise: (B, M, H, W), uniform in [0, 1), see `Bruno.encode`.
     """
     return network(images, index, _CONTEXTS, noise).sum()
 
@@ -81,7 +89,12 @@ def bruno_together(
 def bruno_apart(
     network: Bruno, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """The same, (B, M, H, W), by the recurrent form of the process."""
+    """The same, (B, M, H, W), by the recurrent form of the process.
+
+    Args:
+        network: of which the process has a recurrent form.
+        images, index, noise: as in `bruno_together`.
+    """
     process = network.process
     assert isinstance(process, ExchangeableProcess)  # the pose-aware one has no recurrent form
     total = images.new_zeros(())
@@ -102,7 +115,10 @@ def gqn_together(
 ) -> torch.Tensor:
     """Squared error and divergence of the queries, summed.
 
-    Images (B, M, H, W) at slice numbers (B, M), noise (B, M, ...).
+    Args:
+        images: (B, M, H, W) in [0, 1]; the first four of each body are its contexts.
+        index: their slice numbers, (B, M).
+        noise: (B, M, *noise_shape of the network).
     """
     representation = network.represent(images[:, :_CONTEXTS], index[:, :_CONTEXTS])
     truth, asked, chance = (t[:, _CONTEXTS:].flatten(0, 1) for t in (images, index, noise))
@@ -113,7 +129,11 @@ def gqn_together(
 
 
 def gqn_apart(network: Gqn, images: torch.Tensor, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The same, (B, M, H, W), one slice in each call."""
+    """The same, (B, M, H, W), one slice in each call.
+
+    Args:
+        images, index, noise: as in `gqn_together`.
+    """
     total = images.new_zeros(())
     for body, places, chance in zip(images, index, noise, strict=True):
         seen = [network.tower(body[n, None], places[n, None]) for n in range(_CONTEXTS)]

@@ -73,12 +73,24 @@ class Measured:
         return [name for name in self.systems if name != GAUSSIAN]
 
     def value(self, system: str, count: int, key: str) -> float | None:
-        """A mean over the test subjects (a median of seconds); None where there is none."""
+        """A mean over the test subjects (a median of seconds); None where there is none.
+
+        Args:
+            system: a prior or a baseline.
+            count: number of contexts, one of `counts`.
+            key: one of `evaluation.scores.KEYS`.
+        """
         return self.scores[system][str(count)][key]
 
 
 def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list[int]) -> Measured:
     """Evaluate the systems that can be had in the registered frame.
+
+    Args:
+        setting: its models note which systems are left out.
+        keys: systems, as `Models` names them; the first that can be had gives reference and grid.
+        counts: numbers of contexts.
+        pictured: those of them of which pictures are kept.
 
     Raises:
         InputError: where none can.
@@ -97,7 +109,15 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
 
 
 def metric_tables(measured: Measured, printed: Printed | None = None) -> list[Table]:
-    """A table of every metric: systems and baselines by number of contexts, beside the printed numbers."""
+    """A table of every metric: systems and baselines by number of contexts, beside the printed numbers.
+
+    Args:
+        printed: a row of the paper's numbers, in the tables of SSIM and of correlation per slice; none if
+            None.
+
+    Returns:
+        Those of which there is any number, and one of seconds.
+    """
     tables = []
     for key, title in _SHOWN.items():
         rows = [
@@ -146,7 +166,11 @@ def _seconds(measured: Measured) -> Table:
 
 
 def gain_tables(measured: Measured, others: list[str]) -> list[Table]:
-    """What each system's SSIM (all slices) has over another one's, and for how many subjects it is higher."""
+    """What each system's SSIM (all slices) has over another one's, and for how many subjects it is higher.
+
+    Args:
+        others: systems or baselines to compare with, a table for each; those not measured are passed over.
+    """
     tables = []
     for other in (name for name in others if name in measured.scores):
         rows: list[list[Cell]] = [
@@ -207,7 +231,11 @@ def answers(measured: Measured) -> list[str]:
 
 
 def count_figures(measured: Measured, printed: Printed) -> list[Figure]:
-    """SSIM and the difference between samples against the number of contexts."""
+    """SSIM and the difference between samples against the number of contexts.
+
+    Args:
+        printed: the paper's SSIM, a line beside those that were measured.
+    """
 
     def by_count(key: str, names: list[str]) -> dict[str, dict[int, float]]:
         values = {name: {n: measured.value(name, n, key) for n in measured.counts} for name in names}
@@ -229,7 +257,11 @@ def count_figures(measured: Measured, printed: Printed) -> list[Figure]:
 
 
 def curve_figures(measured: Measured, counts: list[int]) -> list[Figure]:
-    """SSIM by slice, one figure for each of some numbers of contexts."""
+    """SSIM by slice, one figure for each of some numbers of contexts.
+
+    Args:
+        counts: those numbers; one for which nothing was measured gets no figure.
+    """
     curves, length = measured.scores["_about"]["ssim_by_slice"], measured.grid.shape_kji[0]
     found = []
     for count in counts:
@@ -242,7 +274,12 @@ def curve_figures(measured: Measured, counts: list[int]) -> list[Figure]:
 
 
 def sample_figures(measured: Measured, count: int, subject: str) -> list[Figure]:
-    """Truth, mean, samples and standard deviation of every system for one subject, in two views."""
+    """Truth, mean, samples and standard deviation of every system for one subject, in two views.
+
+    Args:
+        count: number of contexts, one that was pictured.
+        subject: one that could be used there.
+    """
     picture = measured.scores.pictures[count][subject]
     note = (
         f"{subject}. Lines: observed slices."
@@ -256,7 +293,12 @@ def sample_figures(measured: Measured, count: int, subject: str) -> list[Figure]
 
 
 def mosaic_figure(measured: Measured, count: int, subject: str) -> Figure:
-    """Three views of every system and baseline for one subject."""
+    """Three views of every system and baseline for one subject.
+
+    Args:
+        count: number of contexts, one that was pictured.
+        subject: one that could be used there.
+    """
     names = ["truth", *measured.systems, ATLAS, "linear-interpolation", "nearest-volume", "pca"]
     picture = figures.mosaic(measured.scores.pictures[count][subject], names)
     return Figure(
@@ -268,6 +310,9 @@ def mosaic_figure(measured: Measured, count: int, subject: str) -> Figure:
 
 def typical(measured: Measured, count: int) -> str:
     """The subject for whom the first system's SSIM is the median, of those with all pictures.
+
+    Args:
+        count: number of contexts at which the SSIM counts.
 
     Raises:
         InputError: where there is none.

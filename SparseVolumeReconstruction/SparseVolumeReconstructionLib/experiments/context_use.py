@@ -23,6 +23,12 @@ def use_of_contexts(setting: Setting, measured: Measured, count: int = 3) -> Tab
     """SSIM of slices that were not observed, by what was observed.
 
     That is `count` slices of the subject, of another test subject (if any), and none.
+
+    Args:
+        setting: gives the models, and how many subjects are asked of; two to six are, where there are as
+            many.
+        measured: whose systems and test subjects are asked again.
+        count: number of contexts.
     """
     priors = {name: setting.models.get(name) for name in measured.systems}
     bench = measured.scores.bench

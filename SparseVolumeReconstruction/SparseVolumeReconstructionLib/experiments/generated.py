@@ -46,7 +46,12 @@ class Generated:
     subjects: list[str]
 
     def volume(self, name: str, number: int) -> Volume:
-        """One volume of a set."""
+        """One volume of a set.
+
+        Args:
+            name: of the set.
+            number: of the volume, from 0.
+        """
         return Volume(self.sets[name][number].numpy(), self.grid)
 
 
@@ -111,7 +116,11 @@ def _real(setting: Setting, priors: list[Prior], grid: Grid, progress: Progress)
 def samples(prior: Prior, count: int, full: Grid, grid: Grid, progress: Progress) -> torch.Tensor:
     """Samples of a prior that has seen nothing, (count, K, H, W) in [0, 1].
 
-    They are drawn on `full` and resampled to `grid`.
+    Args:
+        count: how many; sample n has seed n.
+        full: canonical grid on which they are drawn.
+        grid: to which they are resampled.
+        progress: of this prior, asked whether to stop.
     """
     posterior = prior.condition([], grid=full, check=progress.check)
     found = []
@@ -128,7 +137,15 @@ def _carried(array: np.ndarray, full: Grid, grid: Grid) -> torch.Tensor:
 def pca_samples(fitted: torch.Tensor, count: int, chance: torch.Generator) -> torch.Tensor:
     """Draws from the Gaussian with the mean and the covariance of volumes (N, K, H, W).
 
-    All N - 1 components, clipped to [0, 1].
+    All N - 1 components.
+
+    Args:
+        fitted: the volumes, [0, 1], at least two.
+        count: number of draws.
+        chance: on the CPU.
+
+    Returns:
+        (count, K, H, W), clipped to [0, 1].
     """
     mean = fitted.mean(0)
     weights = torch.randn(count, len(fitted), generator=chance) / (len(fitted) - 1) ** 0.5
@@ -138,7 +155,13 @@ def pca_samples(fitted: torch.Tensor, count: int, chance: torch.Generator) -> to
 def mean_over(
     values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], volumes: torch.Tensor, pairs: torch.Tensor
 ) -> float:
-    """Mean of a measure over pairs (P, 2) of volumes, pair by pair."""
+    """Mean of a measure over pairs (P, 2) of volumes, pair by pair.
+
+    Args:
+        values: of two batches of one volume each, (1, K, H, W), gives (1,).
+        volumes: (N, K, H, W).
+        pairs: numbers of volumes, (P, 2).
+    """
     return float(
         torch.cat([values(volumes[a : a + 1], volumes[b : b + 1]) for a, b in pairs.tolist()]).mean()
     )

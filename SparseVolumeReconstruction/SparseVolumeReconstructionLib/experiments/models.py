@@ -121,7 +121,14 @@ class Models:
 
         Samples of the Gaussian are its own: the papers know no donors.
 
-        Raises LeftOut, and InputError where training fails.
+        Args:
+            key: of the system, as above; a model is loaded once.
+            size: in the names of configurations and, where it is not 64, of models.
+            progress: of a training; `self.progress` if None.
+
+        Raises:
+            LeftOut: the model is not there and is not to be, or cannot be, trained.
+            InputError: training fails, or the file is damaged.
         """
         name = key if size == 64 else f"{key}-{size}"
         if name not in self._loaded:
@@ -165,7 +172,12 @@ class Models:
     def file(self, model_id: str, config: str) -> Path:
         """Where a model lies, be it there or not.
 
-        In the folder itself, or else where its training leaves it.
+        Args:
+            model_id: name of the file but for ".safetensors".
+            config: name of the configuration of its training.
+
+        Returns:
+            In the folder itself, or else where its training leaves it.
         """
         plain = self.folder / f"{model_id}.safetensors"
         return plain if plain.is_file() else self.folder / config / plain.name

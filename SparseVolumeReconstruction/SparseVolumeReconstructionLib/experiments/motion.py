@@ -59,9 +59,12 @@ class Motion:
 
 
 def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
-    """Averages of simulated stacks of every test subject beside the templates that were measured; `shown`.
+    """Averages of simulated stacks of every test subject beside the templates that were measured.
 
-    Subject of the figure.
+    Args:
+        setting: a tiny one has a coarser scan, and the largest motion alone.
+        measured: with pictures from CONTEXTS slices; their subjects are scanned.
+        shown: subject of the figure.
     """
     scan = TINY if setting.tiny else CLINICAL
     fine = measured.reference.grid.with_spacing(scan.body_mm)
@@ -92,7 +95,11 @@ def motion_findings(setting: Setting, measured: Measured, shown: str) -> Motion:
 def moving_stacks(body: Volume, scan: Scan, max_mm: float, seed: int) -> list[list[Slice]]:
     """An axial, a coronal and a sagittal stack of thick slices.
 
-    The body is elsewhere for every slice, by up to max_mm (mm) per axis.
+    Args:
+        body: background 0, on a grid along R, A and S.
+        max_mm: the body is elsewhere for every slice, by up to so much along each axis; at most 10, or its
+            margin is cut.
+        seed: of the motion.
     """
     corners = body.grid.corners_ras()
     stacks = []

@@ -22,9 +22,15 @@ NOTICE = "Generated content: inferred voxels were not observed. Not for diagnosi
 def write_findings(findings: Findings, setting: Setting) -> Path:
     """Write report.html, report.md, findings.json and a PNG file of every figure into `setting.out`.
 
-    Returns the report.
+    Args:
+        findings: its numbers are finite.
+        setting: of the experiment; only its folder counts, which is made.
 
-    Raises InputError when it cannot be written.
+    Returns:
+        The path of report.html.
+
+    Raises:
+        InputError: it cannot be written.
     """
     out = setting.out
     with file_errors(f"{out}: could not be written"):

@@ -14,7 +14,16 @@ _FRAME_MM, _FRAME_RANK = 4.0, 20
 
 
 def axial_space(stacks: Stacks, mirror: bool, progress: Progress) -> AxialSpace:
-    """What finding frames needs, fitted on the same subjects as the networks."""
+    """What finding frames needs, fitted on the same subjects as the networks.
+
+    Args:
+        stacks: registered; those of "fit" are used.
+        mirror: mirror images of the subjects are fitted as well.
+        progress: asked whether to stop.
+
+    Raises:
+        Cancelled: when asked to stop.
+    """
     grid = stacks.space.grid.with_spacing(max(_FRAME_MM, float(stacks.space.grid.spacing_ijk.max())))
     names = stacks.names["fit"]
     coarse = np.stack([on_grid(stacks.cohort.volume(name), grid, stacks.matrices[name]) for name in names])

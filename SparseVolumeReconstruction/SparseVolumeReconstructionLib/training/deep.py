@@ -37,8 +37,20 @@ def train_deep(
 ) -> Path | None:
     """Train, calibrate and measure; returns the weights file in `out`.
 
-    split: {"fit": [...], "test": [...]} of subject names, by chance if None. None is returned by all
-    processes but the first. Raises InputError.
+    Args:
+        folders: of volumes, one per subject.
+        config: names the system.
+        out: folder of the run: checkpoints, log and weights.
+        resume: continue from the checkpoint there, if there is one.
+        facts: for the card.
+        split: {"fit": [...], "test": [...]} of subject names, by chance if None.
+
+    Returns:
+        The file; None in all processes but the first.
+
+    Raises:
+        InputError: the data or the configuration cannot be used, or the run cannot go on, see `loop.fit`.
+        Cancelled: when asked to stop.
     """
     task = make_task(config)
     prepare_folder(out, resume)
@@ -84,7 +96,16 @@ def train_deep(
 
 
 def how_trained(networks: torch.nn.Module, config: TrainConfig, facts: CardFacts, minutes: float) -> dict:
-    """What a card says of a training of so many `minutes`."""
+    """What a card says of a training of so many `minutes`.
+
+    Args:
+        networks: all that was trained.
+        config: goes in as a digest; `facts` has its name.
+        minutes: of all parts of the run.
+
+    Returns:
+        JSON-ready.
+    """
     return {
         "config": facts.config,
         "config_sha256": digest(config),

@@ -31,7 +31,11 @@ def presets_of(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """`one` with what `other` says; sections are merged key by key."""
+    """`one` with what `other` says; sections are merged key by key.
+
+    Args:
+        one, other: stay as they are. Where only one of them has a section under a key, `other` has its way.
+    """
     both = {
         key: merged(one[key], other[key]) for key in one.keys() & other.keys() if _sections(one, other, key)
     }

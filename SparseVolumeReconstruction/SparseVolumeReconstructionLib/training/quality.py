@@ -26,11 +26,16 @@ def measured_quality(
 ) -> dict:
     """SSIM of the posterior mean and of the prior mean, and coverage of 90 % intervals.
 
-    The prior mean is that before any slice, at the covariate found.
-
-    subjects: on the protocol grid, (K, J, I), [0, 1]. cohort: of each subject; where there are several, each
-    is also shown alone. The prior mean is the mean atlas only of a Gaussian.
+    The prior mean is that before any slice, at the covariate found; it is the mean atlas only of a Gaussian.
     Observed slices are shown in both; every value is a mean over subjects.
+
+    Args:
+        subjects: by name, that the prior was not fitted on; on the protocol grid, (K, J, I), [0, 1].
+        on_step: called with a text and the fraction done; may raise to cancel.
+        cohort: of each subject; where there are several, each is also shown alone.
+
+    Returns:
+        For the card, {measure: {number of slices: value}} and whom it is of; empty without subjects.
     """
     measured: dict[str, dict[str, tuple[float, ...]]] = {}
     for done, (name, truth) in enumerate(subjects.items()):

@@ -107,7 +107,15 @@ class WorkerClient:
     def run(
         self, request: dict[str, Any], report: Callable[[ProgressEvent], None] = lambda event: None
     ) -> Answer:
-        """Do one reconstruction and wait for its result. Raises WorkerError."""
+        """Do one reconstruction and wait for its result. Raises WorkerError.
+
+        Args:
+            request: plain data of a ReconstructionRequest.
+            report: called with every ProgressEvent, on this thread.
+
+        Returns:
+            {"files": {name: path}, "result": {...}}.
+        """
         return self.submit(request, report).result()
 
     def poll(self, timeout_s: float = 0.0) -> None:

@@ -131,6 +131,10 @@ class JobInSteps(Job[Result]):
 
     It yields what it waits for and is given the result, or the error is raised there; a ProgressEvent that it
     yields is told. What it returns is the result.
+
+    Args:
+        steps: the generator; its first step is taken at once.
+        poll: goes on with the work, waiting up to so many seconds.
     """
 
     def __init__(self, steps: Steps[Result], poll: Callable[[float], None]):

@@ -22,6 +22,10 @@ class MaskRequest(BaseModel):
 def find_mask(request: MaskRequest, progress: Progress) -> dict[str, Any]:
     """The brain in every slice of a stack.
 
+    Args:
+        request: the mask is written to its `output`.
+        progress: told of steps, asked whether to stop.
+
     Returns:
         {"files": {"mask": path}, "result": {"proposed": [number, ...] of the slices that belong together,
         "slices": {number: {"off_mm", "together", ...}}, "warnings": [text, ...]}}.

@@ -26,6 +26,10 @@ class Process:
     """One running process.
 
     Its answers in a queue (None when it has ended) and the last lines of its stderr.
+
+    Args:
+        command: program and arguments.
+        environment: all of its variables.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str]):

@@ -43,9 +43,13 @@ def take_stdout() -> IO[str]:
 class Server:
     """Runs `operation(request, progress)` for each request on the calling thread; stdin has its own thread.
 
-    The reading thread lets a cancel reach the running operation, through its Progress. operations: by name;
-    each returns a JSON-ready result, and its `warm()`, where it has one, is called once before the first
-    request.
+    The reading thread lets a cancel reach the running operation, through its Progress.
+
+    Args:
+        requests: JSON lines that come in.
+        answers: JSON lines that go out; of a real file, whose reader is watched.
+        operations: by name; each returns a JSON-ready result, and its `warm()`, where it has one, is called
+            once before the first request.
     """
 
     def __init__(self, requests: IO[str], answers: IO[str], operations: Mapping[str, Runs]):

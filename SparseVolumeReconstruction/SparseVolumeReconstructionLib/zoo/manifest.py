@@ -37,7 +37,12 @@ def read_manifest(folder: Path) -> list[ModelEntry]:
 
 
 def write_manifest(folder: Path, entries: list[ModelEntry]) -> None:
-    """Write models.json of a folder atomically. Raises OSError."""
+    """Write models.json of a folder atomically. Raises OSError.
+
+    Args:
+        folder: is there already.
+        entries: all of them; an older list is replaced.
+    """
     write_atomically(
         folder / "models.json",
         lambda temporary: Path(temporary).write_bytes(_ENTRIES.dump_json(entries, indent=2) + b"\n"),

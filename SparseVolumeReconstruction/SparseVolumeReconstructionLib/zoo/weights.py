@@ -72,7 +72,12 @@ def sha256(path: Path) -> str:
 def save_weights(tensors: dict[str, torch.Tensor], card: ModelCard, path: Path) -> None:
     """Write tensors (units as the system stores them) and their card as a weights file, atomically.
 
-    Raises InputError.
+    Args:
+        tensors: by the names that the system reads, on any device; they are compressed without loss.
+        path: of the .safetensors file.
+
+    Raises:
+        InputError: it cannot be written.
     """
     from safetensors.torch import save_file
 

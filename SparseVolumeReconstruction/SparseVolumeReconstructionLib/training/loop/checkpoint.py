@@ -24,7 +24,12 @@ CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 
 
 class Average:
-    """Exponential moving average of all parameters and buffers; `tensors` by the names of the state dict."""
+    """Exponential moving average of all parameters and buffers; `tensors` by the names of the state dict.
+
+    Args:
+        networks: where it starts.
+        decay: share of itself that it keeps in a step, 0..1.
+    """
 
     def __init__(self, networks: nn.Module, decay: float):
         self._decay = decay
@@ -32,7 +37,12 @@ class Average:
 
     @torch.no_grad()
     def update(self, networks: nn.Module, step: int) -> None:
-        """Move towards the networks; faster in the first steps, so that the start is forgotten."""
+        """Move towards the networks; faster in the first steps, so that the start is forgotten.
+
+        Args:
+            networks: those it was made of, after the step.
+            step: number of steps done.
+        """
         state = networks.state_dict()
         moving = [name for name, tensor in state.items() if tensor.is_floating_point()]
         update = get_ema_multi_avg_fn(
@@ -46,7 +56,11 @@ class Average:
 def prepare_folder(out: Path, resume: bool) -> None:
     """Make the folder of a run.
 
-    Raises InputError where it cannot be made, or holds a run that is not to be continued.
+    Args:
+        resume: a checkpoint in it is welcome.
+
+    Raises:
+        InputError: it cannot be made, or holds a run that is not to be continued.
     """
     if (out / CHECKPOINT).exists() and not resume:
         raise InputError(f"{out}: holds another run; continue it with --resume, or choose another --out.")
@@ -55,7 +69,12 @@ def prepare_folder(out: Path, resume: bool) -> None:
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-    """Write tensors and JSON state. Raises InputError when there is no space; what was there before stays."""
+    """Write tensors and JSON state. Raises InputError when there is no space; what was there before stays.
+
+    Args:
+        tensors: by name, on any device.
+        state: JSON-ready.
+    """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         write_atomically(path, lambda temporary: save_file(kept, temporary, {"state": json.dumps(state)}))
@@ -80,7 +99,11 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def pack(networks: nn.Module, optimisers: Optimisers, average: Average) -> dict[str, torch.Tensor]:
-    """All that changes in a step."""
+    """All that changes in a step.
+
+    Returns:
+        Tensors by name, each with the prefix "network.", "average." or "optimiser.".
+    """
     return {
         **{f"network.{name}": tensor for name, tensor in networks.state_dict().items()},
         **{f"average.{name}": tensor for name, tensor in average.tensors.items()},
@@ -91,7 +114,12 @@ def pack(networks: nn.Module, optimisers: Optimisers, average: Average) -> dict[
 def unpack(
     tensors: dict[str, torch.Tensor], networks: nn.Module, optimisers: Optimisers, average: Average
 ) -> None:
-    """The inverse of `pack`, in place."""
+    """The inverse of `pack`, in place.
+
+    Args:
+        tensors: as `pack` gives them, on any device.
+        networks, optimisers, average: of the same configuration.
+    """
     networks.load_state_dict(_under(tensors, "network."))
     for name, tensor in _under(tensors, "average.").items():
         average.tensors[name].copy_(tensor)
@@ -105,7 +133,14 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 def require_same_run(path: Path, state: dict[str, Any], config: TrainConfig, data: str) -> None:
     """Raise InputError unless a checkpoint is of this configuration and of these data (digest).
 
-    It names the differences.
+    Args:
+        path: of the checkpoint, for the message.
+        state: what was saved in it.
+        config: of the run that is to go on.
+        data: digest of its volumes.
+
+    Raises:
+        InputError: names the differences.
     """
     changed = differences(
         validated(TrainConfig, state["config"], str(path)).model_dump(mode="json"),

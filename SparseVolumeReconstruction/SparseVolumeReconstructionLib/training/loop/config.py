@@ -77,7 +77,11 @@ def _preset(name: str) -> dict[str, Any]:
 def validated(model: type[Model], content: dict[str, Any], where: str) -> Model:
     """`content` as a `model`.
 
-    Raises InputError naming the first wrong key or value, and the nearest valid key.
+    Args:
+        where: where the content comes from, for the message.
+
+    Raises:
+        InputError: names the first wrong key or value, and the nearest valid key.
     """
     try:
         return model.model_validate(content)
@@ -106,7 +110,15 @@ def digest(config: TrainConfig) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two configurations, as "key: old -> new"."""
+    """What differs between two configurations, as "key: old -> new".
+
+    Args:
+        old, new: sections may be nested; a key that is not there counts as None.
+        prefix: comes before every key.
+
+    Returns:
+        One line for each key, sorted, those of sections as "section.key".
+    """
     found = []
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)

@@ -14,7 +14,9 @@ _COLUMNS = ("step", "name", "value")
 class Log:
     """Rows (step, name, value) in log.csv of a folder and scalars for TensorBoard.
 
-    step: the last one to keep of an earlier run: what follows it is done again.
+    Args:
+        folder: of the run.
+        step: the last one to keep of an earlier run: what follows it is done again.
     """
 
     def __init__(self, folder: Path, step: int):
@@ -28,7 +30,11 @@ class Log:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Append the values of a step."""
+        """Append the values of a step.
+
+        Args:
+            values: {name: number}.
+        """
         with open(self._path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(
                 [step, name, repr(value)] for name, value in values.items()

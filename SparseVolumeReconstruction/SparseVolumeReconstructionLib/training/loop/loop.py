@@ -41,12 +41,23 @@ def fit(
 ) -> float:
     """Train `task.networks` on volumes (N, K, H, W), [0, 1].
 
-    Returns the minutes it took, those before a resume included.
+    The networks hold the averaged weights that validated best afterwards. Works on one process and, under
+    torchrun, on several: each takes `config.batch` volumes, gradients are averaged.
 
-    The networks hold the averaged weights that validated best afterwards. out: folder of the run. resume:
-    continue from its checkpoint, if there is one. Works on one process and, under torchrun, on several: each
-    takes `config.batch` volumes, gradients are averaged. Raises InputError for a folder of another run, a
-    loss that is not finite, a full disk or a device that is lost.
+    Args:
+        volumes: (N, K, H, W), or what else the task learns of, such as label maps.
+        validation: (M, K, H, W), not trained on.
+        out: folder of the run.
+        resume: continue from its checkpoint, if there is one.
+        progress: told of losses, asked whether to stop.
+
+    Returns:
+        The minutes it took, those before a resume included.
+
+    Raises:
+        InputError: the folder is of another run, the loss is not finite, the disk or the memory is full, or
+            the device is lost.
+        Cancelled: when asked to stop; the last checkpoint stays.
     """
     fabric = make_fabric(config)
     run = _Run(fabric, task, volumes, validation, config, out, resume)

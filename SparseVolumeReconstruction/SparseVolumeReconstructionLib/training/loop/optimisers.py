@@ -10,7 +10,12 @@ from .task import Task
 
 
 class Optimisers:
-    """One for each part of the task's networks, on the device where these are."""
+    """One for each part of the task's networks, on the device where these are.
+
+    Args:
+        task: says what the parts are, and at which rate each learns.
+        config: learning rate, its decay, and betas of Adam (Kingma and Ba, ICLR 2015).
+    """
 
     def __init__(self, task: Task, config: TrainConfig):
         self._task, self._config = task, config

@@ -31,7 +31,15 @@ class Task:
     cycle: int = 1
 
     def batch(self, volumes: torch.Tensor, generator: torch.Generator) -> Batch:
-        """What a step learns of: the chosen volumes (B, K, H, W), changed at random."""
+        """What a step learns of: the chosen volumes (B, K, H, W), changed at random.
+
+        Args:
+            volumes: on the device of the networks.
+            generator: on the same device; all chance of the step comes from it.
+
+        Returns:
+            What `loss` is given.
+        """
         return augment(volumes, self.config.augmentation, self.config.data, generator)
 
     def parts(self) -> list[list[nn.Parameter]]:
@@ -47,12 +55,23 @@ class Task:
     ) -> tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]:
         """Loss (scalar) of what `batch` gave, and numbers to log.
 
-        Volumes are (B, K, H, W), [0, 1], axial slices from inferior to superior.
+        Args:
+            batch: volumes are (B, K, H, W), [0, 1], axial slices from inferior to superior.
+            generator: on their device.
+            step: from 0.
         """
         raise NotImplementedError
 
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Measures of volumes (N, K, H, W) that are not trained on; "score" decides, lower is better."""
+        """Measures of volumes (N, K, H, W) that are not trained on; "score" decides, lower is better.
+
+        Args:
+            volumes: on the device of the networks, which are in evaluation mode.
+            generator: on the same device; gives the same numbers at every validation.
+
+        Returns:
+            {name: number}; "score" is among them.
+        """
         raise NotImplementedError
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:

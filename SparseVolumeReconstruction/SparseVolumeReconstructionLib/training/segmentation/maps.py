@@ -49,10 +49,18 @@ def load_maps(
 ) -> LabelMaps:
     """Code, register and keep the label maps of a folder.
 
-    The "test" people of a split are kept for validation; without one, a share (config.validation) of all, by
-    chance.
+    Files that cannot be used are left out and named in `skipped`.
 
-    Files that cannot be used are left out and named in `skipped`. Raises InputError when too few are left.
+    Args:
+        folder: of maps with FreeSurfer's numbers, one per person.
+        config: its data give the space, which needs a reference, and the grid.
+        split: its "test" people are kept for validation; without one, a share (config.validation) of all, by
+            chance.
+        progress: told of steps, and of what was left out.
+
+    Raises:
+        InputError: no map is left to train on or to validate, or the reference is none or cannot be used.
+        Cancelled: when asked to stop.
     """
     if config.data.reference is None:
         raise InputError(

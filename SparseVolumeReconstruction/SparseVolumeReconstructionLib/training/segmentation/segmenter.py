@@ -21,8 +21,11 @@ SYSTEM = "segmentation"
 class Segmenter:
     """A network that tells the structures of a brain.
 
-    network: in evaluation mode. grid: on which it works. card: what it is; its `quality` has the Dice of
-    every structure.
+    Args:
+        network: is put in evaluation mode.
+        grid: on which it works, canonical mm.
+        card: what it is; its `quality` has the Dice of every structure.
+        device: where it computes.
     """
 
     def __init__(self, network: torch.nn.Module, grid: Grid, card: ModelCard, device: torch.device):
@@ -33,7 +36,12 @@ class Segmenter:
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Segmenter:
-        """From the file of `train_segmentation`. Raises InputError for any other."""
+        """From the file of `train_segmentation`. Raises InputError for any other.
+
+        Args:
+            path: of the .safetensors file.
+            device: where it computes.
+        """
         try:
             with safe_open(path, "pt") as file:
                 card = ModelCard.model_validate_json((file.metadata() or {})["card"])

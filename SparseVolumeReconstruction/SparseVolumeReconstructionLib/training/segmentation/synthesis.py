@@ -46,9 +46,13 @@ def synthesise(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A random image of each label map and its classes.
 
-    codes: (B, K, H, W) integers, see structures. Returns images in [0, 1], background 0, and classes 0 to 15
-    (int64), each (B, K, H / reduce, W / reduce). All chance comes from `chance`, a generator on the device of
-    `codes`.
+    Args:
+        codes: (B, K, H, W) integers, see structures.
+        config: how much varies.
+        chance: all chance comes from it; on the device of `codes`.
+
+    Returns:
+        Images in [0, 1], background 0, and classes 0 to 15 (int64), each (B, K, H / reduce, W / reduce).
     """
     codes = _deformed(codes, config, chance)
 

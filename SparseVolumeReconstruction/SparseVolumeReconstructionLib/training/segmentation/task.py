@@ -106,7 +106,13 @@ class SegmentationTask(Task):
     def measure(self, volumes: torch.Tensor, generator: torch.Generator, images: int) -> torch.Tensor:
         """Dice of every structure on `images` images of each label map, (N * images, 15).
 
-        Nan where one is not there.
+        Args:
+            volumes: label maps (N, K, H, W), codes uint8, on the device of the networks.
+            generator: on the same device; makes the images.
+            images: number per label map.
+
+        Returns:
+            Nan where a structure is neither there nor found.
         """
         found = []
         for volume in volumes.repeat_interleave(images, 0):
@@ -125,7 +131,14 @@ class SegmentationTask(Task):
 
 
 class WindowedUNet(nn.Module):
-    """A U-Net that looks at the middle of every axial slice."""
+    """A U-Net that looks at the middle of every axial slice.
+
+    Ronneberger et al., MICCAI 2015, in three dimensions, as MONAI has it.
+
+    Args:
+        features: channels at each of its five sizes, and of its end.
+        window: pixels along A and R, around the middle, that it sees; all else is background.
+    """
 
     def __init__(self, features: tuple[int, ...], window: tuple[int, int]):
         super().__init__()
@@ -144,14 +157,24 @@ class WindowedUNet(nn.Module):
 
 
 def central(values: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
-    """The middle of the last two axes of values (N, H, W), or with more axes before, as a view."""
+    """The middle of the last two axes of values (N, H, W), or with more axes before, as a view.
+
+    Args:
+        window: sizes of the last two axes that are left, at most those of `values`.
+    """
     for axis, size in zip((-2, -1), window, strict=True):
         values = values.narrow(axis, (values.shape[axis] - size) // 2, size)
     return values
 
 
 def dice(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Dice coefficient of each structure between two arrays of classes, (15,); nan where neither has it."""
+    """Dice coefficient of each structure between two arrays of classes, (15,); nan where neither has it.
+
+    Dice, Ecology 26, 1945.
+
+    Args:
+        one, other: integers 0 to 15, of one shape; 0 is none of the structures.
+    """
     counts = [
         ((one == n).sum(), (other == n).sum(), ((one == n) & (other == n)).sum()) for n in range(1, CLASSES)
     ]

@@ -39,11 +39,21 @@ def train_segmentation(
 ) -> Path | None:
     """Train on images of the label maps of a folder.
 
-    The labels are FreeSurfer's numbers, with or without tissue outside the brain.
+    Args:
+        folder: of maps with FreeSurfer's numbers, with or without tissue outside the brain.
+        config: of the system "segmentation".
+        out: folder of the run: checkpoints, log and weights.
+        resume: continue from the checkpoint there, if there is one.
+        facts: for the card.
+        split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation.
 
-    split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation.
-    Returns the weights file in `out`, whose card holds the Dice of every structure on images of those; None
-    in all processes but the first. Raises InputError.
+    Returns:
+        The weights file in `out`, whose card holds the Dice of every structure on images of those; None in
+        all processes but the first.
+
+    Raises:
+        InputError: the maps or the configuration cannot be used, or the run cannot go on, see `loop.fit`.
+        Cancelled: when asked to stop.
     """
     task = make_task(config)
     assert isinstance(task, SegmentationTask)
@@ -82,7 +92,11 @@ def train_segmentation(
 
 
 def image_grid(maps: Grid, reduce: int) -> Grid:
-    """The grid of images of which a pixel covers `reduce` x `reduce` pixels of the label maps."""
+    """The grid of images of which a pixel covers `reduce` x `reduce` pixels of the label maps.
+
+    Args:
+        maps: grid of the label maps; slices stay as they are.
+    """
     return maps.with_spacing(maps.spacing_ijk * [reduce, reduce, 1])
 
 
