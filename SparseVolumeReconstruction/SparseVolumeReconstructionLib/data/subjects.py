@@ -149,8 +149,11 @@ def list_subjects(
 def chance_split(names: list[str], seed: int) -> dict[str, list[str]]:
     """A quarter of the subjects held out, chosen by `seed`; all scans of a person (BIDS) are on one side.
 
+    Args:
+        names: in any order; of one person where BIDS says so, else each of a person of its own.
+
     Returns:
-        {"fit": names, "test": names}, sorted; the same whatever the order of `names`.
+        {"fit": names, "test": names}, sorted; a quarter of the people, rounded down, are in "test".
     """
     people: dict[str, list[str]] = {}
     for name in sorted(names):

@@ -33,7 +33,12 @@ class PointEstimate(Posterior):
     intervals = IntervalScale()
 
     def __init__(self, grid: Grid, array: np.ndarray):
-        """The volume (K, J, I) float32 on a grid."""
+        """The volume (K, J, I) float32 on a grid.
+
+        Args:
+            grid: in the space of the case.
+            array: the volume, in the units of the slices.
+        """
         self.grid = grid
         self._array = torch.as_tensor(array)
 

@@ -82,7 +82,12 @@ def generate(setting: Setting) -> Generated:
 
 
 def with_slices(grid: Grid, slices: int) -> Grid:
-    """The same box cut into so many axial slices."""
+    """The same box cut into so many axial slices.
+
+    Args:
+        grid: slices lie along k; pixels stay as they are.
+        slices: number of slices.
+    """
     return grid.with_spacing(grid.spacing_ijk * [1, 1, grid.shape_kji[0] / slices])
 
 

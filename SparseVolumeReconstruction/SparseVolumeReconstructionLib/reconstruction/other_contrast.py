@@ -68,7 +68,7 @@ class Contrasts:
             show_as: "own", the contrast of the first series, or "t1w", as the prior does.
 
         Returns:
-            The alignment itself where the first series is as the prior shows it.
+            The alignment itself for "t1w", and where the first series is of the prior's contrast.
         """
         if show_as != "own" or not self.is_other(self.first):
             return alignment

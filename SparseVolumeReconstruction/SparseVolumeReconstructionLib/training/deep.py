@@ -38,19 +38,12 @@ def train_deep(
     """Train, calibrate and measure; returns the weights file in `out`.
 
     Args:
-        folders: of volumes, one per subject.
-        config: names the system.
-        out: folder of the run: checkpoints, log and weights.
+        out: folder of the run: checkpoints, log and weights; all processes but the first return None.
         resume: continue from the checkpoint there, if there is one.
-        facts: for the card.
         split: {"fit": [...], "test": [...]} of subject names, by chance if None.
-
-    Returns:
-        The file; None in all processes but the first.
 
     Raises:
         InputError: the data or the configuration cannot be used, or the run cannot go on, see `loop.fit`.
-        Cancelled: when asked to stop.
     """
     task = make_task(config)
     prepare_folder(out, resume)

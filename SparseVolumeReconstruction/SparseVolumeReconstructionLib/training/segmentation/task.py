@@ -133,7 +133,7 @@ class SegmentationTask(Task):
 class WindowedUNet(nn.Module):
     """A U-Net that looks at the middle of every axial slice.
 
-    Ronneberger et al., MICCAI 2015, in three dimensions, as MONAI has it.
+    It is MONAI's BasicUNet, after Falk et al., Nature Methods 16, 2019.
 
     Args:
         features: channels at each of its five sizes, and of its end.

@@ -41,19 +41,15 @@ def train_segmentation(
 
     Args:
         folder: of maps with FreeSurfer's numbers, with or without tissue outside the brain.
-        config: of the system "segmentation".
-        out: folder of the run: checkpoints, log and weights.
-        resume: continue from the checkpoint there, if there is one.
-        facts: for the card.
+        out, resume: as in `train_deep`.
         split: {"fit": [...], "test": [...]} of people, by chance if None; the latter are kept for validation.
 
     Returns:
-        The weights file in `out`, whose card holds the Dice of every structure on images of those; None in
-        all processes but the first.
+        The weights file, whose card holds the Dice of every structure on images of those kept; None in all
+        processes but the first.
 
     Raises:
-        InputError: the maps or the configuration cannot be used, or the run cannot go on, see `loop.fit`.
-        Cancelled: when asked to stop.
+        InputError: as `train_deep`.
     """
     task = make_task(config)
     assert isinstance(task, SegmentationTask)
