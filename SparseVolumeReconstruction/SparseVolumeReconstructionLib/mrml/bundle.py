@@ -27,6 +27,10 @@ _CHUNK = 1 << 22  # bytes that are packed at a time
 def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """Write the scene and the data of all its nodes as one .mrb file, atomically.
 
+    Args:
+        scene: stays as it is.
+        path: the .mrb file; its folder exists.
+
     Raises:
         InputError: when it cannot.
     """
@@ -36,7 +40,12 @@ def save_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
 def prepare_bundle(scene: slicer.vtkMRMLScene, path: str | Path) -> Callable[[], None]:
     """Write the scene into a folder beside `path`, its volumes and their sequences without their voxels.
 
-    What is returned packs all, in any thread.
+    Args:
+        scene: stays as it is.
+        path: the .mrb file; its folder exists.
+
+    Returns:
+        What packs all into the file, in any thread.
 
     Raises:
         InputError: when it cannot; then, and when it is packed, the folder is gone.

@@ -1,10 +1,8 @@
 """Context slices as model nodes of the scene.
 
-Each is the thin slab of one slice of a volume, drawn in all views.
-
-The node is the only place where a context lives: its plane, thickness and state are attributes, the volume is
-a node reference. So contexts are saved with the scene, follow their volume's transforms, and are gone when
-their node is deleted.
+Each is the thin slab of one slice of a volume, drawn in all views. The node is the only place where a context
+lives: its plane, thickness and state are attributes, the volume is a node reference. So contexts are saved
+with the scene, follow their volume's transforms, and are gone when their node is deleted.
 """
 
 from __future__ import annotations
@@ -58,10 +56,7 @@ class ContextSlice:
 
     @property
     def view(self) -> str:
-        """Name of the slice view in which the slice was picked or that shows its orientation best, e.g.
-
-        "Red".
-        """
+        """Name of the view (such as "Red") in which it was picked, or that shows its orientation best."""
         return self._get("View") or ""
 
     @property
@@ -243,10 +238,13 @@ def context_slices() -> list[ContextSlice]:
 def add_context(volume, plane: np.ndarray, view: str, colour: tuple[float, float, float]) -> ContextSlice:
     """Take a plane (4x4 SliceToRAS in world RAS, mm) of a volume node as context.
 
-    view, colour: name and RGB (0..1) of the slice view to which it belongs. The thickness comes from the
-    image's header where that states it. Raises InputError, with nothing added, for planes and volumes that
-    cannot be used: results of a reconstruction are refused, because what was inferred was not observed, and
-    so is a slice that is a context already, because it was observed once.
+    Args:
+        volume: its header's thickness is that of the slice, where it states one.
+        view: name of the slice view to which it belongs.
+        colour: RGB (0..1) of that view.
+
+    Raises:
+        InputError: with nothing added, for what cannot be used, was inferred, or is a context already.
     """
     check_is_observed(volume)
     plane = _acquired(volume, _orthonormal(np.asarray(plane, float)))
@@ -280,9 +278,7 @@ def file_context(context: ContextSlice) -> None:
 def slices_of(volume) -> list[np.ndarray]:
     """SliceToRAS (4x4, world RAS, mm) of every slice of a volume node that shows anything.
 
-    The slices are those along its third index axis.
-
-    Raises InputError where there is none, or where there are more than MAX_SLICES: that is not sparse.
+    Along its third index axis. Raises InputError without any, and with more than MAX_SLICES: not sparse.
     """
     whole = volume_of(volume)
     shown = [k for k in range(len(whole.array)) if np.ptp(whole.array[k]) > 0]
@@ -343,8 +339,13 @@ def same_plane(first: np.ndarray, second: np.ndarray) -> bool:
 def already(volume, plane: np.ndarray, but: ContextSlice | None = None) -> str:
     """Which context a plane (4x4 SliceToRAS in world RAS, mm) of a volume node is already, in words.
 
-    "" where it is none, `but` aside. Planes are the same where they lie nowhere half a voxel apart: they
-    would be one observation, counted twice. Raises InputError where the plane misses the volume.
+    "" where it is none. Planes nowhere half a voxel apart are one observation, not to be counted twice.
+
+    Args:
+        but: a context that does not count.
+
+    Raises:
+        InputError: where the plane misses the volume.
     """
     grid = world_grid(volume)
     corners = plane_grid(grid, plane, None, volume.GetName()).corners_ras()

@@ -69,7 +69,12 @@ class Steps:
 
     @contextmanager
     def step(self, name: str, begin: float) -> Iterator[None]:
-        """Say that a step begins, `begin` (0..1) of the whole, and time it."""
+        """Say that a step begins, `begin` (0..1) of the whole, and time it.
+
+        Args:
+            name: as the user reads it, and the key of its seconds.
+            begin: share of the whole that is done before.
+        """
         self.progress.update(name, begin)
         start = time.perf_counter()
         yield
@@ -77,7 +82,17 @@ class Steps:
 
 
 def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
-    """Run the demonstration on a file of a head (MNI152 if None) and write the folder. Raises InputError."""
+    """Run the demonstration on a file of a head (MNI152 if None) and write the folder.
+
+    Args:
+        head: a T1-weighted volume of a whole head.
+        folder: for the result's files, the scene and the report.
+        prior: id of the model.
+        progress: of the whole.
+
+    Raises:
+        InputError: for a head that cannot be used, or where the folder cannot be written.
+    """
     output = Path(folder).absolute()
     steps, started = Steps(progress), time.perf_counter()
     scene = headless_scene()
@@ -114,9 +129,14 @@ def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
 def make_case(path: str | None, progress: Progress | None = None) -> Case:
     """Read a head (MNI152 if None), put it into an oblique patient frame and keep four of its slices.
 
-    Raises InputError.
-
     The slices lie along the head's axis that is nearest to superior, spread evenly through the middle 120 mm.
+
+    Args:
+        path: a T1-weighted volume of a whole head.
+        progress: told what is not as usual in the file.
+
+    Raises:
+        InputError: for a file that cannot be read, and where hardly any voxel stands out.
     """
     head = _mni152() if path is None else read_volume(path, warn=(progress or Progress()).warn)
     head = from_image(sitk.DICOMOrient(to_image(head), "LPS"))

@@ -12,14 +12,27 @@ def node():
 
 
 def items(parent: int, recursive: bool) -> list[int]:
-    """Items below an item."""
+    """Items below an item.
+
+    Args:
+        parent: id of an item.
+        recursive: also those further below, not only its own.
+    """
     found = vtk.vtkIdList()
     node().GetItemChildren(parent, found, recursive)
     return [found.GetId(n) for n in range(found.GetNumberOfIds())]
 
 
 def new_folder(name: str, sibling=None, attributes: dict[str, str] | None = None) -> int:
-    """A new folder, beside the data node `sibling` where that has an item."""
+    """A new folder, beside the data node `sibling` where that has an item.
+
+    Args:
+        sibling: None: at the top of the scene.
+        attributes: of the folder's item.
+
+    Returns:
+        Id of its item.
+    """
     item = node().GetItemByDataNode(sibling) if sibling is not None else 0
     folder = node().CreateFolderItem(node().GetItemParent(item) if item else node().GetSceneItemID(), name)
     for key, value in (attributes or {}).items():
@@ -41,7 +54,10 @@ def put(data_node, folder: int) -> None:
 def put_with(data_node, fellows: list, name: str, sibling) -> None:
     """Put a data node into the folder `name` in which its fellows are.
 
-    One without any gets a new folder beside `sibling`.
+    Args:
+        fellows: data nodes; where none is in a folder of that name, there is a new one.
+        name: of the folder.
+        sibling: data node beside which a new folder is put; None: at the top of the scene.
     """
     parents = [node().GetItemParent(item) for fellow in fellows if (item := node().GetItemByDataNode(fellow))]
     folder = next((parent for parent in parents if node().GetItemName(parent) == name), 0)

@@ -29,8 +29,14 @@ def live_latency(prior_id: str, steps: int = STEPS) -> list[float]:
     """Seconds from the request to the display of each of `steps` live updates, warm.
 
     The scan is the mean of the prior itself, the frame is known, three slices stay and a fourth moves 1 mm a
-    step. Display means that the images of three slice views of 500 x 400 pixels are made. Raises InputError
-    for an unknown prior.
+    step. Display means that the images of three slice views of 500 x 400 pixels are made.
+
+    Args:
+        prior_id: id of the model.
+        steps: how many updates are timed; one more before them is not.
+
+    Raises:
+        InputError: for an unknown prior.
     """
     headless_scene()
     with closing(SparseVolumeReconstructionLogic()) as logic:

@@ -48,8 +48,11 @@ class SparseVolumeReconstructionLogic:
     Torch is never imported here.
 
     With a timer: `start` returns a job at once, then call `poll` at least ten times a second; jobs go on and
-    end there. Without: `reconstruct` blocks. Inputs are never modified. admit: raises InputError where so
-    many more bytes of voxels are too many; called in another thread.
+    end there. Without: `reconstruct` blocks. Inputs are never modified.
+
+    Args:
+        client: of the process; None for a new one.
+        admit: raises InputError where so many more bytes of voxels are too many; called in another thread.
     """
 
     def __init__(self, client: WorkerClient | None = None, admit: Callable[[int], None] = lambda _size: None):
@@ -119,7 +122,12 @@ class SparseVolumeReconstructionLogic:
     def find_mask(self, stack, prior: str) -> Job:
         """Begin to look for the brain in every slice of a volume node.
 
-        Gives a segmentation node, to be corrected.
+        Args:
+            stack: the volume node.
+            prior: id of the model.
+
+        Returns:
+            A job that gives a segmentation node, to be corrected.
 
         Raises:
             InputError: at once, for a node that cannot be used.

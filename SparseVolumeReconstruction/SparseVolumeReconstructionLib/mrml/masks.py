@@ -49,7 +49,9 @@ def apply_mask(scan, mask):
 
     Scan and mask stay as they are.
 
-    The mask may lie on another grid: the nearest of its voxels counts.
+    Args:
+        scan: volume node of grey values.
+        mask: volume node; on another grid the nearest of its voxels counts.
 
     Raises:
         InputError: for what is no mask, for one that covers no voxel of the scan, and as

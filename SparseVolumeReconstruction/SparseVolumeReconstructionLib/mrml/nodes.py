@@ -109,11 +109,19 @@ def parts_of(node) -> list:
 def stated_thickness_of(node, normal: np.ndarray) -> float | None:
     """Thickness in mm of the slices of a volume node, where something states it.
 
-    normal: (3,) of a plane, world RAS.
-
     What is asked, in this order: the attribute THICKNESS, the file of the node's storage node, Slicer's DICOM
-    database. None where none of them knows, and for a plane that is no slice of the volume: more than about
-    2.5 degrees off its third axis.
+    database.
+
+    Args:
+        node: the volume node.
+        normal: (3,) of a plane, world RAS, of any length.
+
+    Returns:
+        None where none of them knows, and for a plane that is no slice of the volume: more than about 2.5
+        degrees off its third axis.
+
+    Raises:
+        InputError: as `world_grid`.
     """
     axis = world_grid(node).ijk_to_ras[:3, 2]
     length = float(np.linalg.norm(axis))
@@ -160,8 +168,10 @@ def add_volume(
 
     It lies in world RAS, without a parent transform.
 
-    window: window and level where they are known; to find them all voxels are looked at. shared: as in
-    `set_volume`.
+    Args:
+        attributes: of the node.
+        window: window and level where they are known; to find them all voxels are looked at.
+        shared: as in `set_volume`.
     """
     node = slicer.mrmlScene.CreateNodeByClass(kind)
     node.UnRegister(None)

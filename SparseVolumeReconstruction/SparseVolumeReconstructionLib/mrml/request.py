@@ -64,7 +64,15 @@ class ReconstructionInputs:
 def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> dict:
     """Write the contexts of `inputs` into `folder` and return the request as plain data.
 
-    Raises InputError.
+    Args:
+        folder: exists; holds all files that the process reads.
+        output: where the process writes the result; not compressed within `folder`.
+
+    Returns:
+        The fields of a ReconstructionRequest.
+
+    Raises:
+        InputError: for a node that cannot be used, or a field out of its range.
     """
     from pydantic import ValidationError
 
@@ -109,7 +117,13 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
 def build_mask_request(stack, prior: str, folder: Path) -> dict:
     """Write a volume node into `folder` and return the request for the brain in its slices, as plain data.
 
-    Raises InputError.
+    Args:
+        stack: the volume node.
+        prior: id of the model.
+        folder: exists; the mask is to be written there, too.
+
+    Raises:
+        InputError: for a node that cannot be used.
     """
     context = _write_context(Context(stack), stack.GetName(), folder / "stack", 0.0)
     return {"prior": prior, "stack": context, "output": str(folder / "mask.nrrd")}

@@ -20,10 +20,14 @@ def reslice_plane(
 ) -> Volume:
     """A plane through a volume, as a volume of one slice (1, rows, columns), float32.
 
-    The plane is z = 0 of `slice_to_ras` (4x4, mm).
+    Args:
+        slice_to_ras: 4x4 (mm); the plane is its z = 0.
+        thickness_mm: as in `plane_grid`, as are the pixels.
+        name: begins the error.
+        pixel_mm: pixels are at least so large (and not averaged).
 
-    pixel_mm: pixels are at least so large (and not averaged). Raises InputError where the plane is not one or
-    misses the volume; see `plane_grid` for its pixels.
+    Raises:
+        InputError: where the plane is not one or misses the volume.
     """
     plane = plane_grid(volume.grid, slice_to_ras, thickness_mm, name)
     if pixel_mm > plane.spacing_ijk[:2].min():
@@ -54,13 +58,18 @@ def plane_grid(
 ) -> Grid:
     """Pixel centres of a plane through a volume's grid, as a grid of one slice.
 
-    The plane is z = 0 of `slice_to_ras` (4x4, mm).
-
     Only the plane's place and normal count: rows and columns run along the volume's own axes as far as the
     plane allows and have its resolution in that direction, so a plane of the volume comes out pixel for
-    pixel. Pixels outside the volume are cut off, not made up. The spacing along the normal is thickness_mm;
-    None: `assumed_thickness_mm` of the volume's voxel size there. Raises InputError where the plane is not
-    one or misses the volume.
+    pixel. Pixels outside the volume are cut off, not made up.
+
+    Args:
+        slice_to_ras: 4x4 (mm); the plane is its z = 0.
+        thickness_mm: the spacing along the normal; None: `assumed_thickness_mm` of the volume's voxel size
+            there.
+        name: begins the error.
+
+    Raises:
+        InputError: where the plane is not one or misses the volume.
     """
     matrix = np.asarray(slice_to_ras, float)
     normal, length = matrix[:3, 2], np.linalg.norm(matrix[:3, 2])

@@ -76,7 +76,9 @@ def _anatomy(atlas: Volume) -> Volume:
 def window_of(array: np.ndarray, spread: bool = False) -> tuple[float, float]:
     """Window and level of voxels (K, J, I): all but the extremes.
 
-    For a spread from 0 to the 99.5th percentile of what is not 0.
+    Args:
+        array: some of its values are looked at.
+        spread: of standard deviations: from 0 to the 99.5th percentile of what is above 0.
     """
     some = array.reshape(-1)[::_STEP]
     if spread:

@@ -165,12 +165,15 @@ def load_result(
     """Load a folder written by a reconstruction as nodes called "<name> mean" and so on, in a folder `name`.
 
     Where the scene has nodes of that name already, the name gets a number: saved as files, no node takes the
-    place of another. Nothing stays tied to the files. Raises InputError, with nothing changed, where a file
-    is missing or damaged.
+    place of another. Nothing stays tied to the files.
 
     Args:
+        look: None: windows as the values suggest.
         into: a result whose nodes take the new content, so that the scene stays as it is; replaced where its
             nodes are other ones.
+
+    Raises:
+        InputError: with nothing changed, where a file is missing or damaged.
     """
     return add_result(read_result(directory), name, look, into)
 

@@ -83,7 +83,13 @@ def close_headless_scene() -> None:
 
 
 def show_in_slice_views(scene: slicer.vtkMRMLScene, background, foreground=None) -> None:
-    """Let the three slice views show a volume when the scene is opened; the foreground begins transparent."""
+    """Let the three slice views show a volume when the scene is opened; the foreground begins transparent.
+
+    Args:
+        scene: gets the nodes that say so.
+        background: volume node of the scene.
+        foreground: another one, or None.
+    """
     for name in ("Red", "Green", "Yellow"):
         view = slicer.vtkMRMLSliceCompositeNode()
         view.SetLayoutName(name)

@@ -124,8 +124,10 @@ def facing(normal: np.ndarray, view: str) -> np.ndarray:
 
     The one that a view has when it shows such a plane, so that offsets run as its slider does.
 
-    Where the view stands across the plane, and without a view, it points to the right, to the front or
-    upwards, as in the orientations that Slicer begins with.
+    Args:
+        normal: of length 1.
+        view: name of a slice view. Where it stands across the plane, or is not there, the normal points to
+            the right, to the front or upwards, as in the orientations that Slicer begins with.
     """
     node = slice_node(view)
     return _towards(normal, plane_of(node)[:3, 2] if node is not None else np.zeros(3))
@@ -146,7 +148,9 @@ def _towards(normal: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
     """Let a slice node show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm).
 
-    None: around the point that is in its middle now.
+    Args:
+        plane: of which place and normal count; the view is turned no more than it needs.
+        centre: (3,), on the plane; None: the point that is in the view's middle now, moved onto it.
     """
     view, matrix = plane_of(node), np.eye(4)
     if centre is None:
@@ -160,7 +164,10 @@ def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
 def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
     """Let a view show a plane (4x4 SliceToRAS, mm) around `centre` (RAS mm).
 
-    The others pass through the centre.
+    Args:
+        plane: as in `face`.
+        centre: (3,), on the plane; the other slice views pass through it.
+        view: name of the slice view.
     """
     for node in slice_nodes():
         if node.GetLayoutName() == view:
@@ -210,7 +217,9 @@ def backgrounds() -> dict[str, str]:
 def restore_backgrounds(before: dict[str, str], instead_of: str) -> None:
     """Give views back the background that they had before.
 
-    Those whose background is a volume with the ID `instead_of`, or nothing.
+    Args:
+        before: as `backgrounds` gave it; a volume that is gone leaves none.
+        instead_of: ID of a volume; views whose background is another one keep it.
     """
     for composite in _composites():
         if (composite.GetBackgroundVolumeID() or instead_of) == instead_of:
@@ -221,7 +230,9 @@ def restore_backgrounds(before: dict[str, str], instead_of: str) -> None:
 def set_foreground(volume, opacity: float) -> None:
     """Lay a generated volume over the backgrounds of all slice views, opacity 0..1.
 
-    None takes it away, and leaves what others laid.
+    Args:
+        volume: the volume node; None takes it away, and leaves what others laid.
+        opacity: of the foreground.
     """
     for composite in _composites():
         if volume is None and not _generated(composite.GetForegroundVolumeID()):
@@ -237,7 +248,9 @@ def set_foreground(volume, opacity: float) -> None:
 def set_label(volume, outline: bool = False) -> None:
     """Mark a generated label map in all slice views, filled or as outline.
 
-    None takes it away, and leaves what others show.
+    Args:
+        volume: the label map's node; None takes it away, and leaves what others show.
+        outline: its edge alone.
     """
     for composite in _composites():
         if volume is None and not _generated(composite.GetLabelVolumeID()):
