@@ -34,6 +34,8 @@ class Panel(VTKObservationMixin):
     `close` ends everything that it started.
 
     Args:
+        layout: of a Qt widget, a box.
+        logic: closed with the panel.
         parameter_node: returns the scene's parameter node, made when missing.
         resource_path: place of a file of Resources.
     """

@@ -38,6 +38,10 @@ class Section:
 
     Subclasses name the file, connect its widgets in `wire`, and show the presenter's state in `refresh`. NOTE
     names the label that says, beside the control that was used, what became of the last action.
+
+    Args:
+        presenter: what the user can do, and what is so.
+        resource_path: place of a file of Resources.
     """
 
     FILE, NOTE = "", ""
@@ -109,7 +113,14 @@ class Section:
 
 
 def say_it(label, text: str, look: str, shown: bool = True) -> None:
-    """Write a message into a label, in the colours of its kind, or hide the label."""
+    """Write a message into a label, in the colours of its kind, or hide the label.
+
+    Args:
+        label: a Qt label.
+        text: the label is hidden where it is empty.
+        look: a key of LOOKS.
+        shown: False hides the label, too.
+    """
     label.visible = shown and bool(text)
     label.text = breakable(text)
     if label.styleSheet != LOOKS[look]:

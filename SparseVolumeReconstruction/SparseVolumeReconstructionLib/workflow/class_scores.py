@@ -59,7 +59,12 @@ class Results(_Strict):
 def judge(asked: AskSlice, guess: LessonPlane) -> Miss:
     """How far a guess is from the slice of a question, in the model's mm.
 
-    On a square of 160 mm around the middle of a head.
+    Args:
+        asked: the question.
+        guess: in the model's space, as its slice.
+
+    Returns:
+        The miss on a square of 160 mm around the middle of a head.
     """
     plane = asked.plane.matrix(MIDDLE)
     corners = np.array(
@@ -70,6 +75,10 @@ def judge(asked: AskSlice, guess: LessonPlane) -> Miss:
 
 def scores(lesson: Lesson, results: Results) -> dict[int, float | None]:
     """{step: mm off, None where the student gave up} of the answered questions.
+
+    Args:
+        lesson: whose digest the results name.
+        results: of one student; the first answer to a question counts.
 
     Raises:
         InputError: for another lesson's results.
@@ -95,7 +104,16 @@ def scores(lesson: Lesson, results: Results) -> dict[int, float | None]:
 def class_table(lesson: Lesson, handed_in: list[Results]) -> list[dict]:
     """One row a student, the best first.
 
-    Name, mm (one for every question, None for none), placed, mean (mm, None without a guess).
+    Args:
+        lesson: the one that all of them answered.
+        handed_in: one a student.
+
+    Returns:
+        Rows of "name", "mm" (one for every question, None without a guess), "placed" (how many have one) and
+        "mean" (mm, None without any).
+
+    Raises:
+        InputError: as `scores`.
     """
     rows = []
     for results in handed_in:
@@ -117,7 +135,15 @@ def class_table(lesson: Lesson, handed_in: list[Results]) -> list[dict]:
 
 
 def class_csv(lesson: Lesson, handed_in: list[Results]) -> str:
-    """The same as CSV. No name can be taken for a formula by a spreadsheet."""
+    """The same as CSV. No name can be taken for a formula by a spreadsheet.
+
+    Args:
+        lesson: as in `class_table`.
+        handed_in: one a student.
+
+    Raises:
+        InputError: as `scores`.
+    """
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(

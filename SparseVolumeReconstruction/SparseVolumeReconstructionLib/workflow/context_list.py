@@ -116,7 +116,12 @@ class ContextList(VTKObservationMixin):
 
         Those of other volumes stay as they are.
 
-        Raises InputError, as adding does.
+        Args:
+            volume: the volume node.
+            planes: those that are no contexts yet are added, those of other contexts of it are not used.
+
+        Raises:
+            InputError: as adding does.
         """
         check_is_observed(volume)
         with self._undo.step(_("slices chosen")):
@@ -157,10 +162,11 @@ class ContextList(VTKObservationMixin):
     ) -> None:
         """Apply a change to a context and redraw it.
 
-        Raises InputError, as the change does, with nothing changed.
-
         Args:
             undoable: whether it is a step of the user that can be taken back.
+
+        Raises:
+            InputError: as the change does, with nothing changed.
         """
         with self._undo.step(_("slice changed")) if undoable else nullcontext():
             change(context)
@@ -240,7 +246,12 @@ class ContextList(VTKObservationMixin):
                 self._draw(context)
 
     def hide(self, on: bool, why: str = "quiz") -> None:
-        """Draw no contexts at all, or draw them again once there is no reason `why` left to hide them."""
+        """Draw no contexts at all, or draw them again once there is no reason `why` left to hide them.
+
+        Args:
+            on: hide them.
+            why: any word; each reason is taken away by itself.
+        """
         before = bool(self._hidden)
         self._hidden = self._hidden | {why} if on else self._hidden - {why}
         if bool(self._hidden) != before:

@@ -39,7 +39,13 @@ class Miss:
 
 
 def miss(corners: np.ndarray, slice_normal: np.ndarray, guess: np.ndarray) -> Miss:
-    """Judge a guess (4x4 SliceToRAS, mm) of a slice with corners (n, 3) in RAS mm and a unit normal (3,)."""
+    """Judge a guess (4x4 SliceToRAS, mm) of a slice with corners (n, 3) in RAS mm and a unit normal (3,).
+
+    Args:
+        corners: the distance is the mean of theirs from the guess.
+        slice_normal: to either side.
+        guess: in the same space, with orthonormal columns.
+    """
     normal = guess[:3, 2]
     heights = (corners - guess[:3, 3]) @ normal
     cosine = min(abs(float(slice_normal @ normal)), 1.0)

@@ -87,12 +87,22 @@ def file_name(result: ResultNodes, name: str) -> str:
     """What one of the files is called where files of several results come together.
 
     Such as "Head_4_slices_mean.nrrd".
+
+    Args:
+        result: whose title begins it.
+        name: one of `known_files`.
     """
     return f"{file_stem(result.title)}_{name}"
 
 
 def write_file(result: ResultNodes, contexts: list[ContextSlice], name: str, folder: Path) -> Path:
     """Write one of the files of a result into a folder and return its path.
+
+    Args:
+        contexts: those that are used now are in the report; their volumes, used or not, are the stacks of the
+            hand-over.
+        name: one of `known_files`.
+        folder: exists.
 
     Raises:
         InputError: for another name, or on failure.
@@ -105,7 +115,14 @@ def prepare_file(
 ) -> Callable[[], Path]:
     """Take from the scene what one of the files needs.
 
-    What is returned writes it, as `write_file`, and may be called in any thread.
+    Args:
+        contexts: as in `write_file`, as are the others.
+
+    Returns:
+        What writes it, as `write_file`, and may be called in any thread.
+
+    Raises:
+        InputError: for another name, or where the scene lacks what it needs; the writer's, on failure.
     """
     if name not in known_files(result):
         raise InputError(f"the result has no file {name[:40]}.")

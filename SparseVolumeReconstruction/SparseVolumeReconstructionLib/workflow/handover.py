@@ -45,6 +45,10 @@ class Template:
 def take_template(result: ResultNodes, contexts: list[ContextSlice]) -> Template:
     """Template, mask and stacks from the scene.
 
+    Args:
+        result: which has a template.
+        contexts: whose volumes are the stacks, each once.
+
     Raises:
         InputError: where a volume cannot be used.
     """

@@ -130,7 +130,13 @@ class Lesson(_Strict):
 def read(kind: type[BaseModel], data: str | bytes, what: str) -> BaseModel:
     """JSON that somebody sent, as a Lesson or Results.
 
-    Raises InputError, one line that says what is wrong with `what`.
+    Args:
+        kind: Lesson or Results.
+        data: at most LESSON_BYTES.
+        what: begins the error.
+
+    Raises:
+        InputError: one line that says what is wrong.
     """
     if len(data) > LESSON_BYTES:
         raise InputError(

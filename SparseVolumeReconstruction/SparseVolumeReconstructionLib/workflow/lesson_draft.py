@@ -52,18 +52,40 @@ class Draft:
             self._set(patient=kind)
 
     def set(self, name: str, value: str) -> None:
-        """Change title or text."""
+        """Change title or text.
+
+        Args:
+            name: "title" or "text".
+
+        Raises:
+            InputError: for another name, or a value that is empty (title) or too long, with nothing changed.
+        """
         if name not in ("title", "text"):
             raise InputError(_("only title and text can be typed."))
         self._set(**{name: str(value)})
 
     def add(self, kind: str, plane: LessonPlane | None) -> None:
-        """Ask for a slice ("question"), give it ("slices"), or only say something ("text")."""
+        """Ask for a slice ("question"), give it ("slices"), or only say something ("text").
+
+        Args:
+            kind: of the step.
+            plane: of the slice; None for a text alone.
+
+        Raises:
+            InputError: where a lesson holds no more steps.
+        """
         step = AskSlice(plane=plane) if kind == "question" else GiveSlices(planes=[plane] if plane else [])
         self._replace([*self._steps, step])
 
     def set_step(self, number: int, text: str) -> None:
-        """What the student reads at a step."""
+        """What the student reads at a step.
+
+        Args:
+            number: of the step, from 0.
+
+        Raises:
+            InputError: for a step that is not there, or a text that is too long.
+        """
         step = self._steps[self._number(number)]
         changed = {"text": str(text)}
         self._replace([each.model_copy(update=changed) if each is step else each for each in self._steps])

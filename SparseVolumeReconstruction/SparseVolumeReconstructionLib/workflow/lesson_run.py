@@ -36,10 +36,14 @@ _VIEWS = {"Red": ("Axial", 2), "Green": ("Coronal", 1), "Yellow": ("Sagittal", 0
 class LessonRun:
     """From `start` to `close` the views belong to the lesson.
 
-    position: number of the step, -1 before the first.
+    Args:
+        presenter: whose views, contexts and choices it takes.
 
-    patient: the volume node of whom the slices are. frame: 4x4 from the model's space to where he lies (RAS
-    mm). on_ready: called once the lesson can begin.
+    Attributes:
+        position: number of the step, -1 before the first.
+        patient: the volume node of whom the slices are.
+        frame: 4x4 from the model's space to where he lies (RAS mm).
+        on_ready: called once the lesson can begin.
     """
 
     def __init__(self, presenter: Presenter, lesson: Lesson):

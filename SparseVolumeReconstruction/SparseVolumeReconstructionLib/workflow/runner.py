@@ -54,7 +54,11 @@ class Status:
 class Runner:
     """Runs jobs through the logic.
 
-    Call `poll` from a timer while `busy`; `on_change` is called when `status` or `running` changed.
+    Call `poll` from a timer while `busy`.
+
+    Args:
+        logic: starts the jobs.
+        on_change: called when `status` or `running` changed.
     """
 
     def __init__(self, logic: SparseVolumeReconstructionLogic, on_change: Callable[[], None]):
@@ -77,6 +81,10 @@ class Runner:
 
     def run(self, inputs: ReconstructionInputs, on_done: Done, what: str = "starting") -> None:
         """Start a job; an error becomes the status.
+
+        Args:
+            on_done: gets the result's nodes; not called where the job failed or was cancelled.
+            what: the status until the job says what it does.
 
         Raises:
             InputError: when one runs already or the inputs cannot be used.
@@ -105,6 +113,11 @@ class Runner:
 
     def find_mask(self, stack, prior: str, on_done: Callable) -> None:
         """Look for the brain in a volume node, as a job like any other; on_done gets a segmentation node.
+
+        Args:
+            stack: the volume node.
+            prior: id of the model.
+            on_done: not called where the job failed or was cancelled.
 
         Raises:
             InputError: when a job runs already or the node cannot be used.

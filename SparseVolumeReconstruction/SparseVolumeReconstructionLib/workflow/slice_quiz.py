@@ -84,7 +84,10 @@ class SliceQuiz:
     def pose(self, volume, plane: np.ndarray, view: str) -> Question:
         """Ask for the slice of a volume node on a plane, to be placed in the view of a name.
 
-        plane: 4x4 SliceToRAS, mm.
+        Args:
+            volume: the volume node.
+            plane: 4x4 SliceToRAS, mm; its origin is the middle of the picture.
+            view: name of a slice view that is there.
         """
         grid = picture_grid(views.plane_of(views.slice_node(view)), plane)
         self.question = Question(view, picture_of(volume, grid), plane, grid.corners_ras(), volume)
@@ -173,7 +176,12 @@ def _through(grid: Grid, plane: np.ndarray) -> np.ndarray:
 def picture_grid(view: np.ndarray, plane: np.ndarray) -> Grid:
     """A square of pixel centres on a plane as a view (both 4x4, mm) shows it.
 
-    Columns to the view's right, rows downwards.
+    Args:
+        view: SliceToRAS of the view; columns run to its right, rows downwards.
+        plane: SliceToRAS; its origin is the middle of the square.
+
+    Returns:
+        One slice of 240 x 240 pixels, 216 mm wide.
     """
     normal = plane[:3, 2] * (np.sign(plane[:3, 2] @ view[:3, 2]) or 1.0)
     right = view[:3, 0] - (view[:3, 0] @ normal) * normal
@@ -190,7 +198,9 @@ def picture_grid(view: np.ndarray, plane: np.ndarray) -> Grid:
 def picture_of(volume, grid: Grid, most: float | None = None) -> np.ndarray:
     """Pixels (rows, columns) of a volume node on a grid of one slice as 0..255.
 
-    In its window, or from 0 to `most` (its units).
+    Args:
+        grid: in world RAS.
+        most: value that is white, in the volume's units, where 0 is black; None: the volume's own window.
     """
     pixels, display = read_plane(volume_of(volume), grid), volume.GetDisplayNode()
     if most is not None:

@@ -43,7 +43,12 @@ class Snapshot:
         return self._used.get(context_id)
 
     def note(self, context_id: str, used: bool) -> None:
-        """The user has decided since whether this slice is used."""
+        """The user has decided since whether this slice is used.
+
+        Args:
+            context_id: ID of its node.
+            used: what is put back.
+        """
         self._used[context_id] = used
 
     def restore_choices(self) -> None:

@@ -34,9 +34,11 @@ class Steps:
     """Results of ever more slices on one grid in one place.
 
     Args:
+        runner: computes them.
         prior: id of the model.
         device: as a request takes it.
         found: frame, intensity map and covariate, as inputs take them.
+        name: begins the results' names.
     """
 
     def __init__(self, runner: Runner, prior: str, device: str, found: dict, name: str):
@@ -50,7 +52,15 @@ class Steps:
         return self._made[number]
 
     def make(self, contexts: tuple[Context, ...], on_made: Callable[[Step], None]) -> None:
-        """Compute the next step from all its slices. Raises InputError while something runs."""
+        """Compute the next step from all its slices.
+
+        Args:
+            contexts: those of the steps before among them.
+            on_made: called with the step, unless it was stopped meanwhile.
+
+        Raises:
+            InputError: while something runs, or where the slices cannot be used.
+        """
         inputs = ReconstructionInputs(
             self._prior,
             contexts,
