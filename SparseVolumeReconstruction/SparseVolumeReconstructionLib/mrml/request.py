@@ -22,9 +22,12 @@ from .segments import mask_of
 class Context:
     """Slices of one volume node: some, all, or a plane of it.
 
-    `indices` along its third index axis (None: all of them), or the plane of a 4x4 SliceToRAS.
-    thickness_mm None: the spacing between slices, or the voxel size along the plane's normal, at most 5 mm,
-    is assumed.
+    Attributes:
+        node: the volume node.
+        indices: along its third index axis; None, without a plane: all of them.
+        plane: 4x4 SliceToRAS in world RAS (mm), instead of indices.
+        thickness_mm: None: the spacing between slices, or the voxel size along the plane's normal, at most
+            5 mm, is assumed.
     """
 
     node: Any
@@ -37,10 +40,12 @@ class Context:
 class ReconstructionInputs:
     """What to reconstruct, in nodes; see ReconstructionRequest for the fields of the same name.
 
-    contexts: none for the prior itself. frame: "auto", "registered", a 4x4 array from patient to canonical
-    RAS (mm) as in a request and its result, or a linear transform node of the scene, which places the atlas
-    on the patient. like: a volume node on whose grid the results come. mask: a segmentation or volume node
-    that is above 0 in the brain.
+    Attributes:
+        contexts: none for the prior itself.
+        frame: "auto", "registered", a 4x4 array from patient to canonical RAS (mm) as in a request and its
+            result, or a linear transform node of the scene, which places the atlas on the patient.
+        like: a volume node on whose grid the results come.
+        mask: a segmentation or volume node that is above 0 in the brain.
     """
 
     prior: str

@@ -57,6 +57,11 @@ class AccessPolicy:
         """The policy of a server that listens on `host`.
 
         On this machine alone, or where names are given, it answers to no others.
+
+        Args:
+            host: name or address.
+            token: asked of visitors; None: everyone may come in.
+            names: further ones by which browsers call the server.
         """
         known = {"localhost", "127.0.0.1", "::1", host, *(name.lower() for name in names)}
         return cls(token, known if is_loopback(host) or names else None)
@@ -95,7 +100,11 @@ class VisitorRouter:
         self._policy = policy
 
     async def answer(self, request: web.Request, handler) -> web.StreamResponse:
-        """What a request gets; see `middleware`."""
+        """What a request gets; see `middleware`.
+
+        Args:
+            handler: answers a visitor who is in, as aiohttp's middlewares are given it.
+        """
         if refusal := self._policy.refusal(request):
             return refusal
         secret = _secret_of(request)
@@ -130,7 +139,12 @@ class VisitorRouter:
         raise NotImplementedError
 
     async def serve(self, request: web.Request, handler, secret: str) -> web.StreamResponse:
-        """Hand a request of a visitor on."""
+        """Hand a request of a visitor on.
+
+        Args:
+            handler: the next of aiohttp's handlers.
+            secret: of a visitor who is in.
+        """
         raise NotImplementedError
 
     def look(self, token: str) -> web.Response | None:
@@ -147,13 +161,23 @@ class VisitorRouter:
         """Let a visitor in, or say why not.
 
         Args:
+            secret: by which he is known from then on, from his cookie or new.
+            token: he knows it; for a form that he may send again.
             over: he wants the place of somebody who has left it.
+
+        Returns:
+            The page that says why not; None where he is in.
         """
         raise NotImplementedError
 
 
 def to_the_page(request: web.Request, secret: str) -> web.Response:
-    """The answer that leads a visitor to the page, without the token in the address, with his cookie."""
+    """The answer that leads a visitor to the page, without the token in the address, with his cookie.
+
+    Args:
+        request: tells whether the cookie is for secure connections alone.
+        secret: what the cookie holds.
+    """
     answer = web.Response(status=303, headers={"Location": "./index.html"})
     _set_cookie(request, answer, secret)
     return answer
@@ -210,6 +234,10 @@ def protect(request: web.Request, response: web.StreamResponse) -> None:
 
     No other site shows the page or reads from it, and nothing is loaded from elsewhere. Only the program's
     own files may be kept, and are asked for again.
+
+    Args:
+        request: whose host may be connected to.
+        response: not sent yet; its own Content-Security-Policy and Cache-Control stay.
     """
     socket = f"{'wss' if is_secure(request) else 'ws'}://{request.host}"
     response.headers.update(_HEADERS)

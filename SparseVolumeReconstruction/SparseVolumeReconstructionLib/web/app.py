@@ -58,6 +58,10 @@ class App(VTKObservationMixin):
     """Everything behind the page.
 
     To be made, used and closed in the event loop of `server`; MRML is touched nowhere else.
+
+    Args:
+        server: trame's.
+        memory_gb: voxels that the session may hold.
     """
 
     def __init__(self, server, memory_gb: float = 1.5):
@@ -127,6 +131,10 @@ class App(VTKObservationMixin):
         """Do what the visitor asked for; wrong input becomes the page's message.
 
         What else goes wrong is a fault: the log has it all.
+
+        Args:
+            action: called at once; raises InputError for wrong input.
+            arguments: from a page, not to be trusted.
         """
         try:
             action(*arguments)

@@ -47,7 +47,9 @@ def plain(name: str, value: object) -> object:
 def from_page(name: str, value: object) -> object:
     """The choice that a value from the page means; what comes from a page is not trusted.
 
-    Numbers out of range are taken to the nearest end of it.
+    Args:
+        name: of the choice.
+        value: any; numbers out of range are taken to the nearest end of it, long texts are cut.
 
     Raises:
         InputError: for a value of another kind.

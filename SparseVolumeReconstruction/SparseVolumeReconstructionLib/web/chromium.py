@@ -31,7 +31,10 @@ def missing() -> str | None:
 def headless_chromium(folder: Path, width: int, height: int):
     """A selenium driver of a new browser.
 
-    Its page has this size in pixels, its profile and downloads lie in `folder`.
+    Args:
+        folder: for its profile, and "downloads" in it for what it saves.
+        width: of its page, CSS pixels.
+        height: of its page, CSS pixels.
     """
     from selenium import webdriver
 
@@ -48,9 +51,11 @@ def headless_chromium(folder: Path, width: int, height: int):
 
 
 def resize(driver, width: int, height: int, scale: float = 1) -> None:
-    """Give the page of a driver, not its window, this size in CSS pixels; scale.
+    """Give the page of a driver, not its window, this size in CSS pixels.
 
-    Device pixels in each, as when it is enlarged.
+    Args:
+        driver: selenium's, of Chromium.
+        scale: device pixels in each, as when it is enlarged.
     """
     size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

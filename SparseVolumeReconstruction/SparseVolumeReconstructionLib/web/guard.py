@@ -19,6 +19,7 @@ class Guard(VisitorRouter):
     """Lets one visitor in.
 
     Args:
+        policy: what every request has to pass.
         on_new_visitor: called before another visitor than the last is let in.
     """
 

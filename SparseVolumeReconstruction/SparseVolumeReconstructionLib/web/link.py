@@ -21,6 +21,7 @@ class Link:
     """Stands between the websockets of a trame server and its methods.
 
     Args:
+        server: trame's.
         own_checks: variables that begin with this are checked where they are listened to.
         on_use: called for all that somebody does in a page.
     """

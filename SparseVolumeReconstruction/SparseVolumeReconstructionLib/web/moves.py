@@ -26,7 +26,12 @@ class Moves:
         self._views = pictures
 
     def scroll(self, view: str, steps: float) -> None:
-        """Move a slice view by slices of what it shows."""
+        """Move a slice view by slices of what it shows.
+
+        Args:
+            view: name of a slice view.
+            steps: how many slices, or parts of one, towards higher offsets; not beyond the first and last.
+        """
         steps = _number(steps)
         if view in LABELS and steps:
             shown_view = self._views.slice_view(view)
@@ -35,7 +40,12 @@ class Moves:
             shown_view.set_slice_value(min(max(wanted, low), high))
 
     def zoom(self, view: str, factor: float) -> None:
-        """Enlarge what a view shows by a factor."""
+        """Enlarge what a view shows by a factor.
+
+        Args:
+            view: name of a slice view, or THREE_D.
+            factor: above 1 for larger; 0.1 to 10 at once.
+        """
         factor = min(max(_number(factor, 1.0), _ZOOM[0]), _ZOOM[1])
         if view == THREE_D:
             self._views.zoom_3d(factor)
@@ -46,7 +56,13 @@ class Moves:
                 node.SetFieldOfView(width / factor, height / factor, depth)
 
     def pan(self, view: str, across: float, down: float) -> None:
-        """Move what a view shows by shares of the picture's width and height."""
+        """Move what a view shows by shares of the picture's width and height.
+
+        Args:
+            view: name of a slice view, or THREE_D.
+            across: share of the width, to the right.
+            down: share of the height, downwards.
+        """
         across, down = _number(across), _number(down)
         if view == THREE_D:
             self._views.pan_3d(across, down)
@@ -57,13 +73,21 @@ class Moves:
             node.SetXYZOrigin(x - across * width, y + down * height, z)
 
     def turn(self, across: float, down: float) -> None:
-        """Turn the 3D view by shares of half a turn."""
+        """Turn the 3D view by shares of half a turn.
+
+        Args:
+            across: of a drag to the right.
+            down: of a drag downwards.
+        """
         self._views.turn_3d(-180 * _number(across), 180 * _number(down))
 
     def point(self, view: str, across: float, down: float) -> None:
         """Let the other slice views pass through a place of a view's picture.
 
-        Shares of its width and height.
+        Args:
+            view: name of a slice view.
+            across: share of the picture's width, from the left.
+            down: share of its height, from the top.
         """
         if view not in LABELS:
             return
@@ -76,6 +100,11 @@ class Moves:
         """Change window and level of what a view shows by shares of the window.
 
         Grey volumes that lie over each other change together.
+
+        Args:
+            view: name of a slice view.
+            wider: the window's width grows by the factor e to this.
+            brighter: share of the window's width by which the level falls.
         """
         wider, brighter = _number(wider), _number(brighter)
         for node in _together(view):

@@ -39,7 +39,10 @@ _POLICY = (
 def page(title: str, text: str, status: int) -> web.Response:
     """A small page that says something; `text` is HTML.
 
-    One that says that there is no place tries again by itself.
+    Args:
+        title: plain text.
+        text: HTML, which the caller has made safe.
+        status: of HTTP; with 409 and 503 (there is no place) the page tries again by itself.
     """
     again = '<meta http-equiv="refresh" content="20">' if status in (409, 503) else ""
     body = _PAGE.format(title=escape(title), text=text, again=again, style=_STYLE)
@@ -68,7 +71,12 @@ def welcome(token: str) -> web.Response:
 
 
 def over(token: str, why: str) -> web.Response:
-    """Asks whether the work of somebody who has left is to be ended."""
+    """Asks whether the work of somebody who has left is to be ended.
+
+    Args:
+        token: the visitor's, which the form sends again.
+        why: plain text.
+    """
     return page("Somebody's work is still here", _form(why, token, "End it and begin anew", over=True), 200)
 
 

@@ -26,9 +26,8 @@ _FOLDER = "svr-web-"
 class Options:
     """How to serve.
 
-    port 0: any that is free.
-
     Attributes:
+        port: 0: any that is free.
         token: what visitors have to know; needed where host is not this machine alone.
         lesson: file of a lesson that every visitor is offered.
         sessions: people who can work at the same time, each with a server process of their own.
@@ -52,7 +51,12 @@ class Options:
 
 
 def announce(port: int, options: Options) -> None:
-    """Print the address, and open it where that was asked for."""
+    """Print the address, and open it where that was asked for.
+
+    Args:
+        port: on which the server listens; that of the options may be 0.
+        options: their host and token are in the address.
+    """
     address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/"
     if options.token:
         address += f"?token={quote(options.token)}"

@@ -52,7 +52,13 @@ def scale(width_mm: float) -> dict:
 def crossings(node, others: list) -> list[dict]:
     """Where the planes of other slice nodes cut the picture of a node.
 
-    Lines (x1, y1, x2, y2 in percent from the upper left).
+    Args:
+        node: the slice node.
+        others: slice nodes; those whose planes are parallel are left out.
+
+    Returns:
+        Lines: the "view" of the other node, "x1", "y1", "x2" and "y2" in percent of the picture from the
+        upper left, also beyond it.
     """
     to_ras = _picture_to_ras(node)
     found = []
@@ -86,7 +92,10 @@ def meeting(lines: list[dict]) -> dict | None:
 def place(node, across: float, down: float) -> np.ndarray:
     """The point (RAS, mm) at a place of the picture of a slice node.
 
-    Shares of its width and height from the upper left.
+    Args:
+        node: the slice node.
+        across: share of the picture's width, from the left.
+        down: share of its height, from the top.
     """
     return (_picture_to_ras(node) @ [across, down, 0.0, 1.0])[:3]
 

@@ -30,7 +30,13 @@ class Place:
 
     It is told its options on stdin, and ends when that closes: with the process that holds it.
 
-    sockets, seen: open websockets of the visitor, and when he last asked for something (monotonic seconds).
+    Args:
+        options: of the server that starts it; its place listens on this machine alone, with its own token.
+        folder: not there yet; for its temporary files and its log.
+
+    Attributes:
+        sockets: open websockets of the visitor.
+        seen: when he last asked for something (monotonic seconds).
     """
 
     def __init__(self, options: Options, folder: Path):

@@ -45,6 +45,8 @@ class Sessions(VisitorRouter):
     """Starts, finds and ends the places.
 
     Args:
+        options: of the server, for every place.
+        policy: what every request has to pass.
         folder: for what they write.
     """
 

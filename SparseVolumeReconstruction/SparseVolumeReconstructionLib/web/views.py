@@ -115,7 +115,12 @@ class Views:
         self._moved_3d()
 
     def pan_3d(self, across: float, down: float) -> None:
-        """Move what the 3D view shows by shares of the picture's width and height."""
+        """Move what the 3D view shows by shares of the picture's width and height.
+
+        Args:
+            across: share of the width, to the right.
+            down: share of the height, downwards.
+        """
         renderer = self._three_d.first_renderer()
         camera, (width, height) = renderer.GetActiveCamera(), self._three_d.render_window().GetSize()
         tall = 2 * camera.GetDistance() * math.tan(math.radians(camera.GetViewAngle() / 2))

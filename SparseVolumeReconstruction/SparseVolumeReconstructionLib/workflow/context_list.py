@@ -33,10 +33,13 @@ _MANY = 6
 class ContextList(VTKObservationMixin):
     """The contexts of the scene, one of them selected.
 
-    `on_change` is called after every change of a context or of the list.
+    Args:
+        on_change: called after every change of a context or of the list.
 
-    selected: what the user looks at. moving: the selected one while it moves with its view, because the user
-    said so; no other context ever moves by itself.
+    Attributes:
+        selected: what the user looks at.
+        moving: the selected one while it moves with its view, because the user said so; no other context ever
+            moves by itself.
     """
 
     def __init__(self, on_change: Callable[[], None]):

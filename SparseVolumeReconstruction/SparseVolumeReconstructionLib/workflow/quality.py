@@ -25,8 +25,14 @@ _AXES = ("R", "A", "S")
 def compare(result: ResultNodes, reference):
     """The chart of `Comparison` of a result with a reference volume node.
 
+    Args:
+        reference: a complete scan of the same patient, on any grid.
+
+    Returns:
+        The chart's node, instead of that of an earlier comparison.
+
     Raises:
-        InputError: where the two do not overlap.
+        InputError: where the two do not overlap, or the reference is no volume of grey values.
     """
     comparison = Comparison.of(result, reference)
     return comparison.show(comparison.columns())

@@ -21,10 +21,12 @@ Done = Callable[[ResultNodes], None]
 class Status:
     """What to tell the user.
 
-    step, fraction (0..1), remaining_s: of the job that runs.
-
     Attributes:
-        error: one line, log: all of it.
+        step: what the job that runs does.
+        fraction: 0..1 of it.
+        remaining_s: until it is done.
+        error: one line.
+        log: all of the error.
         since: when it was said, in seconds of the monotonic clock; the remaining time runs down from then on.
     """
 

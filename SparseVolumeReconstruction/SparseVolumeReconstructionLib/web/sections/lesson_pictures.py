@@ -28,7 +28,13 @@ class LessonPictures:
         state.teach_pictures = {"sd": []}
 
     def update(self, run: LessonRun | None, phase: str) -> None:
-        """Bring the pictures up to date with a lesson; None: none are to be seen."""
+        """Bring the pictures up to date with a lesson; None: none are to be seen.
+
+        Args:
+            run: the lesson.
+            phase: "question" shows the slice, "answer" where it lies and the guess, too; any other the
+                uncertainties alone.
+        """
         wanted = {"sd": []} if run is None else self._wanted(run, phase)
         if wanted != self._state.teach_pictures:
             self._state.teach_pictures = wanted

@@ -146,7 +146,11 @@ def slider(low: float, high: float, value: float, step: float) -> dict[str, floa
 
     A browser moves the thumb to the nearest step otherwise.
 
-    The limits are drawn in to the outermost steps; a value beyond them becomes a limit.
+    Args:
+        low: drawn in to the outermost step.
+        high: likewise.
+        value: becomes a limit where it is beyond them.
+        step: mm, at least 0.1.
     """
     step = round(max(step, 0.1), _DIGITS)
     below, above = (
