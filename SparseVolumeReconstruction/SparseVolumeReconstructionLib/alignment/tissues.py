@@ -50,7 +50,7 @@ def fractions(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def as_t1w(image: Slice, reading: Reading) -> Slice:
-    """The slice as T1w MRI would show its tissues, 0 outside the brain; its noise is that of the guess.
+    """The slice as T1w MRI would show its tissues, 0 outside the brain.
 
     Args:
         image: any MR contrast.

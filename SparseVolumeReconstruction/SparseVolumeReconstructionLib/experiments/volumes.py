@@ -1,6 +1,6 @@
-"""Table 1 of the slice VAE paper (Volokitin et al.
+"""Table 1 of the slice VAE paper, how near generated volumes come to real ones, and how they differ.
 
-2020): how near generated volumes come to real ones, and how they differ.
+Volokitin et al. 2020.
 """
 
 from __future__ import annotations
