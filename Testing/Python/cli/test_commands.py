@@ -185,6 +185,11 @@ def test_reconstruct_refuses_and_writes_nothing(refused, models_dir, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "text.nrrd", "tiny.safetensors"]
 
 
+def heed_interrupts() -> None:
+    """In the child: tests that run in the background of a script inherit that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models_dir, tmp_path):
     words = (
         "reconstruct",
@@ -202,7 +207,13 @@ def test_control_c_stops_with_130_and_leaves_nothing(python, environment, models
     )
     command = [python, "-m", "SparseVolumeReconstructionLib.cli", *words]
     process = subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -221,7 +232,14 @@ def test_control_c_within_exec_stops_with_130_too(python, environment, tmp_path)
         "runpy.run_module('SparseVolumeReconstructionLib.cli', run_name='__main__')\n"
     )
     command = [python, "-m", "interrupted", "reconstruct", "--prior", "tiny", "--output", "out"]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        preexec_fn=heed_interrupts,
+    )
     assert (done.returncode, done.stderr) == (130, b"error: stopped by the user; nothing was written\n")
 
 

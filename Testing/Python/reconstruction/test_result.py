@@ -17,11 +17,11 @@ from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
 from SparseVolumeReconstructionLib.reconstruction import result as result_module
 from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.reconstruction.result import (
-    FILES,
     MASKS,
     TISSUE_VOLUMES,
     VOLUMES,
     Reconstruction,
+    file_names,
     read_result,
     write_result,
 )
@@ -59,7 +59,7 @@ def full_disk(size: int):
 
 def test_all_files_are_there_and_nothing_else(result, tmp_path):
     written = write_result(result, tmp_path / "a" / "b")
-    assert set(written) == set(FILES) == {p.name for p in (tmp_path / "a" / "b").iterdir()}
+    assert set(written) == set(file_names()) == {p.name for p in (tmp_path / "a" / "b").iterdir()}
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
     np.testing.assert_array_equal(read_volume(written["mean.nrrd"]).array, result.mean.array)
 

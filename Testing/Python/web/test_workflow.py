@@ -161,6 +161,7 @@ def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     top, run = (result.driver.find_element(By.CSS_SELECTOR, name).rect for name in (".top", ".run"))
     inside = lambda box: top["height"] < box["y"] and box["y"] + box["height"] < run["y"]  # noqa: E731
     result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
+    result.wait(lambda: result.there("result-menu").get_property("value"), "choice of the result")
     ActionChains(result.driver).move_to_element(result.there("result-menu")).perform()
     assert result.there("result-menu").get_property("title").startswith("Reconstruction brain-t1 4 slices")
     result.wait(lambda: step(result) == "", "end of the steps")
