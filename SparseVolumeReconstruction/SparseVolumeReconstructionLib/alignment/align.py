@@ -99,7 +99,8 @@ def align(
     if rough:
         best = _with_gains(best, slices, rough, model, _FINE_MM)
         slices = in_common_units(slices, best.gains)
-    size, problem = _size_beyond_expected(best, model), None
+    size = _size_beyond_expected(best, model)
+    problem = None
     assert best.score is not None
     if np.log(size) > _WRONG_SIZE:
         raise _not_removed(
@@ -195,7 +196,8 @@ def _search(
 
 def _inverted(image: Slice) -> Slice:
     """The slice with dark and bright exchanged inside its foreground."""
-    high, shown = float(np.quantile(image.pixels, 0.995)), image.pixels > anatomy_level(image.pixels)
+    high = float(np.quantile(image.pixels, 0.995))
+    shown = image.pixels > anatomy_level(image.pixels)
     return replace(image, pixels=np.where(shown, np.maximum(1.1 * high - image.pixels, 0.05 * high), 0))
 
 

@@ -157,7 +157,9 @@ def _places(looks: list[_Look]) -> list[tuple[np.ndarray, float]]:
 
     Each is the mean of what lies within reach of it, begun at the piece with the most around it.
     """
-    pieces, points, weights = [], [np.zeros((0, 3))], [np.zeros(0)]
+    pieces = []
+    points = [np.zeros((0, 3))]
+    weights = [np.zeros(0)]
     for field, brain in looks:
         labels, count = label(brain > _SURE)
         pieces += [field.points[labels == n].mean(0) for n in range(1, count + 1) if (labels == n).sum() > 4]

@@ -32,7 +32,9 @@ class HeadNetwork(nn.Module):
         w = _WIDTHS
         self.stem = nn.Conv2d(4 + 3, w[0], 3, padding=1)
         self.down = nn.ModuleList([_Block(w[0], w[0]), *(_Block(a, b) for a, b in pairwise(w))])
-        self.deep, self.glob, self.pos = _Block(w[3], w[3]), nn.Linear(w[3], w[3]), nn.Linear(w[3], 6)
+        self.deep = _Block(w[3], w[3])
+        self.glob = nn.Linear(w[3], w[3])
+        self.pos = nn.Linear(w[3], 6)
         self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(w)])
         self.dec = nn.ModuleList([_Block(n, n) for n in w[:3]])
         self.head = nn.Conv2d(w[0], 4 * len(CLASSES) + 6, 1)

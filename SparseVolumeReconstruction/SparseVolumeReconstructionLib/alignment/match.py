@@ -244,7 +244,9 @@ class Matcher:
         steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()
         batch = family.select(torch.zeros(18, dtype=torch.int64))
-        moved, fixed, maps = theta + both, value.expand(18), [intensity] * 18
+        moved = theta + both
+        fixed = value.expand(18)
+        maps = [intensity] * 18
         moved = moved.detach().requires_grad_()
         loss = -self.evidence(batch, moved, fixed, maps) + batch.penalty(moved)
         gradients = torch.autograd.grad(loss.sum(), moved)[0].double()

@@ -27,7 +27,8 @@ def check_values(slices: list[Slice]) -> None:
 
     It names what they are instead.
     """
-    name, values = slices[0].source, np.concatenate([image.pixels.ravel() for image in slices])
+    name = slices[0].source
+    values = np.concatenate([image.pixels.ravel() for image in slices])
     if len(greys := np.unique(values[values > 0])) < _MIN_GREYS:
         raise InputError(
             f"{name}: only {len(greys)} different values above 0; a mask or label map, expected grey "
@@ -79,7 +80,8 @@ def check_size(slices: list[Slice], anatomy_mm: float, name: str) -> None:
         InputError: naming the source, and the unit that would explain it.
     """
     for source, own in by_source(slices).items():
-        shown, seen = max(_extent(image) for image in own), _seen_mm(own)
+        shown = max(_extent(image) for image in own)
+        seen = _seen_mm(own)
         if shown > _MAX_SIZE * anatomy_mm or seen < _MIN_SIZE * anatomy_mm:
             found = shown if seen > anatomy_mm else seen
             raise InputError(

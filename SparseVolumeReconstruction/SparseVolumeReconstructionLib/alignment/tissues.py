@@ -36,7 +36,8 @@ def fractions(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
     Returns:
         They sum to 1 in each pixel.
     """
-    prior, values = np.sqrt(classes), image.astype(np.float64)
+    prior = np.sqrt(classes)
+    values = image.astype(np.float64)
     values = np.minimum(values, 1.1 * np.quantile(values, 0.995))
     shares = prior / prior.sum(0)
     for _ in range(_ROUNDS):

@@ -119,7 +119,8 @@ def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
     """
     shape = (data.slices, data.size, data.size)
     extent = protocol.spacing_ijk * protocol.shape_kji[::-1]
-    field, height = data.field_mm or extent[0], data.height_mm or extent[2]
+    field = data.field_mm or extent[0]
+    height = data.height_mm or extent[2]
     centre = (protocol.corners_ras()[0] + protocol.corners_ras()[-1]) / 2
     return Grid.centred(shape, (field / data.size, field / data.size, height / data.slices), centre)
 

@@ -140,7 +140,8 @@ def _draw(
         away += 1
         near = [n for n in (view[1] - away, view[1] + away) if 0 <= n < array.shape[view[0]]]
         pixels = next((p for p in (_view(array, view[0], n) for n in near) if not np.isnan(p).all()), pixels)
-    holes, sd = bool(np.isnan(pixels).any()), name.startswith("Uncertainty")
+    holes = bool(np.isnan(pixels).any())
+    sd = name.startswith("Uncertainty")
     style = {
         "cmap": "inferno" if sd else "gray",
         "interpolation": "nearest" if holes else "bilinear",

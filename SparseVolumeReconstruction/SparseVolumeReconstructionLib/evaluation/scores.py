@@ -120,7 +120,8 @@ def add_distribution(
             np.mean([metrics.slice_pearson(truth, s) for s in shown])
         )
     if len(samples) > 1:
-        drawn, mean = np.stack(samples), as_array(posterior.mean())
+        drawn = np.stack(samples)
+        mean = as_array(posterior.mean())
         variance = drawn[:, hidden].var(0, ddof=1, dtype=np.float64)
         scores.values["sample_difference"] = math.sqrt(2 * variance.mean()) if hidden.any() else math.nan
         column, row = case.truth.grid.spacing_ijk[:2]

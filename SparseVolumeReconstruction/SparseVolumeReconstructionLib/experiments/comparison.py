@@ -262,7 +262,8 @@ def curve_figures(measured: Measured, counts: list[int]) -> list[Figure]:
     Args:
         counts: those numbers; one for which nothing was measured gets no figure.
     """
-    curves, length = measured.scores["_about"]["ssim_by_slice"], measured.grid.shape_kji[0]
+    curves = measured.scores["_about"]["ssim_by_slice"]
+    length = measured.grid.shape_kji[0]
     found = []
     for count in counts:
         contexts = [k / (length - 1) for k in context_positions(count, length)]

@@ -167,7 +167,8 @@ def _step_seconds(config: TrainConfig, task: Task, bodies: torch.Tensor) -> floa
     networks = task.networks.train()
     device = bodies.device
     still = config.model_copy(update={"learning_rate": 0.0})
-    optimisers, average = Optimisers(task, still), Average(networks, config.ema)
+    optimisers = Optimisers(task, still)
+    average = Average(networks, config.ema)
     volumes = bodies[torch.arange(config.batch) % len(bodies)]
     late = config.steps // 2
     chance = torch.Generator(device).manual_seed(0)

@@ -237,7 +237,8 @@ def _gunzipped(file):
 
 
 def _inflated(file):
-    stream, data = zlib.decompressobj(), file.read(_CHUNK)
+    stream = zlib.decompressobj()
+    data = file.read(_CHUNK)
     while not stream.eof:
         if not data:
             raise EOFError

@@ -85,7 +85,8 @@ def _write_scene(scene: slicer.vtkMRMLScene, inside: Path) -> dict[Path, list[np
                 continue
             if node.GetStorageNode() is None:
                 node.AddDefaultStorageNode()  # says that it did even where a node needs none
-            storage, images = node.GetStorageNode(), _images(node)
+            storage = node.GetStorageNode()
+            images = _images(node)
             if storage is None:
                 continue
             restored.callback(storage.SetFileName, storage.GetFileName())
@@ -127,7 +128,8 @@ def _images(node) -> list:
 
 def _form(volume) -> tuple:
     """What all volumes of one file have in common: voxels, type and geometry."""
-    image, matrix = volume.GetImageData(), vtk.vtkMatrix4x4()
+    image = volume.GetImageData()
+    matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     return image.GetDimensions(), image.GetScalarType(), slicer.util.arrayFromVTKMatrix(matrix).tobytes()
 

@@ -148,7 +148,8 @@ class ContextSlice:
         """
         if self.volume is None:
             raise InputError("the volume of a context slice was deleted; remove the slice.")
-        plane, now = _acquired(self.volume, plane), self.plane
+        plane = _acquired(self.volume, plane)
+        now = self.plane
         if same_plane(plane, now):
             return False
         _check_is_new(self.volume, plane, self)
@@ -198,7 +199,8 @@ class ContextSlice:
         Hidden where the slice has no place. image: show the slice's image on it in 3D. moving: mark it as
         the one that moves with its view. thin: with thin lines.
         """
-        volume, display = self.volume, self.node.GetDisplayNode()
+        volume = self.volume
+        display = self.node.GetDisplayNode()
         if volume is not None and self.node.GetTransformNodeID() != volume.GetTransformNodeID():
             self.node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
         try:

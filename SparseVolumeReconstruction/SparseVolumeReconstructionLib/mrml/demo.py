@@ -94,7 +94,8 @@ def main(head: str | None, folder: str, prior: str, progress: Progress) -> None:
         InputError: for a head that cannot be used, or where the folder cannot be written.
     """
     output = Path(folder).absolute()
-    steps, started = Steps(progress), time.perf_counter()
+    steps = Steps(progress)
+    started = time.perf_counter()
     scene = headless_scene()
     with closing(SparseVolumeReconstructionLogic()) as logic:
         logic.client.start()  # it loads its libraries while the head is read

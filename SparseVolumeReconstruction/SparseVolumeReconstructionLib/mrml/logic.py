@@ -56,7 +56,8 @@ class SparseVolumeReconstructionLogic:
     """
 
     def __init__(self, client: WorkerClient | None = None, admit: Callable[[int], None] = lambda _size: None):
-        self.client, self.admit = client or WorkerClient(python=_worker_python()), admit
+        self.client = client or WorkerClient(python=_worker_python())
+        self.admit = admit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="svr-reading")
         self._jobs: list[JobInSteps] = []
 
@@ -221,7 +222,8 @@ def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], n
 
     Notices are attributes of the nodes, and so stay with the scene.
     """
-    name, nodes = said["title"] or name, []
+    name = said["title"] or name
+    nodes = []
     attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
     if len(volumes) > 1:
         attributes[SCAN] = uuid.uuid4().hex

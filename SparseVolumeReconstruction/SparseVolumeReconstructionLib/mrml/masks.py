@@ -27,7 +27,8 @@ def is_mask(node) -> bool:
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetNumberOfScalarComponents() != 1:
         return False
-    changed, key = max(image.GetMTime(), image.GetPointData().GetScalars().GetMTime()), node.GetID() or ""
+    changed = max(image.GetMTime(), image.GetPointData().GetScalars().GetMTime())
+    key = node.GetID() or ""
     if _known.get(key, (0, False))[0] != changed:
         _known[key] = changed, _holds_two_values(slicer.util.arrayFromVolume(node))
     return _known[key][1]

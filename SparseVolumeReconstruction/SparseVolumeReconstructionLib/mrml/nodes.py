@@ -205,7 +205,8 @@ def set_volume(node, volume: Volume, shared: bool = False) -> None:
 
 def _image(array: np.ndarray):
     """The voxels (K, J, I) as VTK's image, in the memory of the array."""
-    image, scalars = vtk.vtkImageData(), numpy_to_vtk(np.ascontiguousarray(array).reshape(-1))
+    image = vtk.vtkImageData()
+    scalars = numpy_to_vtk(np.ascontiguousarray(array).reshape(-1))
     scalars.SetName("ImageScalars")
     image.SetDimensions(*array.shape[::-1])
     image.GetPointData().SetScalars(scalars)

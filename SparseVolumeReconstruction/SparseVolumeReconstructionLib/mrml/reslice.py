@@ -72,7 +72,8 @@ def plane_grid(
         InputError: where the plane is not one or misses the volume.
     """
     matrix = np.asarray(slice_to_ras, float)
-    normal, length = matrix[:3, 2], np.linalg.norm(matrix[:3, 2])
+    normal = matrix[:3, 2]
+    length = np.linalg.norm(matrix[:3, 2])
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or length < 1e-9:
         raise InputError(
             f"{name}: not a plane; expected a 4x4 SliceToRAS matrix with a normal in its third column."

@@ -78,7 +78,8 @@ def write_sparse_brain(path: str | Path) -> None:
     start, stop = filled.min(0) - _MARGIN, filled.max(0) + 1 + _MARGIN
     matrix[:3, 3] += matrix[:3, :2] @ start[::-1]
     pixels = pixels[:, start[0] : stop[0], start[1] : stop[1]]
-    image, stated = to_image(Volume(pixels, Grid(pixels.shape, matrix))), f"{slices[0].plane.thickness_mm:g}"
+    image = to_image(Volume(pixels, Grid(pixels.shape, matrix)))
+    stated = f"{slices[0].plane.thickness_mm:g}"
 
     def write(temporary: str) -> None:
         sitk.WriteImage(image, temporary, useCompression=True)

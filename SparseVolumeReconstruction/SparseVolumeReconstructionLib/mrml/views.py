@@ -152,7 +152,8 @@ def face(node, plane: np.ndarray, centre: np.ndarray | None = None) -> None:
         plane: of which place and normal count; the view is turned no more than it needs.
         centre: (3,), on the plane; None: the point that is in the view's middle now, moved onto it.
     """
-    view, matrix = plane_of(node), np.eye(4)
+    view = plane_of(node)
+    matrix = np.eye(4)
     if centre is None:
         centre = view[:3, 3] + plane[:3, 2] * (plane[:3, 2] @ (plane[:3, 3] - view[:3, 3]))
     matrix[:3, :3], matrix[:3, 3] = _turned(view[:3, :3], plane[:3, 2]), centre
@@ -274,7 +275,8 @@ def fit(volume) -> None:
     """
     logics = slicer.app.applicationLogic().GetSliceLogics()
     for n in range(logics.GetNumberOfItems() if logics is not None else 0):
-        logic, bounds = logics.GetItemAsObject(n), [0.0] * 6
+        logic = logics.GetItemAsObject(n)
+        bounds = [0.0] * 6
         offset, node = logic.GetSliceOffset(), logic.GetSliceNode()
         logic.FitSliceToVolume(volume, *node.GetDimensions()[:2])
         width, height, depth = node.GetFieldOfView()

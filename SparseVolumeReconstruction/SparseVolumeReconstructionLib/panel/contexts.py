@@ -41,8 +41,10 @@ class ContextSection(Section):
     def wire(self) -> None:
         """Connect the widgets."""
         self._rows: list[_Row] = []
-        ui, contexts = self.ui, self.presenter.contexts
-        self._usual, self._all_tip = {}, ui.useAllButton.toolTip
+        ui = self.ui
+        contexts = self.presenter.contexts
+        self._usual = {}
+        self._all_tip = ui.useAllButton.toolTip
         self._mask_tip = ui.findMaskButton.toolTip
         for view in VIEWS:
             button = getattr(ui, f"add{view}Button")
@@ -136,7 +138,8 @@ class ContextSection(Section):
         self._choose.stop()
 
     def _fill_table(self, contexts: list[ContextSlice]) -> None:
-        table, chosen = self.ui.contextTable, self.presenter.contexts.selected
+        table = self.ui.contextTable
+        chosen = self.presenter.contexts.selected
         moving, off = self.presenter.contexts.moving, self.presenter.masks.off_mm
         rows = [_row(context, context == moving, off(context)) for context in contexts]
         table.blockSignals(True)
@@ -168,7 +171,8 @@ class ContextSection(Section):
                 "or Yellow to take the slice "
                 "of that view, or choose a volume of a few slices and press Use all slices."
             )
-        used, moving = sum(context.enabled for context in contexts), self.presenter.contexts.moving
+        used = sum(context.enabled for context in contexts)
+        moving = self.presenter.contexts.moving
         text = _("{used} of {count} slices used").format(used=used, count=len(contexts))
         if moving is not None:
             row = contexts.index(moving) + 1
@@ -262,7 +266,8 @@ class ContextSection(Section):
 
 def _row(context: ContextSlice, moving: bool, motion: tuple[float, bool] | None) -> _Row:
     """The row of a context; without a place it says so."""
-    problem, volume = context.problem(), context.volume
+    problem = context.problem()
+    volume = context.volume
     try:
         assumed = "" if context.stated_thickness_mm else _(" (assumed)")
         place = context.orientation, f"{context.offset_mm:.2f}", f"{context.thickness_mm:.2f}{assumed}"

@@ -39,8 +39,11 @@ class ExploreSection(Section):
 
     def refresh(self) -> None:
         """What there is to look at."""
-        ui, p, explorer = self.ui, self.presenter.parameters, self.presenter.explorer
-        layers, count = explorer.layers(), explorer.sample_count
+        ui = self.ui
+        p = self.presenter.parameters
+        explorer = self.presenter.explorer
+        layers = explorer.layers()
+        count = explorer.sample_count
         self.offer_scans(ui.referenceSelector)
         for widget in (ui.layerBox, ui.opacitySlider, ui.markCheckBox):
             widget.enabled = bool(layers) or p.showAtlas

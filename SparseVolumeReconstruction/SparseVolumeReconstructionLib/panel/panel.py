@@ -48,7 +48,8 @@ class Panel(VTKObservationMixin):
         resource_path: Callable[[str], str],
     ):
         super().__init__()
-        self._parameter_node, self._tag = parameter_node, None
+        self._parameter_node = parameter_node
+        self._tag = None
         self.logic = logic
         self.parameters = Parameters(parameter_node())
         self.presenter = Presenter(self.parameters, logic, self.schedule)
@@ -57,7 +58,8 @@ class Panel(VTKObservationMixin):
         layout.addWidget(self._root, 1)
         column = qt.QVBoxLayout(self._root)
         column.setContentsMargins(0, 0, 0, 0)
-        self._scrolled, self._result = Scrolled(), None
+        self._scrolled = Scrolled()
+        self._result = None
         column.addWidget(self._scrolled.area, 1)
         for section in (
             ContextSection,
@@ -165,7 +167,8 @@ class Panel(VTKObservationMixin):
         self._tag = self.parameters.connectParametersToGui(widgets)
         for section in self.sections:
             section.wire()
-        modified, after_the_wrapper = vtk.vtkCommand.ModifiedEvent, -1.0
+        modified = vtk.vtkCommand.ModifiedEvent
+        after_the_wrapper = -1.0
         self.addObserver(
             self.parameters.parameterNode, modified, self._parameters_changed, priority=after_the_wrapper
         )

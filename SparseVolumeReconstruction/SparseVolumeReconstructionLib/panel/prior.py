@@ -36,7 +36,8 @@ class PriorSection(Section):
 
     def refresh(self) -> None:
         """List the models and show the card of the chosen one."""
-        ui, missing = self.ui, needed()
+        ui = self.ui
+        missing = needed()
         ui.missingLabel.visible = ui.installButton.visible = bool(missing)
         ui.missingLabel.text = missing
         ui.installButton.enabled = not self._installing
@@ -56,7 +57,8 @@ class PriorSection(Section):
 
     def _entries(self) -> dict:
         """The models by id; without the packages that read models those of the extension, to look at."""
-        ui, usable = self.ui, True
+        ui = self.ui
+        usable = True
         try:
             entries = self.presenter.models.entries()
         except ImportError:
@@ -111,7 +113,8 @@ class PriorSection(Section):
 
     def _remove(self) -> None:
         """Delete the weights, once the user has agreed."""
-        p, models = self.presenter.parameters, self.presenter.models
+        p = self.presenter.parameters
+        models = self.presenter.models
         entry = models.entry(p.prior)
         words = _(
             'Delete the model "{title}" ({size:.1f} MB) from this computer? Only its weights file can bring '

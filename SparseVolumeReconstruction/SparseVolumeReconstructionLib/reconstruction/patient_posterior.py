@@ -61,7 +61,8 @@ class PatientPosterior:
         Returns:
             (K, J, I) on `grid`; 0 outside `source`.
         """
-        source, array = source or self.posterior.grid, canonical.cpu().numpy()
+        source = source or self.posterior.grid
+        array = canonical.cpu().numpy()
         if self.grid.same_as(source) and np.array_equal(self.patient_to_canonical, np.eye(4)):
             return array
         return resample(Volume(array, source), self.grid, self.patient_to_canonical, antialias=False).array

@@ -86,7 +86,8 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
         InputError: wrong input.
         Cancelled: when asked to stop.
     """
-    clock, prior = Clock(), prior.drawing(request.draws)
+    clock = Clock()
+    prior = prior.drawing(request.draws)
     with clock.step("read"):
         progress.update("reading slices", 0.01)
         given = _read(request, prior)

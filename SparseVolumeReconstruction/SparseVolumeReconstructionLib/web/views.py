@@ -122,7 +122,8 @@ class Views:
             down: share of the height, downwards.
         """
         renderer = self._three_d.first_renderer()
-        camera, (width, height) = renderer.GetActiveCamera(), self._three_d.render_window().GetSize()
+        camera = renderer.GetActiveCamera()
+        width, height = self._three_d.render_window().GetSize()
         tall = 2 * camera.GetDistance() * math.tan(math.radians(camera.GetViewAngle() / 2))
         up, forward = np.array(camera.GetViewUp()), np.array(camera.GetDirectionOfProjection())
         shift = tall * (down * up - across * width / max(height, 1) * np.cross(forward, up))

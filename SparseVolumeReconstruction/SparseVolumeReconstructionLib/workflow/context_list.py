@@ -76,7 +76,8 @@ class ContextList(VTKObservationMixin):
         """
         if why := views.out_of_sight(view):
             raise InputError(why)
-        node, shown = views.slice_node(view), views.shown_volumes(view)
+        node = views.slice_node(view)
+        shown = views.shown_volumes(view)
         observed = [volume for volume in shown if not volume.GetAttribute(f"{ATTRIBUTE}Role")]
         volume = next(iter(observed or shown), None)
         check_is_observed(volume)

@@ -65,10 +65,8 @@ def needed() -> str:
             _("PyTorch (about {mb} MB; for a GPU up to {gb} GB)").format(mb=_TORCH_MB, gb=_TORCH_GPU_GB)
         )
     if small:
-        names, size = (
-            ", ".join(package.name for package in small),
-            sum(package.download_mb for package in small),
-        )
+        names = ", ".join(package.name for package in small)
+        size = sum(package.download_mb for package in small)
         words = (
             _("{count} small ones ({names}; about {mb} MB)")
             if len(small) > 1

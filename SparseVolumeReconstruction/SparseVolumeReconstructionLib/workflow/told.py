@@ -20,7 +20,8 @@ def frame_told(provenance: dict) -> Told:
     """How the frame of a result (content of its result.json) is known, and how sure it is."""
     search = provenance.get("search")
     if search is not None:
-        found, words = _found(search.get("frame_probability")), _("{found}, as of the search at {time}")
+        found = _found(search.get("frame_probability"))
+        words = _("{found}, as of the search at {time}")
         return Told(words.format(found=found.text, time=search["time"]), found.doubtful)
     probability = provenance.get("frame_probability")
     if provenance.get("frame", {}).get("found_from_slices"):

@@ -71,7 +71,8 @@ class SliceVaePrior(AxialPrior):
     ):
         super().__init__(space, card, device)
         self.network = self.settled(network, len(codes.mean), network.size)
-        self.codes, sd = codes.to(self.device), decoder_sd.clamp(min=SD_FLOOR).to(self.device)
+        self.codes = codes.to(self.device)
+        sd = decoder_sd.clamp(min=SD_FLOOR).to(self.device)
         k, j, i = (
             correlation_matrix(c, n).to(self.device) for c, n in zip(curves, self.grid.shape_kji, strict=True)
         )

@@ -100,7 +100,8 @@ class StructuredGaussian(Prior):
 
     def knot_weights(self, covariate: float | None) -> torch.Tensor:
         """Linear interpolation weights of the knots, (Q,). Raises InputError outside the card's range."""
-        knots, known = self.parameters.knots, self.card.covariate
+        knots = self.parameters.knots
+        known = self.card.covariate
         if covariate is None or known is None or len(knots) == 1:
             covariate = float(knots.mean())
         elif not known.low <= covariate <= known.high:

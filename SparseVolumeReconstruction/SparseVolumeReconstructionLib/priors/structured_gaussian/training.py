@@ -300,7 +300,8 @@ def _fraction_rows(
 
 
 def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
-    rule, knots = options.covariate, cohort.knots
+    rule = options.covariate
+    knots = cohort.knots
     unusable = len(cohort.subjects.cohort.unusable)
     limits = (
         f"Fitted on {len(cohort.fit)} subjects ({unusable} files were skipped); background "

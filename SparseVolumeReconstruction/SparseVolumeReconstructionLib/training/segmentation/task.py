@@ -41,7 +41,8 @@ class SegmentationTask(Task):
     def __init__(self, config: TrainConfig):
         self.config = config
         self._config = validated(SegmentationConfig, config.model, "model")
-        reduce, alone = self._config.synthesis.reduce, config.augmentation
+        reduce = self._config.synthesis.reduce
+        alone = config.augmentation
         if config.data.size % reduce:
             raise InputError(
                 f"data: size: {config.data.size}; expected a multiple of model.synthesis.reduce, {reduce}."

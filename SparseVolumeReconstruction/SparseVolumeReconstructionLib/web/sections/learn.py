@@ -40,7 +40,9 @@ class LearnSection(Section):
 
     def state(self) -> dict:
         """The steps with their numbers; question, picture and score."""
-        question, verdicts, mean = self.quiz.question, self.quiz.verdicts, self.quiz.mean_mm
+        question = self.quiz.question
+        verdicts = self.quiz.verdicts
+        mean = self.quiz.mean_mm
         answered = self._stage.is_open and question is None and verdicts
         return {
             "running": self.map.running,

@@ -68,7 +68,8 @@ class TeachSection(Section):
     def state(self) -> dict:
         """What the window shows; pictures, and what lies near the views, have variables of their own."""
         phase = self._now()
-        run, state = self._run, self.app.server.state
+        run = self._run
+        state = self.app.server.state
         layout = {
             "": "",
             "question": "placing",
