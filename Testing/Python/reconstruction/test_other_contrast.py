@@ -10,6 +10,7 @@ from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.reconstruction.other_contrast import contrasts_of
+from SparseVolumeReconstructionLib.reconstruction.whole_head import find_brain
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 
@@ -73,6 +74,14 @@ def test_brightness_of_a_contrast_agent_is_told(card, scans):
     assert any("contrast agent" in text and text.startswith("T1w:") for text in told), told
     for kind in scans:
         assert not any("contrast agent" in text for text in contrasts_of(scans[kind], None, card).told("own"))
+
+
+def test_bright_vessels_of_a_whole_head_are_no_contrast_agent(card, shared_data):
+    volume = read_volume(shared_data / "heads_t1_ixi" / "IXI226_T1w.nii.gz")
+    slices = [slice_of(volume, k) for k in (35, 45, 55, 62)]
+    brain = find_brain(slices, card)
+    told = contrasts_of(brain.slices, brain, card).told("own")
+    assert not any("contrast agent" in text for text in told), told
 
 
 def test_two_contrasts_in_one_stack_are_told(card, scans):
