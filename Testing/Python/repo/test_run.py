@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -55,6 +56,23 @@ def test_a_folder_with_other_files_is_left_alone(repository, tmp_path):
     done = run(repository, "models", SVR_VENV=str(precious.parent))
     assert done.returncode == 1 and "holds other files" in done.stderr
     assert [path.name for path in precious.parent.iterdir()] == ["thesis.txt"]
+
+
+def test_an_environment_of_two_checkouts_runs_the_code_of_each(repository, tmp_path):
+    """The packages of one environment are those of the checkout that installed last."""
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    said = []
+    for name in ("one", "other", "one", "one"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file in ("run", "pyproject.toml"):
+            shutil.copy(repository / file, tmp_path / name / file)
+        done = run(tmp_path / name, "models", SVR_VENV=str(tmp_path / "env"))
+        assert done.returncode == 0, done.stderr
+        said.append("installing" in done.stderr)
+    assert said == [True, True, True, False]
 
 
 def test_an_environment_that_is_ready_is_used_at_once(repository):
