@@ -329,21 +329,21 @@ def _coarse_search(
     progress: Progress,
 ) -> tuple[PoseFamily, torch.Tensor, torch.Tensor, torch.Tensor]:
     optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.35)
+
+    def score() -> torch.Tensor:
+        alike = matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value)
+        return alike * matcher.strength - family.penalty(optimise.theta)
+
     for step in range(_COARSE_STEPS):
         progress.update("finding the frame", 0.05 + 0.1 * step / _COARSE_STEPS)
-        loss = -matcher.correlation(
-            _at(family, matcher, optimise.value), optimise.theta, optimise.value
-        ) * matcher.strength + family.penalty(optimise.theta)
-        optimise.step(loss)
+        optimise.step(-score())
     with torch.no_grad():
-        score = matcher.correlation(
-            _at(family, matcher, optimise.value), optimise.theta, optimise.value
-        ) * matcher.strength - family.penalty(optimise.theta)
+        best = score()
     return (
         _at(family, matcher, optimise.value.detach()),
         optimise.theta.detach(),
         optimise.value.detach(),
-        score,
+        best,
     )
 
 

@@ -19,12 +19,19 @@ def tissue_fractions(volume: Volume) -> list[Volume]:
     A mixture of three Gaussians is fitted to the histogram; between two of their means, a voxel is a mixture
     of both tissues in proportion to its grey value (partial volume), and beyond the outer ones pure.
     """
-    means = _tissue_means(volume.array)
-    inside = volume.array > _BACKGROUND
-    return [
-        Volume((np.interp(volume.array, means, one) * inside).astype(np.float32), volume.grid)
-        for one in np.eye(len(means))
-    ]
+    shares = shares_of(volume.array, _tissue_means(volume.array))
+    return [Volume(share.astype(np.float32), volume.grid) for share in shares]
+
+
+def shares_of(array: np.ndarray, means: np.ndarray) -> list[np.ndarray]:
+    """Shares of tissues, 0..1, in voxels [0, 1] of any shape; none in the background.
+
+    Args:
+        array: grey values.
+        means: those of the pure tissues, ascending.
+    """
+    inside = array > _BACKGROUND
+    return [np.interp(array, means, one) * inside for one in np.eye(len(means))]
 
 
 def _tissue_means(array: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,17 +78,10 @@ class SparseVolumeReconstructionLogic:
         Raises:
             InputError: at once, for nodes that cannot be used.
         """
-        place = getattr(slicer.app, "temporaryPath", None) or tempfile.gettempdir()
-        with _writing(place):
-            folder = Path(tempfile.mkdtemp(prefix="svr-", dir=place))
-        result = Path(output).absolute() if output else folder / "result"
-        try:
+        with _new_folder() as folder:
             look = Look.like(inputs.contexts[0].node) if inputs.contexts else Look()
-            with _writing(place):
-                request = build_request(inputs, folder, result)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            result = Path(output).absolute() if output else folder / "result"
+            request = build_request(inputs, folder, result)
 
         def steps() -> Steps[ResultNodes]:
             with _removed(folder):
@@ -133,12 +126,8 @@ class SparseVolumeReconstructionLogic:
         Raises:
             InputError: at once, for a node that cannot be used.
         """
-        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=getattr(slicer.app, "temporaryPath", None)))
-        try:
+        with _new_folder() as folder:
             request = build_mask_request(stack, prior, folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
         def steps() -> Steps:
             with _removed(folder):
@@ -236,10 +225,19 @@ def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], n
 
 
 @contextlib.contextmanager
-def _writing(place: str | Path):
-    """A failure to write, which ITK reports as RuntimeError, becomes an InputError."""
+def _new_folder() -> Iterator[Path]:
+    """A temporary folder for a job's files; it is removed where they cannot be prepared.
+
+    A failure to write, which ITK reports as RuntimeError, becomes an InputError.
+    """
+    place = getattr(slicer.app, "temporaryPath", None) or tempfile.gettempdir()
     try:
-        yield
+        folder = Path(tempfile.mkdtemp(prefix="svr-", dir=place))
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     except (OSError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise InputError(

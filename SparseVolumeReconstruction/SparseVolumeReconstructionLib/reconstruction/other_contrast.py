@@ -51,6 +51,15 @@ class Contrasts:
         """Whether a series is of the contrast of the first."""
         return source == self.first or self.words(source) == self.words(self.first)
 
+    def like_first(self) -> list[Slice]:
+        """The slices of the contrast of the first series, in its units."""
+        same = [s for s in self.slices if self.is_like_first(s.source)]
+        return in_common_units(same, settled(rough_gains(same)))
+
+    def shows_known(self, show_as: str) -> bool:
+        """Whether the result is shown in the contrast that the prior knows. show_as: as in `shown`."""
+        return show_as != "own" or not self.is_other(self.first)
+
     @property
     def first(self) -> str:
         """The series in whose contrast the result is shown."""
@@ -70,7 +79,7 @@ class Contrasts:
         Returns:
             The alignment itself for "t1w", and where the first series is of the prior's contrast.
         """
-        if show_as != "own" or not self.is_other(self.first):
+        if self.shows_known(show_as):
             return alignment
         pairs = zip(self.for_prior, self.slices, strict=True)
         own = [(a, b) for a, b in pairs if b.source == self.first]
@@ -90,12 +99,10 @@ class Contrasts:
         """
         if not any(self.is_other(source) for source in self.found):
             return alignment.in_common_units(self.slices)
-        if not self.is_other(self.first) or show_as != "own":
+        if self.shows_known(show_as):
             known = [s for s in self.slices if not self.is_other(s.source)]
             return alignment.in_common_units(known)
-        words = self.words(self.first)
-        same = [s for s in self.slices if s.source == self.first or self.words(s.source) == words]
-        return in_common_units(same, settled(rough_gains(same)))
+        return self.like_first()
 
     def told(self, show_as: str) -> list[str]:
         """Warnings about contrasts that are not the prior's."""
@@ -106,7 +113,7 @@ class Contrasts:
             "frame and anatomy are less certain, and lesions are shown only where they were observed."
             for source in other
         ]
-        if other and (show_as != "own" or not self.is_other(self.first)):
+        if other and self.shows_known(show_as):
             told.append(f"What was inferred is shown as {_KNOWN}; no voxel of {', '.join(other)} is in it.")
         elif other:
             told.append(
@@ -116,8 +123,8 @@ class Contrasts:
         told += [
             f"{source}: its contrast is unclear (the model knows {_KNOWN} MRI only); look whether grey and "
             "white matter and fluid are as bright in the result as in the slices."
-            for source, contrast in self.found.items()
-            if source not in other and contrast.words != f"{_KNOWN}-like"
+            for source in self.found
+            if source not in other and self.is_doubtful(source)
         ]
         told += [
             f"{source}: its slices seem to be of more than one contrast; give those of each as a file of its "
@@ -135,7 +142,6 @@ class Contrasts:
         """What was found, for result.json."""
         if not self.found:
             return {"found": "not looked at"}
-        as_prior = show_as != "own" or not self.is_other(self.first)
         return {
             "found": self.words(self.first),
             "other": self.is_other(self.first),
@@ -143,7 +149,7 @@ class Contrasts:
                 s: {"words": c.words, "probabilities": c.probabilities} for s, c in self.found.items()
             },
             "compared_as": _KNOWN,
-            "shown_as": _KNOWN if as_prior else "as observed",
+            "shown_as": _KNOWN if self.shows_known(show_as) else "as observed",
         }
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..alignment.align import Alignment, fixed_frame
-from ..alignment.gain import in_common_units, rough_gains, settled
 from ..alignment.intensity import MonotoneMap
 from ..alignment.tissues import T1W
 from ..observation import Slice
@@ -80,8 +79,7 @@ def view_of(
     """
     if show_as != "own" or not (known or contrasts.is_doubtful(contrasts.first)):
         return _by_pictures(prior, contrasts, found, show_as)
-    own = [s for s in contrasts.slices if contrasts.is_like_first(s.source)]
-    own = in_common_units(own, settled(rough_gains(own)))
+    own = contrasts.like_first()
     plain = None if known else fixed_frame(own, prior.alignment_model(), found.patient_to_canonical)
     inside = [s.transformed(found.patient_to_canonical) for s in own]
     seen = prior.seen_by(inside, plain.intensity) if plain else prior.seen_in(known or {})

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ...data.fractions import shares_of
 from .field import Latents
 from .parameters import SD_FLOOR, DonorBank, GaussianParameters
 from .tissues import TISSUES, TissueContrast
-
-_AIR = 0.02  # canonical units of the own contrast
 
 
 def seen_in(parameters: GaussianParameters, contrast: TissueContrast) -> GaussianParameters:
@@ -45,8 +44,8 @@ def _seen_donors(parameters: GaussianParameters, weights: torch.Tensor) -> Donor
         return None
     levels = torch.linalg.lstsq(fields.means.T, parameters.means.mean(0)[:, None]).solution[:, 0].sort()[0]
     people = np.stack([bank.values(n).numpy() for n in range(len(bank.volumes))])
-    tissues = (np.interp(people, levels.numpy(), one) * (people > _AIR) for one in np.eye(len(TISSUES)))
-    shown = sum(w * share for w, share in zip(weights.numpy(), tissues, strict=True))
+    shares = shares_of(people, levels.numpy())
+    shown = sum(w * share for w, share in zip(weights.numpy(), shares, strict=True))
     return DonorBank.of(shown, bank.covariate.numpy(), bank.mirror)
 
 
