@@ -55,6 +55,7 @@ class ReconstructionInputs:
     spacing_mm: float | None = None
     outputs: tuple[str, ...] = ("mean", "std", "template")
     samples: int = 0
+    draws: str | None = None
     seed: int = 0
     covariate: float | None = None
     device: str = "auto"
@@ -104,6 +105,7 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
     same = (
         "spacing_mm",
         "samples",
+        "draws",
         "seed",
         "covariate",
         "device",

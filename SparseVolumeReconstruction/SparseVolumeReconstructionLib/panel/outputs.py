@@ -11,5 +11,11 @@ class OutputSection(Section):
     FILE = "Outputs.ui"
 
     def refresh(self) -> None:
-        """A volume whose grid is taken leaves nothing to say about the spacing."""
-        self.ui.spacingSpinBox.enabled = self.presenter.parameters.likeVolume is None
+        """A volume whose grid is taken leaves nothing to say about the spacing.
+
+        What samples start from is asked where the model leaves a choice.
+        """
+        ui, presenter = self.ui, self.presenter
+        ui.spacingSpinBox.enabled = presenter.parameters.likeVolume is None
+        for widget in (ui.drawsLabel, ui.drawsBox):
+            widget.visible = presenter.offers_draws

@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
-from ..workflow.choices import RANGES, Device, FrameMode, Layer, ShowAs
+from ..workflow.choices import RANGES, Device, Draws, FrameMode, Layer, ShowAs
 
 
 @parameterNodeWrapper
@@ -32,6 +32,7 @@ class Parameters:
     makeTemplate: bool = True
     makeTissues: bool = False
     samples: Annotated[int, WithinRange(*RANGES["samples"])] = 8
+    draws: Draws = Draws.DONORS
     name: str = "Reconstruction"
     spacing: Annotated[float, WithinRange(*RANGES["spacing"])] = 1.0
     likeVolume: vtkMRMLScalarVolumeNode

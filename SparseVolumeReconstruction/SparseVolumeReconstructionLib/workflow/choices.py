@@ -71,6 +71,17 @@ class ShowAs(Enum):
         return {"own": _("As the slices"), "t1w": _("T1w, as the model")}[self.value]
 
 
+class Draws(Enum):
+    """What samples start from, where the model leaves a choice."""
+
+    DONORS = "donors"
+    GAUSSIAN = "gaussian"
+
+    def label(self) -> str:
+        """The text in a menu."""
+        return {"donors": _("Real people"), "gaussian": _("Noise")}[self.value]
+
+
 # Lowest and highest value of every choice that is a number; sample: no more than there are.
 RANGES = {
     "covariate": (0.0, 100.0),
@@ -120,6 +131,7 @@ class Choices:
     makeTemplate: bool = True
     makeTissues: bool = False
     samples: int = 8
+    draws: Draws = Draws.DONORS
     name: str = "Reconstruction"
     spacing: float = 1.0
     likeVolume: object = None

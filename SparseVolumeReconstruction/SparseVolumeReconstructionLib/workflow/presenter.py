@@ -120,6 +120,7 @@ class Presenter(VTKObservationMixin):
             "like": p.likeVolume,
             "spacing_mm": None if p.likeVolume else p.spacing,
             "samples": p.samples,
+            "draws": p.draws.value if self.offers_draws else None,
             "seed": p.seed,
             "covariate": self.covariate(),
             "device": p.device.value,
@@ -138,6 +139,15 @@ class Presenter(VTKObservationMixin):
         """
         known = self.models.entry(self.parameters.prior).card.covariate
         return self.parameters.covariate if known and self.parameters.covariateKnown else None
+
+    @property
+    def offers_draws(self) -> bool:
+        """Whether the chosen model leaves a choice what samples start from: it carries donors."""
+        try:
+            card = self.models.entry(self.parameters.prior).card
+        except (ImportError, InputError):
+            return False
+        return bool(card.split.get("donors"))
 
     def offer(self, usual: str) -> tuple[str, str]:
         """Text and explanation of the button of `apply`: the usual text.

@@ -66,16 +66,22 @@ def test_outputs_are_what_was_chosen(desk, ready):
     assert set(result.roles) == {"mean", "observed", "samples", "browser", "current", "frame"}
     assert re.fullmatch(r"Half a head brain-t1 4 slices \d\d:\d\d:\d\d mean", result.mean.GetName())
     assert result.samples.GetNumberOfDataNodes() == 3
+    assert result.provenance["draws"] == "donors" and "start from real people" in ui.noticeLabel.text
+    ui.outputsSection.collapsed = False
+    assert ui.drawsBox.isVisible() and ui.drawsLabel.isVisible()
+    host.choose(ui.drawsBox, "Noise")
     assert result.mean.GetSpacing() == pytest.approx((4.5, 4.5, 4.5))
     assert ui.resultSelector.currentNode() is result.mean and desk.shown() is result.mean
     host.click(ui.stdCheckBox)
     host.click(ui.templateCheckBox)
-    host.type(ui.samplesSpinBox, "0")
+    host.type(ui.samplesSpinBox, "1")
     host.type(ui.nameEdit, "Whole")
     host.click(ui.tissuesCheckBox)
     desk.apply()
     made = {"mean", "std", "observed", "template", "template_mask", "frame"}
-    assert set(desk.result.roles) == made | {"csf", "csf_std", "gm", "gm_std", "wm", "wm_std"}
+    sampled = {"samples", "browser", "current"}
+    assert set(desk.result.roles) == made | sampled | {"csf", "csf_std", "gm", "gm_std", "wm", "wm_std"}
+    assert desk.result.provenance["draws"] == "gaussian" and "real people" not in ui.noticeLabel.text
     _check_tissues_are_shown(desk)
     assert (
         desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ")

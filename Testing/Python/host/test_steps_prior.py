@@ -63,6 +63,7 @@ def test_only_the_fetal_prior_asks_for_the_age(desk):
     )
     assert (ui.covariateSpinBox.minimum, ui.covariateSpinBox.maximum) == (known.low, known.high)
     assert desk.panel.presenter.covariate() is None
+    assert desk.panel.presenter.inputs().draws is None, "no donors, no choice what samples start from"
     desk.host.click(ui.covariateCheckBox)
     desk.host.type(ui.covariateSpinBox, "27.5")
     assert (

@@ -33,6 +33,7 @@ def result(slices):
         field = page.there(name)
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(f"{value:g}", Keys.TAB)
+    Select(page.there("out-draws")).select_by_visible_text("Noise")
     page.click("apply-button")
     page.wait(lambda: page.there("cancel-button") or page.text("run-step") == "done", "start")
     page.wait(lambda: page.text("run-step") == "done", "result", 300)
@@ -45,11 +46,11 @@ def desktop():
     from SparseVolumeReconstructionLib.mrml.logic import SparseVolumeReconstructionLogic
     from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
     from SparseVolumeReconstructionLib.mrml.scene import headless_scene
-    from SparseVolumeReconstructionLib.workflow.choices import Choices
+    from SparseVolumeReconstructionLib.workflow.choices import Choices, Draws
     from SparseVolumeReconstructionLib.workflow.presenter import Presenter
 
     headless_scene()
-    choices = Choices(spacing=SPACING_MM, samples=SAMPLES, seed=SEED)
+    choices = Choices(spacing=SPACING_MM, samples=SAMPLES, seed=SEED, draws=Draws.GAUSSIAN)
     with (
         closing(SparseVolumeReconstructionLogic()) as logic,
         closing(Presenter(choices, logic, lambda: None)) as presenter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...workflow.choices import RANGES, Device
+from ...workflow.choices import RANGES, Device, Draws
 from .section import Section, option
 
 
@@ -12,8 +12,10 @@ class OutputSection(Section):
     NAME = "outputs"
 
     def state(self) -> dict:
-        """Menu of devices, ranges of the numbers."""
+        """Menus of devices and of what samples start from (empty without a choice), ranges of the numbers."""
+        offered = Draws if self.presenter.offers_draws else ()
         return {
+            "draws": [option(draws.value, draws.label()) for draws in offered],
             "devices": [option(device.value, device.label()) for device in Device],
             "ranges": {k: list(v) for k, v in RANGES.items()},
         }
