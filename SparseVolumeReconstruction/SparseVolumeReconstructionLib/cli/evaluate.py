@@ -13,7 +13,9 @@ from .options import Command, device, draws, numbers, positive, strict, words
 EXAMPLES = (
     "evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json\n"
     "evaluate --prior brain-t1,my-model --cohort heads --frame patient --contexts 3 --json scores.json "
-    "--report scores.html"
+    "--report scores.html\n"
+    "evaluate --prior brain-t1 --cohort patients --modality flair --frame registered --contexts 4 --json "
+    "flair.json"
 )
 
 
@@ -32,6 +34,12 @@ EXAMPLES = (
     type=numbers,
     metavar="n1,n2,...",
     help="numbers of observed slices, e.g. 1,3,4,5,9",
+)
+@click.option(
+    "--modality",
+    type=click.Choice(["t1w", "t2w", "flair", "pdw"]),
+    help="which volumes of the folder, where names tell it (_T2w, _FLAIR, ...; files without are taken "
+    "for it); the model's own if left out, or the only one that there is, or as the slices show it",
 )
 @click.option("--json", required=True, type=Path, metavar="FILE", help="where to write the scores")
 @click.option("--report", type=Path, metavar="FILE.html", help="where to write a report with pictures")

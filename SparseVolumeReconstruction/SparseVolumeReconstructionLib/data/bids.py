@@ -27,6 +27,9 @@ _CONTRASTS = {
     ),
 }
 
+WRITTEN = {"t1": "T1w", "t2": "T2w", "flair": "FLAIR", "pd": "PDw"}
+"""How contrasts of MRI are written for people."""
+
 
 class BidsName(NamedTuple):
     """The parts of a name: entities in their order, {"sub": "01", "ses": "02"}, and the suffix, "T1w"."""
@@ -61,5 +64,16 @@ def contrast_of(name: str) -> str | None:
     """The contrast that a name tells: by BIDS, or as others write it, "head_t1"; None where it tells none."""
     if parsed := parse_bids(name):
         return parsed.contrast
-    found = re.search(r"_(t1|t2|flair)w?$", name.lower())
+    found = re.search(r"_(t1|t2|flair|pd(?=w))w?$", name.lower())  # "_pd" may be a diagnosis
     return found and found[1]
+
+
+def contrast_in(modality: str) -> str | None:
+    """The contrast that words such as "T1w MRI" mention, as `contrast_of` calls it; None without any."""
+    found = re.search(r"t1|t2|flair|\bpd", modality.lower())
+    return found and found[0]
+
+
+def without_contrast(name: str) -> str:
+    """A name without its last part where that tells the contrast: the same for all scans of one visit."""
+    return name.rsplit("_", 1)[0] if contrast_of(name) else name

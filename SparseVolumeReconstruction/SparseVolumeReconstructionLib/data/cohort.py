@@ -9,10 +9,9 @@ import fnmatch
 import hashlib
 import multiprocessing
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from ..geometry import InputError, Volume
 from ..geometry.io import read_volume, stated_grids, write_atomically
 from ..geometry.resample import resample
 from ..progress import Progress
-from .bids import contrast_of
+from .bids import WRITTEN, contrast_in, contrast_of, without_contrast
 from .likeness import FOREGROUND, Likeness, register_subject, unlike_others
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -38,12 +37,15 @@ class Cohort:
     """Volumes of a folder by subject name.
 
     skipped: {file name: why} of those that are none or cannot be used. labels: label maps of the subjects
-    that still show other tissue, which is removed: what is 0 there.
+    that still show other tissue, which is removed: what is 0 there. contrast: of all volumes ("flair", as
+    `bids.contrast_of` calls it) where it is stated. other: whether it is not that of the reference.
     """
 
     files: dict[str, Path]
     skipped: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
+    contrast: str | None = None
+    other: bool = False
 
     def volume(self, name: str) -> Volume:
         """The normalised volume of one subject. Raises InputError when the file cannot be used."""
@@ -95,7 +97,7 @@ class Cohort:
         """
         folder = cache_folder()
         names = list(self.files) if names is None else names
-        digests = {n: _digest(reference, self.files[n], self.labels.get(n)) for n in names}
+        digests = {n: self._digest(reference, n) for n in names}
         paths = {name: folder / f"likeness-{digest}.npz" for name, digest in digests.items()}
         missing = [name for name in names if not paths[name].exists()]
         if missing:
@@ -110,7 +112,8 @@ class Cohort:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=context) as pool:
             jobs = [
-                pool.submit(_register_file, reference, self.files[n], self.labels.get(n)) for n in missing
+                pool.submit(_register_file, reference, self.files[n], self.labels.get(n), not self.other)
+                for n in missing
             ]
             try:
                 for done, (name, job) in enumerate(zip(missing, jobs, strict=True)):
@@ -127,6 +130,15 @@ class Cohort:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def _digest(self, reference: Volume, name: str) -> str:
+        """Digest of everything the registration of a subject depends on."""
+        digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32).tobytes())
+        digest.update(reference.grid.ijk_to_ras.tobytes() + str(reference.grid.shape_kji).encode())
+        for file in filter(None, (self.files[name], self.labels.get(name))):
+            digest.update(file.read_bytes())
+        digest.update(b"other" if self.other else b"")
+        return digest.hexdigest()
+
 
 def subject_name(file: str | Path) -> str:
     """File name without folder and suffix."""
@@ -141,8 +153,8 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
 
     Args:
         skip: patterns (lower case) of the names of label files.
-        modality: such as "T1w MRI". Where names tell it ("_T1w", "_T2w", "_FLAIR"), files of another modality
-            than the one this text mentions are skipped; none if it mentions none.
+        modality: such as "T1w MRI". Where names tell it ("_T1w", "_T2w", "_FLAIR", "_PDw"), files of another
+            modality than the one this text mentions are skipped; none if it mentions none.
 
     Raises:
         InputError: there is no such folder, or nothing is left.
@@ -150,14 +162,14 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a folder of volumes (NIfTI, NRRD, MHA).")
-    wanted = re.search(r"t1|t2|flair", modality.lower())
+    wanted = contrast_in(modality)
     files: dict[str, Path] = {}
     skipped: dict[str, str] = {}
     for file in [*_images(folder), *(file for anat in _bids_folders(folder) for file in _images(anat))]:
         contrast = contrast_of(subject_name(file))
         if any(fnmatch.fnmatch(file.name.lower(), pattern) for pattern in skip):
             skipped[file.name] = "label file"
-        elif contrast and wanted and contrast != wanted[0]:
+        elif contrast and wanted and contrast != wanted:
             skipped[file.name] = f"not {modality}"
         elif subject_name(file) in files:
             skipped[file.name] = f"same subject as {files[subject_name(file)].name}"
@@ -171,6 +183,34 @@ def list_cohort(folder: str | Path, *, skip: tuple[str, ...] = LABEL_FILES, moda
             "files skipped)."
         )
     return Cohort(files, skipped)
+
+
+def cohort_of(folder: str | Path, skip: tuple[str, ...], own: str, modality: str | None) -> Cohort:
+    """The volumes of one contrast in a folder, to be compared with a model.
+
+    Args:
+        folder: of volumes, or of a BIDS data set.
+        skip: as in `list_cohort`.
+        own: modality of the model, such as "T1w MRI".
+        modality: that is wanted. If None, the model's; another one where all names in the folder tell it.
+
+    Raises:
+        InputError: as `list_cohort`, and where names tell several contrasts and none is the model's.
+    """
+    known = contrast_in(own)
+    if not modality:
+        told = {contrast_of(name) for name in list_cohort(folder, skip=skip).files}
+        if known is None or None in told or known in told:
+            return list_cohort(folder, skip=skip, modality=own)
+        if len(told) > 1:
+            several = ", ".join(sorted(WRITTEN.get(each or "", str(each)) for each in told))
+            raise InputError(
+                f"{folder}: holds no {own}, but volumes of several contrasts ({several}); choose one of "
+                "them (--modality)."
+            )
+        (modality,) = filter(None, told)
+    cohort, contrast = list_cohort(folder, skip=skip, modality=modality), contrast_in(modality)
+    return replace(cohort, contrast=contrast, other=contrast != known)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -199,8 +239,7 @@ def labels_beside(file: Path, word: str) -> Path | None:
         file: of the volume; a last part of its name that tells the contrast is left out.
         word: ends the name of the label map.
     """
-    name = subject_name(file)
-    stem = name.rsplit("_", 1)[0] if contrast_of(name) else name
+    stem = without_contrast(subject_name(file))
     found = (file.with_name(f"{stem}_{word}{suffix}") for suffix in SUFFIXES)
     return next((path for path in found if path.is_file()), None)
 
@@ -262,17 +301,7 @@ def _numbers(path: Path) -> dict:
     return {key: value if value.ndim else value.item() for key, value in np.load(path).items()}
 
 
-def _digest(reference: Volume, file: Path, labels: Path | None) -> str:
-    """Digest of everything a registration depends on."""
-    digest = hashlib.sha256(np.ascontiguousarray(reference.array, np.float32).tobytes())
-    digest.update(reference.grid.ijk_to_ras.tobytes() + str(reference.grid.shape_kji).encode())
-    digest.update(file.read_bytes())
-    if labels is not None:
-        digest.update(labels.read_bytes())
-    return digest.hexdigest()
-
-
-def _register_file(reference: Volume, file: Path, labels: Path | None) -> Likeness:
+def _register_file(reference: Volume, file: Path, labels: Path | None, alike: bool) -> Likeness:
     """Register one subject. Runs in its own process; one thread makes it reproducible."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return register_subject(reference, _read(file, labels), file.name)
+    return register_subject(reference, _read(file, labels), file.name, alike)

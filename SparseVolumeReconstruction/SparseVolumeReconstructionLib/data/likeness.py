@@ -13,6 +13,7 @@ from ..geometry.units import other_unit
 from .registration import on_grid, register_affine
 
 FOREGROUND = 0.02
+_LEVELS = 32  # of grey values, of which each may be any in another contrast
 _OTHER_UNIT = 3.0  # times as large as the reference, or as small: no two bodies of one anatomy are
 _COARSE = 30  # voxels along the reference: enough to tell front from back
 _SUSPICIOUS, _CLEARLY = 0.1, 0.03  # correlation: other orientations are registered; one of them is right
@@ -41,13 +42,14 @@ class Likeness:
         return self.turned_fit > self.fit + _CLEARLY
 
 
-def register_subject(reference: Volume, volume: Volume, name: str) -> Likeness:
+def register_subject(reference: Volume, volume: Volume, name: str, alike: bool = True) -> Likeness:
     """Register a volume ([0, 1], background 0) as it lies, and turned where that may be better.
 
     Args:
         reference: [0, 1], background 0.
         volume: the subject.
         name: for messages.
+        alike: of the same contrast; if not, the correlation ratio stands for the correlation everywhere.
 
     Raises:
         InputError: where it is in another unit of length than the reference, or cannot be registered.
@@ -62,20 +64,30 @@ def register_subject(reference: Volume, volume: Volume, name: str) -> Likeness:
     coarse = reference.grid.with_spacing(reference.grid.spacing_ijk * max(reference.grid.shape_kji) / _COARSE)
     small = resample(reference, coarse)
     starts = [own.matrix_from(other, turn) for turn in _TURNS]
-    alike = [_fit(small, volume, start) for start in starts]
-    best = int(np.argmax(alike))
-    fit = _fit(reference, volume, matrix)
-    if alike[best] < _fit(small, volume, matrix) - _SUSPICIOUS:
+    fits = [_fit(small, volume, start, alike) for start in starts]
+    best = int(np.argmax(fits))
+    fit = _fit(reference, volume, matrix, alike)
+    if fits[best] < _fit(small, volume, matrix, alike) - _SUSPICIOUS:
         return Likeness(matrix, fit)
     again = register_affine(reference, volume, initial=starts[best])
     degrees = float(np.degrees(np.arccos((np.trace(_TURNS[best]) - 1) / 2)))
-    return Likeness(matrix, fit, _fit(reference, volume, again), degrees)
+    return Likeness(matrix, fit, _fit(reference, volume, again, alike), degrees)
 
 
-def _fit(reference: Volume, volume: Volume, matrix: np.ndarray) -> float:
+def _fit(reference: Volume, volume: Volume, matrix: np.ndarray, alike: bool) -> float:
+    """Correlation; of another contrast the ratio, 0..1, whatever grey value goes with which.
+
+    (Roche et al., The correlation ratio as a new similarity measure, MICCAI 1998.)
+    """
     aligned = on_grid(volume, reference.grid, matrix)
     shown = (reference.array > FOREGROUND) | (aligned > FOREGROUND)
-    return float(np.corrcoef(reference.array[shown], aligned[shown])[0, 1])
+    x, y = reference.array[shown], aligned[shown].astype(np.float64)
+    if alike:
+        return float(np.corrcoef(x, y)[0, 1])
+    level = np.minimum((x * _LEVELS).astype(int), _LEVELS - 1)
+    count, total = np.bincount(level), np.bincount(level, y)
+    expected = (total / np.maximum(count, 1))[level]
+    return float(np.sqrt(expected.var() / max(y.var(), 1e-12)))
 
 
 @dataclass(frozen=True, eq=False)

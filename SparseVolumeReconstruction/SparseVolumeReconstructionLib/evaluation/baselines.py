@@ -241,6 +241,19 @@ class FromLibrary(Baseline):
         return np.clip(volume.array, 0.0, 1.0)
 
 
+def mean_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    """The same weight for every volume: their mean, as bright as the contexts (least squares), (n,).
+
+    Args:
+        sampled: (n, p), every volume of the library at the pixels of the contexts.
+        pixels: (p,), those of the contexts.
+        gram: not used.
+    """
+    mean = sampled.mean(0)
+    gain = (mean @ pixels) / max(float(mean @ mean), 1e-9)
+    return np.full(len(sampled), gain / len(sampled))
+
+
 def nearest_weights(sampled: np.ndarray, pixels: np.ndarray, gram: np.ndarray) -> np.ndarray:
     """All weight on the volume whose context slices are nearest in L2, (n,).
 
@@ -287,6 +300,7 @@ def baselines(grid: Grid, library: Library, frame: np.ndarray) -> list[Baseline]
     found: list[Baseline] = [NearestSlice(grid), LinearInterpolation(grid)]
     if len(library.volumes) >= 3:
         found += [
+            FromLibrary("cohort-atlas", grid, library, frame, mean_weights),
             FromLibrary("nearest-volume", grid, library, frame, nearest_weights),
             FromLibrary("pca", grid, library, frame, pca_weights),
         ]

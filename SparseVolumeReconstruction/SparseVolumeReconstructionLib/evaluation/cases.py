@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.bids import contrast_of, without_contrast
 from ..data.cohort import Cohort, brain_mask
 from ..data.registration import on_grid
 from ..geometry import Grid, InputError, Volume
@@ -56,12 +57,14 @@ class Case:
     Attributes:
         brain: (K, J, I) bool.
         extent: first slice and number of slices over which contexts are spread.
+        contrast: as `data.bids.contrast_of` calls it; None where nothing tells it.
     """
 
     name: str
     truth: Volume
     brain: np.ndarray
     extent: tuple[int, int]
+    contrast: str | None = None
 
     def positions(self, count: int) -> list[int]:
         """Slice numbers of `count` contexts."""
@@ -118,9 +121,10 @@ class Bench:
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
     """Register all subjects, and choose those of the test and of the library.
 
-    What does not belong to the cohort is left out. Test subjects are those no prior was fitted on. The
-    library of the baselines holds the fitted subjects of the folder where there are three or more, else all
-    test subjects (each is left out of its own).
+    What does not belong to the cohort is left out. Test subjects are those no prior was fitted on, in any
+    contrast. The library of the baselines holds the fitted subjects of the folder where there are three or
+    more, else all test subjects (each is left out of its own); all subjects of a contrast that is not that of
+    the priors, to which no prior was fitted.
 
     Args:
         cohort: what is left out is added to its `skipped`.
@@ -134,8 +138,9 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
     if frame not in FRAMES:
         raise InputError(f"frame '{frame}'; expected one of {', '.join(FRAMES)}.")
     seen = set().union(*(fitted_on(prior) for prior in priors))
-    fit = [name for name in cohort.files if name in seen]
-    test = [name for name in cohort.files if name not in seen]
+    seen |= {without_contrast(name) for name in seen} if cohort.other else set()
+    fit = [n for n in cohort.files if n in seen or (cohort.other and without_contrast(n) in seen)]
+    test = [name for name in cohort.files if name not in fit]
     if not test:
         raise InputError(
             "every subject of the folder was used to fit the prior; expected subjects it has not seen."
@@ -144,21 +149,21 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
     if frame == "registered" and any(not grid.same_as(prior.evaluation_grid) for prior in priors):
         raise InputError("the priors live on different grids; evaluate them one at a time.")
     reference = priors[0].reference
-    sources = fit if len(fit) >= 3 else test
+    sources = [*fit, *test] if cohort.other else fit if len(fit) >= 3 else test
     matrices = cohort.registered(reference, list(dict.fromkeys(sources + test)), on_step)
     library = Library.of(
         grid, {n: on_grid(cohort.volume(n), grid, matrices[n]) for n in sources if n in matrices}
     )
 
     def load(name: str) -> Case:
-        volume = cohort.volume(name)
+        volume, contrast = cohort.volume(name), cohort.contrast or contrast_of(name)
         if frame == "registered":
             truth = Volume(on_grid(volume, grid, matrices[name]), grid)
-            return Case(name, truth, brain_mask(truth.array), (0, grid.shape_kji[0]))
+            return Case(name, truth, brain_mask(truth.array), (0, grid.shape_kji[0]), contrast)
         truth = axial(volume)
         brain = brain_mask(truth.array)
         filled = np.flatnonzero(brain.any((1, 2)))
-        return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)))
+        return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)), contrast)
 
     usable = [name for name in test if name in matrices]
     return Bench(frame, usable, library, "fit subjects" if sources is fit else "leave one out", load)

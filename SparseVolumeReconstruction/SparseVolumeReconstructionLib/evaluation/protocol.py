@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data.cohort import LABEL_FILES, Cohort, list_cohort
+from ..data.bids import WRITTEN
+from ..data.cohort import LABEL_FILES, Cohort, cohort_of
 from ..geometry import InputError
 from ..geometry.io import write_text
 from ..priors.base import Prior
@@ -24,11 +25,19 @@ from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
 from .scores import Tally, add_distribution, score_mean, with_observed
 
-BASELINES = ("mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca")
+BASELINES = (
+    "mean-atlas",
+    "cohort-atlas",
+    "nearest-slice",
+    "linear-interpolation",
+    "nearest-volume",
+    "pca",
+)
 PICTURE_COUNT = 4
 METRICS = (
-    "Observed slices are shown in every system's estimate. ssim: mean over all slices (scikit-image, 7x7 "
-    "uniform window, data "
+    "Observed slices are shown in every system's estimate. mean-atlas: of the model; "
+    "cohort-atlas: mean of the library, as bright as the slices. ssim: mean over all slices (scikit-image, "
+    "7x7 uniform window, data "
     "range 1); ssim_in_brain: mean of the SSIM map in the foreground; cc: Pearson correlation; psnr: peak 1; "
     "..._of_samples: mean over "
     "posterior samples of what a sample alone scores; sample_difference: root mean square difference of two "
@@ -69,6 +78,7 @@ def evaluate(
     device: str = "auto",
     draws: str | None = None,
     skip: tuple[str, ...] = LABEL_FILES,
+    modality: str | None = None,
 ) -> Evaluation:
     """Evaluate priors and all baselines on the subjects of a folder that no prior was fitted on.
 
@@ -80,6 +90,9 @@ def evaluate(
         counts: numbers of contexts.
         samples: posterior samples scored per case.
         draws: what these start from, see `Prior.drawing`.
+        skip: patterns of the names of label files.
+        modality: of the volumes that are taken where names tell several, such as "FLAIR"; that of the first
+            prior if None, or the only one that there is.
 
     Raises:
         InputError: when nothing can be evaluated.
@@ -87,7 +100,10 @@ def evaluate(
     if not prior_ids:
         raise InputError("nothing to evaluate; expected at least one prior.")
     priors = {one: store.load(one, device).drawing(draws) for one in dict.fromkeys(prior_ids)}
-    cohort = list_cohort(cohort_dir, skip=skip, modality=next(iter(priors.values())).card.modality)
+    own = next(iter(priors.values())).card.modality
+    cohort = cohort_of(cohort_dir, skip, own, modality)
+    if cohort.other and modality is None:
+        progress.warn(f"{cohort_dir}: holds no {own}; its {WRITTEN[cohort.contrast]} volumes are evaluated.")
     return evaluate_priors(priors, cohort, Path(cohort_dir).name, frame, counts, progress, samples=samples)
 
 
@@ -146,7 +162,7 @@ def evaluate_priors(
             f"({next(iter([*run.left_out.values(), *cohort.unusable.values()]), 'none is left')})."
         )
     run.warnings = {name: list(texts) for name, texts in cohort.notices.items()} | run.warnings
-    content["_about"] = _about(run, cohort.skipped, cohort_name)
+    content["_about"] = _about(run, cohort, cohort_name)
     return Evaluation(content, pictures, whole)
 
 
@@ -192,11 +208,13 @@ class _Run:
         for identifier, prior in self.priors.items():
             check()
             if slices and identifier not in self._sampling:
-                warm = infer(prior, slices, case.truth.grid, self.bench.frame, 0)
+                warm = infer(prior, slices, case.truth.grid, self.bench.frame, 0, case.contrast)
                 self._sampling[identifier] = (
                     {"seconds_sample": sampling_seconds(warm)} if self.samples else {}
                 )
-            inferred[identifier] = infer(prior, slices, case.truth.grid, self.bench.frame, self.samples)
+            inferred[identifier] = infer(
+                prior, slices, case.truth.grid, self.bench.frame, self.samples, case.contrast
+            )
         if shared:
             self._of_nothing = inferred
         return inferred
@@ -211,12 +229,11 @@ class _Run:
         """
         positions = case.positions(count)
         inferred = self._infer(case, count, check)
-        prior = next(iter(self.priors.values()))
-        reference = next(iter(inferred.values())).posterior
-        shown: list[Baseline] = [MeanAtlas(prior, reference)]
+        reference = next(iter(inferred.values()))
+        shown: list[Baseline] = [MeanAtlas(reference.prior, reference.posterior)]
         if count:
             library = self.bench.library.without(case.name)
-            shown += baselines(case.truth.grid, library, reference.patient_to_canonical)
+            shown += baselines(case.truth.grid, library, reference.posterior.patient_to_canonical)
         slices = case.slices(positions)
         grid = case.truth.grid
         compared = {one.card.id: infer(one, slices, grid, "own", 0) for one in shown}
@@ -231,17 +248,18 @@ class _Run:
         return estimates, inferred
 
 
-def _about(run: _Run, skipped: dict[str, str], cohort: str) -> dict:
+def _about(run: _Run, cohort: Cohort, cohort_name: str) -> dict:
     """What the numbers were measured on, and the details behind them."""
     bench, tally = run.bench, run.tally
     return {
         "frame": bench.frame,
-        "cohort": cohort,
+        "cohort": cohort_name,
+        "contrast": WRITTEN.get(cohort.contrast or "", "as names or slices tell"),
         "priors": list(run.priors),
         "subjects": bench.test,
         "left_out": run.left_out,
         "warnings": run.warnings,
-        "files_skipped": skipped,
+        "files_skipped": cohort.skipped,
         "library": {"kind": bench.library_kind, "subjects": len(bench.library.volumes)},
         "metrics": METRICS,
         "machine": {

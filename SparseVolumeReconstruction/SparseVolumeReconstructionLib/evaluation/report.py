@@ -57,13 +57,13 @@ def _gain(value: float | None, other: float | None) -> tuple[str, str]:
 
 
 def _summary(result: Evaluation, priors: list[str], counts: list[str]) -> tuple[list, list]:
-    """Header and rows: SSIM of every system, gains of the priors over the two baselines that matter most."""
+    """Header and rows: SSIM of every system, gains of the priors over the baselines that matter most."""
     rows: list[tuple[str, list]] = [
         ("system" if name in priors else "", [name, *(_number(result[name][n]["ssim"]) for n in counts)])
         for name in [*priors, *BASELINES]
     ]
     for prior in priors:
-        for other in ("mean-atlas", "linear-interpolation"):
+        for other in ("mean-atlas", "cohort-atlas", "linear-interpolation"):
             gains = [_gain(result[prior][n]["ssim"], result[other][n]["ssim"]) for n in counts]
             rows.append(("over", [f"{prior} gain over {other}", *gains]))
     return ["SSIM, all slices", *(f"{n} contexts" for n in counts)], rows

@@ -13,6 +13,7 @@ from ..alignment.head import head_reader
 from ..alignment.reader import Brain, Reading
 from ..alignment.shown import ContrastMap
 from ..alignment.tissues import as_t1w
+from ..data.bids import WRITTEN
 from ..observation import Slice
 from ..priors.card import ModelCard
 from .whole_head import reads_for
@@ -153,13 +154,16 @@ class Contrasts:
         }
 
 
-def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> Contrasts:
+def contrasts_of(
+    slices: list[Slice], brain: Brain | None, card: ModelCard, stated: str | None = None
+) -> Contrasts:
     """The contrast of each series, and its slices as the prior of `card` can take them.
 
     Args:
         slices: without what is around the brain, patient mm.
         brain: what was found in whole heads; None where nothing was removed.
         card: of the prior; contrasts are looked at only where it knows T1w brains in the reader's space.
+        stated: of all series, where it is known ("flair", as the name of a file tells it); else it is found.
     """
     if not slices or _KNOWN not in card.modality or not reads_for(card):
         return Contrasts(slices, slices, {}, [], [])
@@ -169,10 +173,10 @@ def contrasts_of(slices: list[Slice], brain: Brain | None, card: ModelCard) -> C
     mixed, enhanced = [], []
     for source in by_source(slices):
         own = [r for s, r in zip(slices, readings, strict=True) if s.source == source]
-        contrast = contrast_of(own)
+        contrast = Contrast({_KNOWN: 0.0, WRITTEN[stated]: 1.0}) if stated in WRITTEN else contrast_of(own)
         if contrast is not None:
             found[source] = contrast
-            if _differ(own):
+            if stated is None and _differ(own):
                 mixed.append(source)
             if not contrast.is_other_than(_KNOWN) and shows_agent(own):
                 enhanced.append(source)

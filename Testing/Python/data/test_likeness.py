@@ -48,3 +48,13 @@ def test_where_most_are_turned_nobody_is_named():
     straight = {f"s{n}": Likeness(np.eye(4), 0.9) for n in range(2)}
     assert unlike_others({"s": straight["s0"], **turned}) == {}
     assert list(unlike_others({"t0": turned["t0"], **straight})) == ["t0"]
+
+
+def test_another_contrast_lies_as_the_reference_or_turned():
+    """Bright and dark exchanged: the correlation ratio sees what correlation takes for something else."""
+    exchanged = Volume(np.where(body().array > 0.02, 1.05 - body().array, 0).astype(np.float32), body().grid)
+    found = register_subject(body(), moved(exchanged, np.eye(3), (4, -3, 20)), "head.nii", alike=False)
+    assert found.fit > 0.9 and not found.turned and np.allclose(found.matrix[:3, 3], [4, -3, 20], atol=1.5)
+    change, degrees = TURNS["axes mixed up"]
+    found = register_subject(body(), moved(exchanged, change), "head.nii", alike=False)
+    assert found.turned and found.turned_degrees == pytest.approx(degrees) and found.turned_fit > 0.9

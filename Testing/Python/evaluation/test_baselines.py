@@ -132,6 +132,7 @@ def test_small_libraries_have_no_library_baselines(library):
     assert [x.card.id for x in b.baselines(GRID, library, HERE)] == [
         "nearest-slice",
         "linear-interpolation",
+        "cohort-atlas",
         "nearest-volume",
         "pca",
     ]

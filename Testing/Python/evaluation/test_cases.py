@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from SparseVolumeReconstructionLib.data import cohort
+from SparseVolumeReconstructionLib.data import bids, cohort
 from SparseVolumeReconstructionLib.data.registration import on_grid
 from SparseVolumeReconstructionLib.evaluation import cases
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
@@ -262,3 +262,30 @@ def test_a_folder_of_fitted_subjects_alone_is_refused(tmp_path, cohort_dir, stor
         )
     with pytest.raises(InputError, match="expected one of registered, patient"):
         cases.prepare(cohort.list_cohort(cohort_dir), [store.load("tiny")], "mni", lambda step, done: None)
+
+
+@pytest.mark.parametrize(
+    ("files", "modality", "taken", "other"),
+    [
+        ("a_T1w a_FLAIR b_T1w b_FLAIR", None, "a_T1w b_T1w", False),
+        ("a_T1w a_FLAIR b_T1w b_FLAIR", "flair", "a_FLAIR b_FLAIR", True),
+        ("a_T1w a_PDw", "pdw", "a_PDw", True),
+        ("a_FLAIR b_FLAIR", None, "a_FLAIR b_FLAIR", True),
+        ("a_FLAIR b", None, "b", False),
+        ("a b", "t2w", "a b", True),
+        ("a_T2w a_FLAIR", None, "volumes of several contrasts (FLAIR, T2w); choose one", None),
+        ("a_T1w", "t2w", "holds no volume", None),
+    ],
+)
+def test_the_contrast_of_a_cohort_is_what_was_asked_the_models_or_the_only_one(
+    tmp_path, files, modality, taken, other
+):
+    for name in files.split():
+        (tmp_path / f"{name}.nii.gz").touch()
+    try:
+        found = cohort.cohort_of(tmp_path, cohort.LABEL_FILES, "T1w MRI", modality)
+    except InputError as error:
+        assert other is None and taken in str(error)
+    else:
+        assert list(found.files) == taken.split() and found.other is other
+        assert found.contrast == (bids.contrast_in(modality or taken) if other else None)

@@ -2,10 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from geometry.odd_files import SAYS, write_with_notice
+from priors.tissue_heads import GRID, T1W, T2W, fitted_parameters, head, scan
+from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.evaluation import inference, protocol
@@ -13,6 +17,7 @@ from SparseVolumeReconstructionLib.evaluation.report import write_report
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 pytestmark = pytest.mark.slow  # it evaluates whole cohorts
 
@@ -22,7 +27,7 @@ KEYS = {
     *("sample_spread", "sample_coverage_90"),
     *("coverage_50", "coverage_80", "coverage_90", "coverage_95", "seconds_condition", "seconds_mean"),
 }
-BASELINES = ["mean-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
+BASELINES = ["mean-atlas", "cohort-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +187,44 @@ def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path
     }
     assert result["nearest-volume"]["3"]["ssim"] is None and result["linear-interpolation"]["3"]["ssim"] > 0.2
     assert result["tiny"]["3"]["ssim"] > 0.3 and 0.3 < result["tiny"]["3"]["coverage_90"] <= 1
+
+
+@pytest.fixture(scope="module")
+def other_contrast(tmp_path_factory):
+    """A folder of five heads in T2w alone, and the store with a prior that knows their tissues from T1w.
+
+    It was fitted to one of them in T1w.
+    """
+    folder, models = (tmp_path_factory.mktemp(name) for name in ("patients", "models"))
+    for n in range(30, 35):
+        write_volume(Volume(scan(head(n), T2W)[0].astype(np.float32), GRID), folder / f"p{n}_T2w.nii.gz")
+    card = (
+        ModelStore(models)
+        .find("brain-t1")
+        .entry.card.model_copy(update={"id": "tissues", "split": {"fit": ["p30_T1w"], "test": []}})
+    )
+    mean = np.mean([np.tensordot(T1W, head(n), 1) for n in range(24)], 0).astype(np.float32)
+    parameters = replace(fitted_parameters(), reference=torch.as_tensor(mean))
+    tensors = {name: t.contiguous() for name, t in parameters.to_tensors().items()}
+    save_file(tensors, models / "tissues.safetensors", metadata={"card": card.model_dump_json()})
+    store = ModelStore(models / "store")
+    store.import_file(models / "tissues.safetensors")
+    return folder, store
+
+
+def test_another_contrast_is_evaluated_by_its_tissues_beside_the_atlas_of_that_contrast(other_contrast):
+    folder, store = other_contrast
+    told = []
+    result = protocol.evaluate(
+        ["tissues"], folder, "registered", [4], store, Progress(warned=told.append), samples=1
+    )
+    about, ssim = result["_about"], {k: v["4"]["ssim"] for k, v in result.items() if k != "_about"}
+    assert about["subjects"] == [f"p{n}_T2w" for n in range(31, 35)], (
+        "who was fitted is no test, in any contrast"
+    )
+    assert about["contrast"] == "T2w" and about["library"] == {"kind": "leave one out", "subjects": 5}
+    assert any("holds no T1w MRI; its T2w volumes are evaluated" in text for text in told)
+    assert ssim["tissues"] > ssim["cohort-atlas"] + 0.005 and ssim["tissues"] > ssim["mean-atlas"] + 0.001, (
+        ssim
+    )
+    assert 0.8 < result["tissues"]["4"]["coverage_90"] < 0.99
