@@ -81,7 +81,8 @@ def _fit(reference: Volume, volume: Volume, matrix: np.ndarray, alike: bool) -> 
     """
     aligned = on_grid(volume, reference.grid, matrix)
     shown = (reference.array > FOREGROUND) | (aligned > FOREGROUND)
-    x, y = reference.array[shown], aligned[shown].astype(np.float64)
+    x = reference.array[shown]
+    y = aligned[shown].astype(np.float64)
     if alike:
         return float(np.corrcoef(x, y)[0, 1])
     level = np.minimum((x * _LEVELS).astype(int), _LEVELS - 1)

@@ -156,7 +156,8 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
     )
 
     def load(name: str) -> Case:
-        volume, contrast = cohort.volume(name), cohort.contrast or contrast_of(name)
+        volume = cohort.volume(name)
+        contrast = cohort.contrast or contrast_of(name)
         if frame == "registered":
             truth = Volume(on_grid(volume, grid, matrices[name]), grid)
             return Case(name, truth, brain_mask(truth.array), (0, grid.shape_kji[0]), contrast)
