@@ -17,6 +17,7 @@ from .experiment import experiment
 from .mask import mask
 from .models import models
 from .options import Group, Stopped
+from .questions import next_plane
 from .reconstruct import reconstruct
 from .train import train
 from .web import web
@@ -31,7 +32,11 @@ def run():
     """See a whole body from a few slices."""
 
 
-for _command in (reconstruct, mask, evaluate, models, train, experiment, benchmark, worker, demo, web):
+_COMMANDS = (
+    *(reconstruct, next_plane, mask, evaluate, models, train),
+    *(experiment, benchmark, worker, demo, web),
+)
+for _command in _COMMANDS:
     run.add_command(_command)
 
 

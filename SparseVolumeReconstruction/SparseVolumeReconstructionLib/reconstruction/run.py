@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..alignment.align import Alignment
 from ..alignment.intensity import MonotoneMap
 from ..alignment.plausible import check_size
+from ..alignment.reader import Brain
 from ..alignment.trust import check_thinkable, frame_probability
 from ..geometry import Grid, InputError
 from ..geometry.io import read_affine, read_volume
@@ -22,13 +24,13 @@ from ..progress import Progress
 from ..zoo.store import ModelStore
 from .contexts import noisy_backgrounds, read_contexts
 from .extent import outline
-from .other_contrast import contrasts_of
+from .other_contrast import Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
-from .view import view_of
+from .view import View, view_of
 from .whole_head import find_brain, read_mask, told_of
 
 
@@ -88,6 +90,57 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     """
     clock = Clock()
     prior = prior.drawing(request.draws)
+    known = understand(request, prior, progress, clock)
+    view, found, others = known.view, known.alignment, known.others
+    conditioned_on = [*view.slices, *others]
+    shown = [*view.shown, *others]
+    source = Source(
+        request, view.prior, conditioned_on, shown, view.alignment, known.like, known.brain, progress
+    )
+    made = make_outputs(source, clock.step)
+    observations = [*known.slices, *others]
+    said = provenance(request, prior, observations, found, known.contrasts, known.warnings)
+    said["contrast"] |= view.provenance()
+    if view.by_tissues and view.seen:
+        said["intensity_map"]["tissues"] = view.seen.shades
+    said |= {"frame_probability": known.trusted, **told_of_outputs(made), "seconds": clock.seconds}
+    return Reconstruction.of(made, found.patient_to_canonical, said)
+
+
+@dataclass
+class Understood:
+    """What is known of a request's slices before anything is inferred from them.
+
+    slices, others: what was observed, patient mm and units, set to 0 around the brain. brain: where slices
+    show more than that. contrasts: of their series. alignment: frame and intensity map. view: what a
+    posterior is made of. trusted: probability that the frame is right, None where it was not asked. like:
+    output grid. warnings: what is doubtful.
+    """
+
+    slices: list[Slice]
+    others: list[Observation]
+    brain: Brain | None
+    contrasts: Contrasts
+    alignment: Alignment
+    view: View
+    trusted: float | None
+    like: Grid | None
+    warnings: list[str]
+
+
+def understand(request: ReconstructionRequest, prior: Prior, progress: Progress, clock: Clock) -> Understood:
+    """Read a request's files, find brain, frame, contrast and intensities.
+
+    Args:
+        request: what was observed, and what is known of it.
+        prior: the model.
+        progress: told of steps, asked whether to stop.
+        clock: told of the time of each step.
+
+    Raises:
+        InputError: wrong input.
+        Cancelled: when asked to stop.
+    """
     with clock.step("read"):
         progress.update("reading slices", 0.01)
         given = _read(request, prior)
@@ -110,17 +163,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
     warnings += doubt_about_frame(trusted)
-    conditioned_on = [*view.slices, *given.others]
-    shown = [*view.shown, *given.others]
-    source = Source(request, view.prior, conditioned_on, shown, view.alignment, given.like, brain, progress)
-    made = make_outputs(source, clock.step)
-    observations = [*slices, *given.others]
-    said = provenance(request, prior, observations, found, contrasts, warnings)
-    said["contrast"] |= view.provenance()
-    if view.by_tissues and view.seen:
-        said["intensity_map"]["tissues"] = view.seen.shades
-    said |= {"frame_probability": trusted, **told_of_outputs(made), "seconds": clock.seconds}
-    return Reconstruction.of(made, found.patient_to_canonical, said)
+    return Understood(slices, given.others, brain, contrasts, found, view, trusted, given.like, warnings)
 
 
 @dataclass

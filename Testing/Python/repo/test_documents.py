@@ -39,7 +39,7 @@ def test_broken_links_are_found(repository):
 
 def test_commands_and_presets_exist(documents, repository):
     done = subprocess.run([str(repository / "run"), "--help"], capture_output=True, text=True, check=True)
-    there = set(re.findall(r"^  ([a-z]+) ", done.stdout, re.MULTILINE))
+    there = set(re.findall(r"^  ([a-z-]+) ", done.stdout, re.MULTILINE))
     said = {word for text in documents.values() for word in COMMAND.findall(text)}
     assert {"demo", "test", "web", "reconstruct"} <= said <= there
     presets = {name for text in documents.values() for name in PRESET.findall(text)} - {"NAME"}

@@ -16,7 +16,8 @@ LAYERS = [
     {"zoo"},
     {"alignment"},
     {"reconstruction"},
-    {"svr", "synthesis", "evaluation"},
+    {"svr", "synthesis", "analysis"},
+    {"evaluation"},
     {"training"},  # it measures what it fits with the protocols of evaluation
     {"experiments"},
     {"worker"},

@@ -1,0 +1,128 @@
+"""./run next-plane, locate and surprise: questions to the posterior of some slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from ..geometry import InputError, first_problem
+from .context import parse_context
+from .display import shown_progress
+from .options import Command, device, number, options, positive, strict
+
+PATIENT = (
+    click.option("--prior", required=True, metavar="ID", help="the model (see ./run models)"),
+    click.option(
+        "--context",
+        "contexts",
+        multiple=True,
+        metavar="FILE[:k1,k2,...]",
+        help="observed slices, as in ./run reconstruct; may be repeated",
+    ),
+    click.option(
+        "--frame",
+        default="auto",
+        metavar="FRAME",
+        help="auto (found from the slices), registered, or a file, as in ./run reconstruct",
+    ),
+    click.option("--mask", metavar="VOLUME", help="above 0 in the brain; found in the slices if left out"),
+    click.option(
+        "--thickness", type=number, metavar="MM", help="slice thickness of all contexts (as files state)"
+    ),
+    click.option(
+        "--gestational-age",
+        "covariate",
+        type=number,
+        metavar="WEEKS",
+        help="for fetal models",
+    ),
+    device,
+    strict,
+    click.option(
+        "--json-progress",
+        is_flag=True,
+        help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout',
+    ),
+)
+
+
+def _ask(
+    model: type,
+    run: Callable[..., dict[str, Any]],
+    *,
+    strict: bool,
+    json_progress: bool,
+    thickness: float | None,
+    contexts: tuple[str, ...],
+    frame: str,
+    **wanted,
+) -> dict[str, Any]:
+    """What a question's `run` answers to the options. Raises InputError."""
+    from ..zoo import ModelStore
+
+    files = {"mask", "roi"} & wanted.keys()
+    wanted |= {name: str(Path(wanted[name]).absolute()) for name in files if wanted[name]}
+    try:
+        request = model(
+            contexts=[parse_context(text, thickness) for text in contexts],
+            frame=frame if frame in ("auto", "registered") else str(Path(frame).absolute()),
+            **wanted,
+        )
+    except ValidationError as error:
+        raise InputError(f"{first_problem(error)}.") from error
+    with shown_progress(json_progress, strict) as progress:
+        return run(request, ModelStore(), progress)
+
+
+def _checked_file(path: Path) -> str:
+    """The absolute path of a file that is to be written. Raises InputError where its folder is missing."""
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder to write into does not exist.")
+    return str(path.absolute())
+
+
+_json_file = click.option(
+    "--json", "file", required=True, type=Path, metavar="FILE", help="where to write the answer"
+)
+
+NEXT_PLANE_EXAMPLES = """
+next-plane --prior brain-t1 --context head.nii.gz:60 --json next.json
+next-plane --prior brain-t1 --context head.nii.gz:60 --among orthogonal --roi lesion.nrrd --json next.json"""
+
+
+@click.command("next-plane", cls=Command, examples=NEXT_PLANE_EXAMPLES)
+@options(PATIENT)
+@click.option(
+    "--among",
+    type=click.Choice(["any", "orthogonal", "stack"]),
+    default="any",
+    help="planes of any orientation (any), axial, sagittal and coronal ones (orthogonal), or those parallel "
+    "to the first context (stack)",
+)
+@click.option("--roi", metavar="VOLUME", help="above 0 where it matters; the whole anatomy if left out")
+@click.option(
+    "--count", type=positive, default=3, metavar="N", help="alternatives, and planes of the sequence (3)"
+)
+@_json_file
+def next_plane(file, **wanted):
+    """Which plane to scan next: the one that leaves the least uncertainty."""
+    from ..analysis.planning import run_next_plane
+    from ..analysis.request import NextPlaneRequest
+
+    output = _checked_file(file)
+    answer = _ask(NextPlaneRequest, run_next_plane, output=output, **wanted)["result"]
+    if wanted["json_progress"]:
+        return
+    for kind, planes in (("instead", answer["planes"]), ("in turn", answer["sequence"])):
+        for number_, plane in enumerate(planes, 1):
+            at = ", ".join(f"{value:.0f}" for value in plane["origin"])
+            along = ", ".join(f"{value:.2f}" for value in plane["normal"])
+            print(
+                f"{kind} {number_}: {plane['orientation']} through ({at}) mm along ({along}), takes "
+                f"{100 * plane['gain']:.1f} % of the variance left"
+            )
+    print(output)
