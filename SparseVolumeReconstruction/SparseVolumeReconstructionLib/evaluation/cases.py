@@ -21,6 +21,7 @@ from ..priors.base import Prior
 from .baselines import Library
 
 FRAMES = ("registered", "patient")
+FIT_SUBJECTS = "fit subjects"
 
 
 def as_array(values) -> np.ndarray:
@@ -167,4 +168,4 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)), contrast)
 
     usable = [name for name in test if name in matrices]
-    return Bench(frame, usable, library, "fit subjects" if sources is fit else "leave one out", load)
+    return Bench(frame, usable, library, FIT_SUBJECTS if sources is fit else "leave one out", load)

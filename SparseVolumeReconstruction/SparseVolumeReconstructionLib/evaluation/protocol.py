@@ -20,9 +20,11 @@ from ..progress import Progress
 from ..reconstruction.provenance import doubts
 from ..zoo.store import ModelStore
 from .baselines import Baseline, MeanAtlas, PointEstimate, baselines
-from .cases import Bench, Case, prepare
+from .cases import FIT_SUBJECTS, Bench, Case, as_array, prepare
+from .detector import Detector, detector_of, looked_at
 from .inference import Inferred, infer, sampling_seconds
 from .pictures import Picture, picture
+from .sample_scores import distances
 from .scores import Tally, add_distribution, score_mean, with_observed
 
 BASELINES = (
@@ -44,6 +46,11 @@ METRICS = (
     "samples where the "
     "foreground was not observed; sample_spread: root mean square distance of samples from the mean there "
     "over that of the truth; sample_coverage_90: as coverage_90, between quantiles of 40 or more samples; "
+    "sample_auc: how often a small network, trained on people of the fit and one sample of each, takes a "
+    "slice of a sample rather than one of the scan for the sample, both not observed (registered, where "
+    "people of the fit are in the folder; best 0.5); sample_error, donor_distance: root mean square distance "
+    "of samples from the truth, and from the nearest of the people from whom they start (canonical units, "
+    "hidden foreground), ..._observed: the same person where the foreground was observed; "
     "coverage_L: share of foreground voxels that were not observed inside their central L % interval. Means "
     "over subjects. "
     "seconds_condition (with intensity map and, in the patient frame, alignment), seconds_mean: medians "
@@ -176,6 +183,8 @@ class _Run:
         self.warnings: dict[str, list[str]] = {}
         self._sampling: dict[str, dict[str, float]] = {}
         self._of_nothing: dict[str, Inferred] = {}
+        self._detectors: dict[str, Detector] = {}
+        self._donors: dict[str, np.ndarray] = {}
 
     def load(self, name: str, progress: Progress) -> Case | None:
         """A case, or None with the reason noted."""
@@ -244,8 +253,46 @@ class _Run:
             scores.values |= one.seconds | self._sampling.get(identifier, {})
             if not isinstance(one.posterior.posterior, PointEstimate):
                 add_distribution(scores, case, positions, one.posterior, one.samples)
+                if one.samples and self.bench.frame == "registered":
+                    scores.values |= self._told_apart(identifier, case, positions, one.samples, check)
+                    scores.values |= self._distances(identifier, case, positions, one)
             self.tally.add(identifier, count, case, scores)
         return estimates, inferred
+
+    def _told_apart(
+        self,
+        identifier: str,
+        case: Case,
+        positions: list[int],
+        samples: list[np.ndarray],
+        check: Callable[[], None],
+    ) -> dict[str, float]:
+        """How well a network tells the first sample from the truth; nothing without people of the fit."""
+        if self.bench.library_kind != FIT_SUBJECTS:
+            return {}
+        if identifier not in self._detectors:
+            prior = self.priors[identifier]
+            self._detectors[identifier] = detector_of(prior, self.bench.library, check)
+        truth = case.truth.array
+        shown = looked_at(truth, positions)
+        return {"sample_auc": self._detectors[identifier].auc(truth[shown], samples[0][shown])}
+
+    def _distances(
+        self, identifier: str, case: Case, positions: list[int], one: Inferred
+    ) -> dict[str, float]:
+        """How far samples are from the truth, and from the nearest of the people from whom they start."""
+        if identifier not in self._donors:
+            self._donors[identifier] = as_array(self.priors[identifier].donors(case.truth.grid))
+        observed = np.zeros_like(case.brain)
+        observed[positions] = case.brain[positions]
+        where = {"": case.brain & ~observed, "_observed": observed}
+        to_canonical = one.posterior.alignment.intensity.to_canonical
+        samples, truth = to_canonical(np.stack(one.samples)), to_canonical(case.truth.array)
+        found = {f"sample_error{part}": rms for part, rms in distances(samples, truth[None], where).items()}
+        if len(donors := self._donors[identifier]):
+            nearest = distances(samples, donors, where)
+            found |= {f"donor_distance{part}": rms for part, rms in nearest.items()}
+        return found
 
 
 def _about(run: _Run, cohort: Cohort, cohort_name: str) -> dict:

@@ -44,6 +44,27 @@ def spread_ratio(sums: np.ndarray) -> float:
     return math.sqrt(of_samples / of_truth) if of_truth > 0 else math.nan
 
 
+def distances(samples: np.ndarray, others: np.ndarray, where: dict[str, np.ndarray]) -> dict[str, float]:
+    """Root mean square distance of samples to the nearest of other volumes, in each region.
+
+    Mean over samples. The nearest is that in the first region.
+
+    Args:
+        samples, others: (n, K, J, I) and (m, K, J, I), at least one.
+        where: {name: (K, J, I) bool}.
+
+    Returns:
+        {name: distance}; nan for a region without voxels.
+    """
+    first, *_ = where.values()
+    found: dict[str, list[float]] = {name: [] for name in where}
+    for sample in samples:
+        nearest = min(others, key=lambda other, sample=sample: masked_mean((other - sample) ** 2, first))
+        for name, region in where.items():
+            found[name].append(math.sqrt(masked_mean((nearest - sample) ** 2, region)))
+    return {name: float(np.mean(each)) for name, each in found.items()}
+
+
 def coverage_of_samples(samples: np.ndarray, truth: np.ndarray, hidden: np.ndarray, level: float) -> float:
     """Share of the `hidden` voxels whose true value lies between quantiles of the samples.
 

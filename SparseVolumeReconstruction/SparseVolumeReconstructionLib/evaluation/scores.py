@@ -18,6 +18,11 @@ OF_SAMPLES = (
     "sample_difference",
     "sample_spread",
     "sample_coverage_90",
+    "sample_auc",
+    "sample_error",
+    "sample_error_observed",
+    "donor_distance",
+    "donor_distance_observed",
 )
 MEANS = (
     "ssim",

@@ -32,6 +32,8 @@ _SHOWN = {
     "coverage_90": "Share of hidden foreground voxels inside 90 % intervals",
     "coverage_50": "Share of hidden foreground voxels inside 50 % intervals",
     "sample_difference": "Difference between two samples (root mean square, hidden foreground)",
+    "sample_auc": "AUC of a network that tells samples from scans (trained on people of the fit; best 0.5)",
+    "donor_distance": "Distance of samples from the nearest donor (root mean square, hidden foreground)",
 }
 _PRINTED_OF = {"ssim": "SSIM", "ssim_of_samples": "SSIM", "cc_slice": "CC", "cc_slice_of_samples": "CC"}
 

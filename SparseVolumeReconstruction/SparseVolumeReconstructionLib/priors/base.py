@@ -171,6 +171,14 @@ class Prior(ABC):
         other.draws = (draws,)
         return other
 
+    def donors(self, grid: Grid) -> torch.Tensor:
+        """The real people from whom samples start, (n, K, J, I) in canonical units; n is 0 where they do not.
+
+        Args:
+            grid: with the canonical axes.
+        """
+        return torch.zeros(0, *grid.shape_kji)
+
     def alignment_model(self) -> AlignmentModel:
         """What alignment needs to find the frame of slices; made once. Raises InputError without one."""
         return self._alignment

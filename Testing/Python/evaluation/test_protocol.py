@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow  # it evaluates whole cohorts
 KEYS = {
     *("ssim", "ssim_excluding_contexts", "ssim_in_brain", "cc_volume", "cc_slice", "psnr"),
     *("ssim_of_samples", "cc_slice_of_samples", "sample_difference", "seconds_sample"),
-    *("sample_spread", "sample_coverage_90"),
+    *("sample_spread", "sample_coverage_90", "sample_auc", "sample_error", "sample_error_observed"),
+    *("donor_distance", "donor_distance_observed"),
     *("coverage_50", "coverage_80", "coverage_90", "coverage_95", "seconds_condition", "seconds_mean"),
 }
 BASELINES = ["mean-atlas", "cohort-atlas", "nearest-slice", "linear-interpolation", "nearest-volume", "pca"]
@@ -47,7 +48,9 @@ def test_json_is_the_contract(registered, tmp_path):
         assert list(content[name]) == ["0", "1", "3"]
         assert all(set(row) == KEYS for row in content[name].values())
     none = {key for key, value in content["tiny"]["3"].items() if value is None}
-    assert none == {"sample_coverage_90"}, "of two samples there are no quantiles"
+    assert none == {"sample_coverage_90", "donor_distance", "donor_distance_observed"}, "no quantiles of two"
+    assert 0 < content["tiny"]["3"]["sample_error_observed"] < 0.5 * content["tiny"]["3"]["sample_error"]
+    assert 0.5 < content["tiny"]["3"]["sample_auc"] <= 1, "noise is told from bodies"
     assert set(content["_about"]["samples"]["tiny"]["3"]) == {"spread", "spectrum_db"}
     assert content["pca"]["3"]["coverage_90"] is None and content["pca"]["3"]["ssim_of_samples"] is None
     assert all(content[name]["3"]["seconds_condition"] > 0 for name in BASELINES)

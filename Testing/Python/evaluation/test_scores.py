@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
 from SparseVolumeReconstructionLib.evaluation import scores
 from SparseVolumeReconstructionLib.evaluation.cases import Case
+from SparseVolumeReconstructionLib.evaluation.detector import Detector, looked_at
+from SparseVolumeReconstructionLib.evaluation.sample_scores import distances
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 
 SHAPE = (40, 48, 44)
@@ -77,6 +80,32 @@ def test_samples_of_the_true_posterior_spread_and_look_as_the_truth_does(known):
     assert set(drawn["narrow"]["spread"]) == {"0-3 mm", "3-6 mm", "6-10 mm", "10-15 mm", "15-20 mm"}
     assert np.abs(drawn["right"]["spectrum_db"]).max() < 1.5
     assert drawn["narrow"]["spectrum_db"][-1] == pytest.approx(20 * np.log10(0.5), abs=1.0), "less detail"
+
+
+def test_a_network_tells_what_is_blurred_and_not_what_is_alike():
+    chance = np.random.default_rng(0)
+
+    def bodies(count):
+        return gaussian_filter(chance.normal(size=(count, 48, 40)), (0, 1, 1)).astype(np.float32)
+
+    def blurred(slices):
+        return gaussian_filter(slices, (0, 0.6, 0.6))
+
+    for changed, low, high in ((blurred, 0.9, 1.0), (np.copy, 0.3, 0.7)):
+        detector = Detector(bodies(64), changed(bodies(64)))
+        assert low <= detector.auc(bodies(64), changed(bodies(64))) <= high
+    assert np.isnan(detector.auc(bodies(1), bodies(0)))
+    truth = np.zeros((12, 10, 10), np.float32)
+    truth[2:10] = 1
+    assert looked_at(truth, [4]).tolist() == [2, 6, 7, 8, 9], "anatomy, and no neighbour of what was observed"
+    assert not len(looked_at(0 * truth, []))
+
+
+def test_distances_are_to_the_nearest(known):
+    case, _ = known
+    truth, inside = case.truth.array, {"": case.brain, "_no": np.zeros_like(case.brain)}
+    found = distances(np.stack([truth + 0.1, truth - 0.2]), np.stack([truth, truth + 3]), inside)
+    assert found[""] == pytest.approx(0.15, abs=1e-4) and np.isnan(found["_no"])
 
 
 def test_observed_slices_are_perfect_and_only_they_are_excluded(known):

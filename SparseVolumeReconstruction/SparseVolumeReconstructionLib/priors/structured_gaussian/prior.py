@@ -112,6 +112,13 @@ class StructuredGaussian(Prior):
         weights = [np.interp(covariate, knots.numpy(), np.eye(len(knots))[n]) for n in range(len(knots))]
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
+    def donors(self, grid: Grid) -> torch.Tensor:
+        """See `Prior`; as the samples of the bank's own covariate take them, less what all have in common."""
+        if self.draws[0] != DONORS:
+            return super().donors(grid)
+        field = self.field(grid)
+        return torch.cat([self._donors.draw(seed, field) for seed in range(len(self._donors))])
+
     @property
     def knows_tissues(self) -> bool:
         """Whether tissues were fitted with it."""
