@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +147,33 @@ def write_atomically(path: str | Path, write) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Path]:
+    """A temporary folder whose files are moved into `directory` at the end: all of them, or none.
+
+    Args:
+        directory: is made where it is not there.
+        names: what files of a result may be called; those of an older one that are not written are removed.
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full.
+    """
+    directory = Path(directory)
+    with file_errors(f"{directory}: the result could not be written"):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
+        try:
+            yield staging
+            directory.mkdir(exist_ok=True)
+            for name in names:
+                if (staging / name).exists():
+                    os.replace(staging / name, directory / name)
+                else:
+                    (directory / name).unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..geometry import Grid, InputError, Volume, file_errors
-from ..geometry.io import read_affine, read_volume, write_affine, write_volume
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import read_affine, read_volume, write_affine, write_volume, written_whole
 from ..geometry.nifti import read_four_dimensions, write_four_dimensions
 
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
@@ -130,8 +127,7 @@ def write_result(
 ) -> dict[str, str]:
     """Write all files of a result into `directory`, all or none; returns {name: path}.
 
-    Files are written into a temporary folder beside `directory` and moved when all are complete; those of an
-    older result, in whatever format, are removed.
+    Those of an older result, in whatever format, are removed.
 
     Args:
         compress: smaller files, more time.
@@ -140,20 +136,9 @@ def write_result(
     Raises:
         InputError: the folder cannot be written or the disk is full.
     """
+    with written_whole(directory, ALL_FILES) as folder:
+        _write_files(result, folder, compress, image_format)
     directory = Path(directory)
-    with file_errors(f"{directory}: the result could not be written"):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
-        try:
-            _write_files(result, staging, compress, image_format)
-            directory.mkdir(exist_ok=True)
-            for name in ALL_FILES:
-                if (staging / name).exists():
-                    os.replace(staging / name, directory / name)
-                else:
-                    (directory / name).unlink(missing_ok=True)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     return {name: str(directory / name) for name in file_names(image_format) if (directory / name).exists()}
 
 
