@@ -39,6 +39,7 @@ WRONG = {
     "z-scores": ((head(False) - 300) / 250, "negative .*normalised"),
     "mask": ((head() > 0).astype(float), "only 1 different values above 0; a mask or label map"),
     "label map": (np.digitize(head(), [1, 400, 600]).astype(float), "only 3 different values above 0"),
+    "many labels": (np.digitize(head(), np.linspace(1, 800, 8)) ** 2.0, "same value: a label map"),
     "CT": (np.where(head() > 0, head() - 400, RANDOM.normal(-1000, 5, (60, 60))), "look like CT"),
     "CT with clipped air": (np.where(head() > 0, head() - 400, -1000), "look like CT"),
 }
@@ -57,6 +58,7 @@ def test_values_that_are_no_mr_are_named(case):
         head(),
         head(False),
         np.minimum(head(), 400),
+        np.maximum(head(), 20),
         head() / 1000,
         head() * 30,
         head() - 3 * (RANDOM.random((60, 60)) < 0.05),

@@ -73,13 +73,14 @@ SHOWN = {
     "newborn": "is right",
     "phantom": "is right|too little contrast",
     "photograph": "do not look like brain",
+    "labels": "label map or a drawing",
 }
 
 
 @pytest.mark.parametrize("shown", SHOWN)
 def test_what_cannot_be_placed_is_told(shared_data, tmp_path, capsys, shown):
     """A slice below the brain, half a head in view, CT, a head of two thirds of the size, a bottle with rods,
-    a picture of something else: one clear line each.
+    a picture of something else, the regions of a brain by their numbers: one clear line each.
     """
     volume = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_T1w.nii.gz")
     labels = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_dlmuse.nii.gz")
@@ -98,7 +99,9 @@ def test_what_cannot_be_placed_is_told(shared_data, tmp_path, capsys, shown):
         array = (
             np.where(from_middle < 0.7, np.where(rods, 20.0, 150.0), 0)
             + (from_middle < 0.7) * k[:, None, None]
-        )
+        ) + np.random.default_rng(0).rayleigh(2, array.shape)
+    elif shown == "labels":
+        array = labels.array.astype(np.float32)
     elif shown == "photograph":
         array = (
             120 + 60 * np.sin(7 * j)[:, None] * np.cos(5 * i + 3 * j[:, None] ** 2) + 30 * k[:, None, None]
