@@ -8,7 +8,6 @@ from pathlib import Path
 from ..alignment.plausible import check_values, has_noise_outside
 from ..geometry import InputError
 from ..observation import Observation, Slice, split_slices
-from ..observation.slices import check_slices_agree
 from ..observation.spec import ObservationSpec
 from .result import ALL_FILES
 
@@ -28,7 +27,6 @@ def read_contexts(specs: Sequence[ObservationSpec]) -> tuple[list[Observation], 
     for (name, what), words in assumed.items():
         warnings.append(f"{name}: {what} is not known; {' and '.join(sorted(words))} was assumed.")
     slices, _ = split_slices(observations)
-    check_slices_agree(slices)
     for source in dict.fromkeys(image.source for image in slices):
         check_values([image for image in slices if image.source == source])
     return observations, list(dict.fromkeys(warnings))

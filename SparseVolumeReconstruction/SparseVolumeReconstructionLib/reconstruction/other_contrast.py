@@ -15,6 +15,7 @@ from ..alignment.shown import ContrastMap
 from ..alignment.tissues import as_t1w
 from ..data.bids import WRITTEN
 from ..observation import Slice
+from ..observation.slices import check_slices_agree
 from ..priors.card import ModelCard
 from .whole_head import reads_for
 
@@ -65,6 +66,11 @@ class Contrasts:
     def first(self) -> str:
         """The series in whose contrast the result is shown."""
         return self.slices[0].source if self.slices else ""
+
+    def check_agree(self) -> None:
+        """Raise InputError where slices of one contrast show different images on the same pixels."""
+        for words in dict.fromkeys(self.words(s.source) for s in self.slices):
+            check_slices_agree([s for s in self.slices if self.words(s.source) == words])
 
     def words(self, source: str) -> str:
         """The contrast of a series, such as "FLAIR-like"."""

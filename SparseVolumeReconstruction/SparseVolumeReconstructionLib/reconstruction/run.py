@@ -151,6 +151,7 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
         brain = find_brain(slices, prior.card, mask)
         slices = brain.slices if brain else slices
         contrasts = contrasts_of(slices, brain, prior.card)
+        contrasts.check_agree()
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
         warnings += contrasts.told(request.show_as)
     with clock.step("align"):

@@ -7,6 +7,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.alignment.align import Alignment
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
+from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.reconstruction.other_contrast import contrasts_of
@@ -95,3 +96,12 @@ def test_a_whole_stack_of_one_contrast_is_not_taken_for_two(card, shared_data):
     count = len(volume.array)
     slices = [slice_of(volume, k) for k in range(count // 5, int(0.75 * count), count // 12)]
     assert contrasts_of(slices, None, card).mixed == []
+
+
+def test_contrasts_of_one_visit_share_their_planes_and_images_of_one_contrast_have_to_agree(card, scans):
+    planes = [s.plane for s in scans["T1w"]]
+    flair = [replace(s, plane=p) for s, p in zip(scans["FLAIR"], planes, strict=True)]
+    contrasts_of([*scans["T1w"], *flair], None, card).check_agree()
+    other = [replace(s, pixels=s.pixels[:, ::-1], source="again") for s in scans["T1w"]]
+    with pytest.raises(InputError, match="lie on the same plane but disagree"):
+        contrasts_of([*scans["T1w"], *flair, *other], None, card).check_agree()
