@@ -9,6 +9,7 @@ from ..base import seeded_generator
 from .field import GaussianField, along_axes, axis_operators
 from .fit import hat_functions
 from .parameters import DonorBank, GaussianParameters
+from .sharpness import blur_operator
 
 _WARP = ((40.0, 0.75), (20.0, 0.35))  # correlation length, displacement (mm): spreads samples as widely
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
@@ -53,7 +54,7 @@ class Donors:
         volume = volume.flip(-1) if mirrored else volume
         return self._deformed(volume, seeded_generator(seed)) if again else volume
 
-    def draw(self, seed: int, field: GaussianField, wider: float = 1.0) -> torch.Tensor:
+    def draw(self, seed: int, field: GaussianField, wider: float = 1.0, blur_mm: float = 0.0) -> torch.Tensor:
         """The draw of a seed, (1, K, J, I) on the grid of `field`.
 
         The field's mean, and by how much the donor differs from what the prior expects of the donor's
@@ -64,10 +65,15 @@ class Donors:
             seed: 0, 1, ...; see `volume`.
             field: the process on a grid with the canonical axes.
             wider: factor on the difference.
+            blur_mm: standard deviation by which the difference is blurred: no scanner is as sharp as another.
         """
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
-        operators = [operator.to(field.mean) for operator in axis_operators(self._grid, field.grid)]
+        sizes = zip(self._grid.shape_kji, self._grid.spacing_ijk[::-1], strict=True)
+        operators = [
+            (operator @ blur_operator(size, float(mm), blur_mm)).to(field.mean)
+            for operator, (size, mm) in zip(axis_operators(self._grid, field.grid), sizes, strict=True)
+        ]
         return field.mean + wider * self._unbiased * along_axes(operators, difference[None].to(field.mean))
 
     def _filled(self, masked: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from ..gaussian.field import GaussianField, widening
 from ..gaussian.parameters import GaussianParameters
 from ..gaussian.process import GaussianProcess
 from ..gaussian.seen import seen_in, tissue_maps
+from ..gaussian.sharpness import blur_between
 from ..gaussian.stack import StackPosterior
 from ..gaussian.tissues import TISSUES, TissueContrast
 from ..intervals import IntervalScale
@@ -37,6 +38,7 @@ from .posterior import TOLERANCE, Measured, OperatorPosterior
 DONORS, GAUSSIAN = "donors", "gaussian"
 _MAX_PIXELS = 200_000
 _LIKE_THE_COHORT = 0.05  # no nearer scale is worth a second solution
+_COMPARED = 6  # donors, of which the sharpness is compared with that of the slices
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
 
@@ -201,33 +203,49 @@ class StructuredGaussian(Prior):
         """
         slices, others = split_slices(given.observations)
         *_, anatomy = self._process.on(field.grid)
+        mask = anatomy.cpu().numpy()
+        donor = self._donor_of(slices, field, mask)
         stack = None if others or any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack
             inside, expected = (t.movedim(axis, 0)[index] for t in (anatomy, field.mean))
             stacked = torch.where(inside, torch.as_tensor(array).to(self.device), expected)
-            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals, self._donor(f))
-        mask = anatomy.cpu().numpy()
+            return lambda f: StackPosterior(f, axis, index, stacked, self.intervals, donor(f))
         if not others:
             planes, operator, pixels, noises = self._planes(slices, field.grid, mask)
             return lambda f: PlanesPosterior(
-                f, planes, operator, pixels, self.intervals, given.check, tolerance, noises, self._donor(f)
+                f, planes, operator, pixels, self.intervals, given.check, tolerance, noises, donor(f)
             )
         measured = [measured_planes(*self._planes(slices, field.grid, mask))] if slices else []
         measured += [self._measured(observation, field.grid, mask) for observation in others]
-        return lambda f: OperatorPosterior(
-            f, measured, self.intervals, given.check, tolerance, self._donor(f)
-        )
+        return lambda f: OperatorPosterior(f, measured, self.intervals, given.check, tolerance, donor(f))
 
-    def _donor(self, field: GaussianField) -> Callable[[int], torch.Tensor] | None:
-        """The donor of a seed as a draw of `field`, which may have been widened.
+    def _donor_of(
+        self, slices: list[Slice], field: GaussianField, mask: np.ndarray
+    ) -> Callable[[GaussianField], Callable[[int], torch.Tensor] | None]:
+        """The donor of a seed as a draw of the field, which may have been widened, as sharp as the slices.
 
-        None where samples are to start from the field's own draws.
+        None where samples are to start from the field's own draws. Slices are compared when first needed.
         """
         if self.draws[0] != DONORS:
-            return None
+            return lambda f: None
         fitted, *_ = self._process.on(field.grid)
-        return partial(self._donors.draw, field=field, wider=_spread(field) / _spread(fitted))
+        blur_mm = cache(lambda: self._blur_mm(slices, field, mask))
+
+        def donor(f: GaussianField) -> Callable[[int], torch.Tensor]:
+            wider = _spread(f) / _spread(fitted)
+            return lambda seed: self._donors.draw(seed, f, wider, blur_mm())
+
+        return donor
+
+    def _blur_mm(self, slices: list[Slice], field: GaussianField, mask: np.ndarray) -> float:
+        """By how much donors must be blurred to be no sharper than the slices."""
+        if not slices:
+            return 0.0
+        planes, operator, pixels, _ = self._planes(slices, field.grid, mask)
+        drawn = torch.cat([self._donors.draw(seed, field) for seed in range(_COMPARED)])
+        spacings = [tuple(plane.spacing_ij[::-1]) for plane in planes]
+        return blur_between(operator.split(operator.forward(drawn)), operator.split(pixels[None]), spacings)
 
     def _planes(
         self, slices: list[Slice], grid: Grid, mask: np.ndarray

@@ -1,10 +1,12 @@
 """Samples that start from real people: what they share with the exact posterior, and with noise."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.observation import Slice
@@ -12,6 +14,7 @@ from SparseVolumeReconstructionLib.observation.planes import plane_operator
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
+from SparseVolumeReconstructionLib.priors.gaussian.sharpness import blur_between
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 
 GRID = Grid.centred((11, 12, 12), 4.0)
@@ -130,3 +133,32 @@ def test_a_widened_prior_spreads_donors_wider(prior):
     field = prior.field()
     away = [prior._donors.draw(1, field, wider) - field.mean for wider in (1.0, 2.0)]
     assert torch.allclose(away[1], 2 * away[0], atol=1e-6) and away[0].abs().max() > 0.05
+
+
+@pytest.mark.parametrize("blur_mm", [0.0, 0.9, 1.5])
+def test_donors_are_as_sharp_as_the_slices_and_never_sharpened(blur_mm):
+    """The blur between pictures is found whatever their contrast; one in the other direction is none."""
+    chance = np.random.default_rng(3)
+
+    def pictures(count, mm):
+        noise = gaussian_filter(chance.normal(size=(count, 70, 100)), (0, 0.6, 0.4))
+        return torch.as_tensor(gaussian_filter(noise, (0, mm / 2.0, mm / 3.0))).float()
+
+    soft = [3 * pictures(2, math.hypot(0.5, blur_mm)) for _ in range(2)]
+    found = blur_between([pictures(6, 0.5)] * 2, soft, [(2.0, 3.0)] * 2)
+    assert found == pytest.approx(blur_mm, abs=0.2)
+    assert blur_between([pictures(6, 1.5)], [pictures(1, 0.5)], [(2.0, 3.0)]) == 0
+    coarse = [pictures(1, 1)]
+    assert blur_between([], [], []) == blur_between(coarse, coarse, [(50.0, 50.0)]) == 0
+
+
+def test_donors_of_a_blurred_scan_are_blurred_about_the_mean(prior):
+    body, field = prior.drawing("gaussian").condition([]).sample([2**33])[0].numpy(), prior.field()
+    detail = []
+    for mm in (0.0, 6.0):
+        soft = np.stack([gaussian_filter(plane, mm / GRID.spacing_ijk[0]) for plane in body])
+        slices = [slice_of(Volume(soft, GRID), k) for k in (2, 5, 8)]
+        donor = prior.condition(slices)._donor(4)[0]
+        detail.append(float((donor - field.mean).diff(dim=-1).std()))
+    sharp = (prior._donors.draw(4, field)[0] - field.mean).diff(dim=-1).std()
+    assert detail[0] == pytest.approx(float(sharp)) and detail[1] < 0.85 * detail[0]
