@@ -25,6 +25,7 @@ CONTEXTS = (1, 2, 4, 7, 10)
 SIZES = (64, 96, 128, 160, 192)
 PROTOCOL_CONTEXTS = 4
 SAMPLES = 16
+SAMPLE_COUNTS = (1, 16, 64)
 RUNS = 7
 
 
@@ -37,12 +38,13 @@ def benchmark(
     round_trip: Callable[[], object] | None = None,
     contexts: tuple[int, ...] = CONTEXTS,
     sizes: tuple[int, ...] = SIZES,
+    sample_counts: tuple[int, ...] = SAMPLE_COUNTS,
     runs: int = RUNS,
 ) -> dict:
     """Measure warm calls, each setting in a fresh process, medians of `runs` calls.
 
     Seconds and MiB. Every row has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib
-    (before) and peak_mib; the row "protocol" also samples_16_s.
+    (before) and peak_mib; rows with several samples also samples_N_s (all at once).
 
     Args:
         round_trip: one small request to a warm worker (given by the caller, who owns the worker).
@@ -57,6 +59,7 @@ def benchmark(
     settings: dict[str, tuple[int | None, int, int]] = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
     settings |= {f"{n} contexts": (None, n, 1) for n in contexts}
     settings |= {f"{n}^3 voxels": (n, PROTOCOL_CONTEXTS, 1) for n in sizes}
+    settings |= {f"{n} samples": (None, PROTOCOL_CONTEXTS, n) for n in sample_counts}
     rows = {}
     spawn = multiprocessing.get_context("spawn")
     for step, (name, (size, count, samples)) in enumerate(settings.items()):
@@ -70,7 +73,12 @@ def benchmark(
         "runs": runs,
         "machine": _machine(),
         "rows": rows,
-        "growth": _growth(rows, contexts, sizes),
+        "growth": _growth(
+            rows,
+            [f"{n} contexts" for n in contexts],
+            [f"{n}^3 voxels" for n in sizes],
+            [f"{n} samples" for n in sample_counts],
+        ),
     }
     if round_trip:
         progress.update("measuring the worker", len(settings) / (len(settings) + 1))
@@ -149,10 +157,10 @@ def _machine() -> dict:
     }
 
 
-def _growth(rows: dict, contexts: tuple[int, ...], sizes: tuple[int, ...]) -> dict:
-    """Ratios of the last to the first setting, measured in the same run."""
+def _growth(rows: dict, *series: list[str]) -> dict:
+    """Ratios of the last to the first setting of each series of rows, measured in the same run."""
     growth = {}
-    for names in ([f"{n} contexts" for n in contexts], [f"{n}^3 voxels" for n in sizes]):
+    for names in series:
         first, last = rows[names[0]], rows[names[-1]]
         growth[f"{names[0]} -> {names[-1]}"] = {
             key: last[key] / first[key]

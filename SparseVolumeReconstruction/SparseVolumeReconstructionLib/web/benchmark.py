@@ -5,6 +5,7 @@ Frames while a slice view is scrolled, and a new slice until its posterior is sh
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -42,6 +43,26 @@ const start = performance.now(), timer = setInterval(() => {
 }, 20);
 setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
 """  # noqa: E501
+# Chooses the next sample whenever the axial picture of the last one arrives; gives [pictures, seconds].
+_PLAY = """
+const [seconds, done] = arguments, slider = document.getElementById("sample-slider");
+const picture = document.querySelector('[data-view="Red"] img'), start = performance.now();
+let pictures = 0, step = 0;
+const next = () => {
+  slider.value = step++ % (Number(slider.max) + 1);
+  slider.dispatchEvent(new Event("input"));
+};
+const watch = new MutationObserver(() => {
+  pictures += 1;
+  const spent = (performance.now() - start) / 1000;
+  if (spent < seconds) { next(); return; }
+  watch.disconnect();
+  done([pictures, spent]);
+});
+watch.observe(picture, {attributes: true, attributeFilter: ["src"]});
+next();
+next();
+"""
 # Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new
 # mean.
 _UPDATE = """
@@ -74,6 +95,7 @@ class PageSpeed:
 
     Attributes:
         frames_per_s: pictures of the axial view while it is scrolled.
+        samples_per_s: the same when one sample after the other is chosen; nan where none were made.
         update_s: of every slice that was added, to the shown posterior.
         memory_mb: resident memory of the server's process at the start and after each of RESULTS
             reconstructions with two samples, of which the last two are kept; empty where the system does not
@@ -82,6 +104,7 @@ class PageSpeed:
     """
 
     frames_per_s: float
+    samples_per_s: float
     update_s: list[float]
     memory_mb: list[float]
     blocked_ms: float
@@ -104,7 +127,8 @@ def page_speed(prior_id: str) -> PageSpeed:
             driver = headless_chromium(Path(folder) / "browser", *_SIZE)
             try:
                 frames, updates = _measure(driver, address, prior_id)
-                return PageSpeed(frames, updates, _memory(driver, process), _blocked_ms(log))
+                memory = _memory(driver, process)
+                return PageSpeed(frames, _samples_per_s(driver), updates, memory, _blocked_ms(log))
             finally:
                 driver.quit()
 
@@ -129,6 +153,15 @@ def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
     if None in updates:
         raise InputError("the page showed no update within 30 s.")
     return pictures / seconds, updates
+
+
+def _samples_per_s(driver) -> float:
+    """Samples of the last result, shown one after the other."""
+    if not driver.find_element("id", "sample-slider").is_enabled():
+        return math.nan
+    driver.execute_async_script(_PLAY, 0.0)
+    pictures, seconds = driver.execute_async_script(_PLAY, SCROLL_S)
+    return pictures / seconds
 
 
 def _memory(driver, process: int) -> list[float]:
@@ -237,7 +270,7 @@ def table(speed: PageSpeed) -> str:
     """The measurements as text."""
     return (
         f"page, headless Chromium, {_SIZE[0]} x {_SIZE[1]}: {speed.frames_per_s:.1f} frames per second while "
-        "a slice view is scrolled; "
+        f"a slice view is scrolled; {speed.samples_per_s:.1f} samples per second in the player; "
         f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
         f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}\n"
         f"the longest that one thing computed on the event loop: {speed.blocked_ms:.0f} "

@@ -24,6 +24,7 @@ def measured(store):
         round_trip=lambda: calls.append(1),
         contexts=(2,),
         sizes=(16, 96),
+        sample_counts=(1, 64),
         runs=3,
     )
     return result, calls
@@ -32,7 +33,14 @@ def measured(store):
 @pytest.mark.slow
 def test_rows_hold_what_was_asked(measured):
     result, calls = measured
-    assert list(result["rows"]) == ["protocol", "2 contexts", "16^3 voxels", "96^3 voxels"]
+    assert list(result["rows"]) == [
+        "protocol",
+        "2 contexts",
+        "16^3 voxels",
+        "96^3 voxels",
+        "1 samples",
+        "64 samples",
+    ]
     assert result["rows"]["96^3 voxels"]["voxels"] == 96**3 and result["rows"]["protocol"]["samples_16_s"] > 0
     assert len(calls) == 4 and result["worker_round_trip_s"] >= 0
     json.dumps(result, allow_nan=False)
@@ -46,6 +54,13 @@ def test_larger_volumes_take_more_memory(measured):
         growth["peak_mib"] == rows["96^3 voxels"]["peak_mib"] / rows["16^3 voxels"]["peak_mib"]
         and growth["condition_mean_s"] > 0
     )
+
+
+def test_more_samples_take_more_memory(measured):
+    rows = measured[0]["rows"]
+    held = 64 * rows["64 samples"]["voxels"] * 4 / 2**20
+    assert held < rows["64 samples"]["peak_mib"] - rows["64 samples"]["loaded_mib"] + 8
+    assert measured[0]["growth"]["1 samples -> 64 samples"]["peak_mib"] > 1
 
 
 def test_memory_is_that_of_the_child_and_not_of_the_parent():

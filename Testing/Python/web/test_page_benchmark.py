@@ -16,6 +16,7 @@ def test_frames_and_updates_are_measured(browse, write_weights, tmp_path, monkey
     ModelStore().import_file(write_weights(tmp_path / "tiny.safetensors"))
     speed = benchmark.page_speed("tiny")
     assert speed.frames_per_s > 0 and len(speed.update_s) == 2 and min(speed.update_s) > 0
+    assert speed.samples_per_s > 0 and "samples per second in the player" in benchmark.table(speed)
     assert (
         len(speed.memory_mb) == 4
         and 100 < min(speed.memory_mb) <= max(speed.memory_mb) < 1500

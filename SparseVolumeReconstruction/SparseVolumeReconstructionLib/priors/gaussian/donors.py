@@ -11,7 +11,7 @@ from .fit import hat_functions
 from .parameters import DonorBank, GaussianParameters
 from .sharpness import blur_operator
 
-_WARP = ((40.0, 0.75), (20.0, 0.35))  # correlation length, displacement (mm): spreads samples as widely
+_WARP = ((40.0, 1.5), (20.0, 0.7))  # correlation length, displacement (mm): spreads samples as widely
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
 
 
@@ -69,12 +69,19 @@ class Donors:
         """
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
+        to_field = [operator.to(field.mean) for operator in axis_operators(self._grid, field.grid)]
+        difference = difference[None].to(field.mean)
+        return field.mean + wider * self._unbiased * along_axes(to_field, self._blurred(difference, blur_mm))
+
+    def _blurred(self, difference: torch.Tensor, blur_mm: float) -> torch.Tensor:
+        """As wide as before: what a blur takes from the finest detail is given to the rest."""
+        if blur_mm <= 0:
+            return difference
         sizes = zip(self._grid.shape_kji, self._grid.spacing_ijk[::-1], strict=True)
-        operators = [
-            (operator @ blur_operator(size, float(mm), blur_mm)).to(field.mean)
-            for operator, (size, mm) in zip(axis_operators(self._grid, field.grid), sizes, strict=True)
-        ]
-        return field.mean + wider * self._unbiased * along_axes(operators, difference[None].to(field.mean))
+        softened = along_axes(
+            [blur_operator(n, float(mm), blur_mm).to(difference) for n, mm in sizes], difference
+        )
+        return softened * (difference.norm() / softened.norm().clamp(min=1e-6))
 
     def _filled(self, masked: torch.Tensor) -> torch.Tensor:
         out = torch.zeros(self._mask.shape)

@@ -56,15 +56,13 @@ def blur_between(
 
 
 def blur_operator(size: int, spacing_mm: float, blur_mm: float) -> torch.Tensor:
-    """A Gaussian blur along one axis, (size, size) float32; the identity for 0 mm.
+    """A Gaussian blur along one axis, (size, size) float32.
 
     Args:
         size: samples along the axis.
         spacing_mm: of these.
-        blur_mm: standard deviation.
+        blur_mm: standard deviation, above 0.
     """
-    if blur_mm <= 0:
-        return torch.eye(size)
     place = torch.arange(size) * spacing_mm
     weight = torch.exp(-0.5 * ((place[:, None] - place) / blur_mm) ** 2)
     return weight / weight.sum(1, keepdim=True)
