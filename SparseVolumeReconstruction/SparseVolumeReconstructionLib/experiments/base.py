@@ -91,6 +91,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     "001-ras": Experiment(
         "atlases:ras", "Slice VAE: realistic atlas score of generated brains.", "brain-t1", _LABELLED
     ),
+    "002-mrngan": Experiment(
+        "mrngan:mrngan",
+        "MRNGAN: places of slices, their neighbours, and a brain from one slice.",
+        "brain-t1",
+    ),
     "cost": Experiment(
         "cost:cost",
         "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.",

@@ -58,3 +58,25 @@ def sheet(rows: list[tuple[str, list[Shown]]], spacing_ijk: np.ndarray) -> bytes
 def _middle(array: np.ndarray, view: int) -> np.ndarray:
     """The middle slice of (K, J, I) across axis `view`."""
     return np.take(array, array.shape[view] // 2, view)
+
+
+def strips(rows: list[tuple[str, list[np.ndarray]]], titles: list[str]) -> bytes:
+    """A PNG file: for each name a row of slices (H, W) in [0, 1], below their titles.
+
+    Args:
+        rows: names and slices; a shorter row leaves places empty.
+        titles: of the columns.
+    """
+    figure = Figure((1.15 * len(titles) + 1.3, 1.15 * len(rows) + 0.3), facecolor="black")
+    panels = figure.subplots(len(rows), len(titles), squeeze=False)
+    for panel in panels.flat:
+        panel.set(xticks=[], yticks=[], facecolor="black")
+        panel.spines[:].set_visible(False)
+    for line, (name, slices) in zip(panels, rows, strict=True):
+        line[0].set_ylabel(name, color="white", fontsize=8, rotation=0, ha="right", va="center")
+        for panel, image in zip(line, slices, strict=False):
+            panel.imshow(image, cmap="gray", vmin=0, vmax=1, origin="lower")
+    for panel, title in zip(panels[0], titles, strict=True):
+        panel.set_title(title, color="white", fontsize=8)
+    figure.subplots_adjust(1.3 / figure.get_size_inches()[0], 0, 1, 0.93, 0.02, 0.02)
+    return png(figure)
