@@ -2,9 +2,7 @@
 
 The frame (patient -> canonical affine) and the intensity map, from the slices alone.
 
-Coarse: many starts in one batch (positions along the slice normal, orientations where the prior does not
-trust the patient's, covariate values), ranked by weighted correlation with the prior's mean. Fine: the best
-starts maximise the evidence of the low-rank model, tempered because neighbouring pixels are not independent.
+`search.py` finds it; here it is judged.
 """
 
 from __future__ import annotations
@@ -19,22 +17,19 @@ from ..observation import Slice
 from ..priors.alignment_model import AlignmentModel
 from ..progress import Progress
 from .anatomy import anatomy_level
-from .finalists import MAX_MARGIN, distinct, margin_of
+from .finalists import MAX_MARGIN, margin_of
 from .gain import by_source, gain_of, in_common_units, rough_gains, settled
 from .intensity import MonotoneMap
 from .limits import rounded_down
 from .match import Matcher
 from .plausible import check_size, has_noise_outside
-from .pose import UNITS, PoseFamily, quarter_turns, spread_rotations
+from .pose import PoseFamily
+from .search import COARSE_MM, FINE_MM, finalists, refined
 from .shown import ContrastMap
 
-_SCREEN_MM, _COARSE_MM, _FINE_MM = 9.0, 6.0, 4.0
-_COARSE_STEPS, _FINE_STEPS, _FINALISTS = 40, 60, 4
-_ROTATIONS, _STARTS, _TURNED_STARTS = 576, 48, 4
 _WRONG_SIZE = 0.25  # log of the size over the expected one
 DOUBTFUL, _CLEARLY = 0.65, 0.05
 TWO_BODIES, _MAX_FILES = 40.0, 6
-_SHIFTS_MM = (-50.0, -35.0, -20.0, -8.0, 8.0, 20.0, 35.0, 50.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +92,7 @@ def align(
     rough = rough_gains(slices)
     best = _search(in_common_units(slices, rough), model, progress, covariate)
     if rough:
-        best = _with_gains(best, slices, rough, model, _FINE_MM)
+        best = _with_gains(best, slices, rough, model, FINE_MM)
         slices = in_common_units(slices, best.gains)
     size = _size_beyond_expected(best, model)
     problem = None
@@ -162,11 +157,11 @@ def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progres
     linear = (matrix[:3, :3] / log_scale.exp())[None]
     family = PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
     theta = torch.zeros(1, 9)
-    together = Matcher.of(slices, model, _FINE_MM).evidence(
+    together = Matcher.of(slices, model, FINE_MM).evidence(
         family, theta, value, [joint.intensity]
     ) - family.penalty(theta)
-    matchers = [Matcher.of(part, model, _FINE_MM) for part in files.values()]
-    separate = sum(_fine_search(m, family, theta, value, False, progress)[-1] for m in matchers)
+    matchers = [Matcher.of(part, model, FINE_MM) for part in files.values()]
+    separate = sum(refined(m, family, theta, value, False, progress).evidence for m in matchers)
     return float(separate - together) / (len(files) - 1)
 
 
@@ -174,22 +169,22 @@ def _search(
     slices: list[Slice], model: AlignmentModel, progress: Progress, covariate: float | None
 ) -> Alignment:
     """The most probable alignment, good or not."""
-    coarse, fine = (Matcher.of(slices, model, size) for size in (_COARSE_MM, _FINE_MM))
-    family, theta, value = _starts(slices, model, covariate)
-    family, theta, value, score = _coarse_search(coarse, family, theta, value, covariate is None, progress)
-    best = distinct(score, family.matrix(theta), _FINALISTS)
-    family, theta, value = family.select(best), theta[best].clone(), value[best].clone()
-    family, theta, value, maps, evidence = _fine_search(
-        fine, family, theta, value, covariate is None, progress
+    found = finalists(slices, model, progress, covariate)
+    best = int(found.evidence.argmax())
+    winner = torch.tensor([best])
+    family, theta, value, intensity = (
+        found.family.select(winner),
+        found.theta[winner],
+        found.value[winner],
+        found.maps[best],
     )
-    winner, margin = torch.tensor([int(evidence.argmax())]), margin_of(family.matrix(theta), evidence, model)
-    family, theta, value, intensity = family.select(winner), theta[winner], value[winner], maps[int(winner)]
+    margin = margin_of(found.matrices, found.evidence, model)
     return Alignment(
         family.matrix(theta)[0].double().numpy(),
         intensity,
         float(value.clamp(model.knots[0], model.knots[-1])) if model.has_covariate else None,
-        fine.agreement(family, theta, value, intensity),
-        fine.uncertainty(family, theta, value, intensity),
+        found.matcher.agreement(family, theta, value, intensity),
+        found.matcher.uncertainty(family, theta, value, intensity),
         margin=margin,
     )
 
@@ -214,7 +209,7 @@ def fixed_frame(
         covariate: known value, or None to infer it.
         fast: on fewer pixels.
     """
-    size, rough = _COARSE_MM if fast else _FINE_MM, rough_gains(slices)
+    size, rough = COARSE_MM if fast else FINE_MM, rough_gains(slices)
     found = _fitted(in_common_units(slices, rough), model, matrix, covariate, size)
     return _with_gains(found, slices, rough, model, size) if rough else found
 
@@ -225,7 +220,7 @@ def in_known_frame(slices: list[Slice], model: AlignmentModel, known: Alignment)
     Args:
         known: what is doubtful in it stays so when one of the slices has moved.
     """
-    matcher, matrix = Matcher.of(known.in_common_units(slices), model, _COARSE_MM), known.patient_to_canonical
+    matcher, matrix = Matcher.of(known.in_common_units(slices), model, COARSE_MM), known.patient_to_canonical
     value = torch.tensor([known.covariate or 0.0])
     score = matcher.agreement(PoseFamily.fixed(matrix), torch.zeros(1, 9), value, known.intensity)
     turned = 0.0 if model.rotation_sd > 1 else _angle_deg(matrix[:3, :3])
@@ -262,7 +257,7 @@ def gains_in_frame(
     rough: dict[str, float],
     model: AlignmentModel,
     found: Alignment,
-    size_mm: float = _COARSE_MM,
+    size_mm: float = COARSE_MM,
 ) -> dict[str, float]:
     """Gain of each series over the first, from what the model expects with a frame and an intensity map.
 
@@ -277,124 +272,3 @@ def gains_in_frame(
     first = next(iter(gains))
     unit = rough.get(first, 1.0) / gains[first]
     return settled({source: gain * unit for source, gain in gains.items()})
-
-
-def _starts(
-    slices: list[Slice], model: AlignmentModel, covariate: float | None
-) -> tuple[PoseFamily, torch.Tensor, torch.Tensor]:
-    """Starting family, theta and covariate values of the coarse search: the best of many by correlation."""
-    matcher = Matcher.of(slices, model, _SCREEN_MM)
-    centre = matcher.points[matcher.foreground()].mean(0)
-    normal = torch.as_tensor(
-        np.mean([s.plane.normal * np.sign(s.plane.normal @ slices[0].plane.normal) for s in slices], 0)
-    )
-    rotations = spread_rotations(_ROTATIONS) if model.rotation_sd > 1 else quarter_turns()
-    covariates = model.covariate_values(4) if covariate is None else torch.tensor([covariate])
-    shifts = torch.tensor(_SHIFTS_MM)
-    c, r, s = (
-        t.flatten()
-        for t in torch.meshgrid(
-            *(torch.arange(len(a)) for a in (covariates, rotations, shifts)), indexing="ij"
-        )
-    )
-    value = covariates[c].clone()
-    family = PoseFamily(
-        centre, model.centre, rotations[r], model.log_scale(value), model.rotation_sd, model.scale_sd
-    )
-    theta = torch.zeros(len(r), 9)
-    direction = (rotations[r] @ normal.float()) * torch.exp(family.log_scale)[:, None]
-    theta[:, 3:6] = direction * (shifts[s] * model.size / 160.0)[:, None] / UNITS[3]
-    parts = torch.arange(len(r)).split(len(r) // len(covariates))
-    score = torch.cat(
-        [matcher.quick_correlation(family.select(n), theta[n], float(value[n[0]])) for n in parts]
-    )
-    if model.rotation_sd > 1:
-        best = score.topk(_STARTS).indices
-    # all starts in the stated orientation, and the best of each of the other orientations that look best
-    else:
-        each, where = score.reshape(len(covariates), len(rotations), len(shifts)).amax(0).max(1)
-        turned = each[1:].topk(_TURNED_STARTS).indices + 1
-        best = torch.cat(
-            [(r == 0).nonzero()[:, 0], *(((r == n) & (s == where[n])).nonzero()[:, 0] for n in turned)]
-        )
-    return family.select(best), theta[best], value[best]
-
-
-def _coarse_search(
-    matcher: Matcher,
-    family: PoseFamily,
-    theta: torch.Tensor,
-    value: torch.Tensor,
-    free: bool,
-    progress: Progress,
-) -> tuple[PoseFamily, torch.Tensor, torch.Tensor, torch.Tensor]:
-    optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.35)
-
-    def score() -> torch.Tensor:
-        alike = matcher.correlation(_at(family, matcher, optimise.value), optimise.theta, optimise.value)
-        return alike * matcher.strength - family.penalty(optimise.theta)
-
-    for step in range(_COARSE_STEPS):
-        progress.update("finding the frame", 0.05 + 0.1 * step / _COARSE_STEPS)
-        optimise.step(-score())
-    with torch.no_grad():
-        best = score()
-    return (
-        _at(family, matcher, optimise.value.detach()),
-        optimise.theta.detach(),
-        optimise.value.detach(),
-        best,
-    )
-
-
-def _fine_search(
-    matcher: Matcher,
-    family: PoseFamily,
-    theta: torch.Tensor,
-    value: torch.Tensor,
-    free: bool,
-    progress: Progress,
-) -> tuple[PoseFamily, torch.Tensor, torch.Tensor, list[MonotoneMap], torch.Tensor]:
-    optimise = _Descent(theta, value, free and matcher.model.has_covariate, rate=0.2)
-    maps: list[MonotoneMap] = []
-    for step in range(_FINE_STEPS):
-        progress.update("refining frame and intensities", 0.15 + 0.2 * step / _FINE_STEPS)
-        if step % 12 == 0:
-            maps = matcher.intensity_maps(
-                _at(family, matcher, optimise.value.detach()),
-                optimise.theta.detach(),
-                optimise.value.detach(),
-            )
-        here = _at(family, matcher, optimise.value)
-        loss = -matcher.evidence(here, optimise.theta, optimise.value, maps) + here.penalty(optimise.theta)
-        optimise.step(loss, 1 - step / _FINE_STEPS)
-    with torch.no_grad():
-        theta, value = optimise.theta.detach(), optimise.value.detach()
-        family = _at(family, matcher, value)
-        maps = matcher.intensity_maps(family, theta, value)
-        evidence = matcher.evidence(family, theta, value, maps) - family.penalty(theta)
-    return family, theta, value, maps, evidence
-
-
-def _at(family: PoseFamily, matcher: Matcher, value: torch.Tensor) -> PoseFamily:
-    """The family with the size expected at covariate values (B,)."""
-    return replace(family, log_scale=matcher.model.log_scale(value))
-
-
-class _Descent:
-    """Adam over poses and covariates of a batch of independent starts."""
-
-    def __init__(self, theta: torch.Tensor, value: torch.Tensor, with_covariate: bool, rate: float):
-        self.theta, self.value = theta.clone().requires_grad_(), value.clone().requires_grad_(with_covariate)
-        self._rate = rate
-        groups = [{"params": [self.theta], "lr": rate}]
-        if with_covariate:
-            groups.append({"params": [self.value], "lr": rate})
-        self._adam = torch.optim.Adam(groups, betas=(0.8, 0.95))
-
-    def step(self, loss: torch.Tensor, rate: float = 1.0) -> None:
-        for group in self._adam.param_groups:
-            group["lr"] = self._rate * max(rate, 0.05)
-        self._adam.zero_grad()
-        loss.sum().backward()
-        self._adam.step()

@@ -230,7 +230,24 @@ class Matcher:
     ) -> dict[str, float]:
         """Largest standard deviation of rotation (degrees), translation (mm) and scale (share).
 
-        By the evidence's curvature.
+        Args:
+            family, theta, value, intensity: see `covariance`.
+
+        Returns:
+            By "rotation_deg", "translation_mm" and "scale".
+        """
+        covariance = self.covariance(family, theta, value, intensity)
+        sd = covariance.diagonal().sqrt() * torch.tensor(UNITS, dtype=torch.float64)
+        return {
+            "rotation_deg": float(torch.rad2deg(sd[:3].max())),
+            "translation_mm": float(sd[3:6].max()),
+            "scale": float(sd[6:].max()),
+        }
+
+    def covariance(
+        self, family: PoseFamily, theta: torch.Tensor, value: torch.Tensor, intensity: MonotoneMap
+    ) -> torch.Tensor:
+        """Laplace's approximation of the covariance of a pose, by the evidence's curvature.
 
         Args:
             family: one pose.
@@ -239,7 +256,7 @@ class Matcher:
             intensity: patient to canonical units.
 
         Returns:
-            By "rotation_deg", "translation_mm" and "scale".
+            (9, 9) float64, of parameters in UNITS.
         """
         steps = torch.eye(9).double() * _STEP
         both = torch.cat([steps, -steps]).float()
@@ -252,13 +269,7 @@ class Matcher:
         gradients = torch.autograd.grad(loss.sum(), moved)[0].double()
         hessian = (gradients[:9] - gradients[9:]) / (2 * _STEP)
         values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
-        covariance = (vectors / values.clamp(min=1e-2)) @ vectors.T
-        sd = covariance.diagonal().sqrt() * torch.tensor(UNITS, dtype=torch.float64)
-        return {
-            "rotation_deg": float(torch.rad2deg(sd[:3].max())),
-            "translation_mm": float(sd[3:6].max()),
-            "scale": float(sd[6:].max()),
-        }
+        return (vectors / values.clamp(min=1e-2)) @ vectors.T
 
 
 def _points(slices: list[Slice], size_mm: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from ..progress import Progress
 from ..reconstruction.patient_posterior import in_common_units
 from ..reconstruction.provenance import provenance
 from ..reconstruction.run import Clock, Understood, understand
-from ..zoo.store import ModelStore
+from ..zoo.store import ModelStore, StoredModel
 from .request import Question
 
 
@@ -70,11 +70,25 @@ def understood(question: Question, store: ModelStore, progress: Progress) -> Pat
         progress.warn(warning)
     observations = [*known.slices, *known.others]
     said = provenance(request, prior, observations, known.alignment, known.contrasts, known.warnings)
-    said["request"] = question.model_dump()
-    said["prior"]["sha256"] = model.entry.sha256
-    said |= {"frame_probability": known.trusted, "device": str(prior.device), "seconds": clock.seconds}
-    del said["seed"], said["draws"]
+    said |= told_of(question, model, prior, clock) | {"frame_probability": known.trusted}
     return Patient(known, exact(known.view.prior), said)
+
+
+def told_of(question: Question, model: StoredModel, prior: Prior, clock: Clock) -> dict[str, Any]:
+    """What an answer says of how it was made, JSON-ready; in place of what a reconstruction says there."""
+    card = prior.card
+    return {
+        "request": question.model_dump(),
+        "prior": {
+            "id": card.id,
+            "version": card.version,
+            "system": card.system,
+            "licence": card.licence,
+            "sha256": model.entry.sha256,
+        },
+        "device": str(prior.device),
+        "seconds": clock.seconds,
+    }
 
 
 def exact(prior: Prior) -> StructuredGaussian:

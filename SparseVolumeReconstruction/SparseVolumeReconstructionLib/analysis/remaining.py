@@ -72,13 +72,15 @@ class RemainingVariance:
         anatomy: the process; pixels outside of its anatomy tell nothing.
         points: (n, 3), RAS mm in the anatomy, whose variance is counted.
         rank: so many latents are accounted for, all if None.
+        temper: share (0..1) that counts of what pixels tell of the latents; 1 is exact for the process.
 
     Attributes:
         total: sum of the variances that are left at the points, canonical units squared.
     """
 
-    def __init__(self, anatomy: Anatomy, points: np.ndarray, rank: int | None = None):
+    def __init__(self, anatomy: Anatomy, points: np.ndarray, rank: int | None = None, temper: float = 1.0):
         self._anatomy = anatomy
+        self._temper = temper
         self._field = anatomy.field
         self._rank = min(rank or len(self._field.loadings), len(self._field.loadings))
         self._points = torch.as_tensor(points, dtype=torch.float32)
@@ -169,7 +171,7 @@ class RemainingVariance:
         waves = torch.fft.rfft2(loadings.T.reshape(-1, *plane.shape_ji), s=size).flatten(1)
         twice = torch.full((spectrum.shape[1],), 2.0)
         twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
-        weight = (twice / (spectrum + self._field.noise)).flatten() / (size[0] * size[1])
+        weight = (twice / (spectrum + self._field.noise)).flatten() * self._temper / (size[0] * size[1])
         real = torch.view_as_real(waves).movedim(2, 1).flatten(1)
         return (real * weight.repeat(2)) @ real.T
 

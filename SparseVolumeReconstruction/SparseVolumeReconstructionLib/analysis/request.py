@@ -43,3 +43,23 @@ class NextPlaneRequest(Question):
     roi: str | None = None
     count: int = Field(default=3, ge=1, le=10)
     output: str | None = None
+
+
+class LocateRequest(Question):
+    """Where slices lie. `frame` is what is asked for, so it must be "auto".
+
+    orientation: "stated" (the files say where left, front and top of the body are, as those of scanners do)
+    or "unknown" (nothing is taken from it). output: path of the JSON file, None for none.
+    """
+
+    frame: Literal["auto"] = "auto"
+    contexts: list[AnyObservationSpec] = Field(min_length=1)
+    orientation: Literal["stated", "unknown"] = "stated"
+    output: str | None = None
+
+
+class SurpriseRequest(Question):
+    """How improbable what was observed is. output: folder of surprise.nrrd and surprise.json."""
+
+    contexts: list[AnyObservationSpec] = Field(min_length=1)
+    output: str

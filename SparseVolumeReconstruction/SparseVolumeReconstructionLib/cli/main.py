@@ -17,7 +17,7 @@ from .experiment import experiment
 from .mask import mask
 from .models import models
 from .options import Group, Stopped
-from .questions import next_plane
+from .questions import locate, next_plane, surprise
 from .reconstruct import reconstruct
 from .train import train
 from .web import web
@@ -33,7 +33,7 @@ def run():
 
 
 _COMMANDS = (
-    *(reconstruct, next_plane, mask, evaluate, models, train),
+    *(reconstruct, next_plane, locate, surprise, mask, evaluate, models, train),
     *(experiment, benchmark, worker, demo, web),
 )
 for _command in _COMMANDS:

@@ -128,19 +128,22 @@ class Understood:
     warnings: list[str]
 
 
-def understand(request: ReconstructionRequest, prior: Prior, progress: Progress, clock: Clock) -> Understood:
-    """Read a request's files, find brain, frame, contrast and intensities.
+@dataclass
+class Seen:
+    """A request's slices before anybody asked where they lie; the fields are those of Understood.
 
-    Args:
-        request: what was observed, and what is known of it.
-        prior: the model.
-        progress: told of steps, asked whether to stop.
-        clock: told of the time of each step.
-
-    Raises:
-        InputError: wrong input.
-        Cancelled: when asked to stop.
+    given: what the request's files hold.
     """
+
+    given: Given
+    slices: list[Slice]
+    brain: Brain | None
+    contrasts: Contrasts
+    warnings: list[str]
+
+
+def look_at(request: ReconstructionRequest, prior: Prior, progress: Progress, clock: Clock) -> Seen:
+    """Read a request's files, find the brain in the slices and their contrast; arguments of `understand`."""
     with clock.step("read"):
         progress.update("reading slices", 0.01)
         given = _read(request, prior)
@@ -154,17 +157,37 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
         contrasts.check_agree()
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
         warnings += contrasts.told(request.show_as)
+    return Seen(given, slices, brain, contrasts, warnings)
+
+
+def understand(request: ReconstructionRequest, prior: Prior, progress: Progress, clock: Clock) -> Understood:
+    """Read a request's files, find brain, frame, contrast and intensities.
+
+    Args:
+        request: what was observed, and what is known of it.
+        prior: the model.
+        progress: told of steps, asked whether to stop.
+        clock: told of the time of each step.
+
+    Raises:
+        InputError: wrong input.
+        Cancelled: when asked to stop.
+    """
+    seen = look_at(request, prior, progress, clock)
+    contrasts, others, warnings = seen.contrasts, seen.given.others, seen.warnings
     with clock.step("align"):
-        to_match: list[Observation] = [*contrasts.for_prior, *given.others]
-        found = align_patient(prior, to_match, **given.known, progress=progress, fast=request.fast)
+        to_match: list[Observation] = [*contrasts.for_prior, *others]
+        found = align_patient(prior, to_match, **seen.given.known, progress=progress, fast=request.fast)
     with clock.step("contrast"):
-        view = view_of(prior, contrasts, found, request.show_as, given.tissues)
+        view = view_of(prior, contrasts, found, request.show_as, seen.given.tissues)
     warnings += [*view.told(contrasts.first), *doubts(found, contrasts)]
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
     warnings += doubt_about_frame(trusted)
-    return Understood(slices, given.others, brain, contrasts, found, view, trusted, given.like, warnings)
+    return Understood(
+        seen.slices, others, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
+    )
 
 
 @dataclass
@@ -182,7 +205,7 @@ class Clock:
 
 
 @dataclass
-class _Given:
+class Given:
     """What a request's files hold.
 
     slices, others: observations, patient mm. warnings: about them. known: what `align_patient` need not find.
@@ -197,7 +220,7 @@ class _Given:
     tissues: dict[str, list[float]] | None
 
 
-def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
+def _read(request: ReconstructionRequest, prior: Prior) -> Given:
     """The request's files, checked. Raises InputError."""
     known = _known_intensity(request, prior)
     if "tissues" in request.outputs and not prior.knows_tissues:
@@ -217,7 +240,7 @@ def _read(request: ReconstructionRequest, prior: Prior) -> _Given:
         slices = [s.no_finer(request.spacing_mm or 1.0) for s in slices]
     shades = request.intensity and request.intensity.tissues
     tissues = {str(name): levels for name, levels in shades.items()} if shades else None
-    return _Given(slices, others, warnings, known, like, tissues)
+    return Given(slices, others, warnings, known, like, tissues)
 
 
 def _known_intensity(request: ReconstructionRequest, prior: Prior) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""./run next-plane: planes in patient millimetres, and what is said where a question makes no sense."""
+"""./run next-plane, locate and surprise: what they write, and what they refuse."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
-from SparseVolumeReconstructionLib.geometry.io import write_affine, write_volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 
 
 @pytest.fixture
@@ -24,6 +24,16 @@ def ask(environment, tmp_path, monkeypatch):
         return json.loads((tmp_path / "answer.json").read_text())
 
     return answered
+
+
+@pytest.fixture
+def ball(tmp_path):
+    """Three slices of the tiny model's own mean, moved in the patient by 20, -10 and 5 mm."""
+    grid = Grid.centred((13, 40, 40), (4.0, 4.0, 10.0), (20.0, -10.0, 5.0))
+    radius = np.linalg.norm((grid.points_ras() - [20, -10, 5]) / [60, 75, 62], axis=1)
+    array = np.where(radius < 1, 300 + 500 * radius, 0).reshape(grid.shape_kji)
+    write_volume(Volume(array.astype(np.float32), grid), tmp_path / "ball.nrrd")
+    return "ball.nrrd:2,6,10"
 
 
 def test_the_next_plane_in_the_patient(models_dir, ask, tmp_path, capsys):
@@ -44,6 +54,54 @@ def test_the_next_plane_in_the_patient(models_dir, ask, tmp_path, capsys):
     assert moved["prior"]["sha256"] and moved["notice"] and moved["region"] == "anatomy"
 
 
+def test_modes_of_where_a_slice_lies(models_dir, ask, ball, tmp_path, capsys):
+    """The bundled shell is as round as it is simple: a stack of it is found, and probabilities sum to 1."""
+    found = ask("locate", "--context", ball, "--thickness", "1")
+    assert sum(mode["probability"] for mode in found["modes"]) == pytest.approx(1, abs=0.02)
+    first = found["modes"][0]
+    assert first["probability"] == max(mode["probability"] for mode in found["modes"])
+    assert np.linalg.norm(np.array(first["patient_to_canonical"]) @ [20, -10, 5, 1] - [0, 0, 0, 1]) < 8
+    assert 0 < first["region"]["mm"] < 40 and found["region"]["level"] == 0.9
+    assert "90 %: within" in capsys.readouterr().out
+    assert [one["slice"] for one in found["contexts"]] == [2, 6, 10]
+
+
+def test_a_map_of_what_is_improbable(models_dir, environment, ball, tmp_path, monkeypatch, capsys):
+    """A hole in the shell lights up where it is, and as darker than expected; the folder is whole."""
+    monkeypatch.setenv("SVR_MODELS_DIR", environment["SVR_MODELS_DIR"])
+    monkeypatch.chdir(tmp_path)
+    volume = read_volume("ball.nrrd")
+    volume.array[6, 24:30, 18:23] *= 0.3
+    write_volume(volume, "ball.nrrd")
+    hole = volume.grid.ijk_to_ras @ [20, 26.5, 6, 1]
+    shift = np.eye(4)
+    shift[:3, 3] = [-20, 10, -5]
+    write_affine(shift, "frame.tfm")
+    words = [
+        "--prior",
+        "tiny",
+        "--device",
+        "cpu",
+        "--context",
+        ball,
+        "--frame",
+        "frame.tfm",
+        "--output",
+        "out",
+    ]
+    assert main(["surprise", *words]) == 0
+    assert "stand out" in capsys.readouterr().out
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["surprise.json", "surprise.nrrd"]
+    said = json.loads((tmp_path / "out" / "surprise.json").read_text())
+    middle = said["slices"][1]
+    assert np.linalg.norm(np.array(middle["peak"]["ras"]) - hole[:3]) < 15 and middle["peak"]["score"] < 0
+    assert said["threshold"] > 0 and said["prior"]["sha256"] and said["false_discovery_rate"] == 0.05
+    found = read_volume("out/surprise.nrrd")
+    k, j, i = np.unravel_index(np.abs(found.array).argmax(), found.array.shape)
+    assert np.linalg.norm((found.grid.ijk_to_ras @ [i, j, k, 1])[:3] - hole[:3]) < 15
+    assert found.array[k, j, i] < -said["threshold"] and np.mean(found.array != 0) < 0.1
+
+
 def test_questions_that_make_no_sense(models_dir, refused, tmp_path):
     words = ["next-plane", "--prior", "tiny", "--frame", "registered"]
     refused(*words, "--among", "stack", "--json", "a.json", says=["no stack", "--context"])
@@ -52,6 +110,9 @@ def test_questions_that_make_no_sense(models_dir, refused, tmp_path):
     far = Volume(np.ones((2, 2, 2), np.float32), Grid.centred((2, 2, 2), 5.0, (900, 0, 0)))
     write_volume(far, tmp_path / "roi.nrrd")
     refused(*words, "--roi", "roi.nrrd", "--json", "a.json", says=["roi.nrrd", "lies in the anatomy"])
+    refused("locate", "--prior", "tiny", "--json", "a.json", says=["contexts", "at least 1"])
+    refused("locate", "--prior", "tiny", "--context", "no.nii", "--json", "a.json", says=["no.nii"])
+    refused("surprise", "--prior", "tiny", "--output", "out", says=["contexts", "at least 1"])
     words[2] = "brain-t1-slice-vae"
     refused(*words, "--json", "a.json", says=["brain-t1-slice-vae", "covariance"])
     assert not (tmp_path / "a.json").exists()
