@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from hashlib import sha256 as digest_of
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ..geometry import InputError
 from ..observation import Slice
 from ..priors.card import ModelCard
 from ..zoo.manifest import EMBEDDED, read_manifest
-from ..zoo.weights import read_tensors, sha256
+from ..zoo.weights import read_tensors, sha256, stored_card
 from .anatomy import anatomy_level
 from .head_network import FIELD, UNIT_MM, HeadNetwork
 
@@ -93,9 +94,23 @@ def load_reader(name: str) -> tuple[HeadNetwork, ModelCard]:
         raise InputError(
             f"{path}: missing or damaged (its SHA-256 is not that of the manifest); install again."
         )
-    network = HeadNetwork()
-    network.load_state_dict({key: t.float() for key, t in read_tensors(path).items()})
-    return network.eval(), entry.card
+    return read_reader(path)[0], entry.card
+
+
+def read_reader(path: Path) -> tuple[HeadNetwork, ModelCard]:
+    """The network and the card in a file of `./run train head-reader` or `fetal-reader`. Raises InputError.
+
+    Args:
+        path: of the .safetensors file.
+    """
+    network, card = HeadNetwork(), stored_card(path)
+    try:
+        network.load_state_dict({key: t.float() for key, t in read_tensors(path).items()})
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: no network that reads slices; ./run train head-reader or fetal-reader makes one."
+        ) from error
+    return network.eval(), card
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -28,6 +29,11 @@ _SEGMENTATION = (
     "train segmentation --cohort label-maps --config segmentation-64-cpu --out runs/brain-segmentation"
 )
 SEGMENTATION_EXAMPLES = f"{_SEGMENTATION}\n{_SEGMENTATION} --resume"
+HEAD_EXAMPLES = (
+    "train head-reader --cohort ixi --cohort synthseg --labels dlmuse,freesurfer --config head-reader-cpu "
+    "--out runs/head-reader"
+)
+FETAL_EXAMPLES = "train fetal-reader --cohort atlas --config fetal-reader-cpu --out runs/fetal-reader"
 model_id_text = checked(str, "a-z, 0-9 and -", lambda text: bool(re.match(MODEL_ID, text)))
 CARD = (
     click.option("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the card"),
@@ -220,6 +226,37 @@ def segmentation(cohort, strict, **words):
     from ..training.segmentation.train import train_segmentation as fit
 
     _run(fit, cohort, strict, _training("segmentation", **words))
+
+
+@train.command("head-reader", help=all_systems()["head-reader"].summary, examples=HEAD_EXAMPLES)
+@cohorts_option
+@click.option(
+    "--labels",
+    type=words,
+    default="freesurfer",
+    metavar="KIND[,KIND]",
+    help="what a cohort holds: label maps with the numbers of freesurfer or brainweb, or T1w heads with "
+    "maps of dlmuse beside them; one for all, or one per cohort (freesurfer)",
+)
+@options(RUN)
+@options(CARD)
+def head_reader(cohorts, labels, strict, **setting):
+    """Train the network that finds brains in slices of heads."""
+    from ..training.readers.train import train_reader
+
+    fit = partial(train_reader, kinds=labels)
+    _run(fit, list(cohorts), strict, _training("head-reader", **setting))
+
+
+@train.command("fetal-reader", help=all_systems()["fetal-reader"].summary, examples=FETAL_EXAMPLES)
+@cohorts_option
+@options(RUN)
+@options(CARD)
+def fetal_reader(cohorts, strict, **setting):
+    """Train the network that finds brains in slices of fetal MRI."""
+    from ..training.readers.train import train_reader
+
+    _run(train_reader, list(cohorts), strict, _training("fetal-reader", **setting))
 
 
 def _run(fit: Callable[..., Path | None], data: Path | list[Path], strict: bool, setting: tuple) -> None:

@@ -35,6 +35,21 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         InputError: where the file is missing, is no safetensors file, or has no card of a known system.
     """
+    card = stored_card(path)
+    if card.system not in prior_systems():
+        raise InputError(
+            f'{path}: made for the system "{card.system}", which is not in this version; known: '
+            f"{', '.join(prior_systems())}."
+        )
+    return card
+
+
+def stored_card(path: Path) -> ModelCard:
+    """The card in a weights file of any system, a network that is no prior included.
+
+    Raises:
+        InputError: where the file is missing, is no safetensors file, or has no valid card.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such weights file.")
     try:
@@ -48,16 +63,10 @@ def read_card(path: Path) -> ModelCard:
             "project."
         )
     try:
-        card = ModelCard.model_validate_json(text)
+        return ModelCard.model_validate_json(text)
     except ValidationError as error:
         why = first_problem(error, "JSON")
         raise InputError(f"{path}: its model card is not valid ({why}).") from error
-    if card.system not in prior_systems():
-        raise InputError(
-            f'{path}: made for the system "{card.system}", which is not in this version; known: '
-            f"{', '.join(prior_systems())}."
-        )
-    return card
 
 
 def sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ the age.
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from training.label_maps import head
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
@@ -75,3 +76,14 @@ def round_bodies():
         return torch.where(inside, 0.25 + 0.4 * bright + 0.15 * torch.sin(3 * k) + noise, torch.zeros(()))
 
     return bodies
+
+
+@pytest.fixture(scope="session")
+def label_dir(tmp_path_factory):
+    """Six heads and one file that holds no brain."""
+    folder = tmp_path_factory.mktemp("labels")
+    for seed in range(6):
+        write_volume(head(seed), folder / f"head{seed}_seg.nii.gz")
+    empty = head(0)
+    write_volume(Volume(np.where(empty.array > 500, empty.array, 0), empty.grid), folder / "skull_seg.nii.gz")
+    return folder

@@ -1,10 +1,8 @@
 """Label maps of small heads: ellipsoids with FreeSurfer's numbers, fluid around them, and a skull."""
 
 import numpy as np
-import pytest
 
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
-from SparseVolumeReconstructionLib.geometry.io import write_volume
 
 
 def head(seed: int) -> Volume:
@@ -29,14 +27,3 @@ def head(seed: int) -> Volume:
     fill((0, 8, 18), (16, 26, 14), 4, 43)
     fill((0, -8, -8), (20, 16, 14), 10, 49)
     return Volume(labels.astype(np.float32), grid)
-
-
-@pytest.fixture(scope="session")
-def label_dir(tmp_path_factory):
-    """Six heads and one file that holds no brain."""
-    folder = tmp_path_factory.mktemp("labels")
-    for seed in range(6):
-        write_volume(head(seed), folder / f"head{seed}_seg.nii.gz")
-    empty = head(0)
-    write_volume(Volume(np.where(empty.array > 500, empty.array, 0), empty.grid), folder / "skull_seg.nii.gz")
-    return folder
