@@ -11,13 +11,13 @@ from .cases import Case, as_array
 from .inference import Inferred
 from .scores import with_observed
 
-SAMPLES = 3
+SAMPLES = 6
 SWEEP = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What the truth and each system show of one case; a prior "x" also under "x sd" and "x sample 1" to 3.
+    """What the truth and each system show of one case; a prior "x" also under "x sd" and "x sample 1" to 6.
 
     Attributes:
         views: {name: (axial, coronal, sagittal)} float16, as radiologists see them: superior or anterior up,

@@ -132,7 +132,8 @@ def evaluate_priors(
 
     Args:
         subjects: only that many, the first ones.
-        pictured: numbers of contexts of which pictures are kept (one of them if None).
+        pictured: numbers of contexts of which pictures are kept (if None one of them, and all of the first
+            subject).
     """
     counts = sorted(set(counts))
     if not counts:
@@ -144,7 +145,8 @@ def evaluate_priors(
     bench = replace(whole, test=whole.test[:subjects])
     run = _Run(priors, bench, samples)
     kept = pictured or [PICTURE_COUNT if PICTURE_COUNT in counts else counts[len(counts) // 2]]
-    pictures: dict[int, dict[str, Picture]] = {count: {} for count in kept if count in counts}
+    shown = kept if pictured else counts
+    pictures: dict[int, dict[str, Picture]] = {count: {} for count in shown if count in counts}
     for number, name in enumerate(bench.test):
         case = run.load(name, progress)
         if case is None:
@@ -160,7 +162,7 @@ def evaluate_priors(
                 progress.warn(f"{name} was left out at {count} contexts: {error}")
                 continue
             run.warn(case, count, inferred, progress)
-            if count in pictures:
+            if count in kept or (count in pictures and name == bench.test[0]):
                 pictures[count][name] = picture(case, count, estimates, inferred)
     content = run.tally.summary([*priors, *BASELINES], counts)
     if all(content[identifier][str(n)]["ssim"] is None for identifier in priors for n in counts):

@@ -7,6 +7,7 @@ from pathlib import Path
 from .. import reports
 from ..geometry.io import write_text
 from . import figures
+from .pictures import SAMPLES
 from .protocol import BASELINES, Evaluation
 from .scores import KEYS, MEDIANS
 
@@ -30,6 +31,7 @@ def render(result: Evaluation) -> str:
         *(_curve(about, priors, n) for n in dict.fromkeys([*counts[:1], *counts[-1:]])),
         *(_calibration(about, prior) for prior in priors),
         *_mosaics(result, priors[0]),
+        *_samples(result, priors[0]),
     ]
     return reports.render(
         "evaluation",
@@ -87,7 +89,7 @@ def _calibration(about: dict, prior: str) -> dict | None:
 
 def _mosaics(result: Evaluation, prior: str) -> list[dict]:
     """Best, typical and worst subject by SSIM of the first prior."""
-    count, pictures = next(iter(result.pictures.items()))
+    count, pictures = max(result.pictures.items(), key=lambda each: len(each[1]))
     scores = result["_about"]["by_subject"][prior][str(count)]
     ranked = sorted(pictures, key=lambda name: scores[name]["ssim"])
     if not ranked:
@@ -111,6 +113,20 @@ def _mosaics(result: Evaluation, prior: str) -> list[dict]:
         )
         for title, name in chosen.items()
     ]
+
+
+def _samples(result: Evaluation, prior: str) -> list[dict]:
+    """Samples of the first prior for the first subject, beside the truth, at every number of contexts."""
+    columns = ["truth", prior, *(f"{prior} sample {n}" for n in range(1, SAMPLES + 1))]
+    sheets = []
+    for count, pictures in result.pictures.items():
+        name, shown = next(iter(pictures.items()), ("", None))
+        if shown is None or columns[2] not in shown.views:
+            continue
+        sheet = figures.mosaic(shown, columns)
+        note = "Each could be the whole volume; lines: observed slices"
+        sheets.append(_picture(f"Samples from {count} contexts: {name}", sheet, "views of samples", note))
+    return sheets
 
 
 def _details(result: Evaluation, count: str) -> tuple[list, list]:

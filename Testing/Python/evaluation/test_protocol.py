@@ -170,10 +170,12 @@ def test_report_is_one_file_that_shows_gains_curves_calibration_and_subjects(reg
     assert not re.search(r"(src|href)=['\"](?!data:)", text) and "http" not in re.sub(
         r'base64,[^"]+', "", text
     )
-    assert list(result.pictures) == [1] and {"tiny sd", "tiny sample 2", "pca"} <= set(
-        result.pictures[1]["sub-08_T1w"].views
-    )
-    assert text.count("data:image/png;base64") == 2 + 1 + 3
+    kept = {count: list(pictures) for count, pictures in result.pictures.items()}
+    everybody = ["sub-08_T1w", "sub-09_T1w", "sub-10_T1w"]
+    assert kept == {0: everybody[:1], 1: everybody, 3: everybody[:1]}
+    assert {"tiny sd", "tiny sample 2", "pca"} <= set(result.pictures[1]["sub-08_T1w"].views)
+    assert text.count("data:image/png;base64") == 2 + 1 + 3 + 3
+    assert all(f"Samples from {count} contexts: sub-08_T1w" in text for count in kept)
     gain = result["tiny"]["3"]["ssim"] - result["mean-atlas"]["3"]["ssim"]
     assert f'<td class="gain">{gain:+.3f}</td>' in text
     assert "Best subject" in text and "Worst subject" in text and "sub-99_T1w.nii.gz" in text
