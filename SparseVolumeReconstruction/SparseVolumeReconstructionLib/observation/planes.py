@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +146,7 @@ def plane_operator(
     mask: np.ndarray | None = None,
     device: torch.device | str = "cpu",
     profile: Callable[[float], tuple[np.ndarray, np.ndarray]] = slice_profile,
+    keep: Sequence[np.ndarray] | None = None,
 ) -> PlaneOperator:
     """Operator of planes on a grid: trilinear interpolation averaged over the slice profile.
 
@@ -156,6 +157,8 @@ def plane_operator(
             None).
         device: where the operator computes.
         profile: offsets in mm and weights of a slice of some thickness in mm.
+        keep: which pixels of every plane are observed, bool (rows, columns), wherever they lie; `mask` is not
+            looked at.
     """
     ras_to_ijk = grid.ras_to_ijk
     rows = []
@@ -163,10 +166,10 @@ def plane_operator(
     values = []
     keeps = []
     start = 0
-    for plane in planes:
-        keep = observed_pixels(plane, grid, mask)
-        keeps.append(keep)
-        points = plane.points_ras()[keep.ravel()] @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
+    for number, plane in enumerate(planes):
+        kept = observed_pixels(plane, grid, mask) if keep is None else keep[number]
+        keeps.append(kept)
+        points = plane.points_ras()[kept.ravel()] @ ras_to_ijk[:3, :3].T + ras_to_ijk[:3, 3]
         normal = ras_to_ijk[:3, :3] @ plane.normal
         for offset, share in zip(*profile(plane.thickness_mm), strict=True):
             index, weight = corner_weights(points + offset * normal, grid.shape_kji)

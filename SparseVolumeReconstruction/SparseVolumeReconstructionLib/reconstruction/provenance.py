@@ -107,7 +107,7 @@ def provenance(
     known = prior.card.covariate
     return {
         "notice": prior.card.notice,
-        "software": _software(),
+        "software": software(),
         "prior": {
             "id": prior.card.id,
             "version": prior.card.version,
@@ -143,7 +143,7 @@ def provenance(
     }
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
     """Versions of what computed."""
     return {
         "SparseVolumeReconstruction": __version__,

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..geometry import InputError, first_problem
 from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
+from ..svr.request import SvrRequest
 from .masking import MaskRequest, find_mask
+from .merging import merge_stacks
 from .reading import ReadRequest, read_upload
 
 if TYPE_CHECKING:
@@ -103,5 +105,6 @@ def operations(reconstructions: Reconstructions | None = None) -> dict[str, Oper
         Operation("reconstruct", ReconstructionRequest, reconstruct, warm=reconstruct.warm),
         Operation("read", ReadRequest, read_upload),
         Operation("mask", MaskRequest, find_mask),
+        Operation("svr", SvrRequest, merge_stacks),
     )
     return {operation.name: operation for operation in table}

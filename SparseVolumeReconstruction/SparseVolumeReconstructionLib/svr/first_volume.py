@@ -1,0 +1,91 @@
+"""The first volume: the posterior of a prior given slices that belong together, or the stacks as they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..alignment.motion import proposed, stillness
+from ..alignment.reader import area_mm2
+from ..geometry import Grid, InputError, Volume
+from ..observation import Slice
+from ..priors.base import Prior
+from ..progress import Progress
+from ..reconstruction.patient_posterior import condition_patient
+from .pixels import MaskedSlice
+from .search import LEVELS, Found, find_motion
+
+_SPACING_MM = 1.6
+_MARGIN_MM = 15.0
+_COUNT = 4  # slices of the template
+NONE, AUTO = "none", "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """A first volume, and which slices of which stack it is made from."""
+
+    volume: Volume
+    stack: int
+    slices: list[int]
+
+
+def template_of(slices: list[MaskedSlice], prior: Prior, progress: Progress) -> Template:
+    """The posterior mean of a prior given the slices that belong together, of the stack that moved least.
+
+    Raises:
+        InputError: no stack has slices that belong together, or they do not look like the prior's anatomy.
+    """
+    best: tuple[float, list[MaskedSlice]] = (0.0, [])
+    for stack in sorted({s.stack for s in slices}):
+        own = [s for s in slices if s.stack == stack]
+        found = stillness([_stripped(s) for s in own])
+        chosen = proposed(found, [area_mm2(s.image, s.mask) for s in own], _COUNT)
+        together = sum(f.together for f in found) / len(found)
+        if len(chosen) == _COUNT and together > best[0]:
+            best = (together, [own[n] for n in chosen])
+    if not best[1]:
+        raise InputError(
+            "No stack has slices that belong together; expected some without motion between them."
+        )
+    return Template(template_from(best[1], prior, progress), best[1][0].stack, [s.time for s in best[1]])
+
+
+def template_from(still: list[MaskedSlice], prior: Prior, progress: Progress) -> Volume:
+    """The posterior mean of a prior given still slices, in their patient space and unit.
+
+    Raises:
+        InputError: they do not look like the prior's anatomy.
+    """
+    points = np.concatenate([s.image.plane.points_ras()[s.mask.ravel()] for s in still])
+    reach = float(np.ptp(points, axis=0).max())
+    middle = (points.min(0) + points.max(0)) / 2
+    box = np.stack([middle - reach / 2 - _MARGIN_MM, middle + reach / 2 + _MARGIN_MM])
+    grid = Grid.covering(box, _SPACING_MM)
+    mean = condition_patient(prior, [_stripped(s) for s in still], grid=grid, progress=progress).mean()
+    return Volume(mean.astype(np.float32), grid)
+
+
+def _stripped(each: MaskedSlice) -> Slice:
+    return replace(each.image, pixels=np.where(each.mask, each.image.pixels, 0))
+
+
+def chosen_by_evidence(
+    slices: list[MaskedSlice], template: Volume, seed: int, progress: Progress
+) -> tuple[Found, bool, tuple[float, float]]:
+    """Coarse poses from the stacks as they lie and from a template; those by which slices fit better.
+
+    Returns:
+        What was found, whether by the template, and how well slices agree (correlation, their mean weighted
+        by pixels) from the stacks and from the template.
+    """
+    average = find_motion(slices, levels=LEVELS[:1], seed=seed, progress=progress.part(0, 0.5))
+    seeded = find_motion(slices, template, levels=LEVELS[:1], seed=seed, progress=progress.part(0.5, 1))
+    area = np.array([float(s.mask.sum()) for s in slices])
+    scores = []
+    for found in (average, seeded):
+        ncc = np.nan_to_num(found.judged.ncc.numpy()) if found.judged is not None else np.zeros(len(slices))
+        scores.append(float(np.average(ncc, weights=area)))
+    by_template = scores[1] > scores[0]
+    return (seeded if by_template else average), by_template, (scores[0], scores[1])

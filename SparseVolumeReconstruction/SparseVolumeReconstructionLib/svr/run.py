@@ -1,0 +1,211 @@
+"""A merge of stacks from beginning to end: read, first volume, motion, volume, self-check, and write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..geometry import InputError
+from ..progress import Progress
+from ..reconstruction.provenance import software
+from ..zoo.store import ModelStore
+from .check import Prediction, predictions
+from .first_volume import AUTO, NONE, chosen_by_evidence, template_of
+from .outliers import BELONGS
+from .report import NOTICE, report_page
+from .request import SvrRequest
+from .result import SvrResult, write_svr
+from .search import LEVELS, Found, find_motion
+from .stacks import Stacks, read_stacks
+from .volume import Merged, merged_volume
+
+_FEW = 0.5  # of the slices belong: less is doubtful
+
+
+def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
+    """Merge stacks and write the result folder.
+
+    Warnings are told before anything is written.
+
+    Args:
+        request: what to merge.
+        store: has the model of the first volume.
+        progress: told of steps and warnings, asked whether to stop.
+
+    Returns:
+        {"files": {name: path}, "result": content of result.json}.
+
+    Raises:
+        InputError: wrong input.
+        Cancelled: when asked to stop.
+    """
+    seconds: dict[str, float] = {}
+    progress.update("reading the stacks", 0.0)
+    with _timed(seconds, "read"):
+        stacks = read_stacks(request)
+    with _timed(seconds, "motion"):
+        found, first = _found(request, stacks, store, progress.part(0.03, 0.6))
+    with _timed(seconds, "volume"):
+        count = request.samples if "samples" in request.outputs else 0
+        merged = merged_volume(
+            stacks.slices,
+            found,
+            request.spacing_mm,
+            samples=count,
+            seed=request.seed,
+            progress=progress.part(0.6, 0.87),
+        )
+    with _timed(seconds, "self-check"):
+        before, after = predictions(stacks.slices, found, progress.part(0.87, 0.97))
+    poses = _poses(stacks, found, merged, before, after)
+    warnings = [*stacks.warnings, *_doubts(merged, before, after)]
+    facts = _provenance(request, stacks, first, poses, (before, after), warnings) | {"seconds": seconds}
+    for warning in warnings:
+        progress.warn(warning)
+    progress.update("writing", 0.98)
+    page = report_page(merged.mean, merged.std, None, poses, facts)
+    wanted = set(request.outputs)
+    result = SvrResult(
+        merged.mean if "volume" in wanted else None,
+        merged.std if "std" in wanted else None,
+        merged.seen,
+        merged.samples,
+        poses if "poses" in wanted else None,
+        facts,
+        page,
+    )
+    files = write_svr(result, request.output, request.format)
+    progress.finish()
+    return {"files": files, "result": facts}
+
+
+def _found(
+    request: SvrRequest, stacks: Stacks, store: ModelStore, progress: Progress
+) -> tuple[Found, dict[str, Any]]:
+    """The motion, and what is to be told of the first volume."""
+    slices = stacks.slices
+    if request.prior in (NONE, AUTO):
+        return find_motion(slices, seed=request.seed, progress=progress), {"from": "the stacks as they lie"}
+    prior = store.load(store.find(request.prior), "cpu")
+    try:
+        template = template_of(slices, prior, progress.quiet())
+    except InputError as error:
+        stacks.warnings.append(
+            f"{request.prior} gives no first volume: {error} The stacks as they lie were taken."
+        )
+        return find_motion(slices, seed=request.seed, progress=progress), {"from": "the stacks as they lie"}
+    coarse, by_template, scores = chosen_by_evidence(
+        slices, template.volume, request.seed, progress.part(0.0, 0.6)
+    )
+    found = find_motion(
+        slices, known=coarse, levels=LEVELS[1:], seed=request.seed, progress=progress.part(0.6, 1)
+    )
+    told = {
+        "from": request.prior if by_template else "the stacks as they lie",
+        "agreement": {"the stacks as they lie": round(scores[0], 4), request.prior: round(scores[1], 4)},
+        "template": {"stack": stacks.names[template.stack], "slices": template.slices},
+    }
+    return found, told
+
+
+def _poses(
+    stacks: Stacks, found: Found, merged: Merged, before: Prediction, after: Prediction
+) -> list[dict[str, Any]]:
+    """One entry for every slice."""
+    entries = []
+    for n, each in enumerate(stacks.slices):
+        pose = found.poses[n].numpy()
+        middle = each.image.plane.points_ras()[each.mask.ravel()].mean(0)
+        moved = np.linalg.norm(pose[:3, :3] @ middle + pose[:3, 3] - middle)
+        angle = np.degrees(np.arccos(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1, 1)))
+        entries.append(
+            {
+                "slice": each.image.name,
+                "stack": stacks.names[each.stack],
+                "index": each.image.volume_index,
+                "scanner_to_body_ras": pose.round(6).tolist(),
+                "moved_mm": round(float(moved), 3),
+                "turned_deg": round(float(angle), 3),
+                "sd_deg": np.degrees(found.sd[n, :3].numpy()).round(3).tolist(),
+                "sd_mm": found.sd[n, 3:].numpy().round(3).tolist(),
+                "weight": round(float(merged.judged.slice_[n]), 4),
+                "reason": merged.judged.reasons[n],
+                "gain": round(float(merged.gain[n]), 4),
+                "pixels_that_belong": round(_share(merged, n), 4),
+                "ncc_from_others": _finite(after.ncc[n]),
+                "ncc_from_others_as_they_lie": _finite(before.ncc[n]),
+            }
+        )
+    return entries
+
+
+def _share(merged: Merged, number: int) -> float:
+    """Mean probability of the pixels of a slice."""
+    own = merged.judged.pixel[merged.owner == number]
+    return float(own.mean()) if len(own) else 0.0
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _doubts(merged: Merged, before: Prediction, after: Prediction) -> list[str]:
+    told = []
+    reasons = [r for r in merged.judged.reasons if r]
+    if reasons:
+        told.append(
+            f"{len(reasons)} of {len(merged.judged.reasons)} slices have little weight; the report says "
+            "which and why."
+        )
+    if float((merged.judged.slice_ > BELONGS).float().mean()) < _FEW:
+        told.append("Fewer than half of the slices fit the volume: the result is not to be trusted.")
+    if np.nanmean(after.ncc) < np.nanmean(before.ncc):
+        told.append(
+            "Slices are predicted worse with the motion that was found than without: look at the volume, and "
+            "check that all stacks show one body in one contrast."
+        )
+    return told
+
+
+def _provenance(
+    request: SvrRequest,
+    stacks: Stacks,
+    first: dict[str, Any],
+    poses: list[dict[str, Any]],
+    check: tuple[Prediction, Prediction],
+    warnings: list[str],
+) -> dict[str, Any]:
+    before, after = check
+    return {
+        "notice": NOTICE,
+        "software": software(),
+        "request": request.model_dump(),
+        "seed": request.seed,
+        "stacks": [
+            {
+                "name": name,
+                "slices": sum(p["stack"] == name for p in poses),
+                "thickness_mm": next(s for s in stacks.slices if s.stack == n).image.plane.thickness_mm,
+                "mean_value": round(stacks.units[n], 4),
+            }
+            for n, name in enumerate(stacks.names)
+        ],
+        "left_out": stacks.left_out,
+        "first_volume": first,
+        "self_check": {
+            "ncc": {"before": _finite(np.nanmean(before.ncc)), "after": _finite(np.nanmean(after.ncc))},
+            "psnr_db": {"before": _finite(np.nanmean(before.psnr)), "after": _finite(np.nanmean(after.psnr))},
+        },
+        "warnings": warnings,
+    }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 2)

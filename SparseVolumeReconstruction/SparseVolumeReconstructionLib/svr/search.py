@@ -1,0 +1,222 @@
+"""The search for where the body was in every slice: volume and poses in turn, coarse to fine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+
+from ..geometry import Grid, InputError, Volume
+from ..progress import Progress
+from .field import FieldPosterior, FieldPrior, field_prior
+from .outliers import BELONGS, Judged, judge
+from .pixels import MaskedSlice, Pixels, pixels_of
+from .registration import Fit, Motion, Target, best_of_starts, fit_of, neighbours_in_time, register
+
+_MARGIN_MM = 5.0
+_FIRST_NOISE = 0.3  # of the spread of grey values, before anything is known
+_DOUBTED = 0.05  # a slice that is doubted weighs at least so much when it is looked for
+_TOLERANCE = 1e-2  # of volumes on the way
+MAX_VOXELS = 60_000_000
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the search.
+
+    Attributes:
+        grid_mm, pixel_mm: of the volume and, at least, of the slices.
+        rounds: of volume and poses in turn.
+        started: rounds that try several starts for every slice.
+        starts: so many, of up to `degrees` and `mm`.
+        parts: in the first round the slices are placed by a volume of the others, one of so many parts after
+            the other, so that none holds itself where it is; 1: by a volume of all.
+    """
+
+    grid_mm: float
+    pixel_mm: float
+    rounds: int
+    started: int = 0
+    starts: int = 0
+    degrees: float = 0.0
+    mm: float = 0.0
+    parts: int = 1
+
+
+LEVELS = (
+    Level(3.2, 3.3, 8, started=6, starts=40, degrees=20.0, mm=12.0),
+    Level(2.0, 2.2, 4, started=1, starts=40, degrees=20.0, mm=12.0, parts=5),
+    Level(1.2, 1.1, 2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the body was in S slices, and what is thought of them.
+
+    Attributes:
+        poses: (S, 4, 4) float64, scanner to body, RAS mm; sd: (S, 6), rad and mm about the centre.
+        gain: (S,) of every slice, the usual one 1.
+        judged: at the last pixels.
+        volume: what the slices were placed by last.
+        centre: (3,) mm.
+    """
+
+    poses: torch.Tensor
+    sd: torch.Tensor
+    gain: torch.Tensor
+    judged: Judged | None
+    volume: Volume | None
+    centre: torch.Tensor
+
+    @property
+    def belongs(self) -> torch.Tensor:
+        """Probability (S,) of every slice; 1 before they were judged."""
+        return torch.ones(len(self.poses)) if self.judged is None else self.judged.slice_
+
+
+def find_motion(
+    slices: list[MaskedSlice],
+    first: Volume | None = None,
+    *,
+    known: Found | None = None,
+    levels: tuple[Level, ...] = LEVELS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Found:
+    """Poses of all slices.
+
+    Args:
+        slices: in scanner space, stacks in one unit.
+        first: a first volume in that unit, where the body is at rest; the stacks as they lie if None.
+        known: what coarser levels found; `first` is not looked at.
+        levels: coarse to fine.
+        seed: of the starts.
+        progress: told of rounds, asked whether to stop.
+
+    Raises:
+        Cancelled: when asked to stop.
+    """
+    progress = progress or Progress()
+    count = len(slices)
+    still = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+    unknown = torch.zeros(count, 6, dtype=torch.float64)
+    found = known or Found(still, unknown, torch.ones(count), None, first, middle_of(slices))
+    total, done = sum(level.rounds for level in levels), 0
+    for number, level in enumerate(levels):
+        at = _AtLevel(slices, level, found)
+        for turn in range(level.rounds):
+            progress.update(f"motion, {level.grid_mm:g} mm, round {turn + 1} of {level.rounds}", done / total)
+            by_first = known is None and first is not None and number == turn == 0
+            found = at.round(found, turn, seed, by_first, progress)
+            done += 1
+    return found
+
+
+class _AtLevel:
+    """Rounds at one level: pixels, their weights, and the prior of the volume."""
+
+    def __init__(self, slices: list[MaskedSlice], level: Level, found: Found):
+        self.level, self.slices = level, slices
+        self.pixels = pixels_of(slices, level.pixel_mm)
+        self.prior = field_prior(self.pixels)
+        self.stacks = torch.tensor([s.stack for s in slices])
+        self.times = torch.tensor([s.time for s in slices])
+        self.precision = first_precision(self.pixels, self.prior)
+        if found.judged is not None and found.volume is not None:
+            target = _target(found.volume, found)
+            fit, _ = fit_of(target, self.pixels, found.poses, self.precision)
+            self.precision = judge(self.pixels, fit).precision(self.pixels.owner)
+
+    def round(self, found: Found, turn: int, seed: int, by_first: bool, progress: Progress) -> Found:
+        """Volume, poses, weights."""
+        level, pixels = self.level, self.pixels
+        parts = level.parts if turn == 0 and not by_first else 1
+        poses, sd, gain = found.poses.clone(), found.sd.clone(), found.gain.clone()
+        expected = torch.zeros_like(pixels.values)
+        motion = self._motion(found) if turn else None
+        volume = found.volume
+        for part in range(parts):
+            mine = self.times % parts == part
+            if not by_first:
+                volume = self._volume(found, ~mine if parts > 1 else None, progress)
+            target = _target(volume, found)
+            own, chosen = pixels.only(mine), mine[pixels.owner]
+            weight = (self.precision[chosen] / found.belongs.clamp(min=_DOUBTED)[own.owner]).clamp(min=1e-9)
+            start = found.poses
+            if turn < level.started:
+                tried = spread_starts(level.starts, level.degrees, level.mm, seed + turn)
+                start = best_of_starts(target, own, start, weight, tried, check=progress.check)
+            each = torch.arange(pixels.count)
+            done = register(target, own, start, weight, each, motion=motion, steps=8, check=progress.check)
+            poses[mine], sd[mine], gain[mine] = done.poses[mine], done.sd[mine], done.fit.gain[mine]
+            expected[chosen] = done.fit.expected
+        judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected))
+        self.precision = judged.precision(pixels.owner)
+        return Found(poses, sd, normal_gain(gain, judged), judged, volume, found.centre)
+
+    def _volume(self, found: Found, chosen: torch.Tensor | None, progress: Progress) -> Volume:
+        pixels, precision = self.pixels, self.precision
+        if chosen is not None:
+            precision = precision[chosen[pixels.owner]]
+            pixels = pixels.only(chosen)
+        grid = covering(self.pixels, found.poses, self.level.grid_mm)
+        gain = found.gain[pixels.owner]
+        field = FieldPosterior.of(self.prior, grid, pixels, found.poses.numpy(), gain, precision)
+        mean = field.solve([], tolerance=_TOLERANCE, check=progress.check)[0]
+        return Volume((mean * field.seen()).numpy(), grid)
+
+    def _motion(self, found: Found) -> Motion | None:
+        trusted = found.belongs > BELONGS
+        return neighbours_in_time(found.poses, self.stacks, self.times, trusted, found.centre.double())
+
+
+def _target(volume: Volume, found: Found) -> Target:
+    return Target.of(torch.as_tensor(volume.array), volume.grid, found.centre)
+
+
+def first_precision(pixels: Pixels, prior: FieldPrior) -> torch.Tensor:
+    """1 / variance (P,) of pixels before anything is known of them."""
+    return torch.full_like(pixels.values, 1 / (_FIRST_NOISE * prior.sd) ** 2)
+
+
+def normal_gain(gain: torch.Tensor, judged: Judged) -> torch.Tensor:
+    """Gains (S,) over the median of those of slices that belong."""
+    good = judged.slice_ > BELONGS
+    return gain / gain[good].median() if bool(good.any()) else gain
+
+
+def spread_starts(count: int, degrees: float, mm: float, seed: int) -> torch.Tensor:
+    """Starts (count, 6) in rad and mm, the first of them none: any axis and direction, uniform amounts."""
+    generator = torch.Generator().manual_seed(seed)
+    way = torch.randn(count, 2, 3, generator=generator)
+    way = way / way.norm(dim=2, keepdim=True) * torch.rand(count, 2, 1, generator=generator)
+    way[0] = 0
+    return torch.cat([way[:, 0] * np.radians(degrees), way[:, 1] * mm], 1)
+
+
+def middle_of(slices: list[MaskedSlice]) -> torch.Tensor:
+    """The middle of what the masks hold, (3,) RAS mm."""
+    points = [s.image.plane.points_ras()[s.mask.ravel()] for s in slices]
+    return torch.as_tensor(np.concatenate(points).mean(0), dtype=torch.float32)
+
+
+def covering(pixels: Pixels, poses: torch.Tensor, spacing_mm: float) -> Grid:
+    """A grid around all pixels at their poses, of sizes that Fourier transforms like.
+
+    Raises:
+        InputError: it would have more than MAX_VOXELS.
+    """
+    moved = poses.to(pixels.points)[pixels.owner]
+    at = torch.einsum("pij,pj->pi", moved[:, :3, :3], pixels.points) + moved[:, :3, 3]
+    low, high = (edge.double().numpy() for edge in (at.amin(0) - _MARGIN_MM, at.amax(0) + _MARGIN_MM))
+    size = np.ceil((high - low) / spacing_mm) + 1
+    if float(size.prod()) > MAX_VOXELS:
+        raise InputError(
+            f"spacing {spacing_mm:g} mm: the volume would have {size.prod() / 1e6:.0f} million voxels; at "
+            f"most {MAX_VOXELS / 1e6:.0f} million are possible: choose a coarser spacing, or give masks."
+        )
+    shape = tuple(next_fast_len(int(n), True) for n in size[::-1])
+    return Grid.centred(shape, spacing_mm, (low + high) / 2)

@@ -1,0 +1,183 @@
+"""Stacks as they come: files to slices with masks, thickness, order of acquisition and one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import binary_dilation, map_coordinates
+
+from ..alignment.reader import Brain
+from ..geometry import InputError, Volume
+from ..observation import Slice, split_slices
+from ..reconstruction.contexts import read_contexts
+from ..reconstruction.whole_head import read_mask
+from .pixels import MaskedSlice
+from .request import SvrRequest
+
+MAX_SLICES = 2000
+_MIN_SLICES = 3  # of a stack
+_RIM_MM = 3.0  # around what a stripped slice shows: there it says that nothing is there
+_MIN_PIXELS = 30  # of a slice's mask
+_APART_MM = 60.0  # middles of masks of two stacks; more is not one body in one place
+
+
+@dataclass(frozen=True, eq=False)
+class Stacks:
+    """Slices of all stacks, in the unit of the first one.
+
+    Attributes:
+        slices: those in which the mask has a part.
+        left_out: names of the others.
+        names: of the stacks.
+        units: of each stack, by which its values were divided.
+        warnings: one sentence each.
+    """
+
+    slices: list[MaskedSlice]
+    left_out: list[str]
+    names: list[str]
+    units: list[float]
+    warnings: list[str]
+
+
+def read_stacks(request: SvrRequest) -> Stacks:
+    """The stacks of a request, checked.
+
+    Raises:
+        InputError: files that are no stacks, masks that do not fit, bodies that are not in one place.
+    """
+    if len(request.masks) not in (0, 1, len(request.stacks)):
+        raise InputError(
+            f"{len(request.masks)} masks for {len(request.stacks)} stacks; expected none, one for all, or "
+            "one for each stack in their order."
+        )
+    if len({spec.path for spec in request.stacks}) < len(request.stacks) and not any(
+        spec.series for spec in request.stacks
+    ):
+        raise InputError("A stack is given twice; give each file once.")
+    warnings: list[str] = []
+    images, names = [], []
+    for spec in request.stacks:
+        observations, told = read_contexts([spec])
+        stack = split_slices(observations)[0]
+        _check_is_stack(stack, spec.name)
+        warnings += told
+        images.append(stack)
+        names.append(spec.name)
+    masks = _masks(request, images, warnings.append)
+    return assembled(images, masks, names, warnings)
+
+
+def assembled(
+    images: list[list[Slice]], masks: list[list[np.ndarray]], names: list[str], warnings: list[str]
+) -> Stacks:
+    """Slices of stacks in their masks, in one unit.
+
+    Args:
+        images: of each stack, in order of place.
+        masks: of each slice, bool.
+        names: of the stacks.
+        warnings: what is known already.
+
+    Raises:
+        InputError: no mask meets a stack, too many slices, or bodies far from each other.
+    """
+    left_out = []
+    slices: list[MaskedSlice] = []
+    units: list[float] = []
+    for number, (stack, inside) in enumerate(zip(images, masks, strict=True)):
+        kept = [n for n, mask in enumerate(inside) if mask.sum() >= _MIN_PIXELS]
+        if len(kept) < _MIN_SLICES:
+            raise InputError(
+                f"{names[number]}: only {len(kept)} of its slices show something inside the mask; expected "
+                f"at least {_MIN_SLICES}. Is it the mask of this stack?"
+            )
+        left_out += [image.name for n, image in enumerate(stack) if n not in kept]
+        bright = np.concatenate([stack[n].pixels[inside[n]] for n in kept])
+        unit = float(bright[bright > 0].mean()) if (bright > 0).any() else 0.0
+        if unit <= 0:
+            raise InputError(f"{names[number]}: no value above 0 inside the mask; expected an image.")
+        units.append(unit)
+        for n in kept:
+            scaled = replace(stack[n], pixels=stack[n].pixels * (units[0] / unit))
+            slices.append(MaskedSlice(scaled, inside[n], number, n))
+    if len(slices) > MAX_SLICES:
+        raise InputError(f"{len(slices)} slices; at most {MAX_SLICES} can be merged: leave out a stack.")
+    _check_one_place(slices, names)
+    if len(images) == 1:
+        warnings.append(
+            f"{names[0]}: one stack alone. Nothing was seen from another side: detail along its normal, and "
+            "motion along it, stay unknown; the standard deviation does not say all of it."
+        )
+    return Stacks(slices, left_out, names, units, warnings)
+
+
+def mask_of(brain: Brain, stack: list[Slice]) -> list[np.ndarray]:
+    """Masks of all slices of a stack, by a brain that was found in some of them."""
+    found = {s.name: m for s, m in zip(brain.slices, brain.masks, strict=True)}
+    return [found.get(s.name, np.zeros(s.pixels.shape, bool)) for s in stack]
+
+
+def shown(image: Slice) -> np.ndarray:
+    """What is to be used of a slice (rows, columns) where there is no mask, bool.
+
+    All of it; of a slice that is 0 around the anatomy, this and a rim.
+    """
+    there = image.pixels != 0
+    if there.mean() > 0.95:
+        return np.ones_like(there)
+    rim = int(np.ceil(_RIM_MM / image.plane.spacing_ij.max()))
+    return binary_dilation(there, iterations=max(rim, 1))
+
+
+def _masks(
+    request: SvrRequest, images: list[list[Slice]], warn: Callable[[str], None]
+) -> list[list[np.ndarray]]:
+    if not request.masks:
+        return [[shown(image) for image in stack] for stack in images]
+    volumes = [read_mask(path, warn) for path in request.masks]
+    if len(volumes) == 1:
+        volumes *= len(images)
+    masks = []
+    for stack, mask, spec in zip(images, volumes, request.stacks, strict=True):
+        inside = [_inside(image, mask) for image in stack]
+        if not any(m.any() for m in inside):
+            raise InputError(
+                f"{spec.name}: its mask is empty there, or lies elsewhere; expected one above 0 in what the "
+                "stack shows, in the same patient space."
+            )
+        masks.append(inside)
+    return masks
+
+
+def _inside(image: Slice, mask: Volume) -> np.ndarray:
+    """Pixels (rows, columns) of a slice inside a mask on any grid."""
+    points = image.plane.points_ras() @ mask.grid.ras_to_ijk[:3, :3].T + mask.grid.ras_to_ijk[:3, 3]
+    array = (mask.array > 0).astype(np.uint8)
+    return map_coordinates(array, points.T[::-1], order=0, cval=0).reshape(image.pixels.shape) > 0
+
+
+def _check_is_stack(stack: list[Slice], name: str) -> None:
+    if len(stack) < _MIN_SLICES:
+        raise InputError(f"{name}: {len(stack)} slices; expected a stack of at least {_MIN_SLICES}.")
+    normals = np.array([image.plane.normal for image in stack])
+    if np.abs(normals @ normals[0]).min() < 0.99:
+        raise InputError(f"{name}: its slices are not parallel; give each direction as a stack of its own.")
+
+
+def _check_one_place(slices: list[MaskedSlice], names: list[str]) -> None:
+    """Raise InputError where what the masks hold lies far apart."""
+    middles = []
+    for number in range(len(names)):
+        own = [s for s in slices if s.stack == number]
+        points = np.concatenate([s.image.plane.points_ras()[s.mask.ravel()] for s in own])
+        middles.append(points.mean(0))
+    for number, middle in enumerate(middles):
+        apart = float(np.linalg.norm(middle - middles[0]))
+        if apart > _APART_MM:
+            raise InputError(
+                f"{names[number]}: what it shows lies {apart:.0f} mm from what {names[0]} shows; expected "
+                "one body in one place. Are both of one patient and visit? Give masks where they show more."
+            )

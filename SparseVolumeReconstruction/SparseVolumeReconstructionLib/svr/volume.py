@@ -1,0 +1,114 @@
+"""The volume itself, once the motion is known: mean, standard deviation and samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from ..geometry import Volume
+from ..progress import Progress
+from .field import FieldPosterior, field_prior
+from .outliers import Judged, judge
+from .pixels import MaskedSlice, pixels_of
+from .registration import GAIN_PULL, Fit
+from .search import Found, covering, first_precision, normal_gain
+
+SPREAD_SAMPLES = 4  # from which standard deviations are estimated
+_SMOOTH_MM = 2.0  # over which variances hardly change
+_FINE, _ROUGH = 4e-3, 2e-2  # tolerances of the mean, and of samples around it
+_ROUNDS = 2  # of volume and weights
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """The volume given all slices.
+
+    Attributes:
+        mean, std: float32, units of the slices; 0 and the spread of the body where nothing was seen.
+        seen: uint8, voxels that a slice reaches.
+        samples: (n, K, J, I) float32, None where none are wanted.
+        judged: pixels and slices, at full resolution.
+        gain: (S,); owner: (P,) which slice each pixel is of.
+    """
+
+    mean: Volume
+    std: Volume
+    seen: Volume
+    samples: np.ndarray | None
+    judged: Judged
+    gain: torch.Tensor
+    owner: torch.Tensor
+
+
+def merged_volume(
+    slices: list[MaskedSlice],
+    found: Found,
+    spacing_mm: float,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Merged:
+    """The posterior of the body given slices at the poses that were found.
+
+    Noise and weights are estimated with what is uncertain of the volume itself: from a sample of it.
+
+    Args:
+        slices: in scanner space, stacks in one unit.
+        spacing_mm: of the voxels.
+        samples: so many are kept.
+        seed: of the first sample; the next ones count from there.
+        progress: told of steps, asked whether to stop.
+
+    Raises:
+        InputError: too many voxels.
+    """
+    progress = progress or Progress()
+    pixels = pixels_of(slices, 0.0)
+    prior = field_prior(pixels)
+    grid = covering(pixels, found.poses, spacing_mm)
+    gain = found.gain
+    noise = found.judged.noise if found.judged is not None else None
+    precision = first_precision(pixels, prior) if noise is None else (found.belongs / noise**2)[pixels.owner]
+    field = FieldPosterior.of(prior, grid, pixels, found.poses.numpy(), gain[pixels.owner], precision)
+    judged = found.judged
+    for turn in range(_ROUNDS):
+        progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.25 * turn)
+        both = field.solve([seed], tolerance=_ROUGH, check=progress.check)
+        expected, drawn = field.operator.forward(both)
+        cross, square = pixels.sums(
+            torch.stack([pixels.values * expected, expected**2], 1) * precision[:, None]
+        ).T
+        gain = (cross + GAIN_PULL) / (square + GAIN_PULL)
+        judged = judge(
+            pixels, Fit(torch.zeros_like(gain), gain, expected), gain[pixels.owner] * (drawn - expected)
+        )
+        gain, precision = normal_gain(gain, judged), judged.precision(pixels.owner)
+        field = replace(field, scale=gain[pixels.owner], precision=precision)
+    progress.update("the volume itself", 0.55)
+    best = field.solve([], tolerance=_FINE, check=progress.check)[0]
+    drawn = []
+    for number in range(max(samples, SPREAD_SAMPLES)):
+        progress.update("its uncertainty", 0.65 + 0.35 * number / max(samples, SPREAD_SAMPLES))
+        rough, sample = field.solve([seed + number], tolerance=_ROUGH, check=progress.check)
+        drawn.append((best + sample - rough).numpy())
+    seen = field.seen().numpy()
+    mean = np.where(seen, best.numpy(), 0).astype(np.float32)
+    variance = np.mean([(sample - best.numpy()) ** 2 for sample in drawn], 0)
+    smooth = _SMOOTH_MM / spacing_mm
+    level = gaussian_filter(seen.astype(np.float32), smooth)
+    variance = gaussian_filter(np.where(seen, variance, 0), smooth) / np.maximum(level, 1e-3)
+    std = np.where(seen, np.sqrt(variance), prior.sd).astype(np.float32)
+    kept = np.stack([np.where(seen, sample, 0) for sample in drawn[:samples]]) if samples else None
+    return Merged(
+        Volume(mean, grid),
+        Volume(std, grid),
+        Volume(seen.astype(np.uint8), grid),
+        kept,
+        judged,
+        gain,
+        pixels.owner,
+    )
