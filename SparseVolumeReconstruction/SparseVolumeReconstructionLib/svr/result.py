@@ -52,7 +52,6 @@ def write_svr(result: SvrResult, directory: str | Path, image_format: str = "nrr
     Raises:
         InputError: the folder cannot be written or the disk is full.
     """
-
     with written_whole(directory, ALL_FILES) as folder:
         for name in VOLUMES:
             if (volume := getattr(result, name)) is not None:
