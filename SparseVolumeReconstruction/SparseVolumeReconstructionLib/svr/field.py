@@ -118,7 +118,8 @@ class FieldPosterior:
             iterations: at most so many.
             check: called in every iteration; raise from it to cancel.
         """
-        shape, spacing = self.grid.shape_kji, float(self.grid.spacing_ijk[0])
+        shape = self.grid.shape_kji
+        spacing = float(self.grid.spacing_ijk[0])
         device = self.values.device
         given = (
             self.values

@@ -230,7 +230,8 @@ def best_of_starts(
         tried.append(moved)
     order = torch.stack(costs).argsort(0)
     every, each = torch.stack(tried), torch.arange(pixels.count)
-    best, lowest = poses, torch.full((pixels.count,), math.inf, dtype=torch.float64)
+    best = poses
+    lowest = torch.full((pixels.count,), math.inf, dtype=torch.float64)
     for rank in range(min(finalists, len(starts))):
         found = register(target, pixels, every[order[rank], each], precision, each, steps=6, check=check)
         cost = found.fit.cost.double() + (penalty(found.poses) if penalty else 0)
@@ -262,11 +263,12 @@ def neighbours_in_time(
             before = own[times[own] < times[n]][-1:]
             after = own[times[own] > times[n]][:1]
             near = torch.cat([before, after])
+            known[n] = len(near) > 0
             if len(near) == 2:
                 half = log_rigid(poses[near[1:]] @ torch.linalg.inv(poses[near[:1]]), centre) / 2
-                expected[n], known[n] = (exp_rigid(half, centre) @ poses[near[0]])[0], True
+                expected[n] = (exp_rigid(half, centre) @ poses[near[0]])[0]
             elif len(near) == 1:
-                expected[n], known[n] = poses[near[0]], True
+                expected[n] = poses[near[0]]
     sure = known & trusted
     if sure.sum() < 5:
         return None

@@ -57,7 +57,8 @@ def write_svr(result: SvrResult, directory: str | Path, image_format: str = "nrr
             if (volume := getattr(result, name)) is not None:
                 write_volume(volume, folder / f"{name}.{image_format}")
         if result.samples is not None:
-            path, grid = folder / _SAMPLES[image_format], result.seen.grid
+            path = folder / _SAMPLES[image_format]
+            grid = result.seen.grid
             if image_format == "nrrd":
                 write_sequence(result.samples, grid, path)
             else:

@@ -104,7 +104,8 @@ def find_motion(
     still = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
     unknown = torch.zeros(count, 6, dtype=torch.float64)
     found = known or Found(still, unknown, torch.ones(count), None, first, middle_of(slices))
-    total, done = sum(level.rounds for level in levels), 0
+    total = sum(level.rounds for level in levels)
+    done = 0
     for number, level in enumerate(levels):
         at = _AtLevel(slices, level, found)
         for turn in range(level.rounds):
@@ -143,7 +144,8 @@ class _AtLevel:
             if not by_first:
                 volume = self._volume(found, ~mine if parts > 1 else None, progress)
             target = _target(volume, found)
-            own, chosen = pixels.only(mine), mine[pixels.owner]
+            own = pixels.only(mine)
+            chosen = mine[pixels.owner]
             weight = (self.precision[chosen] / found.belongs.clamp(min=_DOUBTED)[own.owner]).clamp(min=1e-9)
             start = found.poses
             if turn < level.started:

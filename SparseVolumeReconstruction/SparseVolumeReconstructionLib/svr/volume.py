@@ -67,27 +67,7 @@ def merged_volume(
         InputError: too many voxels.
     """
     progress = progress or Progress()
-    pixels = pixels_of(slices, 0.0)
-    prior = field_prior(pixels)
-    grid = covering(pixels, found.poses, spacing_mm)
-    gain = found.gain
-    noise = found.judged.noise if found.judged is not None else None
-    precision = first_precision(pixels, prior) if noise is None else (found.belongs / noise**2)[pixels.owner]
-    field = FieldPosterior.of(prior, grid, pixels, found.poses.numpy(), gain[pixels.owner], precision)
-    judged = found.judged
-    for turn in range(_ROUNDS):
-        progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.25 * turn)
-        both = field.solve([seed], tolerance=_ROUGH, check=progress.check)
-        expected, drawn = field.operator.forward(both)
-        cross, square = pixels.sums(
-            torch.stack([pixels.values * expected, expected**2], 1) * precision[:, None]
-        ).T
-        gain = (cross + GAIN_PULL) / (square + GAIN_PULL)
-        judged = judge(
-            pixels, Fit(torch.zeros_like(gain), gain, expected), gain[pixels.owner] * (drawn - expected)
-        )
-        gain, precision = normal_gain(gain, judged), judged.precision(pixels.owner)
-        field = replace(field, scale=gain[pixels.owner], precision=precision)
+    field, judged, gain, owner = _weighted(slices, found, spacing_mm, seed, progress)
     progress.update("the volume itself", 0.55)
     best = field.solve([], tolerance=_FINE, check=progress.check)[0]
     drawn = []
@@ -96,19 +76,40 @@ def merged_volume(
         rough, sample = field.solve([seed + number], tolerance=_ROUGH, check=progress.check)
         drawn.append((best + sample - rough).numpy())
     seen = field.seen().numpy()
+    grid = field.grid
     mean = np.where(seen, best.numpy(), 0).astype(np.float32)
     variance = np.mean([(sample - best.numpy()) ** 2 for sample in drawn], 0)
     smooth = _SMOOTH_MM / spacing_mm
     level = gaussian_filter(seen.astype(np.float32), smooth)
     variance = gaussian_filter(np.where(seen, variance, 0), smooth) / np.maximum(level, 1e-3)
-    std = np.where(seen, np.sqrt(variance), prior.sd).astype(np.float32)
+    std = np.where(seen, np.sqrt(variance), field.prior.sd).astype(np.float32)
     kept = np.stack([np.where(seen, sample, 0) for sample in drawn[:samples]]) if samples else None
-    return Merged(
-        Volume(mean, grid),
-        Volume(std, grid),
-        Volume(seen.astype(np.uint8), grid),
-        kept,
-        judged,
-        gain,
-        pixels.owner,
-    )
+    volumes = (Volume(array, grid) for array in (mean, std, seen.astype(np.uint8)))
+    return Merged(*volumes, kept, judged, gain, owner)
+
+
+def _weighted(
+    slices: list[MaskedSlice], found: Found, spacing_mm: float, seed: int, progress: Progress
+) -> tuple[FieldPosterior, Judged, torch.Tensor, torch.Tensor]:
+    """The posterior with the weights, gains and noise that agree with it; owner of each pixel."""
+    pixels = pixels_of(slices, 0.0)
+    prior = field_prior(pixels)
+    grid = covering(pixels, found.poses, spacing_mm)
+    gain = found.gain
+    precision = first_precision(pixels, prior)
+    if found.judged is not None:
+        precision = (found.belongs / found.judged.noise**2)[pixels.owner]
+    field = FieldPosterior.of(prior, grid, pixels, found.poses.numpy(), gain[pixels.owner], precision)
+    for turn in range(_ROUNDS):
+        progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.25 * turn)
+        both = field.solve([seed], tolerance=_ROUGH, check=progress.check)
+        expected, drawn = field.operator.forward(both)
+        products = torch.stack([pixels.values * expected, expected**2], 1)
+        cross, square = pixels.sums(products * precision[:, None]).T
+        gain = (cross + GAIN_PULL) / (square + GAIN_PULL)
+        spread = gain[pixels.owner] * (drawn - expected)
+        judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected), spread)
+        gain = normal_gain(gain, judged)
+        precision = judged.precision(pixels.owner)
+        field = replace(field, scale=gain[pixels.owner], precision=precision)
+    return field, judged, gain, pixels.owner
