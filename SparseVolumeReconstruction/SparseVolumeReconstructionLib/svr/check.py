@@ -12,7 +12,7 @@ from .field import FieldPosterior, field_prior
 from .outliers import judge
 from .pixels import MaskedSlice, pixels_of
 from .registration import Fit
-from .search import Found, covering, first_precision
+from .search import Found, covering, first_precision, still_poses
 
 PARTS = 4  # every slice is left out once, together with each fourth one of its stack
 _GRID_MM, _PIXEL_MM = 1.6, 1.6
@@ -31,8 +31,9 @@ class Prediction:
 
 def predictions(slices: list[MaskedSlice], found: Found, progress: Progress) -> tuple[Prediction, Prediction]:
     """How well slices are predicted where the scanner saw them, and where the body was found to be."""
-    still = torch.eye(4, dtype=torch.float64).repeat(len(slices), 1, 1)
-    before = _predicted(slices, still, torch.ones(len(slices)), None, progress.part(0.0, 0.5))
+    before = _predicted(
+        slices, still_poses(len(slices)), torch.ones(len(slices)), None, progress.part(0.0, 0.5)
+    )
     after = _predicted(slices, found.poses, found.gain, found, progress.part(0.5, 1.0))
     return before, after
 

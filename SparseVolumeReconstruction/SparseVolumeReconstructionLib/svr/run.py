@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from ..zoo.store import ModelStore
 from .check import Prediction, predictions
 from .first_volume import AUTO, NONE, chosen_by_evidence, template_of
 from .outliers import BELONGS
+from .pixels import pixels_of
 from .report import NOTICE, report_page
 from .request import SvrRequest
 from .result import SvrResult, write_svr
-from .search import LEVELS, Found, find_motion
+from .search import LEVELS, Found, covering, find_motion, still_poses
 from .stacks import Stacks, read_stacks
 from .volume import Merged, merged_volume
 
 _FEW = 0.5  # of the slices belong: less is doubtful
+_POOR = 0.7  # correlation of slices with what the others let expect: less is doubtful
 
 
 def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
@@ -46,7 +49,10 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
     seconds: dict[str, float] = {}
     progress.update("reading the stacks", 0.0)
     with _timed(seconds, "read"):
+        if Path(request.output).is_file():
+            raise InputError(f"{request.output}: is a file; expected the name of a folder to write into.")
         stacks = read_stacks(request)
+        covering(pixels_of(stacks.slices, 0.0), still_poses(len(stacks.slices)), request.spacing_mm)
     with _timed(seconds, "motion"):
         found, first = _found(request, stacks, store, progress.part(0.03, 0.6))
     with _timed(seconds, "volume"):
@@ -163,7 +169,12 @@ def _doubts(merged: Merged, before: Prediction, after: Prediction) -> list[str]:
         )
     if float((merged.judged.slice_ > BELONGS).float().mean()) < _FEW:
         told.append("Fewer than half of the slices fit the volume: the result is not to be trusted.")
-    if np.nanmean(after.ncc) < np.nanmean(before.ncc):
+    if np.nanmean(after.ncc) < _POOR:
+        told.append(
+            f"The slices do not fit each other (correlation {np.nanmean(after.ncc):.2f} with what the others "
+            "let expect): two bodies, two contrasts, a wrong thickness, or slices that are all spoiled."
+        )
+    elif np.nanmean(after.ncc) < np.nanmean(before.ncc):
         told.append(
             "Slices are predicted worse with the motion that was found than without: look at the volume, and "
             "check that all stacks show one body in one contrast."

@@ -101,9 +101,8 @@ def find_motion(
     """
     progress = progress or Progress()
     count = len(slices)
-    still = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
     unknown = torch.zeros(count, 6, dtype=torch.float64)
-    found = known or Found(still, unknown, torch.ones(count), None, first, middle_of(slices))
+    found = known or Found(still_poses(count), unknown, torch.ones(count), None, first, middle_of(slices))
     total = sum(level.rounds for level in levels)
     done = 0
     for number, level in enumerate(levels):
@@ -177,6 +176,11 @@ class _AtLevel:
 
 def _target(volume: Volume, found: Found) -> Target:
     return Target.of(torch.as_tensor(volume.array), volume.grid, found.centre)
+
+
+def still_poses(count: int) -> torch.Tensor:
+    """Poses (count, 4, 4) of slices of a body that did not move, float64."""
+    return torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
 
 
 def first_precision(pixels: Pixels, prior: FieldPrior) -> torch.Tensor:

@@ -63,7 +63,7 @@ def read_stacks(request: SvrRequest) -> Stacks:
         observations, told = read_contexts([spec])
         stack = split_slices(observations)[0]
         _check_is_stack(stack, spec.name)
-        warnings += told
+        warnings += [*told, *_odd_thickness(stack, spec.name)]
         images.append(stack)
         names.append(spec.name)
     masks = _masks(request, images, warnings.append)
@@ -165,6 +165,19 @@ def _check_is_stack(stack: list[Slice], name: str) -> None:
     normals = np.array([image.plane.normal for image in stack])
     if np.abs(normals @ normals[0]).min() < 0.99:
         raise InputError(f"{name}: its slices are not parallel; give each direction as a stack of its own.")
+
+
+def _odd_thickness(stack: list[Slice], name: str) -> list[str]:
+    """A warning where slices are much thicker, or much thinner, than they lie apart."""
+    along = np.sort([image.plane.centre @ stack[0].plane.normal for image in stack])
+    apart = float(np.median(np.diff(along)))
+    thickness = stack[0].plane.thickness_mm
+    if thickness and 0.6 < thickness / max(apart, 1e-6) < 1.6:
+        return []
+    return [
+        f"{name}: slices {thickness:.3g} mm thick lie {apart:.3g} mm apart; give their thickness "
+        f"({name}:MM) if this is not so: it decides how sharp the volume is."
+    ]
 
 
 def _check_one_place(slices: list[MaskedSlice], names: list[str]) -> None:
