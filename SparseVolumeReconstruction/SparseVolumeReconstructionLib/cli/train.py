@@ -34,6 +34,7 @@ HEAD_EXAMPLES = (
     "--out runs/head-reader"
 )
 FETAL_EXAMPLES = "train fetal-reader --cohort atlas --config fetal-reader-cpu --out runs/fetal-reader"
+_REFINER = "train refiner --base brain-t1 --cohort heads --config refiner-64-cpu --out runs/refiner"
 model_id_text = checked(str, "a-z, 0-9 and -", lambda text: bool(re.match(MODEL_ID, text)))
 CARD = (
     click.option("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the card"),
@@ -76,6 +77,19 @@ cohorts_option = click.option(
     metavar="DIR",
     help="folder of volumes, one per subject; may be repeated",
 )
+strip_option = click.option(
+    "--strip",
+    type=words,
+    default="-",
+    metavar="WORD[,WORD...]",
+    help="whole heads: set to 0 what is 0 in the label map SUBJECT_WORD beside each volume; one word, or one "
+    "per cohort, - for none (-)",
+)
+match_option = click.option(
+    "--match",
+    is_flag=True,
+    help="several scanners: bring the grey values of all cohorts to those of the first",
+)
 
 
 class Systems(Group):
@@ -87,8 +101,8 @@ class Systems(Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of a system; None for an unknown one."""
-        system = trained_systems().get(name)
-        return _deep_command(system) if system else super().get_command(ctx, name)
+        own, system = super().get_command(ctx, name), trained_systems().get(name)
+        return _deep_command(system) if system and not own else own
 
 
 @click.group(cls=Systems, subcommand_metavar="SYSTEM", examples=EXAMPLES)
@@ -122,14 +136,7 @@ def train():
     help="random copies (deformation, size, contrast, shading) of every volume: one number, or one per "
     "cohort (0)",
 )
-@click.option(
-    "--strip",
-    type=words,
-    default="-",
-    metavar="WORD[,WORD...]",
-    help="whole heads: set to 0 what is 0 in the label map SUBJECT_WORD beside each volume; one word, or one "
-    "per cohort, - for none (-)",
-)
+@strip_option
 @click.option(
     "--tissues",
     type=int,
@@ -138,11 +145,7 @@ def train():
     help="T1w brains: fit fields of fluid, grey and white matter as well, by which slices of any contrast "
     "are understood; so many loadings each (0: none)",
 )
-@click.option(
-    "--match",
-    is_flag=True,
-    help="several scanners: bring the grey values of all cohorts to those of the first",
-)
+@match_option
 @click.option(
     "--covariate",
     metavar="NAME:UNIT:REGEX",
@@ -257,6 +260,25 @@ def fetal_reader(cohorts, strict, **setting):
     from ..training.readers.train import train_reader
 
     _run(train_reader, list(cohorts), strict, _training("fetal-reader", **setting))
+
+
+@train.command(help=all_systems()["refiner"].summary, examples=f"{_REFINER}\n{_REFINER} --resume")
+@cohorts_option
+@click.option(
+    "--base", required=True, metavar="ID", help="the structured Gaussian that is refined, e.g. brain-t1"
+)
+@strip_option
+@match_option
+@options(RUN)
+@options(CARD)
+def refiner(cohorts, base, strip, match, strict, **words):
+    """Train the network that refines a posterior, on the people that the base was fitted on."""
+    from ..priors.refiner.training import RefinerData
+    from ..priors.refiner.training import train_refiner as fit
+
+    settings, out, resume, card, split = _training("refiner", **words)
+    data = RefinerData(base, tuple("" if word == "-" else word for word in strip), match, split)
+    _run(fit, list(cohorts), strict, (settings, out, resume, card, data))
 
 
 def _run(fit: Callable[..., Path | None], data: Path | list[Path], strict: bool, setting: tuple) -> None:

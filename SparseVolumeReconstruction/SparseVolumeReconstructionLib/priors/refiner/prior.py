@@ -1,0 +1,264 @@
+"""A prior on a prior: the posterior of the base, whose mean a network refines.
+
+The network learns from posteriors of people whom the base was not fitted on. It changes nothing that was
+observed, and adds the same to the mean and to all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from ...geometry import Grid, InputError
+from ...observation import Observation, Slice, split_slices
+from ...observation.base import IntensityMap, observed_voxels
+from ..alignment_model import AlignmentModel
+from ..base import Conditions, Posterior, Prior, Seen
+from ..card import ModelCard
+from ..device import placed
+from ..gaussian.field import along_axes, axis_operators
+from ..stored import network_state
+from .network import RefinerNetwork, inputs_of
+
+_TOGETHER = 20  # slices: few fit into the cache of a processor
+_FAR_MM = 1e3
+_KEPT = 2
+
+
+def to_tensors(
+    network: RefinerNetwork, distances_mm: np.ndarray, widths: np.ndarray
+) -> dict[str, torch.Tensor]:
+    """Tensors to store: float16 weights, and the factor on standard deviations by distance.
+
+    Args:
+        network: of any size.
+        distances_mm: to the nearest observed voxel, ascending, (n,).
+        widths: factor on the base's standard deviation at these distances, (n,); between them linear.
+    """
+    return {
+        **{f"network.{name}": tensor.half() for name, tensor in network.state_dict().items()},
+        "width": torch.tensor(network.width),
+        "offsets_mm": torch.tensor(network.offsets_mm),
+        "distances_mm": torch.as_tensor(distances_mm, dtype=torch.float32),
+        "widths": torch.as_tensor(widths, dtype=torch.float32),
+    }
+
+
+class RefinedPrior(Prior):
+    """The prior of the base with another posterior mean; frames, contrasts and evidence are the base's.
+
+    Where something else than slices was observed, and where slices are of another contrast, the posterior is
+    the base's, too.
+
+    Args:
+        network: is put on the device and in evaluation mode.
+        distances_mm, widths: see `to_tensors`.
+        base: what is refined.
+        card: what it is.
+        device: where it computes.
+    """
+
+    observes = (Observation,)
+
+    def __init__(
+        self,
+        network: RefinerNetwork,
+        distances_mm: np.ndarray,
+        widths: np.ndarray,
+        base: Prior,
+        card: ModelCard,
+        device: torch.device | str = "cpu",
+    ):
+        super().__init__(
+            card,
+            base.grid,
+            anatomy_mask=base.anatomy_mask,
+            reference=base.reference,
+            intervals=base.intervals,
+            evaluation_grid=base.evaluation_grid,
+            device=device,
+        )
+        self.base, self.draws = base, base.draws
+        placed(network, self.device).eval().requires_grad_(False)
+        self.network = network
+        self._distances_mm, self._widths = np.asarray(distances_mm), np.asarray(widths)
+        self._before = lru_cache(maxsize=_KEPT)(self._prior_moments)
+
+    @classmethod
+    def from_weights(
+        cls,
+        tensors: dict[str, torch.Tensor],
+        card: ModelCard,
+        device: torch.device,
+        base: Prior | None = None,
+    ) -> RefinedPrior:
+        """The prior from the tensors of a weights file, widths (n,), see `to_tensors`, and its base."""
+        if base is None:
+            raise ValueError("the card names no base")
+        network = RefinerNetwork(int(tensors["width"]), tuple(tensors["offsets_mm"].tolist()))
+        network.load_state_dict(network_state(tensors))
+        return cls(network, tensors["distances_mm"].numpy(), tensors["widths"].numpy(), base, card, device)
+
+    def drawing(self, draws: str | None) -> RefinedPrior:
+        """This prior with samples that start from what those of the base then do, see `Prior`."""
+        other = super().drawing(draws)
+        if other is not self:
+            other.base = self.base.drawing(draws)
+        return other
+
+    def _make_alignment_model(self) -> AlignmentModel:
+        return self.base.alignment_model()
+
+    @property
+    def knows_tissues(self) -> bool:
+        """Whether the base does."""
+        return self.base.knows_tissues
+
+    def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
+        """The base in the contrast of slices, which is not refined, see `Prior`."""
+        return self.base.seen_by(slices, intensity)
+
+    def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
+        """The base in a contrast that was found before, see `Prior`."""
+        return self.base.seen_in(shades)
+
+    def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Those of the base's posterior, (K, J, I), see `Prior`."""
+        return self.base.tissues(posterior.base if isinstance(posterior, RefinedPosterior) else posterior)
+
+    def _condition(self, given: Conditions) -> Posterior:
+        """The base's posterior, refined where slices alone were given and no quick look is wanted."""
+        posterior = self.base.condition(
+            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
+        )
+        slices, others = split_slices(given.observations)
+        if given.fast or others or not slices:
+            return posterior
+        seen, _ = observed_voxels(slices, posterior.grid)
+        return RefinedPosterior(posterior, self, seen, given.covariate, given.check)
+
+    def correction(
+        self, posterior: Posterior, covariate: float | None, check: Callable[[], None]
+    ) -> torch.Tensor:
+        """What the network adds to the mean of a posterior of the base, (K, J, I), canonical units.
+
+        The network knows the rows and columns of the evaluation grid, and slices at any distance.
+
+        Args:
+            posterior: on a grid along the canonical axes.
+            covariate: of the prior, in the unit of the card.
+            check: raise from it to cancel.
+        """
+        grid = posterior.grid
+        lattice = _with_slices_of(grid, self.evaluation_grid)
+        there = axis_operators(grid, lattice)
+        moments = torch.stack([posterior.mean(), posterior.std()])
+        moments = moments if lattice.same_as(grid) else along_axes([h.to(moments) for h in there], moments)
+        before = self._before(grid.shape_kji, grid.ijk_to_ras.tobytes(), covariate)
+        shifts = tuple(mm / float(grid.spacing_ijk[2]) for mm in self.network.offsets_mm)
+        parts = []
+        for index in torch.arange(len(moments[0]), device=moments.device).split(_TOGETHER):
+            check()
+            parts.append(self.network(inputs_of(moments, before, index, shifts)))
+        added = torch.cat(parts)
+        back = [h.to(added) for h in axis_operators(lattice, grid)]
+        return added if lattice.same_as(grid) else along_axes(back, added[None])[0]
+
+    def _prior_moments(
+        self, shape_kji: tuple[int, int, int], ijk_to_ras: bytes, covariate: float | None
+    ) -> torch.Tensor:
+        """Mean and standard deviation of the base before anything was observed, (2, K, H, W)."""
+        grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
+        before = self.base.condition(
+            [], grid=_with_slices_of(grid, self.evaluation_grid), covariate=covariate
+        )
+        return torch.stack([before.mean(), before.std()])
+
+    def widths(self, seen: np.ndarray, grid: Grid) -> torch.Tensor:
+        """Factor on the base's standard deviation by the distance to what was observed, (K, J, I).
+
+        Args:
+            seen: (K, J, I) bool.
+            grid: of both.
+        """
+        factors = np.interp(distance_mm(seen, grid), self._distances_mm, self._widths)
+        return torch.as_tensor(factors, dtype=torch.float32).to(self.device)
+
+
+class RefinedPosterior(Posterior):
+    """A posterior of the base, moved by what the network adds; arrays (K, J, I) on the base's grid.
+
+    Args:
+        base: the posterior that is refined.
+        prior: its network is asked when it is needed.
+        seen: voxels that were observed, (K, J, I) bool; they stay as the base has them.
+        covariate: of the prior.
+        check: raise from it to cancel.
+    """
+
+    def __init__(
+        self,
+        base: Posterior,
+        prior: RefinedPrior,
+        seen: np.ndarray,
+        covariate: float | None,
+        check: Callable[[], None],
+    ):
+        self.base, self.grid, self.intervals = base, base.grid, prior.intervals
+        self._prior, self._seen, self._covariate, self._check = prior, seen, covariate, check
+
+    @cached_property
+    def _correction(self) -> torch.Tensor:
+        added = self._prior.correction(self.base, self._covariate, self._check)
+        return added.masked_fill(torch.as_tensor(self._seen).to(added.device), 0.0)
+
+    @cached_property
+    def _std(self) -> torch.Tensor:
+        return self.base.std() * self._prior.widths(self._seen, self.grid)
+
+    def mean(self) -> torch.Tensor:
+        """The base's mean and what the network adds."""
+        return self.base.mean() + self._correction
+
+    def std(self) -> torch.Tensor:
+        """The base's standard deviation, by the measured factor at each distance to what was observed."""
+        return self._std
+
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        """The base's samples, moved alike."""
+        return self.base.sample(seeds) + self._correction
+
+    def log_evidence(self) -> float:
+        """The base's."""
+        return self.base.log_evidence()
+
+
+def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:
+    """Distance of every voxel to the nearest one of `seen`, mm, (K, J, I); far where there is none.
+
+    Args:
+        seen: (K, J, I) bool.
+        grid: of both.
+    """
+    spacing = tuple(float(mm) for mm in grid.spacing_ijk[::-1])
+    return distance_transform_edt(~seen, sampling=spacing) if seen.any() else np.full(seen.shape, _FAR_MM)
+
+
+def _with_slices_of(grid: Grid, lattice: Grid) -> Grid:
+    """The rows and columns of `lattice` in the slices of `grid`; both along the canonical axes.
+
+    Raises:
+        InputError: the grid has other axes.
+    """
+    turned = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk - lattice.ijk_to_ras[:3, :3] / lattice.spacing_ijk
+    if np.abs(turned).max() > 1e-6:
+        raise InputError("The grid is rotated against the canonical axes; expected one along them.")
+    matrix = lattice.ijk_to_ras.copy()
+    matrix[:3, 2] = grid.ijk_to_ras[:3, 2]
+    normal = grid.ijk_to_ras[:3, 2] / grid.spacing_ijk[2]
+    matrix[:3, 3] += normal * float(normal @ (grid.ijk_to_ras[:3, 3] - matrix[:3, 3]))
+    return Grid((grid.shape_kji[0], *lattice.shape_kji[1:]), matrix)
