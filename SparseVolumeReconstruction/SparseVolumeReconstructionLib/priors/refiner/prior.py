@@ -6,8 +6,10 @@ observed, and adds the same to the mean and to all samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -29,22 +31,37 @@ _FAR_MM = 1e3
 _KEPT = 2
 
 
-def to_tensors(
-    network: RefinerNetwork, distances_mm: np.ndarray, widths: np.ndarray
-) -> dict[str, torch.Tensor]:
-    """Tensors to store: float16 weights, and the factor on standard deviations by distance.
+@dataclass(frozen=True)
+class Refinement:
+    """What is known of how to refine.
 
-    Args:
-        network: of any size.
-        distances_mm: to the nearest observed voxel, ascending, (n,).
-        widths: factor on the base's standard deviation at these distances, (n,); between them linear.
+    shared, power: of the tempered posterior, see `StructuredGaussian.tempered`, whose mean is refined.
+    distances_mm: to the nearest observed voxel, ascending, (n,). widths: factor on the base's standard
+    deviation at these distances, (n,); between them linear.
     """
+
+    shared: float = 1.0
+    power: float = 1.0
+    distances_mm: tuple[float, ...] = (0.0,)
+    widths: tuple[float, ...] = (1.0,)
+
+
+class Tempering(Protocol):
+    """A base whose posterior can be tempered."""
+
+    def tempered(self, given: Conditions, shared: float, power: float) -> Posterior:
+        """See StructuredGaussian."""
+
+
+def to_tensors(network: RefinerNetwork, refinement: Refinement) -> dict[str, torch.Tensor]:
+    """Tensors to store: float16 weights, and the numbers (n,) of the refinement."""
     return {
         **{f"network.{name}": tensor.half() for name, tensor in network.state_dict().items()},
         "width": torch.tensor(network.width),
         "offsets_mm": torch.tensor(network.offsets_mm),
-        "distances_mm": torch.as_tensor(distances_mm, dtype=torch.float32),
-        "widths": torch.as_tensor(widths, dtype=torch.float32),
+        "tempering": torch.tensor([refinement.shared, refinement.power]),
+        "distances_mm": torch.tensor(refinement.distances_mm),
+        "widths": torch.tensor(refinement.widths),
     }
 
 
@@ -56,7 +73,7 @@ class RefinedPrior(Prior):
 
     Args:
         network: is put on the device and in evaluation mode.
-        distances_mm, widths: see `to_tensors`.
+        refinement: see there.
         base: what is refined.
         card: what it is.
         device: where it computes.
@@ -67,8 +84,7 @@ class RefinedPrior(Prior):
     def __init__(
         self,
         network: RefinerNetwork,
-        distances_mm: np.ndarray,
-        widths: np.ndarray,
+        refinement: Refinement,
         base: Prior,
         card: ModelCard,
         device: torch.device | str = "cpu",
@@ -85,7 +101,7 @@ class RefinedPrior(Prior):
         self.base, self.draws = base, base.draws
         placed(network, self.device).eval().requires_grad_(False)
         self.network = network
-        self._distances_mm, self._widths = np.asarray(distances_mm), np.asarray(widths)
+        self.refinement = refinement
         self._before = lru_cache(maxsize=_KEPT)(self._prior_moments)
 
     @classmethod
@@ -101,7 +117,9 @@ class RefinedPrior(Prior):
             raise ValueError("the card names no base")
         network = RefinerNetwork(int(tensors["width"]), tuple(tensors["offsets_mm"].tolist()))
         network.load_state_dict(network_state(tensors))
-        return cls(network, tensors["distances_mm"].numpy(), tensors["widths"].numpy(), base, card, device)
+        shared, power = tensors["tempering"].tolist()
+        distances, widths = (tuple(tensors[name].tolist()) for name in ("distances_mm", "widths"))
+        return cls(network, Refinement(shared, power, distances, widths), base, card, device)
 
     def drawing(self, draws: str | None) -> RefinedPrior:
         """This prior with samples that start from what those of the base then do, see `Prior`."""
@@ -139,34 +157,32 @@ class RefinedPrior(Prior):
         if given.fast or others or not slices:
             return posterior
         seen, _ = observed_voxels(slices, posterior.grid)
-        return RefinedPosterior(posterior, self, seen, given.covariate, given.check)
+        return RefinedPosterior(posterior, self, seen, replace(given, grid=posterior.grid))
 
-    def correction(
-        self, posterior: Posterior, covariate: float | None, check: Callable[[], None]
-    ) -> torch.Tensor:
-        """What the network adds to the mean of a posterior of the base, (K, J, I), canonical units.
+    def refined(self, posterior: Posterior, given: Conditions) -> torch.Tensor:
+        """The mean of the tempered posterior and what the network adds, (K, J, I), canonical units.
 
         The network knows the rows and columns of the evaluation grid, and slices at any distance.
 
         Args:
-            posterior: on a grid along the canonical axes.
-            covariate: of the prior, in the unit of the card.
-            check: raise from it to cancel.
+            posterior: of the base, on a grid along the canonical axes.
+            given: what it is given.
         """
         grid = posterior.grid
         lattice = _with_slices_of(grid, self.evaluation_grid)
         there = axis_operators(grid, lattice)
-        moments = torch.stack([posterior.mean(), posterior.std()])
+        mean = tempered_mean(self.base, given, self.refinement)
+        moments = torch.stack([mean, posterior.std()])
         moments = moments if lattice.same_as(grid) else along_axes([h.to(moments) for h in there], moments)
-        before = self._before(grid.shape_kji, grid.ijk_to_ras.tobytes(), covariate)
+        before = self._before(grid.shape_kji, grid.ijk_to_ras.tobytes(), given.covariate)
         shifts = tuple(mm / float(grid.spacing_ijk[2]) for mm in self.network.offsets_mm)
         parts = []
         for index in torch.arange(len(moments[0]), device=moments.device).split(_TOGETHER):
-            check()
+            given.check()
             parts.append(self.network(inputs_of(moments, before, index, shifts)))
         added = torch.cat(parts)
         back = [h.to(added) for h in axis_operators(lattice, grid)]
-        return added if lattice.same_as(grid) else along_axes(back, added[None])[0]
+        return mean + (added if lattice.same_as(grid) else along_axes(back, added[None])[0])
 
     def _prior_moments(
         self, shape_kji: tuple[int, int, int], ijk_to_ras: bytes, covariate: float | None
@@ -185,19 +201,18 @@ class RefinedPrior(Prior):
             seen: (K, J, I) bool.
             grid: of both.
         """
-        factors = np.interp(distance_mm(seen, grid), self._distances_mm, self._widths)
+        factors = np.interp(distance_mm(seen, grid), self.refinement.distances_mm, self.refinement.widths)
         return torch.as_tensor(factors, dtype=torch.float32).to(self.device)
 
 
 class RefinedPosterior(Posterior):
-    """A posterior of the base, moved by what the network adds; arrays (K, J, I) on the base's grid.
+    """A posterior of the base with a refined mean; arrays (K, J, I) on the base's grid.
 
     Args:
         base: the posterior that is refined.
         prior: its network is asked when it is needed.
         seen: voxels that were observed, (K, J, I) bool; they stay as the base has them.
-        covariate: of the prior.
-        check: raise from it to cancel.
+        given: what it is given.
     """
 
     def __init__(
@@ -205,15 +220,14 @@ class RefinedPosterior(Posterior):
         base: Posterior,
         prior: RefinedPrior,
         seen: np.ndarray,
-        covariate: float | None,
-        check: Callable[[], None],
+        given: Conditions,
     ):
         self.base, self.grid, self.intervals = base, base.grid, prior.intervals
-        self._prior, self._seen, self._covariate, self._check = prior, seen, covariate, check
+        self._prior, self._seen, self._given = prior, seen, given
 
     @cached_property
     def _correction(self) -> torch.Tensor:
-        added = self._prior.correction(self.base, self._covariate, self._check)
+        added = self._prior.refined(self.base, self._given) - self.base.mean()
         return added.masked_fill(torch.as_tensor(self._seen).to(added.device), 0.0)
 
     @cached_property
@@ -221,7 +235,7 @@ class RefinedPosterior(Posterior):
         return self.base.std() * self._prior.widths(self._seen, self.grid)
 
     def mean(self) -> torch.Tensor:
-        """The base's mean and what the network adds."""
+        """The refined mean; what was observed as the base has it."""
         return self.base.mean() + self._correction
 
     def std(self) -> torch.Tensor:
@@ -235,6 +249,11 @@ class RefinedPosterior(Posterior):
     def log_evidence(self) -> float:
         """The base's."""
         return self.base.log_evidence()
+
+
+def tempered_mean(base: Prior, given: Conditions, refinement: Refinement) -> torch.Tensor:
+    """Mean of the tempered posterior of a base, (K, J, I), canonical units."""
+    return cast(Tempering, base).tempered(given, refinement.shared, refinement.power).mean()
 
 
 def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:

@@ -194,6 +194,25 @@ class StructuredGaussian(Prior):
         sd, loadings = wider * scale * field.sd, wider * field.loadings
         return observe(replace(field, sd=sd, loadings=loadings, widened=wider))
 
+    def tempered(self, given: Conditions, shared: float, power: float) -> Posterior:
+        """The posterior of slices that are trusted less about what people share, and more about what is near.
+
+        Its mean is nearer to the truth of people who were left out; its standard deviations are not theirs.
+
+        Args:
+            given: slices, and where the posterior lives.
+            shared: factor on the loadings.
+            power: of the residual's correlation along the axes that no slice looks along; an integer keeps it
+                positive definite (Schur).
+        """
+        field = self.field(given.grid, given.covariate)
+        axes = field.grid.ijk_to_ras[:3, :3] / field.grid.spacing_ijk
+        slices, _ = split_slices(given.observations)
+        along = {2 - int(np.abs(s.plane.normal @ axes).argmax()) for s in slices}
+        k, j, i = (c if n in along else c**power for n, c in enumerate(field.correlations))
+        weaker = replace(field, loadings=shared * field.loadings, correlations=(k, j, i), widened=shared)
+        return self._observation(given, field)(weaker)
+
     def _observation(
         self, given: Conditions, field: GaussianField, tolerance: float = TOLERANCE
     ) -> Callable[[GaussianField], StackPosterior | OperatorPosterior]:

@@ -9,12 +9,14 @@ from SparseVolumeReconstructionLib.geometry import Plane, Volume
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.base import observed_voxels
 from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.base import Conditions
 from SparseVolumeReconstructionLib.priors.refiner.network import RefinerNetwork, inputs_of
-from SparseVolumeReconstructionLib.priors.refiner.prior import RefinedPrior, to_tensors
+from SparseVolumeReconstructionLib.priors.refiner.prior import RefinedPrior, Refinement, to_tensors
 from SparseVolumeReconstructionLib.zoo import ModelStore
 from SparseVolumeReconstructionLib.zoo.weights import save_weights
 
-DISTANCES, WIDTHS = np.array([10.0, 30.0]), np.array([0.5, 1.5])
+DISTANCES, WIDTHS = (10.0, 30.0), (0.5, 1.5)
+REFINEMENT = Refinement(0.5, 2.0, DISTANCES, WIDTHS)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def store(tmp_path, write_weights, network):
     base = {"id": "tiny", "sha256": found.entry("tiny").sha256}
     card = found.entry("tiny").card.model_copy(update={"id": "refined", "system": "refiner"})
     card = card.model_validate(card.model_dump() | {"base": base})
-    save_weights(to_tensors(network, DISTANCES, WIDTHS), card, tmp_path / "refined.safetensors")
+    save_weights(to_tensors(network, REFINEMENT), card, tmp_path / "refined.safetensors")
     found.import_file(tmp_path / "refined.safetensors")
     return found
 
@@ -111,9 +113,20 @@ def test_other_grids_show_the_same(refined):
     assert np.corrcoef(coarse.flatten(), fine.flatten())[0, 1] > 0.8
 
 
-def test_a_network_that_has_learnt_nothing_adds_nothing(refined):
-    new = RefinedPrior(RefinerNetwork(24, (0.0,)), DISTANCES, WIDTHS, refined.base, refined.card)
-    assert torch.equal(new.condition(seen(new, 4)).mean(), new.base.condition(seen(new, 4)).mean())
+def test_without_a_trained_network_the_mean_is_the_tempered_one(refined):
+    """And without tempering, too, it is that of the base."""
+    given = Conditions(seen(refined, 4), refined.grid)
+    for shared, power in ((1.0, 1.0), (0.5, 2.0)):
+        new = RefinedPrior(RefinerNetwork(24, (0.0,)), Refinement(shared, power), refined.base, refined.card)
+        mean, tempered = (
+            new.condition(given.observations).mean(),
+            refined.base.tempered(given, shared, power).mean(),
+        )
+        hidden = [k for k in range(len(mean)) if k != 4]
+        assert torch.allclose(mean[hidden], tempered[hidden], atol=1e-5)
+    field = refined.base.field()
+    own = refined.base.tempered(given, 1.0, 1.0)
+    assert torch.allclose(own.mean(), refined.base._observation(given, field)(field).mean(), atol=1e-6)
 
 
 def test_the_network_is_shown_slices_at_their_distance():
@@ -128,4 +141,4 @@ def test_the_network_is_shown_slices_at_their_distance():
 def test_without_its_base_it_is_refused(store, network):
     card = store.entry("refined").card
     with pytest.raises(ValueError, match="no base"):
-        RefinedPrior.from_weights(to_tensors(network, DISTANCES, WIDTHS), card, torch.device("cpu"))
+        RefinedPrior.from_weights(to_tensors(network, REFINEMENT), card, torch.device("cpu"))

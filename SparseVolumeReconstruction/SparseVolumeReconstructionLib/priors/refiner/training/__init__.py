@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +88,15 @@ def train_refiner(
     card = _card(base, BaseModelReference(id=entry.card.id, sha256=entry.sha256), people, facts)
     network = task.networks.cpu().eval()
     widths = measured_widths(task, kept, distances, base.intervals.half_width(_LEVEL))
-    prior = RefinedPrior(network, np.array(_DISTANCES_MM), widths, base, card)
+    refinement = replace(task.tempering, distances_mm=_DISTANCES_MM, widths=tuple(widths.tolist()))
+    prior = RefinedPrior(network, refinement, base, card)
     tests = {name: people.truth(name, base.evaluation_grid) for name in people.test}
     training = how_trained(network, config, facts, minutes)
     spent = f"Trained on {len(people.fit)} subjects; {training['minutes']} min on {training['device']}."
     quality = measured_quality(prior, tests, progress.part(0.95, 1.0).update)
     card = card.model_copy(update={"quality": quality, "time_and_memory": spent, "training": training})
     path = out / f"{facts.model_id}.safetensors"
-    save_weights(to_tensors(network, np.array(_DISTANCES_MM), widths), card, path)
+    save_weights(to_tensors(network, refinement), card, path)
     progress.update("done", 1.0)
     return path
 
@@ -143,11 +144,14 @@ def _cases(
             progress.update(f"cases of {names[number]}", len(learnt) / (len(names) * settings.cases))
             truth = people.truth(names[number], grid)
             if number < len(people.fit):
-                learnt += [case_of(prior, truth, random_slices(truth, chance)) for _ in range(settings.cases)]
+                learnt += [
+                    case_of(prior, truth, random_slices(truth, chance), task.tempering)
+                    for _ in range(settings.cases)
+                ]
                 continue
             for count in (count for count in COUNTS if count <= grid.shape_kji[0] // 2):
                 slices = even_slices(truth, count)
-                kept.append(case_of(prior, truth, slices))
+                kept.append(case_of(prior, truth, slices, task.tempering))
                 distances.append(distance_mm(observed_voxels(slices, grid)[0], grid).astype(np.float32))
     return torch.stack(learnt), torch.stack(kept), np.stack(distances)
 

@@ -18,9 +18,10 @@ from ....observation.slices import slice_of
 from ....progress import Progress
 from ....reconstruction.patient_posterior import condition_registered
 from ....training.grey_values import match_grey_values
-from ...base import Prior
+from ...base import Conditions, Prior
 from ...gaussian.fit import Rows, fit_gaussian
 from ...gaussian.parameters import GaussianParameters
+from ..prior import Refinement, tempered_mean
 
 _AXIAL = 0.7  # share of the cases; the others are coronal or sagittal
 _EVEN = 0.6  # share of the cases whose slices are spread over the anatomy
@@ -91,7 +92,7 @@ def folds(base: Prior, rows: Rows, count: int) -> Iterator[tuple[Prior, np.ndarr
         yield like(replace(part, reference=p.reference, multipliers=p.multipliers), base.card), left_out
 
 
-def case_of(prior: Prior, truth: Volume, slices: list[Slice]) -> torch.Tensor:
+def case_of(prior: Prior, truth: Volume, slices: list[Slice], tempering: Refinement) -> torch.Tensor:
     """Mean and standard deviation of the posterior, those of the prior, and the truth.
 
     (5, K, H, W), canonical units.
@@ -100,12 +101,15 @@ def case_of(prior: Prior, truth: Volume, slices: list[Slice]) -> torch.Tensor:
         prior: not fitted on that person.
         truth: on the prior's evaluation grid, [0, 1].
         slices: of it.
+        tempering: of the posterior whose mean is refined.
     """
     conditioned = condition_registered(prior, slices, grid=truth.grid)
     before = prior.condition([], grid=truth.grid)
     posterior = conditioned.posterior
-    canonical = torch.as_tensor(conditioned.alignment.intensity.to_canonical(truth.array))
-    moments = [posterior.mean(), posterior.std(), before.mean(), before.std()]
+    intensity = conditioned.alignment.intensity
+    canonical = torch.as_tensor(intensity.to_canonical(truth.array))
+    given = Conditions([s.with_intensity(intensity) for s in slices], truth.grid)
+    moments = [tempered_mean(prior, given, tempering), posterior.std(), before.mean(), before.std()]
     return torch.stack([*(m.cpu() for m in moments), canonical]).half()
 
 

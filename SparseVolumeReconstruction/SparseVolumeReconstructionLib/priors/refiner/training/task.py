@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from monai.losses import SSIMLoss
 from pydantic import Field, field_validator
@@ -11,7 +10,7 @@ from torch.nn.functional import l1_loss
 from ....training.loop.config import Count, Section, TrainConfig, validated
 from ....training.loop.task import Task
 from ..network import RefinerNetwork, inputs_of
-from ..prior import to_tensors
+from ..prior import Refinement, to_tensors
 
 _WINDOW = 7
 _TOGETHER = 30
@@ -22,7 +21,7 @@ class RefinerConfig(Section):
 
     width: of the network, a multiple of 24. offsets_mm: of the slices that it sees. slices: how many of each
     case are learnt of in a step. error: weight of the mean absolute error beside one minus SSIM. cases: of
-    every person. folds: in which the base is fitted anew.
+    every person. folds: in which the base is fitted anew. shared, power: see Refinement.
     """
 
     width: Count = 48
@@ -31,6 +30,8 @@ class RefinerConfig(Section):
     error: float = Field(4.0, ge=0)
     cases: Count = 4
     folds: int = Field(5, ge=2)
+    shared: float = Field(0.5, gt=0, le=1)
+    power: float = Field(2.0, ge=1)
 
     @field_validator("width")
     @classmethod
@@ -62,6 +63,11 @@ class RefinerTask(Task):
         self.settings = validated(RefinerConfig, config.model, "model")
         self.networks = RefinerNetwork(self.settings.width, self.settings.offsets_mm)
         self._ssim = SSIMLoss(spatial_dims=2, win_size=_WINDOW, kernel_type="uniform")
+
+    @property
+    def tempering(self) -> Refinement:
+        """How the posteriors are tempered whose mean is refined."""
+        return Refinement(self.settings.shared, self.settings.power)
 
     @property
     def _shifts(self) -> tuple[float, ...]:
@@ -115,4 +121,4 @@ class RefinerTask(Task):
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The network; the base's standard deviations hold until they are measured."""
-        return to_tensors(self.networks.cpu(), np.zeros(1), np.ones(1))
+        return to_tensors(self.networks.cpu(), self.tempering)
