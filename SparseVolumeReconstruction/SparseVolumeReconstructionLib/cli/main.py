@@ -20,6 +20,7 @@ from .options import Group, Stopped
 from .questions import locate, next_plane, surprise
 from .reconstruct import reconstruct
 from .svr import svr
+from .synthesize import synthesize
 from .train import train
 from .web import web
 from .worker import worker
@@ -34,7 +35,7 @@ def run():
 
 
 _COMMANDS = (
-    *(reconstruct, next_plane, locate, surprise, svr, mask, evaluate, models, train),
+    *(reconstruct, next_plane, locate, surprise, svr, synthesize, mask, evaluate, models, train),
     *(experiment, benchmark, worker, demo, web),
 )
 for _command in _COMMANDS:

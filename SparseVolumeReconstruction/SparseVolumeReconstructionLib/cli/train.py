@@ -35,6 +35,8 @@ HEAD_EXAMPLES = (
 )
 FETAL_EXAMPLES = "train fetal-reader --cohort atlas --config fetal-reader-cpu --out runs/fetal-reader"
 _REFINER = "train refiner --base brain-t1 --cohort heads --config refiner-64-cpu --out runs/refiner"
+_SYNTHESIS = "train synthesis --cohort visits --config pix2pix-2mm-cpu --out runs/t1"
+SYNTHESIS_EXAMPLES = f"{_SYNTHESIS}\n{_SYNTHESIS} --resume"
 model_id_text = checked(str, "a-z, 0-9 and -", lambda text: bool(re.match(MODEL_ID, text)))
 CARD = (
     click.option("--licence", default="not stated", metavar="TEXT", help="licence of the data, for the card"),
@@ -279,6 +281,32 @@ def refiner(cohorts, base, strip, match, strict, **words):
     settings, out, resume, card, split = _training("refiner", **words)
     data = RefinerData(base, tuple("" if word == "-" else word for word in strip), match, split)
     _run(fit, list(cohorts), strict, (settings, out, resume, card, data))
+
+
+@train.command(help=all_systems()["synthesis"].summary, examples=SYNTHESIS_EXAMPLES)
+@click.option(
+    "--cohort",
+    required=True,
+    type=Path,
+    metavar="DIR",
+    help="folder of skull-stripped scans that lie on one another, SUBJECT_T1w, SUBJECT_FLAIR ...",
+)
+@click.option(
+    "--adapt-to",
+    "target",
+    type=Path,
+    metavar="DIR",
+    help="folder of scans of another scanner, without the contrast that is to be made: the network is "
+    "carried to it by what its slices are like",
+)
+@options(RUN)
+@options(CARD)
+def synthesis(cohort, target, strict, **words):
+    """Train a network that makes a missing contrast."""
+    from ..synthesis.pix2pix.train import train_synthesis
+
+    fit = partial(train_synthesis, target=target)
+    _run(fit, cohort, strict, _training("synthesis", **words))
 
 
 def _run(fit: Callable[..., Path | None], data: Path | list[Path], strict: bool, setting: tuple) -> None:

@@ -1,4 +1,4 @@
-"""The generative systems there are: every folder of this one, and of training/, may declare some.
+"""The generative systems there are: every folder here, in training/ and in synthesis/ may declare some.
 
 A folder's `__init__` holds `SYSTEMS`, a tuple of `System`. It imports nothing heavy, so that the command
 line, the zoo and the tables of experiments know all systems without torch. Nothing else lists them.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .base import Prior
 
 _LIBRARY = __package__.rpartition(".")[0]
-_ROOMS = ("priors", "training")
+_ROOMS = ("priors", "training", "synthesis")
 PRESETS = "presets.yaml"
 
 

@@ -1,0 +1,69 @@
+"""./run synthesize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..data.bids import WRITTEN
+from ..geometry import InputError
+from .display import shown_progress
+from .options import Command, device, strict
+
+EXAMPLES = """
+synthesize --model runs/t1/t1.safetensors --input FLAIR=flair.nii.gz --input T2=t2.nii.gz --output out"""
+_CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word in (name, written)}
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.option(
+    "--model", required=True, type=Path, metavar="FILE", help="a network that ./run train synthesis made"
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="CONTRAST=FILE",
+    help="a scan of the head (T1, T2, FLAIR, PD); skull-stripped, background 0; may be repeated",
+)
+@click.option(
+    "--output", required=True, type=Path, metavar="DIR", help="folder for mean, std and result.json"
+)
+@click.option("--format", default="nrrd", type=click.Choice(["nrrd", "nii.gz"]), help="of the images (nrrd)")
+@device
+@strict
+@click.option(
+    "--json-progress",
+    is_flag=True,
+    help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout',
+)
+def synthesize(model, inputs, output, strict, json_progress, **same):
+    """A contrast that was not scanned, from others of the same head; inferred, not for diagnosis."""
+    from ..synthesis.request import SynthesisRequest
+    from ..synthesis.run import run_synthesis
+
+    request = SynthesisRequest(
+        model=str(model.absolute()), inputs=_parsed(inputs), output=str(output.absolute()), **same
+    )
+    with shown_progress(json_progress, strict) as progress:
+        answer = run_synthesis(request, progress)
+    if not json_progress:
+        print(*answer["files"].values(), sep="\n")
+
+
+def _parsed(inputs: tuple[str, ...]) -> dict[str, str]:
+    """{contrast: path} of CONTRAST=FILE. Raises InputError."""
+    found: dict[str, str] = {}
+    for text in inputs:
+        word, _, path = text.partition("=")
+        contrast = _CONTRASTS.get(word.upper())
+        if contrast is None or not path:
+            raise InputError(
+                f"--input {text}: expected CONTRAST=FILE with one of {', '.join(WRITTEN.values())}."
+            )
+        if contrast in found:
+            raise InputError(f"--input {text}: {WRITTEN[contrast]} was given already.")
+        found[contrast] = str(Path(path).absolute())
+    return found

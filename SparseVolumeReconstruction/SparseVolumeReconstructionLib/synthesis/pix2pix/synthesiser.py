@@ -1,0 +1,117 @@
+"""The trained network: from the scans of a head to the contrast that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from ...data.bids import WRITTEN
+from ...data.cohort import normalised
+from ...geometry import Grid, InputError, Volume
+from ...geometry.resample import resample
+from ...priors.card import ModelCard
+from ...priors.stored import network_state, settings_text
+from ...zoo.weights import read_tensors
+from ..scans import Field, stacked
+from .network import Generator
+from .task import SynthesisConfig
+
+SYSTEM = "synthesis"
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesised:
+    """mean: the missing contrast in [0, 1]. std: its standard deviation in the same units."""
+
+    mean: Volume
+    std: Volume
+
+
+class Synthesiser:
+    """A network that makes a missing contrast.
+
+    Args:
+        generator: is put in evaluation mode.
+        settings: of it.
+        factor: on the errors that it expects.
+        card: what it is.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        settings: SynthesisConfig,
+        factor: float,
+        card: ModelCard,
+        device: torch.device,
+    ):
+        self.generator = generator.to(device).eval()
+        self.settings, self.card, self.device = settings, card, device
+        self._factor = factor
+        self.field = Field(settings.shape_kji, settings.spacing_mm)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Synthesiser:
+        """From the file of `train_synthesis`. Raises InputError for any other.
+
+        Args:
+            path: of the .safetensors file.
+            device: where it computes.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                card = ModelCard.model_validate_json((file.metadata() or {})["card"])
+            if card.system != SYSTEM:
+                raise ValueError(card.system)
+            tensors = read_tensors(path)
+            settings = SynthesisConfig.model_validate_json(settings_text(tensors["settings"]))
+            generator = Generator(len(settings.inputs), settings)
+            generator.load_state_dict(network_state(tensors))
+            factor = float(tensors["error_factor"])
+        except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
+            raise InputError(
+                f"{path}: no synthesis network of this program, or damaged; ./run train synthesis makes one."
+            ) from error
+        return cls(generator.float(), settings, factor, card, device)
+
+    def ordered(self, scans: Mapping[str, Volume]) -> list[Volume]:
+        """The scans in the network's order. Raises InputError where one is missing or not known.
+
+        Args:
+            scans: by contrast, as `data.bids.contrast_of` calls them.
+        """
+        wanted = self.settings.inputs
+        if set(scans) != set(wanted):
+            names = " and ".join(WRITTEN[one] for one in wanted)
+            given = ", ".join(WRITTEN.get(one, one) for one in scans) or "nothing"
+            raise InputError(f"{self.card.id} makes {WRITTEN[self.settings.output]} of {names}; got {given}.")
+        return [scans[one] for one in wanted]
+
+    @torch.no_grad()
+    def __call__(self, scans: Mapping[str, Volume], grid: Grid | None = None) -> Synthesised:
+        """Make the missing contrast.
+
+        Args:
+            scans: by contrast; skull-stripped, background 0, lying on one another.
+            grid: of the result; that of the network around the head if None. Voxels where no scan shows
+                anything are 0.
+
+        Raises:
+            InputError: as `ordered`, or a head that does not fit.
+        """
+        volumes = self.ordered(scans)
+        own = self.field.grid(normalised(volumes[0]))
+        given = stacked(volumes, own)[None].to(self.device)
+        mean, error = self.generator(given)
+        made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
+        first, second = (Volume(array.astype(np.float32), own) for array in made)
+        if grid is not None:
+            first, second = resample(first, grid), resample(second, grid)
+        return Synthesised(first, second)

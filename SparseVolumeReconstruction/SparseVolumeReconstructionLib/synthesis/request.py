@@ -1,0 +1,23 @@
+"""What is asked of a synthesis network, as plain data that travels between processes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SynthesisRequest(BaseModel):
+    """Make the missing contrast of one head.
+
+    model: path of a weights file. inputs: {contrast: path}, contrasts as `data.bids.contrast_of` calls them.
+    output: folder of the result, on the grid of the first input. format: of its images. device: "auto",
+    "cpu", "cuda:0".
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    inputs: dict[str, str] = Field(min_length=1)
+    output: str
+    format: Literal["nrrd", "nii.gz"] = "nrrd"
+    device: str = "auto"

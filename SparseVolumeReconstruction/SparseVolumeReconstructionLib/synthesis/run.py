@@ -1,0 +1,109 @@
+"""./run synthesize: scans of one head, brought onto one another, to the contrast that is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..data.bids import WRITTEN
+from ..data.registration import register_rigid
+from ..geometry import Volume
+from ..geometry.io import read_volume, write_volume, written_whole
+from ..geometry.resample import resample
+from ..priors.device import resolve_device
+from ..progress import Progress
+from ..zoo.weights import sha256
+from .pix2pix.synthesiser import Synthesiser
+from .request import SynthesisRequest
+
+_MOVED_MM = 1.0
+_FORMATS = ("nrrd", "nii.gz")
+FILES = (*(f"{name}.{kind}" for name in ("mean", "std") for kind in _FORMATS), "result.json")
+
+
+def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, Any]:
+    """Make the missing contrast and write it: all files or none.
+
+    Args:
+        request: what is wanted.
+        progress: told of steps and warnings, asked whether to stop.
+
+    Returns:
+        {"files": {name: path}, "result": content of result.json}.
+
+    Raises:
+        InputError: wrong input, a head that the model does not know, or a folder that cannot be written.
+        Cancelled: when asked to stop.
+    """
+    start = time.perf_counter()
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        progress.warn(text)
+
+    progress.update("loading the model", 0.0)
+    network = Synthesiser.load(Path(request.model), resolve_device(request.device))
+    progress.update("reading", 0.1)
+    scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
+    grid = network.ordered(scans)[0].grid
+    progress.update("laying the scans on one another", 0.2)
+    scans, moved = laid_on_first(scans, warn)
+    progress.update(f"making {WRITTEN[network.settings.output]}", 0.5)
+    made = network(scans, grid)
+    progress.update("writing", 0.9)
+    said = {
+        "notice": network.card.notice,
+        "software": {"version": __version__},
+        "model": {
+            "id": network.card.id,
+            "sha256": sha256(Path(request.model)),
+            "licence": network.card.licence,
+        },
+        "request": request.model_dump(),
+        "made": WRITTEN[network.settings.output],
+        "inferred": "every voxel; none was observed in this contrast",
+        "units": network.card.units,
+        "moved_mm": moved,
+        "warnings": warnings,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    with written_whole(request.output, FILES) as folder:
+        write_volume(made.mean, folder / f"mean.{request.format}")
+        write_volume(made.std, folder / f"std.{request.format}")
+        (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
+    progress.finish()
+    files = {name: str(Path(request.output) / name) for name in FILES}
+    return {"files": {n: path for n, path in files.items() if Path(path).exists()}, "result": said}
+
+
+def laid_on_first(scans: dict[str, Volume], warn: Any) -> tuple[dict[str, Volume], dict[str, float]]:
+    """Scans of one head, each laid on the first where it lies elsewhere, which is told.
+
+    Args:
+        scans: by contrast.
+        warn: called with a text.
+
+    Returns:
+        The scans, and by how many mm (mean over the head) each of the others lay elsewhere.
+    """
+    (first, fixed), *others = scans.items()
+    laid, moved = {first: fixed}, {}
+    inside = np.argwhere(fixed.array > 0)[::997, ::-1]
+    points = inside @ fixed.grid.ijk_to_ras[:3, :3].T + fixed.grid.ijk_to_ras[:3, 3]
+    for name, scan in others:
+        matrix = register_rigid(fixed, scan)
+        shift = points @ matrix[:3, :3].T + matrix[:3, 3] - points
+        moved[name] = round(float(np.linalg.norm(shift, axis=1).mean()), 2)
+        if moved[name] > _MOVED_MM:
+            warn(
+                f"{WRITTEN[name]} lies {moved[name]:.1f} mm from {WRITTEN[first]}: it was registered rigidly."
+            )
+            scan = resample(scan, fixed.grid, matrix)
+        laid[name] = scan
+    return laid, moved

@@ -1,0 +1,102 @@
+"""Scans of one visit in several contrasts, on the grid that the networks know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data.bids import contrast_of, without_contrast
+from ..data.cohort import FOREGROUND, list_cohort, normalised, subject_name, told_by_cohort
+from ..geometry import Grid, InputError, Volume
+from ..geometry.io import read_volume
+from ..geometry.resample import resample
+from ..progress import Progress
+
+
+@dataclass(frozen=True)
+class Field:
+    """The box of a head that the networks see: axes R, A, S, around the middle of what is not background.
+
+    shape_kji: voxels. spacing_mm: along all axes.
+    """
+
+    shape_kji: tuple[int, int, int]
+    spacing_mm: float
+
+    def grid(self, volume: Volume) -> Grid:
+        """The box around the foreground of a volume. Raises InputError where it does not fit into the box."""
+        inside = np.argwhere(volume.array > FOREGROUND)[:, ::-1]
+        points = inside @ volume.grid.ijk_to_ras[:3, :3].T + volume.grid.ijk_to_ras[:3, 3]
+        low, high = points.min(0), points.max(0)
+        reach = self.spacing_mm * np.array(self.shape_kji[::-1])
+        if (high - low > reach + self.spacing_mm).any():
+            raise InputError(
+                f"the head measures {_mm(high - low)} mm; the model sees {_mm(reach)} mm. A whole head was "
+                "perhaps given to a model of skull-stripped ones."
+            )
+        return Grid.centred(self.shape_kji, self.spacing_mm, (low + high) / 2)
+
+
+def _mm(extent: np.ndarray) -> str:
+    return " x ".join(f"{value:.0f}" for value in extent)
+
+
+def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
+    """Normalised volumes on one grid, (C, K, J, I) float32 in [0, 1]."""
+    arrays = [resample(normalised(each), grid).array for each in volumes]
+    return torch.as_tensor(np.stack(arrays)).clamp(0, 1)
+
+
+def visits(folder: Path, contrasts: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """{visit: {contrast: file}} of the visits of a folder that were scanned in all of the contrasts.
+
+    Args:
+        folder: of volumes SUBJECT_T1w, SUBJECT_FLAIR ..., or a BIDS data set.
+        contrasts: as `data.bids.contrast_of` calls them.
+
+    Raises:
+        InputError: there is no such folder, or no such visit.
+    """
+    cohort = list_cohort(folder)
+    found: dict[str, dict[str, Path]] = {}
+    for name, file in cohort.files.items():
+        if (contrast := contrast_of(name)) in contrasts:
+            found.setdefault(without_contrast(subject_name(file)), {})[str(contrast)] = file
+    whole = {name: files for name, files in found.items() if len(files) == len(contrasts)}
+    if not whole:
+        raise InputError(
+            f"{folder}: nobody was scanned in {' and '.join(contrasts)}; expected files such as "
+            f"sub-01_{contrasts[0]} beside sub-01_{contrasts[-1]}."
+        )
+    return whole
+
+
+def load_visits(
+    folder: Path, contrasts: Sequence[str], field: Field, progress: Progress
+) -> dict[str, torch.Tensor]:
+    """Scans (C, K, J, I) in [0, 1] of every visit, in the order of `contrasts`; what cannot be used is told.
+
+    Args:
+        folder, contrasts: as in `visits`.
+        field: what is seen of a head; placed by the first contrast.
+        progress: told of steps and warnings, asked whether to stop.
+
+    Raises:
+        InputError: as `visits`, and where none can be used.
+    """
+    found: dict[str, torch.Tensor] = {}
+    every = visits(folder, contrasts)
+    for done, (name, files) in enumerate(every.items()):
+        progress.update(f"reading {name}", done / len(every))
+        try:
+            volumes = [read_volume(files[one], warn=told_by_cohort) for one in contrasts]
+            found[name] = stacked(volumes, field.grid(normalised(volumes[0], name)))
+        except InputError as error:
+            progress.warn(f"{name} is left out: {error}")
+    if not found:
+        raise InputError(f"{folder}: none of its {len(every)} visits can be used.")
+    return found

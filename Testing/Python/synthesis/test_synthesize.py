@@ -1,0 +1,142 @@
+"""./run train synthesis and ./run synthesize: paired scans of small heads, from files to files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
+from SparseVolumeReconstructionLib.geometry.resample import resample
+from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.synthesis.pix2pix.synthesiser import Synthesiser
+from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
+from SparseVolumeReconstructionLib.synthesis.scans import Field, load_visits, visits
+
+from .conftest import visit
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def made(model, tmp_path, capsys):
+    """made(CONTRAST=FILE, ...) runs the command: exit code, folder of the result, and what was said."""
+
+    def run(*inputs, into="out"):
+        words = [word for one in inputs for word in ("--input", str(one))]
+        code = main(["synthesize", "--model", str(model), *words, "--output", str(tmp_path / into)])
+        return code, tmp_path / into, capsys.readouterr()
+
+    return run
+
+
+def test_the_missing_contrast_on_the_grid_of_the_scan(model, made, visits_dir, tmp_path):
+    """Bright where the truth is bright, though the scan is dark there; every voxel is said to be inferred."""
+    truth = visit(20)
+    write_volume(truth["FLAIR"], tmp_path / "flair.nii.gz")
+    code, folder, said = made(f"FLAIR={tmp_path / 'flair.nii.gz'}")
+    assert code == 0 and str(folder / "mean.nrrd") in said.out
+    mean, std = (read_volume(folder / f"{name}.nrrd") for name in ("mean", "std"))
+    inside = truth["T1w"].array > 0
+    assert mean.grid.same_as(truth["T1w"].grid) and std.array[inside].min() >= 0
+    assert np.corrcoef(mean.array[inside], truth["T1w"].array[inside])[0, 1] > 0.5
+    assert np.corrcoef(truth["FLAIR"].array[inside], truth["T1w"].array[inside])[0, 1] < 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["made"] == "T1w" and "inferred" in result and "Not for diagnosis" in result["notice"]
+    assert result["model"]["sha256"] and result["moved_mm"] == {}
+    card = Synthesiser.load(model, torch.device("cpu")).card
+    assert card.quality["heads"] == len(card.split["test"]) == 2 and card.title == "T1w from FLAIR"
+    assert not {"sub-08", "sub-09"} & {name for names in card.split.values() for name in names}
+
+
+def test_a_head_that_is_turned_and_moved_gives_the_same(model):
+    """The box follows the head; the same scan elsewhere in the scanner has the same result there."""
+    network, scan = Synthesiser.load(model, torch.device("cpu")), visit(21)["FLAIR"]
+    matrix = scan.grid.ijk_to_ras.copy()
+    matrix[:3, 3] += [80, -40, 30]
+    there = Volume(scan.array, Grid(scan.grid.shape_kji, matrix))
+    one, other = (network({"flair": each}, each.grid).mean.array for each in (scan, there))
+    assert np.abs(one - other).max() < 1e-3
+
+
+def test_scans_that_lie_elsewhere_are_registered_and_it_is_said():
+    """A shift of 8 mm and a turn of 5 degrees between both is found to 1 mm."""
+    scans, told = visit(22), []
+    angle = np.radians(5.0)
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, 3] = [8, 0, 0]
+    moved = resample(scans["T1w"], scans["T1w"].grid, matrix)
+    laid, shifts = laid_on_first({"flair": scans["FLAIR"], "t1": moved}, told.append)
+    assert shifts["t1"] == pytest.approx(8, abs=1.5) and len(told) == 1 and "registered" in told[0]
+    inside = scans["T1w"].array > 0
+    before, after = (np.abs(v.array - scans["T1w"].array)[inside].mean() for v in (moved, laid["t1"]))
+    assert after < 0.5 * before
+    again, shifts = laid_on_first({"flair": scans["FLAIR"], "t1": scans["T1w"]}, told.append)
+    assert again["t1"] is scans["T1w"] and len(told) == 1 and shifts["t1"] < 1
+
+
+def test_only_whole_visits_are_learned_from(visits_dir):
+    """A visit without one contrast is not there, a damaged one is told, nobody at all is an error."""
+    assert "sub-08" not in visits(visits_dir, ["flair", "t1"]) and "sub-09" in visits(
+        visits_dir, ["flair", "t1"]
+    )
+    told, progress = [], Progress()
+    progress.warn = told.append
+    scans = load_visits(visits_dir, ["flair", "t1"], Field((20, 20, 20), 6.0), progress)
+    assert len(scans) == 8 and "sub-09 is left out" in told[0]
+    assert (
+        scans["sub-00"].shape == (2, 20, 20, 20) and 0 <= scans["sub-00"].min() < scans["sub-00"].max() <= 1
+    )
+    with pytest.raises(InputError, match="nobody was scanned in t2 and t1"):
+        visits(visits_dir, ["t2", "t1"])
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("T2={scan}", "tiny makes T1w of FLAIR; got T2w"),
+        ("CT={scan}", "expected CONTRAST=FILE with one of T1w, T2w, FLAIR, PDw"),
+        ("FLAIR", "expected CONTRAST=FILE"),
+        ("FLAIR={large}", "the model sees 120 x 120 x 120 mm"),
+        ("FLAIR={missing}", "no such file"),
+    ],
+)
+def test_wrong_input_is_one_line(made, tmp_path, word, why):
+    """And nothing is written."""
+    scan = visit(23)["FLAIR"]
+    write_volume(scan, tmp_path / "scan.nrrd")
+    matrix = scan.grid.ijk_to_ras @ np.diag([3.0, 3.0, 3.0, 1.0])
+    write_volume(Volume(scan.array, Grid(scan.grid.shape_kji, matrix)), tmp_path / "large.nrrd")
+    text = word.format(**{name: tmp_path / f"{name}.nrrd" for name in ("scan", "large", "missing")})
+    code, folder, said = made(text)
+    assert code == 2 and why in said.err and len(said.err.strip().splitlines()) == 1 and not folder.exists()
+
+
+def test_a_network_is_carried_to_another_scanner(model, visits_dir, tmp_path):
+    """From scans without the contrast that is made; the card names them, and the result differs."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for seed in (30, 31):
+        scan = visit(seed)["FLAIR"]
+        write_volume(Volume(0.7 * scan.array**0.5, scan.grid), other / f"sub-{seed}_FLAIR.nrrd")
+    words = ["--cohort", str(visits_dir), "--config", "pix2pix-tiny", "--adapt-to", str(other)]
+    assert main(["train", "synthesis", *words, "--out", str(tmp_path / "adapted")]) == 0
+    networks = [
+        Synthesiser.load(path, torch.device("cpu"))
+        for path in (model, tmp_path / "adapted" / "adapted.safetensors")
+    ]
+    assert networks[1].card.split["adapted to"] == ["sub-30", "sub-31"]
+    scan = read_volume(other / "sub-30_FLAIR.nrrd")
+    one, adapted = (network({"flair": scan}).mean.array for network in networks)
+    assert np.abs(one - adapted).max() > 0.01
+
+
+def test_other_files_are_no_network(tmp_path, capsys):
+    """A file of another kind is refused with how a network is made."""
+    write_affine(np.eye(4), tmp_path / "frame.h5")
+    words = ["--input", "FLAIR=x.nrrd", "--output", str(tmp_path / "out")]
+    assert main(["synthesize", "--model", str(tmp_path / "frame.h5"), *words]) == 2
+    assert "./run train synthesis makes one" in capsys.readouterr().err
