@@ -20,6 +20,8 @@ _NEARBY_MM, _RIDGE, _BRIGHTEST = 10.0, 0.002, 2.5
 _LITTLE_MM2, _FEW = 300.0, 20
 # 1 of 288 sets of four slices of people without an agent has so much so bright, so far from the rim: vessels
 _FAR_BRIGHTER, _WHITE, _MANY, _INSIDE_MM = 1.8, 0.8, 0.001, 5.0
+# at most 0.56 in 48 sets of T2w or FLAIR slices; inverted T1w mostly lie above
+_INVERTED = 0.62
 _KEPT = 64  # slices, each of some hundred kB
 
 
@@ -60,6 +62,18 @@ def shows_agent(readings: list[Reading]) -> bool:
     inside = values[np.concatenate([part.depth for part in parts]) > _INSIDE_MM]
     bright = inside > _FAR_BRIGHTER * np.quantile(values, _WHITE)
     return len(inside) > 0 and float(bright.mean()) > _MANY
+
+
+def looks_inverted(readings: list[Reading]) -> bool:
+    """Whether slices of another contrast than T1w are so bright at the rim and so dark in white matter.
+
+    In no MRI known here both are: as if dark and bright of T1w had been exchanged inside the brain.
+    """
+    found = measures(readings)
+    if found is None:
+        return False
+    by_name = dict(zip(MEASURES, found, strict=True))
+    return by_name["rim"] - by_name["white"] > _INVERTED
 
 
 def measures(readings: list[Reading]) -> np.ndarray | None:

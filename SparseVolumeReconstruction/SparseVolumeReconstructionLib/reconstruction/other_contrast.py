@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..alignment.align import Alignment
-from ..alignment.contrast import Contrast, contrast_of, shows_agent
+from ..alignment.contrast import Contrast, contrast_of, looks_inverted, shows_agent
 from ..alignment.gain import by_source, in_common_units, rough_gains, settled
 from ..alignment.head import head_reader
 from ..alignment.reader import Brain, Reading
@@ -31,7 +31,8 @@ class Contrasts:
     slices: as they are. for_prior: the same as the prior can take them. found: by source, empty where the
     prior is not of T1w brains. mixed: sources whose slices seem to be of more than one contrast.
     readings: what the network reads in the slices, empty where it does not know the anatomy. enhanced: T1w
-    sources that show the brightness of a contrast agent.
+    sources that show the brightness of a contrast agent. inverted: sources of another contrast that look as
+    if dark and bright had been exchanged.
     """
 
     slices: list[Slice]
@@ -40,6 +41,7 @@ class Contrasts:
     mixed: list[str]
     readings: list[Reading]
     enhanced: list[str] = field(default_factory=list)
+    inverted: list[str] = field(default_factory=list)
 
     def is_other(self, source: str) -> bool:
         """Whether a series is of a contrast that the prior does not know."""
@@ -143,6 +145,11 @@ class Contrasts:
             f"the model knows {_KNOWN} MRI without it. What takes it up is shown only where it was observed."
             for source in self.enhanced
         ]
+        told += [
+            f"{source}: the rim of the brain is brighter and white matter darker than MRI shows them: dark "
+            "and bright seem to be exchanged. Invert the grey values first if so."
+            for source in self.inverted
+        ]
         return told
 
     def provenance(self, show_as: str) -> dict[str, object]:
@@ -176,7 +183,7 @@ def contrasts_of(
     read = brain is not None and all(r.field for r in brain.readings)
     readings = brain.readings if brain and read else head_reader().read(slices)
     found = {}
-    mixed, enhanced = [], []
+    mixed, enhanced, inverted = [], [], []
     for source in by_source(slices):
         own = [r for s, r in zip(slices, readings, strict=True) if s.source == source]
         contrast = Contrast({_KNOWN: 0.0, WRITTEN[stated]: 1.0}) if stated in WRITTEN else contrast_of(own)
@@ -186,7 +193,9 @@ def contrasts_of(
                 mixed.append(source)
             if not contrast.is_other_than(_KNOWN) and shows_agent(own):
                 enhanced.append(source)
-    contrasts = Contrasts(slices, slices, found, mixed, readings, enhanced)
+            if contrast.is_other_than(_KNOWN) and looks_inverted(own):
+                inverted.append(source)
+    contrasts = Contrasts(slices, slices, found, mixed, readings, enhanced, inverted)
     pairs = zip(slices, readings, strict=True)
     return replace(
         contrasts, for_prior=[as_t1w(s, r) if contrasts.is_other(s.source) else s for s, r in pairs]

@@ -108,11 +108,18 @@ def test_a_refusal_stands_beside_its_control(desk, tmp_path):
 
 
 def test_warnings_are_counted(desk):
+    """And leave the last line of what was made in sight."""
+    from host.layout import in_sight, set_screen
     from host.pictures import two_bodies
 
     ui, host = desk.ui, desk.host
+    set_screen(host, "1280x720")
     two_bodies(desk, "brain-t1")
     desk.apply()
+    host.process(0.3)
+    assert in_sight(ui.noticeLabel) and ui.noticeLabel.height >= ui.noticeLabel.heightForWidth(
+        ui.noticeLabel.width
+    )
     warnings = desk.panel.presenter.explorer.warnings()
     assert len(warnings) >= 2 and ui.warningButton.text == f"Done – {len(warnings)} warnings"
     assert ui.warningLabel.isVisible() and all(words in ui.warningLabel.text for words in warnings)

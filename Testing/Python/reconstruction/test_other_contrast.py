@@ -7,7 +7,8 @@ import pytest
 
 from SparseVolumeReconstructionLib.alignment.align import Alignment
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.data.fractions import tissue_fractions
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.reconstruction.other_contrast import contrasts_of
@@ -75,6 +76,32 @@ def test_brightness_of_a_contrast_agent_is_told(card, scans):
     assert any("contrast agent" in text and text.startswith("T1w:") for text in told), told
     for kind in scans:
         assert not any("contrast agent" in text for text in contrasts_of(scans[kind], None, card).told("own"))
+
+
+def test_dark_and_bright_exchanged_inside_the_brain_are_told(card, scans, shared_data):
+    """With a background of 0, where nothing but the tissues tells; and no T2w or FLAIR is taken for it."""
+    top = max(s.pixels.max() for s in scans["T1w"])
+    exchanged = [replace(s, pixels=np.where(s.pixels > 0, top + 1 - s.pixels, 0)) for s in scans["T1w"]]
+    told = contrasts_of(exchanged, None, card).told("own")
+    assert any("dark and bright seem to be exchanged" in text for text in told), told
+    t2w = read_volume(shared_data / "multimodal_t1_t2_flair" / "ljubljana_26_T2w.nii.gz")
+    for slices in (scans["FLAIR"], [slice_of(t2w, k) for k in (50, 70, 90)]):
+        assert contrasts_of(slices, None, card).inverted == []
+
+
+def test_proton_density_is_understood_by_its_tissues(card, scans):
+    """As a T1w scan's own tissues would show it: fluid and grey matter bright, white matter less so."""
+    stack = np.stack([s.pixels for s in scans["T1w"]]) / scans["T1w"][0].pixels.max()
+    volume = Volume(stack, Grid.centred(stack.shape, 2.0))
+    shares = np.stack([one.array for one in tissue_fractions(volume)])
+    density = 1000 * np.tensordot([0.9, 0.8, 0.65], shares, 1)
+    noise = np.random.default_rng(0).normal(0, 15, density.shape) * (density > 0)
+    slices = [replace(s, pixels=p) for s, p in zip(scans["T1w"], np.maximum(density + noise, 0), strict=True)]
+    contrasts = contrasts_of(slices, None, card)
+    assert contrasts.is_other("T1w") and contrasts.inverted == [] and contrasts.enhanced == []
+    seen = [s.pixels[s.pixels > 0] for s in contrasts.for_prior]
+    known = [s.pixels[p.pixels > 0] for s, p in zip(scans["T1w"], contrasts.for_prior, strict=True)]
+    assert np.corrcoef(np.concatenate(seen), np.concatenate(known))[0, 1] > 0.6, "compared as T1w"
 
 
 def test_bright_vessels_of_a_whole_head_are_no_contrast_agent(card, shared_data):

@@ -93,8 +93,9 @@ def test_a_mask_is_used_as_mask_of_the_sample(page, tmp_path, screenshots):
 
 
 def test_the_brain_of_a_whole_head_is_outlined(page, shared_data, tmp_path, screenshots):
-    head = read_volume(next((shared_data / "heads_t1_ixi").glob("*_T1w.nii.gz")))
-    first, step = (int(share * len(head.array)) for share in (0.4, 0.1))
+    """And its contrast is told, and can be chosen for the next reconstruction."""
+    head = read_volume(shared_data / "real_scans" / "ms_patient12_study1_FLAIR.nii.gz")
+    first, step = (int(share * len(head.array)) for share in (0.4, 0.12))
     matrix = head.grid.ijk_to_ras @ np.diag([1, 1, step, 1])
     matrix[:3, 3] += first * head.grid.ijk_to_ras[:3, 2]
     array = head.array[first::step][:4]
@@ -118,6 +119,13 @@ def test_the_brain_of_a_whole_head_is_outlined(page, shared_data, tmp_path, scre
     page.wait(lambda: not page.there("mark-observed").is_enabled(), "one mask at a time")
     page.screenshot(screenshots / "web-brain-mask.png")
     assert read_volume(page.download("brain_mask.nrrd")).array.max() == 1
+    assert page.text("summary").splitlines()[0] == "FLAIR-like, whole head"
+    page.choose("contrast-menu", "T1w, as the model")
+    page.wait(lambda: "Reconstruct again to see it so: T1w, as the model." in page.text("summary"), "told")
+    page.there("contrast-menu").location_once_scrolled_into_view  # noqa: B018
+    page.screenshot(screenshots / "web-contrast.png")
+    page.choose("contrast-menu", "As the slices")
+    page.wait(lambda: "Reconstruct again" not in page.text("summary"), "taken back")
 
 
 def test_the_brain_of_a_stack_is_found_downloaded_and_given_back(page, tmp_path, screenshots):
