@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
@@ -9,9 +11,10 @@ from ..base import seeded_generator
 from .field import GaussianField, along_axes, axis_operators
 from .fit import hat_functions
 from .parameters import DonorBank, GaussianParameters
-from .sharpness import blur_operator
+from .sharpness import blur_operator, blur_response
 
 _WARP = ((40.0, 1.5), (20.0, 0.7))  # correlation length, displacement (mm): spreads samples as widely
+_COMPARED = 5  # people, whose spectrum tells what a blur takes
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
 
 
@@ -69,19 +72,39 @@ class Donors:
         """
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
-        to_field = [operator.to(field.mean) for operator in axis_operators(self._grid, field.grid)]
-        difference = difference[None].to(field.mean)
-        return field.mean + wider * self._unbiased * along_axes(to_field, self._blurred(difference, blur_mm))
+        operators = axis_operators(self._grid, field.grid)
+        wider = wider * self._unbiased
+        if blur_mm > 0:
+            operators = [
+                operator @ blur_operator(n, mm, blur_mm)
+                for operator, (n, mm) in zip(operators, self._axes, strict=True)
+            ]
+            wider = wider * self._given_back(blur_mm)
+        operators = [operator.to(field.mean) for operator in operators]
+        return field.mean + wider * along_axes(operators, difference[None].to(field.mean))
 
-    def _blurred(self, difference: torch.Tensor, blur_mm: float) -> torch.Tensor:
-        """As wide as before: what a blur takes from the finest detail is given to the rest."""
-        if blur_mm <= 0:
-            return difference
-        sizes = zip(self._grid.shape_kji, self._grid.spacing_ijk[::-1], strict=True)
-        softened = along_axes(
-            [blur_operator(n, float(mm), blur_mm).to(difference) for n, mm in sizes], difference
-        )
-        return softened * (difference.norm() / softened.norm().clamp(min=1e-6))
+    @property
+    def _axes(self) -> list[tuple[int, float]]:
+        """Samples and their distance in mm along each array axis."""
+        return [
+            (n, float(mm)) for n, mm in zip(self._grid.shape_kji, self._grid.spacing_ijk[::-1], strict=True)
+        ]
+
+    @cached_property
+    def _power(self) -> torch.Tensor:
+        """Power spectrum of what some donors differ by, (K, J, I)."""
+        count = len(self._bank.volumes)
+        people = [self._bank.values(n) - self._expected[n] for n in range(0, count, -(-count // _COMPARED))]
+        volumes = torch.stack([self._filled(each) - self._bias for each in people])
+        return torch.fft.fftn(volumes, dim=(1, 2, 3)).abs().square().sum(0)
+
+    def _given_back(self, blur_mm: float) -> float:
+        """Factor by which blurred differences are as wide as before.
+
+        What a blur takes from the finest detail is given to the rest.
+        """
+        left = [blur_response(n, mm, blur_mm) ** 2 for n, mm in self._axes]
+        return float((self._power.sum() / torch.einsum("kji,k,j,i->", self._power, *left)).sqrt())
 
     def _filled(self, masked: torch.Tensor) -> torch.Tensor:
         out = torch.zeros(self._mask.shape)

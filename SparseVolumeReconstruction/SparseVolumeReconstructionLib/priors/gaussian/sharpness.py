@@ -66,3 +66,14 @@ def blur_operator(size: int, spacing_mm: float, blur_mm: float) -> torch.Tensor:
     place = torch.arange(size) * spacing_mm
     weight = torch.exp(-0.5 * ((place[:, None] - place) / blur_mm) ** 2)
     return weight / weight.sum(1, keepdim=True)
+
+
+def blur_response(size: int, spacing_mm: float, blur_mm: float) -> torch.Tensor:
+    """What the blur of `blur_operator` leaves of every frequency of `torch.fft.fftfreq`, (size,).
+
+    Far from the ends of the axis; arguments as there.
+    """
+    number = torch.arange(size)
+    distance = torch.minimum(number, size - number) * spacing_mm
+    weight = torch.exp(-0.5 * (distance / blur_mm) ** 2)
+    return torch.fft.fft(weight / weight.sum()).real
