@@ -43,7 +43,7 @@ from .neighbours import (
     slice_scores,
     worst_mean_best,
 )
-from .views import sheet, strips
+from .views import Shown, sheet, strips
 
 _COUNTS = (1, 3, 5, 9)
 _INTERVALS = 10
@@ -257,7 +257,7 @@ def _general_figures(trial: Trial) -> list[Figure]:
         trial.names[0]: trial.volumes[0].cpu(),
     }
     rows = [(name, list(brain[places].numpy())) for name, brain in brains.items()]
-    whole = [(name, [(brain.numpy(), None)]) for name, brain in brains.items()]
+    whole: list[tuple[str, list[Shown]]] = [(name, [(b.numpy(), None)]) for name, b in brains.items()]
     return [
         Figure(
             "Figure 3: a general brain",

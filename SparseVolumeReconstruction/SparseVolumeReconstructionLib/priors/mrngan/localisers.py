@@ -71,12 +71,12 @@ def make_localiser(kind: str, size: int, width: int, dense: int, pool: int) -> L
         body: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(side * side, dense), nn.ReLU())
         return Localiser(body, dense, dense, pool)
     if kind == "cnn":
-        layers: list[nn.Module] = []
         widths = (1, width, width // 2, width // 4, 1)
-        for before, after in itertools.pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-        nn.init.constant_(layers[-2].bias, 0.1)  # or the one filter of the last may be 0 everywhere, for good
-        return Localiser(nn.Sequential(*layers), side * side, dense, pool)
+        layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
+        last = dict(layers[-1].named_parameters())
+        nn.init.constant_(last["bias"], 0.1)  # or its one filter may be 0 everywhere, for good
+        with_relu = [part for layer in layers for part in (layer, nn.ReLU())]
+        return Localiser(nn.Sequential(*with_relu), side * side, dense, pool)
     blocks = [_Block(width // 4, kind == "deep-skips") for _ in range(3)]
     body = nn.Sequential(nn.Conv2d(1, width // 4, 3, padding=1), nn.ReLU(), *blocks)
     return Localiser(body, width // 4 * math.ceil(side / 8) ** 2, dense, pool)

@@ -73,9 +73,8 @@ class FlowNet(nn.Module):
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(below, (*widths[-2::-1], 1), strict=True)
         )
-        last = self.ups[-1]
-        nn.init.zeros_(last.weight)  # at first, the next slice is a copy of this one
-        nn.init.zeros_(last.bias)
+        for parameter in self.ups[-1].parameters():  # at first, the next slice is a copy of this one
+            nn.init.zeros_(parameter)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, slices: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -107,8 +106,8 @@ class Cell(nn.Module):
         self.gates = nn.Conv2d(inputs + self.hidden, 2 * self.hidden, 3, padding=1)
         self.new = nn.Conv2d(inputs + self.hidden, self.hidden, 3, padding=1)
         self.out = nn.Conv2d(self.hidden, (_INPUTS + 1) * _FOLD**2, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():  # at first, the next slice is the mean of the three inputs
+            nn.init.zeros_(parameter)
 
     def forward(
         self, images: torch.Tensor, hidden: torch.Tensor, direction: torch.Tensor, noise: torch.Tensor
