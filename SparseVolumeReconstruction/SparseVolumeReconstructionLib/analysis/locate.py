@@ -39,7 +39,7 @@ class Calibration:
     floor_mm: float = 0.0
 
 
-CALIBRATION = Calibration(2.0, 1.5, 3.0)
+CALIBRATION = Calibration(1.0, 1.2, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,4 +127,4 @@ def _write(volume: Volume, answer: dict[str, Any], folder: Path) -> dict[str, st
                 os.replace(staging / name, folder / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return {name.partition(".")[2]: str(folder / name) for name in FILES}
+    return {name: str(folder / name) for name in FILES}

@@ -96,6 +96,21 @@ EXPERIMENTS: dict[str, Experiment] = {
         "MRNGAN: places of slices, their neighbours, and a brain from one slice.",
         "brain-t1",
     ),
+    "next-plane": Experiment(
+        "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
+    ),
+    "locate": Experiment(
+        "questions:located", "Single slices: where they are found, and how sure that is.", "brain-t1"
+    ),
+    "surprise": Experiment(
+        "questions:surprising",
+        "What stands out in slices of healthy people and of patients.",
+        "brain-t1",
+        {
+            "cohort": "folder of skull-stripped T1w heads",
+            "patients": "folder of T1w volumes of patients (_T1w), with FLAIR (_FLAIR) beside them",
+        },
+    ),
     "cost": Experiment(
         "cost:cost",
         "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.",

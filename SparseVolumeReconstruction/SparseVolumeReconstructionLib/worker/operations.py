@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..analysis.request import LocateRequest, NextPlaneRequest, SurpriseRequest
 from ..geometry import InputError, first_problem
 from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
@@ -92,10 +93,34 @@ class Reconstructions:
             InputError: for wrong input and Cancelled when asked to stop.
         """
         from ..reconstruction.run import run_request
+
+        return run_request(request, self.store, progress)
+
+    @property
+    def store(self) -> ModelStore:
+        """The models, which stay in memory."""
         from ..zoo import ModelStore
 
         self._store = self._store or ModelStore()
-        return run_request(request, self._store, progress)
+        return self._store
+
+    def next_plane(self, request: NextPlaneRequest, progress: Progress) -> dict[str, Any]:
+        """See `analysis.planning.run_next_plane`."""
+        from ..analysis.planning import run_next_plane
+
+        return run_next_plane(request, self.store, progress)
+
+    def locate(self, request: LocateRequest, progress: Progress) -> dict[str, Any]:
+        """See `analysis.locating.run_locate`."""
+        from ..analysis.locating import run_locate
+
+        return run_locate(request, self.store, progress)
+
+    def surprise(self, request: SurpriseRequest, progress: Progress) -> dict[str, Any]:
+        """See `analysis.surprising.run_surprise`."""
+        from ..analysis.surprising import run_surprise
+
+        return run_surprise(request, self.store, progress)
 
 
 def operations(reconstructions: Reconstructions | None = None) -> dict[str, Operation]:
@@ -103,6 +128,9 @@ def operations(reconstructions: Reconstructions | None = None) -> dict[str, Oper
     reconstruct = reconstructions or Reconstructions()
     table = (
         Operation("reconstruct", ReconstructionRequest, reconstruct, warm=reconstruct.warm),
+        Operation("next-plane", NextPlaneRequest, reconstruct.next_plane),
+        Operation("locate", LocateRequest, reconstruct.locate),
+        Operation("surprise", SurpriseRequest, reconstruct.surprise),
         Operation("read", ReadRequest, read_upload),
         Operation("mask", MaskRequest, find_mask),
         Operation("svr", SvrRequest, merge_stacks),

@@ -75,6 +75,18 @@ def test_a_request_becomes_a_folder_and_the_model_stays_warm(client, request_for
     assert client.pid == pid and time.monotonic() - began < cold
 
 
+def test_questions_are_answered_by_the_same_process(client, request_for, tmp_path):
+    """The three operations of analysis/, with the model that a reconstruction left warm."""
+    common = {name: request_for()[name] for name in ("prior", "contexts", "frame")}
+    planes = client.submit({**common, "among": "stack", "count": 1}, operation="next-plane").result()
+    assert planes["files"] == {} and 0 < planes["result"]["planes"][0]["gain"] < 1
+    places = client.submit({**common, "frame": "auto"}, operation="locate").result()
+    assert places["result"]["modes"][0]["probability"] > 0
+    found = client.submit({**common, "output": str(tmp_path / "surprise")}, operation="surprise").result()
+    assert len(found["result"]["slices"]) == 2
+    assert set(found["files"]) == {path.name for path in (tmp_path / "surprise").iterdir()}
+
+
 def test_zero_contexts_give_the_prior(client, request_for, tmp_path):
     client.run(request_for(contexts=[]))
     assert not read_volume(tmp_path / "out" / "observed.nrrd").array.any()

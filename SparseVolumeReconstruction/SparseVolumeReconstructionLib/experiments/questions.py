@@ -1,0 +1,292 @@
+"""What the questions to a posterior are worth: suggested planes, places of single slices, surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.stats import mannwhitneyu
+
+from ..analysis.locate import LEVEL, pose_posterior
+from ..analysis.next_plane import Planner
+from ..analysis.patient import exact
+from ..analysis.surprise import RATE, SliceScore, discoveries, scores
+from ..analysis.surprising import HEALTHY
+from ..data.cohort import list_cohort
+from ..data.registration import on_grid
+from ..evaluation import metrics
+from ..evaluation.cases import context_positions
+from ..geometry import InputError, Plane, Volume
+from ..geometry.io import read_volume
+from ..observation import Slice
+from ..priors.structured_gaussian.prior import StructuredGaussian
+from ..progress import Progress
+from ..reconstruction.patient_posterior import align_patient, condition_registered
+from .base import Setting
+from .findings import Cell, Findings, Table
+from .models import GAUSSIAN
+
+_COUNTS = (2, 3, 4)
+_GRID_MM, _PIXEL_MM, _CUT_MM = 3.0, 2.0, 1.5
+_ANATOMY, _BRAIN = 0.1, 0.02
+_SLICES = 9
+_LESION_SD, _MIN_PIXELS = 3.0, 20
+_SMOOTH = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """volume: as scanned, [0, 1]. matrix: canonical to patient, mm."""
+
+    name: str
+    volume: Volume
+    matrix: np.ndarray
+
+    def cut(self, plane: Plane) -> Slice:
+        """What a plane (canonical mm) shows of the registered volume."""
+        return _cut(self.volume, plane.transformed(self.matrix), plane, self.name)
+
+
+def _cut(volume: Volume, there: Plane, plane: Plane, name: str) -> Slice:
+    to_ijk = volume.grid.ras_to_ijk
+    ijk = there.points_ras() @ to_ijk[:3, :3].T + to_ijk[:3, 3]
+    pixels = map_coordinates(volume.array, ijk[:, ::-1].T, order=1).reshape(plane.shape_ji)
+    return Slice(pixels, plane, name, source=name)
+
+
+def _people(setting: Setting, prior: StructuredGaussian) -> Iterator[_Person]:
+    """The test subjects of the folder, registered. Raises InputError where there is none."""
+    cohort = list_cohort(setting.data["cohort"], modality=prior.card.modality)
+    names = [name for name in setting.models.split["test"] if name in cohort.files][: setting.subjects]
+    if not names:
+        raise InputError(f"{setting.data['cohort']}: holds none of the test subjects.")
+    matrices = cohort.registered(prior.reference, names, setting.progress.part(0, 0.4).update)
+    for done, name in enumerate(names):
+        setting.progress.update(name, 0.4 + 0.6 * done / len(names))
+        if name in matrices:
+            yield _Person(name, cohort.volume(name), matrices[name])
+
+
+def next_planes(setting: Setting) -> Findings:
+    """Planes that were suggested, against axial slices that are spread evenly."""
+    prior = exact(setting.models.get(GAUSSIAN))
+    plans = _plans(prior)
+    expected = {key: _left(prior, planes) for key, planes in plans.items()}
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {key: [] for key in plans}
+    grid = prior.grid.with_spacing(max(_GRID_MM, float(prior.grid.spacing_ijk.max())))
+    for person in _people(setting, prior):
+        truth = on_grid(person.volume, grid, person.matrix)
+        for key, planes in plans.items():
+            slices = [person.cut(plane.with_pixel_size(_PIXEL_MM)) for plane in planes]
+            mean = np.clip(condition_registered(prior, slices, grid=grid).mean(), 0, 1)
+            error = float(np.sqrt(np.mean((mean - truth)[truth > _BRAIN] ** 2)))
+            found[key].append((error, float(np.mean(metrics.slice_ssim(metrics.ssim_map(truth, mean))))))
+    header = [
+        "planes",
+        "number",
+        "expected",
+        "RMSE",
+        "SSIM",
+        "RMSE better than even",
+        "SSIM better than even",
+    ]
+    rows: list[list[Cell]] = []
+    for (name, count), measured in found.items():
+        error, ssim = np.array(measured).T
+        even_error, even_ssim = np.array(found["even", count]).T
+        better: list[Cell] = [int((error < even_error).sum()), int((ssim > even_ssim).sum())]
+        rows.append([name, count, expected[name, count], float(error.mean()), float(ssim.mean())])
+        rows[-1] += [None, None] if name == "even" else better
+    number = len(next(iter(found.values())))
+    note = (
+        f"{number} test people, registered; the suggestions begin with nothing and are the same for all. "
+        "expected: standard deviation that is left, over that before. RMSE in the brain, SSIM of all axial "
+        f"slices of {grid.spacing_ijk[0]:g} mm, what was observed included."
+    )
+    return Findings(
+        "next-plane",
+        "Which plane to scan next",
+        "Do planes that are expected to leave the least uncertainty also leave less error than axial slices "
+        "that are spread evenly?",
+        [Table("Suggested planes and even spacing", header, rows, note)],
+        [],
+        [],
+    )
+
+
+def _plans(prior: StructuredGaussian) -> dict[tuple[str, int], list[Plane]]:
+    """Planes by strategy and number: evenly spaced axial ones, and sequences of suggestions."""
+    field, up = prior.field(), np.array([0.0, 0.0, 1.0])
+    planner = Planner(field, prior.anatomy_mask)
+    shown = np.flatnonzero((field.mean > _ANATOMY).any(2).any(1).cpu().numpy())
+    heights = [float((prior.grid.ijk_to_ras @ [0, 0, k, 1])[2]) for k in (shown[0], shown[-1])]
+    middle = planner.plane(up, 0.0).centre[2]
+    plans = {}
+    for count in _COUNTS:
+        share = np.array(context_positions(count, 120)) / 120
+        at = heights[0] + share * (heights[1] - heights[0]) - middle
+        plans["even", count] = [planner.plane(up, float(offset)) for offset in at]
+    for among in ("any", "orthogonal"):
+        sequence = Planner(field, prior.anatomy_mask).sequence(among, max(_COUNTS))
+        plans |= {(among, count): [one.plane for one in sequence[:count]] for count in _COUNTS}
+    return plans
+
+
+def _left(prior: StructuredGaussian, planes: list[Plane]) -> float:
+    """Expected standard deviation that planes leave, over that before."""
+    before = Planner(prior.field(), prior.anatomy_mask).remaining
+    after = Planner(prior.field(), prior.anatomy_mask, observed=planes).remaining
+    return float(np.sqrt(after / before))
+
+
+def located(setting: Setting) -> Findings:
+    """Single slices whose place is found: errors, and how often the region holds the truth."""
+    prior = exact(setting.models.get(GAUSSIAN))
+    model = prior.alignment_model()
+    found: dict[str, list[tuple[float, float, float, float]]] = {"axial": [], "any orientation": []}
+    for person in _people(setting, prior):
+        generator = np.random.default_rng(sum(map(ord, person.name)))
+        for kind, measured in found.items():
+            image = _random_slice(person, generator, kind == "axial")
+            posterior = pose_posterior([image], model, setting.progress.quiet())
+            true = np.linalg.inv(person.matrix)
+            best = posterior.modes[0].patient_to_canonical
+            normal = person.matrix[:3, :3].T @ image.plane.normal
+            moved = posterior.points @ (best - true)[:3, :3].T + (best - true)[:3, 3]
+            off = abs(float(moved.mean(0) @ normal) / float(np.linalg.norm(normal)))
+            probable = posterior.modes[0].probability
+            measured.append((posterior.apart_mm(true), off, posterior.region_mm, probable))
+    rows: list[list[Cell]] = []
+    for kind, measured in found.items():
+        error, off, region, probability = np.array(measured).T
+        held = float((error <= region).mean())
+        rows.append([kind, float(np.median(error)), float(np.median(off)), float(np.median(region)), held])
+        rows[-1].append(float(probability.mean()))
+    number = len(found["axial"])
+    header = [
+        "slice",
+        "median error, mm",
+        "along the normal, mm",
+        "median region, mm",
+        f"held by {LEVEL:.0%}",
+    ]
+    note = (
+        f"One slice of each kind of {number} test people, in their own position; where the files say left, "
+        f"front and top is used. The region is that of {LEVEL:.0%}. Errors are root mean squares over the "
+        "pixels, in the model's space, against the affine registration of the whole volume."
+    )
+    return Findings(
+        "locate",
+        "Where a single slice lies",
+        "How far off is the most probable place, and does the region hold the true one as often as it says?",
+        [Table("Single slices", [*header, "probability of the first mode"], rows, note)],
+        [],
+        [],
+    )
+
+
+def _random_slice(person: _Person, generator: np.random.Generator, axial: bool) -> Slice:
+    """A slice through the brain, at chance; patient mm."""
+    grid = person.volume.grid
+    points = np.argwhere(person.volume.array > 0.05)[:, ::-1] @ grid.ijk_to_ras[:3, :3].T
+    points = points + grid.ijk_to_ras[:3, 3]
+    normal = np.array([0.0, 0.0, 1.0]) if axial else generator.normal(size=3)
+    normal /= np.linalg.norm(normal)
+    low, high = np.quantile(points @ normal, [0.02, 0.98])
+    at = low + (high - low) * generator.uniform(0.2, 0.85 if axial else 0.8)
+    centre = points.mean(0) + (at - points.mean(0) @ normal) * normal
+    first = np.cross([0, 0, 1.0] if abs(normal[2]) < 0.9 else [0, 1.0, 0], normal)
+    first /= np.linalg.norm(first)
+    size = int(1.3 * np.ptp(points, axis=0).max() / _CUT_MM)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([_CUT_MM * first, _CUT_MM * np.cross(normal, first), normal], 1)
+    matrix[:3, 3] = centre - matrix[:3, :2] @ [(size - 1) / 2, (size - 1) / 2]
+    plane = Plane((size, size), matrix, 1.0)
+    return _cut(person.volume, plane, plane, person.name)
+
+
+def surprising(setting: Setting) -> Findings:
+    """False alarms in healthy people, and lesions of patients."""
+    prior = exact(setting.models.get(GAUSSIAN))
+    healthy = []
+    for person in _people(setting, prior):
+        p, inside, _ = _p_values(prior, person.volume)
+        healthy.append(_standing_out(p, inside))
+    alarms = [share for share in healthy if share > 0]
+    rows: list[list[Cell]] = [["healthy", len(healthy), len(alarms), float(np.mean(healthy)), None, None]]
+    for file in sorted(setting.data["patients"].glob("*_T1w.nii.gz")):
+        setting.progress.update(file.name, 0.9)
+        p, inside, scored = _p_values(prior, _normal(read_volume(file)))
+        lesion = _bright(file.with_name(file.name.replace("_T1w", "_FLAIR")), scored)
+        share = _standing_out(p, inside)
+        auc = None
+        truth = np.concatenate([each[s.inside] for each, s in zip(lesion, scored, strict=True)])
+        if truth.sum() >= _MIN_PIXELS:
+            small = -np.concatenate([v[i] for v, i in zip(p, inside, strict=True)])
+            auc = float(mannwhitneyu(small[truth], small[~truth]).statistic / truth.sum() / (~truth).sum())
+        rows.append(
+            [file.name.removesuffix("_T1w.nii.gz"), 1, int(share > 0), share, float(truth.mean()), auc]
+        )
+    header = ["who", "people", "with discoveries", "share that stands out", "share bright in FLAIR", "AUC"]
+    note = (
+        f"{_SLICES} axial slices of T1w each, frames found from the slices, false discovery rate {RATE:.0%}. "
+        f"AUC: of the p-values for pixels brighter in FLAIR than the brain's median by {_LESION_SD:g} "
+        "standard deviations (by its median absolute deviation). That stands for lesions, which nobody has "
+        "drawn here: it holds the rim of ventricles and artefacts, too."
+    )
+    return Findings(
+        "surprise",
+        "What is improbable in slices",
+        "Does what stands out lie where lesions are, and how often does it stand out in healthy people?",
+        [Table("Surprise", header, rows, note)],
+        [],
+        [],
+    )
+
+
+def _normal(volume: Volume) -> Volume:
+    return Volume(volume.array / np.quantile(volume.array[volume.array > 0], 0.999), volume.grid)
+
+
+def _p_values(
+    prior: StructuredGaussian, volume: Volume
+) -> tuple[list[np.ndarray], list[np.ndarray], list[SliceScore]]:
+    """Of every slice: p-values, where they hold, and its score; slices in patient mm."""
+    points = volume.grid.points_ras()[volume.array.ravel() > 0.05]
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    extent = (high - low)[:2] + 40
+    slices = []
+    for height in np.linspace(low[2], high[2], _SLICES + 2)[1:-1]:
+        matrix = np.diag([_CUT_MM, _CUT_MM, 1.0, 1.0])
+        matrix[:3, 3] = [*(low[:2] - 20), height]
+        columns, rows = (extent / _CUT_MM).astype(int)
+        plane = Plane((rows, columns), matrix, 1.0)
+        slices.append(_cut(volume, plane, plane, f"{height:.0f}"))
+    found = align_patient(prior, slices, progress=Progress())
+    matrix = found.patient_to_canonical
+    seen = [one.transformed(matrix).with_intensity(found.intensity) for one in slices]
+    scored = scores(prior.field(), prior.anatomy_mask.cpu().numpy(), seen)
+    p = [HEALTHY.p_values(one.pixels) for one in scored]
+    back = np.linalg.inv(matrix)
+    in_patient = [SliceScore(s.image.transformed(back), s.inside, s.pixels, s.alone) for s in scored]
+    return p, [one.inside for one in scored], in_patient
+
+
+def _standing_out(p: list[np.ndarray], inside: list[np.ndarray]) -> float:
+    """Share of the pixels that stands out."""
+    values = np.concatenate([each[where] for each, where in zip(p, inside, strict=True)])
+    return float((values <= discoveries(values)).mean())
+
+
+def _bright(file: Path, scored: list[SliceScore]) -> list[np.ndarray]:
+    """Pixels of slices that are bright in a registered FLAIR volume, bool each."""
+    volume = read_volume(file)
+    brain = volume.array[volume.array > 0]
+    middle = np.median(brain)
+    spread = 1.4826 * np.median(np.abs(brain - middle))
+    smooth = Volume(gaussian_filter(volume.array.astype(float), _SMOOTH), volume.grid)
+    shown = [_cut(smooth, one.image.plane, one.image.plane, "FLAIR").pixels for one in scored]
+    return [each > middle + _LESION_SD * spread for each in shown]

@@ -1,0 +1,41 @@
+"""The experiments on questions to a posterior end to end, on bodies."""
+
+import json
+
+import pytest
+
+from SparseVolumeReconstructionLib.cli import main
+
+
+@pytest.fixture(scope="module")
+def run(folders, models_dir, tmp_path_factory):
+    """run(name, ...): the table that an experiment has written, of one test subject."""
+
+    def go(name, *data):
+        out = tmp_path_factory.mktemp(name)
+        words = ["--cohort", folders / "some", *data, "--split", folders / "split.json", "--scale", "tiny"]
+        words += ["--no-training", "--models", models_dir, "--subjects", "1", "--device", "cpu", "--out", out]
+        assert main([str(word) for word in ["experiment", name, *words]]) == 0
+        return json.loads((out / "findings.json").read_text())["tables"][0]
+
+    return go
+
+
+def test_suggested_planes_leave_less_variance(run):
+    rows = {(row[0], row[1]): row[2:] for row in run("next-plane")["rows"]}
+    assert len(rows) == 9 and all(0 < row[0] < 1 and row[1] > 0 for row in rows.values())
+    for count in (2, 3, 4):
+        assert rows["any", count][0] < rows["even", count][0]
+        assert rows["any", count][3] in (0, 1) and rows["even", count][3] is None
+
+
+def test_single_slices_are_located(run):
+    rows = {row[0]: row[1:] for row in run("locate")["rows"]}
+    assert set(rows) == {"axial", "any orientation"}
+    assert all(row[0] > 0 and row[2] > 0 and row[3] in (0, 1) and 0 < row[4] <= 1 for row in rows.values())
+
+
+def test_surprise_in_people_and_patients(run, folders):
+    """The others are no patients: nobody has a T1w volume there, so the healthy are alone in the table."""
+    (row,) = run("surprise", "--patients", folders / "others")["rows"]
+    assert row[:2] == ["healthy", 1] and 0 <= row[3] < 0.2
