@@ -99,7 +99,7 @@ def mrngan(setting: Setting) -> Findings:
 def _findings(trial: Trial, setting: Setting) -> Findings:
     curves, found = _from_one(trial, setting)
     step = trial.prior.grid.spacing_ijk[2]
-    one = f"one slice, the {trial.middle + 1}th of {trial.volumes.shape[1]}"
+    one = f"slice {trial.middle + 1} of {trial.volumes.shape[1]}"
     notes = [
         f"{len(trial.names)} test people that no network was trained on; slices are {step:.3g} mm apart in "
         "the stacks that networks know, and every volume was registered affinely to one reference.",
@@ -328,7 +328,7 @@ def _distance_tables(curves: dict[str, np.ndarray], one: str, step: float) -> li
         for name, curve in curves.items():
             means = [float(curve[low - 1 : high, number].mean()) for low, high in bins]
             rows.append([name, *(f"{m:.2e}" if measure == "MSE" else m for m in means)])
-        note = f"From {one}; by the distance in slices of {step:.3g} mm, both ways."
+        note = f"Given {one}; by the distance in slices of {step:.3g} mm, both ways."
         tables.append(Table(f"Figure 5: {measure} by distance", header, rows, note))
     return tables
 
@@ -342,7 +342,7 @@ def _curve_figures(curves: dict[str, np.ndarray], one: str) -> list[Figure]:
         panel.set(xlabel="distance, slices", title=measure)
         panel.spines[["top", "right"]].set_visible(False)
     canvas.legend(*panel.get_legend_handles_labels(), frameon=False, ncols=6, loc="outside upper center")
-    return [Figure("Figure 5: errors by distance", png(canvas), f"Test people, from {one}.")]
+    return [Figure("Figure 5: errors by distance", png(canvas), f"Test people, given {one}.")]
 
 
 def _volume_figure(trial: Trial, found: dict[str, torch.Tensor], one: str) -> Figure:
@@ -354,7 +354,7 @@ def _volume_figure(trial: Trial, found: dict[str, torch.Tensor], one: str) -> Fi
         for name, each in {"truth": trial.volumes, **found}.items()
     ]
     titles = [f"{k - trial.middle:+d}" if k != trial.middle else "seen" for k in places]
-    return Figure("Figure 6: a brain from one slice", strips(rows, titles), f"{trial.names[0]}, from {one}.")
+    return Figure("Figure 6: a brain from one slice", strips(rows, titles), f"{trial.names[0]}, given {one}.")
 
 
 def _several(trial: Trial, setting: Setting) -> Table:
