@@ -5,6 +5,7 @@ The brain is found in every slice of a stack, and everything around it removed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform
 from ..geometry import InputError
 from ..observation import Slice
 from ..priors.card import ModelCard
+from .brain_shape import with_shape
 from .head_network import HeadNetwork
 from .plausible import has_noise_outside
 from .reader import Brain, Content, Field, Reading, load_reader, surrounded
@@ -24,8 +26,7 @@ _MAX_PLACES, _MIN_SEEN = 3, 4.0  # places that are looked at; pixels of brain at
 _LITTLE_MM2 = 40.0  # less brain than this in a slice tells nothing
 _NEIGHBOUR_MM = 3.0  # spread of the weights with which parallel slices vote
 _THIN_MM = 10.0  # parts of a mask that are thinner are no brain, but tissue beside it
-_ROOM, _ROUNDS = 1.2, 8  # radii of the ellipsoid around a brain over those of one that it would fill
-_MIN_SLICES = 6  # that tell how a brain goes on beyond them
+_MIN_SLICES = 6  # that tell the shape of a brain
 _SURE, _LIKELY = 0.5, 0.25
 _CLEAR, _AS_MUCH = 0.6, 0.5  # of a second brain; what the wide look sees of it over that of the first
 _KEPT = 512  # looks, each of some hundred kB
@@ -34,6 +35,7 @@ _MIRRORS = ((), (0,), (1,), (0, 1))  # a fetus lies anyhow: the mean of what is 
 
 _Look = tuple[Field, np.ndarray]
 _Mirrors = tuple[tuple[int, ...], ...]  # axes to flip
+_Joined = Callable[[np.ndarray, np.ndarray], np.ndarray]  # as `as_one`
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +98,12 @@ class FetalReader:
         """
         contents = [Content.of(s) for s in stack]
         wide = [_look(self.network, c, _WIDE_MM, tuple(c.slice.plane.centre)) for c in contents]
-        views = [(self._view(contents, place, _MIRRORS[:1]), much) for place, much in _places(wide)]
+        views = [(self._view(contents, place, _MIRRORS[:1], as_one), much) for place, much in _places(wide)]
         view, most = max(views, key=lambda v: v[0].clear * np.sqrt(v[1]), default=(_View({}, 0.0), 0.0))
         second = any(v is not view and v.clear > _CLEAR and much > _AS_MUCH * most for v, much in views)
         around = _places(list(view.looks.values()))
         if around:
-            view = self._view(contents, around[0][0], _MIRRORS)
+            view = self._view(contents, around[0][0], _MIRRORS, shaped)
         readings = [
             Reading(view.looks[n][0].on_slice(view.looks[n][1]))
             if n in view.looks
@@ -110,7 +112,7 @@ class FetalReader:
         ]
         return readings, second
 
-    def _view(self, contents: list[Content], place: np.ndarray, mirrors: _Mirrors) -> _View:
+    def _view(self, contents: list[Content], place: np.ndarray, mirrors: _Mirrors, joined: _Joined) -> _View:
         """The near look at the slices that pass near a place (patient RAS mm), read as one body."""
         planes = [c.slice.plane for c in contents]
         away = np.array([(p.centre - place) @ p.normal for p in planes])
@@ -120,7 +122,7 @@ class FetalReader:
             _look(self.network, contents[n], _NEAR_MM, c, mirrors) for n, c in zip(near, at, strict=True)
         ]
         seen = np.stack([brain for _, brain in looks])
-        brains = as_one(seen, away[near])
+        brains = joined(seen, away[near])
         inside = brains > _SURE
         clear = 2 * float(seen[inside].sum()) / max(float(inside.sum() + seen.sum()), 1.0)
         fields = [field for field, _ in looks]
@@ -195,35 +197,31 @@ def as_one(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
     weight = np.exp(-0.5 * ((along_mm[:, None] - along_mm) / _NEIGHBOUR_MM) ** 2)
     voted = np.einsum("ab,bji->aji", weight / weight.sum(1, keepdims=True), brains)
     brains = np.where(brains > _LIKELY, np.maximum(brains, voted), brains).astype(np.float32)
-    pieces, count = label(np.stack([_without_arms(brain > _SURE) for brain in brains]))
+    return _largest(brains, np.stack([_without_arms(brain > _SURE) for brain in brains]))
+
+
+def shaped(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
+    """As `as_one`, with the shape of a fetal brain; of a few slices, which do not tell it, as `as_one`.
+
+    Args:
+        brains: probabilities (n, FIELD, FIELD) of parallel slices.
+        along_mm: places (n,) along the normal, in order.
+    """
+    first = as_one(brains, along_mm)
+    if len(brains) < _MIN_SLICES or not (first > _SURE).any():
+        return first
+    brains = with_shape(brains, first > _SURE, along_mm, _NEAR_MM)
+    return _largest(brains, brains > _SURE)
+
+
+def _largest(brains: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Probabilities (n, FIELD, FIELD) in the largest piece of a mask and in its rim, 0 elsewhere."""
+    pieces, count = label(mask)
     if not count:
         return np.zeros_like(brains)
     largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    if len(brains) >= _MIN_SLICES:
-        largest &= _round(largest, brains, along_mm)
     rim = binary_dilation(largest) & (brains <= _SURE)
     return np.where(largest | rim, brains, 0)
-
-
-def _round(mask: np.ndarray, brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
-    """Where (n, FIELD, FIELD) a brain can be, bool.
-
-    In the ellipsoid that most of the mask fills, with some room.
-
-    Of the voxels of fetal brains 0.1 % lie outside, of brains of which three fifths are in view 0.7 %.
-    """
-    slices, rows, columns = np.nonzero(mask)
-    points = np.stack([along_mm[slices], rows * _NEAR_MM, columns * _NEAR_MM])
-    weight = brains[mask]
-    inside = np.ones(len(weight), bool)
-    for _ in range(_ROUNDS):
-        middle = np.average(points[:, inside], 1, weight[inside])
-        spread = np.cov(points[:, inside], aweights=weight[inside]) + np.eye(3)
-        away = points - middle[:, None]
-        inside = (away * np.linalg.solve(spread, away)).sum(0) < 5 * _ROOM**2
-    out = np.zeros_like(mask)
-    out[slices, rows, columns] = inside
-    return out
 
 
 def _without_arms(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from alignment.pregnancy import Pregnancy
 
-from SparseVolumeReconstructionLib.alignment.fetal import as_one, fetal_reader
+from SparseVolumeReconstructionLib.alignment.fetal import as_one, fetal_reader, shaped
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
@@ -82,17 +82,22 @@ def test_twins_are_told(fetus):
     assert fetal_reader().brain_of(slices_of(fetus.stack()[0])).seconds == []
 
 
-def test_what_belongs_to_no_round_body_is_left_out():
+def test_what_belongs_to_no_brain_is_left_out_and_tips_are_put_in():
     k, j, i = np.ogrid[-60:61:4, -76.2:77:1.2, -76.2:77:1.2]
     body = (k / 38) ** 2 + (j / 45) ** 2 + (i / 36) ** 2 < 1
     arm = (abs(i) < 3) & (abs(j) < 70) & (abs(k) < 20)
     lobe = (j - 52) ** 2 + i**2 + k**2 < 18**2
     apart = (j + 62) ** 2 + (i - 60) ** 2 + k**2 < 12**2
     seen = np.where(body | arm | lobe | apart, 0.9, 0.1) + 0 * i
-    seen[14] = np.where(body[14], 0.4, 0.1)  # one slice is not sure
-    found = as_one(seen.astype(np.float32), np.arange(-60.0, 61, 4)) > 0.5
-    assert overlap(found, body) > 0.96 and found[14].any()
-    assert not found[:, j.ravel() < -56].any() and not found[:, j.ravel() > 66].any()
+    seen[[6, 14]] = np.where(body[[6, 14]], 0.4, 0.1)  # two slices are not sure, one of them the first
+    assert body[6].any() and not body[5].any()
+    places = np.arange(-60.0, 61, 4)
+    found = shaped(seen.astype(np.float32), places) > 0.5
+    assert overlap(found, body) > max(0.93, overlap(seen > 0.5, body) + 0.03)
+    assert found[14].any() and found[6].any()
+    assert not found[:, j.ravel() < -60].any() and not found[:, j.ravel() > 62].any()
+    few = seen[12:16].astype(np.float32)  # do not tell a shape
+    assert np.array_equal(shaped(few, places[12:16]), as_one(few, places[12:16]))
 
 
 def test_real_stacks_of_a_moving_fetus(shared_data):
