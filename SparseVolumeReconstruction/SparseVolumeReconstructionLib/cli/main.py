@@ -24,6 +24,7 @@ from .synthesize import synthesize
 from .train import train
 from .web import web
 from .worker import worker
+from .xray import xray
 
 PROGRAM = "./run"
 
@@ -35,7 +36,7 @@ def run():
 
 
 _COMMANDS = (
-    *(reconstruct, next_plane, locate, surprise, svr, synthesize, mask, evaluate, models, train),
+    *(reconstruct, next_plane, locate, surprise, svr, xray, synthesize, mask, evaluate, models, train),
     *(experiment, benchmark, worker, demo, web),
 )
 for _command in _COMMANDS:

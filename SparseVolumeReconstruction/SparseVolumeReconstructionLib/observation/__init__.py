@@ -5,7 +5,17 @@ imported below, so that every request knows the kind.
 """
 
 from .base import Observation, observed_voxels
+from .projection import Radiograph
+from .radiograph_files import RadiographSpec
 from .slice_files import SliceSpec
 from .slices import Slice, split_slices
 
-__all__ = ["Observation", "Slice", "SliceSpec", "observed_voxels", "split_slices"]
+__all__ = [
+    "Observation",
+    "Radiograph",
+    "RadiographSpec",
+    "Slice",
+    "SliceSpec",
+    "observed_voxels",
+    "split_slices",
+]

@@ -181,11 +181,12 @@ def plane_operator(
     row, column, value = (np.concatenate(parts or [np.zeros(0)]) for parts in (rows, columns, values))
     sparse = csr_array((value.astype(np.float32), (row.astype(np.int64), column.astype(np.int64))), size)
     return PlaneOperator(
-        _to_torch(sparse, device), _to_torch(sparse.T.tocsr(), device), keeps, grid.shape_kji
+        sparse_tensor(sparse, device), sparse_tensor(sparse.T.tocsr(), device), keeps, grid.shape_kji
     )
 
 
-def _to_torch(sparse: csr_array, device: torch.device | str) -> torch.Tensor:
+def sparse_tensor(sparse: csr_array, device: torch.device | str) -> torch.Tensor:
+    """A sparse matrix of scipy as one of torch."""
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")

@@ -12,15 +12,17 @@ import numpy as np
 from ..alignment.align import Alignment
 from ..alignment.reader import Brain
 from ..geometry import Grid, Volume
-from ..observation import Observation, observed_voxels
+from ..observation import Observation, Radiograph, observed_voxels
 from ..priors.base import Prior
 from ..progress import Progress
 from .extent import covering
 from .patient_posterior import PatientPosterior, condition_aligned
+from .radiographs import fused_mean, reprojection
 from .request import ReconstructionRequest
 from .whole_head import brain_mask, motion_of
 
 _DEFAULT_SPACING_MM = 1.0
+_SMALL_ANIMAL_MM = 0.5  # models with smaller voxels are shown on these
 _BATCH = 4  # samples that are drawn at once
 
 
@@ -45,8 +47,30 @@ class Source:
     @cached_property
     def covering(self) -> Grid:
         """Isotropic patient grid around the anatomy. Raises InputError when it would be too large."""
-        spacing_mm = self.request.spacing_mm or _DEFAULT_SPACING_MM
-        return covering(self.prior, self.alignment.patient_to_canonical, spacing_mm)
+        grid, frame = self.prior.grid, self.alignment.patient_to_canonical
+        own = float(grid.spacing_ijk.max())
+        small = own < _SMALL_ANIMAL_MM
+        if small and self.request.spacing_mm is None and np.array_equal(frame, np.eye(4)):
+            return grid
+        spacing_mm = self.request.spacing_mm or (own if small else _DEFAULT_SPACING_MM)
+        around = covering(self.prior, frame, spacing_mm)
+        if not self.has_radiographs:
+            return around
+        back = np.linalg.inv(frame)  # rays cross all of the field
+        return Grid.covering(grid.corners_ras() @ back[:3, :3].T + back[:3, 3], spacing_mm)
+
+    @property
+    def has_radiographs(self) -> bool:
+        """Whether rays were observed, which cross all of the field."""
+        return any(isinstance(one, Radiograph) for one in self.observations)
+
+    @cached_property
+    def canonical_mean(self) -> np.ndarray:
+        """Posterior mean on the output grid, canonical units; it gives the radiographs, if wanted."""
+        mean = self.posterior.canonical_mean
+        if not self.request.fusion:
+            return mean
+        return fused_mean(mean, self.posterior.grid, self.observations, self.progress.check)
 
     @cached_property
     def posterior(self) -> PatientPosterior:
@@ -136,8 +160,12 @@ def _counts(observed: Volume) -> dict[str, Any]:
 
 
 def _mean(source: Source) -> Volume:
-    mean = _keep_observed(source, source.posterior.mean(), source.observed[1])
-    return Volume(mean, source.posterior.grid)
+    mean = source.posterior.to_patient(source.canonical_mean)
+    return Volume(_keep_observed(source, mean, source.observed[1]), source.posterior.grid)
+
+
+def _reprojection(source: Source) -> Volume | None:
+    return reprojection(Volume(source.canonical_mean, source.posterior.grid), source.observations)
 
 
 def _std(source: Source) -> Volume:
@@ -204,10 +232,15 @@ def _conditioned(source: Source) -> bool:
     return source.request.on_grid or "template" in source.request.outputs
 
 
+def _has_radiographs(source: Source) -> bool:
+    return source.request.on_grid and source.has_radiographs
+
+
 OUTPUTS = {
     "condition": Output("conditioning", 0.4, _conditioned, lambda source: source.posterior),
     "observed": Output("observed voxels", 0.49, lambda source: source.request.on_grid, _observed, _counts),
     "mean": Output("mean", 0.5, _asked("mean"), _mean),
+    "reprojection": Output("reprojection", 0.54, _has_radiographs, _reprojection),
     "std": Output("uncertainty", 0.55, _asked("std"), _std),
     "samples": Output("samples", 0.6, lambda source: source.request.samples > 0, _samples),
     "tissues": Output("tissues", 0.88, _asked("tissues"), _tissues),

@@ -68,7 +68,7 @@ class PatientPosterior:
         return resample(Volume(array, source), self.grid, self.patient_to_canonical, antialias=False).array
 
     @cached_property
-    def _canonical_mean(self) -> np.ndarray:
+    def canonical_mean(self) -> np.ndarray:
         """Posterior mean on `grid`, canonical units."""
         return self.resample_to_patient(self.posterior.mean())
 
@@ -79,11 +79,11 @@ class PatientPosterior:
 
     def mean(self) -> np.ndarray:
         """Posterior mean, a new array (K, J, I)."""
-        return self.to_patient(self._canonical_mean)
+        return self.to_patient(self.canonical_mean)
 
     def std(self) -> np.ndarray:
         """Posterior standard deviation, a new array (K, J, I)."""
-        return self.alignment.spread_to_patient(self._canonical_mean, self._canonical_std)
+        return self.alignment.spread_to_patient(self.canonical_mean, self._canonical_std)
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of the central interval that holds `level` (0..1) of the truth, each (K, J, I)."""

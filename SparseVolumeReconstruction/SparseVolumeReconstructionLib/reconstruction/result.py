@@ -14,7 +14,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_affine, read_volume, write_affine, write_volume, written_whole
 from ..geometry.nifti import read_four_dimensions, write_four_dimensions
 
-VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas")
+VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas", "reprojection")
 TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
 MASKS = ("observed", "brain_mask", "template_mask")
 _SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
@@ -42,8 +42,9 @@ class Reconstruction:
     samples: (n, K, J, I) float32 on that grid. template: float32, isotropic, for slice-to-volume
     reconstruction; template_mask: uint8, its anatomy. brain_mask: uint8 on the same grid as mean, where the
     slices show whole heads. atlas: float32, the prior without slices on the
-    canonical grid. tissues: float32 in [0, 1] on the grid of the mean, by TISSUE_VOLUMES: share of fluid,
-    grey and white matter in every voxel, and their standard deviations.
+    canonical grid. reprojection: float32, transparency that the mean gives on the detector of the first
+    radiograph, (1, rows, columns). tissues: float32 in [0, 1] on the grid of the mean, by TISSUE_VOLUMES:
+    share of fluid, grey and white matter in every voxel, and their standard deviations.
     """
 
     patient_to_canonical: np.ndarray
@@ -56,6 +57,7 @@ class Reconstruction:
     template_mask: Volume | None = None
     brain_mask: Volume | None = None
     atlas: Volume | None = None
+    reprojection: Volume | None = None
     tissues: dict[str, Volume] = field(default_factory=dict)
 
     @classmethod

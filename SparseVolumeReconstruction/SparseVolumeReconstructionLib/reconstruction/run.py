@@ -28,6 +28,7 @@ from .other_contrast import Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
+from .radiographs import Placing, place_radiographs
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
 from .view import View, view_of
@@ -103,6 +104,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     said["contrast"] |= view.provenance()
     if view.by_tissues and view.seen:
         said["intensity_map"]["tissues"] = view.seen.shades
+    said |= known.placing.provenance()
     said |= {"frame_probability": known.trusted, **told_of_outputs(made), "seconds": clock.seconds}
     return Reconstruction.of(made, found.patient_to_canonical, said)
 
@@ -111,14 +113,15 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
 class Understood:
     """What is known of a request's slices before anything is inferred from them.
 
-    slices, others: what was observed, patient mm and units, set to 0 around the brain. brain: where slices
+    slices: what was observed, patient mm and units, set to 0 around the brain. placing: other observations
+    with their places. brain: where slices
     show more than that. contrasts: of their series. alignment: frame and intensity map. view: what a
     posterior is made of. trusted: probability that the frame is right, None where it was not asked. like:
     output grid. warnings: what is doubtful.
     """
 
     slices: list[Slice]
-    others: list[Observation]
+    placing: Placing
     brain: Brain | None
     contrasts: Contrasts
     alignment: Alignment
@@ -126,6 +129,11 @@ class Understood:
     trusted: float | None
     like: Grid | None
     warnings: list[str]
+
+    @property
+    def others(self) -> list[Observation]:
+        """What was observed besides slices, patient mm."""
+        return self.placing.others
 
 
 @dataclass
@@ -185,8 +193,11 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
     warnings += doubt_about_frame(trusted)
+    with clock.step("views"):
+        placing = place_radiographs(others, prior, found.patient_to_canonical, progress)
+    warnings += placing.warnings
     return Understood(
-        seen.slices, others, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
+        seen.slices, placing, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
     )
 
 

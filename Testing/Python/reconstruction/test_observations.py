@@ -160,7 +160,10 @@ def test_where_the_body_lies_cannot_be_found_from_the_toy_alone(request_for, sto
 
 def test_unknown_kinds_and_wrong_fields_are_named(request_for, head):
     for context, says in [
-        ({"kind": "hologram"}, 'kind "hologram" is not known; expected one of slice, line-integral'),
+        (
+            {"kind": "hologram"},
+            'kind "hologram" is not known; expected one of radiograph, slice, line-integral',
+        ),
         ({"kind": "line-integral"}, r"contexts\.0\.axis"),
         ({"kind": "line-integral", "axis": 0, "slices": [1]}, r"contexts\.0\.slices"),
     ]:

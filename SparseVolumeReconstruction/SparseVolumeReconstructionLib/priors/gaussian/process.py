@@ -15,6 +15,7 @@ from .field import GaussianField, correlation_matrix
 from .parameters import SD_FLOOR, GaussianParameters
 
 _KEPT_GRIDS = 2
+_SMALL_MM, _COARSE = 40.0, 32  # bodies that are smaller are aligned on so many voxels
 
 
 class GaussianProcess:
@@ -75,10 +76,12 @@ class GaussianProcess:
 
         Args:
             card: of the model that is aligned to, for its name.
-            spacing_mm: of the coarse grid, unless the canonical one is coarser.
+            spacing_mm: of the coarse grid, unless the canonical one is coarser, or the body that of a mouse.
             rank: at most so many loadings.
         """
         p = self.parameters
+        extent = float(np.ptp(p.grid.corners_ras(), axis=0).max())
+        spacing_mm = extent / _COARSE if extent < _SMALL_MM else spacing_mm
         grid = p.grid.with_spacing(max(spacing_mm, float(p.grid.spacing_ijk.max())))
         field, means, _ = self._on(grid.shape_kji, grid.ijk_to_ras.tobytes())
         maps = torch.cat([means, field.sd[None], field.loadings[:rank]]).cpu()

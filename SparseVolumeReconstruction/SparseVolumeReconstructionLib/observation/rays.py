@@ -1,0 +1,111 @@
+"""The operators of rays: sums along lines, as a sparse matrix, or differentiable in where they run."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, vstack
+
+from ..geometry import Grid
+from .operator import LinearOperator
+from .planes import corner_weights, sparse_tensor
+from .points import PointOperator
+from .projection import Radiograph, Rays
+
+_RAYS = 4096  # whose steps are looked up at a time
+
+
+class RayOperator(LinearOperator):
+    """Sums along rays, differentiable in their points."""
+
+    def __init__(self, grid: Grid, points: torch.Tensor, weights: torch.Tensor):
+        """Points (steps, n, 3) RAS mm, and what the sum of each ray is multiplied with, (n,)."""
+        self.shape_kji = grid.shape_kji
+        self._points = PointOperator(grid, points, points.new_ones(len(points)))
+        self._weights = weights
+
+    @property
+    def count(self) -> int:
+        """Number of rays."""
+        return len(self._weights)
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """(n, K, J, I) volumes -> (n, count) integrals."""
+        return self._points.forward(volumes) * self._weights
+
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, count) integrals -> (n, K, J, I): every value smeared back along its ray."""
+        return self._points.adjoint(values * self._weights)
+
+
+class RayMatrix(LinearOperator):
+    """The same as a sparse matrix (rays, voxels), for many applications."""
+
+    def __init__(self, matrix: csr_array, shape_kji: tuple[int, int, int], device: torch.device | str):
+        """Both the matrix and its transpose are kept."""
+        self.shape_kji = shape_kji
+        self._matrix, self._transposed = (sparse_tensor(m, device) for m in (matrix, matrix.T.tocsr()))
+
+    @property
+    def count(self) -> int:
+        """Number of rays."""
+        return self._matrix.shape[0]
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """(n, K, J, I) volumes -> (n, count) integrals."""
+        return (self._matrix @ volumes.reshape(len(volumes), -1).T).T
+
+    def adjoint(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, count) integrals -> (n, K, J, I)."""
+        return (self._transposed @ values.T).T.reshape(len(values), *self.shape_kji)
+
+
+def ray_matrix(rays: Rays, grid: Grid, attenuation: float, device: torch.device | str) -> RayMatrix:
+    """The sparse operator of rays through a grid, trilinear at every step."""
+    to_ijk = grid.ras_to_ijk
+    parts = []
+    for start in range(0, len(rays.pixels), _RAYS):
+        points, lengths = rays.points(slice(start, start + _RAYS))
+        ijk = points.reshape(-1, 3) @ to_ijk[:3, :3].T + to_ijk[:3, 3]
+        inside = ((ijk > -1) & (ijk < grid.shape_kji[::-1])).all(1)
+        index, weight = corner_weights(ijk[inside], grid.shape_kji)
+        ray = np.tile(np.arange(len(lengths)), len(points))[inside]
+        values = weight * (lengths[ray] * attenuation)[:, None]
+        entries = (values.ravel().astype(np.float32), (np.repeat(ray, 8), index.ravel()))
+        parts.append(csr_array(entries, (len(lengths), grid.size)))
+    return RayMatrix(csr_array(vstack(parts, "csr")), grid.shape_kji, device)
+
+
+def moved_rays(seen: Radiograph, grid: Grid, pose: torch.Tensor) -> RayOperator:
+    """The operator of a radiograph that is moved with its source, differentiable in the movement.
+
+    Args:
+        seen: before it is moved.
+        grid: of the volumes.
+        pose: 4x4, rigid, mm to mm, RAS.
+
+    Raises:
+        InputError: the source lies in the grid.
+    """
+    Rays.of(seen.transformed(pose.detach().cpu().double().numpy()), grid)
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.tensor(array, dtype=pose.dtype, device=pose.device)
+
+    turn, shift = pose[:3, :3], pose[:3, 3]
+    normal = turn @ tensor(seen.plane.normal)
+    pixels = tensor(seen.plane.points_ras()[seen.kept_pixels.ravel()]) @ turn.T + shift
+    along = (tensor(grid.corners_ras()) - (turn @ tensor(seen.plane.centre) + shift)) @ normal
+    half = 0.5 * (normal @ tensor(grid.ijk_to_ras[:3, :3])).abs().max()
+    low, high = along.min() - half, along.max() + half
+    step = (high - low) / seen.steps
+    depth = low + step * (torch.arange(seen.steps, dtype=pose.dtype, device=pose.device) + 0.5)
+    if seen.source_ras is None:
+        direction = normal
+        length = torch.ones_like(pixels[:, 0])
+    else:
+        direction = pixels - (turn @ tensor(seen.source_ras) + shift)
+        direction = direction / (direction @ normal)[:, None]
+        length = direction.norm(dim=1)
+    points = pixels + depth[:, None, None] * direction
+    return RayOperator(grid, points, length * step * seen.attenuation_per_mm)
