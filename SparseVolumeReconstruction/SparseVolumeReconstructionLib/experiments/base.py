@@ -85,6 +85,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         _FETAL,
         tuple(_FETAL),
     ),
+    "svr-simulated": Experiment(
+        "merging:simulated",
+        "Merging moving stacks of fetal brains: poses and volume, from three kinds of first volume.",
+        "fetal-t2",
+        _FETAL,
+        (),
+    ),
     "001-table1": Experiment(
         "volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"
     ),

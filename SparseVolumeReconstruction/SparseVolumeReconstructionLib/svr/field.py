@@ -20,7 +20,7 @@ from ..observation.planes import PlaneOperator, plane_operator
 from ..solvers import conjugate_gradients
 from .pixels import Pixels
 
-LENGTH_MM = 20.0  # of the correlation; shorter ones make volumes rough (measured on templates of brains)
+SMOOTH_MM, SHARP_MM = 20.0, 5.0  # correlation lengths: while poses are unsure, and of the volume itself
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,15 @@ class FieldPrior:
         return spacing_mm**3 / (8 * math.pi * self.kappa * self.sd**2)
 
 
-def field_prior(pixels: Pixels) -> FieldPrior:
-    """Mean and spread of a body, from the pixels of its slices; slices average, so it is a little rough."""
+def field_prior(pixels: Pixels, length_mm: float = SMOOTH_MM) -> FieldPrior:
+    """Mean and spread of a body, from the pixels of its slices.
+
+    Args:
+        pixels: of all slices.
+        length_mm: over which voxels are alike; the shorter, the sharper and the less certain.
+    """
     values = pixels.values.double()
-    return FieldPrior(float(values.mean()), max(float(values.std()), 1e-6), 1 / LENGTH_MM)
+    return FieldPrior(float(values.mean()), max(float(values.std()), 1e-6), 1 / length_mm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,6 +71,14 @@ def _stripped(each: MaskedSlice) -> Slice:
     return replace(each.image, pixels=np.where(each.mask, each.image.pixels, 0))
 
 
+def agreement(slices: list[MaskedSlice], found: Found) -> float:
+    """How well slices agree with the volume: their correlations, averaged by their area."""
+    if found.judged is None:
+        return 0.0
+    area = np.array([float(s.mask.sum()) for s in slices])
+    return float(np.average(np.nan_to_num(found.judged.ncc.numpy()), weights=area))
+
+
 def chosen_by_evidence(
     slices: list[MaskedSlice], template: Volume, seed: int, progress: Progress
 ) -> tuple[Found, bool, tuple[float, float]]:
@@ -82,10 +90,6 @@ def chosen_by_evidence(
     """
     average = find_motion(slices, levels=LEVELS[:1], seed=seed, progress=progress.part(0, 0.5))
     seeded = find_motion(slices, template, levels=LEVELS[:1], seed=seed, progress=progress.part(0.5, 1))
-    area = np.array([float(s.mask.sum()) for s in slices])
-    scores = []
-    for found in (average, seeded):
-        ncc = np.nan_to_num(found.judged.ncc.numpy()) if found.judged is not None else np.zeros(len(slices))
-        scores.append(float(np.average(ncc, weights=area)))
+    scores = [agreement(slices, found) for found in (average, seeded)]
     by_template = scores[1] > scores[0]
     return (seeded if by_template else average), by_template, (scores[0], scores[1])

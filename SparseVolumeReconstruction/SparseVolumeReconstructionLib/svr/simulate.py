@@ -39,11 +39,13 @@ class Simulated:
         slices: in scanner space.
         poses: (S, 4, 4) scanner to body, RAS mm.
         spoiled: (S,) bool.
+        still: numbers of the slices between which nothing moved.
     """
 
     slices: list[MaskedSlice]
     poses: np.ndarray
     spoiled: np.ndarray
+    still: list[int]
 
 
 def simulate(
@@ -73,7 +75,8 @@ def simulate(
     inside = Volume((body.array > 0).astype(np.float32), body.grid)
     middle = body.grid.points_ras()[inside.array.ravel() > 0].mean(0)
     field = Grid.covering(body.grid.corners_ras(), float(body.grid.spacing_ijk[0]))
-    slices, poses, bad = [], [], []
+    slices: list[MaskedSlice] = []
+    poses, bad, quiet = [], [], []
     for stack, axis in enumerate(scan.axes):
         planes = stack_planes(field, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)
         calm = _calm(inside, planes, still if stack == 0 else 0)
@@ -95,7 +98,8 @@ def simulate(
             slices.append(MaskedSlice(pixels, binary_dilation(mask), stack, time))
             poses.append(pose)
             bad.append(spoil)
-    return Simulated(slices, np.stack(poses), np.array(bad))
+            quiet += [number] if time in calm else []
+    return Simulated(slices, np.stack(poses), np.array(bad), quiet)
 
 
 def random_pose(draw: np.random.Generator, max_mm: float, max_deg: float, centre: np.ndarray) -> np.ndarray:

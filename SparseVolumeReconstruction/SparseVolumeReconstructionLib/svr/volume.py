@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..geometry import Volume
 from ..progress import Progress
-from .field import FieldPosterior, field_prior
+from .field import SHARP_MM, FieldPosterior, field_prior
 from .outliers import Judged, judge
 from .pixels import MaskedSlice, pixels_of
 from .registration import GAIN_PULL, Fit
@@ -19,7 +19,7 @@ from .search import Found, covering, first_precision, normal_gain
 SPREAD_SAMPLES = 4  # from which standard deviations are estimated
 _SMOOTH_MM = 2.0  # over which variances hardly change
 _FINE, _ROUGH = 4e-3, 2e-2  # tolerances of the mean, and of samples around it
-_ROUNDS = 2  # of volume and weights
+_ROUNDS = 3  # of volume and weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def _weighted(
 ) -> tuple[FieldPosterior, Judged, torch.Tensor, torch.Tensor]:
     """The posterior with the weights, gains and noise that agree with it; owner of each pixel."""
     pixels = pixels_of(slices, 0.0)
-    prior = field_prior(pixels)
+    prior = field_prior(pixels, SHARP_MM)
     grid = covering(pixels, found.poses, spacing_mm)
     gain = found.gain
     precision = first_precision(pixels, prior)
@@ -101,7 +101,7 @@ def _weighted(
         precision = (found.belongs / found.judged.noise**2)[pixels.owner]
     field = FieldPosterior.of(prior, grid, pixels, found.poses.numpy(), gain[pixels.owner], precision)
     for turn in range(_ROUNDS):
-        progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.25 * turn)
+        progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.15 * turn)
         both = field.solve([seed], tolerance=_ROUGH, check=progress.check)
         expected, drawn = field.operator.forward(both)
         products = torch.stack([pixels.values * expected, expected**2], 1)
