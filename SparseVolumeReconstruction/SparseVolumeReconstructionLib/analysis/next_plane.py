@@ -25,8 +25,8 @@ _FINE_POINTS, _FINE_MM = 2500, 4.0
 _STEP_MM, _SHIFT_MM, _TILT_DEG = 14.0, 4.0, 8.0
 _ANOTHER_DEG, _ANOTHER_MM = 25.0, 15.0
 _FINALISTS = 3
-# Real residuals are correlated further than the process says, so pixels tell less of the latents; of 1, 0.3
-# and 0.1 this gave the least error on four people who were neither fitted nor tested (Docs/analysis.md).
+# Real residuals are correlated further than the process says, so pixels tell less of the latents: a tenth
+# gave less error than all of it on four people who were neither fitted nor tested (Docs/analysis.md).
 _TEMPER = 0.1
 _DRAWN = 2**16
 AMONG = ("any", "orthogonal", "stack")
