@@ -29,6 +29,7 @@ from .network import RefinerNetwork, inputs_of
 _TOGETHER = 20  # slices: few fit into the cache of a processor
 _FAR_MM = 1e3
 _KEPT = 2
+_PARALLEL = 0.95  # cosine: up to 18 degrees
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def to_tensors(network: RefinerNetwork, refinement: Refinement) -> dict[str, tor
 class RefinedPrior(Prior):
     """The prior of the base with another posterior mean; frames, contrasts and evidence are the base's.
 
-    Where something else than slices was observed, and where slices are of another contrast, the posterior is
-    the base's, too.
+    Where slices lie across each other, where something else was observed, and where slices are of another
+    contrast, the posterior is the base's, too.
 
     Args:
         network: is put on the device and in evaluation mode.
@@ -149,12 +150,15 @@ class RefinedPrior(Prior):
         return self.base.tissues(posterior.base if isinstance(posterior, RefinedPosterior) else posterior)
 
     def _condition(self, given: Conditions) -> Posterior:
-        """The base's posterior, refined where slices alone were given and no quick look is wanted."""
+        """The base's posterior, refined where slices of one direction were given and time to look.
+
+        Of slices across each other the tempered mean was measured to be further from the truth.
+        """
         posterior = self.base.condition(
             given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
         )
         slices, others = split_slices(given.observations)
-        if given.fast or others or not slices:
+        if given.fast or others or not _one_direction(slices):
             return posterior
         seen, _ = observed_voxels(slices, posterior.grid)
         return RefinedPosterior(posterior, self, seen, replace(given, grid=posterior.grid))
@@ -254,6 +258,12 @@ class RefinedPosterior(Posterior):
 def tempered_mean(base: Prior, given: Conditions, refinement: Refinement) -> torch.Tensor:
     """Mean of the tempered posterior of a base, (K, J, I), canonical units."""
     return cast(Tempering, base).tempered(given, refinement.shared, refinement.power).mean()
+
+
+def _one_direction(slices: Sequence[Slice]) -> bool:
+    """Whether there are slices, and all are about parallel."""
+    normals = [s.plane.normal for s in slices]
+    return bool(normals) and min(abs(float(n @ normals[0])) for n in normals) > _PARALLEL
 
 
 def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:

@@ -51,10 +51,10 @@ def seen(prior, *index) -> list[Slice]:
     return [slice_of(Volume(1.1 * prior.reference.array, prior.grid), k) for k in index]
 
 
-def tilted(prior) -> Slice:
-    """A plane through the middle that follows no axis of the grid."""
-    matrix = np.eye(4)
-    matrix[:3, 0], matrix[:3, 1] = 10 * np.array([0.8, 0, 0.6]), 10 * np.array([0, 1, 0.0])
+def tilted(prior, degrees: float = 37) -> Slice:
+    """A plane through the middle, turned about the axis from front to back."""
+    matrix, turn = np.eye(4), np.radians(degrees)
+    matrix[:3, 0], matrix[:3, 1] = 10 * np.array([np.cos(turn), 0, np.sin(turn)]), 10 * np.array([0, 1, 0.0])
     matrix[:3, 3] = -matrix[:3, :2] @ [4.5, 4.5]
     return Slice(
         np.linspace(0.5, 0.7, 100).reshape(10, 10).astype(np.float32), Plane((10, 10), matrix, 5.0), "tilted"
@@ -87,9 +87,11 @@ def test_intervals_are_as_wide_as_measured_at_each_distance(refined):
 
 
 def test_is_its_base_without_slices_in_a_hurry_and_for_other_kinds(refined):
+    upright = tilted(refined, 90)
     lines = along(refined.grid, 0, "lines", refined.reference.array)
     for given, words in (
         ([], {}),
+        ([*seen(refined, 4), upright], {}),
         (seen(refined, 4), {"fast": True}),
         ([lines], {}),
         ([*seen(refined, 4), lines], {}),

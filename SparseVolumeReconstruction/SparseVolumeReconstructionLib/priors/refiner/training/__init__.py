@@ -183,9 +183,9 @@ def measured_widths(
 
 def _card(base: Prior, reference: BaseModelReference, people: People, facts: CardFacts) -> ModelCard:
     limits = (
-        f"A network refines the posterior of {base.card.id}: what it adds was not observed. Slices of "
-        f"another contrast, and anything but slices, give the posterior of {base.card.id} itself. "
-        f"{base.card.limits}"
+        f"A network refines the posterior of {base.card.id}: what it adds was not observed. Slices across "
+        f"each other or of another contrast, and anything but slices, give the posterior of {base.card.id} "
+        f"itself. {base.card.limits}"
     )
     words = {
         "id": facts.model_id,
