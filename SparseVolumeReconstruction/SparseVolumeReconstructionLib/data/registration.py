@@ -69,10 +69,12 @@ def register_rigid(fixed: Volume, moving: Volume, *, seed: int = 1) -> np.ndarra
     Raises:
         InputError: the volumes do not overlap, or one shows nothing to register.
     """
-    images = [sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving)]
+    fixed_image, moving_image = (sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving))
     rigid = sitk.Euler3DTransform()
-    rigid.SetCenter(images[0].TransformContinuousIndexToPhysicalPoint([n / 2 for n in images[0].GetSize()]))
-    rigid = _optimise(*images, rigid, [6, 3], 150, seed)
+    rigid.SetCenter(
+        fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()])
+    )
+    rigid = _optimise(fixed_image, moving_image, rigid, [6, 3], 150, seed)
     out = np.eye(4)
     out[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
     out[:3, 3] = np.array(rigid.TransformPoint((0.0, 0.0, 0.0)))

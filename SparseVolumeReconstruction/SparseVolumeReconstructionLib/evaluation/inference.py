@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,11 @@ def _condition_in_contrast(
     return view.prior, PatientPosterior(made, view.alignment, grid)
 
 
-CONDITION = {"registered": condition_registered, "patient": condition_patient, "own": _condition_own}
+CONDITION: dict[str, Callable[..., PatientPosterior]] = {
+    "registered": condition_registered,
+    "patient": condition_patient,
+    "own": _condition_own,
+}
 
 
 def infer(

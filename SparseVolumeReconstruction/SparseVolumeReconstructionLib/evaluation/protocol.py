@@ -110,7 +110,8 @@ def evaluate(
     own = next(iter(priors.values())).card.modality
     cohort = cohort_of(cohort_dir, skip, own, modality)
     if cohort.other and modality is None:
-        progress.warn(f"{cohort_dir}: holds no {own}; its {WRITTEN[cohort.contrast]} volumes are evaluated.")
+        found = WRITTEN[str(cohort.contrast)]
+        progress.warn(f"{cohort_dir}: holds no {own}; its {found} volumes are evaluated.")
     return evaluate_priors(priors, cohort, Path(cohort_dir).name, frame, counts, progress, samples=samples)
 
 

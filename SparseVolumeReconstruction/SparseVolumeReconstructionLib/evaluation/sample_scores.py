@@ -59,7 +59,8 @@ def distances(samples: np.ndarray, others: np.ndarray, where: dict[str, np.ndarr
     first, *_ = where.values()
     found: dict[str, list[float]] = {name: [] for name in where}
     for sample in samples:
-        nearest = min(others, key=lambda other, sample=sample: masked_mean((other - sample) ** 2, first))
+        apart = [masked_mean((other - sample) ** 2, first) for other in others]
+        nearest = others[int(np.argmin(apart))]
         for name, region in where.items():
             found[name].append(math.sqrt(masked_mean((nearest - sample) ** 2, region)))
     return {name: float(np.mean(each)) for name, each in found.items()}

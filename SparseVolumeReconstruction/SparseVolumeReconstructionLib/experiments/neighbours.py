@@ -6,6 +6,7 @@ Volumes are (N, K, H, W) in [0, 1], K axial slices of each of N bodies.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -143,10 +144,9 @@ def from_several(
         seen: numbers of its slices, ascending.
         alone: by pix2pix alone, whose error is taken to grow with the distance.
     """
+    chain = cast(Mrngan, Iterated(model)) if alone else model  # what `Outwards` asks of a model, it has
     far = torch.arange(len(volume), device=volume.device).clamp(min=1).float()
-    chains = Outwards(
-        list(seen), volume[list(seen)], Iterated(model) if alone else model, far if alone else errors
-    )
+    chains = Outwards(list(seen), volume[list(seen)], chain, far if alone else errors)
     shown = volume.clone()
     shown[chains.hidden] = chains.show(None)
     return shown

@@ -133,4 +133,5 @@ def _patches(dark: np.ndarray) -> np.ndarray:
     parts, count = label(dark)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     large = (sizes >= _FEW) & (np.arange(count + 1) > 0)
-    return binary_dilation(large[parts], iterations=1)
+    patches: np.ndarray = binary_dilation(large[parts], iterations=1)
+    return patches

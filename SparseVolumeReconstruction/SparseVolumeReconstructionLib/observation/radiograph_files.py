@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -74,7 +74,7 @@ class RadiographSpec(ObservationSpec):
         return Reading([seen], found.warnings)
 
 
-def read_picture(path: str, name: str) -> tuple[np.ndarray, dict]:
+def read_picture(path: str, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """One grey image, (rows, columns) float32 as in the file, and what DICOM tags or a header state.
 
     Returns:
@@ -125,9 +125,9 @@ def _grey_of(array: np.ndarray, components: int, name: str) -> np.ndarray:
     return array
 
 
-def _stated(image: sitk.Image, keys: dict[str, str]) -> dict:
+def _stated(image: sitk.Image, keys: dict[str, str]) -> dict[str, Any]:
     """What a header says of detector and source."""
-    said: dict = {}
+    said: dict[str, Any] = {}
     dicom = "0008|0060" in keys
     spacing = [s for s, n in zip(image.GetSpacing(), image.GetSize(), strict=True) if n > 1]
     stated = keys.get("0018|1164") or keys.get("0028|0030")

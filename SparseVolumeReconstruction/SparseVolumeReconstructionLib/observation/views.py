@@ -43,7 +43,8 @@ def detector(axes: np.ndarray, centre: np.ndarray, shape_ji: tuple[int, int], pi
 def middle_of(grid: Grid) -> np.ndarray:
     """The middle of a grid, RAS mm (3,)."""
     corners = grid.corners_ras()
-    return (corners[0] + corners[-1]) / 2
+    middle: np.ndarray = (corners[0] + corners[-1]) / 2
+    return middle
 
 
 def half_directions(count: int) -> np.ndarray:

@@ -86,4 +86,5 @@ def fuse_columns(
             share = np.zeros_like(fused)
             share[0] = 1
         fused = np.maximum(fused - excess * share / share.sum(0), 0)
-    return fused.astype(np.float32)
+    made: np.ndarray = fused.astype(np.float32)
+    return made

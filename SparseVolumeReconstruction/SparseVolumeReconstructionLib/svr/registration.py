@@ -116,8 +116,8 @@ def log_rigid(matrices: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
 
 def fit_of(
     target: Target, pixels: Pixels, poses: torch.Tensor, precision: torch.Tensor, slopes: bool = False
-) -> tuple[Fit, torch.Tensor | None]:
-    """How well slices fit at poses (S, 4, 4), and, if wanted, derivatives (P, 6) of what is expected.
+) -> tuple[Fit, torch.Tensor]:
+    """How well slices fit at poses (S, 4, 4), and derivatives of what is expected, (P, 6), or (0, 6).
 
     Args:
         precision: (P,), 1 / variance of every pixel.
@@ -137,7 +137,7 @@ def fit_of(
     cost = 0.5 * (own - 2 * gain * cross + gain**2 * square + GAIN_PULL * (gain - 1) ** 2)
     fit = Fit(cost, gain, expected)
     if not slopes:
-        return fit, None
+        return fit, points.new_zeros(0, 6)
     gradient = seen[1:].T
     turning = torch.linalg.cross(points - target.centre, gradient)
     return fit, torch.cat([turning, gradient], 1)

@@ -142,6 +142,7 @@ class _AtLevel:
             mine = self.times % parts == part
             if not by_first:
                 volume = self._volume(found, ~mine if parts > 1 else None, progress)
+            assert volume is not None  # what was found by a first volume holds it
             target = _target(volume, found)
             own = pixels.only(mine)
             chosen = mine[pixels.owner]

@@ -84,8 +84,8 @@ def merged_volume(
     variance = gaussian_filter(np.where(seen, variance, 0), smooth) / np.maximum(level, 1e-3)
     std = np.where(seen, np.sqrt(variance), field.prior.sd).astype(np.float32)
     kept = np.stack([np.where(seen, sample, 0) for sample in drawn[:samples]]) if samples else None
-    volumes = (Volume(array, grid) for array in (mean, std, seen.astype(np.uint8)))
-    return Merged(*volumes, kept, judged, gain, owner)
+    of_mean, of_std, of_seen = (Volume(array, grid) for array in (mean, std, seen.astype(np.uint8)))
+    return Merged(of_mean, of_std, of_seen, kept, judged, gain, owner)
 
 
 def _weighted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,11 @@ def train_synthesis(
 
 
 def _card(
-    task: SynthesisTask, facts: CardFacts, split: dict[str, list[str]], measured: dict, training: dict
+    task: SynthesisTask,
+    facts: CardFacts,
+    split: dict[str, list[str]],
+    measured: dict[str, float],
+    training: dict[str, Any],
 ) -> ModelCard:
     settings = task.settings
     words = {
