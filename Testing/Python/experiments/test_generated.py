@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
-from training.segmentation.conftest import head
+from training.label_maps import head
 
 from SparseVolumeReconstructionLib.experiments import atlases, volumes
 from SparseVolumeReconstructionLib.experiments.base import EXPERIMENTS, Setting

@@ -62,6 +62,7 @@ def test_brains(run):
         *("structured-gaussian", "slice-vae", "bruno", "gqn", "cvae"),
         *(
             "mean-atlas",
+            "cohort-atlas",
             "nearest-slice",
             "linear-interpolation",
             "nearest-volume",

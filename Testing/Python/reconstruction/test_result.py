@@ -35,7 +35,7 @@ def result() -> Reconstruction:
     random = np.random.default_rng(0)
     noise = {
         name: Volume(random.random(GRID.shape_kji, np.float32), GRID)
-        for name in ("mean", "std", "template", "atlas")
+        for name in ("mean", "std", "template", "atlas", "reprojection")
     }
     masks = {
         name: Volume(np.ones(GRID.shape_kji, np.uint8), GRID)
