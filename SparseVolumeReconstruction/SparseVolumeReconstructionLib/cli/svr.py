@@ -32,14 +32,15 @@ svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,sa
     "masks",
     multiple=True,
     metavar="FILE",
-    help="above 0 in what moves as one: one for all stacks, or one for each in their order",
+    help="above 0 in what moves as one: one for all stacks, or one for each in their order; without any, "
+    "fetal brains are found",
 )
 @click.option(
     "--prior",
     default="auto",
     metavar="auto|ID|none",
-    help="model whose posterior is tried as the first volume (see ./run models); auto and none: the stacks "
-    "as they lie",
+    help="model whose posterior is tried as the first volume (see ./run models); auto: fetal-t2 where fetal "
+    "brains are seen, else none; none: the stacks as they lie",
 )
 @click.option("--spacing", type=above_0, default=0.8, metavar="MM", help="of the voxels of the volume (0.8)")
 @click.option(

@@ -1,4 +1,4 @@
-"""How well slices are predicted from the others, with and without the motion that was found."""
+"""How well slices are predicted from the others, with and without the motion that was found; and stacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from ..progress import Progress
 from .field import FieldPosterior, field_prior
 from .outliers import judge
-from .pixels import MaskedSlice, pixels_of
+from .pixels import MaskedSlice, Pixels, pixels_of
 from .registration import Fit
 from .search import Found, covering, first_precision, still_poses
 
@@ -29,36 +29,62 @@ class Prediction:
     psnr: np.ndarray
 
 
-def predictions(slices: list[MaskedSlice], found: Found, progress: Progress) -> tuple[Prediction, Prediction]:
-    """How well slices are predicted where the scanner saw them, and where the body was found to be."""
-    before = _predicted(
-        slices, still_poses(len(slices)), torch.ones(len(slices)), None, progress.part(0.0, 0.5)
-    )
-    after = _predicted(slices, found.poses, found.gain, found, progress.part(0.5, 1.0))
-    return before, after
+@dataclass(frozen=True)
+class Check:
+    """Slices where the scanner saw them, and where the body was found to be.
+
+    stacks: correlation of what each stack shows with what the other stacks let expect, and none where there
+    is one stack alone.
+    """
+
+    before: Prediction
+    after: Prediction
+    stacks: list[float]
 
 
-def _predicted(
-    slices: list[MaskedSlice],
-    poses: torch.Tensor,
-    gain: torch.Tensor,
-    found: Found | None,
-    progress: Progress,
-) -> Prediction:
+def checked(slices: list[MaskedSlice], found: Found, progress: Progress) -> Check:
+    """Each slice, and each stack, predicted from the others."""
     pixels = pixels_of(slices, _PIXEL_MM)
-    prior, times = field_prior(pixels), torch.tensor([s.time for s in slices])
-    precision = first_precision(pixels, prior)
-    if found is not None and found.judged is not None:
+    parts = torch.tensor([s.time % PARTS for s in slices])
+    stacks = torch.tensor([s.stack for s in slices])
+    precision = first_precision(pixels, field_prior(pixels))
+    lying = _field(pixels, still_poses(len(slices)), torch.ones(len(slices)), precision)
+    if found.judged is not None:
         precision = (found.belongs / found.judged.noise**2)[pixels.owner]
+    merged = _field(pixels, found.poses, found.gain, precision)
+    before = _prediction(
+        pixels, torch.ones_like(found.gain), _expected(lying, pixels, parts, progress.part(0, 0.4))
+    )
+    after = _prediction(pixels, found.gain, _expected(merged, pixels, parts, progress.part(0.4, 0.8)))
+    if len(stacks.unique()) == 1:
+        return Check(before, after, [])
+    expected = _expected(merged, pixels, stacks, progress.part(0.8, 1.0))
+    return Check(before, after, _stack_correlations(pixels, stacks, expected))
+
+
+def _field(
+    pixels: Pixels, poses: torch.Tensor, gain: torch.Tensor, precision: torch.Tensor
+) -> FieldPosterior:
     grid = covering(pixels, poses, _GRID_MM)
-    everything = FieldPosterior.of(prior, grid, pixels, poses.numpy(), gain[pixels.owner], precision)
+    return FieldPosterior.of(field_prior(pixels), grid, pixels, poses.numpy(), gain[pixels.owner], precision)
+
+
+def _expected(
+    everything: FieldPosterior, pixels: Pixels, groups: torch.Tensor, progress: Progress
+) -> torch.Tensor:
+    """What the slices of all other groups let expect of each pixel, (P,); groups: (S,) of the slices."""
     expected = torch.zeros_like(pixels.values)
-    for part in range(PARTS):
-        progress.update("each slice from the others", part / PARTS)
-        left_out = (times % PARTS == part)[pixels.owner]
-        weight = torch.where(left_out, 0.0, precision)
+    names = groups.unique()
+    for number, name in enumerate(names):
+        progress.update("each slice and stack from the others", number / len(names))
+        left_out = (groups == name)[pixels.owner]
+        weight = torch.where(left_out, 0.0, everything.precision)
         mean = everything.with_precision(weight).solve([], tolerance=1e-2, check=progress.check)
         expected = torch.where(left_out, everything.operator.forward(mean)[0], expected)
+    return expected
+
+
+def _prediction(pixels: Pixels, gain: torch.Tensor, expected: torch.Tensor) -> Prediction:
     cross, square = pixels.sums(torch.stack([pixels.values * expected, expected**2], 1)).T
     scale = (cross / square.clamp(min=1e-9))[pixels.owner]
     number = pixels.sums(torch.ones_like(expected))
@@ -66,10 +92,18 @@ def _predicted(
     peak = torch.stack(
         [
             pixels.values[pixels.owner == n].max() if number[n] else torch.tensor(1.0)
-            for n in range(len(slices))
+            for n in range(pixels.count)
         ]
     )
     psnr = 10 * torch.log10(peak**2 / error.clamp(min=1e-12))
     ncc = judge(pixels, Fit(torch.zeros_like(gain), gain, expected)).ncc
     used = (number > 0).numpy()
     return Prediction(np.where(used, ncc.numpy(), np.nan), np.where(used, psnr.numpy(), np.nan))
+
+
+def _stack_correlations(pixels: Pixels, stacks: torch.Tensor, expected: torch.Tensor) -> list[float]:
+    """By stack, over the pixels that are not 0: those around a stripped body say nothing of its contrast."""
+    shows = pixels.values != 0
+    of = stacks[pixels.owner]
+    pairs = [(shows & (of == n)) for n in stacks.unique()]
+    return [float(torch.corrcoef(torch.stack([pixels.values[m], expected[m]]))[0, 1]) for m in pairs]

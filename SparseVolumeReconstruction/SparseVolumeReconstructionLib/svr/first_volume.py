@@ -19,7 +19,6 @@ from .search import LEVELS, Found, find_motion
 _SPACING_MM = 1.6
 _MARGIN_MM = 15.0
 _COUNT = 4  # slices of the template
-NONE, AUTO = "none", "auto"
 
 
 @dataclass(frozen=True, eq=False)

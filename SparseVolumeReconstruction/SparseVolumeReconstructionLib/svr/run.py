@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..geometry import InputError
+from ..priors.base import Prior
 from ..progress import Progress
 from ..reconstruction.provenance import software
 from ..zoo.store import ModelStore
-from .check import Prediction, predictions
-from .first_volume import AUTO, NONE, chosen_by_evidence, template_of
+from .check import Check, Prediction, checked
+from .first_volume import chosen_by_evidence, template_of
 from .outliers import BELONGS
 from .pixels import pixels_of
 from .report import NOTICE, report_page
-from .request import SvrRequest
+from .request import AUTO, NONE, SvrRequest
 from .result import SvrResult, write_svr
 from .search import LEVELS, Found, covering, find_motion, still_poses
 from .stacks import Stacks, read_stacks
@@ -27,6 +28,7 @@ from .volume import Merged, merged_volume
 
 _FEW = 0.5  # of the slices belong: less is doubtful
 _POOR = 0.7  # correlation of slices with what the others let expect: less is doubtful
+_ODD = 0.5  # the same of the inside of a whole stack
 
 
 def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[str, Any]:
@@ -54,7 +56,8 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         stacks = read_stacks(request)
         covering(pixels_of(stacks.slices, 0.0), still_poses(len(stacks.slices)), request.spacing_mm)
     with _timed(seconds, "motion"):
-        found, first = _found(request, stacks, store, progress.part(0.03, 0.6))
+        prior = _prior_of(request, stacks, store)
+        found, first = _found(request, stacks, prior, progress.part(0.03, 0.6))
     with _timed(seconds, "volume"):
         count = request.samples if "samples" in request.outputs else 0
         merged = merged_volume(
@@ -66,10 +69,10 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
             progress=progress.part(0.6, 0.87),
         )
     with _timed(seconds, "self-check"):
-        before, after = predictions(stacks.slices, found, progress.part(0.87, 0.97))
-    poses = _poses(stacks, found, merged, before, after)
-    warnings = [*stacks.warnings, *_doubts(merged, before, after)]
-    facts = _provenance(request, stacks, first, poses, (before, after), warnings) | {"seconds": seconds}
+        check = checked(stacks.slices, found, progress.part(0.87, 0.97))
+    poses = _poses(stacks, found, merged, check.before, check.after)
+    warnings = [*stacks.warnings, *_doubts(merged, check, stacks.names)]
+    facts = _provenance(request, stacks, first, poses, check, warnings) | {"seconds": seconds}
     for warning in warnings:
         progress.warn(warning)
     progress.update("writing", 0.98)
@@ -89,21 +92,26 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
     return {"files": files, "result": facts}
 
 
+def _prior_of(request: SvrRequest, stacks: Stacks, store: ModelStore) -> Prior | None:
+    """The model that was asked for, or that of the anatomy that was recognised."""
+    known = stacks.anatomy if request.prior == AUTO else request.prior
+    return None if known in (None, NONE) else store.load(store.find(known), "cpu")
+
+
 def _found(
-    request: SvrRequest, stacks: Stacks, store: ModelStore, progress: Progress
+    request: SvrRequest, stacks: Stacks, prior: Prior | None, progress: Progress
 ) -> tuple[Found, dict[str, Any]]:
     """The motion, and what is to be told of the first volume."""
     slices = stacks.slices
-    if request.prior in (NONE, AUTO):
-        return find_motion(slices, seed=request.seed, progress=progress), {"from": "the stacks as they lie"}
-    prior = store.load(store.find(request.prior), "cpu")
+    as_they_lie = "the stacks as they lie"
+    if prior is None:
+        return find_motion(slices, seed=request.seed, progress=progress), {"from": as_they_lie}
+    name = prior.card.id
     try:
         template = template_of(slices, prior, progress.quiet())
     except InputError as error:
-        stacks.warnings.append(
-            f"{request.prior} gives no first volume: {error} The stacks as they lie were taken."
-        )
-        return find_motion(slices, seed=request.seed, progress=progress), {"from": "the stacks as they lie"}
+        stacks.warnings.append(f"{name} gives no first volume: {error} The stacks as they lie were taken.")
+        return find_motion(slices, seed=request.seed, progress=progress), {"from": as_they_lie}
     coarse, by_template, scores = chosen_by_evidence(
         slices, template.volume, request.seed, progress.part(0.0, 0.6)
     )
@@ -111,8 +119,8 @@ def _found(
         slices, known=coarse, levels=LEVELS[1:], seed=request.seed, progress=progress.part(0.6, 1)
     )
     told = {
-        "from": request.prior if by_template else "the stacks as they lie",
-        "agreement": {"the stacks as they lie": round(scores[0], 4), request.prior: round(scores[1], 4)},
+        "from": name if by_template else as_they_lie,
+        "agreement": {as_they_lie: round(scores[0], 4), name: round(scores[1], 4)},
         "template": {"stack": stacks.names[template.stack], "slices": template.slices},
     }
     return found, told
@@ -159,7 +167,8 @@ def _finite(value: float) -> float | None:
     return round(float(value), 4) if np.isfinite(value) else None
 
 
-def _doubts(merged: Merged, before: Prediction, after: Prediction) -> list[str]:
+def _doubts(merged: Merged, check: Check, names: list[str]) -> list[str]:
+    before, after = check.before, check.after
     told = []
     reasons = [r for r in merged.judged.reasons if r]
     if reasons:
@@ -179,6 +188,12 @@ def _doubts(merged: Merged, before: Prediction, after: Prediction) -> list[str]:
             "Slices are predicted worse with the motion that was found than without: look at the volume, and "
             "check that all stacks show one body in one contrast."
         )
+    odd = [f"{n} ({ncc:.2f})" for n, ncc in zip(names, check.stacks, strict=False) if not ncc >= _ODD]
+    if odd:
+        told.append(
+            f"{' and '.join(odd)}: correlation with what the other stacks let expect; more than {_ODD:g} is "
+            "usual. Check that all stacks show one body in one contrast, and that their thickness is right."
+        )
     return told
 
 
@@ -187,10 +202,10 @@ def _provenance(
     stacks: Stacks,
     first: dict[str, Any],
     poses: list[dict[str, Any]],
-    check: tuple[Prediction, Prediction],
+    check: Check,
     warnings: list[str],
 ) -> dict[str, Any]:
-    before, after = check
+    before, after = check.before, check.after
     return {
         "notice": NOTICE,
         "software": software(),
@@ -202,6 +217,7 @@ def _provenance(
                 "slices": sum(p["stack"] == name for p in poses),
                 "thickness_mm": next(s for s in stacks.slices if s.stack == n).image.plane.thickness_mm,
                 "mean_value": round(stacks.units[n], 4),
+                "ncc_from_other_stacks": _finite(check.stacks[n]) if check.stacks else None,
             }
             for n, name in enumerate(stacks.names)
         ],

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import binary_dilation, map_coordinates
 
-from ..alignment.reader import Brain
-from ..geometry import InputError, Volume
+from ..geometry import InputError
 from ..observation import Slice, split_slices
 from ..reconstruction.contexts import read_contexts
-from ..reconstruction.whole_head import read_mask
+from .masks import inside_of
 from .pixels import MaskedSlice
 from .request import SvrRequest
 
 MAX_SLICES = 2000
 _MIN_SLICES = 3  # of a stack
-_RIM_MM = 3.0  # around what a stripped slice shows: there it says that nothing is there
 _MIN_PIXELS = 30  # of a slice's mask
 _APART_MM = 60.0  # middles of masks of two stacks; more is not one body in one place
 
@@ -33,6 +29,7 @@ class Stacks:
         names: of the stacks.
         units: of each stack, by which its values were divided.
         warnings: one sentence each.
+        anatomy: id of the model of what was seen in all stacks; None where nothing was recognised.
     """
 
     slices: list[MaskedSlice]
@@ -40,6 +37,7 @@ class Stacks:
     names: list[str]
     units: list[float]
     warnings: list[str]
+    anatomy: str | None
 
 
 def read_stacks(request: SvrRequest) -> Stacks:
@@ -66,12 +64,16 @@ def read_stacks(request: SvrRequest) -> Stacks:
         warnings += [*told, *_odd_thickness(stack, spec.name)]
         images.append(stack)
         names.append(spec.name)
-    masks = _masks(request, images, warnings.append)
-    return assembled(images, masks, names, warnings)
+    inside = inside_of(request, images, names, warnings.append)
+    return assembled(images, inside.masks, names, warnings, inside.anatomy)
 
 
 def assembled(
-    images: list[list[Slice]], masks: list[list[np.ndarray]], names: list[str], warnings: list[str]
+    images: list[list[Slice]],
+    masks: list[list[np.ndarray]],
+    names: list[str],
+    warnings: list[str],
+    anatomy: str | None = None,
 ) -> Stacks:
     """Slices of stacks in their masks, in one unit.
 
@@ -80,6 +82,7 @@ def assembled(
         masks: of each slice, bool.
         names: of the stacks.
         warnings: what is known already.
+        anatomy: id of the model of what all stacks show.
 
     Raises:
         InputError: no mask meets a stack, too many slices, or bodies far from each other.
@@ -111,52 +114,7 @@ def assembled(
             f"{names[0]}: one stack alone. Nothing was seen from another side: detail along its normal, and "
             "motion along it, stay unknown; the standard deviation does not say all of it."
         )
-    return Stacks(slices, left_out, names, units, warnings)
-
-
-def mask_of(brain: Brain, stack: list[Slice]) -> list[np.ndarray]:
-    """Masks of all slices of a stack, by a brain that was found in some of them."""
-    found = {s.name: m for s, m in zip(brain.slices, brain.masks, strict=True)}
-    return [found.get(s.name, np.zeros(s.pixels.shape, bool)) for s in stack]
-
-
-def shown(image: Slice) -> np.ndarray:
-    """What is to be used of a slice (rows, columns) where there is no mask, bool.
-
-    All of it; of a slice that is 0 around the anatomy, this and a rim.
-    """
-    there = image.pixels != 0
-    if there.mean() > 0.95:
-        return np.ones_like(there)
-    rim = int(np.ceil(_RIM_MM / image.plane.spacing_ij.max()))
-    return binary_dilation(there, iterations=max(rim, 1))
-
-
-def _masks(
-    request: SvrRequest, images: list[list[Slice]], warn: Callable[[str], None]
-) -> list[list[np.ndarray]]:
-    if not request.masks:
-        return [[shown(image) for image in stack] for stack in images]
-    volumes = [read_mask(path, warn) for path in request.masks]
-    if len(volumes) == 1:
-        volumes *= len(images)
-    masks = []
-    for stack, mask, spec in zip(images, volumes, request.stacks, strict=True):
-        inside = [_inside(image, mask) for image in stack]
-        if not any(m.any() for m in inside):
-            raise InputError(
-                f"{spec.name}: its mask is empty there, or lies elsewhere; expected one above 0 in what the "
-                "stack shows, in the same patient space."
-            )
-        masks.append(inside)
-    return masks
-
-
-def _inside(image: Slice, mask: Volume) -> np.ndarray:
-    """Pixels (rows, columns) of a slice inside a mask on any grid."""
-    points = image.plane.points_ras() @ mask.grid.ras_to_ijk[:3, :3].T + mask.grid.ras_to_ijk[:3, 3]
-    array = (mask.array > 0).astype(np.uint8)
-    return map_coordinates(array, points.T[::-1], order=0, cval=0).reshape(image.pixels.shape) > 0
+    return Stacks(slices, left_out, names, units, warnings, anatomy)
 
 
 def _check_is_stack(stack: list[Slice], name: str) -> None:

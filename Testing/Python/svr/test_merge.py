@@ -93,7 +93,7 @@ def test_slices_of_a_group_move_together():
 
 def request(paths, output, **words) -> SvrRequest:
     stacks = [{"path": path, "thickness_mm": SCAN.thickness_mm} for path in paths]
-    return SvrRequest(stacks=stacks, output=str(output), spacing_mm=2.0, **words)
+    return SvrRequest(stacks=stacks, output=str(output), spacing_mm=2.0, prior="none", **words)
 
 
 @pytest.fixture(scope="module")
