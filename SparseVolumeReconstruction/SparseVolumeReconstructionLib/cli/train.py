@@ -13,14 +13,16 @@ from ..geometry import InputError
 from ..priors.card import MODEL_ID
 from ..priors.systems import System, all_systems, trained_systems
 from .display import shown_progress
-from .options import Command, Group, checked, numbers, options, split, strict, words
+from .options import Command, Group, checked, numbers, options, positive, split, strict, words
 
 GAUSSIAN_EXAMPLES = (
     "train structured-gaussian --cohort heads --out my-model.safetensors\n"
     "train structured-gaussian --cohort knees --out knee-pd.safetensors --anatomy knee --modality "
     '"PD MRI" --rank 40\n'
     'train structured-gaussian --cohort templates --augment 20 --covariate "age:years:age([0-9]+)" '
-    "--out child-t1.safetensors"
+    "--out child-t1.safetensors\n"
+    "train structured-gaussian --cohort mouse-heads --landmarks 1,16 --spacing-mm 0.4 --rank 30 "
+    "--out mouse-xray.safetensors"
 )
 EXAMPLES = (
     f"{GAUSSIAN_EXAMPLES}\ntrain slice-vae --cohort heads --config slice-vae-64-cpu --out runs/slice-vae"
@@ -176,10 +178,21 @@ def train():
     metavar="F",
     help="factor on the cross-validated interval widths (1)",
 )
+@click.option(
+    "--landmarks",
+    type=checked(lambda text: text.split(","), "FRONT,TOP, two labels", lambda pair: len(pair) == 2),
+    metavar="FRONT,TOP",
+    help="specimens in any pose: align them by the landmarks in VOLUME.mrk.json beside each; labels of the "
+    "one at the front and the one at the top. Intervals and quality are then those of radiographs",
+)
+@click.option(
+    "--voxels", type=positive, default=64, metavar="N", help="of the cube with --landmarks, along a side (64)"
+)
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same model (0)")
 @options(CARD)
-def structured_gaussian(cohorts, out, model_id, split, augment, strip, covariate, strict, **same):
+def structured_gaussian(cohorts, out, model_id, split, augment, strip, covariate, landmarks, strict, **same):
     """Low-rank Gaussian with a correlated residual; 20 to 500 volumes."""
+    from ..data.landmarks import Directions
     from ..data.subjects import CovariateRule, read_split
     from ..priors.structured_gaussian.training import TrainingOptions
     from ..priors.structured_gaussian.training import train as fit
@@ -190,6 +203,7 @@ def structured_gaussian(cohorts, out, model_id, split, augment, strip, covariate
         augment=tuple(augment),
         strip=tuple("" if word == "-" else word for word in strip),
         covariate=CovariateRule.parse(covariate) if covariate else None,
+        landmarks=Directions(*landmarks) if landmarks else None,
         **same,
     )
     with shown_progress(strict=strict) as progress:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from ..geometry import InputError
 from ..observation.views import VIEWS
+from ..reconstruction.request import Fusion
 from .context import build_request
 from .display import shown_progress
 from .options import Command, above_0, device, draws, strict
@@ -86,12 +88,11 @@ xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --context 
 @click.option("--samples", type=int, default=0, metavar="N", help="posterior samples (0)")
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same samples (0)")
 @click.option(
-    "--no-fusion",
-    "fusion",
-    is_flag=True,
-    flag_value=False,
-    default=True,
-    help="do not change the mean so that it gives the radiographs exactly",
+    "--fusion",
+    type=click.Choice(get_args(Fusion)),
+    default="exact",
+    help="how the mean is changed to give the radiographs: exact (as little as needed), paper (errors are "
+    "shared along rays by density squared), as-printed (with the paper's formula of the error), none",
 )
 @draws
 @device

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.sparse import csr_array, vstack
 
-from ..geometry import Grid
+from ..geometry import Grid, Volume
 from .operator import LinearOperator
 from .planes import corner_weights, sparse_tensor
 from .points import PointOperator
-from .projection import Radiograph, Rays
+from .projection import CHI, Radiograph, Rays
+from .views import detector, middle_of, view_axes
 
 _RAYS = 4096  # whose steps are looked up at a time
 
@@ -74,6 +77,23 @@ def ray_matrix(rays: Rays, grid: Grid, attenuation: float, device: torch.device 
         entries = (values.ravel().astype(np.float32), (np.repeat(ray, 8), index.ravel()))
         parts.append(csr_array(entries, (len(lengths), grid.size)))
     return RayMatrix(csr_array(vstack(parts, "csr")), grid.shape_kji, device)
+
+
+def radiograph_of(volume: Volume, direction: np.ndarray, pixels: int, noise: float = 0.0) -> Radiograph:
+    """What a volume shows along parallel rays, with the attenuation of the paper.
+
+    Args:
+        volume: canonical units.
+        direction: of the rays, RAS (3,).
+        pixels: along both sides of a detector as wide as the longest side of the grid.
+        noise: standard deviation that is stated of its values; none is added.
+    """
+    grid = volume.grid
+    side_mm = float((grid.spacing_ijk * grid.shape_kji[::-1]).max())
+    plane = detector(view_axes(direction), middle_of(grid), (pixels, pixels), side_mm / pixels)
+    blank = Radiograph(np.eye(pixels), plane, "made", "made", attenuation_per_mm=CHI / side_mm, noise=noise)
+    shown = blank.operator(grid).forward(torch.as_tensor(volume.array, dtype=torch.float32)[None])[0]
+    return replace(blank, integrals=shown.reshape(pixels, pixels).numpy())
 
 
 def moved_rays(seen: Radiograph, grid: Grid, pose: torch.Tensor) -> RayOperator:

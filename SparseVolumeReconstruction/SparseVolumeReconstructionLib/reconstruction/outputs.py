@@ -17,7 +17,7 @@ from ..priors.base import Prior
 from ..progress import Progress
 from .extent import covering
 from .patient_posterior import PatientPosterior, condition_aligned
-from .radiographs import fused_mean, reprojection
+from .radiographs import fused_mean, left_over, reprojection
 from .request import ReconstructionRequest
 from .whole_head import brain_mask, motion_of
 
@@ -67,10 +67,8 @@ class Source:
     @cached_property
     def canonical_mean(self) -> np.ndarray:
         """Posterior mean on the output grid, canonical units; it gives the radiographs, if wanted."""
-        mean = self.posterior.canonical_mean
-        if not self.request.fusion:
-            return mean
-        return fused_mean(mean, self.posterior.grid, self.observations, self.progress.check)
+        mean = Volume(self.posterior.canonical_mean, self.posterior.grid)
+        return fused_mean(mean, self.observations, self.request.fusion, self.progress.check)
 
     @cached_property
     def posterior(self) -> PatientPosterior:
@@ -168,6 +166,10 @@ def _reprojection(source: Source) -> Volume | None:
     return reprojection(Volume(source.canonical_mean, source.posterior.grid), source.observations)
 
 
+def _left_over(source: Source) -> dict[str, float]:
+    return left_over(Volume(source.canonical_mean, source.posterior.grid), source.observations)
+
+
 def _std(source: Source) -> Volume:
     return Volume(_keep_observed(source, source.posterior.std(), 0.0), source.posterior.grid)
 
@@ -241,6 +243,13 @@ OUTPUTS = {
     "observed": Output("observed voxels", 0.49, lambda source: source.request.on_grid, _observed, _counts),
     "mean": Output("mean", 0.5, _asked("mean"), _mean),
     "reprojection": Output("reprojection", 0.54, _has_radiographs, _reprojection),
+    "left_over": Output(
+        "reprojection",
+        0.545,
+        _has_radiographs,
+        _left_over,
+        lambda left: {"reprojection_error": {name: round(error, 6) for name, error in left.items()}},
+    ),
     "std": Output("uncertainty", 0.55, _asked("std"), _std),
     "samples": Output("samples", 0.6, lambda source: source.request.samples > 0, _samples),
     "tissues": Output("tissues", 0.88, _asked("tissues"), _tissues),

@@ -15,7 +15,8 @@ from ..observation import Observation, Radiograph
 from ..observation.views import detector
 from ..priors.base import Prior
 from ..progress import Progress
-from .fusion import fuse
+from .fusion import TOLERANCE, fuse
+from .request import Fusion
 
 _SURE_NATS = 3.0
 _ALIKE = 0.02  # of explained share: less than so much worse than nothing known is no contradiction
@@ -141,15 +142,37 @@ def _explained(found: torch.Tensor, values: torch.Tensor) -> float:
 
 
 def fused_mean(
-    mean: np.ndarray, grid: Grid, observations: list[Observation], check: Callable[[], None]
+    mean: Volume, observations: list[Observation], policy: Fusion, check: Callable[[], None]
 ) -> np.ndarray:
-    """A mean (K, J, I) on a patient grid, changed so that it gives all radiographs; itself without any."""
+    """A mean on a patient grid, changed so that it gives all radiographs; (K, J, I), itself without any."""
     seen = [one for one in observations if isinstance(one, Radiograph)]
-    if not seen:
-        return mean
-    operators = [one.operator(grid) for one in seen]
+    if not seen or policy == "none":
+        return mean.array
+    operators = [one.operator(mean.grid) for one in seen]
     values = torch.cat([torch.as_tensor(one.values[one.kept_pixels]) for one in seen])
-    return fuse(torch.as_tensor(mean), operators, values, check=check).numpy()
+    return fuse(torch.as_tensor(mean.array), operators, values, policy, check).numpy()
+
+
+def left_over(mean: Volume, observations: list[Observation]) -> dict[str, float]:
+    """By how much a volume's transparencies differ from those of each radiograph at most, by name."""
+    left: dict[str, float] = {}
+    for one in observations:
+        if isinstance(one, Radiograph):
+            shown = one.operator(mean.grid).forward(torch.as_tensor(mean.array)[None])[0].numpy()
+            off = np.exp(-shown) - np.exp(-np.maximum(one.values[one.kept_pixels], 0))
+            left[one.name] = max(left.get(one.name, 0.0), float(np.abs(off).max()))
+    return left
+
+
+def told_of_left_over(left: dict[str, float], policy: Fusion) -> list[str]:
+    """Warnings about radiographs that an exact fusion does not give."""
+    return [
+        f"{name}: the mean gives its transparency to {error:.2g} only (at most {TOLERANCE:g} is expected); "
+        "where pixels are as fine as voxels, no volume without negative voxels may do better: give --spacing "
+        "of half a pixel or less."
+        for name, error in left.items()
+        if policy == "exact" and error > TOLERANCE
+    ]
 
 
 def reprojection(mean: Volume, observations: list[Observation]) -> Volume | None:

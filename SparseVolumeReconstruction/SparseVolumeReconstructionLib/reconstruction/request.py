@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from ..observation import SliceSpec
 from ..observation.spec import AnyObservationSpec
 
-__all__ = ["IntensityMap", "ReconstructionRequest", "SliceSpec"]
+__all__ = ["Fusion", "IntensityMap", "ReconstructionRequest", "SliceSpec"]
+
+Fusion = Literal["exact", "paper", "as-printed", "none"]  # see `fusion.fuse`
 
 
 class IntensityMap(BaseModel):
@@ -50,7 +52,8 @@ class ReconstructionRequest(BaseModel):
     with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
     ("own"), or that of T1w MRI where the series is of another one. draws: what samples start from, where the
     prior leaves a choice: real people ("donors"; they do where there are some, if None), or draws of the
-    Gaussian. fusion: the mean is changed so that its rays sum up to the radiographs, where there are some.
+    Gaussian. fusion: how the mean is changed so that its rays sum up to the radiographs, where there are
+    some; see `fusion.fuse`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,7 +75,7 @@ class ReconstructionRequest(BaseModel):
     format: Literal["nrrd", "nii.gz"] = "nrrd"
     show_as: Literal["own", "t1w"] = "own"
     draws: Literal["donors", "gaussian"] | None = None
-    fusion: bool = True
+    fusion: Fusion = "exact"
     output: str
 
     @field_validator("outputs")

@@ -28,7 +28,7 @@ from .other_contrast import Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
-from .radiographs import Placing, place_radiographs
+from .radiographs import Placing, place_radiographs, told_of_left_over
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
 from .view import View, view_of
@@ -105,6 +105,7 @@ def reconstruct(request: ReconstructionRequest, prior: Prior, progress: Progress
     if view.by_tissues and view.seen:
         said["intensity_map"]["tissues"] = view.seen.shades
     said |= known.placing.provenance()
+    said["warnings"] += told_of_left_over(made.get("left_over", {}), request.fusion)
     said |= {"frame_probability": known.trusted, **told_of_outputs(made), "seconds": clock.seconds}
     return Reconstruction.of(made, found.patient_to_canonical, said)
 

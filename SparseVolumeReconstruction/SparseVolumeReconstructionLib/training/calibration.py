@@ -15,6 +15,7 @@ import torch
 from ..data.cohort import brain_mask
 from ..evaluation.cases import context_positions
 from ..geometry import Volume
+from ..observation.rays import radiograph_of
 from ..observation.slices import slice_of
 from ..priors.base import Prior
 from ..priors.intervals import LEVELS
@@ -22,6 +23,7 @@ from ..reconstruction.patient_posterior import condition_registered
 
 COUNTS = (1, 3, 4, 9)
 _PER_CASE = 5000
+RADIOGRAPH_NOISE = 0.005  # of line integrals
 
 
 def measured_multipliers(
@@ -82,3 +84,19 @@ def standardised_errors(
     posterior = conditioned.posterior
     z = torch.abs(torch.as_tensor(canonical) - posterior.mean().cpu()) / posterior.std().cpu()
     return generator.choice(z.numpy()[hidden], _PER_CASE)
+
+
+def errors_by_slices(prior: Prior, truth: Volume, generator: np.random.Generator) -> dict[int, np.ndarray]:
+    """`standardised_errors` by the number of slices."""
+    return {count: standardised_errors(prior, truth, count, generator) for count in COUNTS}
+
+
+def errors_by_radiograph(
+    prior: Prior, truth: Volume, generator: np.random.Generator
+) -> dict[int, np.ndarray]:
+    """The same for {1: one radiograph from a random, known direction}, truth on the canonical grid."""
+    pixels = max(truth.grid.shape_kji)
+    seen = radiograph_of(truth, generator.normal(size=3), pixels, RADIOGRAPH_NOISE)
+    posterior = prior.condition([seen])
+    z = (torch.as_tensor(truth.array) - posterior.mean().cpu().clamp(min=0)).abs() / posterior.std().cpu()
+    return {1: generator.choice(z.numpy()[brain_mask(truth.array)], _PER_CASE)}

@@ -11,8 +11,11 @@ from ..evaluation.baselines import atlas
 from ..evaluation.cases import Case, as_array
 from ..evaluation.scores import add_distribution, score_mean, with_observed
 from ..geometry import InputError, Volume
+from ..observation.rays import radiograph_of
+from ..observation.views import VIEWS
 from ..priors.base import Prior
 from ..reconstruction.patient_posterior import condition_registered
+from .calibration import RADIOGRAPH_NOISE
 
 COUNTS = (1, 3, 4, 7, 9)
 MEASURES = ("SSIM", "SSIM of the prior mean", "coverage of 90 % intervals")
@@ -60,6 +63,30 @@ def measured_quality(
     }
     alone = {name: _means(measured, names) for name, names in members.items()} if len(members) > 1 else {}
     return {"subjects": sorted(subjects), "frame": "registered", **_means(measured, subjects), **alone}
+
+
+def quality_by_radiograph(
+    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+) -> dict:
+    """Root mean square error over the field of the prior's mean, and of the mean given one radiograph.
+
+    Args:
+        subjects: by name, that the prior was not fitted on; on the canonical grid, (K, J, I), [0, 1].
+        on_step: called with a text and the fraction done; may raise to cancel.
+
+    Returns:
+        For the card, {measure: {view: value}}, mean over subjects, and whom it is of; empty without any.
+    """
+    errors: dict[str, list[float]] = {}
+    for done, (name, truth) in enumerate(subjects.items()):
+        on_step(f"measuring {name}", done / len(subjects))
+        pixels = max(truth.grid.shape_kji)
+        for view, direction in {"none": None, **VIEWS}.items():
+            given = [radiograph_of(truth, np.array(direction), pixels, RADIOGRAPH_NOISE)] if direction else []
+            off = prior.condition(given).mean().cpu().clamp(min=0).numpy() - truth.array
+            errors.setdefault(view, []).append(float(np.sqrt((off**2).mean())))
+    table = {view: round(float(np.mean(each)), 5) for view, each in errors.items()}
+    return {"subjects": sorted(subjects), "RMSE by the view of one radiograph": table} if subjects else {}
 
 
 def _means(measured: dict[str, dict[str, tuple[float, ...]]], names: Collection[str]) -> dict:

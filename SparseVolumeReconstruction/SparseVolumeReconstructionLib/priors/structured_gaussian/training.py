@@ -12,16 +12,17 @@ import torch
 from scipy.ndimage import binary_dilation
 
 from ...data.fractions import tissue_fractions
+from ...data.landmarks import Directions, landmark_space
 from ...data.registration import on_grid
 from ...data.space import CanonicalSpace, canonical_space
 from ...data.subjects import CovariateRule, Subjects, chance_split, list_subjects
 from ...evaluation.benchmark import peak_mib
 from ...geometry import InputError, Volume
 from ...progress import Progress
-from ...training.calibration import COUNTS, multipliers_of, standardised_errors
+from ...training.calibration import errors_by_radiograph, errors_by_slices, multipliers_of
 from ...training.facts import CardFacts
 from ...training.grey_values import match_grey_values
-from ...training.quality import measured_quality
+from ...training.quality import measured_quality, quality_by_radiograph
 from ...zoo.weights import save_weights
 from ..card import Covariate, ModelCard
 from ..gaussian.fit import Rows, fit_gaussian, hat_functions, knots_over, scale_statistics
@@ -33,6 +34,9 @@ _ANATOMY = 0.02
 _ANY_ORIENTATION = 10.0
 _MIN_SUBJECTS = 8
 _FOLDS, _MAX_CALIBRATED = 3, 60
+_SEEN_BY_RAYS, _RAY_NOISE = 12, 1e-3  # calibrated on so many; noise adds up to little along a ray
+_SLICE_NOISE = 0.02
+_BONE_SCORE = 0.1  # slices of bone are explained less than those of brains
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ class TrainingOptions(CardFacts):
     tissues: fit fields of tissue fractions, too, of that many loadings (0: none); of T1w brains.
     match: bring the grey values of all cohorts to those of the first. covariate: a number in the file names
     that the mean follows, with knots every `knot_step`. interval_margin: factor on the widths of all
-    intervals, for voxels far from every slice. split: {"fit": [...], "test": [...], "donors": [...]} of
-    subject names, by chance (every fourth, shuffled with `seed`) and without donors if None. limits: text for
-    the card.
+    intervals, for voxels far from every slice. landmarks: labels of the landmarks at the front and at the top
+    of specimens in any pose, whose files lie beside the volumes; the canonical space is then a cube of
+    `voxels` along each side, and intervals and quality are those of radiographs. split: {"fit": [...],
+    "test": [...], "donors": [...]} of subject names, by chance (every fourth, shuffled with `seed`) and
+    without donors if None. limits: text for the card.
     """
 
     rank: int = 40
@@ -65,6 +71,8 @@ class TrainingOptions(CardFacts):
     covariate: CovariateRule | None = None
     knot_step: float = 2.0
     interval_margin: float = 1.0
+    landmarks: Directions | None = None
+    voxels: int = 64
     seed: int = 0
     split: dict[str, list[str]] | None = None
 
@@ -99,10 +107,16 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
     split = options.split or chance_split(list(cohort.files), options.seed)
     parts = [split.get(part, []) for part in ("fit", "test", "donors")]
     names = [n for part in parts for n in part if n in cohort.files]
-    space = canonical_space(
-        options.reference, cohort, options.spacing_mm, options.protocol_slices, warn=progress.warn
-    )
-    matrices = cohort.registered(space.reference, names, lambda step, done: progress.update(step, 0.5 * done))
+    on_step = progress.part(0.0, 0.5).update
+    if options.landmarks:
+        space, matrices = landmark_space(
+            cohort, names, options.landmarks, options.spacing_mm, options.voxels, on_step
+        )
+    else:
+        space = canonical_space(
+            options.reference, cohort, options.spacing_mm, options.protocol_slices, warn=progress.warn
+        )
+        matrices = cohort.registered(space.reference, names, on_step)
     cohort.warn(progress)
     fit, test, donors = ([n for n in part if n in matrices] for part in parts)
     if len(fit) < _MIN_SUBJECTS:
@@ -129,12 +143,14 @@ def _fitted(
         rank=options.rank,
         knots=cohort.knots,
         scale_knots=scale_statistics([cohort.matrices[name] for name in cohort.fit], design),
+        noise=_RAY_NOISE if options.landmarks else _SLICE_NOISE,
         on_step=lambda step, fraction: progress.update(step, 0.7 + 0.1 * fraction),
     )
     return replace(
         parameters,
         reference=torch.as_tensor(cohort.space.reference.array),
         rotation_sd=_ANY_ORIENTATION if options.any_orientation else parameters.rotation_sd,
+        min_score=_BONE_SCORE if options.landmarks else parameters.min_score,
     )
 
 
@@ -157,6 +173,10 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     started = time.perf_counter()
     if options.tissues and options.covariate:
         raise InputError("tissues are fitted of adult brains, without a covariate; leave out one of both.")
+    if options.landmarks and (options.reference or options.any_orientation):
+        raise InputError(
+            "landmarks give a space of their own; leave out the reference and any orientation, or them."
+        )
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: the folder to write into does not exist.")
     cohort = _register(cohort_dirs, options, progress)
@@ -167,7 +187,8 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
         if options.tissues:
             fractions = _fraction_rows(cohort, options, mask, Path(folder), progress)
             parameters = replace(parameters, tissues=fit_tissues(rows, fractions, options.tissues))
-        parameters, calibration = _calibrated(parameters, card, rows, cohort, progress.part(0.8, 0.9))
+        rays, part = options.landmarks is not None, progress.part(0.8, 0.9)
+        parameters, calibration = _calibrated(parameters, card, rows, cohort, rays, part)
         count = len(rows.values)
     margin = options.interval_margin
     parameters = replace(
@@ -175,12 +196,12 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     )
     calibration["factor on the cross-validated widths"] = margin
     stored = StructuredGaussian(GaussianParameters.from_tensors(parameters.to_tensors()), card)
-    quality = measured_quality(
-        stored,
-        {name: cohort.truth(name) for name in cohort.test},
-        progress.part(0.9, 1.0).update,
-        {name: cohort.subjects.folder[name].name for name in cohort.test},
-    )
+    kept, part = {name: cohort.truth(name) for name in cohort.test}, progress.part(0.9, 1.0)
+    if rays:
+        quality = quality_by_radiograph(stored, kept, part.update)
+    else:
+        origin = {name: cohort.subjects.folder[name].name for name in kept}
+        quality = measured_quality(stored, kept, part.update, origin)
     minutes = (time.perf_counter() - started) / 60
     peak = peak_mib()
     spent = f"Fitted on {count} volumes of {len(cohort.fit)} subjects in {minutes:.1f} min on a CPU" + (
@@ -193,16 +214,22 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
 
 
 def _calibrated(
-    parameters: GaussianParameters, card: ModelCard, rows: Rows, cohort: _Registered, progress: Progress
+    parameters: GaussianParameters,
+    card: ModelCard,
+    rows: Rows,
+    cohort: _Registered,
+    rays: bool,
+    progress: Progress,
 ) -> tuple[GaussianParameters, dict]:
     """Parameters with measured interval multipliers, and what was measured.
 
     In each of three folds a model is fitted without the fold and conditioned on 1, 3, 4 and 9 slices of each
-    subject of the fold (of a copy, where there are copies; of 60 subjects in all at most). The multipliers
-    are quantiles of |truth - mean| / std over foreground voxels that were not observed. card: of the model
-    to be.
+    subject of the fold (of a copy, where there are copies; of 60 subjects in all at most), or on one
+    radiograph of 12 of them. The multipliers are quantiles of |truth - mean| / std over foreground voxels
+    that were not observed. card: of the model to be.
     """
-    scores: dict[int, list[np.ndarray]] = {count: [] for count in COUNTS}
+    errors_of, most = (errors_by_radiograph, _SEEN_BY_RAYS) if rays else (errors_by_slices, _MAX_CALIBRATED)
+    scores: dict[int, list[np.ndarray]] = {}
     generator = np.random.default_rng(0)
     for fold in range(_FOLDS):
         left_out = np.arange(len(cohort.fit))[fold::_FOLDS]
@@ -214,19 +241,20 @@ def _calibrated(
             rank=len(parameters.loadings),
             knots=parameters.knots.numpy(),
             scale_knots=parameters.scale_knots.numpy(),
+            noise=parameters.noise,
         )
         prior = StructuredGaussian(part, card)
-        left_out = left_out[:: -(-len(cohort.fit) // _MAX_CALIBRATED)]
+        left_out = left_out[:: -(-len(cohort.fit) // most)]
         for done, number in enumerate(left_out):
             name = cohort.fit[number]
             progress.update(f"calibrating on {name}", (fold + done / len(left_out)) / _FOLDS)
             volume = cohort.truth(name, min(1, cohort.subjects.augmented_copies[name]))
-            for count in COUNTS:
-                scores[count].append(standardised_errors(prior, volume, count, generator))
+            for count, errors in errors_of(prior, volume, generator).items():
+                scores.setdefault(count, []).append(errors)
     multipliers, coverage = multipliers_of(scores)
-    return replace(parameters, multipliers=multipliers), {
-        "cross-validated coverage of 90 % intervals by number of slices": coverage
-    }
+    given = "radiographs" if rays else "slices"
+    told = {f"cross-validated coverage of 90 % intervals by number of {given}": coverage}
+    return replace(parameters, multipliers=multipliers), told
 
 
 def write_weights(parameters: GaussianParameters, card: ModelCard, out: Path) -> None:

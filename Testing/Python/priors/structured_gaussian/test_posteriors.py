@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from SparseVolumeReconstructionLib.observation import Radiograph
 from SparseVolumeReconstructionLib.observation.operator import LinearOperator
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
+from SparseVolumeReconstructionLib.observation.views import detector, view_axes
 from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
 from SparseVolumeReconstructionLib.priors.intervals import LEVELS, IntervalScale
 from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior as gaussian_posterior
@@ -174,6 +177,32 @@ def test_any_operators_together_are_exact(make_field, make_plane, dense, matrice
     close(posterior.mean(), exact.mean, 5e-3)
     close(posterior.std(), exact.std, 1e-3)
     assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=5e-3, abs=0.1)
+
+
+@pytest.mark.parametrize("source", [None, 60.0])
+def test_rays_and_planes_together_are_exact(make_field, make_plane, dense, source):
+    field = make_field((7, 6, 5))
+    plane = detector(view_axes(np.array([0.5, -0.8, 0.3])), np.zeros(3), (5, 6), 2.5)
+    start = None if source is None else plane.centre - source * plane.normal
+    values = np.random.default_rng(0).random((5, 6))
+    seen = Radiograph(values, plane, "r", "r", start, attenuation_per_mm=0.05, noise=0.02)
+    rays, planes = seen.operator(field.grid), [make_plane(3)]
+    shown = torch.as_tensor(seen.values[seen.kept_pixels])
+    by_rays = Measured(rays, shown, torch.full_like(shown, seen.noise**2))
+    operator = plane_operator(planes, field.grid)
+    pixels = torch.rand(operator.count, generator=torch.Generator().manual_seed(1))
+    measured = [by_rays, measured_planes(planes, operator, pixels, [0.1])]
+    posterior = OperatorPosterior(field, measured, IntervalScale())
+    eye = torch.eye(field.grid.size).reshape(-1, *field.grid.shape_kji)
+    a = torch.cat([one.operator.forward(eye).T for one in measured])
+    exact = dense(
+        field, a, *(torch.cat([getattr(one, name) for one in measured]) for name in ("values", "variance"))
+    )
+    close(posterior.mean(), exact.mean, 2e-3)
+    close(posterior.std(), exact.std, 1e-3)
+    assert posterior.log_evidence() == pytest.approx(exact.log_evidence, rel=5e-3, abs=0.1)
+    alone = OperatorPosterior(field, [by_rays], IntervalScale())
+    assert float(posterior.std().mean()) < float(alone.std().mean())
 
 
 def test_the_deviation_of_many_values_of_any_operator_is_near(make_field, dense, large):
