@@ -152,18 +152,8 @@ def test_a_radiograph_and_slices_are_one_request(xray, places, tmp_path):
     assert [context["kind"] for context in said["contexts"]] == ["slice", "radiograph"]
     assert said["voxels"]["observed"] > 0 and max(said["reprojection_error"].values()) < 1e-3
     with_both = error(out)
-    code = main(
-        [
-            "reconstruct",
-            "--prior",
-            "tiny-head",
-            *map(str, words[6:]),
-            "--frame",
-            "registered",
-            "--output",
-            str(tmp_path / "slice"),
-        ]
-    )
+    same = ["--prior", "tiny-head", *map(str, words[6:]), "--frame", "registered"]
+    code = main(["reconstruct", *same, "--output", str(tmp_path / "slice")])
     assert code == 0 and with_both < error(tmp_path / "slice")
 
 
