@@ -41,6 +41,12 @@ EXAMPLES = (
     help="which volumes of the folder, where names tell it (_T2w, _FLAIR, ...; files without are taken "
     "for it); the model's own if left out, or the only one that there is, or as the slices show it",
 )
+@click.option(
+    "--strip",
+    metavar="WORD",
+    help="whole heads: the brain is what is not 0 in the label map SUBJECT_WORD beside each; with --frame "
+    "patient the slices that are given show the whole head",
+)
 @click.option("--json", required=True, type=Path, metavar="FILE", help="where to write the scores")
 @click.option("--report", type=Path, metavar="FILE.html", help="where to write a report with pictures")
 @click.option(

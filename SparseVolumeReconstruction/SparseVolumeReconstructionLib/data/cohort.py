@@ -51,6 +51,33 @@ class Cohort:
         """The normalised volume of one subject. Raises InputError when the file cannot be used."""
         return _read(self.files[name], self.labels.get(name))
 
+    def as_scanned(self, name: str) -> Volume:
+        """The same with all that its label map removes, in the same units; tissue may be above 1."""
+        scan = read_volume(self.files[name], warn=told_by_cohort)
+        inside = _stripped(scan, self.labels[name]).array
+        return Volume((scan.array / _bright(inside[inside > 0])).astype(np.float32), scan.grid)
+
+    def stripped_by(self, word: str) -> Cohort:
+        """Whole heads with the label maps beside them; who has none is skipped.
+
+        Args:
+            word: ends the names of the label maps, see `labels_beside`.
+
+        Raises:
+            InputError: nobody has one.
+        """
+        found = {name: labels_beside(file, word) for name, file in self.files.items()}
+        labels = {name: own for name, own in found.items() if own}
+        without = [file for name, file in self.files.items() if name not in labels]
+        if not labels:
+            raise InputError(
+                f"no volume has a label map called SUBJECT_{word} beside it, for instance {without[0].name}; "
+                "expected one for each head that is to be stripped."
+            )
+        skipped = {file.name: f"no label map ({word}) beside it" for file in without}
+        files = {name: self.files[name] for name in labels}
+        return replace(self, files=files, skipped=self.skipped | skipped, labels=labels)
+
     @property
     def unusable(self) -> dict[str, str]:
         """What of `skipped` somebody should know.
@@ -267,7 +294,12 @@ def normalised(volume: Volume, name: str = "volume") -> Volume:
         raise InputError(
             f"{name}: only {len(greys)} different values above 0; a mask or label map, expected an image."
         )
-    return Volume(np.clip(array / np.percentile(foreground, 99.9), 0.0, 1.0).astype(np.float32), volume.grid)
+    return Volume(np.clip(array / _bright(foreground), 0.0, 1.0).astype(np.float32), volume.grid)
+
+
+def _bright(foreground: np.ndarray) -> float:
+    """The grey value that is 1 once normalised."""
+    return float(np.percentile(foreground, 99.9))
 
 
 def brain_mask(array: np.ndarray) -> np.ndarray:
@@ -278,10 +310,13 @@ def brain_mask(array: np.ndarray) -> np.ndarray:
 def _read(file: Path, labels: Path | None) -> Volume:
     """The normalised volume of a file, 0 where the label map (if any) is 0. Raises InputError."""
     volume = read_volume(file, warn=told_by_cohort)
-    if labels is not None:
-        inside = resample(read_volume(labels, warn=told_by_cohort), volume.grid, labels=True).array > 0
-        volume = Volume(np.where(inside, volume.array, 0), volume.grid)
-    return normalised(volume, file.name)
+    return normalised(volume if labels is None else _stripped(volume, labels), file.name)
+
+
+def _stripped(volume: Volume, labels: Path) -> Volume:
+    """A volume, 0 where its label map is 0. Raises InputError."""
+    inside = resample(read_volume(labels, warn=told_by_cohort), volume.grid, labels=True).array > 0
+    return Volume(np.where(inside, volume.array, 0), volume.grid)
 
 
 def told_by_cohort(_notice: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..geometry import InputError, Volume
 from .bids import parse_bids
-from .cohort import Cohort, labels_beside, list_cohort
+from .cohort import Cohort, list_cohort
 from .population import member
 
 
@@ -111,7 +111,7 @@ def list_subjects(
 
     Raises:
         InputError: a folder cannot be used, a name is in two folders or tells no covariate, or there are
-            neither one nor as many numbers or words as folders.
+            neither one nor as many numbers or words as folders, or nobody of a folder has a label map.
     """
     if len(strip) not in (1, len(folders)):
         raise InputError(
@@ -133,11 +133,8 @@ def list_subjects(
         if twice:
             raise InputError(f"{folder}: {twice[0]} is also in another cohort; rename one of the files.")
         if word:
-            for name, file in list(cohort.files.items()):
-                if own := labels_beside(file, word):
-                    labels[name] = own
-                else:
-                    cohort.skipped[cohort.files.pop(name).name] = f"no label map ({word}) beside it"
+            cohort = cohort.stripped_by(word)
+        labels |= cohort.labels
         files |= cohort.files
         skipped |= cohort.skipped
         origin |= dict.fromkeys(cohort.files, folder)

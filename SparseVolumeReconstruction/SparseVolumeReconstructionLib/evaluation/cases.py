@@ -13,15 +13,20 @@ import numpy as np
 
 from ..data.bids import contrast_of, without_contrast
 from ..data.cohort import Cohort, brain_mask
+from ..data.likeness import FOREGROUND
 from ..data.registration import on_grid
 from ..geometry import Grid, InputError, Volume
 from ..observation import Slice
 from ..observation.slices import slice_of
 from ..priors.base import Prior
+from ..priors.card import ModelCard
+from ..reconstruction.whole_head import find_brain, reads_for
 from .baselines import Library
 
 FRAMES = ("registered", "patient")
 FIT_SUBJECTS = "fit subjects"
+_WHOLE = "shows a whole head; scores need the brain alone, or label maps of it beside the heads (--strip)"
+_LOOKED_AT = (0.5, 0.6, 0.7)  # slices by which a whole head is told, of those that show something
 
 
 def as_array(values) -> np.ndarray:
@@ -59,6 +64,8 @@ class Case:
         brain: (K, J, I) bool.
         extent: first slice and number of slices over which contexts are spread.
         contrast: as `data.bids.contrast_of` calls it; None where nothing tells it.
+        scan: the whole head in the same space and units, from which contexts are taken; None where they are
+            taken from the truth.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Case:
     brain: np.ndarray
     extent: tuple[int, int]
     contrast: str | None = None
+    scan: Volume | None = None
 
     def positions(self, count: int) -> list[int]:
         """Slice numbers of `count` contexts."""
@@ -77,7 +85,8 @@ class Case:
         Raises:
             InputError: where a slice is empty.
         """
-        return [slice_of(self.truth, k, float(self.truth.grid.spacing_ijk[2]), self.name) for k in positions]
+        shown, thickness = self.scan or self.truth, float(self.truth.grid.spacing_ijk[2])
+        return [slice_of(shown, k, thickness, self.name) for k in positions]
 
 
 def axial(volume: Volume) -> Volume:
@@ -122,10 +131,13 @@ class Bench:
 def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[str, float], None]) -> Bench:
     """Register all subjects, and choose those of the test and of the library.
 
-    What does not belong to the cohort is left out. Test subjects are those no prior was fitted on, in any
-    contrast. The library of the baselines holds the fitted subjects of the folder where there are three or
-    more, else all test subjects (each is left out of its own); all subjects of a contrast that is not that of
-    the priors, to which no prior was fitted.
+    What does not belong to the cohort is left out, whole heads without a label map included: they cannot be
+    registered to a brain, nor scored. Those with one are stripped by it; in their own frame the slices that
+    are given show the whole head.
+
+    Test subjects are those no prior was fitted on, in any contrast. The library of the baselines holds the
+    fitted subjects of the folder where there are three or more, else all test subjects (each is left out of
+    its own); all subjects of a contrast that is not that of the priors, to which no prior was fitted.
 
     Args:
         cohort: what is left out is added to its `skipped`.
@@ -146,6 +158,11 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         raise InputError(
             "every subject of the folder was used to fit the prior; expected subjects it has not seen."
         )
+    whole = [n for n in test if n not in cohort.labels and _is_whole_head(cohort, n, priors[0].card)]
+    cohort.skipped.update({cohort.files[name].name: _WHOLE for name in whole})
+    if len(whole) == len(test):
+        raise InputError(f"{cohort.files[test[0]].name}: {_WHOLE}.")
+    test = [name for name in test if name not in whole]
     grid = priors[0].evaluation_grid if frame == "registered" else priors[0].grid
     if frame == "registered" and any(not grid.same_as(prior.evaluation_grid) for prior in priors):
         raise InputError("the priors live on different grids; evaluate them one at a time.")
@@ -165,7 +182,22 @@ def prepare(cohort: Cohort, priors: list[Prior], frame: str, on_step: Callable[[
         truth = axial(volume)
         brain = brain_mask(truth.array)
         filled = np.flatnonzero(brain.any((1, 2)))
-        return Case(name, truth, brain, (int(filled[0]), int(filled[-1] - filled[0] + 1)), contrast)
+        extent = int(filled[0]), int(filled[-1] - filled[0] + 1)
+        scan = axial(cohort.as_scanned(name)) if name in cohort.labels else None
+        return Case(name, truth, brain, extent, contrast, scan)
 
     usable = [name for name in test if name in matrices]
     return Bench(frame, usable, library, FIT_SUBJECTS if sources is fit else "leave one out", load)
+
+
+def _is_whole_head(cohort: Cohort, name: str, card: ModelCard) -> bool:
+    """Whether a volume shows more than the brain that a prior of adults expects."""
+    if not reads_for(card):
+        return False
+    try:
+        volume = axial(cohort.volume(name))
+    except InputError:
+        return False  # why it cannot be used is said when it is registered
+    shown = np.flatnonzero((volume.array > FOREGROUND).any((1, 2)))
+    slices = [slice_of(volume, int(k), None, name) for k in np.quantile(shown, _LOOKED_AT)]
+    return find_brain(slices, card) is not None

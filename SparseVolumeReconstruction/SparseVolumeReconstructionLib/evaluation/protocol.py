@@ -15,9 +15,11 @@ from ..data.bids import WRITTEN
 from ..data.cohort import LABEL_FILES, Cohort, cohort_of
 from ..geometry import InputError
 from ..geometry.io import write_text
+from ..observation import Slice
 from ..priors.base import Prior
 from ..progress import Progress
 from ..reconstruction.provenance import doubts
+from ..reconstruction.whole_head import find_brain
 from ..zoo.store import ModelStore
 from .baselines import Baseline, MeanAtlas, PointEstimate, baselines
 from .cases import FIT_SUBJECTS, Bench, Case, as_array, prepare
@@ -86,6 +88,7 @@ def evaluate(
     draws: str | None = None,
     skip: tuple[str, ...] = LABEL_FILES,
     modality: str | None = None,
+    strip: str | None = None,
 ) -> Evaluation:
     """Evaluate priors and all baselines on the subjects of a folder that no prior was fitted on.
 
@@ -100,6 +103,8 @@ def evaluate(
         skip: patterns of the names of label files.
         modality: of the volumes that are taken where names tell several, such as "FLAIR"; that of the first
             prior if None, or the only one that there is.
+        strip: how the label maps beside whole heads are called, outside of which they are set to 0; with
+            "patient", the slices that are given show the whole head, and the brain is found in them.
 
     Raises:
         InputError: when nothing can be evaluated.
@@ -109,6 +114,7 @@ def evaluate(
     priors = {one: store.load(one, device).drawing(draws) for one in dict.fromkeys(prior_ids)}
     own = next(iter(priors.values())).card.modality
     cohort = cohort_of(cohort_dir, skip, own, modality)
+    cohort = cohort.stripped_by(strip) if strip else cohort
     if cohort.other and modality is None:
         found = WRITTEN[str(cohort.contrast)]
         progress.warn(f"{cohort_dir}: holds no {own}; its {found} volumes are evaluated.")
@@ -207,6 +213,13 @@ class _Run:
             if texts:
                 self.warnings[f"{case.name}, {count} contexts, {identifier}"] = texts
 
+    def _slices(self, case: Case, count: int) -> list[Slice]:
+        """The contexts of a case; of a whole head what is found of the brain in them."""
+        slices = case.slices(case.positions(count))
+        card = next(iter(self.priors.values())).card
+        brain = find_brain(slices, card) if case.scan else None
+        return brain.slices if brain else slices
+
     def _infer(self, case: Case, count: int, check: Callable[[], None]) -> dict[str, Inferred]:
         """Condition every prior on the same contexts of one case.
 
@@ -215,7 +228,7 @@ class _Run:
         shared = count == 0 and self.bench.frame == "registered"
         if shared and self._of_nothing:
             return self._of_nothing
-        slices = case.slices(case.positions(count))
+        slices = self._slices(case, count)
         inferred = {}
         for identifier, prior in self.priors.items():
             check()
@@ -246,7 +259,7 @@ class _Run:
         if count:
             library = self.bench.library.without(case.name)
             shown += baselines(case.truth.grid, library, reference.posterior.patient_to_canonical)
-        slices = case.slices(positions)
+        slices = self._slices(case, count)
         grid = case.truth.grid
         compared = {one.card.id: infer(one, slices, grid, "own", 0) for one in shown}
         estimates = {}

@@ -14,15 +14,15 @@ from ..observation import split_slices
 from ..priors.card import ModelCard
 from .contexts import read_contexts
 from .request import SliceSpec
-from .whole_head import find_brain, motion_of, reader_for
+from .whole_head import find_brain, motion_of, reader_for, told_of_twins
 
 
 @dataclass(frozen=True, eq=False)
 class StackMask:
     """A mask, uint8 on the grid of its stack, and what was found with it.
 
-    Warnings about how the stack was read, which slices (numbers from 0) belong together, and how still each
-    was: a `Stillness` by the slice's number.
+    Warnings about how the stack was read and about twins, which slices (numbers from 0) belong together, and
+    how still each was: a `Stillness` by the slice's number.
     """
 
     volume: Volume
@@ -78,4 +78,5 @@ def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
     for image, mask in zip(brain.slices, brain.masks, strict=True):
         array[image.volume_index] = mask
     motion: dict[str, Any] = next(iter(motion_of(brain).values()), {"proposed": [], "slices": {}})
-    return StackMask(Volume(array, grid), warnings, motion["proposed"], motion["slices"])
+    told = [*warnings, *told_of_twins(brain)]
+    return StackMask(Volume(array, grid), told, motion["proposed"], motion["slices"])

@@ -105,14 +105,19 @@ def told_of(brain: Brain | None, card: ModelCard, given: bool = False) -> list[s
             f"The slices show {shown}: what is around the brain was found and set to 0 in "
             f"{len(brain.slices)} slices. Look at the brain mask before using the result."
         )
-    told += [
-        f"{source}: a second brain seems to be in view (twins?); the clearer one was taken. "
-        "Give a mask of the one that is meant."
-        for source in (brain.seconds if brain else [])
-    ]
+    told += told_of_twins(brain) if brain else []
     if brain is not None and brain.left_out:
         told.append(f"Slices without any brain were left out: {', '.join(brain.left_out)}.")
     return told
+
+
+def told_of_twins(brain: Brain) -> list[str]:
+    """Warnings about stacks that show two brains."""
+    return [
+        f"{source}: a second brain seems to be in view (twins?); the clearer one was taken. "
+        "Give a mask of the one that is meant."
+        for source in brain.seconds
+    ]
 
 
 def motion_of(brain: Brain) -> dict[str, Any]:

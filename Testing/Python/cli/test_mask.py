@@ -83,6 +83,29 @@ def test_a_mask_that_is_empty_is_refused(stack, tmp_path, refused):
     refused("reconstruct", *words, "--output", tmp_path / "out", says=["mask is empty"])
 
 
+def both(folder, brains) -> list[list]:
+    """Commands that are given the stack of a pregnancy with that many brains."""
+    write_volume(Pregnancy().stack(brains=brains)[0], folder / "stack.nrrd")
+    stack = ["--prior", "fetal-t2", "--context", folder / "stack.nrrd"]
+    rough = ["--spacing", "4", "--outputs", "mean", "--gestational-age", "29", "--frame", "registered"]
+    return [
+        ["mask", *stack, "--output", folder / "mask.nrrd"],
+        ["reconstruct", *stack, *rough, "--device", "cpu", "--output", folder / "out"],
+    ]
+
+
+def test_a_stack_without_a_brain_is_refused_by_every_command(tmp_path, refused):
+    for words in both(tmp_path, 0):
+        refused(*words, says=["No brain was found"])
+    assert not (tmp_path / "mask.nrrd").exists() and not (tmp_path / "out").exists()
+
+
+def test_twins_are_told_by_every_command(tmp_path, capsys):
+    for words in both(tmp_path, 2):
+        assert main([*map(str, words)]) == 0
+        assert "a second brain seems to be in view (twins?)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_cannot_be_masked_is_refused(stack, tmp_path, refused):
     whole, mask = (read_volume(stack / f"{name}.nrrd") for name in ("stack", "manual"))
     refused(

@@ -252,6 +252,35 @@ def test_a_folder_of_strangers_is_its_own_library(tmp_path, cohort_dir, store):
     assert first < case.positions(1)[0] < first + length - 1
 
 
+def test_whole_heads_are_scored_as_the_stripped_ones_and_shown_whole(tmp_path, cohort_dir, store):
+    """With label maps beside them; in the registered frame slices are stripped, too."""
+    for folder in ("whole", "bare"):
+        (tmp_path / folder).mkdir()
+    for n in (8, 9):
+        body = read_volume(cohort_dir / f"sub-{n:02d}_T1w.nii.gz")
+        around = np.random.default_rng(n).uniform(100, 900, body.array.shape)
+        head = np.where(body.array > 0, body.array, around).astype(np.float32)
+        write_volume(body, tmp_path / "bare" / f"h{n}_T1w.nii.gz")
+        write_volume(Volume(head, body.grid), tmp_path / "whole" / f"h{n}_T1w.nii.gz")
+        labels = Volume((body.array > 0).astype(np.uint8), body.grid)
+        write_volume(labels, tmp_path / "whole" / f"h{n}_parts.nii.gz")
+    whole = cohort.list_cohort(tmp_path / "whole").stripped_by("parts")
+    assert list(whole.files) == ["h8_T1w", "h9_T1w"]
+    for frame in cases.FRAMES:
+        shown, stripped = (
+            cases.prepare(c, [store.load("tiny")], frame, lambda step, done: None).load("h8_T1w")
+            for c in (whole, cohort.list_cohort(tmp_path / "bare"))
+        )
+        np.testing.assert_array_equal(shown.truth.array, stripped.truth.array)
+        k = shown.positions(1)
+        (seen,), (bare,) = shown.slices(k), stripped.slices(k)
+        inside = (bare.pixels > 0) & (bare.pixels < 1)
+        np.testing.assert_allclose(seen.pixels[inside], bare.pixels[inside], rtol=1e-5)
+        assert ((seen.pixels > 0).all() and seen.pixels.max() > 2) is (frame == "patient")
+    with pytest.raises(InputError, match="no volume has a label map called SUBJECT_dlmuse beside it"):
+        cohort.list_cohort(tmp_path / "bare").stripped_by("dlmuse")
+
+
 def test_a_folder_of_fitted_subjects_alone_is_refused(tmp_path, cohort_dir, store):
     write_volume(
         Volume(np.ones((8, 8, 8), np.float32), Grid.centred((8, 8, 8), 1.0)), tmp_path / "sub-01_T1w.nii.gz"

@@ -194,6 +194,22 @@ def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path
     assert result["tiny"]["3"]["ssim"] > 0.3 and 0.3 < result["tiny"]["3"]["coverage_90"] <= 1
 
 
+def test_a_cohort_of_whole_heads(shared_data, tmp_path, capsys):
+    """Without label maps refused; with them scored in the brain, whatever lies around it in the slices."""
+    for kind in ("T1w", "dlmuse"):
+        name = f"IXI274_{kind}.nii.gz"  # of the validation
+        (tmp_path / name).symlink_to(shared_data / "heads_t1_ixi" / name)
+    words = ["evaluate", "--prior", "brain-t1", "--cohort", tmp_path, "--contexts", "4", "--samples", "1"]
+    words = [*map(str, words), "--frame", "patient", "--json", str(tmp_path / "scores.json")]
+    assert main(words) == 2
+    assert "IXI274_T1w.nii.gz: shows a whole head" in capsys.readouterr().err
+    assert main([*words, "--strip", "dlmuse"]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    found, atlas = (scores[name]["4"] for name in ("brain-t1", "mean-atlas"))
+    assert found["ssim_in_brain"] > atlas["ssim_in_brain"] and 0.75 < found["coverage_90"] <= 1
+    assert found["cc_volume"] > 0.9, found
+
+
 @pytest.fixture(scope="module")
 def other_contrast(tmp_path_factory):
     """A folder of five heads in T2w alone, and the store with a prior that knows their tissues from T1w.

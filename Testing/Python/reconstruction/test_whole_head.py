@@ -69,6 +69,9 @@ def test_a_head_of_another_contrast_is_shown_in_its_own(shared_data, tmp_path, c
 SHOWN = {
     "neck": "do not look like brain",
     "half": "is right",
+    "front": "is right",
+    "air": "background is -1024",
+    "NaN": "NaN or infinite",
     "CT": "look like CT",
     "newborn": "is right",
     "phantom": "is right|too little contrast",
@@ -80,7 +83,7 @@ SHOWN = {
 @pytest.mark.parametrize("shown", SHOWN)
 def test_what_cannot_be_placed_is_told(shared_data, tmp_path, capsys, shown):
     """A slice below the brain, half a head in view, CT, a head of two thirds of the size, a bottle with rods,
-    a picture of something else, the regions of a brain by their numbers: one clear line each.
+    a picture of something else, the regions of a brain by their numbers, no air around: one clear line each.
     """
     volume = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_T1w.nii.gz")
     labels = read_volume(shared_data / "heads_t1_ixi" / f"{PERSON}_dlmuse.nii.gz")
@@ -90,6 +93,10 @@ def test_what_cannot_be_placed_is_told(shared_data, tmp_path, capsys, shown):
     from_middle = np.hypot(j[:, None], i) + 0 * k[:, None, None]
     if shown == "half":
         array[:, :, : array.shape[2] // 2] = 0
+    elif shown == "front":
+        array[:, : array.shape[1] // 2] = 0
+    elif shown in ("air", "NaN"):
+        array = np.where(array > 25, array, -1024 if shown == "air" else np.nan)
     elif shown == "CT":
         array = np.where(array > 25, (array - 60) * 6, -1000)
     elif shown == "newborn":
