@@ -276,7 +276,7 @@ def test_whole_heads_are_scored_as_the_stripped_ones_and_shown_whole(tmp_path, c
         (seen,), (bare,) = shown.slices(k), stripped.slices(k)
         inside = (bare.pixels > 0) & (bare.pixels < 1)
         np.testing.assert_allclose(seen.pixels[inside], bare.pixels[inside], rtol=1e-5)
-        assert ((seen.pixels > 0).all() and seen.pixels.max() > 2) is (frame == "patient")
+        assert bool((seen.pixels > 0).all() and seen.pixels.max() > 2) is (frame == "patient")
     with pytest.raises(InputError, match="no volume has a label map called SUBJECT_dlmuse beside it"):
         cohort.list_cohort(tmp_path / "bare").stripped_by("dlmuse")
 
