@@ -197,12 +197,12 @@ def test_patient_frame_runs_on_the_subjects_own_grid(cohort_dir, store, tmp_path
 def test_a_cohort_of_whole_heads(shared_data, tmp_path, capsys):
     """Without label maps refused; with them scored in the brain, whatever lies around it in the slices."""
     for kind in ("T1w", "dlmuse"):
-        name = f"IXI274_{kind}.nii.gz"  # of the validation
+        name = f"IXI263_{kind}.nii.gz"  # of the validation
         (tmp_path / name).symlink_to(shared_data / "heads_t1_ixi" / name)
     words = ["evaluate", "--prior", "brain-t1", "--cohort", tmp_path, "--contexts", "4", "--samples", "1"]
     words = [*map(str, words), "--frame", "patient", "--json", str(tmp_path / "scores.json")]
     assert main(words) == 2
-    assert "IXI274_T1w.nii.gz: shows a whole head" in capsys.readouterr().err
+    assert "IXI263_T1w.nii.gz: shows a whole head" in capsys.readouterr().err
     assert main([*words, "--strip", "dlmuse"]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     found, atlas = (scores[name]["4"] for name in ("brain-t1", "mean-atlas"))
