@@ -85,7 +85,8 @@ class Case:
         Raises:
             InputError: where a slice is empty.
         """
-        shown, thickness = self.scan or self.truth, float(self.truth.grid.spacing_ijk[2])
+        shown = self.scan or self.truth
+        thickness = float(self.truth.grid.spacing_ijk[2])
         return [slice_of(shown, k, thickness, self.name) for k in positions]
 
 
