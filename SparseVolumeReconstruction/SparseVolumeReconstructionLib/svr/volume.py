@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
 
 from ..geometry import Volume
 from ..progress import Progress
@@ -20,6 +20,7 @@ SPREAD_SAMPLES = 4  # from which standard deviations are estimated
 _SMOOTH_MM = 2.0  # over which variances hardly change
 _FINE, _ROUGH = 4e-3, 2e-2  # tolerances of the mean, and of samples around it
 _ROUNDS = 3  # of volume and weights
+_GAP_MM = 4.0  # between slices that moved apart; what is inferred there is worth something
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Merged:
     """The volume given all slices.
 
     Attributes:
-        mean, std: float32, units of the slices; 0 and the spread of the body where nothing was seen.
+        mean, std: float32, units of the slices; 0 and the spread of the body around what was seen. In gaps
+            between slices they are what the slices around let expect.
         seen: uint8, voxels that a slice reaches.
         samples: (n, K, J, I) float32, None where none are wanted.
         judged: pixels and slices, at full resolution.
@@ -76,16 +78,24 @@ def merged_volume(
         rough, sample = field.solve([seed + number], tolerance=_ROUGH, check=progress.check)
         drawn.append((best + sample - rough).numpy())
     seen = field.seen().numpy()
+    inside = _without_gaps(seen, spacing_mm)
     grid = field.grid
-    mean = np.where(seen, best.numpy(), 0).astype(np.float32)
+    mean = np.where(inside, best.numpy(), 0).astype(np.float32)
     variance = np.mean([(sample - best.numpy()) ** 2 for sample in drawn], 0)
     smooth = _SMOOTH_MM / spacing_mm
-    level = gaussian_filter(seen.astype(np.float32), smooth)
-    variance = gaussian_filter(np.where(seen, variance, 0), smooth) / np.maximum(level, 1e-3)
-    std = np.where(seen, np.sqrt(variance), field.prior.sd).astype(np.float32)
-    kept = np.stack([np.where(seen, sample, 0) for sample in drawn[:samples]]) if samples else None
+    level = gaussian_filter(inside.astype(np.float32), smooth)
+    variance = gaussian_filter(np.where(inside, variance, 0), smooth) / np.maximum(level, 1e-3)
+    std = np.where(inside, np.sqrt(variance), field.prior.sd).astype(np.float32)
+    kept = np.stack([np.where(inside, sample, 0) for sample in drawn[:samples]]) if samples else None
     of_mean, of_std, of_seen = (Volume(array, grid) for array in (mean, std, seen.astype(np.uint8)))
     return Merged(of_mean, of_std, of_seen, kept, judged, gain, owner)
+
+
+def _without_gaps(seen: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Voxels (K, J, I) that a slice reaches, and those in gaps between them."""
+    reach = max(round(_GAP_MM / 2 / spacing_mm), 1)
+    closed = binary_closing(np.pad(seen, reach), iterations=reach)[(slice(reach, -reach),) * 3]
+    return binary_fill_holes(closed | seen)
 
 
 def _weighted(
