@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..alignment.align import Alignment
+from ..alignment.intensity import MonotoneMap
 from ..alignment.radiographs import Placed, place
 from ..geometry import Grid, Volume
-from ..observation import Observation, Radiograph
+from ..observation import Observation, Radiograph, Slice
 from ..observation.views import detector
 from ..priors.base import Prior
 from ..progress import Progress
@@ -21,6 +23,7 @@ from .request import Fusion
 _SURE_NATS = 3.0
 _ALIKE = 0.02  # of explained share: less than so much worse than nothing known is no contradiction
 _USUAL_RATIO = 1.3
+_DRAWN, _DRAWN_SD = 4, 0.01  # samples whose grey values slices are compared with, and their smoothing
 _SAME = 1.1
 
 
@@ -75,6 +78,36 @@ def place_radiographs(
         found.append(at.radiograph.no_finer(spacing).transformed(back))
     warnings += _contradictions([p.radiograph.no_finer(spacing) for p in placed], prior)
     return Placing(found, placed, warnings)
+
+
+def matched_by_radiographs(
+    found: Alignment, slices: list[Slice], placing: Placing, prior: Prior, check: Callable[[], None]
+) -> Alignment:
+    """An alignment whose map of grey values fits what radiographs tell of the body on the slices.
+
+    The prior alone knows the grey values of others; what one slice differs in would be taken for its scanner.
+
+    Args:
+        found: frame and map by the slices alone; itself where there are no slices or no radiographs.
+        slices: that the prior knows the contrast of, patient mm and units.
+        placing: has the radiographs.
+        prior: is conditioned on them.
+        check: called in inner loops; raise from it to cancel.
+
+    Raises:
+        InputError: the slices show too little of the anatomy.
+    """
+    frame, grid = found.patient_to_canonical, prior.grid
+    seen = [one.transformed(frame) for one in placing.others if isinstance(one, Radiograph)]
+    if not (slices and seen):
+        return found
+    posterior = prior.condition(seen, covariate=found.covariate, check=check)
+    drawn, mask = posterior.sample(list(range(_DRAWN))).cpu(), prior.anatomy_mask.cpu().numpy()
+    shown = [one.transformed(frame) for one in found.in_common_units(slices)]
+    expected = torch.cat([one.operator(grid, mask=mask).forward(drawn).flatten() for one in shown]).numpy()
+    values = np.concatenate([one.values[one.kept(grid, mask)] for one in shown])
+    intensity = MonotoneMap.fit(values, expected, np.full(len(expected), _DRAWN_SD**2))
+    return replace(found, intensity=intensity)
 
 
 def _as_wide_as(seen: Radiograph, prior: Prior) -> tuple[Radiograph, str]:

@@ -28,7 +28,7 @@ from .other_contrast import Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
-from .radiographs import Placing, place_radiographs, told_of_left_over
+from .radiographs import Placing, matched_by_radiographs, place_radiographs, told_of_left_over
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
 from .view import View, view_of
@@ -187,6 +187,10 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
     with clock.step("align"):
         to_match: list[Observation] = [*contrasts.for_prior, *others]
         found = align_patient(prior, to_match, **seen.given.known, progress=progress, fast=request.fast)
+    with clock.step("views"):
+        placing = place_radiographs(others, prior, found.patient_to_canonical, progress)
+        if request.intensity is None:
+            found = matched_by_radiographs(found, contrasts.for_prior, placing, prior, progress.check)
     with clock.step("contrast"):
         view = view_of(prior, contrasts, found, request.show_as, seen.given.tissues)
     warnings += [*view.told(contrasts.first), *doubts(found, contrasts)]
@@ -194,8 +198,6 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
     warnings += doubt_about_frame(trusted)
-    with clock.step("views"):
-        placing = place_radiographs(others, prior, found.patient_to_canonical, progress)
     warnings += placing.warnings
     return Understood(
         seen.slices, placing, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
