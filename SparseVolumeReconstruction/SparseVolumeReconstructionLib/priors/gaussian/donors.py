@@ -15,6 +15,7 @@ from .sharpness import blur_operator, blur_response
 
 _WARP = ((40.0, 1.5), (20.0, 0.7))  # correlation length, displacement (mm): spreads samples as widely
 _COMPARED = 5  # people, whose spectrum tells what a blur takes
+_FIRST_SEED = 2**41  # of what donors do not show: not that of the noise of their samples
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
 
 
@@ -73,7 +74,7 @@ class Donors:
         person = seed % len(self._bank.volumes)
         difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
         operators = axis_operators(self._grid, field.grid)
-        wider = wider * self._unbiased
+        wider = wider * self._unbiased * self._bank.stretch
         if blur_mm > 0:
             operators = [
                 operator @ blur_operator(n, mm, blur_mm)
@@ -81,7 +82,16 @@ class Donors:
             ]
             wider = wider * self._given_back(blur_mm)
         operators = [operator.to(field.mean) for operator in operators]
-        return field.mean + wider * along_axes(operators, difference[None].to(field.mean))
+        shown = field.mean + wider * along_axes(operators, difference[None].to(field.mean))
+        return shown if self._bank.unshown is None else shown + self._unshown(seed, field)
+
+    def _unshown(self, seed: int, field: GaussianField) -> torch.Tensor:
+        """What the donor of a seed does not show of the residual: chance instead, (1, K, J, I)."""
+        assert self._bank.unshown is not None
+        share = self._filled(self._bank.unshown)[None]
+        operators = axis_operators(self._grid, field.grid)
+        residual = field.draw_residual([seeded_generator(_FIRST_SEED + seed)])
+        return along_axes(operators, share).to(residual) * residual
 
     @property
     def _axes(self) -> list[tuple[int, float]]:

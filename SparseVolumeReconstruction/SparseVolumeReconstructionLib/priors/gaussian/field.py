@@ -40,9 +40,13 @@ class GaussianField:
     def draw(self, generators: list[torch.Generator]) -> torch.Tensor:
         """One prior sample per generator, (n, K, J, I)."""
         z = torch.stack([torch.randn(len(self.loadings), generator=g) for g in generators]).to(self.mean)
+        return self.mean + torch.tensordot(z, self.loadings, 1) + self.draw_residual(generators)
+
+    def draw_residual(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """One residual r per generator, (n, K, J, I)."""
         white = torch.stack([torch.randn(self.mean.shape, generator=g) for g in generators]).to(self.mean)
         factors = tuple(torch.linalg.cholesky(c.double()).to(c.dtype) for c in self.correlations)
-        return self.mean + torch.tensordot(z, self.loadings, 1) + self.sd * along_axes(factors, white)
+        return self.sd * along_axes(factors, white)
 
     def permuted(self, order: tuple[int, int, int]) -> GaussianField:
         """The same field with its array axes reordered; `grid` keeps describing the original order."""

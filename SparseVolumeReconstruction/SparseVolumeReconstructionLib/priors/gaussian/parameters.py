@@ -21,11 +21,16 @@ class DonorBank:
 
     volumes: (N, n) uint8, masked voxels in `_LEVELS` per canonical unit. covariate: of each, (N,). mirror:
     whether their left-right mirror images are donors, too.
+
+    Of a contrast that was not scanned, see `seen.seen_in`, and not stored: stretch: factor on what they
+    differ by. unshown: share of the residual's standard deviation that they do not show, (n,).
     """
 
     volumes: torch.Tensor
     covariate: torch.Tensor
     mirror: bool
+    stretch: float = 1.0
+    unshown: torch.Tensor | None = None
 
     @classmethod
     def of(cls, values: np.ndarray, covariate: np.ndarray, mirror: bool) -> DonorBank:
@@ -42,6 +47,12 @@ class DonorBank:
     def values(self, number: int) -> torch.Tensor:
         """Masked voxels (n,) of one person, canonical units."""
         return self.volumes[number].float() / _LEVELS
+
+    @property
+    def variance(self) -> float:
+        """Of what they differ by, mean over the voxels; above 0."""
+        people = torch.stack([self.values(n) for n in range(len(self.volumes))])
+        return float(people.var(0, correction=min(1, len(people) - 1)).mean().clamp(min=1e-6))
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Tensors to store."""

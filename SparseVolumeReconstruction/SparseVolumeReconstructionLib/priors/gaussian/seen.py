@@ -23,17 +23,23 @@ def seen_in(parameters: GaussianParameters, contrast: TissueContrast) -> Gaussia
     fields = parameters.tissues
     assert fields is not None
     w = contrast.weights(parameters.zones)
-    within = torch.as_tensor((contrast.spread / contrast.unit) ** 2).float()
-    variance = torch.einsum("tn,tun,un->n", w, fields.residual_covariance[1:, 1:], w).clamp(min=0)
-    variance += within @ fields.means.clamp(0, 1)
+    loadings = fields.weighted_loadings(w)
+    of_tissues = torch.einsum("tn,tun,un->n", w, fields.residual_covariance[1:, 1:], w).clamp(min=0)
+    spread = torch.as_tensor((contrast.spread / contrast.unit) ** 2).float()
+    within = spread @ fields.means.clamp(0, 1)
+    sd = (of_tissues + within).sqrt().clamp(min=SD_FLOOR)
+    donors = _seen_donors(parameters, w)
+    if donors is not None:
+        expected = float(((loadings**2).sum(0) + of_tissues).mean())
+        donors = replace(donors, stretch=(expected / donors.variance) ** 0.5, unshown=within.sqrt() / sd)
     return replace(
         parameters,
         means=(w * fields.means).sum(0)[None],
         knots=torch.zeros(1),
-        loadings=fields.weighted_loadings(w),
-        sd=variance.sqrt().clamp(min=SD_FLOOR),
+        loadings=loadings,
+        sd=sd,
         contrast=contrast,
-        donors=_seen_donors(parameters, w),
+        donors=donors,
     )
 
 

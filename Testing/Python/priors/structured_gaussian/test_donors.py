@@ -8,19 +8,24 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from SparseVolumeReconstructionLib.data.fractions import shares_of
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.card import ModelCard
+from SparseVolumeReconstructionLib.priors.gaussian.fit import Rows, fit_gaussian
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.sharpness import blur_between
+from SparseVolumeReconstructionLib.priors.gaussian.tissue_fit import fit_tissues
+from SparseVolumeReconstructionLib.priors.gaussian.tissues import TissueContrast
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 
 GRID = Grid.centred((11, 12, 12), 4.0)
 WORDS = ("title", "version", "anatomy", "modality", "canonical_space", "units", "licence", "data")
 CARD = ModelCard(id="t", system="structured-gaussian", **dict.fromkeys(WORDS, "t"))
 PEOPLE = 100
+LEVELS = np.array([0.2, 0.55, 0.85])  # of tissues
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,37 @@ def test_samples_of_enough_donors_have_the_mean_and_spread_of_the_posterior(prio
     assert ((samples - mean).square().mean() / std.square().mean()).sqrt() == pytest.approx(1, abs=0.06)
     known = posterior.std() < 0.5 * prior.condition([]).std()
     assert known[inside].any() and (samples - mean)[:, known[inside]].std() < 0.05, "what was seen stays so"
+
+
+@pytest.fixture(scope="module")
+def with_tissues(parameters) -> StructuredGaussian:
+    """Fitted to people with tissues, from fluid at the one end of the ball to white matter at the other."""
+    ramp = torch.linspace(0.25, 0.8, parameters.means.shape[1])[None]
+    alone = StructuredGaussian(replace(parameters, means=ramp, donors=None), CARD)
+    people = alone.condition([]).sample(range(120)).numpy()[:, parameters.mask]
+    fitted, bank = people[:80].astype(np.float16), DonorBank.of(people[80:], np.zeros(40), mirror=False)
+    rows = Rows(fitted, np.arange(80), np.zeros(80))
+    own = fit_gaussian(rows, parameters.mask, GRID, GRID, rank=3)
+    shares = [each.astype(np.float16) for each in shares_of(fitted.astype(np.float32), LEVELS)]
+    return StructuredGaussian(replace(own, donors=bank, tissues=fit_tissues(rows, shares, 3)), CARD)
+
+
+@pytest.mark.parametrize("within", [None, 0.01, 0.2])
+@pytest.mark.parametrize("tilted", [None, False, True])
+def test_samples_spread_in_every_contrast_as_the_standard_deviation_says(with_tissues, within, tilted):
+    """In the own contrast, and in another in which each tissue has one grey value, or many: donors show none.
+
+    Without slices, and with slices of the grid or tilted ones.
+    """
+    prior, inside = with_tissues, torch.as_tensor(with_tissues.parameters.mask)
+    if within is not None:
+        shades = np.column_stack([[1.0, 0.5, 0.3], np.zeros((3, 2))])
+        prior = prior.seen_in(TissueContrast(shades, np.full(3, within)).to_dict()).prior
+    prior.adapt = False
+    posterior = prior.condition([] if tilted is None else seen(prior, tilted))
+    away = (posterior.sample(range(40)) - posterior.mean())[:, inside]
+    expected = posterior.std()[inside].square().mean()
+    assert (away.square().mean() / expected).sqrt() == pytest.approx(1, abs=0.12)
 
 
 @pytest.mark.parametrize("tilted", [False, True])
