@@ -8,12 +8,10 @@ import slicer.util
 
 from ..mrml.i18n import _
 from ..mrml.results import ATTRIBUTE
-from ..workflow.choices import Layer
+from ..workflow.explorer import FRAME_S
 from ..workflow.quality import compare
 from .mark import InferredMark
 from .section import Section, say_it
-
-_FRAME_MS = 400
 
 
 class ExploreSection(Section):
@@ -25,10 +23,10 @@ class ExploreSection(Section):
         """Connect the widgets."""
         ui = self.ui
         self._timer = qt.QTimer(self.widget)
-        self._timer.setInterval(_FRAME_MS)
-        self._timer.connect("timeout()", self._next_sample)
+        self._timer.setInterval(round(1000 * FRAME_S))
+        self._timer.connect("timeout()", self.presenter.explorer.choose_next_sample)
         self._mark = InferredMark()
-        ui.sampleSlider.connect("valueChanged(int)", self._choose_sample)
+        ui.sampleSlider.connect("valueChanged(int)", self.presenter.explorer.choose_sample)
         ui.playButton.connect("toggled(bool)", self._play)
         ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
@@ -77,22 +75,12 @@ class ExploreSection(Section):
         self._timer.stop()
         self._mark.close()
 
-    def _choose_sample(self, index: int) -> None:
-        p = self.presenter.parameters
-        p.sample = index
-        p.layer = Layer.SAMPLE
-
     def _play(self, on: bool) -> None:
         self.ui.playButton.text = _("Pause") if on else _("Play")
         if on:
             self._timer.start()
         else:
             self._timer.stop()
-
-    def _next_sample(self) -> None:
-        count = self.presenter.explorer.sample_count
-        if count:
-            self._choose_sample((self.presenter.parameters.sample + 1) % count)
 
     def _delete(self) -> None:
         explorer = self.presenter.explorer

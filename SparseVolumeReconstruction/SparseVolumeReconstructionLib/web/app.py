@@ -38,6 +38,7 @@ from .views import Views
 
 _POLL_S, _SETTLED_S = 0.02, 1.0
 _NOT_FROM_THE_PAGE = ("svrFolder", "atlas")  # folders of this machine, and what only the presenter sets
+_CHANGED_BY = {"sample": ("explore",)}  # sections that a choice changes, where not all: films are quick
 log = logging.getLogger(__name__)
 _SECTIONS = (
     GuideSection,
@@ -204,9 +205,9 @@ class App(VTKObservationMixin):
 
         return choose
 
-    def _parameters_changed(self) -> None:
+    def _parameters_changed(self, name: str) -> None:
         self.presenter.parameters_changed()
-        self.schedule()
+        self.schedule_section(*_CHANGED_BY.get(name, self.sections))
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_removed(self, _scene, _event, node) -> None:

@@ -43,26 +43,23 @@ const start = performance.now(), timer = setInterval(() => {
 }, 20);
 setTimeout(() => { clearInterval(timer); watch.disconnect(); done([pictures, (performance.now() - start) / 1000]); }, seconds * 1000);
 """  # noqa: E501
-# Chooses the next sample whenever the axial picture of the last one arrives; gives [pictures, seconds].
+# Lets the samples be played; gives [samples, seconds]: those that were named and of which a picture arrived.
 _PLAY = """
-const [seconds, done] = arguments, slider = document.getElementById("sample-slider");
-const picture = document.querySelector('[data-view="Red"] img'), start = performance.now();
-let pictures = 0, step = 0;
-const next = () => {
-  slider.value = step++ % (Number(slider.max) + 1);
-  slider.dispatchEvent(new Event("input"));
-};
-const watch = new MutationObserver(() => {
-  pictures += 1;
-  const spent = (performance.now() - start) / 1000;
-  if (spent < seconds) { next(); return; }
-  watch.disconnect();
-  done([pictures, spent]);
-});
+const [seconds, done] = arguments, button = document.getElementById("play-button");
+const picture = document.querySelector('[data-view="Red"] img'), number = document.getElementById("sample-number");
+let pictures = 0, numbers = 0;
+const watch = new MutationObserver(() => { pictures += 1; }), count = new MutationObserver(() => { numbers += 1; });
 watch.observe(picture, {attributes: true, attributeFilter: ["src"]});
-next();
-next();
-"""
+count.observe(number, {characterData: true, childList: true, subtree: true});
+button.click();
+const start = performance.now();
+setTimeout(() => {
+  button.click();
+  watch.disconnect();
+  count.disconnect();
+  done([Math.min(pictures, numbers), (performance.now() - start) / 1000]);
+}, seconds * 1000);
+"""  # noqa: E501
 # Takes the coronal slice at an offset; gives the seconds from the click to the sagittal picture of the new
 # mean.
 _UPDATE = """
@@ -95,7 +92,7 @@ class PageSpeed:
 
     Attributes:
         frames_per_s: pictures of the axial view while it is scrolled.
-        samples_per_s: the same when one sample after the other is chosen; nan where none were made.
+        samples_per_s: samples that were shown there while they were played; nan where none were made.
         update_s: of every slice that was added, to the shown posterior.
         memory_mb: resident memory of the server's process at the start and after each of RESULTS
             reconstructions with two samples, of which the last two are kept; empty where the system does not
@@ -156,12 +153,12 @@ def _measure(driver, address: str, prior_id: str) -> tuple[float, list[float]]:
 
 
 def _samples_per_s(driver) -> float:
-    """Samples of the last result, shown one after the other."""
+    """Samples of the last result that are shown while they are played."""
     if not driver.find_element("id", "sample-slider").is_enabled():
         return math.nan
-    driver.execute_async_script(_PLAY, 0.0)
-    pictures, seconds = driver.execute_async_script(_PLAY, SCROLL_S)
-    return pictures / seconds
+    driver.execute_async_script(_PLAY, 0.5)
+    shown, seconds = driver.execute_async_script(_PLAY, SCROLL_S)
+    return shown / seconds
 
 
 def _memory(driver, process: int) -> list[float]:

@@ -17,11 +17,11 @@ _LONGEST_TEXT = 200
 
 
 class WatchedChoices(Choices):
-    """Choices that tell when one of them becomes another."""
+    """Choices that tell the name of one that becomes another."""
 
-    _tell: Callable[[], None] = staticmethod(lambda: None)
+    _tell: Callable[[str], None] = staticmethod(lambda name: None)
 
-    def __init__(self, on_change: Callable[[], None]):
+    def __init__(self, on_change: Callable[[str], None]):
         super().__init__()
         self.__dict__["_tell"] = on_change
 
@@ -29,7 +29,7 @@ class WatchedChoices(Choices):
         before = getattr(self, name)
         super().__setattr__(name, value)
         if before is not value and before != value:
-            self._tell()
+            self._tell(name)
 
 
 def to_page(choices: Choices) -> dict[str, object]:

@@ -17,6 +17,8 @@ from . import quality
 from .choices import Layer, ShowAs
 from .told import Told, frame_told, is_other_contrast, scan_told
 
+FRAME_S = 0.08
+"""For how long a sample is shown where they are played; longer where the views take longer to draw it."""
 _ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
 
 
@@ -48,6 +50,16 @@ class Explorer:
         """Number of samples of the chosen result."""
         result = self.result
         return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
+
+    def choose_sample(self, index: int) -> None:
+        """Let the views show a sample: that of a number from 0, or the nearest that there is."""
+        self._parameters.sample = max(0, min(index, self.sample_count - 1))
+        self._parameters.layer = Layer.SAMPLE
+
+    def choose_next_sample(self) -> None:
+        """Let the views show the next sample, after the last one the first; nothing without samples."""
+        if count := self.sample_count:
+            self.choose_sample((self._parameters.sample + 1) % count)
 
     def warnings(self) -> list[str]:
         """What is doubtful about the chosen result, one sentence each: bad match, assumed thickness, ....

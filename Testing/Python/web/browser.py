@@ -67,6 +67,12 @@ class Browser:
             f"{self.text('run-error')}"
         )
 
+    def stays(self, what: Callable[[], object], seconds: float = 0.5) -> bool:
+        """Whether something is the same some seconds later."""
+        before = what()
+        time.sleep(seconds)
+        return what() == before
+
     def there(self, name: str):
         """The element with an id, None without one."""
         found = self.driver.find_elements(By.ID, name)
@@ -103,6 +109,19 @@ class Browser:
         """The source of the picture that a view shows."""
         found = self.driver.find_elements(By.CSS_SELECTOR, f'[data-view="{view}"] img')
         return found[0].get_attribute("src") if found else ""
+
+    def play(self, seconds: float) -> list[str]:
+        """Let the samples be played: the numbers that are shown until the button says so no more."""
+        script = """
+            const [seconds, done] = arguments, number = document.getElementById("sample-number"), shown = [];
+            const watch = new MutationObserver(() => { shown.push(number.textContent); });
+            watch.observe(number, {characterData: true, childList: true, subtree: true});
+            setTimeout(() => { watch.disconnect(); done(shown); }, seconds * 1000);"""
+        self.click("play-button")
+        shown = self.driver.execute_async_script(script, seconds)
+        self.click("play-button")
+        self.wait(lambda: self.text("play-button") == "Play", "end of the film")
+        return shown
 
     def violations(self) -> list[str]:
         """What breaks axe's rules for everybody, one line each."""

@@ -11,12 +11,13 @@ import slicer
 
 from ...geometry import InputError
 from ...workflow.choices import Layer, ShowAs
+from ...workflow.explorer import FRAME_S
 from ...workflow.export import as_nifti, file_name, files_of
 from ...workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
 from .section import Action, Section, option
 
-_FRAME_S = 0.4
+_REST_S = 0.02  # for the views, where they take longer than a frame
 
 
 class ExploreSection(Section):
@@ -34,7 +35,7 @@ class ExploreSection(Section):
     def actions(self) -> dict[str, Action]:
         """Choose a sample, play them, compare with a reference, delete the result."""
         return {
-            "sample": self._choose_sample,
+            "sample": lambda index: self.presenter.explorer.choose_sample(int(index)),
             "play": self._play,
             "compare": self._compare,
             "delete": self.presenter.explorer.delete,
@@ -79,11 +80,6 @@ class ExploreSection(Section):
             self._film.cancel()
             self._film = None
 
-    def _choose_sample(self, index: int) -> None:
-        p = self.presenter.parameters
-        p.sample = max(0, min(int(index), self.presenter.explorer.sample_count - 1))
-        p.layer = Layer.SAMPLE
-
     def _play(self) -> None:
         if self._film is not None:
             self._stop_film()
@@ -92,9 +88,12 @@ class ExploreSection(Section):
         self.app.schedule()
 
     async def _run_film(self) -> None:
-        while count := self.presenter.explorer.sample_count:
-            self._choose_sample((self.presenter.parameters.sample + 1) % count)
-            await asyncio.sleep(_FRAME_S)
+        """One sample after the other; what takes longer than a frame makes the film slower, nothing waits."""
+        now = asyncio.get_running_loop().time
+        while self.presenter.explorer.sample_count:
+            begun = now()
+            self.presenter.explorer.choose_next_sample()
+            await asyncio.sleep(max(_REST_S, begun + FRAME_S - now()))
         self._film = None
         self.app.schedule()
 
