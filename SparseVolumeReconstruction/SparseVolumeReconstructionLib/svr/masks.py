@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_fill_holes, map_coordinates
 
 from ..alignment.fetal import fetal_reader
-from ..alignment.reader import area_mm2, surrounded
+from ..alignment.head import head_reader
+from ..alignment.reader import Reading, area_mm2, surrounded
 from ..geometry import InputError, Volume
 from ..observation import Slice
 from ..reconstruction.whole_head import read_mask
@@ -19,6 +20,8 @@ FETAL = "fetal-t2"  # the model of the anatomy that is looked for
 _RIM_MM = 3.0  # around what a stripped slice shows: there it says that nothing is there
 _SURE = 0.5
 _SIZES_ML = (10.0, 600.0)  # of fetal brains from 20 weeks to birth, and what a network says of others
+_SIZES_ALIKE = 2.5  # of the largest over the smallest that stacks show of one brain
+_APART_MM = 40.0  # the middles of one brain in two stacks
 _SAME = 0.6  # Dice's coefficient of a brain that was found with what is used
 
 Masks = list[list[np.ndarray]]  # of each slice of each stack, (rows, columns) bool
@@ -53,8 +56,9 @@ def inside_of(
         used = [[shown(image) for image in stack] for stack in images]
     if request.prior not in (AUTO, FETAL):
         return Inside(used, None)
-    brains = [_brain_in(stack) for stack in images]
-    if not request.masks and all(_is_within(b, stack) for b, stack in zip(brains, images, strict=True)):
+    readings = [fetal_reader().read(stack) for stack in images]
+    brains = [[_brain_of(reading) for reading in stack] for stack in readings]
+    if not request.masks and _is_one_fetus(brains, readings, images):
         sizes = [_millilitres(b, stack) for b, stack in zip(brains, images, strict=True)]
         told = ", ".join(f"{name} {size:.0f} ml" for name, size in zip(names, sizes, strict=True))
         warn(
@@ -107,19 +111,40 @@ def _inside(image: Slice, mask: Volume) -> np.ndarray:
     return map_coordinates(array, points.T[::-1], order=0, cval=0).reshape(image.pixels.shape) > 0
 
 
-def _brain_in(stack: list[Slice]) -> list[np.ndarray]:
-    """Where each slice shows a fetal brain, as far as the network sees one."""
-    return [binary_fill_holes(reading.brain > _SURE) for reading in fetal_reader().read(stack)]
+def _brain_of(reading: Reading) -> np.ndarray:
+    return np.asarray(binary_fill_holes(reading.brain > _SURE))
+
+
+def _is_one_fetus(brains: Masks, readings: list[list[Reading]], images: list[list[Slice]]) -> bool:
+    """Whether all stacks show one brain with something around it, and rather a fetal one than an adult's."""
+    pairs = list(zip(brains, images, strict=True))
+    if not all(_is_brain(b, stack) and surrounded(stack, b) for b, stack in pairs):
+        return False
+    sizes = [_millilitres(b, stack) for b, stack in pairs]
+    middles = np.array([_middle(b, stack) for b, stack in pairs])
+    apart = np.linalg.norm(middles - middles.mean(0), axis=1).max()
+    if max(sizes) > _SIZES_ALIKE * min(sizes) or apart > _APART_MM / 2:
+        return False
+    adult = [_clearness(head_reader().read(stack)) for stack in images]
+    return float(np.mean([_clearness(stack) for stack in readings])) > float(np.mean(adult))
+
+
+def _clearness(readings: list[Reading]) -> float:
+    """Dice's coefficient that is expected of what was read, if its probabilities are right."""
+    seen = np.concatenate([reading.brain.ravel() for reading in readings])
+    inside = seen > _SURE
+    return 2 * float(seen[inside].sum()) / max(float(inside.sum() + seen.sum()), 1.0)
+
+
+def _middle(brain: list[np.ndarray], stack: list[Slice]) -> np.ndarray:
+    """Of masks, patient RAS mm."""
+    points = [s.plane.points_ras()[mask.ravel()] for s, mask in zip(stack, brain, strict=True)]
+    return np.asarray(np.concatenate(points).mean(0))
 
 
 def _is_brain(brain: list[np.ndarray], stack: list[Slice]) -> bool:
     """Whether it has the size of one."""
     return _SIZES_ML[0] < _millilitres(brain, stack) < _SIZES_ML[1]
-
-
-def _is_within(brain: list[np.ndarray], stack: list[Slice]) -> bool:
-    """Whether a brain was found, with something around it."""
-    return _is_brain(brain, stack) and surrounded(stack, brain)
 
 
 def _millilitres(brain: list[np.ndarray], stack: list[Slice]) -> float:

@@ -6,6 +6,7 @@ from alignment.pregnancy import Pregnancy
 from svr.phantom import moving
 
 from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.svr.masks import inside_of
 from SparseVolumeReconstructionLib.svr.request import SvrRequest
@@ -57,3 +58,19 @@ def test_what_is_no_brain_is_used_whole():
     for stack in (body, mother):
         inside, told = found_in(stack)
         assert inside.anatomy is None and told == []
+
+
+def test_adult_heads_are_not_taken_for_fetuses(shared_data):
+    """The network of fetuses sees 80 to 380 ml of brain in them."""
+    scan = read_volume(shared_data / "real_scans" / "ds000011_sub-01_inplaneT2.nii.gz")
+    inside, told = found_in(slices_of(scan))
+    assert inside.anatomy is None and told == []
+
+
+def test_stacks_of_a_real_fetus_are_recognised(shared_data):
+    """In two directions, by brains of nearly one size in nearly one place."""
+    folder = shared_data / "fetal_stacks"
+    stacks = [slices_of(read_volume(folder / f"sub-01_run-{run}_T2w.nii.gz")) for run in (1, 3)]
+    request = SvrRequest(stacks=[{"path": "/a.nii.gz"}, {"path": "/b.nii.gz"}], output="/out")
+    told: list[str] = []
+    assert inside_of(request, stacks, ["a", "b"], told.append).anatomy == "fetal-t2" and len(told) == 1
