@@ -64,7 +64,7 @@ def suggested(request: NextPlaneRequest, patient: Patient, progress: Progress) -
     ranked = planner.ranked(request.among, request.count, normal)
     seconds = {"setup and first suggestion": seconds_since(start)}
     sequence, left = [], [1.0]
-    for number in range(request.count):
+    for number in range(request.count if request.sequence else 0):
         progress.update("looking for a sequence of planes", 0.6 + 0.35 * number / request.count)
         start = time.perf_counter()
         sequence += planner.sequence(request.among, 1, normal)

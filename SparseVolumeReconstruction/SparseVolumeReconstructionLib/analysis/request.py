@@ -35,13 +35,14 @@ class NextPlaneRequest(Question):
 
     among: planes of any orientation, axial, sagittal and coronal ones of the anatomy, or those of the stack
     that the first context is of. roi: path of a volume above 0 where it matters (the whole anatomy if None).
-    count: how many alternatives, and how many planes the sequence has. output: path of the JSON file, None
-    for none.
+    count: how many alternatives, and how many planes the sequence has. sequence: whether there is one.
+    output: path of the JSON file, None for none.
     """
 
     among: Literal["any", "orthogonal", "stack"] = "any"
     roi: str | None = None
     count: int = Field(default=3, ge=1, le=10)
+    sequence: bool = True
     output: str | None = None
 
 

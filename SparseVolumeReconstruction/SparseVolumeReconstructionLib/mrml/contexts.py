@@ -25,12 +25,12 @@ from .loaded import check_against_files
 from .logic import Context
 from .masks import is_mask
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
+from .planes import orientation_of
 from .reslice import plane_grid
 from .results import ATTRIBUTE
 
 ROLE = "context"
 MAX_SLICES = 100
-_AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
 _VOLUME = f"{ATTRIBUTE}Volume"
 MOVING_COLOUR = (1.0, 0.2, 0.9)  # of the slice that moves with its view: no view has it, and no image
 _SHOWN_MM = 0.005  # offsets are shown with two decimals
@@ -82,11 +82,7 @@ class ContextSlice:
     @property
     def orientation(self) -> str:
         """Axial, coronal, sagittal, or "oblique" with the angle to the nearest of them."""
-        normal = self.plane[:3, 2]
-        cosines = [abs(float(normal @ axis)) for _, axis in _AXES]
-        best = int(np.argmax(cosines))
-        angle = np.degrees(np.arccos(min(cosines[best], 1.0)))
-        return _AXES[best][0] if angle < 0.5 else f"oblique ({_AXES[best][0]} {angle:.0f}°)"
+        return orientation_of(self.plane[:3, 2])
 
     @property
     def stated_thickness_mm(self) -> float | None:

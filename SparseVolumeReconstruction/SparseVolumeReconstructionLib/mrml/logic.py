@@ -22,7 +22,8 @@ from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
 from .look import Look
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume
-from .request import Context, ReconstructionInputs, build_mask_request, build_request
+from .planes import SuggestedPlane
+from .request import Context, ReconstructionInputs, build_mask_request, build_question, build_request
 from .result_files import ResultFiles, read_result, window_of
 from .results import ResultNodes, add_result
 from .segments import add_mask
@@ -134,6 +135,22 @@ class SparseVolumeReconstructionLogic:
                 answer = yield from self._ask("mask", request)
                 mask = yield self._aside(lambda: read_volume(answer["files"]["mask"]))
                 return add_mask(mask, stack, answer["result"])
+
+        return self._begin(steps())
+
+    def suggest(self, inputs: ReconstructionInputs) -> Job[list[SuggestedPlane]]:
+        """Begin to look for the planes that would tell the most beside the slices, the best first.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
+        """
+        with _new_folder() as folder:
+            request = build_question(inputs, folder) | {"sequence": False}
+
+        def steps() -> Steps[list[SuggestedPlane]]:
+            with _removed(folder):
+                answer = yield from self._ask("next-plane", request)
+                return [SuggestedPlane.of(told) for told in answer["result"]["planes"]]
 
         return self._begin(steps())
 

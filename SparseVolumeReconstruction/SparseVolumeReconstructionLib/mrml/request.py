@@ -121,6 +121,19 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
     return request.model_dump()
 
 
+def build_question(inputs: ReconstructionInputs, folder: Path) -> dict:
+    """Write the contexts of `inputs` into `folder` and return a question about them, as plain data.
+
+    Returns:
+        The fields of a Question; what the question is comes from who asks.
+
+    Raises:
+        InputError: as `build_request`.
+    """
+    request = build_request(inputs, folder, folder / "result")
+    return {name: request[name] for name in ("prior", "contexts", "frame", "covariate", "mask", "device")}
+
+
 def build_mask_request(stack, prior: str, folder: Path) -> dict:
     """Write a volume node into `folder` and return the request for the brain in its slices, as plain data.
 

@@ -112,9 +112,12 @@ def plane_of(node) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
 
 
-def nearest_view(normal: np.ndarray) -> str:
-    """Name of the slice view whose normal is nearest to a direction (3,) in RAS; "" without views."""
-    nodes = slice_nodes()
+def nearest_view(normal: np.ndarray, shown: bool = False) -> str:
+    """Name of the slice view whose normal is nearest to a direction (3,) in RAS; "" without views.
+
+    shown: only of those that the layout shows.
+    """
+    nodes = [node for node in slice_nodes() if node.IsMappedInLayout() or not shown]
     best = max(nodes, key=lambda node: abs(float(plane_of(node)[:3, 2] @ normal)), default=None)
     return best.GetLayoutName() if best is not None else ""
 

@@ -29,6 +29,11 @@ class ExploreSection(Section):
         ui.sampleSlider.connect("valueChanged(int)", self.presenter.explorer.choose_sample)
         ui.playButton.connect("toggled(bool)", self._play)
         ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
+        self._suggest_tip = ui.suggestButton.toolTip
+        planes = self.presenter.next_plane
+        ui.suggestButton.connect("clicked(bool)", lambda _on: self.attempt(planes.ask))
+        ui.goButton.connect("clicked(bool)", lambda _on: self.attempt(planes.go))
+        ui.planeList.connect("currentRowChanged(int)", lambda n: self.attempt(lambda: planes.choose(n)))
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
 
     def before_parameters(self) -> None:
@@ -69,6 +74,28 @@ class ExploreSection(Section):
         ui.compareButton.enabled = (
             explorer.result is not None and explorer.result.mean is not None and p.reference is not None
         )
+
+        self._list_planes()
+
+    def show_note(self):
+        """As of every section; planes that have just been suggested are to be seen, too."""
+        return super().show_note() or self._new_list
+
+    def _list_planes(self) -> None:
+        """The planes that are suggested, in words, and what can be done with them."""
+        ui, planes = self.ui, self.presenter.next_plane
+        why = planes.reason()
+        ui.suggestButton.enabled = why is None and not self.presenter.runner.running
+        ui.suggestButton.toolTip = why or self._suggest_tip
+        ui.goButton.enabled = planes.chosen is not None
+        self._new_list = ui.planeList if planes.planes and not ui.planeList.count else None
+        ui.planeList.visible = bool(planes.planes)
+        ui.planeList.blockSignals(True)
+        ui.planeList.clear()
+        for words in planes.words():
+            ui.planeList.addItem(words)
+        ui.planeList.setCurrentRow(-1 if planes.chosen is None else planes.chosen)
+        ui.planeList.blockSignals(False)
 
     def close(self) -> None:
         """Stop the film, and write nothing into the views any more."""

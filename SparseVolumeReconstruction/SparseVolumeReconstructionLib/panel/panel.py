@@ -135,7 +135,7 @@ class Panel(VTKObservationMixin):
         """
         result = self.parameters.result
         if result is not self._result and result is not None and self.presenter.runner.status.finished:
-            self._scrolled.reveal(section.widget)
+            self._scrolled.reveal(section.ui.exploreContents)
         self._result = result
 
     def _folded(self, section, folded: bool) -> None:

@@ -25,6 +25,7 @@ from .choices import FrameMode, Layer
 from .context_list import ContextList
 from .explorer import Explorer
 from .live import Live
+from .next_plane import NextPlane
 from .requirements import missing_packages
 from .runner import Runner
 from .stack_masks import StackMasks
@@ -49,6 +50,7 @@ class Presenter(VTKObservationMixin):
         self._left = False
         self.contexts = ContextList(self._contexts_changed)
         self.masks = StackMasks(self)
+        self.next_plane = NextPlane(self, on_change)
         self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._node_added)
@@ -269,6 +271,7 @@ class Presenter(VTKObservationMixin):
         self._observe_frame()
         self.explorer.show()
         self.contexts.hide(self.explorer.alone or not self.parameters.showFrames, "frames")
+        self.next_plane.refresh()
         if not self._left and self._request != self._key():
             self._request = self._key()
             self._live.forget_frame()
@@ -325,6 +328,7 @@ class Presenter(VTKObservationMixin):
         if not self._left and self._observed != (now := self._observation()):
             self._observed = now
             self.update_live()
+        self.next_plane.refresh()
         self._on_change()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -351,6 +355,7 @@ class Presenter(VTKObservationMixin):
 
     def _frame_moved(self, *_args) -> None:
         if self.parameters.frameMode == FrameMode.TRANSFORM:
+            self.next_plane.forget()
             self.update_live()
 
     def _show(self, result: ResultNodes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..geometry import InputError
 from ..mrml.i18n import _
 from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
+from ..mrml.planes import SuggestedPlane
 from ..mrml.results import ResultNodes
 from ..progress import ProgressEvent
 from ..worker import Job, WorkerError
@@ -127,13 +128,24 @@ class Runner:
         what = _("looking for the brain")
         self._begin(lambda: self._logic.find_mask(stack, prior), on_done, what)
 
+    def suggest(self, inputs: ReconstructionInputs, on_done: Callable[[list[SuggestedPlane]], None]) -> Job:
+        """Look for planes to scan next, as a job like any other.
+
+        Args:
+            on_done: gets them, the best first; not called where the job failed or was cancelled.
+
+        Raises:
+            InputError: when a job runs already or the inputs cannot be used.
+        """
+        return self._begin(lambda: self._logic.suggest(inputs), on_done, _("looking for planes"))
+
     def _begin(
         self,
         start: Callable[[], Job],
         on_done: Callable,
         what: str,
         on_error: Callable[[Exception], None] | None = None,
-    ) -> None:
+    ) -> Job:
         """on_error: who is told of an error instead of the status."""
         if self.running:
             raise InputError(_("something runs already; cancel it first, or wait until it is done."))
@@ -153,10 +165,11 @@ class Runner:
                 self._tell(Status() if _cancelled(job.error) else _failure(job.error))
             self._next_live()
 
-        self._job = start()
-        self._job.report = report
-        self._job.when_ended(ended)
+        job = self._job = start()
+        job.report = report
+        job.when_ended(ended)
         self._tell(Status(what))
+        return job
 
     def cancel(self) -> None:
         """Stop the job; it ends within a second."""

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
@@ -64,6 +65,26 @@ def test_modes_of_where_a_slice_lies(models_dir, ask, ball, tmp_path, capsys):
     assert 0 < first["region"]["mm"] < 40 and found["region"]["level"] == 0.9
     assert "90 %: within" in capsys.readouterr().out
     assert [one["slice"] for one in found["contexts"]] == [2, 6, 10]
+
+
+def test_slices_of_unknown_orientation_are_found(models_dir, ask, tmp_path):
+    """Turned by 50 degrees about an oblique axis, which no file states: middle and longest axis are found."""
+    turn = Rotation.from_rotvec(np.radians(50) * np.array([0.6, 0.0, 0.8])).as_matrix()
+    grid = Grid.centred((13, 40, 40), (4.0, 4.0, 10.0))
+    radius = np.linalg.norm(grid.points_ras() / [60, 75, 62], axis=1)
+    array = np.where(radius < 1, 300 + 500 * radius, 0).reshape(grid.shape_kji).astype(np.float32)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn, [20, -10, 5]
+    write_volume(Volume(array, Grid(grid.shape_kji, matrix @ grid.ijk_to_ras)), tmp_path / "turned.nrrd")
+    words = ["--context", "turned.nrrd:2,6,10", "--thickness", "1", "--orientation", "unknown"]
+    found = ask("locate", *words)
+    assert found["request"]["orientation"] == "unknown"
+    assert sum(mode["probability"] for mode in found["modes"]) == pytest.approx(1, abs=0.02)
+    first = np.array(found["modes"][0]["patient_to_canonical"])
+    assert np.linalg.norm(first @ [20, -10, 5, 1] - [0, 0, 0, 1]) < 8
+    longest = first[:3, :3] @ turn[:, 1]
+    assert abs(longest[1]) > 0.9 * np.linalg.norm(longest)
+    assert found["region"]["deg"] > 20  # a body that is as round tells little of turns about that axis
 
 
 def test_a_map_of_what_is_improbable(models_dir, environment, ball, tmp_path, monkeypatch, capsys):

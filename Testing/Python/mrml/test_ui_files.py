@@ -9,7 +9,7 @@ from SparseVolumeReconstructionLib.workflow.choices import Choices
 
 CONTROLS = {
     "QPushButton", "QCheckBox", "QComboBox", "QSpinBox", "QDoubleSpinBox", "QSlider", "QLineEdit", "QPlainTextEdit", "QTextBrowser",  # noqa: E501
-    "QTableWidget", "QProgressBar", "ctkSliderWidget", "ctkPathLineEdit", "qMRMLNodeComboBox",
+    "QTableWidget", "QListWidget", "QProgressBar", "ctkSliderWidget", "ctkPathLineEdit", "qMRMLNodeComboBox",
 }  # fmt: skip
 UNBOUND = {"prior", "showAtlas", "atlas", "sample", "svrFolder"}  # set by the sections themselves
 

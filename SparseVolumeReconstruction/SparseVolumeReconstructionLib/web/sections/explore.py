@@ -33,12 +33,15 @@ class ExploreSection(Section):
         self._comparing: asyncio.Task | None = None
 
     def actions(self) -> dict[str, Action]:
-        """Choose a sample, play them, compare with a reference, delete the result."""
+        """Choose a sample, play them, compare, delete the result; which plane to scan next."""
         return {
             "sample": lambda index: self.presenter.explorer.choose_sample(int(index)),
             "play": self._play,
             "compare": self._compare,
             "delete": self.presenter.explorer.delete,
+            "suggest": self.presenter.next_plane.ask,
+            "plane": lambda number: self.presenter.next_plane.choose(int(number)),
+            "go": self.presenter.next_plane.go,
         }
 
     def state(self) -> dict:
@@ -61,11 +64,23 @@ class ExploreSection(Section):
             and result.mean is not None
             and p.reference is not None,
             "name": result.main.GetName() if result is not None else "",
+            "next": self._next_planes(),
             "chart": self._svg(chart_of(result)),
             "files": [
                 {"name": name, "file": file_name(result, name), "what": what, "nifti": as_nifti(name)}
                 for name, what in files_of(result).items()
             ],
+        }
+
+    def _next_planes(self) -> dict:
+        """The planes that are suggested, in words, the one that is outlined, and why none can be."""
+        planes = self.presenter.next_plane
+        why = planes.reason() or ""
+        return {
+            "planes": planes.words(),
+            "chosen": planes.chosen,
+            "why": why,
+            "can_ask": not why and not self.presenter.runner.running,
         }
 
     def close(self) -> None:

@@ -1,0 +1,106 @@
+"""A plane that was suggested to be scanned, and its outline in the views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+
+from ..geometry import Grid
+from .drawing import draw_slice, dress
+from .i18n import _
+from .results import ATTRIBUTE
+
+ROLE = "suggestion"
+COLOUR = (0.1, 0.85, 1.0)  # no view has it, nor the slice that moves
+_AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
+_SIDES = ("LR", "PA", "IS")
+_THICKNESS_MM = 1.0  # of the outline
+
+
+def orientation_of(normal: np.ndarray) -> str:
+    """Axial, coronal, sagittal, or "oblique" with the angle to the nearest of them; of a unit normal (3,)."""
+    cosines = [abs(float(normal @ axis)) for _name, axis in _AXES]
+    best = int(np.argmax(cosines))
+    angle = np.degrees(np.arccos(min(cosines[best], 1.0)))
+    return _AXES[best][0] if angle < 0.5 else f"oblique ({_AXES[best][0]} {angle:.0f}°)"
+
+
+@dataclass(frozen=True, eq=False)
+class SuggestedPlane:
+    """Where to scan next, world RAS.
+
+    Attributes:
+        matrix: 4x4, columns: unit vectors to the right and down in the image, normal, middle (mm).
+        size_mm: to the right and down.
+        gain: share (0..1) of the variance left that it is expected to take.
+    """
+
+    matrix: np.ndarray
+    size_mm: tuple[float, float]
+    gain: float
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> SuggestedPlane:
+        """The plane of an answer of the computing process, see `Docs/analysis.md`."""
+        matrix = np.eye(4)
+        for column, name in enumerate(("right", "down", "normal", "origin")):
+            matrix[:3, column] = told[name]
+        matrix[:3, :3] /= np.linalg.norm(matrix[:3, :3], axis=0)  # what is told is rounded
+        width, height = told["size_mm"]
+        return cls(matrix, (width, height), told["gain"])
+
+    @property
+    def normal(self) -> np.ndarray:
+        """(3,), of length 1."""
+        return self.matrix[:3, 2]
+
+    @property
+    def middle(self) -> np.ndarray:
+        """(3,), mm."""
+        return self.matrix[:3, 3]
+
+    def words(self) -> str:
+        """Orientation, middle and gain, as in "Axial at R 3 A 12 S 40 mm: 9.1 % less variance"."""
+        place = " ".join(
+            f"{sides[int(mm >= 0)]} {abs(mm):.0f}" for sides, mm in zip(_SIDES, self.middle, strict=True)
+        )
+        return _("{orientation} at {place} mm: {gain:.1f}\u00a0% less variance").format(
+            orientation=orientation_of(self.normal).capitalize(), place=place, gain=100 * self.gain
+        )
+
+
+def show_suggestion(plane: SuggestedPlane | None) -> None:
+    """Outline a plane in all views instead of the one before; None: no plane any more.
+
+    The outline is not saved with the scene.
+    """
+    models = slicer.util.getNodesByClass("vtkMRMLModelNode")
+    node = next((each for each in models if each.GetAttribute(f"{ATTRIBUTE}Role") == ROLE), None)
+    if plane is None:
+        for each in filter(None, (node and node.GetDisplayNode(), node)):
+            slicer.mrmlScene.RemoveNode(each)
+        return
+    matrix = plane.matrix.copy()
+    matrix[:3, :3] *= [*plane.size_mm, _THICKNESS_MM]
+    draw_slice(node or _new_outline(), Grid((1, 1, 1), matrix), np.eye(4))
+
+
+def _new_outline():
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
+    node.UnRegister(None)
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(_("Suggested plane")))
+    node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
+    node.SetHideFromEditors(True)
+    slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    dress(display, COLOUR)
+    display.SetLineWidth(3)
+    display.SetSliceIntersectionThickness(3)
+    for each in (node, display):
+        each.SetSaveWithScene(False)
+    return node
