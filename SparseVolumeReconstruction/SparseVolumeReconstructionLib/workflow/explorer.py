@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
-
 from ..geometry import InputError
 from ..mrml import views
 from ..mrml.i18n import _
@@ -136,10 +134,7 @@ class Explorer:
         if p.layer == Layer.SAMPLE and self.sample_count:
             index = min(p.sample, self.sample_count - 1)
             if result.browser.GetSelectedItemNumber() != index:
-                result.browser.SetSelectedItemNumber(index)
-                slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(
-                    result.browser
-                )
+                result.browser.SetSelectedItemNumber(index)  # the logic of sequences follows, once
         wanted = self.shown()
         self._stand_alone(wanted if alone else None)
         over = p.atlas if p.showAtlas else None
