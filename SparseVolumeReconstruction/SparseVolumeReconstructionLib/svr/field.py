@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..geometry import Grid, Volume
-from ..geometry.resample import resample
+from ..geometry import Grid
 from ..observation.planes import PlaneOperator, plane_operator
 from ..solvers import conjugate_gradients
 from .pixels import Pixels
@@ -79,14 +78,12 @@ class FieldPosterior:
     Attributes:
         grid: isotropic, RAS mm.
         operator: of the pixels, in the order of `Pixels`.
-        expected: (K, J, I), the mean of the prior.
         scale: (P,), a pixel is so many times what the operator gives.
         precision: (P,), 1 / variance of the noise of each pixel; 0 leaves it out.
     """
 
     prior: FieldPrior
     grid: Grid
-    expected: torch.Tensor
     operator: PlaneOperator
     values: torch.Tensor
     scale: torch.Tensor
@@ -101,20 +98,11 @@ class FieldPosterior:
         poses: np.ndarray,
         scale: torch.Tensor,
         precision: torch.Tensor,
-        expected: Volume | None = None,
     ) -> FieldPosterior:
-        """See the class.
-
-        Args:
-            poses: (S, 4, 4), scanner to body, RAS mm.
-            expected: on any grid; the mean of the prior everywhere if None.
-        """
+        """See the class. poses: (S, 4, 4), scanner to body, RAS mm."""
         planes = [i.plane.transformed(pose) for i, pose in zip(pixels.slices, poses, strict=True)]
         operator = plane_operator(planes, grid, device=pixels.values.device, keep=pixels.keep)
-        mean = torch.full(grid.shape_kji, prior.mean, device=pixels.values.device)
-        if expected is not None:
-            mean = torch.as_tensor(resample(expected, grid, antialias=False).array).to(mean)
-        return cls(prior, grid, mean, operator, pixels.values, scale, precision)
+        return cls(prior, grid, operator, pixels.values, scale, precision)
 
     def solve(
         self,
@@ -138,7 +126,10 @@ class FieldPosterior:
         shape = self.grid.shape_kji
         spacing = float(self.grid.spacing_ijk[0])
         device = self.values.device
-        given = self.values - self.scale * self._forward(self.expected[None])[0]
+        given = (
+            self.values
+            - self.scale * self._forward(torch.full((1, *shape), self.prior.mean, device=device))[0]
+        )
         right = self._adjoint((given * self.precision * self.scale)[None])
         rows = [right]
         for seed in seeds:
@@ -166,14 +157,7 @@ class FieldPosterior:
         solved = conjugate_gradients(
             apply, flat, precondition, tolerance=tolerance, iterations=iterations, check=check
         )
-        return solved.reshape(-1, *shape) + self.expected
-
-    def about_expected(self) -> FieldPosterior:
-        """The same with the spread that is left of pixels about what was expected of them."""
-        left = self.values - self.scale * self._forward(self.expected[None])[0]
-        used = left[self.precision > 0].abs()
-        sd = max(1.4826 * float(used.median()), 1e-6) if len(used) else self.prior.sd
-        return replace(self, prior=replace(self.prior, sd=sd))
+        return solved.reshape(-1, *shape) + self.prior.mean
 
     def with_precision(self, precision: torch.Tensor) -> FieldPosterior:
         """The same pixels with other weights (P,)."""
