@@ -17,6 +17,7 @@ _MODEL_ERROR = 0.05
 _INTERIOR = 0.2
 _MIN_PIXELS = 40
 _MARGIN_MM = 20.0
+_HUMAN_MM = 4.0  # voxels of models of human brains; those of smaller animals are finer
 _STEP = 0.3  # units of a pose; smaller ones see the kinks of linear interpolation
 
 
@@ -45,8 +46,9 @@ class Matcher:
         Args:
             slices: patient mm, 0 outside the anatomy.
             model: the prior on a coarse canonical grid.
-            size_mm: pixel size of the lattices.
+            size_mm: pixel size of the lattices, for human bodies; less for models of smaller ones.
         """
+        size_mm *= min(1.0, float(model.grid.spacing_ijk.max()) / _HUMAN_MM)
         return cls(model, *_points(slices, size_mm), size_mm)
 
     def expected(self, matrix: np.ndarray, covariate: float | None) -> np.ndarray:

@@ -18,7 +18,10 @@ from SparseVolumeReconstructionLib.observation import Radiograph
 from SparseVolumeReconstructionLib.observation.projection import CHI
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
+from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.fusion import fuse
+from SparseVolumeReconstructionLib.reconstruction.patient_posterior import align_patient
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SIDE_MM = 27 * 8.0
 TRUTH = head(GRID.points_ras(), 1000).reshape(GRID.shape_kji)
@@ -158,6 +161,13 @@ def test_a_radiograph_and_a_slice_tell_more_than_each(xray, places, tmp_path):
     said = json.loads((out / "result.json").read_text())
     assert [one["kind"] for one in said["contexts"]] == ["slice", "radiograph"]
     assert said["voxels"]["observed"] > 0 and max(said["reprojection_error"].values()) < 1e-3
+
+
+def test_slices_of_a_small_animal_are_compared_on_small_pixels():
+    prior = ModelStore().load("mouse-xray", "cpu")
+    mean = Volume(prior.condition([]).mean().numpy(), prior.grid)
+    found = align_patient(prior, [slice_of(mean, 20)], frame=np.eye(4), progress=Progress())
+    np.testing.assert_allclose(found.intensity.to_canonical(np.array([0.1, 0.3])), [0.1, 0.3], atol=0.1)
 
 
 CONE = ((0.4, -0.6, 0.2), 900.0)
