@@ -162,7 +162,7 @@ surprise --prior brain-t1 --context head.nii.gz:40,55,70,85,100 --output surpris
 @options(_COMMON)
 @click.option("--output", required=True, metavar="DIR", help="folder for surprise.nrrd and surprise.json")
 def surprise(output, **wanted):
-    """How improbable what the slices show is: lesions, artefacts, wrong frames."""
+    """How improbable what the slices show is; most lesions are not found."""
     from ..analysis.request import SurpriseRequest
     from ..analysis.surprising import run_surprise
 
