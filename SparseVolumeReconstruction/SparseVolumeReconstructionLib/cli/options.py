@@ -126,6 +126,10 @@ def options(added: Sequence[Callable]) -> Callable:
 device = click.option(
     "--device", default="auto", metavar="DEVICE", help="auto (a GPU if there is one), cpu or cuda:0"
 )
+json_progress = click.option(
+    "--json-progress", is_flag=True, help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout'
+)
+like = click.option("--like", metavar="VOLUME", help="output on the grid of this volume")
 strict = click.option("--strict", is_flag=True, help="stop at the first warning, before anything is written")
 draws = click.option(
     "--draws",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..geometry import InputError, first_problem
 from .context import parse_context
 from .display import shown_progress
-from .options import Command, device, number, options, positive, strict
+from .options import Command, device, json_progress, number, options, positive, strict
 
 _PRIOR = click.option("--prior", required=True, metavar="ID", help="the model (see ./run models)")
 _CONTEXTS = click.option(
@@ -36,11 +36,7 @@ _COMMON = (
     click.option("--gestational-age", "covariate", type=number, metavar="WEEKS", help="for fetal models"),
     device,
     strict,
-    click.option(
-        "--json-progress",
-        is_flag=True,
-        help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout',
-    ),
+    json_progress,
 )
 
 

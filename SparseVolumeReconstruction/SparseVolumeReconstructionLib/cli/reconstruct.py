@@ -6,7 +6,7 @@ import click
 
 from .context import build_request
 from .display import shown_progress
-from .options import Command, device, draws, number, strict, words
+from .options import Command, device, draws, json_progress, like, number, strict, words
 
 EXAMPLES = """
 reconstruct --prior brain-t1 --context head.nii.gz:40,70,100 --samples 16 --output out
@@ -32,7 +32,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     help="auto (found from the slices), registered (patient space is the model's space), or a file with the "
     "affine transform from patient to model space",
 )
-@click.option("--like", metavar="VOLUME", help="output on the grid of this volume")
+@like
 @click.option(
     "--mask",
     metavar="VOLUME",
@@ -82,9 +82,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")
 @device
 @strict
-@click.option(
-    "--json-progress", is_flag=True, help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout'
-)
+@json_progress
 @click.option(
     "--output", required=True, metavar="DIR", help="folder for the volumes, frame.h5 and result.json"
 )

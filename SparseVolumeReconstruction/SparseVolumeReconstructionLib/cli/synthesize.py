@@ -9,7 +9,7 @@ import click
 from ..data.bids import WRITTEN
 from ..geometry import InputError
 from .display import shown_progress
-from .options import Command, device, strict
+from .options import Command, device, json_progress, strict
 
 EXAMPLES = """
 synthesize --model runs/t1/t1.safetensors --input FLAIR=flair.nii.gz --input T2=t2.nii.gz --output out"""
@@ -34,11 +34,7 @@ _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word i
 @click.option("--format", default="nrrd", type=click.Choice(["nrrd", "nii.gz"]), help="of the images (nrrd)")
 @device
 @strict
-@click.option(
-    "--json-progress",
-    is_flag=True,
-    help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout',
-)
+@json_progress
 def synthesize(model, inputs, output, strict, json_progress, **same):
     """A contrast that was not scanned, from others of the same head; inferred, not for diagnosis."""
     from ..synthesis.request import SynthesisRequest

@@ -12,7 +12,7 @@ from ..observation.views import VIEWS
 from ..reconstruction.request import Fusion
 from .context import build_request
 from .display import shown_progress
-from .options import Command, above_0, device, draws, strict
+from .options import Command, above_0, device, draws, json_progress, like, strict
 
 EXAMPLES = """
 xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --output out
@@ -81,7 +81,7 @@ xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --context 
     help="registered (patient space is the model's space), auto (found from the slices), or a file with the "
     "affine transform from patient to model space",
 )
-@click.option("--like", metavar="VOLUME", help="output on the grid of this volume")
+@like
 @click.option(
     "--spacing", type=above_0, metavar="MM", help="output isotropic at this spacing; not with --like"
 )
@@ -97,9 +97,7 @@ xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --context 
 @draws
 @device
 @strict
-@click.option(
-    "--json-progress", is_flag=True, help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout'
-)
+@json_progress
 @click.option(
     "--output", required=True, metavar="DIR", help="folder for the volumes, frame.h5 and result.json"
 )

@@ -46,8 +46,8 @@ def _mm(extent: np.ndarray) -> str:
 
 
 def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
-    """Normalised volumes on one grid, (C, K, J, I) float32 in [0, 1]."""
-    arrays = [resample(normalised(each), grid).array for each in volumes]
+    """Volumes in [0, 1] on one grid, (C, K, J, I) float32."""
+    arrays = [resample(each, grid).array for each in volumes]
     return torch.as_tensor(np.stack(arrays)).clamp(0, 1)
 
 
@@ -93,8 +93,9 @@ def load_visits(
     for done, (name, files) in enumerate(every.items()):
         progress.update(f"reading {name}", done / len(every))
         try:
-            volumes = [read_volume(files[one], warn=told_by_cohort) for one in contrasts]
-            found[name] = stacked(volumes, field.grid(normalised(volumes[0], name)))
+            read = [read_volume(files[one], warn=told_by_cohort) for one in contrasts]
+            volumes = [normalised(each, name) for each in read]
+            found[name] = stacked(volumes, field.grid(volumes[0]))
         except InputError as error:
             progress.warn(f"{name} is left out: {error}")
     if not found:

@@ -106,8 +106,8 @@ class Synthesiser:
         Raises:
             InputError: as `ordered`, or a head that does not fit.
         """
-        volumes = self.ordered(scans)
-        own = self.field.grid(normalised(volumes[0]))
+        volumes = [normalised(each) for each in self.ordered(scans)]
+        own = self.field.grid(volumes[0])
         given = stacked(volumes, own)[None].to(self.device)
         mean, error = self.generator(given)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
