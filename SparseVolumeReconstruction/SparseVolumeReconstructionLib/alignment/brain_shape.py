@@ -14,6 +14,7 @@ import torch
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, map_coordinates
 from torch.nn.functional import avg_pool2d, grid_sample
 
+from ..observation.rotations import rotation_matrices
 from ..zoo import ModelStore
 
 _WEEKS = 28.0  # the canonical brain has one size, and nearly one outline, at all ages
@@ -86,18 +87,11 @@ def _climbed(
 def _distance(pose: torch.Tensor, turns: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """Distances (S, N) of points (N, 3) from the outline of the brain at poses (S, 9), mm, above 0 inside."""
     size = torch.exp(pose[:, 6:])
-    turn = torch.linalg.matrix_exp(_cross(pose[:, :3])) @ turns
+    turn = rotation_matrices(pose[:, :3]) @ turns
     at = (points - pose[:, None, 3:6]) @ turn.transpose(1, 2) / size[:, None]
     shape = _shape()[0].expand(len(pose), -1, -1, -1, -1)
     found = grid_sample(shape, (at / _HALF_MM)[:, None, None], padding_mode="border", align_corners=True)
     return found[:, 0, 0, 0] * size.mean(1, keepdim=True)
-
-
-def _cross(v: torch.Tensor) -> torch.Tensor:
-    """Matrices (S, 3, 3) of the cross product with vectors (S, 3)."""
-    x, y, z = v.unbind(1)
-    o = torch.zeros_like(x)
-    return torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).reshape(-1, 3, 3)
 
 
 def _points(shape: tuple[int, ...], along_mm: np.ndarray, pixel_mm: float) -> torch.Tensor:

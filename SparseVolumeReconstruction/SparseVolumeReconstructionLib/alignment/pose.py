@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ..observation.rotations import rotation_matrices
+
 UNITS = (0.1, 0.1, 0.1, 5.0, 5.0, 5.0, 0.05, 0.05, 0.05)
 _MIXED_UP = 5.0  # nats that evidence must bring for an orientation that is not near the stated one
 
@@ -55,7 +57,7 @@ class PoseFamily:
         """S R R0, (B, 3, 3)."""
         units = theta * torch.tensor(UNITS, dtype=theta.dtype)
         scale = torch.exp(self.log_scale[:, None] + units[:, 6:])
-        return scale[:, :, None] * (torch.linalg.matrix_exp(_skew(units[:, :3])) @ self.start_rotation)
+        return scale[:, :, None] * (rotation_matrices(units[:, :3]) @ self.start_rotation)
 
     def apply(self, theta: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Canonical positions (B, n, 3) of patient points (n, 3), mm.
@@ -81,7 +83,7 @@ class PoseFamily:
         The body lies as its file says, or, seldom, as if axes had been mixed up.
         """
         units = theta * torch.tensor(UNITS, dtype=theta.dtype)
-        full = torch.linalg.matrix_exp(_skew(units[:, :3])) @ self.start_rotation
+        full = rotation_matrices(units[:, :3]) @ self.start_rotation
         traces = torch.einsum("bij,qij->bq", full, quarter_turns().to(full))
         cosine = ((traces - 1) / 2).clamp(-1, 1)
         mixed_up = _MIXED_UP * (torch.arange(cosine.shape[1]) > 0)
@@ -89,12 +91,6 @@ class PoseFamily:
         scale = units[:, 6:]
         aspect = scale - scale.mean(1, keepdim=True)
         return rotation + 0.5 * (scale.mean(1) / self.scale_sd) ** 2 + 0.5 * (aspect**2).sum(1) / 0.06**2
-
-
-def _skew(v: torch.Tensor) -> torch.Tensor:
-    x, y, z = v.unbind(1)
-    o = torch.zeros_like(x)
-    return torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).reshape(-1, 3, 3)
 
 
 @lru_cache(maxsize=1)

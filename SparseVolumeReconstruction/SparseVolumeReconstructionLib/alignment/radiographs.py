@@ -16,6 +16,7 @@ from torch.nn.functional import grid_sample
 from ..geometry import InputError
 from ..geometry.io import read_affine
 from ..observation.projection import CHI, Radiograph
+from ..observation.rotations import rotation_matrices
 from ..observation.views import VIEWS, half_directions, view_axes
 from ..priors.alignment_model import AlignmentModel
 
@@ -210,10 +211,7 @@ class _Search:
 
     def _pose(self, start: torch.Tensor, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Turns (B, 3, 3), and shifts (B, 3) mm: theta is a rotation vector (rad) and shares of the size."""
-        x, y, z = theta[:, :3].T
-        zero = torch.zeros_like(x)
-        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
-        return torch.linalg.matrix_exp(skew) @ start, theta[:, 3:] * self._size
+        return rotation_matrices(theta[:, :3]) @ start, theta[:, 3:] * self._size
 
     def fit(self, pose: np.ndarray) -> tuple[float, float]:
         """Gain (attenuation per mm) and explained share at a pose from the detector's space to canonical."""

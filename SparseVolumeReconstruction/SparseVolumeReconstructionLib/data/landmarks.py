@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from torch.nn.functional import grid_sample
 
 from ..geometry import Grid, InputError, Volume
+from ..observation.rotations import rotation_matrices
 from .cache import kept
 from .cohort import Cohort, subject_name
 from .registration import on_grid
@@ -100,7 +101,7 @@ def landmark_space(
     for done, name in enumerate(n for n in volumes if n not in matrices):
         on_step(f"registering {name}", 0.5 + 0.5 * done / len(volumes))
         parts = [average.tobytes(), grid.ijk_to_ras.tobytes(), cohort.files[name].read_bytes()]
-        onto_average = partial(register_rigid, Volume(average, grid), volumes[name])
+        onto_average = partial(register_any_pose, Volume(average, grid), volumes[name])
         matrices[name] = kept("rigid", parts, onto_average)
     best = max(shapes, key=lambda n: _likeness(on_grid(volumes[n], grid, matrices[n]), average))
     reference = np.round(on_grid(volumes[best], grid, matrices[best]) * 255).astype(np.float32) / 255
@@ -209,7 +210,7 @@ def _likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-def register_rigid(reference: Volume, volume: Volume) -> np.ndarray:
+def register_any_pose(reference: Volume, volume: Volume) -> np.ndarray:
     """4x4 (RAS mm) from points of a mean to points of a volume in any pose, without a change of size.
 
     The best of many turns about the centres of mass by correlation on a coarse grid, then refined from the
@@ -266,10 +267,7 @@ class _Moving:
 
     def agreement(self, poses: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Correlation (n,) with a target for poses (n, 6): rotation vector, and where the point lies, mm."""
-        x, y, z = poses[:, :3].T
-        zero = torch.zeros_like(x)
-        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
-        at = self._points @ torch.linalg.matrix_exp(skew).transpose(1, 2) + poses[:, None, 3:]
+        at = self._points @ rotation_matrices(poses[:, :3]).transpose(1, 2) + poses[:, None, 3:]
         unit = at @ self._to_unit[:3, :3].T + self._to_unit[:3, 3]
         seen = grid_sample(
             self._array.expand(len(poses), -1, -1, -1, -1), unit[:, None, None], align_corners=True

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from ..geometry import Grid
+from ..observation.rotations import rotation_matrices
 from .pixels import Pixels
 
 PROFILE_STEP_MM = 1.0
@@ -91,10 +92,7 @@ class Registered:
 
 def exp_rigid(xi: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
     """Rigid matrices (n, 4, 4): turns by rotation vectors about a centre, then translations; xi: (n, 6)."""
-    x, y, z = xi[:, :3].unbind(1)
-    o = torch.zeros_like(x)
-    skew = torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).reshape(-1, 3, 3)
-    turn = torch.linalg.matrix_exp(skew)
+    turn = rotation_matrices(xi[:, :3])
     out = torch.eye(4, dtype=xi.dtype, device=xi.device).repeat(len(xi), 1, 1)
     out[:, :3, :3] = turn
     out[:, :3, 3] = centre + xi[:, 3:] - turn @ centre
