@@ -58,7 +58,7 @@ class Alignment:
     turned_deg: float = 0.0
     apart: float = 0.0
     gains: dict[str, float] = field(default_factory=dict)
-    shown: ContrastMap | None = None
+    shown: ContrastMap | MonotoneMap | None = None
     margin: float = MAX_MARGIN
 
     def in_common_units(self, slices: list[Slice]) -> list[Slice]:

@@ -74,9 +74,10 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
 )
 @click.option(
     "--show-as",
-    type=click.Choice(["own", "t1w"]),
+    type=click.Choice(["own", "t1w", "t2w", "flair"]),
     default="own",
-    help="what is inferred from T2w, FLAIR or PD slices: in their own contrast (own), or as T1w MRI",
+    help="contrast of the result: that of the slices (own), or another one, which is made from what they tell "
+    "of the tissues if none of them show it",
 )
 @draws
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")

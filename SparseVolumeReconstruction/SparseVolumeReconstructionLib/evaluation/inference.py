@@ -61,7 +61,7 @@ def _condition_in_contrast(
     registered = frame == "registered"
     known = np.eye(4) if registered else None
     found = align_patient(prior, contrasts.for_prior, frame=known, progress=Progress())
-    view = view_of(prior, contrasts, found, "own")
+    view = view_of(prior, contrasts, found)
     made = condition(view.prior, view.slices, view.alignment, grid=grid if registered else None)
     return view.prior, PatientPosterior(made, view.alignment, grid)
 

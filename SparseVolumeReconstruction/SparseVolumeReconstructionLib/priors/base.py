@@ -211,6 +211,18 @@ class Prior(ABC):
         """The prior in a contrast that `seen_by` found before."""
         return None
 
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+        """A prior that takes slices as one of its views does, and shows the same body in another contrast.
+
+        Args:
+            seen: itself, or what `seen_by` or `seen_in` made of it.
+            shades: of the contrast that is shown, as in `Seen`; its own if None.
+
+        Raises:
+            InputError: where the prior knows no contrast but its own.
+        """
+        raise InputError(f"{self.card.id} does not know tissues and shows no contrast but its own.")
+
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Share of each tissue in every voxel given one of its posteriors, and its standard deviation.
 

@@ -130,7 +130,7 @@ def provenance(
             "canonical": alignment.intensity.canonical.tolist(),
             "gains": alignment.gains,
         },
-        "contrast": contrasts.provenance(request.show_as),
+        "contrast": contrasts.provenance() | {"any": prior.knows_tissues and bool(contrasts.found)},
         "covariate": None
         if known is None
         else {

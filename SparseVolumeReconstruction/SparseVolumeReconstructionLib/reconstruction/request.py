@@ -50,10 +50,10 @@ class ReconstructionRequest(BaseModel):
     compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
     file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
     with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
-    ("own"), or that of T1w MRI where the series is of another one. draws: what samples start from, where the
-    prior leaves a choice: real people ("donors"; they do where there are some, if None), or draws of the
-    Gaussian. fusion: how the mean is changed so that its rays sum up to the radiographs, where there are
-    some; see `fusion.fuse`.
+    ("own"), or another one, carried over by the tissues where no series is of it. draws: what samples start
+    from, where the prior leaves a choice: real people ("donors"; they do where there are some, if None), or
+    draws of the Gaussian. fusion: how the mean is changed so that its rays sum up to the radiographs, where
+    there are some; see `fusion.fuse`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -73,7 +73,7 @@ class ReconstructionRequest(BaseModel):
     compress: bool = True
     intensity: IntensityMap | None = None
     format: Literal["nrrd", "nii.gz"] = "nrrd"
-    show_as: Literal["own", "t1w"] = "own"
+    show_as: Literal["own", "t1w", "t2w", "flair"] = "own"
     draws: Literal["donors", "gaussian"] | None = None
     fusion: Fusion = "exact"
     output: str

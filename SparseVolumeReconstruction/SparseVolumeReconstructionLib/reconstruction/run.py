@@ -24,7 +24,7 @@ from ..progress import Progress
 from ..zoo.store import ModelStore
 from .contexts import noisy_backgrounds, read_contexts
 from .extent import outline
-from .other_contrast import Contrasts, contrasts_of
+from .other_contrast import KNOWN, SHOWN, Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
 from .provenance import doubt_about_frame, doubts, provenance
@@ -162,10 +162,10 @@ def look_at(request: ReconstructionRequest, prior: Prior, progress: Progress, cl
         mask = read_mask(request.mask, warnings.append) if request.mask else None
         brain = find_brain(slices, prior.card, mask)
         slices = brain.slices if brain else slices
-        contrasts = contrasts_of(slices, brain, prior.card)
+        contrasts = contrasts_of(slices, brain, prior.card, show_as=request.show_as)
         contrasts.check_agree()
         warnings += [*told_of(brain, prior.card, request.mask is not None), *noisy_backgrounds(slices)]
-        warnings += contrasts.told(request.show_as)
+        warnings += contrasts.told()
     return Seen(given, slices, brain, contrasts, warnings)
 
 
@@ -192,7 +192,7 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
         if request.intensity is None:
             found = matched_by_radiographs(found, contrasts.for_prior, placing, prior, progress.check)
     with clock.step("contrast"):
-        view = view_of(prior, contrasts, found, request.show_as, seen.given.tissues)
+        view = view_of(prior, contrasts, found, seen.given.tissues)
     warnings += [*view.told(contrasts.first), *doubts(found, contrasts)]
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
     if request.frame == "auto":
@@ -239,6 +239,11 @@ def _read(request: ReconstructionRequest, prior: Prior) -> Given:
     known = _known_intensity(request, prior)
     if "tissues" in request.outputs and not prior.knows_tissues:
         raise InputError(f"{prior.card.id} does not know tissues; leave them out of the outputs.")
+    if SHOWN.get(request.show_as, KNOWN) != KNOWN and not prior.knows_tissues:
+        raise InputError(
+            f"{prior.card.id} does not know tissues and cannot show {SHOWN[request.show_as]} MRI; choose "
+            "another model, or show it as it is."
+        )
     _check_covariate(request, prior)
     observations, warnings = read_contexts(request.contexts)
     slices, others = split_slices(observations)

@@ -61,14 +61,21 @@ class Layer(Enum):
 
 
 class ShowAs(Enum):
-    """In which contrast what is inferred is shown, where the slices are not T1w."""
+    """In which contrast what is inferred is shown."""
 
     OWN = "own"
     T1W = "t1w"
+    T2W = "t2w"
+    FLAIR = "flair"
 
     def label(self) -> str:
         """The text in a menu."""
-        return {"own": _("As the slices"), "t1w": _("T1w, as the model")}[self.value]
+        return {
+            "own": _("As the slices"),
+            "t1w": _("T1w, as the model"),
+            "t2w": _("T2w, usual grey values"),
+            "flair": _("FLAIR, usual grey values"),
+        }[self.value]
 
 
 class Draws(Enum):

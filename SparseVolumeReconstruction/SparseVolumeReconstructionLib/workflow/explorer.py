@@ -13,7 +13,7 @@ from ..mrml.i18n import _
 from ..mrml.results import ResultNodes, remove_result
 from . import quality
 from .choices import Layer, ShowAs
-from .told import Told, frame_told, is_other_contrast, scan_told
+from .told import Told, frame_told, offers_contrasts, scan_told
 
 FRAME_S = 0.08
 """For how long a sample is shown where they are played; longer where the views take longer to draw it."""
@@ -78,15 +78,11 @@ class Explorer:
         return frame_told(result.provenance) if result is not None and result.placed else Told()
 
     @property
-    def is_other_contrast(self) -> bool:
-        """Whether the slices of the chosen result are of another contrast than its model: T1w."""
-        result = self.result
-        return result is not None and is_other_contrast(result.provenance)
-
-    @property
     def offers_contrast(self) -> bool:
         """Whether the contrast in which results are shown is to be chosen."""
-        return self.is_other_contrast or self._parameters.showAs != ShowAs.OWN
+        result = self.result
+        offered = result is not None and offers_contrasts(result.provenance)
+        return offered or self._parameters.showAs != ShowAs.OWN
 
     def summary(self) -> str:
         """What is observed and what is inferred in the chosen result, in lines.
@@ -106,7 +102,9 @@ class Explorer:
             )
         lines = [text] if (text := scan_told(result.provenance)) else []
         chosen = self._parameters.showAs
-        if self.is_other_contrast and chosen.value != result.provenance["request"].get("show_as", "own"):
+        if offers_contrasts(result.provenance) and chosen.value != result.provenance["request"].get(
+            "show_as", "own"
+        ):
             lines.append(_("Reconstruct again to see it so: {contrast}.").format(contrast=chosen.label()))
         lines.append(
             _("{share:.1%} of the voxels were observed, all others are inferred.").format(

@@ -62,7 +62,10 @@ def scan_told(provenance: dict) -> str:
     return ", ".join(filter(None, (words, extent)))
 
 
-def is_other_contrast(provenance: dict) -> bool:
-    """Whether the first series of a result is of another contrast than its model knows."""
+def offers_contrasts(provenance: dict) -> bool:
+    """Whether the slices of a result can be shown in another contrast.
+
+    That of the model, T1w, where theirs is not; any, where the model knows tissues.
+    """
     contrast = provenance.get("contrast", {})
-    return bool(contrast.get("series")) and bool(contrast.get("other"))
+    return bool(contrast.get("any")) or bool(contrast.get("series") and contrast.get("other"))

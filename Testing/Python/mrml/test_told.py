@@ -5,7 +5,7 @@ from mrml.jobs import finish
 
 from SparseVolumeReconstructionLib.alignment.limits import MIN_PROBABILITY
 from SparseVolumeReconstructionLib.workflow.choices import Choices, ShowAs
-from SparseVolumeReconstructionLib.workflow.told import frame_told, is_other_contrast, scan_told
+from SparseVolumeReconstructionLib.workflow.told import frame_told, offers_contrasts, scan_told
 
 
 def said(probability, found=True, frame="auto", **more):
@@ -53,9 +53,11 @@ def test_contrast_and_extent_are_told():
     unclear = scan_told(said(1, contrast={**t2w, "found": "unclear"}))
     assert unclear == "contrast unclear"
     fetal = said(1, contrast={"found": "not looked at"}, volumes=["brain_mask"])
-    assert scan_told(fetal) == "with what is around the brain" and not is_other_contrast(fetal)
+    assert scan_told(fetal) == "with what is around the brain" and not offers_contrasts(fetal)
     assert scan_told({**fetal, "request": {"mask": "mask.nrrd"}}) == "brain as masked"
-    assert is_other_contrast(said(1, contrast=t2w)) and not is_other_contrast({}) and scan_told({}) == ""
+    assert offers_contrasts(said(1, contrast=t2w)) and offers_contrasts({"contrast": {"any": True}})
+    assert not offers_contrasts(said(1, contrast={"found": "T1w-like", "series": {"a": {}}, "any": False}))
+    assert not offers_contrasts({}) and scan_told({}) == ""
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from SparseVolumeReconstructionLib.alignment.tissues import T1W as PICTURED
 from SparseVolumeReconstructionLib.priors.card import ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian.tissues import TissueContrast
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+from SparseVolumeReconstructionLib.reconstruction import view as view_module
 from SparseVolumeReconstructionLib.reconstruction.other_contrast import Contrasts
 from SparseVolumeReconstructionLib.reconstruction.patient_posterior import condition_aligned
 from SparseVolumeReconstructionLib.reconstruction.view import view_of
@@ -41,7 +42,7 @@ def series(name: str, contrast: TissueContrast, said: str, places=(2, 4, 6, 8)):
 
 def test_the_prior_is_seen_in_the_contrast_of_the_slices(prior):
     scanned = series("scan", T2W, "T2w")
-    view = view_of(prior, scanned, FOUND, "own")
+    view = view_of(prior, scanned, FOUND)
     assert view.by_tissues and view.told("scan") == [] and view.seen.gain > 20
     assert view.shown == view.slices and all(np.ptp(s.pixels) > 300 for s in view.slices)
     said = view.provenance()
@@ -49,10 +50,33 @@ def test_the_prior_is_seen_in_the_contrast_of_the_slices(prior):
     mean = condition_aligned(view.prior, view.slices, view.alignment, grid=prior.grid).mean()
     truth, mask = scan(head(100), T2W)[0], prior.parameters.mask
     assert np.corrcoef(mean[mask], truth[mask])[0, 1] > 0.85
-    again = view_of(prior, scanned, FOUND, "own", view.seen.shades)
+    again = view_of(prior, scanned, FOUND, view.seen.shades)
     assert again.prior is view.prior and again.seen.gain is None
-    as_t1w = view_of(prior, scanned, FOUND, "t1w")
-    assert as_t1w.prior is prior and as_t1w.slices == scanned.for_prior and as_t1w.shown == []
+
+
+@pytest.mark.parametrize(("scanned", "said", "wanted"), [(T2W, "T2w", "t1w"), (T1W_SCAN, "T1w", "t2w")])
+def test_what_one_contrast_tells_is_shown_in_another(prior, monkeypatch, scanned, said, wanted):
+    """By the tissues, in grey values of its own; and not where a series of that contrast is there."""
+    monkeypatch.setitem(view_module.USUAL, "T2w", T2W.to_dict())
+    first = replace(series("scan", scanned, said), show_as=wanted)
+    view = view_of(prior, first, FOUND)
+    assert view.shown == [] and first.observed(FOUND) == [] and view.prior is not prior
+    mean = condition_aligned(view.prior, view.slices, view.alignment, grid=prior.grid).mean()
+    shows = T2W if wanted == "t2w" else T1W_SCAN
+    truth, mask = scan(head(100), shows)[0], prior.parameters.mask
+    assert np.corrcoef(mean[mask], truth[mask])[0, 1] > 0.85
+    assert 0.8 < mean[mask].max() / 1000 < 1.3
+    other = series("wanted", shows, wanted.replace("t", "T"), (3, 7))
+    both = replace(
+        first,
+        slices=first.slices + other.slices,
+        for_prior=first.for_prior + other.for_prior,
+        found=first.found | other.found,
+    )
+    view = view_of(prior, both, FOUND)
+    assert {s.source for s in view.shown} == {"wanted"} and both.first == "wanted"
+    assert view.by_tissues is (wanted == "t2w") and "no voxel of scan is in it" in both.told()[-1]
+    assert both.provenance()["found"] == f"{said}-like" and both.provenance()["shown_as"] == both.wanted
 
 
 def test_a_lesion_stays_where_it_was_observed(prior):
@@ -64,7 +88,7 @@ def test_a_lesion_stays_where_it_was_observed(prior):
     spot[6:8, 6:8] = True
     ill[spot] += 500
     with_lesion = replace(scanned, slices=[replace(scanned.slices[0], pixels=ill)])
-    both = [view_of(prior, one, FOUND, "own", known) for one in (scanned, with_lesion)]
+    both = [view_of(prior, one, FOUND, known) for one in (scanned, with_lesion)]
     means = [condition_aligned(v.prior, v.slices, v.alignment, grid=prior.grid).mean() for v in both]
     copied = np.abs(means[1] - means[0]) / 500
     assert means[1][3][spot].min() > means[0][3][spot].max()
@@ -75,7 +99,7 @@ def test_a_lesion_stays_where_it_was_observed(prior):
 
 def test_evidence_overrules_what_was_taken_for_another_contrast(prior):
     """T1w that is said to be T2w stays with the prior that was fitted to T1w, and the user is told."""
-    view = view_of(prior, series("scan", T1W_SCAN, "T2w"), FOUND, "own")
+    view = view_of(prior, series("scan", T1W_SCAN, "T2w"), FOUND)
     assert view.prior is prior and not view.by_tissues and view.seen.gain < 0
     assert "more probable as those of T1w" in view.told("scan")[0]
     assert view.provenance()["chosen"] == "T1w"
@@ -88,7 +112,7 @@ def test_series_of_two_contrasts_are_one_head(prior):
     both = Contrasts(
         first.slices + second.slices, first.for_prior + second.for_prior, first.found | second.found, [], []
     )
-    view = view_of(prior, both, FOUND, "own")
+    view = view_of(prior, both, FOUND)
     assert view.by_tissues and {s.source for s in view.shown} == {"first"} and len(view.slices) == 3
     other = view.slices[-1]
     assert other.source == "second" and other.noise > 0 and float(other.pixels.max()) > 400

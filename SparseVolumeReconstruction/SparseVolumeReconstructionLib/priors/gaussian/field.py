@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -120,6 +121,12 @@ class Latents:
     field: GaussianField
     mean: torch.Tensor
     covariance: torch.Tensor
+
+    @cached_property
+    def factor(self) -> torch.Tensor:
+        """Lower triangular (rank, rank) root of the covariance."""
+        root: torch.Tensor = torch.linalg.cholesky((self.covariance + self.covariance.T) / 2)
+        return root
 
 
 def axis_operator(source: int, target: int, offset: float, ratio: float) -> torch.Tensor:

@@ -77,27 +77,45 @@ def tissue_maps(
     Returns:
         Means in [0, 1] and standard deviations, each (3, K, J, I).
     """
-    fields, field, device = parameters.tissues, known.field, mean.device
+    fields, device = parameters.tissues, mean.device
     assert fields is not None
     inside = torch.as_tensor(parameters.mask, device=device)
     wider = (1.0,) * len(TISSUES) if parameters.contrast is None else SEEN_WIDENING
-    w = torch.tensor([[1.0], [0], [0], [0]]).expand(len(TISSUES) + 1, len(fields.means[0])).clone()
-    if parameters.contrast is not None:
-        w[0] = 0
-        w[1:] = parameters.contrast.weights(parameters.zones)
-    shared = torch.einsum("tun,un->tn", fields.residual_covariance, w)[1:]
+    shared = torch.einsum("tun,un->tn", fields.residual_covariance, weights_of(parameters))[1:]
     own_variance = parameters.sd**2
     slope = (shared / own_variance).to(device)
     left = (fields.residual_covariance.diagonal().T[1:] - shared**2 / own_variance).clamp(min=0).to(device)
-    factor = torch.linalg.cholesky((known.covariance + known.covariance.T) / 2)
-    loadings = field.loadings[:, inside]
-    residual = (mean - field.mean)[inside] - known.mean @ loadings
-    residual_variance = (std[inside] ** 2 - ((factor.T @ loadings) ** 2).sum(0)).clamp(min=0)
+    residual = residual_of(known, mean)[inside]
+    variance = residual_variance(known, std)[inside]
+    widened = known.field.widened
     means, deviations = mean.new_zeros(2, len(TISSUES), *mean.shape)
     for t in range(len(TISSUES)):
-        own = field.widened * fields.step * fields.loadings[t].to(device).float()
+        own = widened * fields.step * fields.loadings[t].to(device).float()
         rank = len(own)
         means[t][inside] = fields.means[t].to(device) + known.mean[:rank] @ own + slope[t] * residual
-        variance = ((factor[:rank].T @ own) ** 2).sum(0) + field.widened**2 * left[t]
-        deviations[t][inside] = wider[t] * (variance + slope[t] ** 2 * residual_variance).sqrt()
+        of_latents = ((known.factor[:rank].T @ own) ** 2).sum(0)
+        deviations[t][inside] = (
+            wider[t] * (of_latents + widened**2 * left[t] + slope[t] ** 2 * variance).sqrt()
+        )
     return means.clamp(0, 1), deviations
+
+
+def weights_of(parameters: GaussianParameters) -> torch.Tensor:
+    """What the process shows, as a sum of its own contrast (0) and the tissues (1..3), (4, n)."""
+    if parameters.contrast is not None:
+        shades = parameters.contrast.weights(parameters.zones)
+        return torch.cat([torch.zeros_like(shades[:1]), shades])
+    own = torch.zeros(len(TISSUES) + 1, parameters.sd.shape[0])
+    own[0] = 1
+    return own
+
+
+def residual_of(known: Latents, mean: torch.Tensor) -> torch.Tensor:
+    """Expected residual r, (K, J, I), of a posterior with that mean (K, J, I)."""
+    return mean - known.field.mean - torch.tensordot(known.mean, known.field.loadings, 1)
+
+
+def residual_variance(known: Latents, std: torch.Tensor) -> torch.Tensor:
+    """Variance of r, (K, J, I), as if z and r were independent, of a posterior with that deviation."""
+    of_latents = torch.tensordot(known.factor.T, known.field.loadings, 1)
+    return (std**2 - (of_latents**2).sum(0)).clamp(min=0)

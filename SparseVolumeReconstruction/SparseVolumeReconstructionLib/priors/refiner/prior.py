@@ -145,6 +145,10 @@ class RefinedPrior(Prior):
         """The base in a contrast that was found before, see `Prior`."""
         return self.base.seen_in(shades)
 
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+        """By the base, which is not refined, see `Prior`."""
+        return self.base.shown_in(self.base if seen is self else seen, shades)
+
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Those of the base's posterior, (K, J, I), see `Prior`."""
         return self.base.tissues(posterior.base if isinstance(posterior, RefinedPosterior) else posterior)

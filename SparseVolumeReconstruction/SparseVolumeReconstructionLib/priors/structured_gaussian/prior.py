@@ -34,10 +34,12 @@ from ..gaussian.tissues import TISSUES, TissueContrast
 from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
+from .shown import ShownPrior
 
 DONORS, GAUSSIAN = "donors", "gaussian"
 _MAX_PIXELS = 200_000
 _LIKE_THE_COHORT = 0.05  # no nearer scale is worth a second solution
+_KEPT_CONTRASTS = 2  # that of the slices, and one that is shown
 _COMPARED = 6  # donors, of which the sharpness is compared with that of the slices
 _FAST_VOXELS, _FAST_NOISE, _FAST_TOLERANCE = 80_000, 0.2, 0.1
 
@@ -70,7 +72,7 @@ class StructuredGaussian(Prior):
         self.parameters = p
         self.adapt = True
         self._process = GaussianProcess(p, self.device)
-        self._seen_in = lru_cache(maxsize=1)(self._make_seen)
+        self._seen_in = lru_cache(maxsize=_KEPT_CONTRASTS)(self._make_seen)
         if p.donors is not None:
             self.draws = (DONORS, *self.draws)
             self._donors = Donors(p, p.donors)
@@ -137,7 +139,7 @@ class StructuredGaussian(Prior):
         return replace(seen, gain=nats - own - pixels.cost)
 
     def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
-        """The process in a contrast that was found before; the last one is kept."""
+        """The process in a contrast that was found before; the last ones are kept."""
         if self.parameters.tissues is None:
             return None
         return self._drawn_alike(shades)
@@ -151,6 +153,14 @@ class StructuredGaussian(Prior):
         contrast = TissueContrast.from_dict(json.loads(shades))
         prior = StructuredGaussian(seen_in(self.parameters, contrast), self.card, self.device)
         return Seen(prior, contrast.unit, None, contrast.to_dict())
+
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+        """The process in two contrasts at once, see `Prior`."""
+        if self.parameters.tissues is None:
+            return super().shown_in(seen, shades)
+        shown = self if shades is None else self._drawn_alike(shades).prior
+        assert isinstance(seen, StructuredGaussian) and isinstance(shown, StructuredGaussian)
+        return ShownPrior(seen, shown)
 
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Shares of fluid, grey and white matter given one of its posteriors, see `Prior`."""

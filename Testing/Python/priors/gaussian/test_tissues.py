@@ -8,12 +8,14 @@ import torch
 from priors.tissue_heads import T1W, T2W, fitted_parameters, head, scan
 
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
-from SparseVolumeReconstructionLib.geometry import Grid, Volume
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.seen import SEEN_WIDENING, seen_in
 from SparseVolumeReconstructionLib.priors.gaussian.tissues import TISSUES, TissueContrast, TissueFields
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
+
+T1W_SCAN = TissueContrast(np.column_stack([1000 * T1W, np.zeros((3, 2))]), np.full(3, 10.0))
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,9 @@ def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
     ]
     maps = prior.tissues(prior.condition(slices))
 
+    own = replace(small, means=0.5 + 0 * means[:1], loadings=0.02 * torch.ones(2, 80), sd=share[0])
+    shown = StructuredGaussian(own, card).shown_in(prior, None).condition(slices)
+
     k, j, i = (c.double() for c in field.correlations)
     correlation = torch.kron(torch.kron(k, j), i)
     shades = torch.tensor([1.0, 0.5, 0.3]).double()
@@ -107,6 +112,9 @@ def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
     s += field.noise * torch.diag(share_c[seen] ** 2)
     difference = torch.as_tensor(pixels).double().flatten() - (shades @ means.double())[seen]
     exact = means.double() + cross[:, :, seen] @ torch.linalg.solve(s, difference)
+    cross_own = 0.02 * torch.ones(80, 2).double() @ w_c + share[0, :, None].double() * correlation * share_c
+    of_own = 0.5 + cross_own[:, seen] @ torch.linalg.solve(s, difference)
+    torch.testing.assert_close(shown.mean().flatten().double(), of_own, rtol=0, atol=2e-3)
     for t, name in enumerate(TISSUES):
         found = maps[name][0].flatten().double()
         torch.testing.assert_close(found, exact[t].clamp(0, 1), rtol=0, atol=2e-3)
@@ -117,8 +125,39 @@ def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
         assert float((own - left).abs().max()) < 0.25 * float(variance.sqrt().max())
 
 
+def test_slices_of_one_contrast_are_shown_in_another(parameters, card):
+    """T2w slices of somebody else as T1w would show the head, and the reverse: mean, sd, samples."""
+    prior = StructuredGaussian(parameters, card)
+    mask, heads = parameters.mask, [head(100 + n) for n in range(6)]
+    for shades, wanted in ((T2W.to_dict(), None), (None, T2W.to_dict())):
+        seen = prior if shades is None else prior.seen_in(shades).prior
+        shown = prior.shown_in(seen, wanted)
+        unit = T2W.unit if wanted else 1.0
+        errors, usual, z = [], [], []
+        for shares in heads:
+            contrast, white = (T1W_SCAN, 1000.0) if shades is None else (T2W, T2W.unit)
+            scale = MonotoneMap(np.array([0, white]), np.array([0, 1.0]))
+            posterior = shown.condition([s.with_intensity(scale) for s in scan(shares, contrast)[1]])
+            truth = np.tensordot(T2W.shades[:, 0] / unit if wanted else T1W, shares, 1)[mask]
+            mean, std = (t.numpy()[mask] for t in (posterior.mean(), posterior.std()))
+            errors.append(np.mean((mean - truth) ** 2))
+            usual.append(np.mean((shown.condition([]).mean().numpy()[mask] - truth) ** 2))
+            z.append(np.mean((mean - truth) ** 2 / std**2))
+        assert sum(errors) < 0.4 * sum(usual), (errors, usual)
+        assert 0.2 < np.mean(z) < 2.5, z
+        samples = posterior.sample(list(range(24)))[:, torch.as_tensor(mask)]
+        far = (samples.mean(0) - posterior.mean()[torch.as_tensor(mask)]).abs().mean()
+        assert float(far) < 0.3 * float(std.mean())
+        assert float(samples.std(0).mean()) == pytest.approx(float(std.mean()), rel=0.3)
+        torch.testing.assert_close(posterior.sample([3])[0][mask], samples[3])
+        maps, same = shown.tissues(posterior), seen.tissues(posterior.seen)
+        assert all(torch.equal(maps[name][0], same[name][0]) for name in TISSUES)
+
+
 def test_a_process_without_tissues_knows_one_contrast(parameters, card):
     plain = StructuredGaussian(replace(parameters, tissues=None), card)
     _, slices = scan(head(1), T2W)
     assert not plain.knows_tissues and plain.tissues(plain.condition([])) == {}
     assert plain.seen_by(slices, MonotoneMap.identity()) is None and plain.seen_in({}) is None
+    with pytest.raises(InputError, match="shows no contrast but its own"):
+        plain.shown_in(plain, None)
