@@ -76,8 +76,8 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     "--show-as",
     type=click.Choice(["own", "t1w", "t2w", "flair"]),
     default="own",
-    help="contrast of the result: that of the slices (own), or another one, which is made from what they tell "
-    "of the tissues if none of them show it",
+    help="contrast of the result: that of the slices (own), or another one, made from what they tell of the "
+    "tissues if none of them show it",
 )
 @draws
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")

@@ -75,10 +75,10 @@ def view_of(
     leads = bool(contrasts.slices) and contrasts.first == contrasts.slices[0].source
     known = known if leads else None
     if not prior.knows_tissues or not (known or contrasts.is_doubtful(contrasts.first)):
-        view, own = _by_pictures(prior, contrasts, found), KNOWN
+        view = _by_pictures(prior, contrasts, found)
     else:
         view = _by_evidence(prior, contrasts, found, known)
-        own = contrasts.words(contrasts.first).split("-")[0] if view.by_tissues else KNOWN
+    own = contrasts.words(contrasts.first).split("-")[0] if view.by_tissues else KNOWN
     if contrasts.wanted in (None, own) or not prior.knows_tissues:
         return view
     shades = None if contrasts.wanted == KNOWN else USUAL[contrasts.wanted]

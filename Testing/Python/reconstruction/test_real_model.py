@@ -80,9 +80,7 @@ def test_people_who_were_not_fitted_are_not_refused(brain, shared_data):
         assert found.score > 0.7
 
 
-def test_flair_is_told_from_t1w_and_each_is_shown_as_it_is_or_as_the_other(
-    brain, shared_data, tmp_path, capsys
-):
+def test_flair_is_told_from_t1w_and_each_is_shown_as_the_other(brain, shared_data, tmp_path, capsys):
     """On the terminal, in result.json, and as an error where warnings are errors."""
     scans = {
         kind: shared_data / "multimodal_t1_flair" / f"siteA_sub-11_{kind}.nii.gz" for kind in ("T1w", "FLAIR")
