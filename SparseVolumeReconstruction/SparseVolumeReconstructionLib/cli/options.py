@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..progress import Cancelled
+from ..reconstruction.formats import FORMATS
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -128,6 +129,13 @@ device = click.option(
 )
 json_progress = click.option(
     "--json-progress", is_flag=True, help='print {"step", "fraction", "remaining_s"} as JSON lines on stdout'
+)
+image_format = click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="nrrd",
+    help="of all images (nrrd); SVRTK, NeSVoR, NiftyMIC, FSL and others read NIfTI: nii.gz; dicom: derived "
+    "series in the study of the slices, masks as DICOM SEG",
 )
 like = click.option("--like", metavar="VOLUME", help="output on the grid of this volume")
 strict = click.option("--strict", is_flag=True, help="stop at the first warning, before anything is written")

@@ -6,7 +6,7 @@ import click
 
 from .context import build_request
 from .display import shown_progress
-from .options import Command, device, draws, json_progress, like, number, strict, words
+from .options import Command, device, draws, image_format, json_progress, like, number, strict, words
 
 EXAMPLES = """
 reconstruct --prior brain-t1 --context head.nii.gz:40,70,100 --samples 16 --output out
@@ -66,12 +66,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     metavar="WEEKS",
     help="for fetal models; inferred from the slices if left out",
 )
-@click.option(
-    "--format",
-    type=click.Choice(["nrrd", "nii.gz"]),
-    default="nrrd",
-    help="of all images (nrrd); SVRTK, NeSVoR, NiftyMIC, FSL and others read NIfTI: nii.gz",
-)
+@image_format
 @click.option(
     "--show-as",
     type=click.Choice(["own", "t1w", "t2w", "flair"]),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ..geometry import InputError, first_problem
 from .context import parse_context
-from .options import Command, above_0, json_progress, number, positive, strict, words
+from .options import Command, above_0, image_format, json_progress, number, positive, strict, words
 
 EXAMPLES = """
 svr --stack axial.nii.gz --stack coronal.nii.gz --stack sagittal.nii.gz --output merged
@@ -52,7 +52,7 @@ svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,sa
 )
 @click.option("--samples", type=positive, default=4, metavar="N", help="how many samples, if wanted (4)")
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same result (0)")
-@click.option("--format", type=click.Choice(["nrrd", "nii.gz"]), default="nrrd", help="of all images (nrrd)")
+@image_format
 @strict
 @json_progress
 @click.option(

@@ -9,7 +9,7 @@ import click
 from ..data.bids import WRITTEN
 from ..geometry import InputError
 from .display import shown_progress
-from .options import Command, device, json_progress, strict
+from .options import Command, device, image_format, json_progress, strict
 
 EXAMPLES = """
 synthesize --model runs/t1/t1.safetensors --input FLAIR=flair.nii.gz --input T2=t2.nii.gz --output out"""
@@ -31,7 +31,7 @@ _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word i
 @click.option(
     "--output", required=True, type=Path, metavar="DIR", help="folder for mean, std and result.json"
 )
-@click.option("--format", default="nrrd", type=click.Choice(["nrrd", "nii.gz"]), help="of the images (nrrd)")
+@image_format
 @device
 @strict
 @json_progress

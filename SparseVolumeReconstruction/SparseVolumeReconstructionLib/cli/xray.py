@@ -12,7 +12,7 @@ from ..observation.views import VIEWS
 from ..reconstruction.request import Fusion
 from .context import build_request
 from .display import shown_progress
-from .options import Command, above_0, device, draws, json_progress, like, strict
+from .options import Command, above_0, device, draws, image_format, json_progress, like, strict
 
 EXAMPLES = """
 xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --output out
@@ -94,6 +94,7 @@ xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --context 
     help="how the mean is changed to give the radiographs: exact (as little as needed), paper (errors are "
     "shared along rays by density squared), as-printed (with the paper's formula of the error), none",
 )
+@image_format
 @draws
 @device
 @strict

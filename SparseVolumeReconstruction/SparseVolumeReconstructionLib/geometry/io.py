@@ -15,13 +15,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
+from .dicom_source import Source
 from .errors import FileWarning, InputError, file_errors
 from .files import read_file
 from .files import stated_grids as files_grids
 from .grid import Grid, Volume
 from .image import LPS, to_image
 from .nifti import sidecar_thickness
-from .scan import Scan, dicom_grids, read_dicom
+from .scan import Scan, dicom_grids, read_dicom, series_source
 from .text_headers import NRRD, nrrd_thickness
 
 _POINTERS = {b"annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
@@ -49,6 +50,22 @@ def read_scan(path: str | Path, series: str | None = None) -> Scan:
     if path.is_dir() or is_dicom(path):
         return read_dicom(_files_of(path), str(path), series)
     return read_file(path, str(path))
+
+
+def dicom_source(path: str | Path, series: str | None = None) -> Source | None:
+    """What the files of a DICOM series say of patient and study; None for files of other formats.
+
+    Args:
+        path: of a file, or of the folder of a series.
+        series: as in read_scan.
+
+    Raises:
+        InputError: as read_scan.
+    """
+    path = Path(path)
+    if not path.is_dir() and not (path.is_file() and is_dicom(path)):
+        return None
+    return series_source(_files_of(path), str(path), series)
 
 
 def _check_is_there(path: Path) -> None:
@@ -155,7 +172,8 @@ def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Pat
 
     Args:
         directory: is made where it is not there.
-        names: what files of a result may be called; those of an older one that are not written are removed.
+        names: what files and folders of a result may be called; those of an older one that are not written
+            are removed.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
@@ -168,6 +186,8 @@ def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Pat
             yield staging
             directory.mkdir(exist_ok=True)
             for name in names:
+                if (directory / name).is_dir():
+                    os.replace(directory / name, staging / f".old-{name}")
                 if (staging / name).exists():
                     os.replace(staging / name, directory / name)
                 else:

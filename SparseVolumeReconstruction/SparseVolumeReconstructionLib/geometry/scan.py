@@ -13,6 +13,7 @@ import numpy as np
 
 from . import dicom
 from .dicom import Frame
+from .dicom_source import Source
 from .errors import InputError
 from .grid import Grid, Volume
 from .image_types import not_as_acquired
@@ -161,6 +162,34 @@ def read_dicom(
         SeveralSeries: where there is a choice.
         InputError: for what cannot be read.
     """
+    chosen, key, left_out = _chosen(files, name, series)
+    notices = list(filter(None, [left_out_notice(left_out)]))
+    if chosen.modality not in ("MR", "OT", ""):
+        notices.append(f"its files say that it is {chosen.modality}, not MR.")
+    _check_size(chosen.frames, name, max_voxels)
+    frames, merged = _of_one_kind(chosen, key, series, name, files)
+    types = (frame.kinds.get("FrameType") or frame.kinds.get("ImageType", "") for frame in frames)
+    for what in sorted(filter(None, set(map(not_as_acquired, types)))):
+        notices.append(f"its files say that they are {what}; expected slices as acquired.")
+    return replace(_stacked(frames, [*notices, *merged], files), title=chosen.description).checked(name)
+
+
+def series_source(files: dict[Path, str], name: str, series: str | None = None) -> Source:
+    """Patient, study and images of one DICOM series among files; arguments and errors of `read_dicom`.
+
+    One file alone may be of any kind, of a radiograph too.
+    """
+    import pydicom
+
+    alone = len(files) == 1
+    paths = files if alone else dict.fromkeys(frame.file for frame in _chosen(files, name, series)[0].frames)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    named = tuple((str(one.get("SOPClassUID", "")), str(one.get("SOPInstanceUID", ""))) for one in headers)
+    return Source(headers[0], tuple(one for one in named if all(one)))
+
+
+def _chosen(files: dict[Path, str], name: str, series: str | None) -> tuple[dicom.Series, str, list[str]]:
+    """The series that is wanted, its key, and the names of files that are no image."""
     found, left_out = dicom.read_headers(files)
     if not found:
         kinds = {kind for file in files if (kind := packed_with(file))}
@@ -168,7 +197,6 @@ def read_dicom(
             f"unpack them first ({', '.join(sorted(kinds))})" if kinds else "give the path of one image file"
         )
         raise InputError(f"{name}: no DICOM series: none of its {len(files)} files is an image; {remedy}.")
-    notices = list(filter(None, [left_out_notice(left_out)]))
     numbers = [one.number for one in found]
     keys = (
         numbers
@@ -185,16 +213,7 @@ def read_dicom(
         ]
         raise SeveralSeries(name, choices, "" if wanted is None else f"no series #{series}")
     chosen = wanted or 0
-    if found[chosen].modality not in ("MR", "OT", ""):
-        notices.append(f"its files say that it is {found[chosen].modality}, not MR.")
-    _check_size(found[chosen].frames, name, max_voxels)
-    frames, merged = _of_one_kind(found[chosen], keys[chosen], series, name, files)
-    types = (frame.kinds.get("FrameType") or frame.kinds.get("ImageType", "") for frame in frames)
-    for what in sorted(filter(None, set(map(not_as_acquired, types)))):
-        notices.append(f"its files say that they are {what}; expected slices as acquired.")
-    return replace(_stacked(frames, [*notices, *merged], files), title=found[chosen].description).checked(
-        name
-    )
+    return found[chosen], keys[chosen], left_out
 
 
 def dicom_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:

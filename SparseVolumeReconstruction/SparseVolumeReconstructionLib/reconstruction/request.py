@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from ..observation import SliceSpec
 from ..observation.spec import AnyObservationSpec
+from .formats import ImageFormat
 
 __all__ = ["Fusion", "IntensityMap", "ReconstructionRequest", "SliceSpec"]
 
@@ -47,13 +48,13 @@ class ReconstructionRequest(BaseModel):
     the volumes wanted besides `samples` samples; at least one output or sample. "atlas" is the prior
     without slices, and alone it needs nothing but the frame; "tissues" are the shares of fluid, grey and
     white matter. fast: a rough and quick mean for interaction.
-    compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, and one
-    file of four dimensions in NIfTI. intensity: the map that an earlier result found; only with a frame, and
-    with the covariate where the prior has one. show_as: what is inferred has the contrast of the first series
-    ("own"), or another one, carried over by the tissues where no series is of it. draws: what samples start
-    from, where the prior leaves a choice: real people ("donors"; they do where there are some, if None), or
-    draws of the Gaussian. fusion: how the mean is changed so that its rays sum up to the radiographs, where
-    there are some; see `fusion.fuse`.
+    compress: smaller files, more time. format: of all images; samples are a Slicer sequence in NRRD, one
+    file of four dimensions in NIfTI, series of their own in DICOM. intensity: the map that an earlier
+    result found; only with a frame, and with the covariate where the prior has one. show_as: what is
+    inferred has the contrast of the first series ("own"), or another one, carried over by the tissues where
+    no series is of it. draws: what samples start from, where the prior leaves a choice: real people
+    ("donors"; they do where there are some, if None), or draws of the Gaussian. fusion: how the mean is
+    changed so that its rays sum up to the radiographs, where there are some; see `fusion.fuse`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,7 +73,7 @@ class ReconstructionRequest(BaseModel):
     fast: bool = False
     compress: bool = True
     intensity: IntensityMap | None = None
-    format: Literal["nrrd", "nii.gz"] = "nrrd"
+    format: ImageFormat = "nrrd"
     show_as: Literal["own", "t1w", "t2w", "flair"] = "own"
     draws: Literal["donors", "gaussian"] | None = None
     fusion: Fusion = "exact"

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..geometry import Grid, InputError, Volume
-from ..geometry.io import read_affine, read_volume, write_affine, write_volume, written_whole
-from ..geometry.nifti import read_four_dimensions, write_four_dimensions
+from ..geometry import InputError, Volume
+from ..geometry.io import read_affine, read_volume, write_affine, written_whole
+from ..geometry.nifti import read_four_dimensions
+from ..geometry.sequence import read_sequence
+from .formats import DICOM, FORMATS
+from .images import SAMPLES, Origin, image_names, write_images
 
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas", "reprojection")
 TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
 MASKS = ("observed", "brain_mask", "template_mask")
-_SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 
 
 def file_names(image_format: str = "nrrd") -> tuple[str, ...]:
-    """What the files of a result are called, images as "nrrd" or "nii.gz"."""
-    return (
-        *(f"{name}.{image_format}" for name in (*VOLUMES, *TISSUE_VOLUMES)),
-        _SAMPLES[image_format],
-        "frame.h5",
-        "result.json",
-    )
+    """What the files of a result are called, images as one of FORMATS."""
+    return (*image_names((*VOLUMES, *TISSUE_VOLUMES), image_format), "frame.h5", "result.json")
 
 
-ALL_FILES = {name for each in _SAMPLES for name in file_names(each)}
+ALL_FILES = {name for each in FORMATS for name in file_names(each)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,53 +73,6 @@ class Reconstruction:
         return cls(patient_to_canonical, provenance | {"volumes": there}, tissues=tissues, **volumes)
 
 
-def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
-    """Write samples as a Slicer volume sequence (.seq.nrrd).
-
-    Args:
-        samples: (n, K, J, I).
-        grid: of every one of them.
-        path: the file.
-        compress: smaller files, more time.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
-    import nrrd  # the panel opens before this package is installed
-
-    directions = np.vstack([np.full(3, np.nan), grid.ijk_to_ras[:3, :3].T])
-    header = {
-        "type": "float",
-        "dimension": 4,
-        "space": "right-anterior-superior",
-        "space directions": directions,
-        "space origin": grid.ijk_to_ras[:3, 3],
-        "kinds": ["list", "domain", "domain", "domain"],
-        "labels": ["sample", "", "", ""],
-        "axis 0 index type": "numeric",
-        "axis 0 index values": " ".join(str(n) for n in range(len(samples))),
-        "encoding": "gzip" if compress else "raw",
-    }
-    nrrd.write(
-        str(path),
-        np.ascontiguousarray(samples.transpose(0, 3, 2, 1)),
-        header,
-        index_order="F",
-        compression_level=1,
-    )
-    _blank_date(path)
-
-
-def _blank_date(path: Path) -> None:
-    """Overwrite the comment in which pynrrd writes the date, so that the same result has the same bytes."""
-    with open(path, "r+b") as file:
-        start = file.read(4096)
-        date = re.search(rb"^# on [^\n]*", start, re.MULTILINE)
-        if date:
-            file.seek(date.start())
-            file.write(b"#" + b" " * (len(date[0]) - 1))
-
-
 def write_result(
     result: Reconstruction, directory: str | Path, compress: bool = True, image_format: str = "nrrd"
 ) -> dict[str, str]:
@@ -133,7 +82,7 @@ def write_result(
 
     Args:
         compress: smaller files, more time.
-        image_format: "nrrd" or "nii.gz" (always compressed).
+        image_format: one of FORMATS; NIfTI is always compressed.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
@@ -146,18 +95,12 @@ def write_result(
 
 def _write_files(result: Reconstruction, folder: Path, compress: bool, image_format: str) -> None:
     """All files of a result into an empty folder. Raises OSError."""
-    for name in VOLUMES:
-        if (volume := getattr(result, name)) is not None:
-            write_volume(volume, folder / f"{name}.{image_format}", compress)
-    for name, volume in result.tissues.items():
-        write_volume(volume, folder / f"{name}.{image_format}", compress)
+    made = {name: getattr(result, name) for name in VOLUMES}
+    volumes = {name: volume for name, volume in made.items() if volume is not None} | result.tissues
+    samples = None
     if result.samples is not None and result.observed is not None:
-        path = folder / _SAMPLES[image_format]
-        grid = result.observed.grid
-        if image_format == "nrrd":
-            write_sequence(result.samples, grid, path, compress)
-        else:
-            write_four_dimensions(result.samples, grid, path)
+        samples = result.samples, result.observed.grid
+    write_images(folder, volumes, samples, image_format, compress, Origin.of(result.provenance))
     write_affine(result.patient_to_canonical, folder / "frame.h5")
     (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
 
@@ -176,6 +119,8 @@ def read_result(directory: str | Path) -> Reconstruction:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path}: cannot be read; reconstruct again.") from error
     image_format = request.get("format", "nrrd")
+    if image_format == DICOM:
+        raise InputError(f"{directory}: is a result in DICOM, to be read as such; or reconstruct as nrrd.")
     made: dict[str, Any] = {}
     wanted = provenance.get("volumes", _written_by_request(request))
     for name in [name for name in VOLUMES if name in wanted]:
@@ -184,8 +129,8 @@ def read_result(directory: str | Path) -> Reconstruction:
     if "tissues" in request.get("outputs", []):
         made["tissues"] = {n: read_volume(directory / f"{n}.{image_format}") for n in TISSUE_VOLUMES}
     if request.get("samples"):
-        samples = directory / _SAMPLES[image_format]
-        made["samples"] = _read_sequence(samples) if image_format == "nrrd" else read_four_dimensions(samples)
+        samples = directory / SAMPLES[image_format]
+        made["samples"] = read_sequence(samples) if image_format == "nrrd" else read_four_dimensions(samples)
     return Reconstruction.of(made, read_affine(directory / "frame.h5"), provenance)
 
 
@@ -196,14 +141,3 @@ def _written_by_request(request: dict[str, Any]) -> set[str]:
     if request.get("samples") or {"mean", "std", "tissues"} & there:
         there.add("observed")
     return there
-
-
-def _read_sequence(path: Path) -> np.ndarray:
-    """Samples (n, K, J, I) of a Slicer volume sequence. Raises InputError."""
-    import nrrd
-
-    try:
-        values, _header = nrrd.read(str(path), index_order="C")
-    except (OSError, ValueError, KeyError, nrrd.NRRDError) as error:
-        raise InputError(f"{path}: cannot be read as a sequence of volumes; reconstruct again.") from error
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0))

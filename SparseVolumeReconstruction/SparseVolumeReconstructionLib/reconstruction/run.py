@@ -24,6 +24,7 @@ from ..progress import Progress
 from ..zoo.store import ModelStore
 from .contexts import noisy_backgrounds, read_contexts
 from .extent import outline
+from .images import check_format
 from .other_contrast import KNOWN, SHOWN, Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
@@ -53,6 +54,7 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
         InputError: wrong input.
         Cancelled: when asked to stop.
     """
+    check_format(request.format)
     progress.update("loading the model", 0.0)
     model = store.find(request.prior)
     try:

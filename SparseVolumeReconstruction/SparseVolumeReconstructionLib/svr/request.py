@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..observation import SliceSpec
+from ..reconstruction.formats import ImageFormat
 
 MAX_STACKS = 12
 NONE, AUTO = "none", "auto"  # models
@@ -31,7 +32,7 @@ class SvrRequest(BaseModel):
     outputs: list[Literal["volume", "std", "poses", "samples"]] = ["volume", "std", "poses"]
     samples: int = Field(default=4, ge=1, le=100)
     seed: int = Field(default=0, ge=0)
-    format: Literal["nrrd", "nii.gz"] = "nrrd"
+    format: ImageFormat = "nrrd"
     output: str
 
     @field_validator("outputs")

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..geometry import Volume
-from ..geometry.io import write_volume, written_whole
-from ..geometry.nifti import write_four_dimensions
-from ..reconstruction.result import write_sequence
+from ..geometry.io import written_whole
+from ..reconstruction.formats import FORMATS
+from ..reconstruction.images import Origin, image_names, write_images
 
-FORMATS = ("nrrd", "nii.gz")
-_SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 VOLUMES = ("volume", "std", "seen")
 OTHERS = ("poses.json", "result.json", "report.html")
-ALL_FILES = (*(f"{v}.{f}" for v in VOLUMES for f in FORMATS), *_SAMPLES.values(), *OTHERS)
+ALL_FILES = (*(name for each in FORMATS for name in image_names(VOLUMES, each)), *OTHERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +45,16 @@ def write_svr(result: SvrResult, directory: str | Path, image_format: str = "nrr
     """Write all files of a result into a folder, all or none; returns {name: path}.
 
     Args:
-        image_format: "nrrd" or "nii.gz".
+        image_format: one of FORMATS.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
     """
     with written_whole(directory, ALL_FILES) as folder:
-        for name in VOLUMES:
-            if (volume := getattr(result, name)) is not None:
-                write_volume(volume, folder / f"{name}.{image_format}")
-        if result.samples is not None:
-            path = folder / _SAMPLES[image_format]
-            grid = result.seen.grid
-            if image_format == "nrrd":
-                write_sequence(result.samples, grid, path)
-            else:
-                write_four_dimensions(result.samples, grid, path)
+        made = {name: getattr(result, name) for name in VOLUMES}
+        volumes = {name: volume for name, volume in made.items() if volume is not None}
+        samples = None if result.samples is None else (result.samples, result.seen.grid)
+        write_images(folder, volumes, samples, image_format, True, Origin.of(result.provenance))
         if result.poses is not None:
             _write_json(result.poses, folder / "poses.json")
         _write_json(result.provenance, folder / "result.json")

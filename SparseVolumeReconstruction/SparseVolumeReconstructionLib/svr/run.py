@@ -13,6 +13,7 @@ import numpy as np
 from ..geometry import InputError
 from ..priors.base import Prior
 from ..progress import Progress
+from ..reconstruction.images import check_format
 from ..reconstruction.provenance import software
 from ..zoo.store import ModelStore
 from .check import Check, Prediction, checked
@@ -49,6 +50,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         Cancelled: when asked to stop.
     """
     seconds: dict[str, float] = {}
+    check_format(request.format)
     progress.update("reading the stacks", 0.0)
     with _timed(seconds, "read"):
         if Path(request.output).is_file():

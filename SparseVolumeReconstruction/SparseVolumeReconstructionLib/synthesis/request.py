@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
+
+from ..reconstruction.formats import ImageFormat
 
 
 class SynthesisRequest(BaseModel):
@@ -19,5 +19,5 @@ class SynthesisRequest(BaseModel):
     model: str
     inputs: dict[str, str] = Field(min_length=1)
     output: str
-    format: Literal["nrrd", "nii.gz"] = "nrrd"
+    format: ImageFormat = "nrrd"
     device: str = "auto"

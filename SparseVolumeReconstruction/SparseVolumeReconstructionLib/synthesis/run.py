@@ -13,17 +13,18 @@ from .. import __version__
 from ..data.bids import WRITTEN
 from ..data.registration import register_rigid
 from ..geometry import Volume
-from ..geometry.io import read_volume, write_volume, written_whole
+from ..geometry.io import read_volume, written_whole
 from ..geometry.resample import resample
 from ..priors.device import resolve_device
 from ..progress import Progress
+from ..reconstruction.formats import FORMATS
+from ..reconstruction.images import Origin, check_format, image_names, write_images
 from ..zoo.weights import sha256
 from .pix2pix.synthesiser import Synthesiser
 from .request import SynthesisRequest
 
 _MOVED_MM = 1.0
-_FORMATS = ("nrrd", "nii.gz")
-FILES = (*(f"{name}.{kind}" for name in ("mean", "std") for kind in _FORMATS), "result.json")
+FILES = (*(name for each in FORMATS for name in image_names(("mean", "std"), each)), "result.json")
 
 
 def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         warnings.append(text)
         progress.warn(text)
 
+    check_format(request.format)
     progress.update("loading the model", 0.0)
     network = Synthesiser.load(Path(request.model), resolve_device(request.device))
     progress.update("reading", 0.1)
@@ -74,8 +76,8 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         "seconds": round(time.perf_counter() - start, 3),
     }
     with written_whole(request.output, FILES) as folder:
-        write_volume(made.mean, folder / f"mean.{request.format}")
-        write_volume(made.std, folder / f"std.{request.format}")
+        volumes = {"mean": made.mean, "std": made.std}
+        write_images(folder, volumes, None, request.format, True, Origin.of(said))
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}

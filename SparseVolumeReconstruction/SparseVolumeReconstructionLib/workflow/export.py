@@ -20,6 +20,7 @@ from ..evaluation.case_report import CaseReport, write_case_report
 from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import write_affine, write_text, write_volume
 from ..geometry.nifti import write_four_dimensions
+from ..geometry.sequence import write_sequence
 from ..mrml.bundle import prepare_bundle
 from ..mrml.contexts import ContextSlice
 from ..mrml.nodes import affine_of, file_stem, volume_of
@@ -27,7 +28,6 @@ from ..mrml.reslice import reslice_plane
 from ..mrml.results import ResultNodes
 from ..observation import Slice
 from ..observation.slices import slice_of
-from ..reconstruction.result import write_sequence
 from .handover import Template, take_template
 
 _VOLUMES = {

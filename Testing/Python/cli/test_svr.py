@@ -91,7 +91,7 @@ def test_one_stack_with_a_mask_of_another_grid_says_what_stays_unknown(paths, tm
         4,
         "--json-progress",
     ]
-    assert main([*map(str, words), "--output", str(tmp_path / "out"), "--format", "nii.gz"]) == 0
+    assert main([*map(str, words), "--output", str(tmp_path / "out"), "--format", "dicom"]) == 0
     printed = capsys.readouterr()
     events = [json.loads(line) for line in printed.out.splitlines()]
     assert [e["fraction"] for e in events] == sorted(e["fraction"] for e in events)
@@ -99,4 +99,7 @@ def test_one_stack_with_a_mask_of_another_grid_says_what_stays_unknown(paths, tm
     assert "one stack alone" in printed.err
     assert f"8 mm thick lie {SCAN.thickness_mm:g} mm apart" in printed.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"volume.nii.gz", "std.nii.gz", "seen.nii.gz", "poses.json", "result.json", "report.html"}
+    assert names == {"dicom", "poses.json", "result.json", "report.html"}
+    names = {path.name for path in (tmp_path / "out" / "dicom").iterdir()}
+    assert names == {"volume", "std", "std_map.dcm", "seen.dcm"}
+    assert read_volume(tmp_path / "out" / "dicom" / "volume").array.max() > 0

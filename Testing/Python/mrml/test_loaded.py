@@ -12,6 +12,8 @@ from geometry.test_io import axes
 from geometry.test_nifti import flipped, turned, voxels, write
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.dicom_writing import Study, upright
+from SparseVolumeReconstructionLib.geometry.dicom_writing import write_series as write_dicom
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.mrml.contexts import add_context
 from SparseVolumeReconstructionLib.mrml.loaded import check_against_files
@@ -161,3 +163,21 @@ def test_voxels_and_sizes_that_none_has_are_refused_by_the_process(scene, tiny_l
         with pytest.raises(InputError, match=BAD[how]) as caught:
             tiny_logic.reconstruct(inputs)
         assert "Head" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_slicer_reads_a_result_in_dicom_in_place(scene, tmp_path):
+    volume = voxels_of_noise()
+    written = write_dicom(volume, tmp_path / "mean", "Mean", Study((), "model", "0.2", "made"), 9001)
+    node = load(*sorted((tmp_path / "mean").iterdir()))
+    read, expected = volume_of(node), upright(volume)
+    assert len(written) == len(volume.array) and read.grid.same_as(expected.grid, 1e-4)
+    np.testing.assert_allclose(read.array, expected.array, atol=np.ptp(volume.array) / 65535)
+
+
+def voxels_of_noise() -> Volume:
+    """Oblique, with left-handed axes."""
+    matrix = np.eye(4)
+    turn = sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.1).GetMatrix()
+    matrix[:3, :3], matrix[:3, 3] = np.reshape(turn, (3, 3)) * [0.8, -1.1, -2.5], (-20, 30, 7)
+    grid = Grid((6, 7, 8), matrix)
+    return Volume(np.random.default_rng(0).random(grid.shape_kji, np.float32) * 900 - 5, grid)

@@ -24,9 +24,10 @@ pytestmark = pytest.mark.slow
 def made(model, tmp_path, capsys):
     """made(CONTRAST=FILE, ...) runs the command: exit code, folder of the result, and what was said."""
 
-    def run(*inputs, into="out"):
+    def run(*inputs, into="out", image_format="nrrd"):
         words = [word for one in inputs for word in ("--input", str(one))]
-        code = main(["synthesize", "--model", str(model), *words, "--output", str(tmp_path / into)])
+        words += ["--format", image_format, "--output", str(tmp_path / into)]
+        code = main(["synthesize", "--model", str(model), *words])
         return code, tmp_path / into, capsys.readouterr()
 
     return run
@@ -49,6 +50,13 @@ def test_the_missing_contrast_on_the_grid_of_the_scan(model, made, visits_dir, t
     card = Synthesiser.load(model, torch.device("cpu")).card
     assert card.quality["heads"] == len(card.split["test"]) == 2 and card.title == "T1w from FLAIR"
     assert not {"sub-08", "sub-09"} & {name for names in card.split.values() for name in names}
+
+
+def test_the_missing_contrast_in_dicom(made, tmp_path):
+    write_volume(visit(20)["FLAIR"], tmp_path / "flair.nii.gz")
+    code, folder, _ = made(f"FLAIR={tmp_path / 'flair.nii.gz'}", image_format="dicom")
+    assert code == 0 and {path.name for path in folder.iterdir()} == {"dicom", "result.json"}
+    assert {path.name for path in (folder / "dicom").iterdir()} == {"mean", "std", "std_map.dcm"}
 
 
 def test_a_head_that_is_turned_and_moved_gives_the_same(model):
