@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from pydantic import ValidationError
 
 from ..geometry import InputError, first_problem
 from .context import parse_context
 from .options import Command, above_0, image_format, json_progress, number, positive, strict, words
 
+if TYPE_CHECKING:
+    from ..svr.request import SvrRequest
+
 EXAMPLES = """
 svr --stack axial.nii.gz --stack coronal.nii.gz --stack sagittal.nii.gz --output merged
 svr --stack run-1.nii.gz:3.3 --stack run-2.nii.gz:3.3 --mask mask-1.nii.gz --mask mask-2.nii.gz --output out
-svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,samples --output out"""
+svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,samples --output out
+svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
 
 
 @click.command(cls=Command, examples=EXAMPLES)
@@ -22,7 +29,6 @@ svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,sa
     "--stack",
     "stacks",
     multiple=True,
-    required=True,
     metavar="FILE[:MM]",
     help="a stack of parallel slices (a file or DICOM folder) and, if wanted, their thickness in mm; may be "
     "repeated, 1 to 12 times",
@@ -42,7 +48,34 @@ svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,sa
     help="model whose posterior is tried as the first volume (see ./run models); auto: fetal-t2 where fetal "
     "brains are seen, else none; none: the stacks as they lie",
 )
-@click.option("--spacing", type=above_0, default=0.8, metavar="MM", help="of the voxels of the volume (0.8)")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="STACK:K[,K...]",
+    help="slices to leave out of the volume: number of the stack from 1, indices as in poses.json; may be "
+    "repeated",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="STACK:K[,K...]",
+    help="slices that belong, whatever is found of them; the weights of all others are found",
+)
+@click.option(
+    "--continue",
+    "continue_from",
+    metavar="DIR",
+    help="an earlier merge of the same slices: its poses and weights are refined, which is quick, and what "
+    "is not given here is as it was there",
+)
+@click.option(
+    "--spacing",
+    "spacing_mm",
+    type=above_0,
+    default=0.8,
+    metavar="MM",
+    help="of the voxels of the volume (0.8)",
+)
 @click.option(
     "--outputs",
     type=words,
@@ -61,21 +94,15 @@ svr --stack a.nrrd --stack b.nrrd --prior fetal-t2 --outputs volume,std,poses,sa
     metavar="DIR",
     help="folder for volumes, poses.json, result.json, report.html",
 )
-def svr(stacks, masks, spacing, output, strict, json_progress, **same):
+def svr(strict, json_progress, **given):
     """One volume from stacks of slices of a body that moved."""
-    from ..svr.request import SvrRequest
     from .display import shown_progress
 
-    try:
-        request = SvrRequest(
-            stacks=[_stack(text) for text in stacks],
-            masks=[str(Path(path).absolute()) for path in masks],
-            spacing_mm=spacing,
-            output=str(Path(output).absolute()),
-            **same,
-        )
-    except ValidationError as error:
-        raise InputError(f"{first_problem(error)}.") from error
+    if not given["stacks"] and not given["continue_from"]:
+        raise click.UsageError("missing option '--stack'; expected 1 to 12 stacks, or --continue DIR")
+    source = click.get_current_context().get_parameter_source
+    typed = {name for name in given if source(name) is not ParameterSource.DEFAULT}
+    request = _request(given, typed)
     from ..svr.run import run_svr
     from ..zoo import ModelStore
 
@@ -96,3 +123,40 @@ def _stack(text: str):
         raise InputError(
             f'"{tail}" in "{text}" is no slice thickness; expected millimetres, as in {head}:3.3.'
         ) from error
+
+
+def _request(given: dict[str, Any], typed: set[str]) -> SvrRequest:
+    """The request of all options; of a merge to continue, it has what was not typed. Raises InputError."""
+    from ..svr.continued import earlier_request
+    from ..svr.request import SvrRequest, as_choices
+
+    asked = given | {
+        "stacks": [_stack(text) for text in given["stacks"]],
+        "masks": [str(Path(path).absolute()) for path in given["masks"]],
+        "exclude": as_choices(_slices("--exclude", given["exclude"])),
+        "include": as_choices(_slices("--include", given["include"])),
+        "output": str(Path(given["output"]).absolute()),
+    }
+    try:
+        if not given["continue_from"]:
+            return SvrRequest(**asked)
+        asked["continue_from"] = str(Path(given["continue_from"]).absolute())
+        earlier = earlier_request(asked["continue_from"])
+        request = SvrRequest(**earlier | {name: asked[name] for name in {*typed, "exclude", "include"}})
+        return request.deciding(SvrRequest(**earlier).choices() | request.choices())
+    except ValidationError as error:
+        raise InputError(f"{first_problem(error)}.") from error
+
+
+def _slices(option: str, texts: tuple[str, ...]) -> list[tuple[int, int]]:
+    """(number of the stack, index of the slice) of texts STACK:K,K. Raises click.BadParameter."""
+    found = []
+    for text in texts:
+        if not re.fullmatch(r"\d+:\d+(,\d+)*", text):
+            raise click.BadParameter(
+                f"{text!r}; expected the number of a stack from 1 and indices of its slices, as in 2:4,7.",
+                param_hint=option,
+            )
+        stack, _, indices = text.partition(":")
+        found += [(int(stack), int(index)) for index in indices.split(",")]
+    return found

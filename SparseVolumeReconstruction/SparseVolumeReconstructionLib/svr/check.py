@@ -22,11 +22,22 @@ _GRID_MM, _PIXEL_MM = 1.6, 1.6
 class Prediction:
     """Of each slice, from a volume that was made without it: correlation, and PSNR (dB) over its brightest.
 
-    nan where a slice has no pixels.
+    nan where a slice has no pixels. Means are over the slices that are not excluded by the user.
     """
 
     ncc: np.ndarray
     psnr: np.ndarray
+    used: np.ndarray
+
+    @property
+    def mean_ncc(self) -> float:
+        """Of the slices that are used."""
+        return float(np.nanmean(self.ncc[self.used]))
+
+    @property
+    def mean_psnr(self) -> float:
+        """The same in dB."""
+        return float(np.nanmean(self.psnr[self.used]))
 
 
 @dataclass(frozen=True)
@@ -97,8 +108,9 @@ def _prediction(pixels: Pixels, gain: torch.Tensor, expected: torch.Tensor) -> P
     )
     psnr = 10 * torch.log10(peak**2 / error.clamp(min=1e-12))
     ncc = judge(pixels, Fit(torch.zeros_like(gain), gain, expected)).ncc
-    used = (number > 0).numpy()
-    return Prediction(np.where(used, ncc.numpy(), np.nan), np.where(used, psnr.numpy(), np.nan))
+    some = (number > 0).numpy()
+    used = (pixels.decided != 0).numpy()
+    return Prediction(np.where(some, ncc.numpy(), np.nan), np.where(some, psnr.numpy(), np.nan), used)
 
 
 def _stack_correlations(pixels: Pixels, stacks: torch.Tensor, expected: torch.Tensor) -> list[float]:

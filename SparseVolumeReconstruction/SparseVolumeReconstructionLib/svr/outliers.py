@@ -15,6 +15,7 @@ from .pixels import Pixels
 from .registration import Fit
 
 BELONGS, LITTLE_SIGNAL = 0.5, 0.7
+EXCLUDED = "excluded by the user"
 _SHARE, _ROUNDS = 0.95, 3  # of pixels that belong, at first
 _PRIOR_PIXELS = 100.0  # that all slices together say of the noise of one
 _SLICE_PRIOR = 0.9  # that a slice belongs
@@ -41,7 +42,11 @@ class Judged:
 
     def precision(self, owner: torch.Tensor) -> torch.Tensor:
         """Weight (P,) of every pixel: its probability over its variance."""
-        return self.pixel * (self.slice_ / self.noise**2)[owner]
+        return self.certainty(owner) * self.slice_[owner]
+
+    def certainty(self, owner: torch.Tensor) -> torch.Tensor:
+        """The same (P,) if all slices belong."""
+        return self.pixel / self.noise[owner] ** 2
 
 
 def judge(pixels: Pixels, fit: Fit, spread: torch.Tensor | None = None) -> Judged:
@@ -70,8 +75,12 @@ def judge(pixels: Pixels, fit: Fit, spread: torch.Tensor | None = None) -> Judge
         share = ((kept + _SHARE * _PRIOR_PIXELS) / (number + _PRIOR_PIXELS)).clamp(0.5, 0.999)
     rms = torch.sqrt(pixels.sums(variance) / number.clamp(min=1)).clamp(min=1e-9)
     ncc = _correlation(pixels, fit.expected)
-    belongs = _slices(rms, fit.gain, number > 0)
-    return Judged(pixel, belongs, noise, ncc, _reasons(belongs, fit.gain, ncc, number))
+    belongs = _slices(rms, fit.gain, (number > 0) & (pixels.decided != 0))
+    reasons = _reasons(belongs, fit.gain, ncc, number)
+    for n, decided in enumerate(pixels.decided.tolist()):
+        if not math.isnan(decided):
+            reasons[n] = "" if decided else EXCLUDED
+    return Judged(pixel, pixels.as_decided(belongs), noise, ncc, reasons)
 
 
 def _slices(rms: torch.Tensor, gain: torch.Tensor, used: torch.Tensor) -> torch.Tensor:

@@ -22,12 +22,14 @@ class MaskedSlice:
         mask: (rows, columns) bool, at least one pixel.
         stack: number of its stack.
         time: its place in the order of acquisition of the stack, from 0.
+        included: whether it belongs, where the user has said so; found from the data if None.
     """
 
     image: Slice
     mask: np.ndarray
     stack: int
     time: int
+    included: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Pixels:
         values: (P,) in the units of the volume.
         owner: (P,) number of the slice, ascending.
         normals: (S, 3) of the slices; thickness: (S,) mm.
+        decided: (S,) probability that a slice belongs, where the user has said so; else nan.
         keep: of each slice, (rows, columns) bool, which pixels of `slices` are these.
         slices: the images, maybe on coarser pixels.
     """
@@ -48,6 +51,7 @@ class Pixels:
     owner: torch.Tensor
     normals: torch.Tensor
     thickness: torch.Tensor
+    decided: torch.Tensor
     keep: list[np.ndarray]
     slices: list[Slice]
 
@@ -61,6 +65,10 @@ class Pixels:
         out = values.new_zeros(self.count, *values.shape[1:])
         return out.index_add_(0, self.owner, values)
 
+    def as_decided(self, belongs: torch.Tensor) -> torch.Tensor:
+        """Probabilities (S,) of slices, with those that the user has decided."""
+        return torch.where(self.decided.isnan(), belongs, self.decided)
+
     def only(self, chosen: torch.Tensor) -> Pixels:
         """Those of some slices; chosen: (S,) bool. The slices keep their numbers."""
         mine = chosen[self.owner]
@@ -71,6 +79,7 @@ class Pixels:
             self.owner[mine],
             self.normals,
             self.thickness,
+            self.decided,
             keep,
             self.slices,
         )
@@ -98,6 +107,7 @@ def pixels_of(slices: list[MaskedSlice], pixel_mm: float, device: torch.device |
         tensor(owner, torch.long),
         tensor([i.plane.normal for i in images]),
         tensor([i.plane.thickness_mm for i in images]),
+        tensor([np.nan if s.included is None else s.included for s in slices]),
         list(keeps),
         list(images),
     )

@@ -17,8 +17,9 @@ from ..reconstruction.images import check_format
 from ..reconstruction.provenance import software
 from ..zoo.store import ModelStore
 from .check import Check, Prediction, checked
+from .continued import continued
 from .first_volume import chosen_by_evidence, template_of
-from .outliers import BELONGS
+from .outliers import BELONGS, EXCLUDED
 from .pixels import pixels_of
 from .report import NOTICE, report_page
 from .request import AUTO, NONE, SvrRequest
@@ -58,8 +59,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         stacks = read_stacks(request)
         covering(pixels_of(stacks.slices, 0.0), still_poses(len(stacks.slices)), request.spacing_mm)
     with _timed(seconds, "motion"):
-        prior = _prior_of(request, stacks, store)
-        found, first = _found(request, stacks, prior, progress.part(0.03, 0.6))
+        found, first = _found(request, stacks, store, progress.part(0.03, 0.6))
     with _timed(seconds, "volume"):
         count = request.samples if "samples" in request.outputs else 0
         merged = merged_volume(
@@ -101,9 +101,12 @@ def _prior_of(request: SvrRequest, stacks: Stacks, store: ModelStore) -> Prior |
 
 
 def _found(
-    request: SvrRequest, stacks: Stacks, prior: Prior | None, progress: Progress
+    request: SvrRequest, stacks: Stacks, store: ModelStore, progress: Progress
 ) -> tuple[Found, dict[str, Any]]:
     """The motion, and what is to be told of the first volume."""
+    if request.continue_from:
+        return continued(request, stacks, progress)
+    prior = _prior_of(request, stacks, store)
     slices = stacks.slices
     as_they_lie = "the stacks as they lie"
     if prior is None:
@@ -142,7 +145,9 @@ def _poses(
             {
                 "slice": each.image.name,
                 "stack": stacks.names[each.stack],
+                "stack_number": each.stack + 1,
                 "index": each.image.volume_index,
+                "included_by_user": each.included,
                 "scanner_to_body_ras": pose.round(6).tolist(),
                 "moved_mm": round(float(moved), 3),
                 "turned_deg": round(float(angle), 3),
@@ -172,7 +177,7 @@ def _finite(value: float) -> float | None:
 def _doubts(merged: Merged, check: Check, names: list[str]) -> list[str]:
     before, after = check.before, check.after
     told = []
-    reasons = [r for r in merged.judged.reasons if r]
+    reasons = [r for r in merged.judged.reasons if r and r != EXCLUDED]
     if reasons:
         told.append(
             f"{len(reasons)} of {len(merged.judged.reasons)} slices have little weight; the report says "
@@ -180,12 +185,12 @@ def _doubts(merged: Merged, check: Check, names: list[str]) -> list[str]:
         )
     if float((merged.judged.slice_ > BELONGS).float().mean()) < _FEW:
         told.append("Fewer than half of the slices fit the volume: the result is not to be trusted.")
-    if np.nanmean(after.ncc) < _POOR:
+    if after.mean_ncc < _POOR:
         told.append(
-            f"The slices do not fit each other (correlation {np.nanmean(after.ncc):.2f} with what the others "
+            f"The slices do not fit each other (correlation {after.mean_ncc:.2f} with what the others "
             "let expect): two bodies, two contrasts, a wrong thickness, or slices that are all spoiled."
         )
-    elif np.nanmean(after.ncc) < np.nanmean(before.ncc):
+    elif after.mean_ncc < before.mean_ncc:
         told.append(
             "Slices are predicted worse with the motion that was found than without: look at the volume, and "
             "check that all stacks show one body in one contrast."
@@ -226,8 +231,8 @@ def _provenance(
         "left_out": stacks.left_out,
         "first_volume": first,
         "self_check": {
-            "ncc": {"before": _finite(np.nanmean(before.ncc)), "after": _finite(np.nanmean(after.ncc))},
-            "psnr_db": {"before": _finite(np.nanmean(before.psnr)), "after": _finite(np.nanmean(after.psnr))},
+            "ncc": {"before": _finite(before.mean_ncc), "after": _finite(after.mean_ncc)},
+            "psnr_db": {"before": _finite(before.mean_psnr), "after": _finite(after.mean_psnr)},
         },
         "warnings": warnings,
     }

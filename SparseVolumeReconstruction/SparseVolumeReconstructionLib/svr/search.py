@@ -124,11 +124,11 @@ class _AtLevel:
         self.prior = field_prior(self.pixels)
         self.stacks = torch.tensor([s.stack for s in slices])
         self.times = torch.tensor([s.time for s in slices])
-        self.precision = first_precision(self.pixels, self.prior)
+        self.certainty = first_precision(self.pixels, self.prior)
+        self.belongs = self.pixels.as_decided(found.belongs)
         if found.judged is not None and found.volume is not None:
-            target = _target(found.volume, found)
-            fit, _ = fit_of(target, self.pixels, found.poses, self.precision)
-            self.precision = judge(self.pixels, fit).precision(self.pixels.owner)
+            fit, _ = fit_of(_target(found.volume, found), self.pixels, found.poses, self._precision())
+            self._learn(judge(self.pixels, fit))
 
     def round(self, found: Found, turn: int, seed: int, by_first: bool, progress: Progress) -> Found:
         """Volume, poses, weights."""
@@ -146,7 +146,7 @@ class _AtLevel:
             target = _target(volume, found)
             own = pixels.only(mine)
             chosen = mine[pixels.owner]
-            weight = (self.precision[chosen] / found.belongs.clamp(min=_DOUBTED)[own.owner]).clamp(min=1e-9)
+            weight = self._looked_for()[chosen].clamp(min=1e-9)
             start = found.poses
             if turn < level.started:
                 tried = spread_starts(level.starts, level.degrees, level.mm, seed + turn)
@@ -156,11 +156,25 @@ class _AtLevel:
             poses[mine], sd[mine], gain[mine] = done.poses[mine], done.sd[mine], done.fit.gain[mine]
             expected[chosen] = done.fit.expected
         judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected))
-        self.precision = judged.precision(pixels.owner)
+        self._learn(judged)
         return Found(poses, sd, normal_gain(gain, judged), judged, volume, found.centre)
 
+    def _learn(self, judged: Judged) -> None:
+        self.certainty = judged.certainty(self.pixels.owner)
+        self.belongs = judged.slice_
+
+    def _precision(self) -> torch.Tensor:
+        """Weight (P,) of pixels in the volume."""
+        return self.certainty * self.belongs[self.pixels.owner]
+
+    def _looked_for(self) -> torch.Tensor:
+        """Weight (P,) of pixels when their slices are placed: that of excluded ones is not in the volume."""
+        weight = (self.belongs / _DOUBTED).clamp(max=1)
+        return self.certainty * torch.where(self.pixels.decided == 0, 1.0, weight)[self.pixels.owner]
+
     def _volume(self, found: Found, chosen: torch.Tensor | None, progress: Progress) -> Volume:
-        pixels, precision = self.pixels, self.precision
+        pixels = self.pixels
+        precision = self._precision()
         if chosen is not None:
             precision = precision[chosen[pixels.owner]]
             pixels = pixels.only(chosen)

@@ -65,7 +65,26 @@ def read_stacks(request: SvrRequest) -> Stacks:
         images.append(stack)
         names.append(spec.name)
     inside = inside_of(request, images, names, warnings.append)
-    return assembled(images, inside.masks, names, warnings, inside.anatomy)
+    stacks = assembled(images, inside.masks, names, warnings, inside.anatomy)
+    return replace(stacks, slices=_decided(stacks, request.choices()))
+
+
+def _decided(stacks: Stacks, choices: dict[tuple[int, int], bool]) -> list[MaskedSlice]:
+    """The slices, with what the user has decided of some. Raises InputError where there are no such ones."""
+    there = {(s.stack + 1, s.image.volume_index or 0): s for s in stacks.slices}
+    for stack, index in choices:
+        if stack > len(stacks.names):
+            raise InputError(f"There is no stack {stack}; expected 1 to {len(stacks.names)}.")
+        if (stack, index) not in there:
+            known = [str(k) for number, k in there if number == stack]
+            raise InputError(
+                f"{stacks.names[stack - 1]}: has no slice {index} that shows something inside the mask; "
+                f"expected one of {', '.join(known)}."
+            )
+    slices = [replace(each, included=choices.get(key)) for key, each in there.items()]
+    if sum(each.included is not False for each in slices) < _MIN_SLICES:
+        raise InputError(f"All slices but a few are excluded; leave at least {_MIN_SLICES}.")
+    return slices
 
 
 def assembled(

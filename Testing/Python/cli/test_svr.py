@@ -49,7 +49,8 @@ BAD_STACKS = {
 def test_a_stack_that_cannot_be_merged_is_refused(paths, tmp_path, refused, kind):
     change, says = BAD_STACKS[kind]
     bad = changed(paths[1], tmp_path, change)
-    refused("svr", "--stack", paths[0], "--stack", bad, "--output", tmp_path / "out", says=["changed", *says])
+    stacks = ["--stack", paths[0], "--stack", bad, "--prior", "none"]
+    refused("svr", *stacks, "--output", tmp_path / "out", says=["changed", *says])
     assert not (tmp_path / "out").exists()
 
 
@@ -66,7 +67,9 @@ def test_options_that_make_no_sense_are_refused(paths, tmp_path, refused):
     refused("svr", first, *others, "--outputs", "volumes", *out, says=["outputs"])
     refused("svr", first, *others, "--outputs", "", *out, says=["nothing is asked for"])
     refused("svr", first, *others, "--prior", "brian", *out, says=["brian"])
-    refused("svr", first, *others, "--spacing", 0.02, *out, says=["million voxels", "coarser"])
+    refused(
+        "svr", first, *others, "--prior", "none", "--spacing", 0.02, *out, says=["million voxels", "coarser"]
+    )
     refused("svr", *(["--stack", paths[0]] * 13), *out, says=["12"])
     refused("svr", first, *others, "--output", paths[0], says=["is a file"])
 
@@ -87,6 +90,8 @@ def test_one_stack_with_a_mask_of_another_grid_says_what_stays_unknown(paths, tm
         f"{paths[0]}:8",
         "--mask",
         tmp_path / "mask.nrrd",
+        "--prior",
+        "none",
         "--spacing",
         4,
         "--json-progress",
@@ -103,3 +108,64 @@ def test_one_stack_with_a_mask_of_another_grid_says_what_stays_unknown(paths, tm
     names = {path.name for path in (tmp_path / "out" / "dicom").iterdir()}
     assert names == {"volume", "std", "std_map.dcm", "seen.dcm"}
     assert read_volume(tmp_path / "out" / "dicom" / "volume").array.max() > 0
+
+
+def run(*words) -> None:
+    assert main(["svr", *map(str, words)]) == 0
+
+
+def poses_in(folder) -> dict[tuple[int, int], dict]:
+    """Entries of slices by their stack and index."""
+    entries = json.loads((folder / "poses.json").read_text())
+    return {(entry["stack_number"], entry["index"]): entry for entry in entries}
+
+
+@pytest.fixture(scope="module")
+def merged(paths, tmp_path_factory):
+    """The folder of a merge of the three stacks."""
+    folder = tmp_path_factory.mktemp("merged")
+    stacks = [word for path in paths for word in ("--stack", f"{path}:{SCAN.thickness_mm:g}")]
+    run(*stacks, "--prior", "none", "--spacing", 3, "--output", folder)
+    return folder
+
+
+def test_the_user_has_the_last_word_on_slices_and_goes_on_from_there(merged, tmp_path, capsys):
+    """Poses are refined in a moment, those of excluded slices too, and what was decided stays decided."""
+    before = poses_in(merged)
+    good = max(before, key=lambda key: before[key]["weight"] * (key[0] == 2))
+    bad = min(before, key=lambda key: before[key]["weight"])
+    assert before[bad]["weight"] < 0.5 < before[good]["weight"]
+    words = ["--exclude", f"{good[0]}:{good[1]}", "--include", f"{bad[0]}:{bad[1]}", "--json-progress"]
+    run("--continue", merged, *words, "--output", tmp_path / "once")
+    steps = {json.loads(line)["step"] for line in capsys.readouterr().out.splitlines()}
+    assert {s.split(" mm")[0] for s in steps if s.startswith("motion")} == {"motion, 1.2"}
+    after = poses_in(tmp_path / "once")
+    assert after[bad]["weight"] == 1 and not after[bad]["reason"] and after[bad]["included_by_user"] is True
+    assert after[good]["weight"] == 0 and after[good]["reason"] == "excluded by the user"
+    assert after[good]["ncc_from_others"] > 0.8  # it is placed all the same
+    moved = [np.subtract(*(f[key]["scanner_to_body_ras"] for f in (before, after)))[:3, 3] for key in before]
+    assert np.median(np.abs(moved)) < 0.3
+    said = json.loads((tmp_path / "once" / "result.json").read_text())
+    assert said["request"]["exclude"] == [{"stack": good[0], "slices": [good[1]]}]
+    assert "excluded by the user" in (tmp_path / "once" / "report.html").read_text()
+    volumes = [read_volume(f / "volume.nrrd").array for f in (merged, tmp_path / "once")]
+    assert volumes[0].shape != volumes[1].shape or np.abs(volumes[0] - volumes[1]).max() > 10
+    run("--continue", tmp_path / "once", "--include", f"{good[0]}:{good[1]}", "--output", tmp_path / "twice")
+    last = poses_in(tmp_path / "twice")
+    assert last[good]["weight"] == last[bad]["weight"] == 1
+
+
+def test_choices_of_slices_that_are_not_there_are_refused(merged, paths, tmp_path, refused):
+    go_on, out = ["svr", "--continue", merged], ["--output", tmp_path / "out"]
+    refused(*go_on, "--exclude", "4:2", *out, says=["no stack 4", "1 to 3"])
+    refused(*go_on, "--exclude", "2:99", *out, says=["stack-2", "no slice 99", "expected one of"])
+    refused(*go_on, "--exclude", "2", *out, says=["--exclude", "as in 2:4,7"])
+    refused(*go_on, "--exclude", "2:4", "--include", "2:4", *out, says=["slice 4 of stack 2", "both"])
+    refused("svr", "--continue", tmp_path, *out, says=["result.json", "earlier merge"])
+    refused(*go_on, "--stack", paths[0], *out, says=["other slices", "of 3 stacks", "of 1)"])
+    every: dict[int, list[str]] = {}
+    for stack, index in poses_in(merged):
+        every.setdefault(stack, []).append(str(index))
+    all_of_them = [word for n, known in every.items() for word in ("--exclude", f"{n}:{','.join(known)}")]
+    refused(*go_on, *all_of_them, *out, says=["excluded", "at least 3"])
+    assert not (tmp_path / "out").exists()
