@@ -37,6 +37,9 @@ HEAD_EXAMPLES = (
 )
 FETAL_EXAMPLES = "train fetal-reader --cohort atlas --config fetal-reader-cpu --out runs/fetal-reader"
 _REFINER = "train refiner --base brain-t1 --cohort heads --config refiner-64-cpu --out runs/refiner"
+_XRAY = (
+    "train xray-cnn --base mouse-xray --cohort mouse-heads --config xray-cnn-64-cpu --out runs/mouse-xray-cnn"
+)
 _SYNTHESIS = "train synthesis --cohort visits --config pix2pix-2mm-cpu --out runs/t1"
 SYNTHESIS_EXAMPLES = f"{_SYNTHESIS}\n{_SYNTHESIS} --resume"
 model_id_text = checked(str, "a-z, 0-9 and -", lambda text: bool(re.match(MODEL_ID, text)))
@@ -295,6 +298,24 @@ def refiner(cohorts, base, strip, match, strict, **words):
     settings, out, resume, card, split = _training("refiner", **words)
     data = RefinerData(base, tuple("" if word == "-" else word for word in strip), match, split)
     _run(fit, list(cohorts), strict, (settings, out, resume, card, data))
+
+
+@train.command("xray-cnn", help=all_systems()["xray-cnn"].summary, examples=f"{_XRAY}\n{_XRAY} --resume")
+@cohorts_option
+@click.option(
+    "--base",
+    required=True,
+    metavar="ID",
+    help="the model of radiographs that gives space, split, views and deviations, e.g. mouse-xray",
+)
+@options(RUN)
+@options(CARD)
+def xray_cnn(cohorts, base, strict, **words):
+    """Train the network of radiographs on CT volumes in any orientation and of any spacing."""
+    from ..priors.xray_cnn.training import train_xray as fit
+
+    *settings, split = _training("xray-cnn", **words)
+    _run(fit, list(cohorts), strict, (*settings, base, split))
 
 
 @train.command(help=all_systems()["synthesis"].summary, examples=SYNTHESIS_EXAMPLES)

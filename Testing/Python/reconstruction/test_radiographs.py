@@ -18,6 +18,7 @@ from SparseVolumeReconstructionLib.observation import Radiograph
 from SparseVolumeReconstructionLib.observation.projection import CHI
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
+from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.fusion import fuse
 from SparseVolumeReconstructionLib.reconstruction.patient_posterior import align_patient
@@ -245,3 +246,24 @@ def test_what_is_doubtful_is_told(xray, places, store, tmp_path):
     words = (*places["side"], "--radiograph", tmp_path / "other.png", "--view", given_place(tmp_path, "top"))
     code, told, _ = xray(*words, "--spacing", "16", "--fusion", "none")
     assert code == 0 and "other.png: contradicts" in told, told
+
+
+@pytest.mark.parametrize("source", [None, 600.0], ids=["parallel", "cone"])
+def test_many_rays_are_solved_in_few_steps_and_their_deviations_are_close(store, monkeypatch, source):
+    """As the dense solution has them; rays know what they have in common with others."""
+    prior = store.load("tiny-head", "cpu")
+    seen = replace(seen_from((2, -3, 1), source=source), noise=0.005)
+    monkeypatch.setattr(posterior, "DENSE_COST", np.inf)
+    exact = prior.condition([seen])
+    expected = exact.std()
+    steps = []
+    monkeypatch.setattr(posterior, "DENSE_COST", 0)
+    large = prior.condition([seen], check=lambda: steps.append(1))
+    steps.clear()
+    mean, before = large.mean(), prior.condition([]).std()
+    assert len(steps) < 40, len(steps)
+    assert float((mean - exact.mean()).abs().max()) < 1e-3
+    informed = before > 0.5 * before.max()
+    ratio, known = (large.std() / expected)[informed], (expected / before)[informed]
+    assert float(known.median()) < 0.95
+    assert abs(float(ratio.median()) - 1) < 0.05 and float((ratio.log().abs() > 0.3).float().mean()) < 0.02

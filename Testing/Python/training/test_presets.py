@@ -82,6 +82,9 @@ DIGESTS = {
     "wgan-gp-64-cpu": "9bf6ae4ab021835b",
     "wgan-gp-64-gpu": "6f6f4e2b3125a25e",
     "wgan-gp-64-tiny": "f5ae2788d394487b",
+    "xray-cnn-18-tiny": "970ef4cf72aa10b1",
+    "xray-cnn-64-cpu": "a334a073f8253a5c",
+    "xray-cnn-256-gpu": "214e9f49491595ea",
 }
 
 

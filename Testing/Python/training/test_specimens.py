@@ -7,7 +7,10 @@ import pytest
 from data.specimens import FRONT, TOP, body, write_specimen
 
 from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS
+from SparseVolumeReconstructionLib.priors.xray_cnn.prior import XrayNetworkPrior
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 FIT, TEST = range(10), (10, 11)
@@ -41,13 +44,18 @@ def fit(folder, out, *words) -> int:
     return main([str(word) for word in (*given, *sizes, *words)])
 
 
-def test_specimens_become_a_model_that_radiographs_inform(specimens, tmp_path, capfd):
-    out = tmp_path / "bones.safetensors"
-    assert fit(specimens, out, "--landmarks", f"{FRONT},{TOP}", "--anatomy", "bones") == 0, (
-        capfd.readouterr().err
-    )
-    store = ModelStore(tmp_path / "store")
-    store.import_file(out)
+@pytest.fixture(scope="module")
+def store(specimens, tmp_path_factory):
+    """Of models, with the one of the specimens."""
+    folder = tmp_path_factory.mktemp("store")
+    out = folder / "bones.safetensors"
+    assert fit(specimens, out, "--landmarks", f"{FRONT},{TOP}", "--anatomy", "bones") == 0
+    made = ModelStore(folder / "models")
+    made.import_file(out)
+    return made
+
+
+def test_specimens_become_a_model_that_radiographs_inform(store):
     prior = store.load("bones", "cpu")
     assert prior.grid.shape_kji == (18, 18, 18) and "12 shapes" in prior.card.canonical_space
     errors = prior.card.quality["RMSE by the view of one radiograph"]
@@ -58,6 +66,29 @@ def test_specimens_become_a_model_that_radiographs_inform(specimens, tmp_path, c
     _, j, i = np.argwhere(mean > 0.3 * mean.max()).T
     off = np.abs(i - 8.5)  # the nose, in front, is in the middle
     assert off[j == j.max()].max() < 2 and off[j == j.min()].max() > 1
+
+
+def test_specimens_become_a_network_of_radiographs_that_beats_their_mean(
+    specimens, store, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("SVR_MODELS_DIR", str(store.user_dir))
+    out, few = tmp_path / "run", {"fit": [f"m{n}" for n in range(6)], "test": ["m10"]}
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    words = ["train", "xray-cnn", "--cohort", specimens, "--split", tmp_path / "few.json"]
+    words += ["--config", "xray-cnn-18-tiny", "--out", out]
+    assert main([str(w) for w in [*words, "--base", "bones", "--id", "seer"]]) == 0, capfd.readouterr().err
+    store.import_file(out / "seer.safetensors")
+    prior = store.load("seer", "cpu")
+    assert isinstance(prior, XrayNetworkPrior) and prior.base is store.load("bones", "cpu")
+    errors = prior.card.quality["RMSE by the view of one radiograph"]
+    assert np.mean([errors[view] for view in VIEWS]) < 0.95 * errors["none"]
+    held = prior.card.quality["coverage of 90 % intervals on validation subjects by radiographs"]
+    assert 0.85 < held["1"] < 0.95 and prior.card.quality["subjects"] == few["test"]
+    with pytest.raises(InputError, match="seer cannot be conditioned on a slice; expected: radiograph"):
+        prior.condition([slice_of(prior.reference, 9)])
+    for given, says in ((["--base", "seer"], "expected a structured Gaussian"), ([], "--base")):
+        assert main([str(w) for w in [*words[:-1], tmp_path / "other", *given]]) == 2
+        assert says in capfd.readouterr().err
 
 
 def test_landmarks_are_refused_where_they_do_not_help(specimens, tmp_path, capfd):

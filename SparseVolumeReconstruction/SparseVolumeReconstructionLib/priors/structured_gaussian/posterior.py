@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -25,9 +25,11 @@ from .preconditioner import ResidualPreconditioner, plain_inverse
 
 TOLERANCE = 1e-4
 SAMPLE_TOLERANCE = 1e-2
+_VARIANCE_TOLERANCE = 0.1  # what is left after it is squared
 DENSE_COST = 5e8
-_DRAWS = 24  # behind the standard deviation of large problems
+_DRAWS = 16  # of the residual, behind the standard deviation of large problems
 _FIRST_SEED = 2**40  # of these
+_TOGETHER = 2**25  # voxels of the right sides that are solved at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,24 +106,30 @@ class OperatorPosterior(Posterior):
 
     def _covariance(self, values: torch.Tensor) -> torch.Tensor:
         """S applied to (m, count)."""
-        residual = self._operator.forward(self._field.residual_covariance(self._operator.adjoint(values)))
-        return residual + values @ self._low_rank.T @ self._low_rank + self._noise * values
+        return self._residual(values) + values @ self._low_rank.T @ self._low_rank
+
+    def _residual(self, values: torch.Tensor) -> torch.Tensor:
+        """S_r = A Psi A' + R applied to (m, count)."""
+        spread = self._field.residual_covariance(self._operator.adjoint(values))
+        return self._operator.forward(spread) + self._noise * values
 
     def _spread(self, weights: torch.Tensor) -> torch.Tensor:
         """Sigma A' applied to (m, count): (m, K, J, I)."""
         low = torch.tensordot(weights @ self._low_rank.T, self._field.loadings, 1)
         return low + self._field.residual_covariance(self._operator.adjoint(weights))
 
-    def _solve(self, right: torch.Tensor, tolerance: float) -> torch.Tensor:
-        """S^-1 right for (m, count), all right sides at once.
+    def _solve(self, right: torch.Tensor, tolerance: float, residual: bool = False) -> torch.Tensor:
+        """S^-1 right for (m, count), all right sides at once; S_r^-1 right with `residual`.
 
         Every measurement is solved in units of its own, so that none is overlooked beside larger numbers.
         """
         unit = self._unit
+        covariance = self._residual if residual else self._covariance
+        inverse: Apply = self._precondition.residual_inverse if residual else self._precondition
         solved = conjugate_gradients(
-            lambda rows: self._covariance(rows / unit) / unit,
+            lambda rows: covariance(rows / unit) / unit,
             right / unit,
-            lambda rows: self._precondition(rows * unit) * unit,
+            lambda rows: inverse(rows * unit) * unit,
             tolerance=tolerance,
             check=self._check,
         )
@@ -171,20 +179,35 @@ class OperatorPosterior(Posterior):
     def _large_variance(self) -> torch.Tensor:
         """Posterior variance where the dense solution costs too much, (K, J, I).
 
-        The exact variance of the prior times the share of it that is left in draws, which is taken over
+        That of the latents exactly, |M^-1/2 (W - Psi A' S_r^-1 A W)'|^2 with S_r of the residual alone. That
+        of the residual is its own times the share that is left of draws of it, which is taken over
         neighbouring voxels too: exact where nothing is known, elsewhere within the error of `_DRAWS` draws.
         """
-        prior = prior_variance(self._field)
-        before, after = torch.zeros_like(prior)[None], torch.zeros_like(prior)[None]
-        for seed in range(_DRAWS):
-            self._check()
-            generator = seeded_generator(_FIRST_SEED + seed)
-            drawn = self._field.draw([generator])
-            sample = self._corrected(drawn, generator, SAMPLE_TOLERANCE)
-            before += (drawn - self._field.mean) ** 2 / prior
-            after += (sample - self._mean) ** 2 / prior
-        share = avg_pool3d(after, 3, 1, 1) / avg_pool3d(before, 3, 1, 1).clamp(min=1e-6)
-        return prior * share[0].clamp(max=1)
+        drawn, seen = self._residual_draws()
+        right = torch.cat([self._low_rank, seen])
+        left = torch.cat([self._field.loadings, drawn])
+        many = max(1, _TOGETHER // self.grid.size)
+        parts = []
+        for part in torch.arange(len(right)).split(many):
+            solved = self._solve(right[part], _VARIANCE_TOLERANCE, residual=True)
+            right[part] = solved
+            back = self._field.residual_covariance(self._operator.adjoint(solved))
+            parts.append(left[part] - back)
+        rank = len(self._low_rank)
+        after = torch.cat(parts)
+        m = self._low_rank.double() @ right[:rank].double().T
+        factor = torch.linalg.cholesky(torch.eye(rank).to(m) + (m + m.T) / 2).float()
+        latent = torch.linalg.solve_triangular(factor, after[:rank].flatten(1), upper=False).square().sum(0)
+        remaining, before = (_nearby((t / self._field.sd).square().mean(0)) for t in (after[rank:], drawn))
+        own = prior_variance(replace(self._field, loadings=self._field.loadings[:0]))
+        return latent.reshape(own.shape) + own * (remaining / before.clamp(min=1e-6)).clamp(max=1)
+
+    def _residual_draws(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draws of the residual, (n, K, J, I), and what would be seen of them with its noise, (n, count)."""
+        generators = [seeded_generator(_FIRST_SEED + n) for n in range(_DRAWS)]
+        drawn = torch.cat([self._field.draw_residual([g]) for g in generators])
+        noise = torch.stack([torch.randn(len(self._values), generator=g) for g in generators]).to(drawn)
+        return drawn, self._operator.forward(drawn) + noise * self._noise.sqrt()
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         """By Matheron's rule (Journel and Huijbregts, 1978), (n, K, J, I).
@@ -230,3 +253,9 @@ class OperatorPosterior(Posterior):
             lambda v: self._covariance(v / self._sd) / self._sd, self._values, check=self._check
         )
         return scaled + float(2 * self._sd.double().log().sum())
+
+
+def _nearby(volume: torch.Tensor) -> torch.Tensor:
+    """Mean over each voxel and those that touch it, (K, J, I)."""
+    mean: torch.Tensor = avg_pool3d(volume[None], 3, 1, 1)[0]
+    return mean

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...geometry import Grid, InputError, Plane, Volume
-from ...observation import Observation, Slice
+from ...observation import Observation, Radiograph, Slice
 from ...observation.base import IntensityMap
 from ...observation.planes import PlaneOperator, plane_operator
 from ...observation.slices import resample_slice, split_slices
@@ -34,6 +34,7 @@ from ..gaussian.tissues import TISSUES, TissueContrast
 from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
+from .radiographs import measured_radiograph
 from .shown import ShownPrior
 
 DONORS, GAUSSIAN = "donors", "gaussian"
@@ -290,6 +291,8 @@ class StructuredGaussian(Prior):
 
     def _measured(self, observation: Observation, grid: Grid, mask: np.ndarray) -> Measured:
         """Any observation on the grid, as far as it lies inside the mask."""
+        if isinstance(observation, Radiograph):
+            return measured_radiograph(observation, grid, self.device)
         operator = observation.operator(grid, mask=mask, device=self.device)
         values = torch.as_tensor(observation.values[observation.kept(grid, mask)]).to(self.device)
         return Measured(operator, values, torch.full_like(values, observation.noise**2))

@@ -1,0 +1,95 @@
+"""What the X-ray network learns: volumes behind pictures from random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from ....data.augment import augment
+from ....observation.views import VIEWS, facing, view_axes
+from ....training.loop.config import TrainConfig, validated
+from ....training.loop.task import Task
+from ..cube import transparency, turned
+from ..network import XrayNetwork, XraySettings, in_depth
+from ..prior import to_tensors
+
+_TILT = 0.05  # rad, of the picture in its plane, as poses by evidence err
+_NOISE = 0.004  # of the transparency
+_EXPOSURE = 0.05  # of the log attenuation
+_OBLIQUE = ((0.6, -0.5, -0.6), (0.3, -0.8, 0.5))
+
+
+class XrayTask(Task):
+    """The network, pictures from random directions, and the squared error of its volume.
+
+    "Volumes" are cubes (N, size, size, size) with RAS axes. atlas: their mean (size, size, size), of those to
+    be trained on; must be set before the first batch.
+    """
+
+    networks: XrayNetwork
+    atlas: torch.Tensor
+
+    def __init__(self, config: TrainConfig):
+        """Raises InputError where `config.model` is not what the network needs."""
+        self.config = config
+        self.settings = validated(XraySettings, config.model, "model")
+        self.networks = XrayNetwork(self.settings)
+
+    def batch(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Pictures (B, size, size) of changed volumes from half a sphere of directions, and their volumes."""
+        count, device = len(volumes), volumes.device
+        volumes = augment(volumes, self.config.augmentation, self.config.data, generator)
+        directions = torch.randn(count, 3, generator=generator, device=device).cpu().numpy()
+        tilts = (_TILT * torch.randn(count, generator=generator, device=device)).cpu().numpy()
+        axes = np.stack([_tilted(view_axes(facing(d)), t) for d, t in zip(directions, tilts, strict=True)])
+        seen, atlas = self._seen(volumes, torch.as_tensor(axes, device=device))
+        exposure = torch.randn(count, 1, 1, generator=generator, device=device) * _EXPOSURE
+        picture = transparency(seen, self.settings.chi) ** exposure.exp()
+        noise = torch.randn(picture.shape, generator=generator, device=device)
+        volume = in_depth(seen, self.settings.depth)
+        return {"picture": picture + _NOISE * noise, "volume": volume, "atlas": atlas}
+
+    def _seen(self, volumes: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Volumes from some directions, and the atlas from the same, (B, depth, rows, columns)."""
+        atlas = turned(self.atlas.to(volumes).expand(len(axes), -1, -1, -1), axes)
+        return turned(volumes, axes), in_depth(atlas, self.settings.depth)
+
+    def found(self, picture: torch.Tensor, atlas: torch.Tensor) -> torch.Tensor:
+        """The volume that the network sees in pictures, (B, depth, size, size)."""
+        added = self.networks(picture, atlas)
+        return atlas + added.float() if self.settings.atlas else added.float()
+
+    def loss(
+        self, batch: dict[str, torch.Tensor], generator: torch.Generator, step: int
+    ) -> tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]:
+        """Mean squared error of the voxels, in ten thousandths."""
+        found = self.found(batch["picture"], batch["atlas"])
+        error = 1e4 * ((found - batch["volume"]) ** 2).mean()
+        return error, {"error": error.detach()}
+
+    @torch.no_grad()
+    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+        """Root mean square error over front, side, top and two oblique directions, and of the atlas."""
+        errors, blind = [], []
+        for direction in (*VIEWS.values(), *_OBLIQUE):
+            axes = torch.as_tensor(view_axes(facing(np.array(direction))), device=volumes.device)[None]
+            for volume in volumes.split(1):
+                seen, atlas = self._seen(volume, axes)
+                truth = in_depth(seen, self.settings.depth)
+                found = self.found(transparency(seen, self.settings.chi), atlas).clamp(min=0)
+                errors.append(float(((found - truth) ** 2).mean()))
+                blind.append(float(((atlas - truth) ** 2).mean()))
+        return {"score": float(np.mean(errors)) ** 0.5, "atlas": float(np.mean(blind)) ** 0.5}
+
+    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The network and the atlas; its deviations are 1 until they are measured."""
+        return to_tensors(self.networks.cpu(), self.atlas, 1.0, ())
+
+
+def _tilted(axes: np.ndarray, angle: float) -> np.ndarray:
+    """Axes of a picture that is turned in its plane."""
+    c, s = np.cos(angle), np.sin(angle)
+    turned_by: np.ndarray = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ axes
+    return turned_by
