@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
+import slicer.util
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..geometry import Grid
+from . import views
 from .nodes import volume_of
 from .reslice import reslice_plane
 
@@ -22,6 +25,62 @@ def dress(display, colour: tuple[float, float, float]) -> None:
     display.SetLighting(False)
     display.SetBackfaceCulling(False)
     display.SetVisibility2D(True)
+
+
+def outlines(role: str) -> list:
+    """The model nodes that `new_outline` made for this role."""
+    models = slicer.util.getNodesByClass("vtkMRMLModelNode")
+    return [node for node in models if node.GetAttribute(views.ROLE) == role]
+
+
+def new_outline(name: str, role: str, colour: tuple[float, float, float], width: int):
+    """A model node for outlines in all views, which is not saved with the scene.
+
+    Args:
+        name: of the node.
+        role: by which `outlines` finds it.
+        colour: RGB, 0..1.
+        width: of its lines, pixels.
+    """
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
+    node.UnRegister(None)
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+    node.SetAttribute(views.ROLE, role)
+    node.SetHideFromEditors(True)
+    slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    dress(display, colour)
+    display.SetRepresentation(display.WireframeRepresentation)
+    display.SetLineWidth(width)
+    display.SetSliceIntersectionThickness(width)
+    for each in (node, display):
+        each.SetSaveWithScene(False)
+    return node
+
+
+def remove_outlines(role: str) -> None:
+    """Take away all outlines of a role."""
+    for node in outlines(role):
+        for each in filter(None, (node.GetDisplayNode(), node)):
+            slicer.mrmlScene.RemoveNode(each)
+
+
+def draw_sheets(node, corners: np.ndarray) -> None:
+    """Give a model node the shape of sheets, which slice views cut as lines.
+
+    Args:
+        node: of `new_outline`.
+        corners: (n, 4, 3), the corners of each sheet in their order, world RAS mm.
+    """
+    points, cells = vtk.vtkPoints(), vtk.vtkCellArray()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(corners, float).reshape(-1, 3), deep=True))
+    for first in range(0, 4 * len(corners), 4):
+        cells.InsertNextCell(4, range(first, first + 4))
+    shape = vtk.vtkPolyData()
+    shape.SetPoints(points)
+    shape.SetPolys(cells)
+    node.SetAndObservePolyData(shape)
 
 
 def draw_slice(node, grid: Grid, to_local: np.ndarray, image_of=None) -> None:

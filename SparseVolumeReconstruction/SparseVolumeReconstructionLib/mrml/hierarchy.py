@@ -92,3 +92,15 @@ def remove_folder(folder: int) -> None:
         for item in items(folder, recursive=False):
             node().SetItemParent(item, node().GetItemParent(folder))
         node().RemoveItem(folder)
+
+
+def remove_node(data_node) -> None:
+    """Remove a node with what only it uses and its subject hierarchy item."""
+    own = []
+    if data_node.IsA("vtkMRMLStorableNode"):
+        own += [data_node.GetNthStorageNode(n) for n in range(data_node.GetNumberOfStorageNodes())]
+    if data_node.IsA("vtkMRMLDisplayableNode"):
+        own += [data_node.GetNthDisplayNode(n) for n in range(data_node.GetNumberOfDisplayNodes())]
+    forget(data_node)
+    for each in filter(None, [data_node, *own]):
+        slicer.mrmlScene.RemoveNode(each)

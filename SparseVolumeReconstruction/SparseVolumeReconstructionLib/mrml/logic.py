@@ -21,10 +21,11 @@ from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .i18n import _
 from .look import Look
+from .making import Making, tie
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume
 from .planes import SuggestedPlane
 from .request import Context, ReconstructionInputs, build_mask_request, build_question, build_request
-from .result_files import ResultFiles, read_result, window_of
+from .result_files import RECONSTRUCT, ResultFiles, read_made, read_result, window_of
 from .results import ResultNodes, add_result
 from .segments import add_mask
 
@@ -154,6 +155,28 @@ class SparseVolumeReconstructionLogic:
 
         return self._begin(steps())
 
+    def make(self, making: Making) -> Job[ResultNodes]:
+        """Begin to make what another operation makes; its job's error is an InputError or a WorkerError.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
+        """
+        with _new_folder() as folder:
+            first = making.sources[0]
+            look = Look.like(first) if making.same_units else Look(sibling=first)
+            request = making.build(folder)
+
+        def steps() -> Steps[ResultNodes]:
+            with _removed(folder):
+                answer = yield from self._ask(making.operation, request)
+                yield ProgressEvent(_("loading the result"), 1.0, None)
+                files = yield self._aside(lambda: self._read_made(answer["files"], making.operation, folder))
+                result = add_result(files, making.name, look)
+                tie(result, making.sources)
+                return result
+
+        return self._begin(steps())
+
     def reconstruct(
         self,
         inputs: ReconstructionInputs,
@@ -216,6 +239,12 @@ class SparseVolumeReconstructionLogic:
     def _read_result(self, result: Path, private: Path) -> ResultFiles:
         self.admit(sum(path.stat().st_size for path in result.glob("*.nrrd")))
         return read_result(result, private)
+
+    def _read_made(self, files: dict[str, str], operation: str, private: Path) -> ResultFiles:
+        if operation == RECONSTRUCT:
+            return self._read_result(private / "result", private)
+        self.admit(sum(Path(path).stat().st_size for path in files.values() if path.endswith(".nrrd")))
+        return read_made(files, operation, private)
 
     def _read_volumes(self, paths: list[str]) -> list[tuple[Volume, tuple[float, float]]]:
         """Volumes, each with its window and level."""

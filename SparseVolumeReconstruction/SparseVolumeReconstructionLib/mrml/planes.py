@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import slicer
-import slicer.util
 
 from ..geometry import Grid
-from .drawing import draw_slice, dress
+from .drawing import draw_slice, new_outline, outlines, remove_outlines
 from .i18n import _
-from .results import ATTRIBUTE
 
 ROLE = "suggestion"
 COLOUR = (0.1, 0.85, 1.0)  # no view has it, nor the slice that moves
@@ -78,29 +75,10 @@ def show_suggestion(plane: SuggestedPlane | None) -> None:
 
     The outline is not saved with the scene.
     """
-    models = slicer.util.getNodesByClass("vtkMRMLModelNode")
-    node = next((each for each in models if each.GetAttribute(f"{ATTRIBUTE}Role") == ROLE), None)
     if plane is None:
-        for each in filter(None, (node and node.GetDisplayNode(), node)):
-            slicer.mrmlScene.RemoveNode(each)
+        remove_outlines(ROLE)
         return
+    node = next(iter(outlines(ROLE)), None) or new_outline(_("Suggested plane"), ROLE, COLOUR, 3)
     matrix = plane.matrix.copy()
     matrix[:3, :3] *= [*plane.size_mm, _THICKNESS_MM]
-    draw_slice(node or _new_outline(), Grid((1, 1, 1), matrix), np.eye(4))
-
-
-def _new_outline():
-    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLModelNode")
-    node.UnRegister(None)
-    node.SetName(slicer.mrmlScene.GenerateUniqueName(_("Suggested plane")))
-    node.SetAttribute(f"{ATTRIBUTE}Role", ROLE)
-    node.SetHideFromEditors(True)
-    slicer.mrmlScene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    dress(display, COLOUR)
-    display.SetLineWidth(3)
-    display.SetSliceIntersectionThickness(3)
-    for each in (node, display):
-        each.SetSaveWithScene(False)
-    return node
+    draw_slice(node, Grid((1, 1, 1), matrix), np.eye(4))

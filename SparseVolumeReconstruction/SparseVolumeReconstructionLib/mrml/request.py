@@ -84,12 +84,12 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
 
     from ..reconstruction.request import ReconstructionRequest
 
-    names = _names([context.node for context in inputs.contexts])
+    names = names_of([context.node for context in inputs.contexts])
     pixel_mm = (inputs.spacing_mm or 0.0) if inputs.fast else 0.0
     fields: dict[str, Any] = {
         "prior": inputs.prior,
         "contexts": [
-            _write_context(context, name, folder / f"context-{n}", pixel_mm)
+            write_context(context, name, folder / f"context-{n}", pixel_mm)
             for n, (context, name) in enumerate(zip(inputs.contexts, names, strict=True))
         ],
         "frame": inputs.frame if isinstance(inputs.frame, str) else _write_frame(inputs.frame, folder),
@@ -145,11 +145,11 @@ def build_mask_request(stack, prior: str, folder: Path) -> dict:
     Raises:
         InputError: for a node that cannot be used.
     """
-    context = _write_context(Context(stack), stack.GetName(), folder / "stack", 0.0)
+    context = write_context(Context(stack), stack.GetName(), folder / "stack", 0.0)
     return {"prior": prior, "stack": context, "output": str(folder / "mask.nrrd")}
 
 
-def _names(nodes: list) -> list[str]:
+def names_of(nodes: list) -> list[str]:
     """A name for every node, in order; nodes of the same name get a number, because one name is one body."""
     alike: dict[str, dict[str, int]] = {}
     numbers = [
@@ -162,7 +162,7 @@ def _names(nodes: list) -> list[str]:
     ]
 
 
-def _write_context(context: Context, name: str, folder: Path, pixel_mm: float) -> dict:
+def write_context(context: Context, name: str, folder: Path, pixel_mm: float = 0.0) -> dict:
     """One NRRD file per context, called like its node, in a folder of its own.
 
     Returns the fields of a SliceSpec.

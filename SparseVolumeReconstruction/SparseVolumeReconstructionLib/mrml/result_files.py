@@ -9,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Volume
+from ..geometry import InputError, Volume
+from ..geometry.io import read_volume
 from ..reconstruction.result import MASKS as WRITTEN_MASKS
 from ..reconstruction.result import TISSUE_VOLUMES, VOLUMES
 from ..reconstruction.result import read_result as read_result_folder
 from .look import WHOLE_SHARE
 
-MASKS = (*WRITTEN_MASKS, "outline")
+MASKS = (*WRITTEN_MASKS, "outline", "seen")
+RECONSTRUCT = "reconstruct"
+OPERATION = "operation"
+"""What of the computing process made a result, as a word of its provenance; without it, RECONSTRUCT."""
+_WRITTEN_AS = {"volume": "mean"}  # by a merge of stacks
 TISSUES = tuple(name for name in TISSUE_VOLUMES if not name.endswith("_std"))
 _ANATOMY = 0.15  # of the way from an atlas' lowest value to its brightest ones, where anatomy begins
 _STEP = 7  # every so many voxels are enough to find a window
@@ -29,13 +34,13 @@ class ResultFiles:
         provenance: content of result.json.
         volumes: {role: Volume}, masks as uint8, the outline of an atlas among them.
         samples: (n, K, J, I) float32 on the grid of `observed`, None without any.
-        frame: 4x4, places the atlas on the patient (RAS, mm).
+        frame: 4x4, places the atlas on the patient (RAS, mm); None where no atlas was placed.
         windows: {role: (window, level)} in which a volume can be seen.
     """
 
     provenance: dict
     volumes: dict[str, Volume]
-    frame: np.ndarray
+    frame: np.ndarray | None
     samples: np.ndarray | None = None
     windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -51,20 +56,56 @@ def read_result(directory: str | Path, private: Path | None = None) -> ResultFil
         InputError: where a file is missing or damaged.
     """
     result = read_result_folder(directory)
-    provenance = json.dumps(result.provenance)
-    if private:
-        provenance = provenance.replace(json.dumps(f"{private}{os.sep}")[1:-1], "")
-    volumes = {role: getattr(result, role) for role in VOLUMES if getattr(result, role) is not None}
+    roles = [role for role in VOLUMES if role != "reprojection"]  # that one lies on no patient
+    volumes = {role: getattr(result, role) for role in roles if getattr(result, role) is not None}
     volumes |= result.tissues
     if "atlas" in volumes:
         volumes["outline"] = _anatomy(volumes["atlas"])
-    windows = {
+    frame = np.linalg.inv(result.patient_to_canonical)
+    return ResultFiles(
+        _without(private, result.provenance), volumes, frame, result.samples, _windows(volumes)
+    )
+
+
+def read_made(files: dict[str, str], operation: str, private: Path | None = None) -> ResultFiles:
+    """What another operation than a reconstruction wrote, with what is needed to show it.
+
+    Args:
+        files: {name: path} as the operation answers; images as NRRD.
+        operation: its name. Of slices that it placed, the provenance has all under "slices".
+        private: as in `read_result`.
+
+    Raises:
+        InputError: where a file is missing or damaged.
+    """
+    if "result.json" not in files:
+        raise InputError(f"{operation}: no result.json among what was written; run it again.")
+    volumes = {
+        _WRITTEN_AS.get(name, name): read_volume(path)
+        for name, path in ((Path(path).stem, path) for path in files.values() if path.endswith(".nrrd"))
+        if ".seq" not in name
+    }
+    said = {**json.loads(Path(files["result.json"]).read_text(encoding="utf-8")), OPERATION: operation}
+    if "poses.json" in files:
+        said["slices"] = json.loads(Path(files["poses.json"]).read_text(encoding="utf-8"))
+    if "seen" in volumes:
+        volumes["seen"] = Volume((volumes["seen"].array > 0).astype(np.uint8), volumes["seen"].grid)
+    return ResultFiles(_without(private, said), volumes, None, None, _windows(volumes))
+
+
+def _without(private: Path | None, provenance: dict) -> dict:
+    """The provenance, with files of the private folder relative to it."""
+    if private is None:
+        return provenance
+    return json.loads(json.dumps(provenance).replace(json.dumps(f"{private}{os.sep}")[1:-1], ""))
+
+
+def _windows(volumes: dict[str, Volume]) -> dict[str, tuple[float, float]]:
+    return {
         role: WHOLE_SHARE if role in TISSUES else window_of(volume.array, spread=role.endswith("std"))
         for role, volume in volumes.items()
         if role not in MASKS
     }
-    frame = np.linalg.inv(result.patient_to_canonical)
-    return ResultFiles(json.loads(provenance), volumes, frame, result.samples, windows)
 
 
 def _anatomy(atlas: Volume) -> Volume:

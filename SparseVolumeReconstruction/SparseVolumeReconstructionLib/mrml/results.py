@@ -17,13 +17,14 @@ from ..geometry import Volume
 from . import hierarchy
 from .look import Look, colour_node_of
 from .nodes import add_transform, add_volume, set_volume
-from .result_files import MASKS, ResultFiles, read_result, window_of
+from .result_files import MASKS, OPERATION, RECONSTRUCT, ResultFiles, read_result, window_of
 
 ATTRIBUTE = "SparseVolumeReconstruction."
 _NAMES = {
     "std": "sd",
     "template_mask": "template mask",
     "brain_mask": "brain mask (inferred)",
+    "seen": "seen by slices",
     "csf": "fluid",
     "gm": "grey matter",
     "wm": "white matter",
@@ -42,6 +43,7 @@ class ResultNodes:
     Attributes:
         mean, std, template: scalar volumes; observed, template_mask, brain_mask: label maps (1 where
             observed, in the anatomy, in the brain of whole heads); all in world RAS, no parent transform.
+        seen: label map, 1 where a slice of a merge reaches.
         csf, gm, wm: scalar volumes, shares 0..1 of fluid, grey and white matter in every voxel.
         csf_std, gm_std, wm_std: their standard deviations.
         samples, browser, current: sequence, its browser and the sample that is shown.
@@ -58,6 +60,7 @@ class ResultNodes:
     std: Any = None
     observed: Any = None
     brain_mask: Any = None
+    seen: Any = None
     template: Any = None
     template_mask: Any = None
     csf: Any = None
@@ -108,13 +111,19 @@ class ResultNodes:
         return bool(self.provenance.get("request", {}).get("fast"))
 
     @property
+    def operation(self) -> str:
+        """What of the computing process made it, such as "reconstruct" or "svr"."""
+        return self.provenance.get(OPERATION, RECONSTRUCT)
+
+    @property
     def placed(self) -> bool:
         """False for the prior's own anatomy.
 
         Made without slices and without a frame, so nobody knows where the patient lies in it.
         """
         request = self.provenance.get("request", {})
-        return bool(request.get("contexts")) or request.get("frame", "auto") != "auto"
+        made_of_scans = bool(request.get("contexts")) or self.operation != RECONSTRUCT
+        return made_of_scans or request.get("frame", "auto") != "auto"
 
     @property
     def found(self) -> dict:
@@ -218,20 +227,8 @@ def remove_result(result: ResultNodes, keep: tuple = ()) -> None:
             for word in _WORDS:
                 node.RemoveAttribute(f"{ATTRIBUTE}{word}")
         elif slicer.mrmlScene.IsNodePresent(node):
-            _remove_node(node)
+            hierarchy.remove_node(node)
     hierarchy.remove_folder(result.folder)
-
-
-def _remove_node(node) -> None:
-    """Remove a node with what only it uses and its subject hierarchy item."""
-    own = []
-    if node.IsA("vtkMRMLStorableNode"):
-        own += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
-    if node.IsA("vtkMRMLDisplayableNode"):
-        own += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
-    hierarchy.forget(node)
-    for each in filter(None, [node, *own]):
-        slicer.mrmlScene.RemoveNode(each)
 
 
 def _renewed(result: ResultNodes, files: ResultFiles, look: Look) -> ResultNodes:
@@ -287,11 +284,13 @@ def _added(files: ResultFiles, name: str, look: Look) -> ResultNodes:
     }
     if files.samples is not None:
         nodes |= _sample_nodes(files, f"{name} samples", look, _words(files.provenance, mark))
-    nodes["frame"] = add_transform(files.frame, f"{name} frame")
+    if files.frame is not None:
+        nodes["frame"] = add_transform(files.frame, f"{name} frame")
     result = ResultNodes(
         files.provenance, hierarchy.new_folder(name, look.sibling, {f"{ATTRIBUTE}Result": mark}), **nodes
     )
-    result.move_atlas(result.frame)
+    if result.frame is not None:
+        result.move_atlas(result.frame)
     for node in result.nodes:
         hierarchy.put(node, result.folder)
     _state(result, mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import qt
 import slicer.util
@@ -23,6 +24,7 @@ from .run import RunSection
 from .scrolled import Scrolled
 from .section import Section
 from .template import TemplateSection
+from .tools import ToolSection
 
 SHORTCUT = "Ctrl+Shift+C"
 _POLL_MS = 20
@@ -68,6 +70,7 @@ class Panel(VTKObservationMixin):
             OutputSection,
             RunSection,
             ExploreSection,
+            *(partial(ToolSection, use) for use in self.presenter.tools.values()),
             TemplateSection,
         ):
             self.sections.append(section(self.presenter, resource_path))

@@ -63,18 +63,21 @@ class Section:
     def close(self) -> None:
         """Let go of what outlives the widgets."""
 
-    @staticmethod
-    def offer_scans(selector) -> None:
+    @classmethod
+    def offer_scans(cls, selector) -> None:
         """Let a selector of volumes offer none that was generated: what was inferred was not observed."""
+        cls.offer_only(selector, lambda node: node.GetAttribute(views.ROLE) is None)
+
+    @staticmethod
+    def offer_only(selector, wanted: Callable[[object], bool]) -> None:
+        """Let a selector of volumes offer those of which `wanted` is true."""
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        generated, shown = (
-            [node.GetID() for node in volumes if node.GetAttribute(views.ROLE)],
-            selector.sortFilterProxyModel(),
-        )
-        if selector.currentNodeID in generated:
+        hidden = [node.GetID() for node in volumes if not wanted(node)]
+        shown = selector.sortFilterProxyModel()
+        if selector.currentNodeID in hidden:
             selector.setCurrentNode(None)
-        if list(shown.hiddenNodeIDs) != generated:
-            shown.hiddenNodeIDs = generated
+        if list(shown.hiddenNodeIDs) != hidden:
+            shown.hiddenNodeIDs = hidden
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do what the user asked for; wrong input becomes the panel's message, here too.

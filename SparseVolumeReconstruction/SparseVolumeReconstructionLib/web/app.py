@@ -34,6 +34,7 @@ from .sections.run import RunSection
 from .sections.scan import ScanSection, Upload
 from .sections.section import Section
 from .sections.teach import TeachSection
+from .sections.tools import ToolSection
 from .views import Views
 
 _POLL_S, _SETTLED_S = 0.02, 1.0
@@ -49,6 +50,7 @@ _SECTIONS = (
     OutputSection,
     RunSection,
     ExploreSection,
+    ToolSection,
     LearnSection,
     TeachSection,
     LookSection,

@@ -16,6 +16,7 @@ _PARTS = (
     "frame",
     "outputs",
     "explore",
+    "tools",
     "learn",
     "lesson",
     "run",

@@ -10,10 +10,11 @@ from typing import Any
 from ..geometry import InputError
 from ..mrml import views
 from ..mrml.i18n import _
+from ..mrml.result_files import RECONSTRUCT
 from ..mrml.results import ResultNodes, remove_result
 from . import quality
 from .choices import Layer, ShowAs
-from .told import Told, frame_told, offers_contrasts, scan_told
+from .told import Told, frame_told, made_told, offers_contrasts, scan_told
 
 FRAME_S = 0.08
 """For how long a sample is shown where they are played; longer where the views take longer to draw it."""
@@ -75,7 +76,8 @@ class Explorer:
     def frame(self) -> Told:
         """How the frame of the chosen result is known and how sure it is; nothing where it has none."""
         result = self.result
-        return frame_told(result.provenance) if result is not None and result.placed else Told()
+        known = result is not None and result.frame is not None and result.placed
+        return frame_told(result.provenance) if known else Told()
 
     @property
     def offers_contrast(self) -> bool:
@@ -92,6 +94,8 @@ class Explorer:
         result = self.result
         if result is None:
             return _("No result yet.")
+        if result.operation != RECONSTRUCT:
+            return "\n".join(made_told(result.provenance))
         voxels, known = result.provenance.get("voxels", {}), result.provenance.get("covariate")
         total = max(sum(voxels.values()), 1)
         if not result.placed:

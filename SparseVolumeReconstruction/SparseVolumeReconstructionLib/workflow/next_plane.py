@@ -119,7 +119,7 @@ class NextPlane:
         Empty where the frame is chosen, or the result shows another body or is another model's.
         """
         presenter, result = self._presenter, self._presenter.explorer.result
-        if result is None or presenter.parameters.frameMode != FrameMode.AUTO:
+        if result is None or result.frame is None or presenter.parameters.frameMode != FrameMode.AUTO:
             return {}
         request = result.provenance["request"]
         seen = {context.get("source") for context in request["contexts"]}

@@ -25,10 +25,13 @@ from .choices import FrameMode, Layer
 from .context_list import ContextList
 from .explorer import Explorer
 from .live import Live
+from .merged import MergedSlices
 from .next_plane import NextPlane
 from .requirements import missing_packages
 from .runner import Runner
 from .stack_masks import StackMasks
+from .tool_use import ToolUse
+from .tools import tools
 
 
 class Presenter(VTKObservationMixin):
@@ -51,6 +54,8 @@ class Presenter(VTKObservationMixin):
         self.contexts = ContextList(self._contexts_changed)
         self.masks = StackMasks(self)
         self.next_plane = NextPlane(self, on_change)
+        self.merged = MergedSlices(self, on_change)
+        self.tools = {tool.name: ToolUse(tool, self, on_change) for tool in tools()}
         self._observed = self._observation()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._node_removed)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._node_added)
@@ -168,7 +173,7 @@ class Presenter(VTKObservationMixin):
         if reason := self.reason():
             raise InputError(reason)
         self.contexts.release()
-        self.runner.run(self.inputs(name=self._title()), self._show, _("starting"))
+        self.runner.run(self.inputs(name=self._title()), self.show_result, _("starting"))
 
     @property
     def unplaced(self) -> bool:
@@ -272,6 +277,7 @@ class Presenter(VTKObservationMixin):
         self.explorer.show()
         self.contexts.hide(self.explorer.alone or not self.parameters.showFrames, "frames")
         self.next_plane.refresh()
+        self.merged.refresh()
         if not self._left and self._request != self._key():
             self._request = self._key()
             self._live.forget_frame()
@@ -358,7 +364,8 @@ class Presenter(VTKObservationMixin):
             self.next_plane.forget()
             self.update_live()
 
-    def _show(self, result: ResultNodes) -> None:
+    def show_result(self, result: ResultNodes) -> None:
+        """Look at a result that has just been made."""
         p = self.parameters
         p.showAtlas = False
         p.layer = Layer.MEAN

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..geometry import InputError
 from ..mrml.i18n import _
 from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
+from ..mrml.making import Making
 from ..mrml.planes import SuggestedPlane
 from ..mrml.results import ResultNodes
 from ..progress import ProgressEvent
@@ -93,6 +94,10 @@ class Runner:
             InputError: when one runs already or the inputs cannot be used.
         """
         self._begin(lambda: self._logic.start(inputs), on_done, what)
+
+    def make(self, making: Making, on_done: Done, what: str) -> Job[ResultNodes]:
+        """Start what another operation than a reconstruction makes, as a job like any other; as `run`."""
+        return self._begin(lambda: self._logic.make(making), on_done, what)
 
     def read(
         self,

@@ -69,3 +69,26 @@ def offers_contrasts(provenance: dict) -> bool:
     """
     contrast = provenance.get("contrast", {})
     return bool(contrast.get("any")) or bool(contrast.get("series") and contrast.get("other"))
+
+
+def made_told(provenance: dict) -> list[str]:
+    """What a result that no model reconstructed from slices was made of, in lines."""
+    lines = []
+    if slices := provenance.get("slices"):
+        weak = sum(each["weight"] < 0.5 for each in slices)
+        lines.append(
+            _("{n} slices of {stacks} stacks merged; {weak} have little weight.").format(
+                n=len(slices), stacks=len(provenance["stacks"]), weak=weak
+            )
+        )
+        ncc = provenance.get("self_check", {}).get("ncc", {})
+        if ncc.get("before") is not None and ncc.get("after") is not None:
+            lines.append(
+                _(
+                    "Each slice predicted from the others: correlation {before:.2f} as they lie, {after:.2f} "
+                    "where they were found."
+                ).format(**ncc)
+            )
+    if made := provenance.get("made"):
+        lines.append(_("{contrast} made from other contrasts.").format(contrast=made))
+    return [*lines, _("Every voxel is inferred. Not for diagnosis.")]

@@ -16,13 +16,20 @@ NORMALS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
 
 class Desk:
-    """The panel `panel` in `host`. `ui` has the widgets of all its sections by name."""
+    """The panel `panel` in `host`.
+
+    `ui` has the widgets of its sections by name, `tools` those of the sections of tools by the tool's name.
+    """
 
     def __init__(self, host):
         self.host, self.panel = host, host.load(MODULE).panel
         self.ui = types.SimpleNamespace()
+        self.tools = {}
         for section in self.panel.sections:
-            vars(self.ui).update(vars(section.ui))
+            if hasattr(section, "use"):
+                self.tools[section.use.tool.name] = section.ui
+            else:
+                vars(self.ui).update(vars(section.ui))
 
     # Read only
     @property
@@ -125,8 +132,11 @@ class Desk:
 
     def tick_cell(self, row: int) -> None:
         """Click the check box of a row."""
-        table = self.ui.contextTable
-        cell = table.visualItemRect(table.item(row, USED))
+        self.tick(self.ui.contextTable, row, USED)
+
+    def tick(self, table, row: int, column: int) -> None:
+        """Click the check box of a cell of a table."""
+        cell = table.visualItemRect(table.item(row, column))
         box = table.style().subElementRect(
             QtWidgets.QStyle.SE_ItemViewItemCheckIndicator, self._option(table, cell), table
         )

@@ -34,7 +34,7 @@ def test_every_control_has_a_tooltip(forms):
         for widget in form.iter("widget")
         if widget.get("class") in CONTROLS and not named(widget, "toolTip")
     ]
-    assert len(forms) == 7
+    assert len(forms) == 8
     assert missing == []
 
 

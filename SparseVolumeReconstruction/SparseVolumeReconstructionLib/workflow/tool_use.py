@@ -1,0 +1,161 @@
+"""What a user has chosen for a tool, whether it can run, and its run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import slicer
+import slicer.util
+
+from ..geometry import InputError
+from ..mrml import views
+from ..mrml.i18n import _
+from ..mrml.results import ResultNodes
+from ..worker import Job
+from .requirements import missing_packages
+from .tools import Field, Tool
+
+if TYPE_CHECKING:
+    from .presenter import Presenter
+
+
+@dataclass
+class ToolInput:
+    """A volume node that was chosen, with the values of the tool's fields."""
+
+    node: Any
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class ToolUse:
+    """One tool in the hands of a user.
+
+    Attributes:
+        tool: what it is. values: of its options.
+    """
+
+    def __init__(self, tool: Tool, presenter: Presenter, on_change: Callable[[], None]):
+        self.tool, self.presenter, self._on_change = tool, presenter, on_change
+        self.values = dict(tool.defaults)
+        self._inputs: list[ToolInput] = []
+        self._job: Job | None = None
+
+    @property
+    def inputs(self) -> list[ToolInput]:
+        """What was chosen and is still in the scene."""
+        self._inputs = [each for each in self._inputs if slicer.mrmlScene.IsNodePresent(each.node)]
+        return self._inputs
+
+    @property
+    def running(self) -> bool:
+        """Whether it is this tool that runs now."""
+        return self._job is not None and not self._job.done()
+
+    def offered(self) -> list:
+        """The volume nodes that can be added."""
+        chosen = [each.node for each in self.inputs]
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        return [node for node in volumes if node not in chosen and self.tool.takes(node)]
+
+    def add(self, node) -> None:
+        """Choose one more volume node. Raises InputError where it cannot be."""
+        if node is None:
+            raise InputError(_("choose a volume first."))
+        if node in [each.node for each in self.inputs]:
+            raise InputError(_("{name} is in the list already.").format(name=node.GetName()))
+        if not self.tool.takes(node):
+            raise InputError(_("{name} cannot be used here; choose another.").format(name=node.GetName()))
+        if len(self.inputs) >= self.tool.most:
+            raise InputError(_("there are {n} already; more are not taken.").format(n=self.tool.most))
+        values = {each.name: each.default for each in self.tool.fields}
+        self._inputs.append(ToolInput(node, values | self.tool.guess(node)))
+        self._on_change()
+
+    def remove(self, number: int) -> None:
+        """Take one out of the list. Raises InputError without it."""
+        self._inputs.remove(self._at(number))
+        self._on_change()
+
+    def set_field(self, number: int, name: str, value: object) -> None:
+        """Choose a value of a field of an input. Raises InputError for what it cannot be."""
+        self._at(number).values[name] = self._checked(self.tool.fields, name, value)
+        self._on_change()
+
+    def set_option(self, name: str, value: object) -> None:
+        """Choose a value of an option. Raises InputError for what it cannot be."""
+        self.values[name] = self._checked(self.tool.options, name, value)
+        self._on_change()
+
+    def reason(self) -> str | None:
+        """Why it cannot run now; None when it can."""
+        if missing := missing_packages():
+            return _("Python packages are missing: {names}. Press Install in the section Prior.").format(
+                names=", ".join(missing)
+            )
+        if not self.inputs:
+            return _("Choose a volume above and press Add.")
+        if self.presenter.runner.running:
+            return _("Something runs already; cancel it first, or wait until it is done.")
+        return None
+
+    def button(self) -> str:
+        """What its button says."""
+        if self.running:
+            return _("Cancel")
+        rows = self.presenter.merged.rows() if self.tool.has_slices else []
+        off = sum(not row.used for row in rows)
+        if not off:
+            return self.tool.go
+        words = _("{go} without 1 slice") if off == 1 else _("{go} without {n} slices")
+        return words.format(go=self.tool.go, n=off)
+
+    def start(self) -> None:
+        """Begin to make it, as a job like any other; what comes of it is looked at. Raises InputError."""
+        if why := self.reason():
+            raise InputError(why)
+        making = self.tool.making(self)
+        named = f"{making.name} {time.strftime('%H:%M:%S')}"
+        making = replace(making, name=named)
+        self._job = self.presenter.runner.make(making, self._take, self.tool.runs)
+        self._on_change()
+
+    def start_or_cancel(self) -> None:
+        """What its button does: start it, or stop it where it runs. Raises InputError."""
+        if self.running:
+            self.presenter.runner.cancel()
+        else:
+            self.start()
+
+    def _take(self, result: ResultNodes) -> None:
+        """Show the result over what it was made of."""
+        ours = [each.node for each in self.inputs]
+        if ours and not any(node in ours for node in views.shown_volumes("Red")):
+            views.set_background(ours[0])
+        self.presenter.show_result(result)
+
+    def _at(self, number: int) -> ToolInput:
+        if not 0 <= number < len(self.inputs):
+            raise InputError(_("that one is not in the list any more."))
+        return self.inputs[number]
+
+    def _checked(self, fields: tuple[Field, ...], name: str, value: object) -> Any:
+        one = next((each for each in fields if each.name == name), None)
+        if one is None:
+            raise InputError(_('"{name}" is nothing to choose here.').format(name=str(name)[:40]))
+        if one.kind == "choice":
+            if value not in [key for key, _text in one.menu(self.presenter)]:
+                raise InputError(_("{label}: what was chosen is gone; choose again.").format(label=one.label))
+            return value
+        if one.kind == "file":
+            return str(value)
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(_("{label}: that is no number.").format(label=one.label))
+        return min(max(number, one.low), one.high)

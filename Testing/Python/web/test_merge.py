@@ -1,0 +1,71 @@
+"""Stacks are merged on the page: uploaded, chosen, merged, slices listed, looked at, switched off."""
+
+import pytest
+
+pytest.importorskip(
+    "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
+)
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+
+
+@pytest.fixture(scope="module")
+def merged(page, tmp_path_factory):
+    """The page after three small stacks with a mask each were merged."""
+    from svr.phantom import moving, write_stacks
+
+    folder, found = tmp_path_factory.mktemp("stacks"), moving()
+    paths = [*write_stacks(found, folder), *write_stacks(found, folder, masks=True)]
+    page.resize(1280, 800)
+    for count, path in enumerate(paths, 1):
+        page.there("upload-input").send_keys(path)
+        page.wait(lambda n=count: len(page.driver.find_elements(By.CSS_SELECTOR, ".scans li")) == n, path)
+    for n in (1, 2, 3):
+        page.choose("merge-add", f"stack-{n}.nii.gz")
+        page.wait(lambda n=n: page.there(f"merge-mask-{n - 1}"), "row")
+        page.choose(f"merge-mask-{n - 1}", f"mask-{n}.nii.gz")
+    page.press("merge-spacing_mm", page.keys.CONTROL + "a")
+    page.there("merge-spacing_mm").send_keys("3", page.keys.TAB)
+    page.click("merge-go")
+    page.wait(lambda: page.text("merge-go") == "Cancel", "the run")
+    page.wait(lambda: page.there("merged-slices"), "slices", 300)
+    page.wait(lambda: page.text("run-step") == "done", "end of the merge")
+    return page
+
+
+def rows(page) -> list:
+    """Rows of the table of slices."""
+    return page.driver.find_elements(By.CSS_SELECTOR, "#merged-slices tbody tr")
+
+
+def test_a_merge_is_a_result_with_its_slices(merged, screenshots):
+    page = merged
+    assert len(rows(page)) > 20 and "Every voxel is inferred" in page.text("summary")
+    assert "Merge of 3 stacks" in Select(page.there("result-menu")).first_selected_option.text
+    assert page.driver.find_elements(By.CSS_SELECTOR, 'a[href$="download/mean.nii.gz"]')
+    before = page.picture("ThreeD")
+    rows(page)[2].find_element(By.CSS_SELECTOR, ".link").click()
+    page.wait(lambda: page.picture("ThreeD") != before, "outline of the slice")
+    page.wait(lambda: "chosen" in rows(page)[2].get_attribute("class"), "chosen row")
+    page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
+    page.screenshot(screenshots / "web-merge-1280x800.png")
+    assert page.violations() == []
+    page.resize(420, 900)
+    page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
+    page.screenshot(screenshots / "web-merge-420x900.png")
+    assert page.too_wide() == []
+    page.resize(1280, 800)
+
+
+def test_slices_are_switched_off_for_the_next_merge_which_can_be_cancelled(merged):
+    page = merged
+    box = rows(page)[1].find_element(By.CSS_SELECTOR, "input")
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+    box.click()
+    page.wait(lambda: page.text("merge-go") == "Merge without 1 slice", "words of the button")
+    page.click("merge-go")
+    page.wait(lambda: page.text("run-step").startswith("Motion") or page.there("cancel-button"), "motion")
+    page.click("merge-go")
+    page.wait(lambda: page.text("merge-go") == "Merge without 1 slice", "end of the run")
+    assert not page.there("run-error") and page.complaints() == []
