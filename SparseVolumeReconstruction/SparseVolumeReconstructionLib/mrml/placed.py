@@ -17,7 +17,7 @@ from .results import ResultNodes
 ROLE, CHOSEN = "placed", "placed-chosen"
 # From which weight on, and the colour; shades that colour-blind people tell apart (Okabe and Ito).
 BANDS = ((0.9, (0.34, 0.71, 0.91)), (0.5, (0.94, 0.89, 0.26)), (0.0, (0.84, 0.37, 0.0)))
-_CHOSEN_COLOUR = (1.0, 1.0, 1.0)
+_CHOSEN_COLOUR, _OPACITY = (1.0, 1.0, 1.0), 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +110,8 @@ def draw_placed(slices: list[PlacedSlice], around: Grid | None, chosen: PlacedSl
         remove_outlines(ROLE)
         return
     there = outlines(ROLE) or [new_outline(_("Slices"), ROLE, colour, 1) for _least, colour in BANDS]
+    for node in there:
+        node.GetDisplayNode().SetOpacity(_OPACITY)
     corners = [[] for _band in BANDS]
     for one in slices:
         if (found := one.corners(around)) is not None and one.weight is not None:

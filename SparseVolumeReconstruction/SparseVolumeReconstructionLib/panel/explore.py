@@ -8,7 +8,7 @@ import slicer.util
 
 from ..mrml.i18n import _
 from ..mrml.results import ATTRIBUTE
-from ..workflow.explorer import FRAME_S
+from ..workflow.explorer import BLINK_S, FRAME_S
 from ..workflow.quality import compare
 from .mark import InferredMark
 from .section import Section, say_it
@@ -25,9 +25,13 @@ class ExploreSection(Section):
         self._timer = qt.QTimer(self.widget)
         self._timer.setInterval(round(1000 * FRAME_S))
         self._timer.connect("timeout()", self.presenter.explorer.choose_next_sample)
+        self._blinker = qt.QTimer(self.widget)
+        self._blinker.setInterval(round(1000 * BLINK_S))
+        self._blinker.connect("timeout()", self.presenter.explorer.blink)
         self._mark = InferredMark()
         ui.sampleSlider.connect("valueChanged(int)", self.presenter.explorer.choose_sample)
         ui.playButton.connect("toggled(bool)", self._play)
+        ui.blinkButton.connect("toggled(bool)", self._blink)
         ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
         self._suggest_tip = ui.suggestButton.toolTip
         planes = self.presenter.next_plane
@@ -50,6 +54,9 @@ class ExploreSection(Section):
         self.offer_scans(ui.referenceSelector)
         for widget in (ui.layerBox, ui.opacitySlider, ui.markCheckBox):
             widget.enabled = bool(layers) or p.showAtlas
+        ui.blinkButton.enabled = bool(layers) and not explorer.alone
+        if ui.blinkButton.checked and not ui.blinkButton.enabled:
+            ui.blinkButton.checked = False
         ui.brainCheckBox.visible = explorer.has_brain
         if explorer.has_brain and p.showBrain:
             ui.markCheckBox.enabled = False  # views have room for one mask
@@ -100,7 +107,15 @@ class ExploreSection(Section):
     def close(self) -> None:
         """Stop the film, and write nothing into the views any more."""
         self._timer.stop()
+        self._blinker.stop()
         self._mark.close()
+
+    def _blink(self, on: bool) -> None:
+        self.presenter.explorer.blink(away=on)
+        if on:
+            self._blinker.start()
+        else:
+            self._blinker.stop()
 
     def _play(self, on: bool) -> None:
         self.ui.playButton.text = _("Pause") if on else _("Play")

@@ -18,6 +18,8 @@ from .told import Told, frame_told, made_told, offers_contrasts, scan_told
 
 FRAME_S = 0.08
 """For how long a sample is shown where they are played; longer where the views take longer to draw it."""
+BLINK_S = 0.6
+"""For how long the result, and then what lies below it, is shown where they blink."""
 _ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
 
 
@@ -28,6 +30,7 @@ class Explorer:
         self._parameters = parameters
         self._alone = None
         self._behind = {}
+        self._away = False
 
     @property
     def result(self) -> ResultNodes | None:
@@ -49,6 +52,14 @@ class Explorer:
         """Number of samples of the chosen result."""
         result = self.result
         return result.samples.GetNumberOfDataNodes() if result and result.samples else 0
+
+    def blink(self, away: bool | None = None) -> None:
+        """Let the views show what lies below the result, and the next time the result again.
+
+        away: whether it is away now; None: the other way round than before.
+        """
+        self._away = not self._away if away is None else away
+        self.show()
 
     def choose_sample(self, index: int) -> None:
         """Let the views show a sample: that of a number from 0, or the nearest that there is."""
@@ -140,9 +151,8 @@ class Explorer:
         wanted = self.shown()
         self._stand_alone(wanted if alone else None)
         over = p.atlas if p.showAtlas else None
-        views.set_foreground(
-            None if alone else wanted, p.opacity * (_ATLAS_OPACITY if over is not None else 1.0)
-        )
+        opacity = 0.0 if self._away else p.opacity * (_ATLAS_OPACITY if over is not None else 1.0)
+        views.set_foreground(None if alone else wanted, opacity)
         outline = ResultNodes.of(over).outline if over is not None else self._brain()
         views.set_label(
             outline or (result.observed if result and p.markObserved else None), outline=outline is not None

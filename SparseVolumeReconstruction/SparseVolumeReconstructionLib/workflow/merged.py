@@ -69,7 +69,7 @@ class MergedSlices:
         return [
             SliceRow(
                 one.key not in self._off,
-                str(one.index + 1) if len(set(names)) == 1 else f"{one.stack} {one.index + 1}",
+                str(one.index + 1) if len(set(names)) == 1 else f"{one.stack} #{one.index + 1}",
                 "–" if one.weight is None else f"{one.weight:.2f}",
                 f"{one.moved_mm:.1f}",
                 one.reason,

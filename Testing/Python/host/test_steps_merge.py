@@ -113,3 +113,17 @@ def test_a_slice_is_switched_off_for_the_next_merge_which_can_be_cancelled(merge
     assert asked[1]["stacks"][1]["slices"] is None
     desk.tick(form.sliceTable, 1, USED)
     assert form.toolButton.text == "Merge"
+
+
+def test_the_result_blinks_over_the_scan(merged):
+    desk, _nodes, _asked = merged
+    composite, button = desk.host.views["Red"].composite, desk.ui.blinkButton
+    desk.host.click(button)
+    seen = set()
+    desk.host.wait_until(lambda: seen.add(composite.GetForegroundOpacity()) or seen == {0.0, 1.0})
+    desk.host.click(button)
+    assert composite.GetForegroundOpacity() == 1.0 and not desk.panel.sections[5]._blinker.active
+    desk.host.click(button)
+    desk.parameters.result = None  # nothing is left to blink
+    desk.host.process(0.05)
+    assert not button.checked and not button.enabled

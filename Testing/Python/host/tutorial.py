@@ -18,6 +18,7 @@ import slicer
 import slicer.util
 
 from SparseVolumeReconstructionLib.geometry.image import from_image
+from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.mrml import views
 from SparseVolumeReconstructionLib.mrml.nodes import THICKNESS, add_volume, world_grid
 from SparseVolumeReconstructionLib.mrml.sample_data import load_sparse_brain
@@ -99,6 +100,27 @@ class Tutorial:
             self.host.click(self.ui["template"].writeButton)
             self.picture("fetal-3-template")
 
+    def merge(self, source: Path) -> None:
+        """Three moving stacks with their masks, merged; the slices where they were found."""
+        ui, label_map = self.ui["merge"], "vtkMRMLLabelMapVolumeNode"
+        numbers = (1, 3, 5)
+        for number in numbers:
+            stem = f"{source}/sub-01_run-{number}_T2w"
+            add_volume(read_volume(f"{stem}.nii.gz"), f"Stack {number}")
+            add_volume(read_volume(f"{stem}_desc-brain_mask.nii.gz"), f"Stack {number} mask", label_map)
+        slicer.util.setSliceViewerLayers(background=slicer.util.getNode("Stack 1"), fit=True)
+        for section in ("contexts", "prior", "explore"):
+            self.host.click(getattr(self.ui[section], f"{section}Section"))
+        self.host.click(ui.toolSection)
+        for number in numbers:
+            self.host.choose(ui.toolSelector, f"Stack {number}")
+            self.host.click(ui.toolAddButton)
+        self.host.click(ui.toolButton)
+        self.host.wait_until(lambda: not self.panel.presenter.runner.running, 10 * PATIENCE_S)
+        self.require_no_error()
+        self.host.click_cell(ui.sliceTable, 5, 1)
+        self.picture("merge-1-slices")
+
 
 def texts(combo) -> list[str]:
     """The items of a combo box."""
@@ -135,6 +157,8 @@ def main() -> None:
     if arguments.fetal:
         with Host() as host:
             Tutorial(host, arguments.folder).fetal(arguments.fetal)
+        with Host() as host:
+            Tutorial(host, arguments.folder).merge(arguments.fetal)
 
 
 if __name__ == "__main__":

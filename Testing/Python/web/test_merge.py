@@ -22,9 +22,9 @@ def merged(page, tmp_path_factory):
         page.there("upload-input").send_keys(path)
         page.wait(lambda n=count: len(page.driver.find_elements(By.CSS_SELECTOR, ".scans li")) == n, path)
     for n in (1, 2, 3):
-        page.choose("merge-add", f"stack-{n}.nii.gz")
+        page.choose("merge-add", f"stack-{n}")
         page.wait(lambda n=n: page.there(f"merge-mask-{n - 1}"), "row")
-        page.choose(f"merge-mask-{n - 1}", f"mask-{n}.nii.gz")
+        page.choose(f"merge-mask-{n - 1}", f"mask-{n}")
     page.press("merge-spacing_mm", page.keys.CONTROL + "a")
     page.there("merge-spacing_mm").send_keys("3", page.keys.TAB)
     page.click("merge-go")
@@ -48,6 +48,11 @@ def test_a_merge_is_a_result_with_its_slices(merged, screenshots):
     rows(page)[2].find_element(By.CSS_SELECTOR, ".link").click()
     page.wait(lambda: page.picture("ThreeD") != before, "outline of the slice")
     page.wait(lambda: "chosen" in rows(page)[2].get_attribute("class"), "chosen row")
+    page.click("blink-button")
+    shown = page.picture("Red")
+    page.wait(lambda: page.picture("Red") != shown, "scan below the result")
+    page.click("blink-button")
+    page.wait(lambda: page.there("blink-button").get_attribute("aria-pressed") == "false", "end of blinking")
     page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
     page.screenshot(screenshots / "web-merge-1280x800.png")
     assert page.violations() == []

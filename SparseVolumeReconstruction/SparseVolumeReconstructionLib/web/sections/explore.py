@@ -11,7 +11,7 @@ import slicer
 
 from ...geometry import InputError
 from ...workflow.choices import Layer, ShowAs
-from ...workflow.explorer import FRAME_S
+from ...workflow.explorer import BLINK_S, FRAME_S
 from ...workflow.export import as_nifti, file_name, files_of
 from ...workflow.quality import Comparison, chart_of
 from ..plot import chart_drawing
@@ -28,6 +28,7 @@ class ExploreSection(Section):
     def __init__(self, app):
         super().__init__(app)
         self._film: asyncio.Task | None = None
+        self._blinking: asyncio.Task | None = None
         self._chart, self._drawn = None, ""
         self._drawing: asyncio.Task | None = None
         self._comparing: asyncio.Task | None = None
@@ -37,6 +38,7 @@ class ExploreSection(Section):
         return {
             "sample": lambda index: self.presenter.explorer.choose_sample(int(index)),
             "play": self._play,
+            "blink": self._blink,
             "compare": self._compare,
             "delete": self.presenter.explorer.delete,
             "suggest": self.presenter.next_plane.ask,
@@ -55,6 +57,8 @@ class ExploreSection(Section):
             "sample": min(p.sample, max(count - 1, 0)),
             "has_brain": explorer.has_brain,
             "playing": self._film is not None,
+            "blinking": self._blinking is not None,
+            "can_blink": bool(explorer.layers()) and not explorer.alone,
             "summary": explorer.summary(),
             "frame": told.text,
             "doubtful": told.doubtful,
@@ -84,8 +88,9 @@ class ExploreSection(Section):
         }
 
     def close(self) -> None:
-        """Stop the film, and wait for no comparison."""
+        """Stop the film and the blinking, and wait for no comparison."""
         self._stop_film()
+        self._stop_blinking()
         if self._comparing is not None:
             self._comparing.cancel()
             self._comparing = None
@@ -94,6 +99,29 @@ class ExploreSection(Section):
         if self._film is not None:
             self._film.cancel()
             self._film = None
+
+    def _stop_blinking(self) -> None:
+        if self._blinking is not None:
+            self._blinking.cancel()
+            self._blinking = None
+
+    def _blink(self) -> None:
+        if self._blinking is not None:
+            self._stop_blinking()
+            self.presenter.explorer.blink(away=False)
+        else:
+            self._blinking = asyncio.get_running_loop().create_task(self._run_blinking())
+        self.app.schedule()
+
+    async def _run_blinking(self) -> None:
+        """The result and what lies below it in turn, as long as there is a result."""
+        explorer = self.presenter.explorer
+        while explorer.layers() and not explorer.alone:
+            explorer.blink()
+            await asyncio.sleep(BLINK_S)
+        self._blinking = None
+        explorer.blink(away=False)
+        self.app.schedule()
 
     def _play(self) -> None:
         if self._film is not None:
