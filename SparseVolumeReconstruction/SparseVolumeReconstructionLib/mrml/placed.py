@@ -74,8 +74,7 @@ class PlacedSlice:
 
 def placed_slices(result: ResultNodes | None) -> list[PlacedSlice]:
     """The slices of a merge in their order; none of any other result."""
-    told = result.provenance.get("slices", []) if result is not None else []
-    if not told:
+    if result is None or "slices" not in result.provenance:
         return []
     nodes = dict(zip((one["name"] for one in result.provenance["stacks"]), sources_of(result), strict=False))
     return [
@@ -88,7 +87,7 @@ def placed_slices(result: ResultNodes | None) -> list[PlacedSlice]:
             one["reason"],
             one["moved_mm"],
         )
-        for one in told
+        for one in result.provenance["slices"]
     ]
 
 
@@ -112,7 +111,7 @@ def draw_placed(slices: list[PlacedSlice], around: Grid | None, chosen: PlacedSl
     there = outlines(ROLE) or [new_outline(_("Slices"), ROLE, colour, 1) for _least, colour in BANDS]
     for node in there:
         node.GetDisplayNode().SetOpacity(_OPACITY)
-    corners = [[] for _band in BANDS]
+    corners: list[list[np.ndarray]] = [[] for _band in BANDS]
     for one in slices:
         if (found := one.corners(around)) is not None and one.weight is not None:
             corners[band_of(one.weight)].append(found)

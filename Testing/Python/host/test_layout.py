@@ -116,8 +116,8 @@ def test_warnings_are_counted(desk):
     set_screen(host, "1280x720")
     two_bodies(desk, "brain-t1")
     desk.apply()
-    host.wait_until(lambda: in_sight(ui.noticeLabel))  # the panel scrolls once all has its place
-    assert ui.noticeLabel.height >= ui.noticeLabel.heightForWidth(ui.noticeLabel.width)
+    label = ui.noticeLabel  # the panel scrolls once all has its place
+    host.wait_until(lambda: label.height >= label.heightForWidth(label.width) and in_sight(label))
     warnings = desk.panel.presenter.explorer.warnings()
     assert len(warnings) >= 2 and ui.warningButton.text == f"Done – {len(warnings)} warnings"
     assert ui.warningLabel.isVisible() and all(words in ui.warningLabel.text for words in warnings)
