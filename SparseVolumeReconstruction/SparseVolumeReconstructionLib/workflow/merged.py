@@ -57,7 +57,8 @@ class MergedSlices:
         if now == self._shown:
             return
         if now[0] != (self._shown[0] if self._shown else None):
-            self._slices, self.chosen = placed_slices(result), None
+            self._slices = placed_slices(result)
+            self.chosen = None
         self._shown = now[0], self.chosen, self.drawn
         around = world_grid(main) if self._slices else None
         chosen = None if self.chosen is None else self._slices[self.chosen]

@@ -47,7 +47,7 @@ class ToolSection(Section):
         return use
 
     def _shown(self, use: ToolUse) -> dict:
-        tool, why = use.tool, use.reason()
+        tool = use.tool
         return {
             "name": tool.name,
             "title": tool.title,
@@ -55,7 +55,7 @@ class ToolSection(Section):
             "input": tool.input,
             "go": use.button(),
             "running": use.running,
-            "why": why or "",
+            "why": use.reason() or "",
             "offered": [option(node.GetID(), node.GetName()) for node in use.offered()],
             "labels": [field.label for field in tool.fields],
             "inputs": [
