@@ -20,6 +20,7 @@ LAYERS = [
     {"evaluation"},
     {"training"},  # it measures what it fits with the protocols of evaluation
     {"synthesis"},
+    {"batch"},
     {"experiments"},
     {"worker"},
 ]
