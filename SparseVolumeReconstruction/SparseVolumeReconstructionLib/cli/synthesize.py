@@ -18,7 +18,10 @@ _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word i
 
 @click.command(cls=Command, examples=EXAMPLES)
 @click.option(
-    "--model", required=True, type=Path, metavar="FILE", help="a network that ./run train synthesis made"
+    "--model",
+    required=True,
+    metavar="ID",
+    help="a network of the extension, or a file (.safetensors) that ./run train synthesis made",
 )
 @click.option(
     "--input",
@@ -41,7 +44,10 @@ def synthesize(model, inputs, output, strict, json_progress, **same):
     from ..synthesis.run import run_synthesis
 
     request = SynthesisRequest(
-        model=str(model.absolute()), inputs=_parsed(inputs), output=str(output.absolute()), **same
+        model=str(Path(model).absolute()) if Path(model).suffix else model,
+        inputs=_parsed(inputs),
+        output=str(output.absolute()),
+        **same,
     )
     with shown_progress(json_progress, strict) as progress:
         answer = run_synthesis(request, progress)

@@ -10,9 +10,9 @@ from ..reconstruction.formats import ImageFormat
 class SynthesisRequest(BaseModel):
     """Make the missing contrast of one head.
 
-    model: path of a weights file. inputs: {contrast: path}, contrasts as `data.bids.contrast_of` calls them.
-    output: folder of the result, on the grid of the first input. format: of its images. device: "auto",
-    "cpu", "cuda:0".
+    model: id of a network, or path of a weights file. inputs: {contrast: path}, contrasts as
+    `data.bids.contrast_of` calls them. output: folder of the result, on the grid of the first input.
+    format: of its images. device: "auto", "cpu", "cuda:0".
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -20,6 +20,8 @@ from ..progress import Progress
 from ..reconstruction.formats import FORMATS
 from ..reconstruction.images import Origin, check_format, image_names, write_images
 from ..zoo.weights import sha256
+from .checks import check_scans
+from .models import weights_of
 from .pix2pix.synthesiser import Synthesiser
 from .request import SynthesisRequest
 
@@ -50,25 +52,29 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
 
     check_format(request.format)
     progress.update("loading the model", 0.0)
-    network = Synthesiser.load(Path(request.model), resolve_device(request.device))
+    weights = weights_of(request.model)
+    network = Synthesiser.load(weights, resolve_device(request.device))
     progress.update("reading", 0.1)
     scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
-    grid = network.ordered(scans)[0].grid
+    first, made_of = network.ordered(scans)[0], WRITTEN[network.settings.output]
+    told = network.told(first)
+    progress.update(f"looking at the scans; {told}", 0.15)
+    check_scans(scans, network.card, network.settings.spacing_mm, warn)
     progress.update("laying the scans on one another", 0.2)
     scans, moved = laid_on_first(scans, warn)
-    progress.update(f"making {WRITTEN[network.settings.output]}", 0.5)
-    made = network(scans, grid)
+    part = progress.part(0.4, 0.9)
+    made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
     progress.update("writing", 0.9)
     said = {
         "notice": network.card.notice,
         "software": {"version": __version__},
         "model": {
             "id": network.card.id,
-            "sha256": sha256(Path(request.model)),
+            "sha256": sha256(weights),
             "licence": network.card.licence,
         },
         "request": request.model_dump(),
-        "made": WRITTEN[network.settings.output],
+        "made": made_of,
         "inferred": "every voxel; none was observed in this contrast",
         "units": network.card.units,
         "moved_mm": moved,

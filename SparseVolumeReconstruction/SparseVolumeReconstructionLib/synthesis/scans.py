@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..progress import Progress
+
+_GREYS, _APART = 32, 0.2  # of two cohorts 0.02 and 0.05 nats where scans lie apart, 0.13 to 0.62 where not
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,43 @@ class Field:
 
     def grid(self, volume: Volume) -> Grid:
         """The box around the foreground of a volume. Raises InputError where it does not fit into the box."""
-        inside = np.argwhere(volume.array > FOREGROUND)[:, ::-1]
-        points = inside @ volume.grid.ijk_to_ras[:3, :3].T + volume.grid.ijk_to_ras[:3, 3]
-        low, high = points.min(0), points.max(0)
-        reach = self.spacing_mm * np.array(self.shape_kji[::-1])
-        if (high - low > reach + self.spacing_mm).any():
+        low, high = _extent(volume)
+        if self._short(high - low).any():
             raise InputError(
-                f"the head measures {_mm(high - low)} mm; the model sees {_mm(reach)} mm. A whole head was "
+                f"the head measures {_mm(high - low)} mm; the model sees {self.reach} mm. A whole head was "
                 "perhaps given to a model of skull-stripped ones."
             )
         return Grid.centred(self.shape_kji, self.spacing_mm, (low + high) / 2)
+
+    def grid_of_any(self, volume: Volume) -> Grid:
+        """The box, larger where a head does not fit. Raises InputError where it is over twice as large."""
+        low, high = _extent(volume)
+        need = np.ceil((high - low) / self.spacing_mm).astype(int)[::-1] + 1
+        if (need > 2 * np.array(self.shape_kji)).any():
+            raise InputError(
+                f"the head measures {_mm(high - low)} mm; the model sees {self.reach} mm. Is its voxel size "
+                "right, and is it a skull-stripped head?"
+            )
+        k, j, i = np.where(self._short(high - low)[::-1], need, self.shape_kji).tolist()
+        return Grid.centred((k, j, i), self.spacing_mm, (low + high) / 2)
+
+    @property
+    def reach(self) -> str:
+        """The size of the box in mm, for people."""
+        return _mm(self.spacing_mm * np.array(self.shape_kji[::-1]))
+
+    def _short(self, extent_mm: np.ndarray) -> np.ndarray:
+        """Along which of the axes R, A, S the box is too small."""
+        return extent_mm > self.spacing_mm * (np.array(self.shape_kji[::-1]) + 1)
+
+
+def _extent(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest R, A, S of the foreground, mm. Raises InputError where there is none."""
+    inside = np.argwhere(volume.array > FOREGROUND)[:, ::-1]
+    if not len(inside):
+        raise InputError("nothing is above 0 in the scan; expected a head.")
+    points = inside @ volume.grid.ijk_to_ras[:3, :3].T + volume.grid.ijk_to_ras[:3, 3]
+    return points.min(0), points.max(0)
 
 
 def _mm(extent: np.ndarray) -> str:
@@ -85,6 +114,9 @@ def load_visits(
         field: what is seen of a head; placed by the first contrast.
         progress: told of steps and warnings, asked whether to stop.
 
+    Visits whose scans tell little of each other against those of the others are left out: they do not lie on
+    one another.
+
     Raises:
         InputError: as `visits`, and where none can be used.
     """
@@ -98,6 +130,33 @@ def load_visits(
             found[name] = stacked(volumes, field.grid(volumes[0]))
         except InputError as error:
             progress.warn(f"{name} is left out: {error}")
+    for name in _apart(found):
+        progress.warn(f"{name} is left out: its {' and '.join(contrasts)} do not lie on one another.")
+        del found[name]
     if not found:
         raise InputError(f"{folder}: none of its {len(every)} visits can be used.")
     return found
+
+
+def _apart(found: Mapping[str, torch.Tensor]) -> list[str]:
+    """Visits whose scans (C, K, J, I) tell far less of each other than those of most visits do."""
+    told = {
+        name: min(_told_by(scans[0], each) for each in scans[1:])
+        for name, scans in found.items()
+        if len(scans) > 1
+    }
+    usual = float(np.median(list(told.values()))) if told else 0.0
+    return [name for name, share in told.items() if share < _APART * usual]
+
+
+def _told_by(first: torch.Tensor, other: torch.Tensor) -> float:
+    """Mutual information of the grey values of two volumes in the head, nats."""
+    inside = (first > FOREGROUND) & (other > FOREGROUND)
+    if not inside.any():
+        return 0.0
+    greys = [(each[inside].numpy() * (_GREYS - 1)).astype(int) for each in (first, other)]
+    joint = np.bincount(greys[0] * _GREYS + greys[1], minlength=_GREYS**2).reshape(_GREYS, _GREYS)
+    joint = joint / joint.sum()
+    alone = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    both = joint > 0
+    return float((joint[both] * np.log(joint[both] / alone[both])).sum())

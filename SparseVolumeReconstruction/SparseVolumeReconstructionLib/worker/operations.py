@@ -13,6 +13,7 @@ from ..geometry import InputError, first_problem
 from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
 from ..svr.request import SvrRequest
+from ..synthesis.request import SynthesisRequest
 from .masking import MaskRequest, find_mask
 from .merging import merge_stacks
 from .reading import ReadRequest, read_upload
@@ -123,6 +124,13 @@ class Reconstructions:
         return run_surprise(request, self.store, progress)
 
 
+def make_contrast(request: SynthesisRequest, progress: Progress) -> dict[str, Any]:
+    """See `synthesis.run.run_synthesis`."""
+    from ..synthesis.run import run_synthesis
+
+    return run_synthesis(request, progress)
+
+
 def operations(reconstructions: Reconstructions | None = None) -> dict[str, Operation]:
     """All operations by name; `reconstructions` keeps the models in memory between its requests."""
     reconstruct = reconstructions or Reconstructions()
@@ -134,5 +142,6 @@ def operations(reconstructions: Reconstructions | None = None) -> dict[str, Oper
         Operation("read", ReadRequest, read_upload),
         Operation("mask", MaskRequest, find_mask),
         Operation("svr", SvrRequest, merge_stacks),
+        Operation("synthesize", SynthesisRequest, make_contrast),
     )
     return {operation.name: operation for operation in table}

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
+from SparseVolumeReconstructionLib.evaluation.metrics import ssim_map
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.synthesis.adaptation.adapt import adapt, aggregate, train_vae
 from SparseVolumeReconstructionLib.synthesis.adaptation.config import AdaptationConfig
 from SparseVolumeReconstructionLib.synthesis.adaptation.moments import Aggregate
 from SparseVolumeReconstructionLib.synthesis.adaptation.vae import Vae, VaeSettings
 from SparseVolumeReconstructionLib.synthesis.pix2pix.network import Generator, SynthesisShape
+from SparseVolumeReconstructionLib.synthesis.pix2pix.similarity import ssim_of_slices
+from SparseVolumeReconstructionLib.synthesis.pix2pix.tiles import tile_corners, tiled
 from SparseVolumeReconstructionLib.training.loop.config import TrainConfig, read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 
@@ -84,7 +87,37 @@ def test_generator_and_critic_take_turns_and_learn():
     assert [task.rates(step) for step in range(3)] == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     scans, chance = blobs(2, 0), torch.Generator().manual_seed(0)
     first = task.loss(task.batch(scans, chance), chance, 0)[1]
-    assert set(first) == {"l1", "foretold", "made"} and set(task.loss(scans, chance, 1)[1]) == {"critic"}
+    assert set(first) == {"l1", "foretold", "structure", "made"} and set(task.loss(scans, chance, 1)[1]) == {
+        "critic"
+    }
+
+
+def test_the_similarity_that_is_learned_is_the_one_that_is_measured():
+    """But at the border of slices, where windows are cut."""
+    truth, made = torch.rand(2, 1, 5, 20, 17)
+    found = ssim_of_slices(truth, made)[0, :, 3:-3, 3:-3].numpy()
+    assert np.allclose(found, ssim_map(truth[0].numpy(), made[0].numpy())[:, 3:-3, 3:-3], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile"), [((9, 30, 21), (8, 8, 16)), ((5, 7, 6), (8, 8, 8)), ((17, 16, 33), (16, 16, 16))]
+)
+def test_tiles_cover_every_voxel_and_leave_no_seams(shape, tile):
+    """A network that looks at voxels one by one makes the same of tiles as of the whole."""
+    scans = torch.rand(1, 2, *shape)
+    first, second = tiled(lambda x: (x[:, 0], 2 * x[:, 1]), scans, tile)
+    assert torch.allclose(first, scans[:, 0], atol=1e-5)
+    assert torch.allclose(second, 2 * scans[:, 1], atol=1e-5)
+    assert len(tile_corners(shape, shape)) == 1
+
+
+def test_patches_are_of_the_head_and_stay_in_the_box():
+    """Of the size that the configuration says, wherever the head lies in its box."""
+    task, scans = make_task(read_config("pix2pix-tiny")), torch.zeros(2, 2, 20, 20, 20)
+    scans[:, :, 17:, :2, 9:12] = 0.5
+    for seed in range(5):
+        batch = task.batch(scans, torch.Generator().manual_seed(seed))
+        assert batch.shape == (2, 2, 16, 16, 16) and (batch[:, 1] > 0).flatten(1).any(1).all()
 
 
 @pytest.mark.slow

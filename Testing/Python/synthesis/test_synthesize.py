@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.data.bids import WRITTEN
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.synthesis.checks import check_scans
+from SparseVolumeReconstructionLib.synthesis.models import weights_of
 from SparseVolumeReconstructionLib.synthesis.pix2pix.synthesiser import Synthesiser
 from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
-from SparseVolumeReconstructionLib.synthesis.scans import Field, load_visits, visits
+from SparseVolumeReconstructionLib.synthesis.scans import Field, _apart, load_visits, visits
 
 from .conftest import visit
 
@@ -105,7 +108,7 @@ def test_only_whole_visits_are_learned_from(visits_dir):
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("T2={scan}", "tiny makes T1w of FLAIR; got T2w"),
+        ("T2={scan}", "tiny makes T1w of FLAIR; got T2w: FLAIR is missing"),
         ("CT={scan}", "expected CONTRAST=FILE with one of T1w, T2w, FLAIR, PDw"),
         ("FLAIR", "expected CONTRAST=FILE"),
         ("FLAIR={large}", "the model sees 120 x 120 x 120 mm"),
@@ -121,6 +124,63 @@ def test_wrong_input_is_one_line(made, tmp_path, word, why):
     text = word.format(**{name: tmp_path / f"{name}.nrrd" for name in ("scan", "large", "missing")})
     code, folder, said = made(text)
     assert code == 2 and why in said.err and len(said.err.strip().splitlines()) == 1 and not folder.exists()
+
+
+def test_one_scan_too_many_is_said(made, tmp_path):
+    """A network takes what it learned of, no more."""
+    for name, scan in visit(23).items():
+        write_volume(scan, tmp_path / f"{name}.nrrd")
+    code, _, said = made(f"FLAIR={tmp_path / 'FLAIR.nrrd'}", f"T1={tmp_path / 'T1w.nrrd'}")
+    assert code == 2 and "got FLAIR, T1w: that is too much" in said.err
+
+
+def test_a_head_that_is_larger_than_the_box_is_made_in_tiles(model):
+    """And no voxel of it is left out."""
+    network, scan = Synthesiser.load(model, torch.device("cpu")), visit(21)["FLAIR"]
+    matrix = scan.grid.ijk_to_ras @ np.diag([1.9, 1.9, 1.9, 1.0])
+    large = Volume(scan.array, Grid(scan.grid.shape_kji, matrix))
+    assert network.told(scan).startswith("8 tiles, about 0.0 GB") and network.told(large)[:2] == "18"
+    done = []
+    made = network({"flair": large}, step=done.append).mean
+    assert len(done) == 18 and min(made.grid.shape_kji) > 20
+    inside = resample(large, made.grid).array > 0.1
+    assert made.array[inside].min() > 0
+
+
+def test_thick_slices_are_told_and_brains_are_looked_at(model):
+    """Only a model of brains knows what whole heads and contrasts look like."""
+    card, told = Synthesiser.load(model, torch.device("cpu")).card, []
+    scan = visit(21)["FLAIR"]
+    check_scans({"flair": scan}, card, 6.0, told.append)
+    check_scans({"flair": scan}, card, 2.0, told.append)
+    assert len(told) == 1 and "FLAIR: slices are 6.0 mm apart; the model learned of voxels of 2 mm" in told[0]
+
+
+def test_whole_heads_and_other_contrasts_than_named_are_told(model, shared_data):
+    """T2w named FLAIR is told, scans named as they are pass, and a whole head is refused."""
+    card = Synthesiser.load(model, torch.device("cpu")).card.model_copy(update={"anatomy": "brain"})
+    folder, told = shared_data / "multimodal_t1_t2_flair", []
+    scans = {name: read_volume(folder / f"ljubljana_07_{WRITTEN[name]}.nii.gz") for name in ("t2", "flair")}
+    check_scans(scans, card, 2.0, told.append)
+    assert not told
+    check_scans({"flair": scans["t2"]}, card, 2.0, told.append)
+    assert len(told) == 1 and "FLAIR: its grey values are T2w-like" in told[0]
+    head = read_volume(shared_data / "heads_t1_ixi" / "IXI013_T1w.nii.gz")
+    with pytest.raises(InputError, match="shows a whole head; the model knows skull-stripped brains"):
+        check_scans({"t1": head}, card, 2.0, told.append)
+
+
+def test_visits_whose_scans_lie_apart_are_not_learned_from():
+    """Their grey values tell nothing of each other."""
+    found = {f"sub-{n}": torch.as_tensor(np.array([v.array for v in visit(n).values()])) for n in range(5)}
+    assert not _apart(found)
+    found["sub-4"][1] = found["sub-4"][1].roll(9, 2)
+    assert _apart(found) == ["sub-4"]
+
+
+def test_an_unknown_model_is_refused_with_those_that_are_known():
+    with pytest.raises(InputError, match='no synthesis network "brain-t9"; known: '):
+        weights_of("brain-t9")
 
 
 def test_a_network_is_carried_to_another_scanner(model, visits_dir, tmp_path):

@@ -62,7 +62,7 @@ class Generator(nn.Module):
         step = 2 ** len(self.downs)
         missing = [-n % step for n in size]
         x = pad(scans, [n for m in reversed(missing) for n in (0, m)])
-        given, x = x, self.entry(x)
+        given, x = x, self.entry(x).contiguous(memory_format=torch.channels_last_3d)  # faster on CPUs
         levels = []
         for down, norm in zip(self.downs, self.down_norms, strict=True):
             levels.append(x)

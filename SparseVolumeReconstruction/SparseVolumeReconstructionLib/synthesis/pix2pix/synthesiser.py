@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from ...zoo.weights import read_tensors
 from ..scans import Field, stacked
 from .network import Generator
 from .task import SynthesisConfig
+from .tiles import tile_corners, tile_megabytes, tiled
 
 SYSTEM = "synthesis"
+_VOLUMES = 6  # of the size of a scan that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,25 +93,44 @@ class Synthesiser:
         if set(scans) != set(wanted):
             names = " and ".join(WRITTEN[one] for one in wanted)
             given = ", ".join(WRITTEN.get(one, one) for one in scans) or "nothing"
-            raise InputError(f"{self.card.id} makes {WRITTEN[self.settings.output]} of {names}; got {given}.")
+            missing = ", ".join(WRITTEN[one] for one in wanted if one not in scans)
+            text = f"{self.card.id} makes {WRITTEN[self.settings.output]} of {names}; got {given}"
+            raise InputError(f"{text}: {missing} is missing." if missing else f"{text}: that is too much.")
         return [scans[one] for one in wanted]
 
-    @torch.no_grad()
-    def __call__(self, scans: Mapping[str, Volume], grid: Grid | None = None) -> Synthesised:
+    def told(self, scan: Volume) -> str:
+        """How a scan is seen and what memory that needs, one line. Raises InputError where it is too large.
+
+        Args:
+            scan: the first one; skull-stripped, background 0.
+        """
+        shape = self.field.grid_of_any(normalised(scan)).shape_kji
+        count = len(tile_corners(shape, self.settings.tile))
+        need = tile_megabytes(self.settings.tile, self.settings.widths[0])
+        need += _VOLUMES * scan.array.size * 4 / 1e6
+        return f"{count} {'tile' if count == 1 else 'tiles'}, about {need / 1000:.1f} GB of memory"
+
+    def __call__(
+        self,
+        scans: Mapping[str, Volume],
+        grid: Grid | None = None,
+        step: Callable[[float], None] = lambda done: None,
+    ) -> Synthesised:
         """Make the missing contrast.
 
         Args:
             scans: by contrast; skull-stripped, background 0, lying on one another.
             grid: of the result; that of the network around the head if None. Voxels where no scan shows
                 anything are 0.
+            step: called with the fraction done; may raise to cancel.
 
         Raises:
-            InputError: as `ordered`, or a head that does not fit.
+            InputError: as `ordered`, or a head that is too large.
         """
         volumes = [normalised(each) for each in self.ordered(scans)]
-        own = self.field.grid(volumes[0])
+        own = self.field.grid_of_any(volumes[0])
         given = stacked(volumes, own)[None].to(self.device)
-        mean, error = self.generator(given)
+        mean, error = tiled(self.generator, given, self.settings.tile, step)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
         first, second = (Volume(array.astype(np.float32), own) for array in made)
         if grid is not None:

@@ -16,6 +16,8 @@ from ...training.loop.config import Count, TrainConfig, validated
 from ...training.loop.task import Task
 from ..adaptation.config import AdaptationConfig
 from .network import Critic, Generator, SynthesisShape
+from .similarity import ssim_of_slices
+from .tiles import tiled
 
 Contrast = Annotated[str, Field(pattern="^(t1|t2|flair|pd)$")]
 
@@ -24,15 +26,18 @@ class SynthesisConfig(SynthesisShape):
     """Contrasts, shape and training of the network.
 
     inputs, output: contrasts as file names tell them. shape_kji, spacing_mm: the box of a head that is seen.
-    l1, adversary: weights of the mean absolute error and of what the critic says; 0 for no critic. critic:
-    channels of its first level. adaptation: to another scanner, where its scans are given.
+    patch_kji: what a step learns of, anywhere in the head; the whole box if None. l1, structure, adversary:
+    weights of the mean absolute error, of what SSIM lacks to 1, and of what the critic says; 0 for no critic.
+    critic: channels of its first level. adaptation: to another scanner, where its scans are given.
     """
 
     inputs: tuple[Contrast, ...] = Field(("flair", "t2"), min_length=1)
     output: Contrast = "t1"
     shape_kji: tuple[Count, Count, Count] = (144, 192, 144)
     spacing_mm: float = Field(1.0, gt=0)
+    patch_kji: tuple[Count, Count, Count] | None = None
     l1: float = Field(100.0, gt=0)
+    structure: float = Field(0.0, ge=0)
     adversary: float = Field(1.0, ge=0)
     critic: Count = 32
     adaptation: AdaptationConfig = AdaptationConfig()
@@ -41,7 +46,14 @@ class SynthesisConfig(SynthesisShape):
     def _contrasts_differ(self) -> SynthesisConfig:
         if len({*self.inputs, self.output}) <= len(self.inputs):
             raise ValueError("a contrast is named twice; inputs and output must all differ")
+        if self.patch_kji and any(n > m for n, m in zip(self.patch_kji, self.shape_kji, strict=True)):
+            raise ValueError("patch_kji is larger than shape_kji; expected a part of it")
         return self
+
+    @property
+    def tile(self) -> tuple[int, int, int]:
+        """Voxels that the network sees at a time: what it learned of."""
+        return self.patch_kji or self.shape_kji
 
     @property
     def contrasts(self) -> tuple[str, ...]:
@@ -70,8 +82,10 @@ class SynthesisTask(Task):
         self.cycle = 2 if self.networks.critic else 1
 
     def batch(self, volumes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Scans that are mirrored together, and whose inputs are changed each by itself."""
-        change = self.config.augmentation
+        """Scans or patches of them, mirrored together; the inputs are changed each by itself."""
+        change, size = self.config.augmentation, self.settings.patch_kji
+        if size:
+            volumes = torch.stack([_patch(each, size, generator) for each in volumes])
         if change.mirror:
             swap = torch.rand(len(volumes), generator=generator, device=volumes.device) < 0.5
             volumes = torch.where(swap[:, None, None, None, None], volumes.flip(-1), volumes)
@@ -109,7 +123,7 @@ class SynthesisTask(Task):
     def errors(
         self, scans: torch.Tensor, truth: torch.Tensor, made: torch.Tensor, error: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Mean absolute error in the head, weighted, and how badly it was foretold (Laplace, nats).
+        """Mean absolute error in the head, lack of SSIM, how badly the former was foretold (Laplace, nats).
 
         Args:
             scans: (B, inputs, K, J, I).
@@ -118,10 +132,13 @@ class SynthesisTask(Task):
         inside = (scans > FOREGROUND).any(1)
         off = (truth - made).abs()[inside]
         foretold = error[inside]
-        return {
+        terms = {
             "l1": self.settings.l1 * off.mean(),
             "foretold": (off.detach() / foretold + foretold.log()).mean(),
         }
+        if self.settings.structure:
+            terms["structure"] = self.settings.structure * (1 - ssim_of_slices(truth, made)[inside]).mean()
+        return terms
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
@@ -129,7 +146,9 @@ class SynthesisTask(Task):
         found = []
         for one in volumes.split(1):
             scans, truth = one[:, :-1], one[:, -1]
-            found.append(self.errors(scans, truth, *self.networks.generator(scans)))
+            found.append(
+                self.errors(scans, truth, *tiled(self.networks.generator, scans, self.settings.tile))
+            )
         mean = {name: float(torch.stack([each[name] for each in found]).mean()) for name in found[0]}
         return {"score": mean["l1"] / self.settings.l1, "foretold": mean["foretold"]}
 
@@ -138,3 +157,12 @@ class SynthesisTask(Task):
         state = self.networks.generator.state_dict()
         stored = {f"network.{name}": tensor.half() for name, tensor in state.items()}
         return {**stored, "settings": settings_tensor(self.settings)}
+
+
+def _patch(volume: torch.Tensor, size: tuple[int, int, int], generator: torch.Generator) -> torch.Tensor:
+    """A part (C, *size) of scans (C, K, J, I) around a voxel of the head by chance; it stays in the box."""
+    head = (volume[:-1] > FOREGROUND).any(0).nonzero()
+    chosen = head[torch.randint(len(head), (1,), generator=generator, device=head.device)][0].tolist()
+    box = zip(chosen, size, volume.shape[1:], strict=True)
+    around = [slice(low := min(max(0, at - n // 2), m - n), low + n) for at, n, m in box]
+    return volume[(slice(None), *around)]

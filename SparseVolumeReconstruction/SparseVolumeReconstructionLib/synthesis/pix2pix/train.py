@@ -25,6 +25,7 @@ from ...zoo.weights import save_weights
 from ..adaptation.adapt import adapt
 from ..scans import Field, load_visits
 from .task import SynthesisTask
+from .tiles import tiled
 
 _LEVEL = 0.9
 
@@ -139,7 +140,8 @@ def _parts(names: list[str], split: dict[str, list[str]] | None, config: TrainCo
 def _made(task: SynthesisTask, scans: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """What the generator makes of (inputs, K, J, I), and the error that it expects."""
     generator = task.networks.generator.eval()
-    mean, error = generator(scans[None].to(next(generator.parameters()).device))
+    scans = scans[None].to(next(generator.parameters()).device)
+    mean, error = tiled(generator, scans, task.settings.tile)
     return mean[0].cpu().numpy(), error[0].cpu().numpy()
 
 
