@@ -103,7 +103,8 @@ def load_heads(
     def coded(image: Path, labels: Path | None, kind: str) -> np.ndarray:
         if labels is None:
             raise InputError("no label map beside it.")
-        look, codes, tissue = _muse(image, labels) if kind == "dlmuse" else _labelled(labels, kind)
+        read = _muse(image, labels) if kind == "dlmuse" else _labelled(_read(labels), kind)
+        look, codes, tissue = read
         matrix = register_affine(space.reference, look)
         pair = [Volume(array.astype(np.float32), codes.grid) for array in (codes.array, tissue)]
         return np.stack([resample(v, grid, matrix, labels=True).array for v in pair]).astype(np.uint8)
@@ -184,9 +185,26 @@ def _bodies(
 _PARTS = {"fit": "fit", "validation": "test"}
 
 
-def _labelled(file: Path, kind: str) -> tuple[Volume, Volume, np.ndarray]:
+def tissues_of(labels: Volume, kind: str) -> np.ndarray:
+    """Tissues in the brain of a label map (K, J, I): 0 outside, else FLUID, GREY or WHITE.
+
+    Args:
+        labels: the map.
+        kind: its numbers, "freesurfer" or "brainweb".
+
+    Raises:
+        InputError: there is no brain in it.
+    """
+    tissue = _labelled(labels, kind)[2]
+    return np.where(binary_fill_holes(tissue > 0) & (tissue == 0), FLUID, tissue)
+
+
+def _read(file: Path) -> Volume:
+    return read_volume(file, warn=told_by_cohort)
+
+
+def _labelled(labels: Volume, kind: str) -> tuple[Volume, Volume, np.ndarray]:
     """What a map would look like in T1w, its codes, and the tissues in its brain."""
-    labels = read_volume(file, warn=told_by_cohort)
     numbers = labels.array.astype(np.int32)
     if kind == "brainweb":
         numbers = _BRAINWEB[np.clip(numbers, 0, len(_BRAINWEB) - 1)]

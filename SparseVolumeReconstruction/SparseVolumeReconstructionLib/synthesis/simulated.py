@@ -1,0 +1,136 @@
+"""Simulated sites: FLAIR, T2w and T1w of the same label maps, as two scanners would show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+
+from ..data.bids import WRITTEN
+from ..data.cohort import list_cohort, told_by_cohort
+from ..geometry import Grid, Volume
+from ..geometry.io import read_volume, write_volume
+from ..geometry.resample import resample
+from ..progress import Progress
+from ..training.readers.maps import tissues_of
+
+TISSUES = 3  # fluid, grey matter, white matter
+_READ_MM = 2.0
+_EDGE = 0.5  # of a voxel has to be brain
+_SPREAD = 0.02  # of the grey value of a tissue from person to person
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """How a scanner shows tissues.
+
+    greys: of fluid, grey and white matter in each contrast. blur_mm: standard deviation. bias: of the
+    logarithm of the shading. noise: standard deviation, share of the brightest.
+    """
+
+    greys: dict[str, tuple[float, float, float]] = field(
+        default_factory=lambda: {
+            "flair": (0.10, 0.80, 0.60),
+            "t2": (1.00, 0.60, 0.40),
+            "t1": (0.18, 0.55, 0.85),
+        }
+    )
+    blur_mm: float = 0.0
+    bias: float = 0.05
+    noise: float = 0.015
+
+
+SCANNERS = {
+    "one": Scanner(),
+    "two": Scanner(
+        {"flair": (0.30, 0.75, 0.68), "t2": (0.90, 0.70, 0.58), "t1": (0.32, 0.52, 0.70)}, 1.5, 0.15, 0.03
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """Shares of TISSUES in the voxels of a head, (3, K, J, I) float32, on a grid."""
+
+    shares: np.ndarray
+    grid: Grid
+
+
+def read_anatomies(
+    folders: dict[str, Path], spacing_mm: float, progress: Progress, most: int | None = None
+) -> dict[str, Anatomy]:
+    """The anatomies of label maps, by person.
+
+    Args:
+        folders: by the kind of their numbers, "freesurfer" or "brainweb".
+        spacing_mm: of the voxels.
+        progress: told of steps, asked whether to stop.
+        most: of each folder.
+
+    Raises:
+        InputError: a folder has no maps, or a map no brain.
+    """
+    files = [
+        (name, path, kind)
+        for kind, folder in folders.items()
+        for name, path in list(list_cohort(folder, skip=()).files.items())[:most]
+    ]
+    found = {}
+    for done, (name, path, kind) in enumerate(files):
+        progress.update(f"reading {name}", done / len(files))
+        labels = read_volume(path, warn=told_by_cohort)
+        labels = resample(labels, labels.grid.with_spacing(_READ_MM), labels=True)
+        tissue = tissues_of(labels, kind)
+        matrix = labels.grid.ijk_to_ras
+        points = np.argwhere(tissue > 0)[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
+        grid = Grid.covering(points, spacing_mm)
+        each = [Volume((tissue == n + 1).astype(np.float32), labels.grid) for n in range(TISSUES)]
+        parts = [resample(share, grid).array for share in each]
+        found[name] = Anatomy(np.stack(parts), grid)
+    return found
+
+
+def scanned(anatomy: Anatomy, scanner: Scanner, seed: list[int]) -> dict[str, Volume]:
+    """One visit: a volume in each contrast, skull-stripped, background 0.
+
+    Args:
+        anatomy: of the person.
+        scanner: that shows it.
+        seed: of shading, noise and what differs between people.
+    """
+    chance = np.random.default_rng(seed)
+    inside = anatomy.shares.sum(0) > _EDGE
+    shape = anatomy.grid.shape_kji
+    spacing = float(anatomy.grid.spacing_ijk[0])
+    found = {}
+    for name, greys in scanner.greys.items():
+        own = np.array(greys) + chance.normal(0, _SPREAD, TISSUES)
+        image = gaussian_filter(np.tensordot(own, anatomy.shares, 1), scanner.blur_mm / spacing)
+        knots = chance.normal(0, scanner.bias, (4, 4, 4))
+        shading = zoom(knots, [n / 4 for n in shape], order=1, grid_mode=True, mode="nearest")
+        image = image * np.exp(shading) + chance.normal(0, scanner.noise, shape)
+        found[name] = Volume(np.where(inside, image.clip(0.03, None), 0).astype(np.float32), anatomy.grid)
+    return found
+
+
+def write_site(anatomies: dict[str, Anatomy], scanner: Scanner, folder: Path, seed: int) -> list[Path]:
+    """Write visits as `./run train synthesis` reads them: NAME_FLAIR.nii.gz, NAME_T1w.nii.gz ...
+
+    Args:
+        anatomies: by person.
+        scanner: that shows them.
+        folder: is made.
+        seed: the same one gives the same files.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number, (name, anatomy) in enumerate(anatomies.items()):
+        for contrast, volume in scanned(anatomy, scanner, [seed, number]).items():
+            files.append(folder / f"{name}_{WRITTEN[contrast]}.nii.gz")
+            write_volume(volume, files[-1])
+    return files
