@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,16 +194,19 @@ def add_result(
     into: ResultNodes | None = None,
 ) -> ResultNodes:
     """What was read of a result as nodes, as `load_result`; the nodes take the arrays themselves."""
+    look = look or Look()
+    if _is_carried_over(files.provenance):
+        look = replace(look, window=None, level=None)
     if (
         into is not None
         and set(into.roles) == {*files.volumes, "frame"}
         and all(map(slicer.mrmlScene.IsNodePresent, into.nodes))
     ):
-        return _renewed(into, files, look or Look())
+        return _renewed(into, files, look)
     hierarchy.node()
     before = {node.GetID() for node in _scene_nodes()}
     try:
-        result = _added(files, _unique(name, into), look or Look())
+        result = _added(files, _unique(name, into), look)
     except BaseException:
         for node in [node for node in _scene_nodes() if node.GetID() not in before]:
             slicer.mrmlScene.RemoveNode(node)
@@ -254,10 +257,18 @@ def _renewed(result: ResultNodes, files: ResultFiles, look: Look) -> ResultNodes
 def _units(provenance: dict) -> tuple:
     """What decides in which units the values of a result are.
 
-    The scan of its slices, the model itself where there are none.
+    The scan of its slices and the contrast that is shown; the model itself where there are none.
     """
     request = provenance.get("request", {})
-    return request.get("prior"), *(context.get("source") for context in request.get("contexts", [])[:1])
+    sources = [context.get("source") for context in request.get("contexts", [])[:1]]
+    return request.get("prior"), request.get("show_as", "own"), *sources
+
+
+def _is_carried_over(provenance: dict) -> bool:
+    """Whether the values of a result are of another contrast than that of its slices."""
+    contrast = provenance.get("contrast", {})
+    shown = contrast.get("shown_as", "as observed")
+    return shown != "as observed" and contrast.get("found") != f"{shown}-like"
 
 
 def _unique(name: str, instead_of: ResultNodes | None) -> str:

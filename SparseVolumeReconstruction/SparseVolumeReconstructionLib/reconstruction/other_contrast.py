@@ -137,7 +137,7 @@ class Contrasts:
         elif other:
             told.append(
                 "What was inferred is shown in the contrast of the slices, by the grey value of each tissue "
-                "in them (--show-as t1w shows it as the model does)."
+                "in them; it can be shown as T1w, too."
             )
         told += [
             f"{source}: its contrast is unclear (the model knows {KNOWN} MRI only); look whether grey and "

@@ -45,6 +45,9 @@ class Layer(Enum):
     FLUID = "csf"
     GREY_MATTER = "gm"
     WHITE_MATTER = "wm"
+    FLUID_STD = "csf_std"
+    GREY_MATTER_STD = "gm_std"
+    WHITE_MATTER_STD = "wm_std"
     NOTHING = "nothing"
 
     def label(self) -> str:
@@ -56,6 +59,9 @@ class Layer(Enum):
             "csf": _("Fluid"),
             "gm": _("Grey matter"),
             "wm": _("White matter"),
+            "csf_std": _("Fluid (sd)"),
+            "gm_std": _("Grey matter (sd)"),
+            "wm_std": _("White matter (sd)"),
             "nothing": _("Nothing"),
         }[self.value]
 

@@ -43,8 +43,11 @@ class Explorer:
         result = self.result
         if result is None:
             return {}
-        named = {Layer.MEAN: result.mean, Layer.STD: result.std, Layer.SAMPLE: result.current}
-        named |= {Layer.FLUID: result.csf, Layer.GREY_MATTER: result.gm, Layer.WHITE_MATTER: result.wm}
+        named = {
+            layer: getattr(result, "current" if layer is Layer.SAMPLE else layer.value)
+            for layer in Layer
+            if layer is not Layer.NOTHING
+        }
         return {layer: node for layer, node in named.items() if node is not None}
 
     @property

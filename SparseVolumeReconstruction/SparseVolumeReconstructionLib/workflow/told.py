@@ -48,7 +48,7 @@ def _percent(probability: float) -> str:
 
 
 def scan_told(provenance: dict) -> str:
-    """What the slices of a result show, such as "T2w-like, whole head"; "" where nobody looked."""
+    """What the slices of a result show, as "T2w-like, whole head, shown as T1w"; "" where nobody looked."""
     contrast = provenance.get("contrast", {})
     words = contrast.get("found") if contrast.get("series") else ""
     if words == "unclear":
@@ -59,6 +59,9 @@ def scan_told(provenance: dict) -> str:
             extent = _("brain as masked")
         else:
             extent = _("whole head") if contrast.get("series") else _("with what is around the brain")
+    shown = contrast.get("shown_as", "as observed")
+    if words and shown != "as observed" and words != f"{shown}-like":
+        extent = ", ".join(filter(None, (extent, _("shown as {contrast}").format(contrast=shown))))
     return ", ".join(filter(None, (words, extent)))
 
 

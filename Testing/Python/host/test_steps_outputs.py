@@ -41,6 +41,10 @@ def _check_tissues_are_shown(desk):
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == desk.result.folder
         legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
         assert legend.GetVisibility() and "share of" in legend.GetTitleText()
+        desk.host.choose(desk.ui.layerBox, f"{label} (sd)")
+        assert desk.shown() is getattr(desk.result, f"{role}_std")
+        legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(desk.shown())
+        assert legend.GetVisibility() and "sd, share of" in legend.GetTitleText()
     desk.host.choose(desk.ui.layerBox, "Mean")
     desk.host.click(desk.ui.tissuesCheckBox)
 

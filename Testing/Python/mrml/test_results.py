@@ -22,6 +22,7 @@ from SparseVolumeReconstructionLib.mrml.logic import (
     ReconstructionInputs,
     SparseVolumeReconstructionLogic,
 )
+from SparseVolumeReconstructionLib.mrml.look import Look
 from SparseVolumeReconstructionLib.mrml.nodes import (
     add_transform,
     add_volume,
@@ -32,6 +33,7 @@ from SparseVolumeReconstructionLib.mrml.nodes import (
 from SparseVolumeReconstructionLib.mrml.results import ResultNodes, load_result, remove_result
 from SparseVolumeReconstructionLib.mrml.scene import headless_scene
 from SparseVolumeReconstructionLib.mrml.views import ROLE, composite_node
+from SparseVolumeReconstructionLib.reconstruction.result import Reconstruction, write_result
 from SparseVolumeReconstructionLib.web.memory import give_back_at_once
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.explorer import Explorer
@@ -331,6 +333,19 @@ def test_the_window_follows_the_units_and_else_the_user(logic, head, bumps):
     update(result, bright)
     assert (shown.GetWindow(), shown.GetLevel()) == (80000.0, 220000.0)
     bright.GetDisplayNode().SetAutoWindowLevel(True)
+
+
+@pytest.mark.parametrize(("shown", "own"), [("as observed", False), ("T1w", True), ("T2w", False)])
+def test_a_contrast_that_was_not_scanned_has_a_window_of_its_own(scene, tmp_path, shown, own):
+    array = np.linspace(0, 1000, 720, dtype=np.float32).reshape(10, 9, 8)
+    volumes = {"mean": Volume(array, Grid.centred(array.shape, 3.0))}
+    volumes["observed"] = Volume(np.zeros_like(array, np.uint8), volumes["mean"].grid)
+    said = {"request": {}, "frame": {"found_from_slices": True}}
+    said["contrast"] = {"found": "T2w-like", "series": {"a": {}}, "shown_as": shown}
+    write_result(Reconstruction.of(volumes, np.eye(4), said), tmp_path)
+    display = load_result(tmp_path, "Head", Look(40.0, 110.0)).mean.GetDisplayNode()
+    assert ((display.GetWindow(), display.GetLevel()) != (40.0, 110.0)) is own
+    assert (display.GetWindowLevelMax() > 800) is own
 
 
 def test_a_damaged_result_leaves_no_node(logic, head, tmp_path):

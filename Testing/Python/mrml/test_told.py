@@ -50,6 +50,10 @@ def test_contrast_and_extent_are_told():
     t2w = {"found": "T2w-like", "series": {"a": {}}, "other": True}
     assert scan_told(said(1, contrast=t2w, volumes=["mean", "brain_mask"])) == "T2w-like, whole head"
     assert scan_told(said(1, contrast=t2w, volumes=["mean"])) == "T2w-like"
+    carried = {**t2w, "shown_as": "T1w"}
+    whole = said(1, contrast=carried, volumes=["mean", "brain_mask"])
+    assert scan_told(whole) == "T2w-like, whole head, shown as T1w"
+    assert scan_told(said(1, contrast={**carried, "found": "T1w-like"})) == "T1w-like"
     unclear = scan_told(said(1, contrast={**t2w, "found": "unclear"}))
     assert unclear == "contrast unclear"
     fetal = said(1, contrast={"found": "not looked at"}, volumes=["brain_mask"])

@@ -21,6 +21,9 @@ _WORDS = {
     "csf": "fluid",
     "gm": "grey matter",
     "wm": "white matter",
+    "csf_std": "fluid (sd)",
+    "gm_std": "grey matter (sd)",
+    "wm_std": "white matter (sd)",
     "atlas": "atlas",
     "template": "template",
 }
