@@ -1,4 +1,4 @@
-"""The shape of a fetal brain, fitted to what a network sees of one in all slices of a stack.
+"""The shape of a fetal brain, fitted to what a network sees of one in all slices of the stacks of a visit.
 
 The mean brain of `fetal-t2`, at the pose and of the size that are likeliest given the network's
 probabilities: what no such brain covers (face, placenta) loses, tips that the network misses win.
@@ -6,7 +6,9 @@ probabilities: what no such brain covers (face, placenta) loses, tips that the n
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import permutations, product
 
 import numpy as np
@@ -25,62 +27,144 @@ _CLIP = 3.0  # a network is never surer than this, nats
 _EDGE_MM = 3.0  # how sharp the outline is in the fit
 _REACH_MM = 80.0  # around the brain, in which the fit looks
 _AXES_SPREAD = 0.025  # of the logarithms of size along the axes, per square root of a millilitre
+_SIZES_ALIKE = 0.4  # logarithm of size, around the middle one: stacks further off show something else
 _STAGES = ((8, 40, 24), (4, 50, 3))  # pixels that are joined, steps, poses that begin
 _UNITS = torch.tensor([1.0, 1, 1, 40, 40, 40, 1, 1, 1])  # of turn (rad), shift (mm) and log size in one step
 _SEEN, _OUTLINE_MM = 0.5, 3.5  # weights of network and distance in the sum; chosen on templates kept apart
 
 
-def with_shape(seen: np.ndarray, first: np.ndarray, along_mm: np.ndarray, pixel_mm: float) -> np.ndarray:
-    """Probabilities of brain (n, rows, columns) float32 that go with the shape of one.
+@dataclass(frozen=True, eq=False)
+class SeenStack:
+    """What a network sees of a brain in parallel slices.
+
+    seen: probabilities (n, rows, columns), pixels at one place in the plane. first: a mask of the brain, bool
+    in the same shape, to begin with; not empty. along_mm: places (n,) of the slices along their normal.
+    pixel_mm: size of the pixels.
+    """
+
+    seen: np.ndarray
+    first: np.ndarray
+    along_mm: np.ndarray
+    pixel_mm: float
+
+    @cached_property
+    def odds(self) -> torch.Tensor:
+        """Logarithms of the odds of brain, as far as a network is trusted."""
+        odds = np.log(np.maximum(self.seen, 1e-3) / np.maximum(1 - self.seen, 1e-3))
+        return torch.from_numpy(np.clip(odds, -_CLIP, _CLIP))
+
+    @cached_property
+    def points(self) -> torch.Tensor:
+        """Positions of the pixels (n, rows, columns, 3) along columns, rows and the normal, mm."""
+        v, u = ((np.arange(n) - (n - 1) / 2) * self.pixel_mm for n in self.seen.shape[1:])
+        z, y, x = np.meshgrid(self.along_mm, v, u, indexing="ij")
+        return torch.from_numpy(np.stack([x, y, z], -1).astype(np.float32))
+
+    @property
+    def inside(self) -> torch.Tensor:
+        """Positions (N, 3) of the mask."""
+        return self.points[torch.from_numpy(self.first)]
+
+    @property
+    def mm3(self) -> float:
+        """Of a pixel."""
+        return self.pixel_mm**2 * float(np.abs(np.gradient(self.along_mm)).mean())
+
+    def joined(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions (N, 3) of squares of pixels near the brain, and their odds (N,) times their ml."""
+        near = ((self.points - self.inside.mean(0)) ** 2).sum(-1)
+        at = torch.stack([avg_pool2d(p, count) for p in self.points.unbind(-1)], -1)
+        kept = avg_pool2d(near, count) < _REACH_MM**2
+        return at[kept], avg_pool2d(self.odds, count)[kept] * (self.mm3 * count**2 / 1e3)
+
+
+def with_shape(stacks: Sequence[SeenStack]) -> list[np.ndarray]:
+    """Probabilities of brain (n, rows, columns) float32 of each stack that go with the shape of one.
 
     Args:
-        seen: what the network says of parallel slices, pixels at one place in the plane.
-        first: bool, in the same shape: a mask that has the brain, to begin with; not empty.
-        along_mm: places (n,) of the slices along their normal.
-        pixel_mm: size of the pixels.
+        stacks: of one fetus, which may have moved between them: each has a pose of its own; those that agree
+            about the size have one in common.
     """
-    odds = torch.from_numpy(
-        np.clip(np.log(np.maximum(seen, 1e-3) / np.maximum(1 - seen, 1e-3)), -_CLIP, _CLIP)
-    )
-    points = _points(seen.shape, along_mm, pixel_mm)
-    inside = points[torch.from_numpy(first)]
-    volume = pixel_mm**2 * float(np.abs(np.gradient(along_mm)).mean())
-    size = float(np.log(len(inside) * volume / _shape()[1])) / 3
-    turns = _turns()
+    found = [_alone(stack) for stack in stacks]
+    sizes = np.array([float(pose[6:].mean()) for pose, _ in found])
+    alike = np.flatnonzero(np.abs(sizes - np.median(sizes)) < _SIZES_ALIKE) if stacks else []
+    if len(alike) > 1:
+        poses = _of_one_size([stacks[n] for n in alike], [found[n] for n in alike])
+        for n, pose in zip(alike, poses, strict=True):
+            found[n] = (pose, found[n][1])
+    shaped = []
+    for stack, (pose, turn) in zip(stacks, found, strict=True):
+        with torch.no_grad():
+            away = _distance(pose[None], turn[None], stack.points.reshape(-1, 3)).reshape(stack.seen.shape)
+        shaped.append(torch.sigmoid(_SEEN * stack.odds + away / _OUTLINE_MM).float().numpy())
+    return shaped
+
+
+def _alone(stack: SeenStack) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest pose (9,) of a stack by itself, and the turn (3, 3) that it began with."""
+    turns, inside = _turns(), stack.inside
     found = torch.zeros(len(turns), 9)
     found[:, 3:6] = inside.mean(0)
-    found[:, 6:] = size
-    near = ((points - inside.mean(0)) ** 2).sum(-1)
+    found[:, 6:] = float(np.log(len(inside) * stack.mm3 / _shape()[1])) / 3
     for joined, steps, count in _STAGES:
-        found, turns = found[:count], turns[:count]
-        at = torch.stack([avg_pool2d(p, joined) for p in points.unbind(-1)], -1)
-        kept = avg_pool2d(near, joined) < _REACH_MM**2
-        found, order = _climbed(
-            found, turns, at[kept], avg_pool2d(odds, joined)[kept], volume * joined**2, steps
-        )
+        points, odds = stack.joined(joined)
+        turns = turns[:count]
+
+        def likely(poses: torch.Tensor, turns=turns, points=points, odds=odds) -> torch.Tensor:
+            return _agreement(poses, turns, points, odds) - _unevenness(poses[:, 6:])
+
+        found, order = _climbed(found[:count], likely, steps)
         turns = turns[order]
-    with torch.no_grad():
-        away = _distance(found[:1], turns[:1], points.reshape(-1, 3)).reshape(seen.shape)
-    return torch.sigmoid(_SEEN * odds + away / _OUTLINE_MM).float().numpy()
+    return found[0], turns[0]
+
+
+def _of_one_size(
+    stacks: list[SeenStack], found: list[tuple[torch.Tensor, torch.Tensor]]
+) -> list[torch.Tensor]:
+    """The likeliest poses (9,) of stacks that show one brain, from those of each by itself."""
+    joined, steps, _ = _STAGES[-1]
+    turns = [turn[None] for _, turn in found]
+    seen = [(turn, *stack.joined(joined)) for stack, turn in zip(stacks, turns, strict=True)]
+
+    def likely(poses: torch.Tensor) -> torch.Tensor:
+        size = poses[:, 6:].mean(0)
+        each = [
+            _agreement(torch.cat([pose[:6], size])[None], *one) for pose, one in zip(poses, seen, strict=True)
+        ]
+        return torch.cat(each).sum() - _unevenness(size[None]).sum()
+
+    poses, _ = _climbed(torch.stack([pose for pose, _ in found]), likely, steps)
+    return [torch.cat([pose[:6], poses[:, 6:].mean(0)]) for pose in poses]
+
+
+def _agreement(
+    poses: torch.Tensor, turns: torch.Tensor, points: torch.Tensor, odds: torch.Tensor
+) -> torch.Tensor:
+    """How likely the odds (N,) at points (N, 3) are for brains at poses (S, 9): (S,), nats."""
+    return (torch.sigmoid(_distance(poses, turns, points) / _EDGE_MM) * odds).sum(1)
+
+
+def _unevenness(sizes: torch.Tensor) -> torch.Tensor:
+    """How unlikely it is that brains are so much larger along one axis; (S, 3) logarithms: (S,), nats."""
+    return ((sizes - sizes.mean(1, keepdim=True)) ** 2).sum(1) / (2 * _AXES_SPREAD**2)
 
 
 def _climbed(
-    start: torch.Tensor, turns: torch.Tensor, points: torch.Tensor, odds: torch.Tensor, mm3: float, steps: int
+    start: torch.Tensor, likely: Callable[[torch.Tensor], torch.Tensor], steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Poses (S, 9) that are likelier than those of the start, the likeliest first, and their order (S,)."""
+    """Poses (S, 9) that are likelier than those of the start, the likeliest first, and their order.
+
+    As they stand where `likely` gives one number for all of them.
+    """
     units = (start / _UNITS).requires_grad_(True)
     climber = torch.optim.Adam([units], lr=0.05)
-    odds = odds * (mm3 / 1e3)
     for step in range(steps):
         climber.param_groups[0]["lr"] = 0.05 * (1 - step / steps) + 0.005
-        pose = units * _UNITS
-        covered = torch.sigmoid(_distance(pose, turns, points) / _EDGE_MM)
-        uneven = pose[:, 6:] - pose[:, 6:].mean(1, keepdim=True)
-        likely = (covered * odds).sum(1) - (uneven**2).sum(1) / (2 * _AXES_SPREAD**2)
+        each = likely(units * _UNITS)
         climber.zero_grad()
-        (-likely.sum()).backward()
+        (-each.sum()).backward()
         climber.step()
-    order = likely.detach().argsort(descending=True)
+    order = each.detach().argsort(descending=True) if each.ndim else torch.arange(len(start))
     return (units.detach() * _UNITS)[order], order
 
 
@@ -92,13 +176,6 @@ def _distance(pose: torch.Tensor, turns: torch.Tensor, points: torch.Tensor) -> 
     shape = _shape()[0].expand(len(pose), -1, -1, -1, -1)
     found = grid_sample(shape, (at / _HALF_MM)[:, None, None], padding_mode="border", align_corners=True)
     return found[:, 0, 0, 0] * size.mean(1, keepdim=True)
-
-
-def _points(shape: tuple[int, ...], along_mm: np.ndarray, pixel_mm: float) -> torch.Tensor:
-    """Positions (n, rows, columns, 3) of pixels along columns, rows and the normal, mm."""
-    v, u = ((np.arange(n) - (n - 1) / 2) * pixel_mm for n in shape[1:])
-    z, y, x = np.meshgrid(along_mm, v, u, indexing="ij")
-    return torch.from_numpy(np.stack([x, y, z], -1).astype(np.float32))
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ The brain is found in every slice of a stack, and everything around it removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,8 +15,8 @@ from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform
 from ..geometry import InputError
 from ..observation import Slice
 from ..priors.card import ModelCard
-from .brain_shape import with_shape
-from .head_network import HeadNetwork
+from .brain_shape import SeenStack, with_shape
+from .head_network import FIELD, HeadNetwork
 from .plausible import has_noise_outside
 from .reader import Brain, Content, Field, Reading, load_reader, surrounded
 
@@ -35,18 +35,25 @@ _MIRRORS = ((), (0,), (1,), (0, 1))  # a fetus lies anyhow: the mean of what is 
 
 _Look = tuple[Field, np.ndarray]
 _Mirrors = tuple[tuple[int, ...], ...]  # axes to flip
-_Joined = Callable[[np.ndarray, np.ndarray], np.ndarray]  # as `as_one`
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
-    """Looks at slices, by their number, at one place.
+class Near:
+    """Near looks at the slices of a stack.
 
-    clear: Dice's coefficient that is expected of their mask if the probabilities are right.
+    numbers: of the slices, in order of place. fields: what is looked at. seen: probabilities of brain
+    (n, FIELD, FIELD). away_mm: places (n,) of the slices along their normal.
     """
 
-    looks: dict[int, _Look]
-    clear: float
+    numbers: list[int]
+    fields: list[Field]
+    seen: np.ndarray
+    away_mm: np.ndarray
+
+    def clearness(self, brains: np.ndarray) -> float:
+        """Dice's coefficient that is expected of a mask (`brains` above one half) if `seen` is right."""
+        inside = brains > _SURE
+        return 2 * float(self.seen[inside].sum()) / max(float(inside.sum() + self.seen.sum()), 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,22 +82,25 @@ class FetalReader:
         return brain if brain.slices and surrounded(slices, masks) else None
 
     def read(self, slices: list[Slice]) -> list[Reading]:
-        """One reading for every slice (patient mm, any units); parallel slices of a file are read as one."""
+        """One reading for every slice (patient mm, any units); those of one fetus together."""
         return self._read(slices)[0]
 
     def _read(self, slices: list[Slice]) -> tuple[list[Reading], list[str]]:
         """The readings, and the sources that show a second brain."""
         keys = [(s.source, *np.abs(s.plane.normal).round(2)) for s in slices]
+        stacks = [[n for n, k in enumerate(keys) if k == key] for key in dict.fromkeys(keys)]
+        seen = [self._look_at([slices[n] for n in own]) for own in stacks]
         found: dict[int, Reading] = {}
-        seconds = []
-        for key in dict.fromkeys(keys):
-            own = [n for n, k in enumerate(keys) if k == key]
-            readings, second = self._read_stack([slices[n] for n in own])
-            found.update(zip(own, readings, strict=True))
-            seconds += [slices[own[0]].source] if second else []
+        for own, (near, _), brains in zip(stacks, seen, shaped([near for near, _ in seen]), strict=True):
+            pictures = dict(zip(near.numbers, zip(near.fields, brains, strict=True), strict=True))
+            for number, n in enumerate(own):
+                nothing = np.zeros(slices[n].pixels.shape, np.float32)
+                field, brain = pictures.get(number, (None, nothing))
+                found[n] = Reading(field.on_slice(brain) if field else brain)
+        seconds = [slices[own[0]].source for own, (_, second) in zip(stacks, seen, strict=True) if second]
         return [found[n] for n in range(len(slices))], list(dict.fromkeys(seconds))
 
-    def _read_stack(self, stack: list[Slice]) -> tuple[list[Reading], bool]:
+    def _look_at(self, stack: list[Slice]) -> tuple[Near, bool]:
         """What the slices show of the brain, in three looks.
 
         A wide one at every slice by itself, a near one at each place where a brain may be, and one around the
@@ -98,22 +108,22 @@ class FetalReader:
         """
         contents = [Content.of(s) for s in stack]
         wide = [_look(self.network, c, _WIDE_MM, tuple(c.slice.plane.centre)) for c in contents]
-        views = [(self._view(contents, place, _MIRRORS[:1], as_one), much) for place, much in _places(wide)]
-        view, most = max(views, key=lambda v: v[0].clear * np.sqrt(v[1]), default=(_View({}, 0.0), 0.0))
-        second = any(v is not view and v.clear > _CLEAR and much > _AS_MUCH * most for v, much in views)
-        around = _places(list(view.looks.values()))
-        if around:
-            view = self._view(contents, around[0][0], _MIRRORS, shaped)
-        readings = [
-            Reading(view.looks[n][0].on_slice(view.looks[n][1]))
-            if n in view.looks
-            else Reading(np.zeros(s.pixels.shape, np.float32))
-            for n, s in enumerate(stack)
-        ]
-        return readings, second
+        nears = [(self._near(contents, place, _MIRRORS[:1]), much) for place, much in _places(wide)]
+        looks = [(near, as_one(near.seen, near.away_mm), much) for near, much in nears]
+        clear = [near.clearness(brains) for near, brains, _ in looks]
+        if not looks:
+            return Near([], [], np.zeros((0, FIELD, FIELD), np.float32), np.zeros(0)), False
+        best = int(np.argmax([c * np.sqrt(much) for c, (*_, much) in zip(clear, looks, strict=True)]))
+        near, brains, most = looks[best]
+        second = any(
+            n != best and c > _CLEAR and much > _AS_MUCH * most
+            for n, (c, (*_, much)) in enumerate(zip(clear, looks, strict=True))
+        )
+        around = _places(list(zip(near.fields, brains, strict=True)))
+        return (self._near(contents, around[0][0], _MIRRORS) if around else near), second
 
-    def _view(self, contents: list[Content], place: np.ndarray, mirrors: _Mirrors, joined: _Joined) -> _View:
-        """The near look at the slices that pass near a place (patient RAS mm), read as one body."""
+    def _near(self, contents: list[Content], place: np.ndarray, mirrors: _Mirrors) -> Near:
+        """The near look at the slices that pass near a place (patient RAS mm)."""
         planes = [c.slice.plane for c in contents]
         away = np.array([(p.centre - place) @ p.normal for p in planes])
         near = [int(n) for n in np.argsort(away) if abs(away[n]) < _REACH_MM]
@@ -121,12 +131,7 @@ class FetalReader:
         looks = [
             _look(self.network, contents[n], _NEAR_MM, c, mirrors) for n, c in zip(near, at, strict=True)
         ]
-        seen = np.stack([brain for _, brain in looks])
-        brains = joined(seen, away[near])
-        inside = brains > _SURE
-        clear = 2 * float(seen[inside].sum()) / max(float(inside.sum() + seen.sum()), 1.0)
-        fields = [field for field, _ in looks]
-        return _View(dict(zip(near, zip(fields, brains, strict=True), strict=True)), clear)
+        return Near(near, [f for f, _ in looks], np.stack([brain for _, brain in looks]), away[near])
 
 
 @lru_cache(maxsize=1)
@@ -200,18 +205,17 @@ def as_one(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
     return _largest(brains, np.stack([_without_arms(brain > _SURE) for brain in brains]))
 
 
-def shaped(brains: np.ndarray, along_mm: np.ndarray) -> np.ndarray:
-    """As `as_one`, with the shape of a fetal brain; of a few slices, which do not tell it, as `as_one`.
+def shaped(stacks: Sequence[Near]) -> list[np.ndarray]:
+    """Probabilities (n, FIELD, FIELD) of brain in stacks of one fetus, as those of one shape and size.
 
-    Args:
-        brains: probabilities (n, FIELD, FIELD) of parallel slices.
-        along_mm: places (n,) along the normal, in order.
+    As `as_one` where a few slices do not tell the shape.
     """
-    first = as_one(brains, along_mm)
-    if len(brains) < _MIN_SLICES or not (first > _SURE).any():
-        return first
-    brains = with_shape(brains, first > _SURE, along_mm, _NEAR_MM)
-    return _largest(brains, brains > _SURE)
+    brains = [as_one(s.seen, s.away_mm) if s.numbers else s.seen for s in stacks]
+    many = [n for n, first in enumerate(brains) if len(first) >= _MIN_SLICES and (first > _SURE).any()]
+    seen = [SeenStack(stacks[n].seen, brains[n] > _SURE, stacks[n].away_mm, _NEAR_MM) for n in many]
+    for n, brain in zip(many, with_shape(seen), strict=True):
+        brains[n] = _largest(brain, brain > _SURE)
+    return brains
 
 
 def _largest(brains: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import slicer
@@ -37,6 +37,14 @@ def colour_node_of(role: str) -> str | None:
     return next(_TABLE + name for name in names if slicer.mrmlScene.GetNodeByID(_TABLE + name))
 
 
+def contrast_made(provenance: dict) -> str | None:
+    """The contrast of a result, such as "T1w", where it is not that of its slices; else None."""
+    contrast = provenance.get("contrast", {})
+    shown = contrast.get("shown_as", "as observed")
+    known = contrast.get("series") and shown != "as observed"
+    return shown if known and contrast.get("found") != f"{shown}-like" else None
+
+
 @dataclass(frozen=True)
 class Look:
     """How results should appear.
@@ -57,6 +65,10 @@ class Look:
         if display is None or not hasattr(display, "GetWindow"):
             return cls(sibling=node)
         return cls(display.GetWindow(), display.GetLevel(), node)
+
+    def of(self, provenance: dict) -> Look:
+        """The look of a result: without window and level where it is of another contrast than its slices."""
+        return replace(self, window=None, level=None) if contrast_made(provenance) else self
 
     def apply(self, node) -> None:
         """Give a volume node's display the window and level, where there are any."""

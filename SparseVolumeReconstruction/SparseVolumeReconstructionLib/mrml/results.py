@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +194,7 @@ def add_result(
     into: ResultNodes | None = None,
 ) -> ResultNodes:
     """What was read of a result as nodes, as `load_result`; the nodes take the arrays themselves."""
-    look = look or Look()
-    if _is_carried_over(files.provenance):
-        look = replace(look, window=None, level=None)
+    look = (look or Look()).of(files.provenance)
     if (
         into is not None
         and set(into.roles) == {*files.volumes, "frame"}
@@ -262,13 +260,6 @@ def _units(provenance: dict) -> tuple:
     request = provenance.get("request", {})
     sources = [context.get("source") for context in request.get("contexts", [])[:1]]
     return request.get("prior"), request.get("show_as", "own"), *sources
-
-
-def _is_carried_over(provenance: dict) -> bool:
-    """Whether the values of a result are of another contrast than that of its slices."""
-    contrast = provenance.get("contrast", {})
-    shown = contrast.get("shown_as", "as observed")
-    return shown != "as observed" and contrast.get("found") != f"{shown}-like"
 
 
 def _unique(name: str, instead_of: ResultNodes | None) -> str:

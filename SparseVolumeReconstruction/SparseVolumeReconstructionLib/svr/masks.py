@@ -56,7 +56,8 @@ def inside_of(
         used = [[shown(image) for image in stack] for stack in images]
     if request.prior not in (AUTO, FETAL):
         return Inside(used, None)
-    readings = [fetal_reader().read(stack) for stack in images]
+    together = iter(fetal_reader().read([image for stack in images for image in stack]))
+    readings = [[next(together) for _ in stack] for stack in images]
     brains = [[_brain_of(reading) for reading in stack] for stack in readings]
     if not request.masks and _is_one_fetus(brains, readings, images):
         sizes = [_millilitres(b, stack) for b, stack in zip(brains, images, strict=True)]

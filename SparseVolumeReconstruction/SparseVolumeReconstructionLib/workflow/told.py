@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..alignment.limits import MIN_PROBABILITY, rounded_down
 from ..mrml.i18n import _
+from ..mrml.look import contrast_made
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,9 @@ def scan_told(provenance: dict) -> str:
             extent = _("brain as masked")
         else:
             extent = _("whole head") if contrast.get("series") else _("with what is around the brain")
-    shown = contrast.get("shown_as", "as observed")
-    if words and shown != "as observed" and words != f"{shown}-like":
-        extent = ", ".join(filter(None, (extent, _("shown as {contrast}").format(contrast=shown))))
-    return ", ".join(filter(None, (words, extent)))
+    made = contrast_made(provenance)
+    shown = _("shown as {contrast}").format(contrast=made) if made else ""
+    return ", ".join(filter(None, (words, extent, shown)))
 
 
 def offers_contrasts(provenance: dict) -> bool:

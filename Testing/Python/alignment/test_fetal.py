@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from alignment.pregnancy import Pregnancy
 
-from SparseVolumeReconstructionLib.alignment.fetal import as_one, fetal_reader, shaped
+from SparseVolumeReconstructionLib.alignment.fetal import Near, as_one, fetal_reader, shaped
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
@@ -26,17 +26,23 @@ def slices_of(volume: Volume, shown=None, source: str = "stack") -> list:
     ]
 
 
-def mask_of(brain, like: Volume) -> np.ndarray:
+def mask_of(brain, like: Volume, source: str = "stack") -> np.ndarray:
     """The masks of slices on the grid they came from."""
     out = np.zeros(like.array.shape, bool)
     for image, mask in zip(brain.slices, brain.masks, strict=True):
-        out[image.volume_index] = mask
+        if image.source == source:
+            out[image.volume_index] = mask
     return out
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Dice's coefficient of two masks."""
     return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def near(seen: np.ndarray, places: np.ndarray) -> Near:
+    """What a network would see of slices at places along their normal."""
+    return Near(list(range(len(places))), [], seen.astype(np.float32), places)
 
 
 def test_the_brain_is_found_in_a_stack(fetus):
@@ -92,22 +98,40 @@ def test_what_belongs_to_no_brain_is_left_out_and_tips_are_put_in():
     seen[[6, 14]] = np.where(body[[6, 14]], 0.4, 0.1)  # two slices are not sure, one of them the first
     assert body[6].any() and not body[5].any()
     places = np.arange(-60.0, 61, 4)
-    found = shaped(seen.astype(np.float32), places) > 0.5
+    found = shaped([near(seen, places)])[0] > 0.5
     assert overlap(found, body) > max(0.93, overlap(seen > 0.5, body) + 0.03)
     assert found[14].any() and found[6].any()
     assert not found[:, j.ravel() < -60].any() and not found[:, j.ravel() > 62].any()
-    few = seen[12:16].astype(np.float32)  # do not tell a shape
-    assert np.array_equal(shaped(few, places[12:16]), as_one(few, places[12:16]))
+    few = near(seen[12:16], places[12:16])  # do not tell a shape
+    nothing = near(seen[:0], places[:0])
+    same, empty = shaped([few, nothing])
+    assert np.array_equal(same, as_one(few.seen, few.away_mm)) and empty.shape == seen[:0].shape
+
+
+def test_stacks_of_a_visit_tell_the_size_of_one_brain():
+    """Where one shows half of it, another says how large it is; one of another size changes nothing."""
+    k, j, i = np.ogrid[-48:49:8, -56.4:57:1.2, -56.4:57:1.2]
+    places = np.arange(-48.0, 49, 8)
+    axial, sagittal, small = (
+        (k / a) ** 2 + (j / b) ** 2 + (i / c) ** 2 < 1
+        for a, b, c in ((38, 45, 36), (36, 45, 38), (19, 22, 18))
+    )
+    shown = [near(np.where(body, 0.9, 0.1), places) for body in (axial, sagittal & (j < 12), small)]
+    alone = shaped(shown[1:2])[0] > 0.5
+    _, together, apart = (brain > 0.5 for brain in shaped(shown))
+    assert overlap(together, sagittal) > overlap(alone, sagittal) + 0.01
+    assert overlap(apart, small) > 0.9
 
 
 def test_real_stacks_of_a_moving_fetus(shared_data):
     files = [shared_data / "fetal_stacks" / f"sub-01_run-{run}_T2w" for run in (1, 3, 5)]  # one in each plane
     volumes = [read_volume(f"{file}.nii.gz") for file in files]
     start = time.process_time()
-    found = [fetal_reader().brain_of(slices_of(v, None, f.name)) for v, f in zip(volumes, files, strict=True)]
+    stacks = [slices_of(v, None, f.name) for v, f in zip(volumes, files, strict=True)]
+    brain = fetal_reader().brain_of([image for stack in stacks for image in stack])
     assert time.process_time() - start < 20  # of both cores together, for 66 slices
-    for volume, brain, file in zip(volumes, found, files, strict=True):
+    assert brain.seconds == []
+    for volume, file in zip(volumes, files, strict=True):
         manual = read_volume(f"{file}_desc-brain_mask.nii.gz").array > 0
-        mask = mask_of(brain, volume)
-        assert brain.seconds == []
+        mask = mask_of(brain, volume, file.name)
         assert overlap(mask, manual) > 0.72 and not (manual.any((1, 2)) & ~mask.any((1, 2))).any(), file.name
