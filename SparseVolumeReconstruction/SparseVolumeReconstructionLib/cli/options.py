@@ -142,8 +142,8 @@ strict = click.option("--strict", is_flag=True, help="stop at the first warning,
 draws = click.option(
     "--draws",
     type=click.Choice(["donors", "gaussian"]),
-    help="what samples start from: real people that the model carries (donors, where there are some, if left "
-    "out), or noise of the Gaussian model (gaussian)",
+    help="what samples start from: real anatomy that the model carries (donors, where there are some, if "
+    "left out), or noise of the Gaussian model (gaussian)",
 )
 split = click.option(
     "--split",

@@ -173,11 +173,12 @@ def read_split(path: Path) -> dict[str, list[str]]:
             isinstance(part, list) and all(isinstance(n, str) for n in part) for part in split.values()
         ):
             raise ValueError("other content")
-        if set(split.get("donors", [])) & {*split["fit"], *split["test"]}:
-            raise ValueError("a donor is fitted or tested, too")
+        donors = set(split.get("donors", []))
+        if donors & set(split["test"]) or len(donors & set(split["fit"])) not in (0, len(donors)):
+            raise ValueError("a donor is tested, too, or some are fitted and others are not")
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f'{path}: not a split file; expected JSON {{"fit": [names], "test": [names]}}, and perhaps '
-            '"donors": [names] of others.'
+            '"donors": [names] of others, or of fitted ones alone.'
         ) from error
     return split

@@ -172,7 +172,7 @@ class Prior(ABC):
         return other
 
     def donors(self, grid: Grid) -> torch.Tensor:
-        """The real people from whom samples start, (n, K, J, I) in canonical units; n is 0 where they do not.
+        """The real anatomy from which samples start, (n, K, J, I) in canonical units; n is 0 where none does.
 
         Args:
             grid: with the canonical axes.

@@ -52,7 +52,7 @@ class ReconstructionRequest(BaseModel):
     file of four dimensions in NIfTI, series of their own in DICOM. intensity: the map that an earlier
     result found; only with a frame, and with the covariate where the prior has one. show_as: what is
     inferred has the contrast of the first series ("own"), or another one, carried over by the tissues where
-    no series is of it. draws: what samples start from, where the prior leaves a choice: real people
+    no series is of it. draws: what samples start from, where the prior leaves a choice: real anatomy
     ("donors"; they do where there are some, if None), or draws of the Gaussian. fusion: how the mean is
     changed so that its rays sum up to the radiographs, where there are some; see `fusion.fuse`.
     """

@@ -92,7 +92,7 @@ class Draws(Enum):
 
     def label(self) -> str:
         """The text in a menu."""
-        return {"donors": _("Real people"), "gaussian": _("Noise")}[self.value]
+        return {"donors": _("Real anatomy"), "gaussian": _("Noise")}[self.value]
 
 
 # Lowest and highest value of every choice that is a number; sample: no more than there are.

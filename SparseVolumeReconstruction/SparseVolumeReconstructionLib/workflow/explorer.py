@@ -130,7 +130,7 @@ class Explorer:
             )
         )
         if self.sample_count and result.provenance.get("draws") == "donors":
-            lines.append(_("Samples start from real people and are corrected by what was observed."))
+            lines.append(_("Samples start from real anatomy and are corrected by what was observed."))
         if result.live:
             lines.append(_("A rough mean; a reconstruction gives the exact one."))
         if known and known.get("value") is not None:

@@ -70,7 +70,7 @@ def test_outputs_are_what_was_chosen(desk, ready):
     assert set(result.roles) == {"mean", "observed", "samples", "browser", "current", "frame"}
     assert re.fullmatch(r"Half a head brain-t1 4 slices \d\d:\d\d:\d\d mean", result.mean.GetName())
     assert result.samples.GetNumberOfDataNodes() == 3
-    assert result.provenance["draws"] == "donors" and "start from real people" in ui.noticeLabel.text
+    assert result.provenance["draws"] == "donors" and "start from real anatomy" in ui.noticeLabel.text
     ui.outputsSection.collapsed = False
     assert ui.drawsBox.isVisible() and ui.drawsLabel.isVisible()
     host.choose(ui.drawsBox, "Noise")
@@ -85,7 +85,7 @@ def test_outputs_are_what_was_chosen(desk, ready):
     made = {"mean", "std", "observed", "template", "template_mask", "frame"}
     sampled = {"samples", "browser", "current"}
     assert set(desk.result.roles) == made | sampled | {"csf", "csf_std", "gm", "gm_std", "wm", "wm_std"}
-    assert desk.result.provenance["draws"] == "gaussian" and "real people" not in ui.noticeLabel.text
+    assert desk.result.provenance["draws"] == "gaussian" and "real anatomy" not in ui.noticeLabel.text
     _check_tissues_are_shown(desk)
     assert (
         desk.result.mean.GetName().startswith("Whole brain-t1 4 slices ")

@@ -63,7 +63,7 @@ def test_only_the_fetal_prior_asks_for_the_age(desk):
     )
     assert (ui.covariateSpinBox.minimum, ui.covariateSpinBox.maximum) == (known.low, known.high)
     assert desk.panel.presenter.covariate() is None
-    assert desk.panel.presenter.inputs().draws is None, "no donors, no choice what samples start from"
+    assert desk.panel.presenter.inputs().draws == "donors", "templates, which are of some age"
     desk.host.click(ui.covariateCheckBox)
     desk.host.type(ui.covariateSpinBox, "27.5")
     assert (
@@ -72,6 +72,8 @@ def test_only_the_fetal_prior_asks_for_the_age(desk):
     )
     desk.host.type(ui.covariateSpinBox, "99")
     assert known.low <= desk.parameters.covariate <= known.high
+    choose(desk, "brain-t1-slice-vae")
+    assert desk.panel.presenter.inputs().draws is None, "no donors, no choice what samples start from"
     choose(desk, "brain-t1")
     assert (
         not ui.covariateCheckBox.isVisible()

@@ -202,6 +202,15 @@ def test_cancel_leaves_nothing(cohort_dir, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_who_is_fitted_alone_is_no_donor(cohort_dir, tmp_path):
+    """Only of a template with relatives there are new relatives."""
+    both = replace(options(), split=SPLIT | {"donors": ["age20"]})
+    with pytest.raises(
+        InputError, match=r"age20 is fitted and a donor, too, and has no random copies.*--augment"
+    ):
+        train([cohort_dir], tmp_path / "x.safetensors", both, Progress())
+
+
 def test_unwritable_target_is_said_before_the_work(cohort_dir, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         train([cohort_dir], tmp_path / "none" / "x.safetensors", options(), Progress(cancelled=lambda: True))
@@ -221,7 +230,9 @@ def test_split(tmp_path):
         {"fit": "ab", "test": []},
         {"fit": [], "test": [], "x": []},
     ]
-    bad += [{"fit": ["a"], "test": ["b"], "donors": [one]} for one in "ab"]
+    file.write_text('{"fit": ["a", "b"], "test": [], "donors": ["b"]}')
+    assert read_split(file)["donors"] == ["b"], "a template of the fit"
+    bad += [{"fit": ["a"], "test": ["b"], "donors": donors} for donors in (["b"], ["a", "c"])]
     for text in ("{", "[]", *map(json.dumps, bad)):
         file.write_text(text)
         with pytest.raises(InputError, match="not a split file"):

@@ -1,9 +1,11 @@
-"""Draws of a prior that are real people: the donors of a bank, on any grid along the canonical axes."""
+"""Draws of a prior that are real anatomy: the donors of a bank, on any grid along the canonical axes."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
@@ -14,6 +16,8 @@ from .parameters import DonorBank, GaussianParameters
 from .sharpness import blur_operator, blur_response
 
 _WARP = ((40.0, 1.5), (20.0, 0.7))  # correlation length, displacement (mm): spreads samples as widely
+_RELATIVE = ((22.0, 0.6), (11.0, 0.3))  # of templates, which differ by their age and kind, too
+_LEAST = 4  # people among whom a sample chooses
 _COMPARED = 5  # people, whose spectrum tells what a blur takes
 _FIRST_SEED = 2**41  # of what donors do not show: not that of the noise of their samples
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
@@ -22,59 +26,117 @@ _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation 
 class Donors:
     """The people of a bank and their mirror images.
 
-    Nobody of them may have been fitted: of those who were, the loadings know too much, and samples around
-    them spread half as widely as they should.
+    Nobody of them may have been fitted, unless each draw is a new relative of a fitted template: of those who
+    were, the loadings know too much, and samples around them spread half as widely as they should.
     """
 
     def __init__(self, parameters: GaussianParameters, bank: DonorBank):
         """The bank of these parameters.
 
         Args:
-            parameters: of a process that was fitted without these people.
+            parameters: of a process that was fitted without these people, or with their relatives.
             bank: their masked voxels; at least one person.
         """
         self._grid, self._bank = parameters.grid, bank
         self._mask = torch.as_tensor(parameters.mask)
-        weights = hat_functions(bank.covariate.numpy(), parameters.knots.numpy())
+        self._knots = parameters.knots.numpy()
+        weights = hat_functions(bank.covariate.numpy(), self._knots)
         self._expected = torch.as_tensor(weights, dtype=torch.float32) @ parameters.means
-        people = [bank.values(n) - self._expected[n] for n in range(len(bank.volumes))]
-        bias = self._filled(torch.stack(people).mean(0))
-        self._bias = (bias + bias.flip(-1)) / 2 if bank.mirror else bias
-        self._unbiased = (len(people) / max(len(people) - 1, 1)) ** 0.5
+        self._common = lru_cache(maxsize=2)(self._make_common)
 
     def __len__(self) -> int:
-        """How many draws differ in more than a small deformation."""
-        return len(self._bank.volumes) * (2 if self._bank.mirror else 1)
+        """How many people and mirror images there are."""
+        return len(self._bank.volumes) * self._sides
 
-    def volume(self, seed: int) -> torch.Tensor:
+    def near(self, covariate: float | None = None) -> tuple[int, ...]:
+        """The people among whom a sample chooses, nearest first.
+
+        Those within a step of the mean's knots around the covariate, four at least: a brain of 34 weeks is no
+        draw for one of 22.
+
+        Args:
+            covariate: of the patient; the middle of the knots if None.
+        """
+        covariate = float(self._knots.mean()) if covariate is None else covariate
+        away = np.abs(self._bank.covariate.numpy() - covariate)
+        step = float(np.diff(self._knots).min()) if len(self._knots) > 1 else 0.0
+        enough = np.sort(away)[min(_LEAST, len(away)) - 1]
+        order = np.argsort(away, kind="stable")
+        return tuple(int(n) for n in order if away[n] <= max(step, enough) + 1e-4)
+
+    def volume(self, seed: int, covariate: float | None = None) -> torch.Tensor:
         """The donor of a seed on the canonical grid, (K, J, I) in canonical units.
 
-        As many neighbouring seeds as there are donors give different ones. Seeds beyond give them again,
-        each with a small smooth deformation of its own.
+        As many neighbouring seeds as there are donors near the covariate give different ones. Seeds beyond
+        give them again, each with a small smooth deformation of its own; templates always have one.
         """
-        again, number = divmod(seed, len(self))
-        mirrored, person = divmod(number, len(self._bank.volumes))
+        person, mirrored, again = self._who(seed, covariate)
         volume = self._filled(self._bank.values(person))
         volume = volume.flip(-1) if mirrored else volume
-        return self._deformed(volume, seeded_generator(seed)) if again else volume
+        if self._bank.fitted:
+            return self._deformed(volume, _RELATIVE, seeded_generator(seed))
+        return self._deformed(volume, _WARP, seeded_generator(seed)) if again else volume
 
-    def draw(self, seed: int, field: GaussianField, wider: float = 1.0, blur_mm: float = 0.0) -> torch.Tensor:
+    def draw(
+        self,
+        seed: int,
+        field: GaussianField,
+        covariate: float | None = None,
+        wider: float = 1.0,
+        blur_mm: float = 0.0,
+    ) -> torch.Tensor:
         """The draw of a seed, (1, K, J, I) on the grid of `field`.
 
         The field's mean, and by how much the donor differs from what the prior expects of the donor's
-        covariate, `wider` times. What all donors have in common is left out, so that the mean of many samples
-        is that of the posterior; the rest is stretched by what that takes from its variance.
+        covariate, `wider` times. What all donors in question have in common is left out, so that the mean of
+        many samples is that of the posterior; the rest is stretched by what that takes from its variance.
 
         Args:
             seed: 0, 1, ...; see `volume`.
-            field: the process on a grid with the canonical axes.
+            field: the process on a grid with the canonical axes, with the mean at the covariate.
+            covariate: see `near`.
             wider: factor on the difference.
             blur_mm: standard deviation by which the difference is blurred: no scanner is as sharp as another.
         """
-        person = seed % len(self._bank.volumes)
-        difference = self.volume(seed) - self._filled(self._expected[person]) - self._bias
+        person, *_ = self._who(seed, covariate)
+        shown = self._shown(self.volume(seed, covariate), person, field, self.near(covariate), wider, blur_mm)
+        return shown if self._bank.unshown is None else shown + self._unshown(seed, field)
+
+    def undeformed(self, field_at: Callable[[float | None], GaussianField]) -> torch.Tensor:
+        """All people and their mirror images as samples of their own covariate take them, (n, K, J, I).
+
+        Args:
+            field_at: the process at a covariate, on the grid that is wanted.
+        """
+        drawn = []
+        for mirrored in range(self._sides):
+            for person, covariate in enumerate(self._bank.covariate.tolist()):
+                volume = self._filled(self._bank.values(person))
+                volume = volume.flip(-1) if mirrored else volume
+                near = self.near(covariate)
+                drawn.append(self._shown(volume, person, field_at(covariate), near, 1.0, 0.0))
+        return torch.cat(drawn)
+
+    def _who(self, seed: int, covariate: float | None) -> tuple[int, bool, bool]:
+        """The person of a seed, whether mirrored, and whether this is a repetition."""
+        people = self.near(covariate)
+        again, number = divmod(seed, len(people) * self._sides)
+        mirrored, place = divmod(number, len(people))
+        return people[place], bool(mirrored), bool(again)
+
+    def _shown(
+        self,
+        volume: torch.Tensor,
+        person: int,
+        field: GaussianField,
+        near: tuple[int, ...],
+        wider: float,
+        blur_mm: float,
+    ) -> torch.Tensor:
+        """A volume of a person as a draw, see `draw`; without what the bank does not show."""
+        difference = volume - self._filled(self._expected[person]) - self._common(near)
         operators = axis_operators(self._grid, field.grid)
-        wider = wider * self._unbiased * self._bank.stretch
+        wider = wider * (len(near) / max(len(near) - 1, 1)) ** 0.5 * self._bank.stretch
         if blur_mm > 0:
             operators = [
                 operator @ blur_operator(n, mm, blur_mm)
@@ -82,8 +144,20 @@ class Donors:
             ]
             wider = wider * self._given_back(blur_mm)
         operators = [operator.to(field.mean) for operator in operators]
-        shown = field.mean + wider * along_axes(operators, difference[None].to(field.mean))
-        return shown if self._bank.unshown is None else shown + self._unshown(seed, field)
+        return field.mean + wider * along_axes(operators, difference[None].to(field.mean))
+
+    def _make_common(self, people: tuple[int, ...]) -> torch.Tensor:
+        """What people have in common beyond what is expected of them, (K, J, I)."""
+        common = self._filled(torch.stack([self._differs(n) for n in people]).mean(0))
+        return (common + common.flip(-1)) / 2 if self._bank.mirror else common
+
+    def _differs(self, person: int) -> torch.Tensor:
+        """By how much a person differs from what is expected of the covariate, (n,)."""
+        return self._bank.values(person) - self._expected[person]
+
+    @property
+    def _sides(self) -> int:
+        return 2 if self._bank.mirror else 1
 
     def _unshown(self, seed: int, field: GaussianField) -> torch.Tensor:
         """What the donor of a seed does not show of the residual: chance instead, (1, K, J, I)."""
@@ -104,8 +178,9 @@ class Donors:
     def _power(self) -> torch.Tensor:
         """Power spectrum of what some donors differ by, (K, J, I)."""
         count = len(self._bank.volumes)
-        people = [self._bank.values(n) - self._expected[n] for n in range(0, count, -(-count // _COMPARED))]
-        volumes = torch.stack([self._filled(each) - self._bias for each in people])
+        common = self._common(tuple(range(count)))
+        people = [self._differs(n) for n in range(0, count, -(-count // _COMPARED))]
+        volumes = torch.stack([self._filled(each) - common for each in people])
         return torch.fft.fftn(volumes, dim=(1, 2, 3)).abs().square().sum(0)
 
     def _given_back(self, blur_mm: float) -> float:
@@ -121,11 +196,13 @@ class Donors:
         out[self._mask] = masked
         return out
 
-    def _deformed(self, volume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(K, J, I) moved along a smooth random field."""
+    def _deformed(
+        self, volume: torch.Tensor, scales: tuple[tuple[float, float], ...], generator: torch.Generator
+    ) -> torch.Tensor:
+        """(K, J, I) moved along a smooth random field. scales: correlation length and displacement, mm."""
         extent = torch.as_tensor(self._grid.spacing_ijk.copy()).float() * torch.tensor(volume.shape[::-1])
         moved = torch.zeros(3, *volume.shape)
-        for length_mm, sd_mm in _WARP:
+        for length_mm, sd_mm in scales:
             nodes = [2 + max(1, round(float(mm) / length_mm)) for mm in extent.flip(0)]
             noise = torch.randn(1, 3, *nodes, generator=generator)
             moved += sd_mm * _UNIT * interpolate(noise, volume.shape, mode="trilinear", align_corners=True)[0]

@@ -17,10 +17,11 @@ _LEVELS = 200  # of a donor's grey values per canonical unit: 8 bits hold up to 
 
 @dataclass(frozen=True, eq=False)
 class DonorBank:
-    """Real people who were not fitted: each is a draw from the prior.
+    """Real anatomy from which samples start: each is a draw from the prior.
 
     volumes: (N, n) uint8, masked voxels in `_LEVELS` per canonical unit. covariate: of each, (N,). mirror:
-    whether their left-right mirror images are donors, too.
+    whether their left-right mirror images are donors, too. fitted: whether they are templates of the fit
+    with their relatives, so that each draw must be a new relative; otherwise nobody of them was fitted.
 
     Of a contrast that was not scanned, see `seen.seen_in`, and not stored: stretch: factor on what they
     differ by. unshown: share of the residual's standard deviation that they do not show, (n,).
@@ -29,20 +30,22 @@ class DonorBank:
     volumes: torch.Tensor
     covariate: torch.Tensor
     mirror: bool
+    fitted: bool = False
     stretch: float = 1.0
     unshown: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, values: np.ndarray, covariate: np.ndarray, mirror: bool) -> DonorBank:
+    def of(cls, values: np.ndarray, covariate: np.ndarray, mirror: bool, fitted: bool = False) -> DonorBank:
         """The bank of masked voxels (N, n) in canonical units.
 
         Args:
             values: stored in 8 bits.
             covariate: of each, (N,).
             mirror: whether their left-right mirror images are donors, too.
+            fitted: whether they were fitted.
         """
         levels = np.round(np.asarray(values, np.float32) * _LEVELS).clip(0, 255).astype(np.uint8)
-        return cls(torch.from_numpy(levels), torch.as_tensor(covariate, dtype=torch.float32), mirror)
+        return cls(torch.from_numpy(levels), torch.as_tensor(covariate, dtype=torch.float32), mirror, fitted)
 
     def values(self, number: int) -> torch.Tensor:
         """Masked voxels (n,) of one person, canonical units."""
@@ -60,12 +63,16 @@ class DonorBank:
             "donors": self.volumes,
             "donor_covariate": self.covariate,
             "donor_mirror": torch.tensor(int(self.mirror)),
+            "donor_fitted": torch.tensor(int(self.fitted)),
         }
 
     @classmethod
     def from_tensors(cls, t: dict[str, torch.Tensor]) -> DonorBank | None:
         """The inverse of `to_tensors`; None where there is no bank."""
-        return cls(t["donors"], t["donor_covariate"], bool(t["donor_mirror"])) if "donors" in t else None
+        if "donors" not in t:
+            return None
+        fitted = bool(t.get("donor_fitted", 0))  # files of before templates were donors do not say
+        return cls(t["donors"], t["donor_covariate"], bool(t["donor_mirror"]), fitted)
 
 
 @dataclass(frozen=True, eq=False)

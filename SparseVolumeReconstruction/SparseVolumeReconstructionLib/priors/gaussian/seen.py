@@ -57,7 +57,7 @@ def _seen_donors(parameters: GaussianParameters, weights: torch.Tensor) -> Donor
     people = np.stack([bank.values(n).numpy() for n in range(len(bank.volumes))])
     shares = shares_of(people, levels.numpy())
     shown = sum(w * share for w, share in zip(weights.numpy(), shares, strict=True))
-    return DonorBank.of(shown, bank.covariate.numpy(), bank.mirror)
+    return DonorBank.of(shown, bank.covariate.numpy(), bank.mirror, bank.fitted)
 
 
 def tissue_maps(

@@ -121,8 +121,7 @@ class StructuredGaussian(Prior):
         """See `Prior`; as the samples of the bank's own covariate take them, less what all have in common."""
         if self.draws[0] != DONORS:
             return super().donors(grid)
-        field = self.field(grid)
-        return torch.cat([self._donors.draw(seed, field) for seed in range(len(self._donors))])
+        return self._donors.undeformed(lambda covariate: self.field(grid, covariate))
 
     @property
     def knows_tissues(self) -> bool:
@@ -234,7 +233,7 @@ class StructuredGaussian(Prior):
         slices, others = split_slices(given.observations)
         *_, anatomy = self._process.on(field.grid)
         mask = anatomy.cpu().numpy()
-        donor = self._donor_of(slices, field, mask)
+        donor = self._donor_of(slices, field, mask, given.covariate)
         stack = None if others or any(s.noise for s in slices) else _as_stack(slices, field.grid)
         if stack is not None:
             axis, index, array = stack
@@ -251,7 +250,7 @@ class StructuredGaussian(Prior):
         return lambda f: OperatorPosterior(f, measured, self.intervals, given.check, tolerance, donor(f))
 
     def _donor_of(
-        self, slices: list[Slice], field: GaussianField, mask: np.ndarray
+        self, slices: list[Slice], field: GaussianField, mask: np.ndarray, covariate: float | None
     ) -> Callable[[GaussianField], Callable[[int], torch.Tensor] | None]:
         """The donor of a seed as a draw of the field, which may have been widened, as sharp as the slices.
 
@@ -260,20 +259,22 @@ class StructuredGaussian(Prior):
         if self.draws[0] != DONORS:
             return lambda f: None
         fitted, *_ = self._process.on(field.grid)
-        blur_mm = cache(lambda: self._blur_mm(slices, field, mask))
+        blur_mm = cache(lambda: self._blur_mm(slices, field, mask, covariate))
 
         def donor(f: GaussianField) -> Callable[[int], torch.Tensor]:
             wider = _spread(f) / _spread(fitted)
-            return lambda seed: self._donors.draw(seed, f, wider, blur_mm())
+            return lambda seed: self._donors.draw(seed, f, covariate, wider, blur_mm())
 
         return donor
 
-    def _blur_mm(self, slices: list[Slice], field: GaussianField, mask: np.ndarray) -> float:
+    def _blur_mm(
+        self, slices: list[Slice], field: GaussianField, mask: np.ndarray, covariate: float | None
+    ) -> float:
         """By how much donors must be blurred to be no sharper than the slices."""
         if not slices:
             return 0.0
         planes, operator, pixels, _ = self._planes(slices, field.grid, mask)
-        drawn = torch.cat([self._donors.draw(seed, field) for seed in range(_COMPARED)])
+        drawn = torch.cat([self._donors.draw(seed, field, covariate) for seed in range(_COMPARED)])
         spacings = [tuple(plane.spacing_ij[::-1]) for plane in planes]
         return blur_between(operator.split(operator.forward(drawn)), operator.split(pixels[None]), spacings)
 

@@ -55,7 +55,8 @@ class TrainingOptions(CardFacts):
     of specimens in any pose, whose files lie beside the volumes; the canonical space is then a cube of
     `voxels` along each side, and intervals and quality are those of radiographs. split: {"fit": [...],
     "test": [...], "donors": [...]} of subject names, by chance (every fourth, shuffled with `seed`) and
-    without donors if None. limits: text for the card.
+    without donors if None; donors are others, or templates of the fit that have copies. limits: text for the
+    card.
     """
 
     rank: int = 40
@@ -124,6 +125,12 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
         raise InputError(
             f"{len(fit)} volumes to fit; at least {_MIN_SUBJECTS} are needed ({len(cohort.skipped)} files "
             f"skipped).{why}"
+        )
+    alone = [name for name in donors if name in fit and not subjects.augmented_copies[name]]
+    if alone:
+        raise InputError(
+            f"{alone[0]} is fitted and a donor, too, and has no random copies: samples would spread too "
+            "little. Expected donors who are not fitted, or copies of the fitted (--augment)."
         )
     values = [subjects.covariate[name] for name in fit]
     knots = knots_over(values, options.knot_step) if options.covariate else np.zeros(1)
@@ -303,7 +310,8 @@ def _rows(
             values[len(members) + n] = whole[n][..., ::-1][mask]
     group = np.array([names.index(name) for name, _ in members])
     covariate = np.array([subjects.covariate[name] for name, _ in everybody])
-    bank = DonorBank.of(whole[len(members) :][:, mask], covariate[len(members) :], mirror)
+    fitted = bool(set(cohort.donors) & set(names))
+    bank = DonorBank.of(whole[len(members) :][:, mask], covariate[len(members) :], mirror, fitted)
     rows = Rows(values, np.tile(group, copies), np.tile(covariate[: len(members)], copies))
     return rows, mask, bank if cohort.donors else None
 
@@ -337,9 +345,11 @@ def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
     if cohort.donors:
+        fitted = set(cohort.donors) <= set(cohort.fit)
+        whose = "fitted templates, each deformed at random" if fitted else "real people"
         limits += (
-            f" Samples are composed of the slices and of the anatomy of {len(cohort.donors)} real people, "
-            "the split's donors."
+            f" Samples are composed of the slices and of the anatomy of {len(cohort.donors)} {whose}, the "
+            "split's donors."
         )
     return ModelCard(
         id=options.model_id,

@@ -1,4 +1,4 @@
-"""Samples that start from real people: what they share with the exact posterior, and with noise."""
+"""Samples that start from real anatomy: what they share with the exact posterior, and with noise."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volu
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.planes import plane_operator
 from SparseVolumeReconstructionLib.observation.slices import slice_of
-from SparseVolumeReconstructionLib.priors.card import ModelCard
+from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian.fit import Rows, fit_gaussian
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.sharpness import blur_between
@@ -164,10 +164,55 @@ def test_without_slices_samples_differ_as_donors_do_and_mirror_images_double_the
     assert torch.pdist(heads.flatten(1)).min() > 0.02 * GRID.size**0.5
 
 
+AGED = CARD.model_copy(update={"covariate": Covariate(name="age", unit="weeks", low=21, high=35)})
+AGES = np.array([21.0, 22, 23, 24, 26, 29, 30, 31, 32, 34])
+
+
+@pytest.fixture(scope="module")
+def templates(parameters) -> GaussianParameters:
+    """Templates of all ages, fitted with their relatives; the mean is brighter with age."""
+    knots = torch.arange(21.0, 36, 2)
+    means = (0.3 + 0.02 * (knots - 21))[:, None] * torch.ones_like(parameters.sd)
+    expected = np.interp(AGES, knots.numpy(), means[:, 0].numpy())[:, None]
+    people = parameters.donors.values(0).numpy()[None] * np.ones((len(AGES), 1)) - 0.6 + expected
+    people = people + 0.05 * np.random.default_rng(5).normal(size=people.shape)
+    bank = DonorBank.of(people, AGES, mirror=False, fitted=True)
+    scales = torch.zeros(len(knots), 2)
+    return replace(parameters, means=means, knots=knots, scale_knots=scales, donors=bank)
+
+
+@pytest.mark.parametrize(
+    "age,near", [(21.0, [21, 22, 23, 24]), (31.0, [31, 30, 32, 29]), (None, [29, 26, 30])]
+)
+def test_templates_are_chosen_by_age(templates, age, near):
+    """Those within two weeks, four at least; without an age the middle of the range counts."""
+    prior = StructuredGaussian(GaussianParameters.from_tensors(templates.to_tensors()), AGED)
+    chosen = [AGES[n] for n in prior._donors.near(age)]
+    assert chosen[: len(near)] == near and len(chosen) >= 4
+    age = float(templates.knots.mean()) if age is None else age
+    assert max(abs(each - age) for each in chosen) <= 5
+    inside = torch.as_tensor(templates.mask)
+    heads = prior.condition([], covariate=age).sample(range(2 * len(chosen)))[:, inside]
+    assert float(heads.mean()) == pytest.approx(0.3 + 0.02 * (age - 21), abs=0.06), "as bright as at that age"
+    assert len(prior.donors(GRID)) == len(AGES), "whoever is near: a distance to donors counts all"
+
+
+def test_each_draw_of_a_fitted_template_is_a_new_relative(templates):
+    """The first as the later ones; donors who were not fitted come as they are."""
+    count = len(StructuredGaussian(templates, AGED)._donors.near(31))
+    for fitted in (True, False):
+        bank = replace(templates.donors, fitted=fitted)
+        own = StructuredGaussian(replace(templates, donors=bank), AGED)._donors
+        person = own._filled(bank.values(own.near(31)[0]))
+        first, again = own.volume(0, 31), own.volume(count, 31)
+        assert torch.equal(first, person) is not fitted
+        assert torch.equal(first, own.volume(0, 31)) and not torch.equal(first, again)
+
+
 def test_a_widened_prior_spreads_donors_wider(prior):
     """As misfit asks: the whole prior, around a mean that stays."""
     field = prior.field()
-    away = [prior._donors.draw(1, field, wider) - field.mean for wider in (1.0, 2.0)]
+    away = [prior._donors.draw(1, field, wider=wider) - field.mean for wider in (1.0, 2.0)]
     assert torch.allclose(away[1], 2 * away[0], atol=1e-6) and away[0].abs().max() > 0.05
 
 
