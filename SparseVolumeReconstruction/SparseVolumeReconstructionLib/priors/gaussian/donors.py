@@ -17,7 +17,7 @@ from .sharpness import blur_operator, blur_response
 
 _WARP = ((40.0, 1.5), (20.0, 0.7))  # correlation length, displacement (mm): spreads samples as widely
 _RELATIVE = ((22.0, 0.6), (11.0, 0.3))  # of templates, which differ by their age and kind, too
-_LEAST = 4  # people among whom a sample chooses
+_MIN_NEAR = 4  # people among whom a sample chooses
 _COMPARED = 5  # people, whose spectrum tells what a blur takes
 _FIRST_SEED = 2**41  # of what donors do not show: not that of the noise of their samples
 _UNIT = 1.5  # times linearly interpolated white noise has a standard deviation of about 1
@@ -60,7 +60,7 @@ class Donors:
         covariate = float(self._knots.mean()) if covariate is None else covariate
         away = np.abs(self._bank.covariate.numpy() - covariate)
         step = float(np.diff(self._knots).min()) if len(self._knots) > 1 else 0.0
-        enough = np.sort(away)[min(_LEAST, len(away)) - 1]
+        enough = np.sort(away)[min(_MIN_NEAR, len(away)) - 1]
         order = np.argsort(away, kind="stable")
         return tuple(int(n) for n in order if away[n] <= max(step, enough) + 1e-4)
 
