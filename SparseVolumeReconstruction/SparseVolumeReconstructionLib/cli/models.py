@@ -23,14 +23,16 @@ def models(context: click.Context):
 @models.command("list", examples="models list")
 def list_models():
     """All models."""
+    from ..synthesis.models import synthesis_models
     from ..zoo import ModelStore
 
     store = ModelStore()
-    for entry in store.entries():
+    networks = synthesis_models()
+    for entry in [*store.entries(), *networks]:
         card = entry.card
         facts = (
             f"{card.system} {card.version}, {entry.bytes / 1e6:.1f} MB, "
-            f"{'embedded' if store.is_embedded(card.id) else 'imported'}"
+            f"{'embedded' if entry in networks or store.is_embedded(card.id) else 'imported'}"
         )
         print(f"{card.id:<20} {card.title} ({card.anatomy}, {card.modality}; {facts})")
 
@@ -38,13 +40,16 @@ def list_models():
 @models.command(examples="models verify")
 def verify():
     """Check every weights file against its SHA-256."""
+    from ..synthesis.models import synthesis_models, weights_of
     from ..zoo import ModelStore
 
     store = ModelStore()
+    networks = synthesis_models()
     broken = []
-    for entry in store.entries():
+    for entry in [*store.entries(), *networks]:
+        check = weights_of if entry in networks else store.verify
         try:
-            store.verify(entry.card.id)
+            check(entry.card.id)
             print(f"{entry.card.id}: ok")
         except InputError as error:
             broken.append(str(error))

@@ -75,9 +75,15 @@ def _mm(extent: np.ndarray) -> str:
 
 
 def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
-    """Volumes in [0, 1] on one grid, (C, K, J, I) float32."""
-    arrays = [resample(each, grid).array for each in volumes]
+    """Volumes in [0, 1] on one grid, (C, K, J, I) float32; the background stays 0."""
+    arrays = [resample(each, grid).array * shown_on(each, grid) for each in volumes]
     return torch.as_tensor(np.stack(arrays)).clamp(0, 1)
+
+
+def shown_on(volume: Volume, grid: Grid) -> np.ndarray:
+    """Voxels of a grid most of which a volume shows, bool (K, J, I): resampling rings in the background."""
+    shown = Volume((volume.array > 0).astype(np.float32), volume.grid)
+    return resample(shown, grid).array > 0.5
 
 
 def visits(folder: Path, contrasts: Sequence[str]) -> dict[str, dict[str, Path]]:

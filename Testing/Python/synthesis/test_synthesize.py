@@ -13,10 +13,11 @@ from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine,
 from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.synthesis.checks import check_scans
-from SparseVolumeReconstructionLib.synthesis.models import weights_of
+from SparseVolumeReconstructionLib.synthesis.models import synthesis_models, weights_of
 from SparseVolumeReconstructionLib.synthesis.pix2pix.synthesiser import Synthesiser
 from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
 from SparseVolumeReconstructionLib.synthesis.scans import Field, _apart, load_visits, visits
+from SparseVolumeReconstructionLib.zoo.weights import sha256, stored_card
 
 from .conftest import visit
 
@@ -139,7 +140,7 @@ def test_a_head_that_is_larger_than_the_box_is_made_in_tiles(model):
     network, scan = Synthesiser.load(model, torch.device("cpu")), visit(21)["FLAIR"]
     matrix = scan.grid.ijk_to_ras @ np.diag([1.9, 1.9, 1.9, 1.0])
     large = Volume(scan.array, Grid(scan.grid.shape_kji, matrix))
-    assert network.told(scan).startswith("8 tiles, about 0.0 GB") and network.told(large)[:2] == "18"
+    assert network.told(scan).startswith("8 tiles, about 0.4 GB") and network.told(large)[:2] == "18"
     done = []
     made = network({"flair": large}, step=done.append).mean
     assert len(done) == 18 and min(made.grid.shape_kji) > 20
@@ -176,6 +177,24 @@ def test_visits_whose_scans_lie_apart_are_not_learned_from():
     assert not _apart(found)
     found["sub-4"][1] = found["sub-4"][1].roll(9, 2)
     assert _apart(found) == ["sub-4"]
+
+
+def test_the_network_of_the_extension_is_known_by_its_id(capsys):
+    """Its card says whose data, licence, split and quality; what it makes of a scan of 1 mm is 0 outside."""
+    (entry,) = synthesis_models()
+    card = entry.card
+    assert card.id == "brain-flair-to-t1" and entry.bytes < 5e6
+    assert entry.sha256 == sha256(weights_of(card.id)) and stored_card(weights_of(card.id)) == card
+    assert "SBIA" in card.licence and card.split["test"] and card.time_and_memory and card.limits
+    assert card.quality["SSIM in the head"] > 0.7 and 0.88 < card.quality["90 % intervals hold"] < 0.92
+    grid = Grid.centred((90, 90, 90), 1.0)
+    reach = np.linalg.norm(grid.points_ras().reshape(90, 90, 90, 3), axis=-1)
+    scan = np.where(reach < 30, 0.6 + 0.2 * np.sin(reach / 3), 0).astype(np.float32)
+    network = Synthesiser.load(weights_of(card.id), torch.device("cpu"))
+    made = network({"flair": Volume(scan, grid)}, grid)
+    for each in (made.mean.array, made.std.array):
+        assert not each[reach > 33].any() and each[reach < 28].min() > 0
+    assert main(["models", "list"]) == 0 and card.id in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_refused_with_those_that_are_known():

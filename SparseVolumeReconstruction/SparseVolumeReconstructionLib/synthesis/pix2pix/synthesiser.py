@@ -18,13 +18,13 @@ from ...geometry.resample import resample
 from ...priors.card import ModelCard
 from ...priors.stored import network_state, settings_text
 from ...zoo.weights import read_tensors
-from ..scans import Field, stacked
+from ..scans import Field, shown_on, stacked
 from .network import Generator
 from .task import SynthesisConfig
 from .tiles import tile_corners, tile_megabytes, tiled
 
 SYSTEM = "synthesis"
-_VOLUMES = 6  # of the size of a scan that are held at once
+_PROGRAM_MB, _VOLUMES = 350, 6  # without any scan, and volumes of its size that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +106,8 @@ class Synthesiser:
         """
         shape = self.field.grid_of_any(normalised(scan)).shape_kji
         count = len(tile_corners(shape, self.settings.tile))
-        need = tile_megabytes(self.settings.tile, self.settings.widths[0])
-        need += _VOLUMES * scan.array.size * 4 / 1e6
+        need = tile_megabytes(self.settings.tile, sum(self.settings.widths[:2]))
+        need += _PROGRAM_MB + _VOLUMES * scan.array.size * 4 / 1e6
         return f"{count} {'tile' if count == 1 else 'tiles'}, about {need / 1000:.1f} GB of memory"
 
     def __call__(
@@ -134,5 +134,6 @@ class Synthesiser:
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
         first, second = (Volume(array.astype(np.float32), own) for array in made)
         if grid is not None:
-            first, second = resample(first, grid), resample(second, grid)
+            inside = np.any([shown_on(each, grid) for each in volumes], 0)
+            first, second = (Volume(resample(v, grid).array * inside, grid) for v in (first, second))
         return Synthesised(first, second)

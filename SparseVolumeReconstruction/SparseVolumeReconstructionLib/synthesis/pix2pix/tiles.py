@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 Size = tuple[int, int, int]
-_FLOATS = 8.0  # that one voxel of a tile needs for each channel of the first level; measured
+_FLOATS = 4  # that one voxel of a tile needs for each channel of the first two levels
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
@@ -29,7 +29,7 @@ def tile_megabytes(tile: Size, width: int) -> float:
 
     Args:
         tile: voxels.
-        width: channels of its first level.
+        width: channels of its first two levels together.
     """
     return _FLOATS * 4 * width * float(torch.tensor(tile).prod()) / 1e6
 
