@@ -1,13 +1,15 @@
-"""The brain mask of a whole stack, on the stack's own grid, so that it can be looked at and corrected."""
+"""Brain masks of whole stacks, each on its stack's own grid, so that it can be looked at and corrected."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..geometry import InputError, Volume
+from ..alignment.reader import Brain
+from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_scan
 from ..geometry.resample import resample
 from ..observation import split_slices
@@ -49,34 +51,54 @@ class StackMask:
         return float(dice), np.flatnonzero(other.any((1, 2)) & ~own.any((1, 2))).tolist()
 
 
-def mask_stack(context: SliceSpec, card: ModelCard) -> StackMask:
-    """The brain in the slices of a file. card: of the prior that knows the anatomy.
+def mask_stacks(contexts: Sequence[SliceSpec], card: ModelCard) -> list[StackMask]:
+    """The brain in the slices of files, each a stack; of several it is one brain, which may have moved.
 
     Args:
-        context: names the file, and the series where it holds several.
-        card: its anatomy and space decide which network reads the slices.
+        contexts: name the files, and the series where one holds several.
+        card: of the prior that knows the anatomy; anatomy and space decide which network reads the slices.
 
     Raises:
-        InputError: the file is not one stack, no reader knows the anatomy, or no brain is found in the slices
-            or nothing around it.
+        InputError: a file is not one stack or given twice, no reader knows the anatomy, or no brain is found
+            in the slices or nothing around it.
     """
-    scan = read_scan(context.path, context.series)
-    if len(scan.parts) != 1:
-        raise InputError(f"{context.name}: {len(scan.parts)} stacks in one; give the files of one of them.")
+    grids = [_grid_of(context) for context in contexts]
     if reader_for(card) is None:
         raise InputError(
             f"{card.id}: no masks can be found for it; brains of adults and fetuses can be masked."
         )
-    observations, warnings = read_contexts([context])
-    brain = find_brain(split_slices(observations)[0], card)
-    if brain is None:
+    read = [read_contexts([context]) for context in contexts]
+    stacks = [split_slices(observations)[0] for observations, _ in read]
+    sources = [stack[0].source for stack in stacks]
+    for context, source in zip(contexts, sources, strict=True):
+        if sources.count(source) > 1:
+            raise InputError(f"{context.name}: given twice; give every stack once.")
+    brain = find_brain([image for stack in stacks for image in stack], card)
+    told = zip(contexts, sources, grids, [warnings for _, warnings in read], strict=True)
+    return [_mask_of(brain, *each) for each in told]
+
+
+def _grid_of(context: SliceSpec) -> Grid:
+    """Of the one stack in a file. Raises InputError where there are several."""
+    scan = read_scan(context.path, context.series)
+    if len(scan.parts) != 1:
+        raise InputError(f"{context.name}: {len(scan.parts)} stacks in one; give the files of one of them.")
+    return scan.parts[0].volume.grid
+
+
+def _mask_of(
+    brain: Brain | None, context: SliceSpec, source: str, grid: Grid, warnings: list[str]
+) -> StackMask:
+    """What was found in one of the stacks. Raises InputError where it is nothing."""
+    pairs = zip(brain.slices, brain.masks, strict=True) if brain else ()
+    own = [(image.volume_index, mask) for image, mask in pairs if image.source == source]
+    if brain is None or not own:
         raise InputError(
             f"{context.name}: shows nothing around the brain, or no brain: there is nothing to mask."
         )
-    grid = scan.parts[0].volume.grid
     array = np.zeros(grid.shape_kji, np.uint8)
-    for image, mask in zip(brain.slices, brain.masks, strict=True):
-        array[image.volume_index] = mask
-    motion: dict[str, Any] = next(iter(motion_of(brain).values()), {"proposed": [], "slices": {}})
-    told = [*warnings, *told_of_twins(brain)]
-    return StackMask(Volume(array, grid), told, motion["proposed"], motion["slices"])
+    for number, mask in own:
+        array[number] = mask
+    motion: dict[str, Any] = motion_of(brain).get(source, {"proposed": [], "slices": {}})
+    twins = told_of_twins(replace(brain, seconds=[s for s in brain.seconds if s == source]))
+    return StackMask(Volume(array, grid), [*warnings, *twins], motion["proposed"], motion["slices"])

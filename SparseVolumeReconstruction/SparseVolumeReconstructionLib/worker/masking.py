@@ -31,14 +31,14 @@ def find_mask(request: MaskRequest, progress: Progress) -> dict[str, Any]:
         "slices": {number: {"off_mm", "together", ...}}, "warnings": [text, ...]}}.
 
     Raises:
-        InputError: as `mask_stack`.
+        InputError: as `mask_stacks`.
     """
     from ..geometry.io import write_volume
-    from ..reconstruction.stack_mask import mask_stack
+    from ..reconstruction.stack_mask import mask_stacks
     from ..zoo import ModelStore
 
     progress.update("looking for the brain", 0.05)
-    found = mask_stack(request.stack, ModelStore().find(request.prior).entry.card)
+    found = mask_stacks([request.stack], ModelStore().find(request.prior).entry.card)[0]
     write_volume(found.volume, request.output, compress=False)
     progress.finish()
     said = {"proposed": found.proposed, "slices": found.motion, "warnings": found.warnings}

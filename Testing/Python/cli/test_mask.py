@@ -7,7 +7,7 @@ import pytest
 from alignment.pregnancy import Pregnancy
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 
 
@@ -56,6 +56,25 @@ def test_a_mask_lies_on_the_grid_of_its_stack(stack, capsys):
     assert "Dice with manual.nrrd: 0.8" in said[2] or (
         "Dice with manual.nrrd: 0.9" in said[2] and said[3] == str(stack / "mask.nrrd")
     )
+
+
+def test_the_stacks_of_a_visit_are_masked_together(stack, tmp_path, capsys, refused):
+    """Each on its own grid, in the order that was given; the numbers of files have to agree."""
+    array, grid = (whole := read_volume(stack / "stack.nrrd")).array[:20], whole.grid
+    write_volume(Volume(array, Grid(array.shape, grid.ijk_to_ras)), tmp_path / "shorter.nrrd")
+    words = ["mask", "--prior", "fetal-t2"]
+    for name in (stack / "stack.nrrd", tmp_path / "shorter.nrrd"):
+        words += ["--context", str(name), "--output", str(tmp_path / f"{name.stem}-mask.nrrd")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.index("of 24 slices") < said.index("stack-mask.nrrd") < said.index("of 20 slices")
+    first, second = (read_volume(tmp_path / f"{name}-mask.nrrd").array for name in ("stack", "shorter"))
+    assert len(second) == 20 and (first[:20] != second).mean() < 0.005 and second.any()
+    refused(*words[:-2], says=["one for each"])
+    refused(*words, "--compare", stack / "manual.nrrd", says=["one for each"])
+    refused(*words[:-1], words[6], says=["name of its own"])
+    twice = [*words[:7], *words[3:5], "--output", str(tmp_path / "other.nrrd")]
+    refused(*twice, says=["given twice"])
 
 
 def test_slices_of_mother_and_fetus_are_masked(stack, tmp_path):
