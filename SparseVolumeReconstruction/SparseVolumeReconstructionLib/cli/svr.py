@@ -15,6 +15,7 @@ from .context import parse_context
 from .options import Command, above_0, image_format, json_progress, number, positive, strict, words
 
 if TYPE_CHECKING:
+    from ..svr.acquisition import Acquisition
     from ..svr.request import SvrRequest
 
 EXAMPLES = """
@@ -47,6 +48,22 @@ svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
     metavar="auto|ID|none",
     help="model whose posterior is tried as the first volume (see ./run models); auto: fetal-t2 where fetal "
     "brains are seen, else none; none: the stacks as they lie",
+)
+@click.option(
+    "--order",
+    "orders",
+    multiple=True,
+    metavar="ORDER",
+    help="in which slices were acquired, one for all stacks or one for each: ascending (if left out), "
+    "descending, interleaved[:N] (each N-th place from the first on, 2), interleaved-even[:N] (from the "
+    "second)",
+)
+@click.option(
+    "--multiband",
+    type=positive,
+    default=1,
+    metavar="N",
+    help="so many slices were taken at once, and move together (1)",
 )
 @click.option(
     "--exclude",
@@ -137,6 +154,10 @@ def _request(given: dict[str, Any], typed: set[str]) -> SvrRequest:
         "include": as_choices(_slices("--include", given["include"])),
         "output": str(Path(given["output"]).absolute()),
     }
+    acquisition = _acquisition(asked.pop("orders"), asked.pop("multiband"))
+    if typed & {"orders", "multiband"}:
+        typed = typed - {"orders", "multiband"} | {"acquisition"}
+    asked["acquisition"] = acquisition
     try:
         if not given["continue_from"]:
             return SvrRequest(**asked)
@@ -146,6 +167,26 @@ def _request(given: dict[str, Any], typed: set[str]) -> SvrRequest:
         return request.deciding(SvrRequest(**earlier).choices() | request.choices())
     except ValidationError as error:
         raise InputError(f"{first_problem(error)}.") from error
+
+
+def _acquisition(orders: tuple[str, ...], multiband: int) -> list[Acquisition]:
+    """One for each order; none where all is as usual. Raises click.BadParameter."""
+    from ..svr.acquisition import ORDERS, Acquisition
+
+    if not orders and multiband == 1:
+        return []
+    found = []
+    for text in orders or ORDERS[:1]:
+        order, _, step = text.partition(":")
+        ok = order in ORDERS and re.fullmatch(r"[a-z-]+(:([2-9]|1\d|20))?", text)
+        if not ok or (step and not order.startswith("interleaved")):
+            raise click.BadParameter(
+                f"{text!r}; expected {', '.join(ORDERS)}, the interleaved ones maybe with a step from 2 to "
+                "20, as in interleaved:3.",
+                param_hint="--order",
+            )
+        found.append(Acquisition(order=order, step=int(step or 2), multiband=multiband))
+    return found
 
 
 def _slices(option: str, texts: tuple[str, ...]) -> list[tuple[int, int]]:

@@ -56,7 +56,7 @@ class Check:
 def checked(slices: list[MaskedSlice], found: Found, progress: Progress) -> Check:
     """Each slice, and each stack, predicted from the others."""
     pixels = pixels_of(slices, _PIXEL_MM)
-    parts = torch.tensor([s.time % PARTS for s in slices])
+    parts = torch.tensor([s.place % PARTS for s in slices])
     stacks = torch.tensor([s.stack for s in slices])
     precision = first_precision(pixels, field_prior(pixels))
     lying = _field(pixels, still_poses(len(slices)), torch.ones(len(slices)), precision)

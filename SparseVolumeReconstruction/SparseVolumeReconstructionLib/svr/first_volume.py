@@ -48,7 +48,7 @@ def template_of(slices: list[MaskedSlice], prior: Prior, progress: Progress) -> 
         raise InputError(
             "No stack has slices that belong together; expected some without motion between them."
         )
-    return Template(template_from(best[1], prior, progress), best[1][0].stack, [s.time for s in best[1]])
+    return Template(template_from(best[1], prior, progress), best[1][0].stack, [s.place for s in best[1]])
 
 
 def template_from(still: list[MaskedSlice], prior: Prior, progress: Progress) -> Volume:

@@ -16,19 +16,21 @@ _COVERED = 0.5  # of the blur's weight that has to lie in the mask
 
 @dataclass(frozen=True, eq=False)
 class MaskedSlice:
-    """A slice in scanner space, which of its pixels are to be used, and when it was acquired.
+    """A slice in scanner space, which of its pixels are to be used, where and when it was acquired.
 
     Attributes:
         mask: (rows, columns) bool, at least one pixel.
         stack: number of its stack.
-        time: its place in the order of acquisition of the stack, from 0.
+        place: in the stack, from 0.
+        shot: its place in the order of acquisition of the stack, from 0; slices of one shot move together.
         included: whether it belongs, where the user has said so; found from the data if None.
     """
 
     image: Slice
     mask: np.ndarray
     stack: int
-    time: int
+    place: int
+    shot: int
     included: bool | None = None
 
 

@@ -80,6 +80,10 @@ class Motion:
     expected: torch.Tensor
     precision: torch.Tensor
 
+    def of(self, chosen: torch.Tensor) -> Motion:
+        """That of some groups, by their numbers."""
+        return Motion(self.expected[chosen], self.precision[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Registered:
@@ -166,7 +170,7 @@ def register(
     """
     count = int(groups.max()) + 1
     damping = torch.full((count,), _DAMPING, dtype=torch.float64)
-    first = _first_of(groups, count)
+    first = first_of(groups, count)
     fit, slopes = fit_of(target, pixels, poses, precision, slopes=True)
     total = _group_cost(fit, groups, count, poses[first], motion, target)
     for _ in range(steps):
@@ -206,33 +210,40 @@ def best_of_starts(
     poses: torch.Tensor,
     precision: torch.Tensor,
     starts: torch.Tensor,
+    groups: torch.Tensor | None = None,
     *,
     finalists: int = 3,
     penalty: Callable[[torch.Tensor], torch.Tensor] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> torch.Tensor:
-    """Poses (S, 4, 4) of every slice by itself, after trying starts (B, 6) about each of the given ones.
+    """Poses (S, 4, 4) of every group by itself, after trying starts (B, 6) about each of the given ones.
 
-    All are looked at, the best `finalists` of each slice are refined, the best is taken.
+    All are looked at, the best `finalists` of each group are refined, the best is taken.
 
     Args:
+        groups: (S,) as in `register`; every slice is one if None.
         penalty: minus the log prior (S,) of poses (S, 4, 4).
     """
     centre = target.centre.double()
+    groups = torch.arange(pixels.count) if groups is None else groups
+
+    def together(costs: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(costs).index_add_(0, groups, costs)[groups]
+
     tried, costs = [], []
     for matrix in exp_rigid(starts.double(), centre):
         check()
         moved = matrix @ poses
         cost = fit_of(target, pixels, moved, precision)[0].cost.double()
-        costs.append(cost + (penalty(moved) if penalty else 0))
+        costs.append(together(cost + (penalty(moved) if penalty else 0)))
         tried.append(moved)
-    order = torch.stack(costs).argsort(0)
+    order = torch.stack(costs).argsort(dim=0, stable=True)  # the same for all slices of a group
     every, each = torch.stack(tried), torch.arange(pixels.count)
     best = poses
     lowest = torch.full((pixels.count,), math.inf, dtype=torch.float64)
     for rank in range(min(finalists, len(starts))):
-        found = register(target, pixels, every[order[rank], each], precision, each, steps=6, check=check)
-        cost = found.fit.cost.double() + (penalty(found.poses) if penalty else 0)
+        found = register(target, pixels, every[order[rank], each], precision, groups, steps=6, check=check)
+        cost = together(found.fit.cost.double() + (penalty(found.poses) if penalty else 0))
         better = cost < lowest
         best = torch.where(better[:, None, None], found.poses, best)
         lowest = torch.where(better, cost, lowest)
@@ -292,8 +303,8 @@ def _offsets(thickness: torch.Tensor) -> list[float]:
     return [(n + 0.5) / count - 0.5 for n in range(count)] if count > 1 else [0.0]
 
 
-def _first_of(groups: torch.Tensor, count: int) -> torch.Tensor:
-    """The first slice of every group, (G,)."""
+def first_of(groups: torch.Tensor, count: int) -> torch.Tensor:
+    """Number of the first slice of every group, (G,)."""
     return torch.stack([torch.nonzero(groups == g)[0, 0] for g in range(count)])
 
 

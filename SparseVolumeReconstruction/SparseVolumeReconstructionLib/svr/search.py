@@ -13,7 +13,7 @@ from ..progress import Progress
 from .field import FieldPosterior, FieldPrior, field_prior
 from .outliers import BELONGS, Judged, judge
 from .pixels import MaskedSlice, Pixels, pixels_of
-from .registration import Fit, Motion, Target, best_of_starts, fit_of, neighbours_in_time, register
+from .registration import Fit, Motion, Target, best_of_starts, first_of, fit_of, neighbours_in_time, register
 
 _MARGIN_MM = 5.0
 _FIRST_NOISE = 0.3  # of the spread of grey values, before anything is known
@@ -123,7 +123,8 @@ class _AtLevel:
         self.pixels = pixels_of(slices, level.pixel_mm)
         self.prior = field_prior(self.pixels)
         self.stacks = torch.tensor([s.stack for s in slices])
-        self.times = torch.tensor([s.time for s in slices])
+        self.shots = torch.tensor([s.shot for s in slices])
+        self.groups = groups_of(self.stacks, self.shots)
         self.certainty = first_precision(self.pixels, self.prior)
         self.belongs = self.pixels.as_decided(found.belongs)
         if found.judged is not None and found.volume is not None:
@@ -139,7 +140,7 @@ class _AtLevel:
         motion = self._motion(found) if turn else None
         volume = found.volume
         for part in range(parts):
-            mine = self.times % parts == part
+            mine = self.shots % parts == part
             if not by_first:
                 volume = self._volume(found, ~mine if parts > 1 else None, progress)
             assert volume is not None  # what was found by a first volume holds it
@@ -150,10 +151,15 @@ class _AtLevel:
             start = found.poses
             if turn < level.started:
                 tried = spread_starts(level.starts, level.degrees, level.mm, seed + turn)
-                start = best_of_starts(target, own, start, weight, tried, check=progress.check)
-            each = torch.arange(pixels.count)
-            done = register(target, own, start, weight, each, motion=motion, steps=8, check=progress.check)
-            poses[mine], sd[mine], gain[mine] = done.poses[mine], done.sd[mine], done.fit.gain[mine]
+                start = best_of_starts(target, own, start, weight, tried, self.groups, check=progress.check)
+            done = register(
+                target, own, start, weight, self.groups, motion=motion, steps=8, check=progress.check
+            )
+            poses[mine], sd[mine], gain[mine] = (
+                done.poses[mine],
+                done.sd[self.groups][mine],
+                done.fit.gain[mine],
+            )
             expected[chosen] = done.fit.expected
         judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected))
         self._learn(judged)
@@ -186,11 +192,19 @@ class _AtLevel:
 
     def _motion(self, found: Found) -> Motion | None:
         trusted = found.belongs > BELONGS
-        return neighbours_in_time(found.poses, self.stacks, self.times, trusted, found.centre.double())
+        said = neighbours_in_time(found.poses, self.stacks, self.shots, trusted, found.centre.double())
+        return said and said.of(first_of(self.groups, int(self.groups.max()) + 1))
 
 
 def _target(volume: Volume, found: Found) -> Target:
     return Target.of(torch.as_tensor(volume.array), volume.grid, found.centre)
+
+
+def groups_of(stacks: torch.Tensor, shots: torch.Tensor) -> torch.Tensor:
+    """Number of the group (S,) of slices that were taken at once, from 0, in order of their first slice."""
+    found: dict[tuple[int, int], int] = {}
+    pairs = zip(stacks.tolist(), shots.tolist(), strict=True)
+    return torch.tensor([found.setdefault(pair, len(found)) for pair in pairs])
 
 
 def still_poses(count: int) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from ..geometry import Grid, Plane, Volume
 from ..observation import Slice
 from ..observation.planes import slice_profile
 from ..observation.points import PointOperator
+from .acquisition import Acquisition
 from .motion import stack_planes
 from .pixels import MaskedSlice
 
@@ -24,11 +25,17 @@ _INSIDE = 0.4  # of a pixel that is body
 
 @dataclass(frozen=True)
 class Scan:
-    """How a body is scanned: square pixels and thickness (mm), stacks along these axes of its grid."""
+    """How a body is scanned: square pixels and thickness (mm), stacks along these axes of its grid.
+
+    acquisition: of all stacks. knots: shots from one independent pose to the next; in between the body moves
+    evenly. 1: it lies elsewhere in every slice.
+    """
 
     pixel_mm: float = 1.1
     thickness_mm: float = 3.3
     axes: tuple[int, ...] = (2, 1, 0)
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    knots: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +67,8 @@ def simulate(
 ) -> Simulated:
     """Stacks of a body that lies elsewhere in every slice, by up to so many mm and degrees.
 
-    Distance and angle are uniform, direction and axis are any; slices are independent. Spoiled slices lost
-    signal (all of it or in a band), or show the body at two places at once.
+    Distance and angle are uniform, direction and axis are any; `scan` says when slices are taken. Spoiled
+    slices lost signal (all of it or in a band), or show the body at two places at once.
 
     Args:
         body: 0 outside, [0, 1], on a grid along R, A and S.
@@ -74,15 +81,22 @@ def simulate(
     draw = np.random.default_rng(seed)
     inside = Volume((body.array > 0).astype(np.float32), body.grid)
     middle = body.grid.points_ras()[inside.array.ravel() > 0].mean(0)
-    field = Grid.covering(body.grid.corners_ras(), float(body.grid.spacing_ijk[0]))
+    around = Grid.covering(body.grid.corners_ras(), float(body.grid.spacing_ijk[0]))
     slices: list[MaskedSlice] = []
     poses, bad, quiet = [], [], []
     for stack, axis in enumerate(scan.axes):
-        planes = stack_planes(field, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)
+        planes = stack_planes(around, axis, scan.pixel_mm, scan.thickness_mm, scan.thickness_mm)
         calm = _calm(inside, planes, still if stack == 0 else 0)
-        for time, plane in enumerate(planes):
-            pose = np.eye(4) if time in calm else random_pose(draw, max_mm, max_deg, middle)
-            spoil = bool(draw.random() < spoiled) and time not in calm
+        shots = scan.acquisition.shots(len(planes))
+        course = _course(seed + stack, int(shots.max()) + 1, scan.knots, (max_mm, max_deg), middle)
+        for place, plane in enumerate(planes):
+            if place in calm:
+                pose = np.eye(4)
+            elif scan.knots == 1 and scan.acquisition.multiband == 1:
+                pose = random_pose(draw, max_mm, max_deg, middle)
+            else:
+                pose = course[shots[place]]
+            spoil = bool(draw.random() < spoiled) and place not in calm
             image = _seen(body, plane.transformed(pose))
             mask = _seen(inside, plane.transformed(pose)) > _INSIDE
             if mask.sum() < _MIN_PIXELS:
@@ -94,12 +108,28 @@ def simulate(
                 image.shape
             )
             number = len(slices)
-            pixels = Slice(image, plane, f"slice {number}", False, f"stack {stack + 1}", time)
-            slices.append(MaskedSlice(pixels, binary_dilation(mask), stack, time))
+            pixels = Slice(image, plane, f"slice {number}", False, f"stack {stack + 1}", place)
+            slices.append(MaskedSlice(pixels, binary_dilation(mask), stack, place, int(shots[place])))
             poses.append(pose)
             bad.append(spoil)
-            quiet += [number] if time in calm else []
+            quiet += [number] if place in calm else []
     return Simulated(slices, np.stack(poses), np.array(bad), quiet)
+
+
+def _course(seed: int, count: int, knots: int, most: tuple[float, float], centre: np.ndarray) -> np.ndarray:
+    """Poses (count, 4, 4) of shots: independent ones every `knots` shots, and evenly from one to the next."""
+    draw = np.random.default_rng([seed, knots])
+    own = np.stack([random_pose(draw, *most, centre) for _ in range(-(-(count - 1) // knots) + 1)])
+    turns = Rotation.from_matrix(own[:, :3, :3]).as_rotvec()
+    shifts = own[:, :3, 3] - centre + own[:, :3, :3] @ centre
+    when = np.arange(len(own)) * knots
+    vectors = np.stack(
+        [np.interp(np.arange(count), when, v) for v in np.concatenate([turns, shifts], 1).T], 1
+    )
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, :3, :3] = Rotation.from_rotvec(vectors[:, :3]).as_matrix()
+    poses[:, :3, 3] = centre + vectors[:, 3:] - poses[:, :3, :3] @ centre
+    return poses
 
 
 def random_pose(draw: np.random.Generator, max_mm: float, max_deg: float, centre: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from ..geometry import InputError
 from ..observation import Slice, split_slices
 from ..reconstruction.contexts import read_contexts
+from .acquisition import Acquisition
 from .masks import inside_of
 from .pixels import MaskedSlice
 from .request import SvrRequest
@@ -51,6 +52,11 @@ def read_stacks(request: SvrRequest) -> Stacks:
             f"{len(request.masks)} masks for {len(request.stacks)} stacks; expected none, one for all, or "
             "one for each stack in their order."
         )
+    if len(request.acquisition) not in (0, 1, len(request.stacks)):
+        raise InputError(
+            f"{len(request.acquisition)} orders of acquisition for {len(request.stacks)} stacks; expected "
+            "none, one for all, or one for each stack in their order."
+        )
     if len({spec.path for spec in request.stacks}) < len(request.stacks) and not any(
         spec.series for spec in request.stacks
     ):
@@ -66,7 +72,20 @@ def read_stacks(request: SvrRequest) -> Stacks:
         names.append(spec.name)
     inside = inside_of(request, images, names, warnings.append)
     stacks = assembled(images, inside.masks, names, warnings, inside.anatomy)
-    return replace(stacks, slices=_decided(stacks, request.choices()))
+    orders = _shots(request, images)
+    timed = [replace(s, shot=int(orders[s.stack][s.place])) for s in stacks.slices]
+    return replace(stacks, slices=_decided(replace(stacks, slices=timed), request.choices()))
+
+
+def _shots(request: SvrRequest, images: list[list[Slice]]) -> list[np.ndarray]:
+    """When each slice of each stack was taken, (slices,) from 0."""
+    orders = request.acquisition or [Acquisition()]
+    orders = orders * len(images) if len(orders) == 1 else orders
+    shots = []
+    for stack, order in zip(images, orders, strict=True):
+        indices = np.array([image.volume_index or 0 for image in stack])  # of the file: empty slices have one
+        shots.append(order.shots(int(indices.max()) + 1)[indices])
+    return shots
 
 
 def _decided(stacks: Stacks, choices: dict[tuple[int, int], bool]) -> list[MaskedSlice]:
@@ -124,7 +143,7 @@ def assembled(
         units.append(unit)
         for n in kept:
             scaled = replace(stack[n], pixels=stack[n].pixels * (units[0] / unit))
-            slices.append(MaskedSlice(scaled, inside[n], number, n))
+            slices.append(MaskedSlice(scaled, inside[n], number, n, n))
     if len(slices) > MAX_SLICES:
         raise InputError(f"{len(slices)} slices; at most {MAX_SLICES} can be merged: leave out a stack.")
     _check_one_place(slices, names)

@@ -65,6 +65,10 @@ def test_options_that_make_no_sense_are_refused(paths, tmp_path, refused):
         "svr", first, *others, "--mask", paths[0], "--mask", paths[1], *out, says=["2 masks for 3 stacks"]
     )
     refused("svr", first, *others, "--outputs", "volumes", *out, says=["outputs"])
+    refused("svr", first, *others, "--order", "random", *out, says=["random", "interleaved:3"])
+    refused("svr", first, *others, "--order", "ascending:3", *out, says=["ascending:3", "interleaved:3"])
+    orders = ["--order", "ascending", "--order", "descending"]
+    refused("svr", first, *others, *orders, *out, says=["2 orders of acquisition for 3 stacks"])
     refused("svr", first, *others, "--outputs", "", *out, says=["nothing is asked for"])
     refused("svr", first, *others, "--prior", "brian", *out, says=["brian"])
     refused(
@@ -125,7 +129,7 @@ def merged(paths, tmp_path_factory):
     """The folder of a merge of the three stacks."""
     folder = tmp_path_factory.mktemp("merged")
     stacks = [word for path in paths for word in ("--stack", f"{path}:{SCAN.thickness_mm:g}")]
-    run(*stacks, "--prior", "none", "--spacing", 3, "--output", folder)
+    run(*stacks, "--order", "descending", "--prior", "none", "--spacing", 3, "--output", folder)
     return folder
 
 
@@ -146,6 +150,7 @@ def test_the_user_has_the_last_word_on_slices_and_goes_on_from_there(merged, tmp
     moved = [np.subtract(*(f[key]["scanner_to_body_ras"] for f in (before, after)))[:3, 3] for key in before]
     assert np.median(np.abs(moved)) < 0.3
     said = json.loads((tmp_path / "once" / "result.json").read_text())
+    assert said["request"]["acquisition"] == [{"order": "descending", "step": 2, "multiband": 1}]
     assert said["request"]["exclude"] == [{"stack": good[0], "slices": [good[1]]}]
     assert "excluded by the user" in (tmp_path / "once" / "report.html").read_text()
     volumes = [read_volume(f / "volume.nrrd").array for f in (merged, tmp_path / "once")]

@@ -30,14 +30,14 @@ def write_stacks(found: Simulated, folder, value: float = 400.0, masks: bool = F
     paths = []
     for stack in sorted({s.stack for s in found.slices}):
         own = [s for s in found.slices if s.stack == stack]
-        first, last = own[0].time, own[-1].time
+        first, last = own[0].place, own[-1].place
         matrix = own[0].image.plane.ij_to_ras.copy()
         step = (own[-1].image.plane.centre - own[0].image.plane.centre) / (last - first)
         matrix[:3, 2] = step
         array = np.zeros((last - first + 1, *own[0].image.pixels.shape), np.float32)
         for s in own:
             seen = np.where(s.mask, np.maximum(s.image.pixels, 0.01), 0) * value
-            array[s.time - first] = s.mask if masks else seen
+            array[s.place - first] = s.mask if masks else seen
         path = folder / f"{'mask' if masks else 'stack'}-{stack + 1}.nii.gz"
         write_volume(Volume(array, Grid(array.shape, matrix)), path)
         paths.append(str(path))
