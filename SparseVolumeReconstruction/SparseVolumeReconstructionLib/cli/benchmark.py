@@ -23,6 +23,7 @@ def benchmark(prior, runs, device):
     """Time and memory on this machine."""
     from ..evaluation.benchmark import benchmark as measure
     from ..evaluation.benchmark import table
+    from ..evaluation.merge_benchmark import merge_benchmark, merge_table
     from ..worker import WorkerClient
     from ..zoo import ModelStore
 
@@ -41,7 +42,9 @@ def benchmark(prior, runs, device):
             round_trip=lambda: client.run(request),
             runs=runs,
         )
+        merges = merge_benchmark(progress)
     print(table(result))
+    print(merge_table(merges))
     print(_live_table(prior))
     print(_page_table(prior))
 

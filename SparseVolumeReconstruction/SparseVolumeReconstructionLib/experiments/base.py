@@ -92,6 +92,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         _FETAL,
         (),
     ),
+    "svr-without-model": Experiment(
+        "without_model:gains",
+        "Merging moving stacks of heads and specimens without a model, against averaging and interpolating.",
+        "brain-t1",
+        {
+            "heads": "folder of BrainWeb label maps of heads",
+            "specimens": "folder of micro-CT volumes of heads of mice",
+        },
+        (),
+    ),
     "001-table1": Experiment(
         "volumes:table1", "Slice VAE: MMD, MS-SSIM and diversity of generated brains.", "brain-t1"
     ),

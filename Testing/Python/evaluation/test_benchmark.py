@@ -7,6 +7,13 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from SparseVolumeReconstructionLib.evaluation import benchmark
+from SparseVolumeReconstructionLib.evaluation.merge_benchmark import (
+    MERGES,
+    USUAL,
+    Merge,
+    merge_benchmark,
+    merge_table,
+)
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.progress import Progress
 
@@ -84,3 +91,12 @@ def test_table_shows_every_row(measured):
 def test_an_unknown_prior_is_refused(store):
     with pytest.raises(InputError, match="no model"):
         benchmark.benchmark("huge", store, Progress())
+
+
+def test_merging_is_measured_with_its_growth():
+    small = Merge(1, 16.0, 8.0)
+    rows = merge_benchmark(Progress(), [small])
+    row = rows["1 stacks of 16 mm to 8 mm"]
+    assert row["slices"] >= 4 and row["voxels"] > 1000 and row["motion_s"] > 0 and row["volume_s"] > 0
+    assert "1 stacks of 16 mm" in merge_table(rows)
+    assert {merge.stacks for merge in MERGES} == {1, 3, 6, 12} and USUAL.spacing_mm == 0.8

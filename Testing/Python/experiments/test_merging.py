@@ -6,6 +6,7 @@ import torch
 from svr.phantom import body, moving
 
 from SparseVolumeReconstructionLib.experiments.merging import registration_errors
+from SparseVolumeReconstructionLib.experiments.without_model import COLUMNS, interpolated, scores
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.svr.first_volume import chosen_by_evidence
 from SparseVolumeReconstructionLib.svr.search import Found, middle_of
@@ -28,6 +29,17 @@ def test_errors_are_those_after_one_movement_of_the_whole():
     poses[7, :3, 3] += [0.0, 3.0, 4.0]
     errors, _ = registration_errors(given, found_at(given, poses))
     assert errors[7] == pytest.approx(5.0, abs=1e-6) and np.delete(errors, 7).max() < 1e-6
+
+
+def test_a_stack_at_rest_is_interpolated_to_where_the_body_is():
+    """And a merge of what moved gains over all stacks as they lie."""
+    given = moving(0.0, 0.0, spoiled=0.0, seed=5)
+    for stack in range(3):
+        made = interpolated(given, stack, body().grid)
+        assert np.corrcoef(made.ravel(), body().array.ravel())[0, 1] > 0.97
+    gained = dict(zip(COLUMNS, scores(body(), 0, Progress()), strict=True))
+    assert gained["gain over the mean dB"] > 1 and gained["gain over one stack dB"] > 1
+    assert gained["merged dB"] - gained["gain over the mean dB"] == pytest.approx(gained["mean of stacks dB"])
 
 
 def test_evidence_takes_a_good_template_where_the_body_moved_far():
