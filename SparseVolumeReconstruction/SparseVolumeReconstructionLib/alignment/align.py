@@ -151,11 +151,7 @@ def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progres
     if not 1 < len(files) <= _MAX_FILES:
         return 0.0
     value = torch.tensor([joint.covariate or 0.0])
-    matrix = torch.as_tensor(joint.patient_to_canonical, dtype=torch.float32)
-    log_scale = model.log_scale(value)
-    centre = torch.linalg.solve(matrix[:3, :3], model.centre - matrix[:3, 3])
-    linear = (matrix[:3, :3] / log_scale.exp())[None]
-    family = PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
+    family = _around(joint.patient_to_canonical, model, value)
     theta = torch.zeros(1, 9)
     together = Matcher.of(slices, model, FINE_MM).evidence(
         family, theta, value, [joint.intensity]
@@ -163,6 +159,33 @@ def _apart(slices: list[Slice], model: AlignmentModel, joint: Alignment, progres
     matchers = [Matcher.of(part, model, FINE_MM) for part in files.values()]
     separate = sum(refined(m, family, theta, value, False, progress).evidence for m in matchers)
     return float(separate - together) / (len(files) - 1)
+
+
+def _around(matrix: np.ndarray, model: AlignmentModel, value: torch.Tensor) -> PoseFamily:
+    """The poses around a frame (4x4 patient to canonical). value: of the covariate, (1,)."""
+    start = torch.as_tensor(matrix, dtype=torch.float32)
+    log_scale = model.log_scale(value)
+    centre = torch.linalg.solve(start[:3, :3], model.centre - start[:3, 3])
+    linear = (start[:3, :3] / log_scale.exp())[None]
+    return PoseFamily(centre, model.centre, linear, log_scale, model.rotation_sd, model.scale_sd)
+
+
+def frame_near(
+    slices: list[Slice], model: AlignmentModel, start: np.ndarray, progress: Progress
+) -> Alignment:
+    """Frame and intensity map that evidence finds from a start nearby: `align` without its search.
+
+    Args:
+        slices: of one series, patient mm and units.
+        model: without a covariate.
+        start: 4x4 patient to canonical, RAS mm.
+        progress: asked whether to stop.
+    """
+    matcher, value = Matcher.of(slices, model, FINE_MM), torch.zeros(1)
+    found = refined(matcher, _around(start, model, value), torch.zeros(1, 9), value, False, progress)
+    matrix = found.matrices[0].double().numpy()
+    score = matcher.agreement(found.family, found.theta, found.value, found.maps[0])
+    return Alignment(matrix, found.maps[0], None, score, {})
 
 
 def _search(

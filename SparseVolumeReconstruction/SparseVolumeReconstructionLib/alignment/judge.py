@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,15 @@ class Judge:
     def of(cls, name: str) -> Judge:
         """The judge that the extension brings under that name."""
         return _judges()[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, as the file holds it."""
+        return {
+            "kinds": self.kinds,
+            "measures": self.measures,
+            "weights": self.weights.round(4).tolist(),
+            "offsets": self.offsets.round(4).tolist(),
+        }
 
     def probabilities(self, measures: dict[str, float]) -> dict[str, float]:
         """The probability of each kind; a measure that is not known counts as 0."""

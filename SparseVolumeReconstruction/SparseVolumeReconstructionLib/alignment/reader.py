@@ -87,6 +87,12 @@ def load_reader(name: str) -> tuple[HeadNetwork, ModelCard]:
     Raises:
         InputError: where its file is missing or damaged.
     """
+    path, card = embedded_reader(name)
+    return read_reader(path)[0], card
+
+
+def embedded_reader(name: str) -> tuple[Path, ModelCard]:
+    """The file that the extension brings under that name, and its card; raises as `load_reader`."""
     folder = EMBEDDED / "readers"
     entry = next((e for e in read_manifest(folder) if e.card.id == name), None)
     path = folder / entry.file if entry else folder / f"{name}.safetensors"
@@ -94,7 +100,7 @@ def load_reader(name: str) -> tuple[HeadNetwork, ModelCard]:
         raise InputError(
             f"{path}: missing or damaged (its SHA-256 is not that of the manifest); install again."
         )
-    return read_reader(path)[0], entry.card
+    return path, entry.card
 
 
 def read_reader(path: Path) -> tuple[HeadNetwork, ModelCard]:

@@ -19,6 +19,9 @@ from .reader import Reading
 
 TURNED_DEG = 60.0
 """Nobody lies like that in a scanner by accident."""
+MEASURES = ("score", "far", "margin", "area")
+"""How well the slices are explained, how far they lie from where they look to, how much more probable the
+frame is than the next one, and how much brain they show."""
 _NEAR_MM, _FAR_MM, _LITTLE_CM2, _MUCH_CM2, _SURE_NATS = 5.0, 60.0, 5.0, 150.0, 10.0
 
 
@@ -30,6 +33,14 @@ def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[
         slices: patient mm, of a brain.
         readings: what the network reads in each, in the same order.
     """
+    measures = frame_measures(alignment, slices, readings)
+    return None if measures is None else Judge.of("frame").probabilities(measures)["right"]
+
+
+def frame_measures(
+    alignment: Alignment, slices: list[Slice], readings: list[Reading]
+) -> dict[str, float] | None:
+    """By what the judge of frames decides, MEASURES; arguments and None as in `frame_probability`."""
     if alignment.score is None or not readings:
         return None
     matrix = alignment.patient_to_canonical
@@ -44,13 +55,13 @@ def frame_probability(alignment: Alignment, slices: list[Slice], readings: list[
         float(r.brain.sum() * np.prod(s.plane.spacing_ij)) / 100
         for s, r in zip(slices, readings, strict=True)
     )
-    measures = {
-        "score": alignment.score,
-        "far": float(np.log(min(max(apart, _NEAR_MM), _FAR_MM))),
-        "margin": min(alignment.margin, _SURE_NATS) / _SURE_NATS,
-        "area": float(np.log(min(max(area, _LITTLE_CM2), _MUCH_CM2))),
-    }
-    return Judge.of("frame").probabilities(measures)["right"]
+    values = (
+        alignment.score,
+        float(np.log(min(max(apart, _NEAR_MM), _FAR_MM))),
+        min(alignment.margin, _SURE_NATS) / _SURE_NATS,
+        float(np.log(min(max(area, _LITTLE_CM2), _MUCH_CM2))),
+    )
+    return dict(zip(MEASURES, values, strict=True))
 
 
 def check_thinkable(probability: float | None, model: AlignmentModel) -> None:

@@ -23,6 +23,7 @@ from .reconstruct import reconstruct
 from .svr import svr
 from .synthesize import synthesize
 from .train import train
+from .train_judges import contrast_judge, frame_judge, mirror_judge
 from .web import web
 from .worker import worker
 from .xray import xray
@@ -42,6 +43,8 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     run.add_command(_command)
+for _command in (frame_judge, contrast_judge, mirror_judge):
+    train.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

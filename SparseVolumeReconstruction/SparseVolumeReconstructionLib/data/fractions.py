@@ -6,7 +6,9 @@ import numpy as np
 
 from ..geometry import Volume
 
-_BACKGROUND, _BINS, _ROUNDS = 0.02, 400, 300
+BACKGROUND = 0.02
+"""Values up to it show nothing."""
+_BINS, _ROUNDS = 400, 300
 _FIRST_QUANTILES = (0.1, 0.4, 0.8)
 _FIRST_SD = 0.08
 _NARROWEST = 0.015
@@ -19,7 +21,7 @@ def tissue_fractions(volume: Volume) -> list[Volume]:
     A mixture of three Gaussians is fitted to the histogram; between two of their means, a voxel is a mixture
     of both tissues in proportion to its grey value (partial volume), and beyond the outer ones pure.
     """
-    shares = shares_of(volume.array, _tissue_means(volume.array))
+    shares = shares_of(volume.array, tissue_means(volume.array))
     return [Volume(share.astype(np.float32), volume.grid) for share in shares]
 
 
@@ -30,13 +32,17 @@ def shares_of(array: np.ndarray, means: np.ndarray) -> list[np.ndarray]:
         array: grey values.
         means: those of the pure tissues, ascending.
     """
-    inside = array > _BACKGROUND
+    inside = array > BACKGROUND
     return [np.interp(array, means, one) * inside for one in np.eye(len(means))]
 
 
-def _tissue_means(array: np.ndarray) -> np.ndarray:
-    """Mean grey values of the three tissues, ascending, by expectation maximisation over the histogram."""
-    counts, edges = np.histogram(array[array > _BACKGROUND], _BINS, (_BACKGROUND, 1))
+def tissue_means(array: np.ndarray) -> np.ndarray:
+    """Mean grey values of the three tissues, ascending, by expectation maximisation over the histogram.
+
+    Args:
+        array: T1w in [0, 1], voxels (n,) or (K, J, I); 0 outside the brain.
+    """
+    counts, edges = np.histogram(array[array > BACKGROUND], _BINS, (BACKGROUND, 1))
     level, weight = (edges[1:] + edges[:-1]) / 2, counts / max(counts.sum(), 1)
     means = np.interp(_FIRST_QUANTILES, np.cumsum(weight), level)
     sd, share = np.full(3, _FIRST_SD), np.full(3, 1 / 3)

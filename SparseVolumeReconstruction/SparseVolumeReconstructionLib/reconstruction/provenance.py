@@ -12,6 +12,7 @@ import torch
 from .. import __version__
 from ..alignment.align import DOUBTFUL, TWO_BODIES, Alignment
 from ..alignment.limits import MIN_PROBABILITY, RIGHT_MM, rounded_down
+from ..alignment.mirrored import mirror_judge
 from ..alignment.trust import TURNED_DEG
 from ..observation import Observation
 from ..priors.base import Prior
@@ -80,6 +81,27 @@ def doubt_about_frame(probability: float | None) -> list[str]:
         f"The frame is right (to {RIGHT_MM:g} mm) with a probability of "
         f"{rounded_down(100 * probability, 0)}% only: check anatomy, modality and orientation of the files, "
         "add slices, best of another direction, or give the frame."
+    ]
+
+
+def doubt_about_sides(alignment: Alignment, contrasts: Contrasts, trusted: float | None) -> list[str]:
+    """A warning where T1w slices of a brain look like the mirror image of one; none in a doubtful frame.
+
+    Args:
+        alignment: frame and intensity map.
+        contrasts: of the series.
+        trusted: probability that the frame is right, None where it was not asked.
+    """
+    known = [s for s in contrasts.slices if not contrasts.is_doubtful(s.source)]
+    if not (contrasts.readings and known) or doubt_about_frame(trusted):
+        return []
+    if not mirror_judge().tells_of(known, alignment):
+        return []
+    return [
+        f"{', '.join(dict.fromkeys(s.source for s in known))}: left and right may be exchanged: the brain is "
+        "more like the mirror image of other people's brains than like these. Check the orientation that the "
+        "file states (its header, or how it was converted) before telling left from right; lesions can look "
+        "so, too."
     ]
 
 

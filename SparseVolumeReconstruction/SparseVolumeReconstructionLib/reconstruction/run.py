@@ -28,7 +28,7 @@ from .images import check_format
 from .other_contrast import KNOWN, SHOWN, Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
-from .provenance import doubt_about_frame, doubts, provenance
+from .provenance import doubt_about_frame, doubt_about_sides, doubts, provenance
 from .radiographs import Placing, matched_by_radiographs, place_radiographs, told_of_left_over
 from .request import ReconstructionRequest
 from .result import Reconstruction, write_result
@@ -199,7 +199,7 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
-    warnings += doubt_about_frame(trusted)
+    warnings += [*doubt_about_frame(trusted), *doubt_about_sides(found, contrasts, trusted)]
     warnings += placing.warnings
     return Understood(
         seen.slices, placing, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
