@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import permutations, product
 
 import numpy as np
@@ -86,8 +86,9 @@ def with_shape(stacks: Sequence[SeenStack]) -> list[np.ndarray]:
             about the size have one in common.
     """
     found = [_alone(stack) for stack in stacks]
-    sizes = np.array([float(pose[6:].mean()) for pose, _ in found])
-    alike = np.flatnonzero(np.abs(sizes - np.median(sizes)) < _SIZES_ALIKE) if stacks else []
+    sizes = [float(pose[6:].mean()) for pose, _ in found]
+    middle = float(np.median(sizes)) if sizes else 0.0
+    alike = [n for n, size in enumerate(sizes) if abs(size - middle) < _SIZES_ALIKE]
     if len(alike) > 1:
         poses = _of_one_size([stacks[n] for n in alike], [found[n] for n in alike])
         for n, pose in zip(alike, poses, strict=True):
@@ -109,10 +110,7 @@ def _alone(stack: SeenStack) -> tuple[torch.Tensor, torch.Tensor]:
     for joined, steps, count in _STAGES:
         points, odds = stack.joined(joined)
         turns = turns[:count]
-
-        def likely(poses: torch.Tensor, turns=turns, points=points, odds=odds) -> torch.Tensor:
-            return _agreement(poses, turns, points, odds) - _unevenness(poses[:, 6:])
-
+        likely = partial(_likely, turns=turns, points=points, odds=odds)
         found, order = _climbed(found[:count], likely, steps)
         turns = turns[order]
     return found[0], turns[0]
@@ -135,6 +133,13 @@ def _of_one_size(
 
     poses, _ = _climbed(torch.stack([pose for pose, _ in found]), likely, steps)
     return [torch.cat([pose[:6], poses[:, 6:].mean(0)]) for pose in poses]
+
+
+def _likely(
+    poses: torch.Tensor, turns: torch.Tensor, points: torch.Tensor, odds: torch.Tensor
+) -> torch.Tensor:
+    """As `_agreement`, with what is known of brains."""
+    return _agreement(poses, turns, points, odds) - _unevenness(poses[:, 6:])
 
 
 def _agreement(
