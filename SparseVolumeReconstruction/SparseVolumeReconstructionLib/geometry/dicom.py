@@ -96,22 +96,20 @@ def read_headers(names: dict[Path, str]) -> tuple[list[Series], list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, of values that are not what the standard says
         for file in names:
-            header = _header(file, names[file])
-            if header is None or not _is_image(header, names[file]):
-                if Path(names[file]).name.upper() != DIRECTORY:
-                    left_out.append(names[file])
-                continue
+            header = read_header(file, names[file])
             try:
+                if header is None or not _is_image(header, names[file]):
+                    if Path(names[file]).name.upper() != DIRECTORY:
+                        left_out.append(names[file])
+                    continue
                 frames = _frames(file, header, names[file])
-            except (
-                TypeError,
-                ValueError,
-                AttributeError,
-                OverflowError,
-            ) as error:  # what nonsense in a header leads to
-                raise error if isinstance(error, InputError) else _damaged(names[file], error) from error
-            member = (_number_in([header], "InstanceNumber") or 0.0, names[file], header, frames)
-            series.setdefault(_series_of(header), []).append(member)
+                member = (_number_in([header], "InstanceNumber") or 0.0, names[file], header, frames)
+                series.setdefault(_series_of(header), []).append(member)
+                _title(header)
+            except InputError:
+                raise
+            except Exception as error:  # nonsense in a header fails in pydicom in many ways
+                raise _damaged(names[file], error) from error
         found = [_series(sorted(members, key=lambda member: member[:2])) for members in series.values()]
     return sorted(found, key=lambda one: (int(one.number or 0), one.description)), left_out
 
@@ -122,12 +120,15 @@ def _series_of(header) -> str:
 
 
 def _series(members: list[tuple]) -> Series:
-    header = members[0][2]
-    number = _number_in([header], "SeriesNumber")
-    description = _text_in([header], "SeriesDescription") or _text_in([header], "ProtocolName")
-    modality = _text_in([header], "Modality")
+    number, description, modality = _title(members[0][2])
     frames = tuple(frame for *_, those in members for frame in those)
     return Series("" if number is None else f"{number:.0f}", description[:60], frames, modality)
+
+
+def _title(header) -> tuple[float | None, str, str]:
+    """Number, description and modality of the series of an image."""
+    description = _text_in([header], "SeriesDescription") or _text_in([header], "ProtocolName")
+    return _number_in([header], "SeriesNumber"), description, _text_in([header], "Modality")
 
 
 def pixels_of(frames: Sequence[Frame], names: dict[Path, str]) -> list[np.ndarray]:
@@ -174,7 +175,7 @@ def stated_thickness_of_file(file: Path) -> float | None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        header = _header(file, file.name)
+        header = read_header(file, file.name)
         return None if header is None or "Rows" not in header else _thickness(_groups(header, 0))
 
 
@@ -185,8 +186,11 @@ def is_dicom(file: Path) -> bool:
     return start[_MAGIC_AT:] == b"DICM" or (start[:2] in _BARE_STARTS and start[3:4] == b"\0")
 
 
-def _header(file: Path, name: str):
+def read_header(file: Path, name: str):
     """The header of a file without its pixels; None for a file that is no DICOM.
+
+    Args:
+        name: what to call the file in messages.
 
     Raises:
         InputError: for one that is damaged.

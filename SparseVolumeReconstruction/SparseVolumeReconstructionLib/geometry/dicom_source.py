@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -27,5 +27,15 @@ class Source:
     @property
     def is_inferred(self) -> bool:
         """Whether this program has made it: what was inferred was not observed."""
-        own = self.header.get("Manufacturer", "") == MANUFACTURER
-        return own and INFERRED in (self.header.get("ImageType") or [])
+        return self.said("Manufacturer") == MANUFACTURER and INFERRED in (self.said("ImageType") or [])
+
+    def said(self, key: str) -> Any:
+        """The value of an attribute; None where it is not stated, or nonsense.
+
+        Args:
+            key: its keyword, as pydicom calls it.
+        """
+        try:
+            return self.header.get(key)
+        except Exception:  # nonsense in a header fails in pydicom in many ways
+            return None

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 NOTICE = "inferred - not for diagnosis"
 _FULL = 65535
-_TEXTS = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UT"}
 # Attributes of patient and study: those that are there even when empty, and those that are there when stated.
 _TYPE_2 = (
     "PatientName",
@@ -92,13 +91,7 @@ class Study:
         """The UID of the space in which the result lies: that of the first source, else a new one."""
         from pydicom.uid import generate_uid
 
-        return str(self._header.get("FrameOfReferenceUID") or generate_uid())
-
-    @cached_property
-    def _header(self) -> Dataset:
-        from pydicom.dataset import Dataset
-
-        return self.sources[0].header if self.sources else Dataset()
+        return str(self._said("FrameOfReferenceUID") or generate_uid())
 
     @cached_property
     def common(self) -> Dataset:
@@ -113,7 +106,7 @@ class Study:
         for key in _TYPE_3:
             if said := self._said(key):
                 setattr(made, key, said)
-        made.StudyInstanceUID = str(self._header.get("StudyInstanceUID") or generate_uid())
+        made.StudyInstanceUID = str(self._said("StudyInstanceUID") or generate_uid())
         made.Manufacturer = MANUFACTURER
         made.ManufacturerModelName = made.DeviceSerialNumber = self.model[:64]
         made.SoftwareVersions = self.version[:64]
@@ -127,10 +120,8 @@ class Study:
 
     def _said(self, key: str) -> Any:
         """What the first source says, texts in Unicode; None where it says nothing."""
-        if key not in self._header:
-            return None
-        element = self._header[key]
-        return str(element.value) if element.VR in _TEXTS and element.VM == 1 else element.value
+        value = self.sources[0].said(key) if self.sources else None
+        return str(value) if isinstance(value, str) or (key.endswith("Name") and value is not None) else value
 
     def _equipment(self) -> list[Dataset]:
         """The scanner of each source, and this program."""
@@ -138,13 +129,13 @@ class Study:
 
         items = []
         for source in self.sources:
-            if source.header.get("Manufacturer"):
+            if source.said("Manufacturer"):
                 scanner = Dataset()
                 scanner.PurposeOfReferenceCodeSequence = [code("109101", "DCM", "Acquisition Equipment")]
-                scanner.Manufacturer = str(source.header.Manufacturer)
+                scanner.Manufacturer = str(source.said("Manufacturer"))
                 for key in ("ManufacturerModelName", "InstitutionName", "StationName", "DeviceSerialNumber"):
-                    if source.header.get(key):
-                        setattr(scanner, key, str(source.header.get(key)))
+                    if source.said(key):
+                        setattr(scanner, key, str(source.said(key)))
                 items.append(scanner)
         own = Dataset()
         own.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
@@ -161,10 +152,10 @@ class Study:
 
         images, series = [], []
         for source in self.sources:
-            if source.header.get("StudyInstanceUID") != made.StudyInstanceUID:
+            if source.said("StudyInstanceUID") != made.StudyInstanceUID:
                 continue
             listed = Dataset()
-            listed.SeriesInstanceUID = source.header.get("SeriesInstanceUID")
+            listed.SeriesInstanceUID = source.said("SeriesInstanceUID")
             listed.ReferencedInstanceSequence = [_reference(*one) for one in source.instances]
             series.append(listed)
             images += [_reference(*one, purpose=True) for one in source.instances]

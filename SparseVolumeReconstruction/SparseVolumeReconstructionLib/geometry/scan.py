@@ -179,13 +179,12 @@ def series_source(files: dict[Path, str], name: str, series: str | None = None) 
 
     One file alone may be of any kind, of a radiograph too.
     """
-    import pydicom
-
     alone = len(files) == 1
     paths = files if alone else dict.fromkeys(frame.file for frame in _chosen(files, name, series)[0].frames)
-    headers = [pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths]
-    named = tuple((str(one.get("SOPClassUID", "")), str(one.get("SOPInstanceUID", ""))) for one in headers)
-    return Source(headers[0], tuple(one for one in named if all(one)))
+    headers = [dicom.read_header(path, files[path]) for path in paths]
+    each = [Source(header, ()) for header in headers]
+    named = ((str(one.said("SOPClassUID") or ""), str(one.said("SOPInstanceUID") or "")) for one in each)
+    return Source(headers[0], tuple(names for names in named if all(names)))
 
 
 def _chosen(files: dict[Path, str], name: str, series: str | None) -> tuple[dicom.Series, str, list[str]]:

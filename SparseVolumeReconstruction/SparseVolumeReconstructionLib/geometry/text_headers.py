@@ -6,6 +6,7 @@ ITK fills in what they do not state, so that is looked at here.
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
     if {"data file", "datafile"} & fields.keys():
         if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .nrrd that holds them.")
+        _check_beside(path, rb"^data ?file *: *(.*)$", name)
         return None
     encoding = fields.get("encoding", "raw").lower()
     if encoding in ("raw", "gzip", "gz"):
@@ -96,6 +98,7 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
     if found is None or found[1] != b"LOCAL":
         if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
+        _check_beside(path, rb"^ElementDataFile *= *(.*)$", name)
         return None
     skipped = re.search(rb"^HeaderSize *= *(-?\d+)", start[: found.end()], re.MULTILINE)
     if skipped and int(skipped[1]) > 0:
@@ -105,6 +108,30 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
         )
     packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)
     return found.end(), "zlib" if packed else ""
+
+
+def _check_beside(path: Path, field: bytes, name: str) -> None:
+    """Raise InputError where a header leads to a file of another folder: a file from anywhere may be its own.
+
+    Args:
+        path: of the header.
+        field: pattern of the line that names its file, a pattern of files, or LIST with a file a line after
+            it.
+        name: what to call it in messages.
+    """
+    with open(path, "rb") as file:
+        start = file.read(LONGEST_HEADER)
+    for found in re.finditer(field, start, re.MULTILINE | re.IGNORECASE):
+        files = [found[1]]
+        if found[1].strip().upper().startswith(b"LIST"):
+            files = start[found.end() :].splitlines()
+        for each in (text.decode("latin-1").strip().replace("\\", "/") for text in files):
+            place = os.path.normpath(each)
+            if os.path.isabs(place) or re.match("[A-Za-z]:", place) or place.split(os.sep)[0] == os.pardir:
+                raise InputError(
+                    f"{name}: its voxels are said to be in another folder ({each[:80]}); put them beside the "
+                    "header, and name them without a folder."
+                )
 
 
 def check_meta_place(path: Path, name: str) -> None:

@@ -26,6 +26,7 @@ def main() -> int:
     from .operations import operations
 
     answers = take_stdout()
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     return Server(sys.stdin, answers, operations()).serve()
 
 
@@ -111,9 +112,9 @@ class Server:
     def _take(self, line: str) -> None:
         try:
             message = json.loads(line)
-            operation = message["op"]
+            operation = str(message["op"])
             job_id = str(message.get("id", ""))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._answer(
                 None,
                 "error",
