@@ -26,8 +26,7 @@ def main() -> int:
     from .operations import operations
 
     answers = take_stdout()
-    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    return Server(sys.stdin, answers, operations()).serve()
+    return Server(take_stdin(), answers, operations()).serve()
 
 
 def take_stdout() -> IO[str]:
@@ -39,6 +38,12 @@ def take_stdout() -> IO[str]:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return answers
+
+
+def take_stdin() -> IO[str]:
+    """The requests: stdin as UTF-8, in which bytes that are none do not end the reading."""
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    return sys.stdin
 
 
 class Server:
@@ -115,13 +120,7 @@ class Server:
             operation = str(message["op"])
             job_id = str(message.get("id", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return self._answer(
-                None,
-                "error",
-                kind="input",
-                message=f'not a JSON object with "op": {line.strip()[:80]}',
-                log="",
-            )
+            return self._refuse(None, f'not a JSON object with "op": {line.strip()[:80]}')
         if operation in self._operations:
             self._queue(job_id, operation, message.get("request"))
         elif operation == "cancel":
@@ -132,13 +131,7 @@ class Server:
             os._exit(0)
         else:
             known = ", ".join([*self._operations, "cancel", "ping", "shutdown"])
-            self._answer(
-                job_id,
-                "error",
-                kind="input",
-                message=f'unknown operation "{operation}"; known: {known}',
-                log="",
-            )
+            self._refuse(job_id, f'unknown operation "{operation[:80]}"; known: {known}')
 
     def _queue(self, job_id: str, operation: str, request: Any) -> None:
         problem = None
@@ -151,7 +144,7 @@ class Server:
                 self._waiting[job_id] = operation, request
                 self._changed.notify()
         if problem:
-            self._answer(job_id, "error", kind="input", message=problem, log="")
+            self._refuse(job_id, problem)
 
     def _cancel(self, job_id: str) -> None:
         with self._changed:
@@ -159,6 +152,10 @@ class Server:
             waited = self._waiting.pop(job_id, None) is not None
         if waited:
             self._answer(job_id, "error", kind="cancelled", message="cancelled before it began", log="")
+
+    def _refuse(self, job_id: str | None, why: str) -> None:
+        """Say in one line why a request is none, whatever it holds."""
+        self._answer(job_id, "error", kind="input", message=" ".join(why.split()), log="")
 
     def _answer(self, job_id: str | None, event: str, **fields: Any) -> None:
         line = json.dumps({"id": job_id, "event": event, **fields})

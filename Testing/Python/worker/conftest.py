@@ -12,7 +12,7 @@ from SparseVolumeReconstructionLib.worker import WorkerClient
 JOBS = """
     import os, sys, time
     from SparseVolumeReconstructionLib.geometry import InputError
-    from SparseVolumeReconstructionLib.worker.server import Server, take_stdout
+    from SparseVolumeReconstructionLib.worker.server import Server, take_stdin, take_stdout
 
     def job(request, progress):
         kind = request["do"]
@@ -37,7 +37,7 @@ JOBS = """
             os._exit(7)
         return {"said": request.get("say"), "pid": os.getpid()}
 
-    raise SystemExit(Server(sys.stdin, take_stdout(), {"reconstruct": job}).serve())
+    raise SystemExit(Server(take_stdin(), take_stdout(), {"reconstruct": job}).serve())
 """
 
 

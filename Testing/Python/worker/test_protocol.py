@@ -5,6 +5,9 @@ import subprocess
 import time
 
 import pytest
+from fuzzing import changed, fuzzed
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -60,6 +63,41 @@ def test_requests_are_done_in_order_and_all_before_the_end_of_stdin_ends_it(job_
     assert [a["id"] for a in answers if a["event"] == "done"] == list("cab")
     first_of = {name: next(n for n, a in enumerate(answers) if a["id"] == name) for name in "cab"}
     assert first_of["a"] > next(n for n, a in enumerate(answers) if a == {**a, "id": "c", "event": "done"})
+
+
+def test_lines_that_nobody_writes_get_one_answer_each_and_end_nothing(job_command, library_environment):
+    """JSON of any kind, and what is none, by hypothesis; then a request that is answered as ever."""
+    leaf = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
+    names = st.text(max_size=4)
+    value = st.recursive(
+        leaf, lambda one: st.lists(one, max_size=3) | st.dictionaries(names, one, max_size=3)
+    )
+    known = st.sampled_from(["reconstruct", "cancel", "ping", "paint", "", "Shutdown"])
+    message = st.fixed_dictionaries({"op": known | value}, optional={"id": value, "request": value})
+    valid = b'{"op": "reconstruct", "id": "a", "request": {"do": "bug"}}'
+    changed_ones = changed([valid], [b"{", b'"', b"\\ud800"])
+    lines = [b"[" * 100_000, b'{"op": ' + b'{"a":' * 50_000]
+    lines += [b"\xff\xfe\x00", b'{"op": ["ping"]}', b"9" * 9999]
+
+    @fuzzed
+    @given(st.one_of(message.map(lambda one: json.dumps(one).encode()), changed_ones, st.binary(max_size=60)))
+    def collect(line):
+        if b"shutdown" not in line:
+            lines.append(line.replace(b"\n", b" ").replace(b"\r", b" "))
+
+    collect()
+    last = b'{"op": "reconstruct", "id": "the last", "request": {"do": "say", "say": "hello"}}'
+    done = subprocess.run(
+        job_command,
+        input=b"\n".join([*lines, last, b""]),
+        capture_output=True,
+        env=library_environment,
+        timeout=60,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and answers[-1]["result"]["said"] == "hello", done.stderr[-800:]
+    refused = [answer for answer in answers if answer["event"] == "error" and answer["kind"] == "input"]
+    assert len(refused) >= 5 and all(len(answer["message"].splitlines()) == 1 for answer in refused)
 
 
 def test_progress_has_a_step_a_fraction_and_the_remaining_time(process):
