@@ -14,6 +14,16 @@ from .errors import InputError
 
 NRRD, META = (".nrrd", ".nhdr"), (".mha", ".mhd")
 LONGEST_HEADER = 1 << 20
+_META_VECTORS = (
+    b"DimSize",
+    b"ElementSpacing",
+    b"ElementSize",
+    b"Offset",
+    b"Position",
+    b"Origin",
+    b"CenterOfRotation",
+)
+_META_MATRICES = (b"TransformMatrix", b"Rotation", b"Orientation")
 
 
 def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
@@ -126,6 +136,8 @@ def _check_beside(path: Path, field: bytes, name: str) -> None:
         if found[1].strip().upper().startswith(b"LIST"):
             files = start[found.end() :].splitlines()
         for each in (text.decode("latin-1").strip().replace("\\", "/") for text in files):
+            if "%" in each and not re.fullmatch("[^%]*%0?[0-9]?[di][^%]*", each):
+                raise InputError(f"{name}: names its voxels by a pattern that is none ({each[:80]}).")
             place = os.path.normpath(each)
             if os.path.isabs(place) or re.match("[A-Za-z]:", place) or place.split(os.sep)[0] == os.pardir:
                 raise InputError(
@@ -145,6 +157,7 @@ def check_meta_place(path: Path, name: str) -> None:
     """
     with open(path, "rb") as file:
         start = file.read(LONGEST_HEADER).partition(b"ElementDataFile")[0]
+    _check_meta_counts(start, name)
     for names in (
         ("ElementSpacing", "ElementSize"),
         ("TransformMatrix", "Rotation", "Orientation"),
@@ -154,6 +167,28 @@ def check_meta_place(path: Path, name: str) -> None:
             raise InputError(
                 f"{name}: states no {names[0]}, so where its slices lie in the patient is not known; "
                 "expected ElementSpacing, TransformMatrix and Offset in its header."
+            )
+
+
+def _check_meta_counts(header: bytes, name: str) -> None:
+    """Raise InputError unless a MetaImage header has as many numbers as dimensions.
+
+    ITK writes past its arrays where there are more.
+
+    Args:
+        header: up to the line that names the voxels.
+        name: what to call the file in messages.
+    """
+    fields = re.findall(rb"^[ \t]*(\w+)[ \t]*[=:](.*)$", header, re.MULTILINE)
+    stated = {value.strip() for field, value in fields if field == b"NDims"}
+    if len(stated) != 1 or not re.fullmatch(b"[1-9]", count := stated.pop()):
+        raise InputError(f"{name}: states no number of dimensions (NDims); damaged, or no image.")
+    expected = dict.fromkeys(_META_VECTORS, int(count)) | dict.fromkeys(_META_MATRICES, int(count) ** 2)
+    for field, value in fields:
+        if len(value.split()) != expected.get(field, len(value.split())):
+            raise InputError(
+                f"{name}: {field.decode()} has {len(value.split())} numbers; expected {expected[field]} for "
+                f"{int(count)} dimensions."
             )
 
 

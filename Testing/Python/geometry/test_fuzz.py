@@ -73,6 +73,23 @@ def test_a_changed_file_is_read_or_refused(files, place, suffix):
     check()
 
 
+PATTERNS = {
+    ".mhd": "ElementDataFile = beside%n%s.raw",
+    ".nhdr": "data file: beside%n%s.raw 1 1 1",
+}
+
+
+@pytest.mark.parametrize("suffix", PATTERNS)
+def test_a_pattern_of_files_that_is_none_is_refused(files, place, suffix):
+    """ITK hands it to printf."""
+    path = place / f"pattern{suffix}"
+    lines = files[suffix][-1].decode("latin-1").splitlines()
+    kept = [line for line in lines if "beside" not in line and not line.startswith("data file")]
+    path.write_text("\n".join([*kept, PATTERNS[suffix], ""]))
+    with pytest.raises(InputError, match="by a pattern that is none"):
+        read_scan(path)
+
+
 OUTSIDE = {
     "one above": ".nhdr|data file: ../secret.raw",
     "absolute": ".nhdr|data file: {outside}",

@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 from geometry.headers import with_unit
 
-from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.geometry.io import read_scan, read_volume, stated_grids
+from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
+from SparseVolumeReconstructionLib.geometry.io import read_scan, read_volume, stated_grids, write_volume
 
 
 @pytest.mark.parametrize("name", ["v.nrrd", "v.mha"])
@@ -87,3 +87,23 @@ def test_a_format_that_is_not_read_is_named_with_those_that_are(tmp_path, name):
     ) as caught:
         read_volume(tmp_path / name)
     assert ("mri_convert" in str(caught.value)) == (name == "brain.mgz")
+
+
+COUNTS = {
+    "NDims = 3": ("NDims = 99999999999 3", "states no number of dimensions"),
+    "DimSize = 6 5 4": ("DimSize = 6 5 4 3", "DimSize has 4 numbers; expected 3"),
+    "Offset = 5 4 -3": ("Offset = 5", "Offset has 1 numbers; expected 3"),
+    "TransformMatrix =": ("TransformMatrix = 1", "TransformMatrix has 10 numbers; expected 9"),
+}
+
+
+@pytest.mark.parametrize("line", COUNTS)
+def test_as_many_numbers_as_dimensions(tmp_path, line):
+    """ITK writes past the end of its arrays where they are more."""
+    path = tmp_path / "scan.mha"
+    write_volume(Volume(np.zeros((4, 5, 6), np.float32), Grid.centred((4, 5, 6), 2.0)), path, False)
+    written, says = COUNTS[line]
+    assert line.encode() in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(line.encode(), written.encode()))
+    with pytest.raises(InputError, match=says):
+        read_scan(path)
