@@ -212,9 +212,9 @@ class Models:
             )
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        train(
-            self.cohorts, path, TrainingOptions(**words, **space, rank=_TINY_RANK, split=self.split), progress
-        )
+        split = {part: self.split[part] for part in ("fit", "test")}  # the papers know no donors
+        options = TrainingOptions(**words, **space, rank=_TINY_RANK, split=split)
+        train(self.cohorts, path, options, progress)
 
     def _facts(self) -> tuple[str, str, str, str]:
         if self.scale == "tiny":

@@ -211,6 +211,18 @@ def test_who_is_fitted_alone_is_no_donor(cohort_dir, tmp_path):
         train([cohort_dir], tmp_path / "x.safetensors", both, Progress())
 
 
+def test_templates_that_have_copies_are_donors(cohort_dir, tmp_path):
+    """Templates of the fit; the file and its card say so."""
+    out = tmp_path / "x.safetensors"
+    both = replace(options(augment=(1,)), split=SPLIT | {"donors": ["age20", "age31"]})
+    card = train([cohort_dir], out, both, Progress())
+    assert "anatomy of 2 fitted templates, each deformed at random" in card.limits
+    store = ModelStore(tmp_path / "models")
+    store.import_file(out)
+    bank = store.load("bodies", "cpu").parameters.donors
+    assert bank.fitted and len(bank.volumes) == 2 and card.split["donors"] == ["age20", "age31"]
+
+
 def test_unwritable_target_is_said_before_the_work(cohort_dir, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         train([cohort_dir], tmp_path / "none" / "x.safetensors", options(), Progress(cancelled=lambda: True))

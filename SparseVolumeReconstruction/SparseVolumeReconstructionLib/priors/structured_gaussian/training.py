@@ -107,7 +107,7 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
     cohort = subjects.cohort
     split = options.split or chance_split(list(cohort.files), options.seed)
     parts = [split.get(part, []) for part in ("fit", "test", "donors")]
-    names = [n for part in parts for n in part if n in cohort.files]
+    names = list(dict.fromkeys(n for part in parts for n in part if n in cohort.files))
     on_step = progress.part(0.0, 0.5).update
     if options.landmarks:
         space, matrices = landmark_space(
