@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ..geometry import Grid
 from ..observation.planes import PlaneOperator, plane_operator
@@ -21,6 +22,7 @@ from ..solvers import conjugate_gradients
 from .pixels import Pixels
 
 SMOOTH_MM, SHARP_MM = 20.0, 5.0  # correlation lengths: while poses are unsure, and of the volume itself
+_DEGREES, _EDGE_MM = 0.3, 1.5  # of freedom of Student's distribution, and over which its scale changes
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class FieldPosterior:
         operator: of the pixels, in the order of `Pixels`.
         scale: (P,), a pixel is so many times what the operator gives.
         precision: (P,), 1 / variance of the noise of each pixel; 0 leaves it out.
+        calm: (K, J, I), 1 / variance of the prior's white noise in each voxel over the usual one; less than 1
+            where edges are. All 1 if None.
     """
 
     prior: FieldPrior
@@ -88,6 +92,7 @@ class FieldPosterior:
     values: torch.Tensor
     scale: torch.Tensor
     precision: torch.Tensor
+    calm: torch.Tensor | None = None
 
     @classmethod
     def of(
@@ -126,6 +131,7 @@ class FieldPosterior:
         shape = self.grid.shape_kji
         spacing = float(self.grid.spacing_ijk[0])
         device = self.values.device
+        calm = torch.ones(shape, device=device) if self.calm is None else self.calm
         given = (
             self.values
             - self.scale * self._forward(torch.full((1, *shape), self.prior.mean, device=device))[0]
@@ -137,16 +143,17 @@ class FieldPosterior:
             noise = torch.randn(len(given), generator=generator).to(device)
             field = torch.randn((1, *shape), generator=generator).to(device)
             wrong = self._adjoint((noise * self.precision.sqrt() * self.scale)[None])
-            rows.append(right + wrong + self.prior.root(field, spacing))
+            rows.append(right + wrong + self.prior.root(field * calm.sqrt(), spacing))
         weight = self.precision * self.scale**2
 
         def apply(flat: torch.Tensor) -> torch.Tensor:
             volumes = flat.reshape(-1, *shape)
             seen = self._adjoint(self._forward(volumes) * weight)
-            return (seen + self.prior.root(self.prior.root(volumes, spacing), spacing)).reshape(flat.shape)
+            rough = calm * self.prior.root(volumes, spacing)
+            return (seen + self.prior.root(rough, spacing)).reshape(flat.shape)
 
         typical = self._typical_precision(weight)
-        spectrum = self.prior.spectrum(self.grid, device) + typical
+        spectrum = self.prior.spectrum(self.grid, device) * float(calm.mean()) + typical
 
         def precondition(flat: torch.Tensor) -> torch.Tensor:
             volumes = flat.reshape(-1, *shape)
@@ -158,6 +165,17 @@ class FieldPosterior:
             apply, flat, precondition, tolerance=tolerance, iterations=iterations, check=check
         )
         return solved.reshape(-1, *shape) + self.prior.mean
+
+    def preserving_edges(self, sample: torch.Tensor) -> FieldPosterior:
+        """The same with a prior that gives way where a sample (K, J, I) of it is rougher than usual.
+
+        Its white noise is Student's, with a scale that changes slowly: one step of the usual iteration of
+        reweighted least squares.
+        """
+        spacing = float(self.grid.spacing_ijk[0])
+        noise = self.prior.root(sample[None] - self.prior.mean, spacing)[0]
+        level = gaussian_filter((noise**2).numpy(), _EDGE_MM / spacing)
+        return replace(self, calm=torch.as_tensor((_DEGREES + 1) / (_DEGREES + level)))
 
     def with_precision(self, precision: torch.Tensor) -> FieldPosterior:
         """The same pixels with other weights (P,)."""

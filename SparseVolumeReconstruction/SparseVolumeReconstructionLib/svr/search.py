@@ -48,7 +48,7 @@ class Level:
 LEVELS = (
     Level(3.2, 3.3, 8, started=6, starts=40, degrees=20.0, mm=12.0),
     Level(2.0, 2.2, 4, started=1, starts=40, degrees=20.0, mm=12.0, parts=5),
-    Level(1.2, 1.1, 2),
+    Level(1.2, 1.1, 4),
 )
 
 

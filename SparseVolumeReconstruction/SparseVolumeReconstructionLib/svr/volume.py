@@ -121,5 +121,5 @@ def _weighted(
         judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected), spread)
         gain = normal_gain(gain, judged)
         precision = judged.precision(pixels.owner)
-        field = replace(field, scale=gain[pixels.owner], precision=precision)
+        field = replace(field, scale=gain[pixels.owner], precision=precision).preserving_edges(both[1])
     return field, judged, gain, pixels.owner

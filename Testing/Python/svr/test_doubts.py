@@ -49,6 +49,18 @@ def test_a_stack_of_another_contrast_is_told_by_its_name(paths, tmp_path):
     assert said["stacks"][2]["ncc_from_other_stacks"] < 0.4
 
 
+def test_hundreds_of_slices_are_read_and_thousands_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(1, 99, (2001, 8, 8)).astype(np.float32)
+    for count in (400, 2001):
+        grid = Grid.centred((count, 8, 8), 0.25)
+        write_volume(Volume(noise[:count], grid), tmp_path / f"{count}.nrrd")
+    stacks = [{"path": str(tmp_path / f"{count}.nrrd"), "thickness_mm": 0.25} for count in (400, 2001)]
+    read = read_stacks(SvrRequest(stacks=stacks[:1], output="/out", prior="none"))
+    assert len(read.slices) == 400 and [s.shot for s in read.slices] == list(range(400))
+    with pytest.raises(InputError, match="2001 slices; at most 2000"):
+        read_stacks(SvrRequest(stacks=stacks[1:], output="/out", prior="none"))
+
+
 def test_slices_that_are_all_spoiled_are_not_passed_off_as_a_body(paths, tmp_path):
     draw = np.random.default_rng(0)
     for path in paths:

@@ -32,10 +32,12 @@ def small():
     precision = torch.rand(len(pixels.values), generator=torch.Generator().manual_seed(0)) * 400
     scale = 1 + 0.2 * torch.rand(len(pixels.values), generator=torch.Generator().manual_seed(1))
     field = FieldPosterior.of(FieldPrior(0.4, 0.2, 0.05), grid, pixels, found.poses, scale, precision)
+    calm = 0.3 + torch.rand(grid.shape_kji, generator=torch.Generator().manual_seed(2))
+    field = replace(field, calm=calm)
     a = field.operator.matrix.to_dense().double() * scale[:, None]
     unit = torch.eye(grid.size).reshape(-1, *grid.shape_kji)
     root = field.prior.root(unit, 6.0).reshape(grid.size, -1).double()
-    inverse = torch.linalg.inv(a.T @ (precision[:, None] * a) + root @ root)
+    inverse = torch.linalg.inv(a.T @ (precision[:, None] * a) + root @ (calm.flatten()[:, None] * root))
     mean = 0.4 + inverse @ (a.T @ (precision * (pixels.values - 0.4 * a.sum(1))))
     return field, mean, inverse
 
@@ -53,6 +55,20 @@ def test_samples_spread_as_the_dense_covariance_says(small):
     seen = field.seen().flatten()
     ratio = (spread / inverse.diagonal().sqrt())[seen]
     assert abs(float(ratio.mean()) - 1) < 0.03 and float(ratio.std()) < 0.08
+
+
+def test_the_prior_gives_way_at_edges_and_not_elsewhere(small):
+    field, _, _ = small
+    grid = Grid.centred((48, 48, 48), 1.0)
+    prior = FieldPrior(0.4, 0.2, 1 / 5)
+    noise = torch.randn(1, *grid.shape_kji, generator=torch.Generator().manual_seed(0))
+    spectrum = prior.spectrum(grid, "cpu").rsqrt()
+    drawn = 0.4 + torch.fft.irfftn(torch.fft.rfftn(noise[0]) * spectrum, s=grid.shape_kji)
+    calm = replace(field, prior=prior, grid=grid).preserving_edges(drawn).calm
+    assert float(calm.mean()) == pytest.approx(1, abs=0.1)  # what is as rough as the prior says stays so
+    drawn[:, :, 24:] += 1.0
+    calm = replace(field, prior=prior, grid=grid).preserving_edges(drawn).calm
+    assert float(calm[:, :, 24].mean()) < 0.5 and float(calm[:, :, 12].mean()) == pytest.approx(1, abs=0.15)
 
 
 def test_the_prior_has_the_spread_and_the_covariance_that_it_says():
