@@ -113,6 +113,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         "MRNGAN: places of slices, their neighbours, and a brain from one slice.",
         "brain-t1",
     ),
+    "003-single-view": Experiment(
+        "single_view:single_view",
+        "Single-image tomography: heads of mice from one radiograph, by every method.",
+        "mouse-xray",
+        {"cohort": "folder of micro-CT heads with landmarks beside them"},
+        (),
+    ),
     "next-plane": Experiment(
         "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
     ),

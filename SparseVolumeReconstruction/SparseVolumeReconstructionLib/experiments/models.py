@@ -79,6 +79,14 @@ POPULATIONS = {
         "CC0 (data); Apache-2.0 (model)",
         "OpenNeuro ds002748, sub-01 to sub-60, adult T1w, one scanner, skull-stripped",
     ),
+    "mouse-xray": Population(
+        "mouse-xray",
+        "",
+        "mouse head",
+        "CT",
+        "GPL-3 (data)",
+        "Micro-CT heads of 43 mouse strains, Maga et al. 2017",
+    ),
     "fetal-t2": Population(
         "fetal-t2",
         "fetal-",

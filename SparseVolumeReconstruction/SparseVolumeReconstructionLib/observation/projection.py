@@ -86,12 +86,11 @@ class Radiograph(Observation):
 
         A mask leaves out nothing, since rays cross everything.
         """
-        from .rays import moved_rays, ray_matrix
+        from .rays import moved_rays, operator_of
 
         if pose is not None:
             return moved_rays(self, grid, pose)
-        rays = Rays.of(self, grid)
-        return ray_matrix(rays, grid, self.attenuation_per_mm, device)
+        return operator_of(self, grid.shape_kji, grid.ijk_to_ras.tobytes(), device)
 
     def kept(self, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
         """The valid pixels (rows, columns)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -77,6 +78,15 @@ def ray_matrix(rays: Rays, grid: Grid, attenuation: float, device: torch.device 
         entries = (values.ravel().astype(np.float32), (np.repeat(ray, 8), index.ravel()))
         parts.append(csr_array(entries, (len(lengths), grid.size)))
     return RayMatrix(csr_array(vstack(parts, "csr")), grid.shape_kji, device)
+
+
+@lru_cache(maxsize=4)  # a result asks for the same operators again and again
+def operator_of(
+    seen: Radiograph, shape_kji: tuple[int, int, int], ijk_to_ras: bytes, device: torch.device | str
+) -> RayMatrix:
+    """The operator of a radiograph on a grid, whose matrix (4, 4) is given as bytes."""
+    grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))
+    return ray_matrix(Rays.of(seen, grid), grid, seen.attenuation_per_mm, device)
 
 
 def radiograph_of(volume: Volume, direction: np.ndarray, pixels: int, noise: float = 0.0) -> Radiograph:

@@ -82,10 +82,10 @@ def test_a_damaged_model_is_refused_not_left_out(make_models, tmp_path):
         make_models(tmp_path).several(["slice-vae"])
 
 
-@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("population", ["brain-t1", "fetal-t2"])
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
 def test_every_population_has_its_split_and_configurations(population, scale):
-    assert POPULATIONS[population].split.is_file()
+    assert all(each.split.is_file() for each in POPULATIONS.values())
     for key in ("slice-vae", "bruno", "bruno-pose", *(("gqn", "cvae") if population == "fetal-t2" else ())):
         config = read_config(f"{key}-{POPULATIONS[population].kind}64-{scale}")
         assert config.data.slices == {"brain-t1": 120, "fetal-t2": 80}[population]

@@ -16,6 +16,7 @@ from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.observation import Radiograph
 from SparseVolumeReconstructionLib.observation.projection import CHI
+from SparseVolumeReconstructionLib.observation.rays import radiograph_of
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
 from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior
@@ -169,6 +170,18 @@ def test_slices_of_a_small_animal_are_compared_on_small_pixels():
     mean = Volume(prior.condition([]).mean().numpy(), prior.grid)
     found = align_patient(prior, [slice_of(mean, 20)], frame=np.eye(4), progress=Progress())
     np.testing.assert_allclose(found.intensity.to_canonical(np.array([0.1, 0.3])), [0.1, 0.3], atol=0.1)
+
+
+def test_the_embedded_network_comes_nearer_than_the_mean():
+    store = ModelStore()
+    prior, network = (store.load(name, "cpu") for name in ("mouse-xray", "mouse-xray-cnn"))
+    truth, mean = prior.condition([]).sample([3])[0].clamp(min=0), prior.condition([]).mean().clamp(min=0)
+    found = network.condition([radiograph_of(Volume(truth.numpy(), prior.grid), np.array([2, -3, 1]), 64)])
+
+    def off(volume) -> float:
+        return float(((volume - truth)[prior.anatomy_mask] ** 2).mean())
+
+    assert off(found.mean()) < 0.95 * off(mean) and float(found.mean().min()) >= 0
 
 
 CONE = ((0.4, -0.6, 0.2), 900.0)

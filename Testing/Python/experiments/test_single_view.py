@@ -1,0 +1,57 @@
+"""The experiment of single-image tomography: its methods, and the surfaces that it compares."""
+
+import numpy as np
+import pytest
+import torch
+from reconstruction.conftest import GRID, head, models_dir, store
+
+from SparseVolumeReconstructionLib.experiments.single_view import (
+    ATLAS,
+    EXACT,
+    NEAREST,
+    ORACLE,
+    SMEAR,
+    Bench,
+)
+from SparseVolumeReconstructionLib.experiments.surfaces import Studio, dssim
+from SparseVolumeReconstructionLib.geometry import Grid
+
+__all__ = ["models_dir", "store"]  # the tiny models of the reconstruction tests
+
+
+@pytest.fixture(scope="module")
+def bodies():
+    """Heads (n, K, J, I) on the grid of the tiny model; the first is the one that is looked for."""
+    return torch.as_tensor(
+        np.stack([head(GRID.points_ras(), n).reshape(GRID.shape_kji) for n in (1000, *range(6))])
+    )
+
+
+def test_methods_keep_their_order_and_the_smear_its_sum(store, bodies):
+    bench = Bench(store.load("tiny-head", "cpu"), None, bodies[1:], None)
+    truth = bodies[0].numpy()
+    seen = bench.seen(truth, (1.0, 0.0, 0.0))
+    operator, values = seen.operator(GRID), torch.as_tensor(seen.values.ravel())
+    exact = bench.prior.condition([seen])
+    found = bench.volumes(truth, seen, operator, values, exact)
+    off = {name: float(((volume.numpy() - truth) ** 2).mean()) for name, volume in found.items()}
+    assert off[EXACT] < off[ATLAS] < off[SMEAR] and off[ORACLE] <= off[NEAREST]
+    assert float(min(volume.min() for volume in found.values())) >= 0
+    assert float(operator.forward(found[SMEAR][None]).sum()) == pytest.approx(float(values.sum()), rel=1e-4)
+    known = Bench(bench.prior, None, bodies, None).volumes(truth, seen, operator, values, exact)
+    assert torch.equal(known[NEAREST], bodies[0]) and torch.equal(known[ORACLE], bodies[0])
+
+
+def test_surfaces_are_alike_only_where_bodies_are():
+    pytest.importorskip("vtk")
+    grid = Grid.centred((24,) * 3, 1.0)
+    radius = np.linalg.norm(grid.points_ras(), axis=1).reshape(grid.shape_kji)
+    small, large = (np.clip(r - radius, 0, 1) for r in (6.0, 9.0))
+    studio, view = Studio(grid, 96), np.array([0.7, -0.6, -0.4])
+    one, again, other = (studio.pictures(body, [view])[0] for body in (small, small, large))
+    assert dssim(one, again) == 0 and dssim(one, other) > 0.02
+    inside = one.min(2) < 250
+    assert np.pi * 6**2 * 16 == pytest.approx(inside.sum(), rel=0.1), "4 pixels per mm"
+    assert one[inside].std() > 10, "lamps"
+    both = studio.anaglyph(studio.surface(small), view)
+    assert both.shape == one.shape and np.abs(both[..., 0].astype(int) - both[..., 1]).max() > 20
