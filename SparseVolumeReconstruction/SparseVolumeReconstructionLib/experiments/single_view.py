@@ -127,7 +127,16 @@ def single_view(setting: Setting) -> Findings:
 
 
 def smeared(seen: Radiograph, operator: LinearOperator, values: torch.Tensor) -> torch.Tensor:
-    """Ramp-filtered integrals spread evenly along their rays, not below 0, with the sum that was measured."""
+    """Ramp-filtered integrals spread evenly along their rays, with the sum that was measured.
+
+    Args:
+        seen: all of its pixels are valid.
+        operator: of its rays on a grid (K, J, I).
+        values: its line integrals, (count,).
+
+    Returns:
+        (K, J, I), at least 0.
+    """
     image = np.where(seen.kept_pixels, seen.values, 0)
     ramp = np.hypot(np.fft.fftfreq(image.shape[0])[:, None], np.fft.rfftfreq(image.shape[1]))
     sharp = np.fft.irfft2(np.fft.rfft2(image) * (0.5 + ramp), image.shape)  # half of the means are kept
@@ -266,7 +275,8 @@ def _applications(
     bench: Bench, truth: np.ndarray, fused: dict[str, torch.Tensor], seen: Radiograph
 ) -> Figure:
     """Novel views, a cut-away and an anaglyph of the last case."""
-    studio, novel = bench.studio, np.array(_NOVEL[0])
+    studio = bench.studio
+    novel = np.array(_NOVEL[0])
     rows = []
     for name, volume in (("truth", truth), (EXACT, fused[EXACT].numpy())):
         opened = volume.copy()

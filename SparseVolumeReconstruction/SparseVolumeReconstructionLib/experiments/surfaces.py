@@ -36,7 +36,8 @@ class Studio:
                 "Surfaces are drawn with VTK, which is not installed; it comes with ./run web."
             ) from error
         self._vtk: Any = vtk
-        self._grid, self._middle = grid, middle_of(grid)
+        self._grid = grid
+        self._middle = middle_of(grid)
         self._window = vtk.vtkRenderWindow()
         self._window.SetOffScreenRendering(1)
         self._window.SetSize(pixels, pixels)
