@@ -130,6 +130,6 @@ def asymmetry(points: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.nd
         return uniform_filter1d(there, _HIGH, 1, mode="constant")
 
     counts = sums(None)
-    seen: np.ndarray = (counts > _NONE).all(0)
+    seen = np.asarray((counts > _NONE).all(0))
     left, right = np.stack([sums(share[inside]) for share in shares], 1) / np.maximum(counts, _NONE)[:, None]
     return (right - left) / 2 * seen, seen

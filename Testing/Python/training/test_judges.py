@@ -67,6 +67,7 @@ def tiny(write_weights, tmp_path, monkeypatch):
     return "tiny"
 
 
+@pytest.mark.slow
 def test_a_mirror_judge_is_trained_and_tells_mirrored_brains(people, tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mirrored, "_COUNTS", (9,))
     split = {"fit": [f"person{n}" for n in range(8)], "test": ["person8"]}
@@ -103,6 +104,7 @@ def test_a_judge_tells_kinds_and_how_sure_that_is():
     assert max(said, key=said.get) == "b"
 
 
+@pytest.mark.slow
 def test_a_frame_judge_is_trained_and_stands_beside_others(people, tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(frames, "_SETS", ({"axial": (0.3, 0.5), "coronal": (0.5,)},))
     monkeypatch.setattr(frames, "RIGHT_MM", 15.0)
