@@ -8,6 +8,8 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -24,6 +26,8 @@ _PAGES = ("/", "/index.html")
 _SECRET = re.compile(r"[\w-]{43}")
 _KEPT_S = 7 * 24 * 3600
 _MAX_FORM_BYTES = 4096
+MAX_WRONG = 30  # tokens in WRONG_S seconds; after that nobody new is let in for as long
+WRONG_S = 60.0
 # Trame's page compiles its templates in the browser and styles elements; it loads from nowhere else and is
 # shown in no frame.
 _POLICY = (
@@ -51,6 +55,7 @@ class AccessPolicy:
 
     def __init__(self, token: str | None, hosts: set[str] | None):
         self._token, self._hosts = token, hosts
+        self._wrong: deque[float] = deque(maxlen=MAX_WRONG)
 
     @classmethod
     def of(cls, host: str, token: str | None, names: tuple[str, ...] = ()) -> AccessPolicy:
@@ -82,8 +87,30 @@ class AccessPolicy:
         )
 
     def knows(self, token: str) -> bool:
-        """Whether somebody who says this token may come in."""
-        return self._token is None or same(token, self._token)
+        """Whether somebody who says this token may come in; nobody while tokens are guessed."""
+        if self._token is None:
+            return True
+        if self.is_guessed:
+            return False
+        right = same(token, self._token)
+        if token and not right:
+            self._wrong.append(time.monotonic())
+        return right
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether too many wrong tokens were said of late. Visitors who are in notice nothing of it."""
+        return len(self._wrong) == MAX_WRONG and time.monotonic() - self._wrong[0] < WRONG_S
+
+    def question(self, wrong: bool) -> web.Response:
+        """The page that asks for the token, or says that it is too early to ask.
+
+        Args:
+            wrong: one was given.
+        """
+        if self.is_guessed:
+            return notes.page("Too many wrong tokens", "<p>Wait a minute, and try again.</p>", 429)
+        return notes.question(wrong)
 
 
 class VisitorRouter:
@@ -118,7 +145,7 @@ class VisitorRouter:
             return web.Response(status=403, text="open the page first")
         token = request.query.get("token", "")
         if not self._policy.knows(token):
-            return notes.question(wrong="token" in request.query)
+            return self._policy.question("token" in request.query)
         answer = self.look(token) or notes.welcome(token)
         if not secret:
             _set_cookie(request, answer, secrets.token_urlsafe(32))
@@ -131,7 +158,7 @@ class VisitorRouter:
             return web.Response(status=403, text="open the page first")
         form = {name: str(value) for name, value in (await request.post()).items()}
         if not self._policy.knows(form.get("token", "")):
-            return notes.question(wrong=True)
+            return self._policy.question(True)
         return await self.take(secret, form.get("token", ""), "over" in form) or to_the_page(request, secret)
 
     def known(self, secret: str) -> bool:

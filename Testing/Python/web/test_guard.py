@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from SparseVolumeReconstructionLib.web import access
+
 TOKEN = "correct horse battery"
 
 
@@ -124,6 +126,20 @@ def test_other_names_and_other_sites_are_not_answered(server):
     connection.close()
     assert server.ask(path="/alive", Origin="http://elsewhere.example")[0] == 403
     assert server.ask(path="/alive", Origin=f"http://127.0.0.1:{server.port}")[0] == 200
+
+
+def test_tokens_cannot_be_guessed_by_trying(monkeypatch):
+    """Nobody new comes in for a minute, with the right token neither; empty ones are no guesses."""
+    now = [1000.0]
+    monkeypatch.setattr(access.time, "monotonic", lambda: now[0])
+    policy = access.AccessPolicy("right", None)
+    for n in range(access.MAX_WRONG):
+        now[0] += 1
+        assert policy.knows("right") and policy.question(True).status == 403
+        assert not policy.knows(f"guess {n}") and not policy.knows("")
+    assert not policy.knows("right") and policy.question(True).status == 429
+    now[0] += access.WRONG_S - access.MAX_WRONG + 1.5
+    assert policy.knows("right") and policy.question(False).status == 403
 
 
 def test_files_outside_are_not_served(server):
