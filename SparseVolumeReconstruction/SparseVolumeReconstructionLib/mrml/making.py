@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,10 @@ import slicer
 
 from ..geometry import InputError, Volume
 from ..geometry.image import to_image
+from ..geometry.io import write_affine, write_text
 from .i18n import _
+from .loaded import check_against_files
+from .nodes import affine_of, volume_of
 from .request import Context, names_of, write_context
 from .results import ATTRIBUTE, ResultNodes
 from .segments import mask_of
@@ -47,7 +51,7 @@ class StackInput:
     Attributes:
         mask: segmentation or volume node, above 0 in what moves as one; None: all of it.
         thickness_mm: of its slices; None: the spacing.
-        without: numbers of slices, along the third index axis, that are left out.
+        without: numbers of slices, along the third index axis, that are left out of the volume.
     """
 
     node: Any
@@ -57,7 +61,11 @@ class StackInput:
 
 
 def merge_request(
-    stacks: tuple[StackInput, ...], prior: str, spacing_mm: float, folder: Path
+    stacks: tuple[StackInput, ...],
+    prior: str,
+    spacing_mm: float,
+    folder: Path,
+    earlier: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write stacks and masks into `folder` and return the fields of an SvrRequest.
 
@@ -66,6 +74,7 @@ def merge_request(
         prior: "auto", "none" or the id of a model.
         spacing_mm: of the voxels of the volume.
         folder: exists.
+        earlier: the slices of a merge of the same stacks and masks, from which this one goes on.
 
     Raises:
         InputError: for a node that cannot be used, and where only some stacks have a mask.
@@ -81,17 +90,101 @@ def merge_request(
     names = names_of([stack.node for stack in stacks])
     specs = []
     for n, (stack, name) in enumerate(zip(stacks, names, strict=True)):
-        count = stack.node.GetImageData().GetDimensions()[2] if stack.node.GetImageData() else 0
-        kept = tuple(k for k in range(count) if k not in stack.without) if stack.without else None
-        context = Context(stack.node, indices=kept, thickness_mm=stack.thickness_mm)
+        context = Context(stack.node, thickness_mm=stack.thickness_mm)
         specs.append(write_context(context, name, folder / f"stack-{n}"))
+    if earlier is not None:
+        (folder / "earlier").mkdir()
+        write_text(json.dumps(earlier), folder / "earlier" / "poses.json")
     return {
         "stacks": specs,
         "masks": [_write_mask(stack.mask, folder / f"mask-{n}.nrrd") for n, stack in enumerate(masked)],
         "prior": prior,
         "spacing_mm": spacing_mm,
+        "exclude": [
+            {"stack": n, "slices": sorted(stack.without)}
+            for n, stack in enumerate(stacks, 1)
+            if stack.without
+        ],
+        "continue_from": str(folder / "earlier") if earlier is not None else None,
         "output": str(folder / "result"),
     }
+
+
+@dataclass(frozen=True)
+class RadiographInput:
+    """A node of one image: a radiograph.
+
+    Attributes:
+        view: "front", "side", "top", "unknown", or a linear transform node from the detector (mm from its
+            middle: columns, rows downwards, along the rays) to the patient.
+        pixel_mm: of the detector; None: as the file states.
+    """
+
+    node: Any
+    view: Any
+    pixel_mm: float | None = None
+
+
+def radiograph_request(
+    radiographs: tuple[RadiographInput, ...], prior: str, samples: int, folder: Path
+) -> dict[str, Any]:
+    """Write radiographs into `folder` and return the fields of a ReconstructionRequest.
+
+    Args:
+        radiographs: one or more of one body.
+        prior: id of a model of radiographs.
+        samples: how many.
+        folder: exists.
+
+    Raises:
+        InputError: for a node that cannot be used.
+    """
+    contexts = []
+    names = names_of([each.node for each in radiographs])
+    for n, (each, name) in enumerate(zip(radiographs, names, strict=True)):
+        view = each.view
+        if not isinstance(view, str):
+            view = str(folder / f"view-{n}.h5")
+            write_affine(affine_of(each.view), view)
+        spec = {"kind": "radiograph", "view": view, "pixel_mm": each.pixel_mm, "source": name}
+        contexts.append({**spec, "path": _picture_file(each.node, folder / f"radiograph-{n}.nrrd")})
+    outputs = ["mean", "std"]
+    made = {
+        "prior": prior,
+        "contexts": contexts,
+        "frame": "registered",
+        "outputs": outputs,
+        "samples": samples,
+    }
+    return {**made, "compress": False, "output": str(folder / "result")}
+
+
+def _picture_file(node, path: Path) -> str:
+    """The file of a node that is as it was read, with all that it states; else the node's pixels."""
+    storage = node.GetStorageNode()
+    read = Path((storage and storage.GetFullNameFromFileName()) or "")
+    if read.is_file() and not node.GetModifiedSinceRead():
+        return str(read)
+    sitk.WriteImage(to_image(volume_of(node)), str(path))
+    return str(path)
+
+
+def contrast_request(scans: dict[str, Any], model: str, folder: Path) -> dict[str, Any]:
+    """Write scans into `folder` and return the fields of a SynthesisRequest.
+
+    Args:
+        scans: {contrast: volume node} of one head, such as "flair".
+        model: id of a network, or the path of its file.
+        folder: exists.
+
+    Raises:
+        InputError: for a node that cannot be used.
+    """
+    paths = {name: str(folder / f"{name}.nrrd") for name in scans}
+    for name, node in scans.items():
+        check_against_files(node)
+        sitk.WriteImage(to_image(volume_of(node)), paths[name])
+    return {"model": model, "inputs": paths, "output": str(folder / "result")}
 
 
 def _write_mask(node, path: Path) -> str:

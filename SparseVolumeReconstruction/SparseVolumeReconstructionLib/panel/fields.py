@@ -60,7 +60,7 @@ class FieldWidget:
 
     def _spin(self):
         spin, field = qt.QDoubleSpinBox(), self._field
-        spin.setDecimals(1)
+        spin.setDecimals(field.decimals)
         spin.setRange(field.low, field.high)
         spin.setSingleStep(field.step)
         if field.at_low:

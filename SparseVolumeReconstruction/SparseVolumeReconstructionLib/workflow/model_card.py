@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from ..mrml.i18n import _
 
 _MANIFEST = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "models.json"
+_NETWORKS = _MANIFEST.parent / "synthesis" / "models.json"
 _DEFAULTS = {"covariate": None, "quality": {}, "time_and_memory": "", "limits": "", "notice": ""}
 
 
@@ -17,7 +18,16 @@ def embedded_entries() -> list:
 
     While the packages that check and read models are still missing, too.
     """
-    entries = json.loads(_MANIFEST.read_text(encoding="utf-8"))
+    return _entries(_MANIFEST)
+
+
+def embedded_networks() -> list:
+    """The networks of the extension that make a contrast of others, to be looked at."""
+    return _entries(_NETWORKS) if _NETWORKS.is_file() else []
+
+
+def _entries(manifest: Path) -> list:
+    entries = json.loads(manifest.read_text(encoding="utf-8"))
     for entry in entries:
         card = _DEFAULTS | entry["card"]
         entry["card"] = SimpleNamespace(

@@ -30,8 +30,8 @@ from .next_plane import NextPlane
 from .requirements import missing_packages
 from .runner import Runner
 from .stack_masks import StackMasks
+from .tool_table import tools
 from .tool_use import ToolUse
-from .tools import tools
 
 
 class Presenter(VTKObservationMixin):

@@ -42,6 +42,7 @@ class ToolUse:
         self.tool, self.presenter, self._on_change = tool, presenter, on_change
         self.values = dict(tool.defaults)
         self._inputs: list[ToolInput] = []
+        self._made_of: dict[str, tuple] = {}
         self._job: Job | None = None
 
     @property
@@ -102,6 +103,19 @@ class ToolUse:
             return _("Something runs already; cancel it first, or wait until it is done.")
         return None
 
+    def earlier(self) -> ResultNodes | None:
+        """The chosen result where it was made here of what is chosen now; else None."""
+        result = self.presenter.explorer.result
+        same = result is not None and self._made_of.get(result.main.GetID()) == self._key()
+        return result if same else None
+
+    def _key(self) -> tuple:
+        return tuple((each.node.GetID(), *sorted(each.values.items())) for each in self.inputs)
+
+    def note(self) -> str:
+        """What is to be known of the model that is chosen; "" without one."""
+        return self.tool.note(self)
+
     def button(self) -> str:
         """What its button says."""
         if self.running:
@@ -119,8 +133,13 @@ class ToolUse:
             raise InputError(why)
         making = self.tool.making(self)
         named = f"{making.name} {time.strftime('%H:%M:%S')}"
-        making = replace(making, name=named)
-        self._job = self.presenter.runner.make(making, self._take, self.tool.runs)
+        made_of = self._key()
+
+        def take(result: ResultNodes) -> None:
+            self._made_of[result.main.GetID()] = made_of
+            self._take(result)
+
+        self._job = self.presenter.runner.make(replace(making, name=named), take, self.tool.runs)
         self._on_change()
 
     def start_or_cancel(self) -> None:
@@ -133,13 +152,13 @@ class ToolUse:
     def _take(self, result: ResultNodes) -> None:
         """Show the result over what it was made of."""
         ours = [each.node for each in self.inputs]
-        if ours and not any(node in ours for node in views.shown_volumes("Red")):
+        if self.tool.in_place and ours and not any(node in ours for node in views.shown_volumes("Red")):
             views.set_background(ours[0])
         self.presenter.show_result(result)
 
     def _at(self, number: int) -> ToolInput:
         if not 0 <= number < len(self.inputs):
-            raise InputError(_("that one is not in the list any more."))
+            raise InputError(_("that is not in the list any more; add it again."))
         return self.inputs[number]
 
     def _checked(self, fields: tuple[Field, ...], name: str, value: object) -> Any:
@@ -158,4 +177,4 @@ class ToolUse:
             number = math.nan
         if not math.isfinite(number):
             raise InputError(_("{label}: that is no number.").format(label=one.label))
-        return min(max(number, one.low), one.high)
+        return round(min(max(number, one.low), one.high), one.decimals)

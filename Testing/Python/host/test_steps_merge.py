@@ -99,18 +99,22 @@ def test_slices_are_listed_drawn_and_gone_to(merged, form):
     assert len(outlines(ROLE)) == 3
 
 
-def test_a_slice_is_switched_off_for_the_next_merge_which_can_be_cancelled(merged, form):
+def test_a_merge_goes_on_without_a_slice_that_is_switched_off(merged, form):
     desk, _nodes, asked = merged
     before, told = desk.result.mean, desk.result.provenance["slices"]
     desk.tick(form.sliceTable, 1, USED)
     assert form.toolButton.text == "Merge without 1 slice"
     desk.host.click(form.toolButton)
     desk.host.wait_until(lambda: desk.status.step.startswith("motion"))
-    desk.host.click(form.toolButton)
+    desk.host.click(form.toolButton)  # cancelled
     desk.wait()
     assert desk.result.mean is before and not desk.status.error
-    assert told[1]["stack"] == "Stack 1" and told[1]["index"] not in asked[1]["stacks"][0]["slices"]
-    assert asked[1]["stacks"][1]["slices"] is None
+    desk.host.click(form.toolButton)
+    desk.wait()
+    now = desk.result.provenance["slices"]
+    assert asked[2]["exclude"] == [{"stack": 1, "slices": [told[1]["index"]]}] and asked[2]["continue_from"]
+    assert now[1]["weight"] == 0 and form.sliceTable.item(1, WHY).text() == now[1]["reason"] != ""
+    assert form.sliceTable.item(1, USED).checkState().value == 0
     desk.tick(form.sliceTable, 1, USED)
     assert form.toolButton.text == "Merge"
 

@@ -23,7 +23,7 @@ class ToolSection(Section):
             "add": lambda name, node: self._use(name).add(slicer.mrmlScene.GetNodeByID(str(node))),
             "remove": lambda name, row: self._use(name).remove(int(row)),
             "field": lambda name, row, field, value: self._use(name).set_field(int(row), field, value),
-            "option": lambda name, field, value: self._use(name).set_option(field, value),
+            "option": self._set_option,
             "go": lambda name: self._use(name).start_or_cancel(),
             "draw": lambda on: merged.draw(bool(on)),
             "slice": lambda row: merged.choose(int(row)),
@@ -39,6 +39,13 @@ class ToolSection(Section):
             "chosen": merged.chosen,
             "drawn": merged.drawn,
         }
+
+    def _set_option(self, name: object, field: object, value: object) -> None:
+        """Files are those of this machine: a visitor chooses none."""
+        use = self._use(name)
+        if any(each.name == field and each.kind == "file" for each in use.tool.options):
+            raise InputError("a file of the server cannot be chosen from a page.")
+        use.set_option(str(field), value)
 
     def _use(self, name: object) -> ToolUse:
         use = self.presenter.tools.get(str(name))
@@ -65,7 +72,10 @@ class ToolSection(Section):
                 }
                 for each in use.inputs
             ],
-            "options": [self._field(field, use.values[field.name]) for field in tool.options],
+            "options": [
+                self._field(field, use.values[field.name]) for field in tool.options if field.kind != "file"
+            ],
+            "note": use.note(),
             "slices": tool.has_slices,
         }
 

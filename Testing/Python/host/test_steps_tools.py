@@ -1,0 +1,92 @@
+"""A radiograph becomes a volume, and scans another contrast, by clicks in forms."""
+
+import numpy as np
+import pytest
+from synthesis.conftest import model, visits_dir  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def radiograph(bench):
+    """The panel with a lateral radiograph of the mean mouse head in the scene."""
+    import torch
+
+    from SparseVolumeReconstructionLib.geometry import Grid, Volume
+    from SparseVolumeReconstructionLib.mrml.nodes import add_volume
+    from SparseVolumeReconstructionLib.observation import Radiograph
+    from SparseVolumeReconstructionLib.observation.projection import CHI
+    from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
+    from SparseVolumeReconstructionLib.zoo import ModelStore
+
+    bench.clear()
+    prior = ModelStore().load("mouse-xray", "cpu")
+    side = 64 * 0.4
+    plane = detector(view_axes(np.array(VIEWS["side"])), middle_of(prior.grid), (32, 32), side / 32)
+    blank = Radiograph(np.eye(32), plane, "r", "r", None, attenuation_per_mm=CHI / side)
+    shown = blank.operator(prior.grid).forward(torch.as_tensor(prior.condition([]).mean())[None])[0]
+    grey = np.exp(-shown.numpy()).reshape(1, 32, 32).astype(np.float32)
+    grid = Grid(grey.shape, np.diag([side / 32, side / 32, 1.0, 1.0]))
+    add_volume(Volume(grey, grid), "Lateral")
+    add_volume(Volume(np.zeros((4, 8, 8), np.float32), Grid((4, 8, 8), np.eye(4))), "No radiograph")
+    return bench, prior
+
+
+def test_a_radiograph_becomes_a_volume(radiograph):
+    import slicer.util
+
+    desk, prior = radiograph
+    form, host = desk.tools["xray"], desk.host
+    host.click(form.toolSection)
+    assert not form.toolButton.enabled and form.toolSelector.nodeCount == 1  # what is no radiograph
+    host.choose(form.toolSelector, "Lateral")
+    host.click(form.toolAddButton)
+    host.process(0.05)
+    host.choose(form.toolInputs.cellWidget(0, 1), "lateral")
+    assert "mouse" in form.toolCard.text and "not for diagnosis" in form.toolLine.text
+    host.click(form.toolButton)
+    desk.wait()
+    result = desk.result
+    assert result.main.GetName().startswith("Volume from radiographs") and result.std is not None
+    mean = slicer.util.arrayFromVolume(result.mean)
+    np.testing.assert_allclose(result.mean.GetSpacing(), 0.4, atol=1e-6)
+    truth = prior.condition([]).mean().numpy()
+    assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
+    assert "0.0% of the voxels were observed" in desk.ui.noticeLabel.text
+    request = result.provenance["request"]["contexts"][0]
+    assert request["view"] == "side" and request["source"] == "Lateral"
+
+
+def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa: F811
+    """Named by its file; the contrast of a scan is guessed by its name, and asked for once."""
+    from synthesis.conftest import visit
+
+    from SparseVolumeReconstructionLib.mrml.nodes import add_volume
+
+    bench.clear()
+    desk, form, host = bench, bench.tools["contrast"], bench.host
+    scan = visit(20)["FLAIR"]
+    for name in ("Patient FLAIR", "Patient FLAIR again"):
+        add_volume(scan, name)
+    host.process(0.05)
+    host.click(form.toolSection)
+    for name in ("Patient FLAIR", "Patient FLAIR again"):
+        host.choose(form.toolSelector, name)
+        host.click(form.toolAddButton)
+        host.process(0.05)
+    assert form.toolInputs.cellWidget(0, 1).currentText == "FLAIR"
+    host.click(form.toolButton)
+    assert "choose a network" in desk.status.error or "chosen twice" in desk.status.error
+    host.click_cell(form.toolInputs, 1, 2)  # the cross
+    host.process(0.05)
+    use = desk.panel.presenter.tools["contrast"]
+    use.set_option("file", str(model))
+    host.process(0.05)
+    host.click(form.toolButton)
+    desk.wait()
+    result = desk.result
+    assert result.operation == "synthesize" and set(result.roles) == {"mean", "std"}
+    assert "T1w made from other contrasts" in desk.ui.noticeLabel.text
+    assert "Every voxel is inferred" in desk.ui.noticeLabel.text
+    assert result.mean.GetImageData().GetDimensions() == scan.array.shape[::-1]
+    assert desk.shown() is result.mean and not desk.ui.frameLabel.isVisible()
