@@ -331,7 +331,13 @@ def _contrast_tool() -> Tool:
             ),
         ),
         options=(
-            Field("model", _("Network:"), _("What it makes and of what stands below"), menu=_networks),
+            Field(
+                "model",
+                _("Network:"),
+                _("What it makes and of what stands below"),
+                default=next((one.card.id for one in embedded_networks()), ""),
+                menu=_networks,
+            ),
             Field("file", _("File:"), _("A network of ./run train synthesis (.safetensors)"), "file"),
         ),
         takes=_is_stack,

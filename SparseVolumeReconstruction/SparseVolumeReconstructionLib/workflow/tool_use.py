@@ -78,7 +78,8 @@ class ToolUse:
 
     def remove(self, number: int) -> None:
         """Take one out of the list. Raises InputError without it."""
-        self._inputs.remove(self._at(number))
+        gone = self._at(number)
+        self._inputs = [each for each in self._inputs if each is not gone]
         self._on_change()
 
     def set_field(self, number: int, name: str, value: object) -> None:

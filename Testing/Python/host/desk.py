@@ -22,9 +22,12 @@ class Desk:
     """
 
     def __init__(self, host):
-        self.host, self.panel = host, host.load(MODULE).panel
-        self.ui = types.SimpleNamespace()
-        self.tools = {}
+        self.host, self.ui, self.tools = host, types.SimpleNamespace(), {}
+        self.take(host.load(MODULE))
+
+    def take(self, widget) -> None:
+        """Use the panel of a module's widget, which may have been reloaded."""
+        self.panel = widget.panel
         for section in self.panel.sections:
             if hasattr(section, "use"):
                 self.tools[section.use.tool.name] = section.ui

@@ -268,7 +268,7 @@ class RandomUser(RuleBasedStateMachine):
     @rule()
     def reload(self):
         self.patience -= 1
-        scene_rules.take_panel(self.desk, self.host.reload())
+        self.desk.take(self.host.reload())
 
     # What must hold
     @invariant()

@@ -72,13 +72,6 @@ def delete(node) -> None:
             slicer.mrmlScene.RemoveNode(part)
 
 
-def take_panel(desk, widget) -> None:
-    """Let the desk use the panel of a module that was reloaded."""
-    desk.panel = widget.panel
-    for section in desk.panel.sections:
-        vars(desk.ui).update(vars(section.ui))
-
-
 def check_contexts(desk) -> None:
     """Rows, contexts and nodes are one to one; each has a volume and is drawn."""
     table, contexts = desk.ui.contextTable, desk.contexts

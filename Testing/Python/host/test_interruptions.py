@@ -68,7 +68,7 @@ def test_the_module_is_reloaded_while_a_run_is_going(desk, body):
 
     start(desk)
     pid, before = desk.panel.logic.client.pid, set(desk.host.nodes())
-    scene_rules.take_panel(desk, desk.host.reload())
+    desk.take(desk.host.reload())
     assert not scene_rules.is_alive(pid) and desk.panel.logic.client.pid not in (None, pid)
     desk.host.process(0.5)
     assert (

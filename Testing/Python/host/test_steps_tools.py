@@ -76,16 +76,19 @@ def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa
         host.process(0.05)
     assert form.toolInputs.cellWidget(0, 1).currentText == "FLAIR"
     host.click(form.toolButton)
-    assert "choose a network" in desk.status.error or "chosen twice" in desk.status.error
+    assert "FLAIR is chosen twice" in desk.status.error
     host.click_cell(form.toolInputs, 1, 2)  # the cross
     host.process(0.05)
-    use = desk.panel.presenter.tools["contrast"]
-    use.set_option("file", str(model))
+    (menu,) = (one for one in form.toolOptions.children() if one.className() == "QComboBox")
+    assert menu.currentText == "T1w from FLAIR" and menu.currentText in form.toolCard.text
+    host.choose(menu, "from a file")
+    (edit,) = (one for one in form.toolOptions.children() if one.className() == "ctkPathLineEdit")
+    edit.currentPath = str(model)
     host.process(0.05)
     host.click(form.toolButton)
     desk.wait()
     result = desk.result
-    assert result.operation == "synthesize" and set(result.roles) == {"mean", "std"}
+    assert not desk.status.error and result.operation == "synthesize" and set(result.roles) == {"mean", "std"}
     assert "T1w made from other contrasts" in desk.ui.noticeLabel.text
     assert "Every voxel is inferred" in desk.ui.noticeLabel.text
     assert result.mean.GetImageData().GetDimensions() == scan.array.shape[::-1]

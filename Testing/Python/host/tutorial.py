@@ -37,8 +37,10 @@ class Tutorial:
     def __init__(self, host: Host, folder: Path):
         self.host, self.folder = host, folder
         self.panel = host.load(MODULE).panel
-        names = ("contexts", "prior", "frame", "outputs", "run", "explore", "merge", "template")
-        self.ui = {name: section.ui for name, section in zip(names, self.panel.sections, strict=True)}
+        names = ("contexts", "prior", "frame", "outputs", "run", "explore", *self.panel.presenter.tools)
+        self.ui = {
+            name: section.ui for name, section in zip((*names, "template"), self.panel.sections, strict=True)
+        }
 
     def apply(self) -> None:
         """Click Apply and wait for the result."""

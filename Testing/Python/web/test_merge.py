@@ -73,4 +73,9 @@ def test_slices_are_switched_off_for_the_next_merge_which_can_be_cancelled(merge
     page.wait(lambda: page.text("run-step").startswith("Motion") or page.there("cancel-button"), "motion")
     page.click("merge-go")
     page.wait(lambda: page.text("merge-go") == "Merge without 1 slice", "end of the run")
+    page.click("merge-go")
+    page.wait(lambda: page.text("run-step") == "done", "end of the merge", 300)
+    why = rows(page)[1].find_elements(By.TAG_NAME, "td")
+    assert why[2].text == "0.00" and why[4].text
     assert not page.there("run-error") and page.complaints() == []
+    assert page.there("tool-xray") and page.there("contrast-model") and not page.there("contrast-file")
