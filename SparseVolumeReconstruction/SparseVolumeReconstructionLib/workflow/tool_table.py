@@ -199,7 +199,8 @@ def _from_radiographs(use: ToolUse) -> Making:
         )
         for each in use.inputs
     )
-    prior, samples = use.values["prior"], int(use.values["samples"])
+    prior = use.values["prior"]
+    samples = int(use.values["samples"])
     return Making(
         "reconstruct",
         lambda folder: radiograph_request(radiographs, prior, samples, folder),
