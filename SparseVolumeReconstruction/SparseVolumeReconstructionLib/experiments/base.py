@@ -120,6 +120,23 @@ EXPERIMENTS: dict[str, Experiment] = {
         {"cohort": "folder of micro-CT heads with landmarks beside them"},
         (),
     ),
+    "004-table2": Experiment(
+        "domains:table2",
+        "Domain-adaptive synthesis: Table 2 on two simulated scanners.",
+        "brain-t1",
+        {
+            "labels": "folder of label maps with FreeSurfer's numbers, one per person",
+            "tissues": "folder of label maps with BrainWeb's numbers",
+        },
+        (),
+    ),
+    "004-domains": Experiment(
+        "real_sites:real_sites",
+        "Domain-adaptive synthesis: the network of the extension on two real scanners.",
+        "brain-t1",
+        {"visits": "folder of skull-stripped scans, SITE_PERSON_T1w beside SITE_PERSON_FLAIR"},
+        (),
+    ),
     "next-plane": Experiment(
         "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
     ),

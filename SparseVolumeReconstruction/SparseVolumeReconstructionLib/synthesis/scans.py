@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from ..data.bids import contrast_of, without_contrast
 from ..data.cohort import FOREGROUND, list_cohort, normalised, subject_name, told_by_cohort
@@ -82,7 +83,7 @@ def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
 
 def shown_on(volume: Volume, grid: Grid) -> np.ndarray:
     """Voxels of a grid most of which a volume shows, bool (K, J, I): resampling rings in the background."""
-    shown = Volume((volume.array > 0).astype(np.float32), volume.grid)
+    shown = Volume(binary_fill_holes(volume.array > 0).astype(np.float32), volume.grid)
     return resample(shown, grid).array > 0.5
 
 

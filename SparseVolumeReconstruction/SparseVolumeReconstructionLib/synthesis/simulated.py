@@ -88,7 +88,7 @@ def read_anatomies(
         grid = Grid.covering(points, spacing_mm)
         each = [Volume((tissue == n + 1).astype(np.float32), labels.grid) for n in range(TISSUES)]
         parts = [resample(share, grid).array for share in each]
-        found[name] = Anatomy(np.stack(parts), grid)
+        found[f"person{done + 1:02d}"] = Anatomy(np.stack(parts), grid)  # names of maps may say "seg"
     return found
 
 

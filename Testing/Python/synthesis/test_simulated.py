@@ -18,14 +18,14 @@ def label_maps(tmp_path_factory):
         grid = Grid.centred((36, 36, 36), 4.0, (5.0 * n, 0.0, 0.0))
         reach = np.linalg.norm(grid.points_ras().reshape(36, 36, 36, 3) - [5.0 * n, 0, 0], axis=-1)
         labels = np.select([reach < 14 + 3 * n, reach < 40, reach < 56], [4, 2, 3], 0)
-        write_volume(Volume(labels.astype(np.uint8), grid), folder / f"person{n}.nii.gz")
+        write_volume(Volume(labels.astype(np.uint8), grid), folder / f"training_seg_{n}.nii.gz")
     return folder
 
 
 def test_two_scanners_show_the_same_people_differently_and_always_alike(label_maps, tmp_path):
     """White matter is brightest in T1w and fluid in T2w on both; a seed gives the same files."""
     people = read_anatomies({"freesurfer": label_maps}, 6.0, Progress())
-    assert list(people) == ["person0", "person1"]
+    assert list(people) == ["person01", "person02"]
     files = {}
     for name, scanner in SCANNERS.items():
         files[name] = write_site(people, scanner, tmp_path / name, seed=3)
@@ -37,7 +37,7 @@ def test_two_scanners_show_the_same_people_differently_and_always_alike(label_ma
         pure = anatomy.shares > 0.95
         assert pure.any((1, 2, 3)).all() and anatomy.shares.sum(0).max() < 1.01
         for name, bright in {"T1w": 2, "T2w": 0}.items():
-            subject = "person0" if anatomy is people["person0"] else "person1"
+            subject = "person01" if anatomy is people["person01"] else "person02"
             for site in SCANNERS:
                 shown = read_volume(tmp_path / site / f"{subject}_{name}.nii.gz").array
                 assert np.argmax([shown[each].mean() for each in pure]) == bright

@@ -60,6 +60,7 @@ DIGESTS = {
     "pix2pix-1mm-gpu": "39af6c984c91cc2b",
     "pix2pix-2mm-cpu": "dd9be8145367ca8b",
     "pix2pix-2mm-flair-cpu": "495a0280f52f1059",
+    "pix2pix-6mm-cpu": "ddbb73c33d6fb3d8",
     "pix2pix-tiny": "ec8f6ac66123ac39",
     "segmentation-64-cpu": "cf2a06d91573e319",
     "segmentation-64-tiny": "132ff91fb21e7729",
