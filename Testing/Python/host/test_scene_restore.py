@@ -149,19 +149,17 @@ def test_the_result_can_be_explored(restored, facts):
     assert chart.GetNumberOfPlotSeriesNodes() == 3 and not restored.status.error
 
 
-def test_the_same_run_gives_the_same(restored, facts):
-    from host.saved_scene import digest
+def test_the_same_run_gives_the_same(restored):
+    import slicer.util
 
     old, before = restored.result.mean, voxels(restored.result)
+    expected = slicer.util.arrayFromVolume(old).copy()
     np.testing.assert_allclose(affine(restored.parameters.frameTransform)[:3, 3], [2, 1, -3])
     restored.apply()
-    assert (
-        not restored.status.error
-        and restored.result.mean is not old
-        and digest(restored.result.mean) == facts["mean"]
-    )
-    for number, sample in enumerate(voxels(restored.result)):
-        np.testing.assert_allclose(sample, before[number], atol=1e-3)  # of grey values up to 800
+    assert not restored.status.error and restored.result.mean is not old
+    again = slicer.util.arrayFromVolume(restored.result.mean)
+    # Grey values up to 800; a matrix that went through a file may have changed in its last bit.
+    np.testing.assert_allclose([again, *voxels(restored.result)], [expected, *before], atol=1e-3)
 
 
 def test_a_scene_is_added_to_contexts_that_are_there(desk, saved, facts):
