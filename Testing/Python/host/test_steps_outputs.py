@@ -224,7 +224,7 @@ def test_the_brain_of_whole_heads_is_outlined(bench, tmp_path):
     bench.clear()
     made, array = {}, np.ones((9, 8, 7), np.uint8)
     frame = {"found_from_slices": True, "patient_to_canonical": np.eye(4).tolist()}
-    request = {"outputs": ["mean"], "contexts": [{"source": "Head"}], "show_as": "own"}
+    request = {"outputs": ["mean"], "contexts": [{"path": "head.nrrd", "source": "Head"}], "show_as": "own"}
     for name, masks in (("Whole", ("observed", "brain_mask")), ("Bare", ("observed",))):
         provenance = {"request": request, "frame": frame, "frame_probability": 0.6 + 0.37 * (name == "Bare")}
         contrast = {"found": "T2w-like", "other": True} if name == "Whole" else {"found": "T1w-like"}
