@@ -172,7 +172,7 @@ class SparseVolumeReconstructionLogic:
                 yield ProgressEvent(_("loading the result"), 1.0, None)
                 files = yield self._aside(lambda: self._read_made(answer["files"], making.operation, folder))
                 result = add_result(files, making.name, look)
-                tie(result, making.sources)
+                tie(result, making)
                 return result
 
         return self._begin(steps())

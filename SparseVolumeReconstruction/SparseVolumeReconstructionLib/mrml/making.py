@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .results import ATTRIBUTE, ResultNodes
 from .segments import mask_of
 
 _SOURCE = f"{ATTRIBUTE}Source"  # role of the references from a result's main node to what it was made of
+_MADE_OF = f"{ATTRIBUTE}MadeOf"  # attribute of that node: the fingerprint of what was merged
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Making:
         name: begins the names of the result's nodes.
         sources: the nodes.
         same_units: whether the result has the grey values of the first of them.
+        made_of: fingerprint of what is merged; "" where nothing is.
     """
 
     operation: str
@@ -42,6 +45,7 @@ class Making:
     name: str
     sources: tuple
     same_units: bool = True
+    made_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,22 @@ class StackInput:
     mask: Any = None
     thickness_mm: float | None = None
     without: frozenset[int] = frozenset()
+
+
+def fingerprint(stacks: tuple[StackInput, ...]) -> str:
+    """What stands for voxels, places, masks and thicknesses of stacks as they are now. Raises InputError."""
+    found = sha256()
+    for stack in stacks:
+        found.update(f"{stack.thickness_mm}, {stack.mask is not None}".encode())
+        for part in (volume_of(stack.node), *([mask_of(stack.mask)] if stack.mask is not None else [])):
+            found.update(part.array.tobytes() + part.grid.ijk_to_ras.tobytes())
+    return found.hexdigest()
+
+
+def earlier_slices(result: ResultNodes | None, made_of: str) -> list[dict[str, Any]] | None:
+    """The slices of a result that is a merge of what a fingerprint stands for; else None."""
+    same = result is not None and result.main.GetAttribute(_MADE_OF) == made_of
+    return result.provenance["slices"] if same else None
 
 
 def merge_request(
@@ -193,10 +213,12 @@ def _write_mask(node, path: Path) -> str:
     return str(path)
 
 
-def tie(result: ResultNodes, sources: tuple) -> None:
+def tie(result: ResultNodes, making: Making) -> None:
     """Let a result know what it was made of; this is saved with the scene."""
-    for source in sources:
+    for source in making.sources:
         result.main.AddNodeReferenceID(_SOURCE, source.GetID())
+    if making.made_of:
+        result.main.SetAttribute(_MADE_OF, making.made_of)
 
 
 def sources_of(result: ResultNodes) -> list:

@@ -29,7 +29,7 @@ class PlacedSlice:
         stack: its name then.
         index: along the stack's third index axis.
         pose: 4x4, scanner to body, RAS mm.
-        weight: probability that it belongs, 0..1; None where it was left out.
+        weight: probability that it belongs, 0..1; 0 where it was left out.
         reason: why that is low; "" otherwise.
         moved_mm: of its middle.
     """
@@ -38,14 +38,9 @@ class PlacedSlice:
     stack: str
     index: int
     pose: np.ndarray
-    weight: float | None
+    weight: float
     reason: str
     moved_mm: float
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """ID of the stack's node and the index: which slice it is, whatever it was merged into."""
-        return self.node.GetID() if self.node is not None else "", self.index
 
     def corners(self, around: Grid) -> np.ndarray | None:
         """Its corners (4, 3) where it was found, world RAS mm, cut to a box; None without a stack.
@@ -113,7 +108,7 @@ def draw_placed(slices: list[PlacedSlice], around: Grid | None, chosen: PlacedSl
         node.GetDisplayNode().SetOpacity(_OPACITY)
     corners: list[list[np.ndarray]] = [[] for _band in BANDS]
     for one in slices:
-        if (found := one.corners(around)) is not None and one.weight is not None:
+        if (found := one.corners(around)) is not None:
             corners[band_of(one.weight)].append(found)
     for node, sheets in zip(there, corners, strict=True):
         draw_sheets(node, np.array(sheets).reshape(-1, 4, 3))

@@ -104,6 +104,10 @@ class ExploreSection(Section):
         ui.planeList.setCurrentRow(-1 if planes.chosen is None else planes.chosen)
         ui.planeList.blockSignals(False)
 
+    def leave(self) -> None:
+        """Blink no more: the views are another module's."""
+        self.ui.blinkButton.checked = False
+
     def close(self) -> None:
         """Stop the film, and write nothing into the views any more."""
         self._timer.stop()

@@ -114,6 +114,8 @@ class Panel(VTKObservationMixin):
     def leave(self) -> None:
         """The panel is not shown: it follows what happens to its nodes and does nothing by itself."""
         self._shortcut.enabled = False
+        for section in self.sections:
+            section.leave()
         self.presenter.leave()
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class PriorSection(Section):
         ui = self.ui
         usable = True
         try:
-            entries = self.presenter.models.entries()
+            entries = self.presenter.models.entries_for("slice")
         except ImportError:
             entries, usable = embedded_entries(), False
         except InputError as error:
@@ -107,9 +107,11 @@ class PriorSection(Section):
             self.say(_("The model was imported."))
 
     def import_file(self, path: Path) -> None:
-        """Import a weights file and choose it. Raises InputError."""
-        entry = self.presenter.models.import_file(path)
-        self.presenter.parameters.prior = entry.card.id
+        """Import a weights file and choose it, where it is one for slices. Raises InputError."""
+        models = self.presenter.models
+        entry = models.import_file(path)
+        if entry in models.entries_for("slice"):
+            self.presenter.parameters.prior = entry.card.id
 
     def _remove(self) -> None:
         """Delete the weights, once the user has agreed."""

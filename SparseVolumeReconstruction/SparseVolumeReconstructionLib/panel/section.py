@@ -60,6 +60,9 @@ class Section:
     def refresh(self) -> None:
         """Show what the presenter knows."""
 
+    def leave(self) -> None:
+        """Another module is shown."""
+
     def close(self) -> None:
         """Let go of what outlives the widgets."""
 

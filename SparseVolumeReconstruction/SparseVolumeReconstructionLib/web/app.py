@@ -169,6 +169,8 @@ class App(VTKObservationMixin):
                 slicer.mrmlScene.RemoveNode(node)
         for field in fields(Choices):
             setattr(self.parameters, field.name, getattr(Choices(), field.name))
+        for use in self.presenter.tools.values():
+            use.values = dict(use.tool.defaults)
         self.presenter.runner.say("")
         self.views.fit()
         self.logic.client.start()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import slicer
 
 from ..geometry import InputError
 from ..mrml import views
@@ -39,7 +41,7 @@ class MergedSlices:
     def __init__(self, presenter: Presenter, on_change: Callable[[], None]):
         self._presenter, self._on_change = presenter, on_change
         self._slices: list[PlacedSlice] = []
-        self._off: set[tuple[str, int]] = set()
+        self._off: set[tuple[Any, int]] = set()  # nodes, not ids: another scene gives ids again
         self._shown: tuple = ()
         self.chosen: int | None = None
         self.drawn = True
@@ -50,7 +52,8 @@ class MergedSlices:
         return _("belongs"), _("doubtful"), _("little weight")
 
     def refresh(self) -> None:
-        """Follow the chosen result."""
+        """Follow the chosen result, and forget what is not in the scene any more."""
+        self._off = {(node, index) for node, index in self._off if slicer.mrmlScene.IsNodePresent(node)}
         result = self._presenter.explorer.result
         main = result.main if result is not None else None
         now = main and main.GetID(), self.chosen, self.drawn
@@ -69,12 +72,12 @@ class MergedSlices:
         names = [one.stack for one in self._slices]
         return [
             SliceRow(
-                one.key not in self._off,
+                (one.node, one.index) not in self._off,
                 str(one.index + 1) if len(set(names)) == 1 else f"{one.stack} #{one.index + 1}",
-                "–" if one.weight is None else f"{one.weight:.2f}",
+                f"{one.weight:.2f}",
                 f"{one.moved_mm:.1f}",
                 one.reason,
-                band_of(one.weight or 0.0),
+                band_of(one.weight),
             )
             for one in self._slices
         ]
@@ -88,8 +91,6 @@ class MergedSlices:
     def choose(self, number: int) -> None:
         """Outline a slice and let the view that stands nearest show it. Raises InputError without it."""
         one = self._at(number)
-        if one.node is None:
-            raise InputError(_("{name} is not in the scene any more.").format(name=one.stack))
         self.chosen = number
         plane = one.plane()
         if view := views.nearest_view(plane[:3, 2], shown=True):
@@ -100,15 +101,18 @@ class MergedSlices:
 
     def switch(self, number: int, on: bool) -> None:
         """Use a slice in the next merge, or leave it out. Raises InputError without it."""
-        key = self._at(number).key
-        (self._off.discard if on else self._off.add)(key)
+        one = self._at(number)
+        (self._off.discard if on else self._off.add)((one.node, one.index))
         self._on_change()
 
     def without(self, node) -> frozenset[int]:
         """Numbers of the slices of a volume node that are switched off."""
-        return frozenset(index for identity, index in self._off if identity == node.GetID())
+        return frozenset(index for stack, index in self._off if stack is node)
 
     def _at(self, number: int) -> PlacedSlice:
         if not 0 <= number < len(self._slices):
             raise InputError(_("that slice is not of this result; choose another."))
-        return self._slices[number]
+        one = self._slices[number]
+        if one.node is None or not slicer.mrmlScene.IsNodePresent(one.node):
+            raise InputError(_("{name} is not in the scene any more.").format(name=one.stack))
+        return one

@@ -27,7 +27,7 @@ from .explorer import Explorer
 from .live import Live
 from .merged import MergedSlices
 from .next_plane import NextPlane
-from .requirements import missing_packages
+from .requirements import why_missing
 from .runner import Runner
 from .stack_masks import StackMasks
 from .tool_table import tools
@@ -79,10 +79,8 @@ class Presenter(VTKObservationMixin):
     def reason(self) -> str | None:
         """Why Apply is not possible now; None when it is."""
         p = self.parameters
-        if missing := missing_packages():
-            return _("Python packages are missing: {names}. Press Install in the section Prior.").format(
-                names=", ".join(missing)
-            )
+        if missing := why_missing():
+            return missing
         try:
             self.models.path(p.prior)
             for context in self.contexts.enabled():

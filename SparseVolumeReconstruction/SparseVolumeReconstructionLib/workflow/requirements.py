@@ -53,6 +53,13 @@ def missing_packages() -> list[str]:
     return [PYTORCH] * _torch_is_missing() + [package.name for package in _missing_small()]
 
 
+def why_missing() -> str:
+    """Why nothing can be computed while packages are missing, in a sentence; "" where none is."""
+    missing = missing_packages()
+    words = _("Python packages are missing: {names}. Press Install in the section Prior.")
+    return words.format(names=", ".join(missing)) if missing else ""
+
+
 def needed() -> str:
     """What has to be installed to compute, and how large it is, in a sentence.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -15,6 +16,8 @@ from ..mrml.making import (
     RadiographInput,
     StackInput,
     contrast_request,
+    earlier_slices,
+    fingerprint,
     merge_request,
     radiograph_request,
 )
@@ -50,13 +53,11 @@ def _masks(_presenter: Presenter) -> Menu:
 
 
 def _guess_stack(node) -> dict[str, Any]:
-    """The mask that was found in a stack, or is called after it; the thickness that its file states."""
-    own = [
-        identity
-        for identity, name in _masks(None)
-        if identity
-        and (name.startswith(node.GetName()) or stack_of(slicer.mrmlScene.GetNodeByID(identity)) is node)
-    ]
+    """The mask that was found in a stack, else one called after it; the thickness that its file states."""
+    masks = dict(_masks(None)[1:])
+    found = [key for key in masks if stack_of(slicer.mrmlScene.GetNodeByID(key)) is node]
+    called = re.compile(re.escape(node.GetName()) + r"(?!\d)")  # "Stack 10 mask" is none of "Stack 1"
+    own = found or [key for key, name in masks.items() if called.match(name)]
     axis = world_grid(node).ijk_to_ras[:3, 2]
     stated = stated_thickness_of(node, axis) or 0.0
     return {"mask": own[0] if own else "", "thickness_mm": round(stated, 2)}
@@ -64,12 +65,22 @@ def _guess_stack(node) -> dict[str, Any]:
 
 def _priors_of_stacks(presenter: Presenter) -> Menu:
     """Models of MR scans that can give a first volume."""
-    menu = [("auto", _("automatic")), ("none", _("none"))]
+    known = [(each.card.id, each.card.id) for each in _models(presenter, "slice", "MRI")]
+    return [("auto", _("automatic")), ("none", _("none")), *known]
+
+
+def _models(presenter: Presenter, kind: str, modality: str) -> list:
+    """Entries of the models that take a kind of observation; none while packages are missing."""
     try:
-        entries = presenter.models.entries()
+        return [each for each in presenter.models.entries_for(kind) if modality in each.card.modality]
     except (ImportError, InputError):
-        return menu
-    return [*menu, *((e.card.id, e.card.id) for e in entries if "MRI" in e.card.modality)]
+        return []
+
+
+def _card_told(entries: list, chosen: str) -> str:
+    """Title and limits of the chosen one of some entries; "" where it is none of them."""
+    card = next((each.card for each in entries if each.card.id == chosen), None)
+    return f"{card.title}. {card.limits}" if card is not None else ""
 
 
 def _merge(use: ToolUse) -> Making:
@@ -85,13 +96,14 @@ def _merge(use: ToolUse) -> Making:
     )
     prior, spacing = use.values["prior"], use.values["spacing_mm"]
     name = _("Merge of {n} stacks").format(n=len(stacks)) if len(stacks) > 1 else _("Merge of one stack")
-    before = use.earlier()
-    earlier = before.provenance["slices"] if before is not None else None
+    made_of = fingerprint(stacks)
+    earlier = earlier_slices(use.presenter.explorer.result, made_of)
     return Making(
         "svr",
         lambda folder: merge_request(stacks, prior, spacing, folder, earlier),
         name,
         tuple(stack.node for stack in stacks),
+        made_of=made_of,
     )
 
 
@@ -154,9 +166,7 @@ def _merge_tool() -> Tool:
 
 def _is_picture(node) -> bool:
     """Whether a volume node is one image, such as a radiograph."""
-    if node.GetAttribute(views.ROLE) is not None or node.GetImageData() is None:
-        return False
-    sides = sorted(node.GetImageData().GetDimensions())
+    sides = sorted(node.GetImageData().GetDimensions()) if _observed(node) else (0, 0, 0)
     return sides[0] == 1 and sides[1] >= _MIN_PIXELS
 
 
@@ -172,22 +182,8 @@ def _views(_presenter: Presenter) -> Menu:
     return [*known, *((node.GetID(), node.GetName()) for node in given)]
 
 
-def _models(presenter: Presenter, modality: str) -> list:
-    """Entries of the models of a modality; none while packages are missing."""
-    try:
-        return [each for each in presenter.models.entries() if modality in each.card.modality]
-    except (ImportError, InputError):
-        return []
-
-
 def _xray_models(presenter: Presenter) -> Menu:
-    return [(each.card.id, each.card.id) for each in _models(presenter, "CT")]
-
-
-def _xray_note(use: ToolUse) -> str:
-    cards = {each.card.id: each.card for each in _models(use.presenter, "CT")}
-    card = cards.get(use.values["prior"])
-    return f"{card.title}. {card.limits}" if card is not None else ""
+    return [(each.card.id, each.card.id) for each in _models(presenter, "radiograph", "CT")]
 
 
 def _from_radiographs(use: ToolUse) -> Making:
@@ -264,7 +260,7 @@ def _radiograph_tool() -> Tool:
         guess=lambda node: {},
         making=_from_radiographs,
         in_place=False,
-        note=_xray_note,
+        note=lambda use: _card_told(_models(use.presenter, "radiograph", "CT"), use.values["prior"]),
     )
 
 
@@ -279,12 +275,6 @@ def _guess_contrast(node) -> dict[str, Any]:
 
 def _networks(_presenter: Presenter) -> Menu:
     return [("", _("from a file")), *((one.card.id, one.card.title) for one in embedded_networks())]
-
-
-def _network_note(use: ToolUse) -> str:
-    cards = {one.card.id: one.card for one in embedded_networks()}
-    card = cards.get(use.values["model"])
-    return f"{card.title}. {card.limits}" if card is not None else ""
 
 
 def _convert(use: ToolUse) -> Making:
@@ -344,7 +334,7 @@ def _contrast_tool() -> Tool:
         takes=_is_stack,
         guess=_guess_contrast,
         making=_convert,
-        note=_network_note,
+        note=lambda use: _card_told(embedded_networks(), use.values["model"]),
     )
 
 

@@ -16,7 +16,7 @@ from ..mrml import views
 from ..mrml.i18n import _
 from ..mrml.results import ResultNodes
 from ..worker import Job
-from .requirements import missing_packages
+from .requirements import why_missing
 from .tools import Field, Tool
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ class ToolUse:
         self.tool, self.presenter, self._on_change = tool, presenter, on_change
         self.values = dict(tool.defaults)
         self._inputs: list[ToolInput] = []
-        self._made_of: dict[str, tuple] = {}
         self._job: Job | None = None
 
     @property
@@ -94,24 +93,13 @@ class ToolUse:
 
     def reason(self) -> str | None:
         """Why it cannot run now; None when it can."""
-        if missing := missing_packages():
-            return _("Python packages are missing: {names}. Press Install in the section Prior.").format(
-                names=", ".join(missing)
-            )
+        if missing := why_missing():
+            return missing
         if not self.inputs:
             return _("Choose a volume above and press Add.")
         if self.presenter.runner.running:
             return _("Something runs already; cancel it first, or wait until it is done.")
         return None
-
-    def earlier(self) -> ResultNodes | None:
-        """The chosen result where it was made here of what is chosen now; else None."""
-        result = self.presenter.explorer.result
-        same = result is not None and self._made_of.get(result.main.GetID()) == self._key()
-        return result if same else None
-
-    def _key(self) -> tuple:
-        return tuple((each.node.GetID(), *sorted(each.values.items())) for each in self.inputs)
 
     def note(self) -> str:
         """What is to be known of the model that is chosen; "" without one."""
@@ -121,8 +109,8 @@ class ToolUse:
         """What its button says."""
         if self.running:
             return _("Cancel")
-        rows = self.presenter.merged.rows() if self.tool.has_slices else []
-        off = sum(not row.used for row in rows)
+        without = self.presenter.merged.without
+        off = sum(len(without(each.node)) for each in self.inputs) if self.tool.has_slices else 0
         if not off:
             return self.tool.go
         words = _("{go} without 1 slice") if off == 1 else _("{go} without {n} slices")
@@ -132,15 +120,13 @@ class ToolUse:
         """Begin to make it, as a job like any other; what comes of it is looked at. Raises InputError."""
         if why := self.reason():
             raise InputError(why)
+        of_inputs = [(self.tool.fields, each.values) for each in self.inputs]
+        for fields, values in [(self.tool.options, self.values), *of_inputs]:
+            for name, value in values.items():
+                self._checked(fields, name, value)  # a mask that was chosen may be gone
         making = self.tool.making(self)
-        named = f"{making.name} {time.strftime('%H:%M:%S')}"
-        made_of = self._key()
-
-        def take(result: ResultNodes) -> None:
-            self._made_of[result.main.GetID()] = made_of
-            self._take(result)
-
-        self._job = self.presenter.runner.make(replace(making, name=named), take, self.tool.runs)
+        named = replace(making, name=f"{making.name} {time.strftime('%H:%M:%S')}")
+        self._job = self.presenter.runner.make(named, self._take, self.tool.runs)
         self._on_change()
 
     def start_or_cancel(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..folders import models_folder
 from ..geometry import InputError, file_errors
 from ..priors.card import ModelCard, ModelEntry
+from ..priors.systems import prior_systems
 from .manifest import EMBEDDED, read_manifest, write_manifest
 from .weights import describe, load_prior, read_card, sha256
 
@@ -68,6 +69,15 @@ class ModelStore:
             InputError: for a damaged manifest.
         """
         return [*read_manifest(EMBEDDED), *read_manifest(self.user_dir)]
+
+    def entries_for(self, kind: str) -> list[ModelEntry]:
+        """The models that can be conditioned on a kind of observation, such as "slice".
+
+        Raises:
+            InputError: for a damaged manifest.
+        """
+        others = {name for name, system in prior_systems().items() if kind not in system.observes}
+        return [entry for entry in self.entries() if entry.card.system not in others]
 
     def is_embedded(self, model_id: str) -> bool:
         """True for a model that is part of the extension."""

@@ -21,8 +21,9 @@ def stacks(bench, tmp_path_factory):
     nodes = []
     for n, path in enumerate(write_stacks(found, folder), 1):
         nodes.append(add_volume(read_volume(path), f"Stack {n}"))
-    for n, path in enumerate(write_stacks(found, folder, masks=True), 1):
-        add_volume(read_volume(path), f"Stack {n} mask")
+    masks = [read_volume(path) for path in write_stacks(found, folder, masks=True)]
+    for name, mask in zip((10, 1, 2, 3), (masks[2], *masks), strict=True):
+        add_volume(mask, f"Stack {name} mask")
     bench.show(nodes[0])
     return bench, nodes
 
@@ -64,7 +65,9 @@ def test_a_merge_comes_back_as_a_result(merged, form):
     desk, nodes, (request, *_) = merged
     result = desk.result
     assert [each["source"] for each in request["stacks"]] == ["Stack 1", "Stack 2", "Stack 3"]
-    assert len(request["masks"]) == 3  # found by their names
+    chosen = [slicer.util.getNode(f"Stack {n} mask").GetID() for n in (1, 2, 3)]  # found by their names
+    assert [each.values["mask"] for each in desk.panel.presenter.tools["merge"].inputs] == chosen
+    assert len(request["masks"]) == 3
     assert result.operation == "svr" and set(result.roles) == {"mean", "std", "seen"}
     assert result.mean.GetSpacing() == pytest.approx((3, 3, 3))
     bounds, stack = [0.0] * 6, [0.0] * 6
@@ -119,6 +122,33 @@ def test_a_merge_goes_on_without_a_slice_that_is_switched_off(merged, form):
     assert form.toolButton.text == "Merge"
 
 
+def test_a_merge_starts_anew_where_a_mask_was_changed_and_not_without_one_that_is_gone(merged, tmp_path):
+    """Poses that were found with other slices are no start; what was chosen is not left out silently."""
+    import slicer
+    import slicer.util
+
+    from SparseVolumeReconstructionLib.geometry import InputError
+
+    desk, _nodes, _asked = merged
+    use, mask = desk.panel.presenter.tools["merge"], slicer.util.getNode("Stack 1 mask")
+
+    def goes_on(name: str) -> bool:
+        (tmp_path / name).mkdir()
+        return use.tool.making(use).build(tmp_path / name)["continue_from"] is not None
+
+    voxels = slicer.util.arrayFromVolume(mask)
+    assert goes_on("same")
+    voxels[0, 0, 0] = voxels.max() - voxels[0, 0, 0]
+    assert not goes_on("changed")
+    voxels[0, 0, 0] = voxels.max() - voxels[0, 0, 0]
+    assert goes_on("back")
+    use.set_field(0, "mask", slicer.util.getNode("Stack 10 mask").GetID())
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("Stack 10 mask"))
+    with pytest.raises(InputError, match="what was chosen is gone"):
+        use.start()
+    use.set_field(0, "mask", mask.GetID())
+
+
 def test_the_result_blinks_over_the_scan(merged):
     desk, _nodes, _asked = merged
     composite, button = desk.host.views["Red"].composite, desk.ui.blinkButton
@@ -127,6 +157,10 @@ def test_the_result_blinks_over_the_scan(merged):
     desk.host.wait_until(lambda: seen.add(composite.GetForegroundOpacity()) or seen == {0.0, 1.0})
     desk.host.click(button)
     assert composite.GetForegroundOpacity() == 1.0 and not desk.panel.sections[5]._blinker.active
+    desk.host.click(button)
+    desk.panel.leave()
+    assert not desk.panel.sections[5]._blinker.active and composite.GetForegroundOpacity() == 1.0
+    desk.panel.enter()
     desk.host.click(button)
     desk.parameters.result = None  # nothing is left to blink
     desk.host.process(0.05)

@@ -10,7 +10,7 @@ import torch
 
 from SparseVolumeReconstructionLib import priors
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.observation import Observation
+from SparseVolumeReconstructionLib.observation import Observation, Slice, projection
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.priors.axial import AxialPrior
 from SparseVolumeReconstructionLib.priors.base import Posterior, Prior, seeded_generator
@@ -81,7 +81,10 @@ def test_every_system_is_a_prior_and_no_posterior_has_an_interval_or_seeds_of_it
         if not found.name.endswith(".training"):
             importlib.import_module(found.name)
     for system in prior_systems().values():
-        assert issubclass(system.prior_class(), Prior), system.id
+        known = system.prior_class()
+        assert issubclass(known, Prior), system.id
+        kinds = {kind.kind for kind in (Slice, projection.Radiograph) if issubclass(kind, known.observes)}
+        assert kinds == set(system.observes), system.id
     of_the_library = [kind for kind in descendants(Posterior) if kind.__module__.startswith(priors.__name__)]
     assert len(of_the_library) >= 6
     for kind in of_the_library:

@@ -79,3 +79,10 @@ def test_slices_are_switched_off_for_the_next_merge_which_can_be_cancelled(merge
     assert why[2].text == "0.00" and why[4].text
     assert not page.there("run-error") and page.complaints() == []
     assert page.there("tool-xray") and page.there("contrast-model") and not page.there("contrast-file")
+    ids = ("contrast-model", "xray-prior", "prior-menu")
+    networks, xray, priors = (page.there(each).get_attribute("textContent") for each in ids)
+    assert "T1w from FLAIR" in networks and "from a file" not in networks
+    assert "mouse-xray-cnn" in xray and "mouse head" in priors and "X-ray network" not in priors
+    page.press("merge-spacing_mm", page.keys.CONTROL + "a")
+    page.there("merge-spacing_mm").send_keys("99", page.keys.TAB)
+    page.wait(lambda: page.there("merge-spacing_mm").get_attribute("value") == "5", "what is used")

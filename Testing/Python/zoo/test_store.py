@@ -49,6 +49,9 @@ def contents(folder):
 
 def test_imported_model_is_listed_verified_loaded_and_removed(store, tiny):
     assert tiny in [entry.card.id for entry in store.entries()]
+    of = {kind: {entry.card.id for entry in store.entries_for(kind)} for kind in ("slice", "radiograph")}
+    assert {tiny, "mouse-xray"} <= of["slice"] & of["radiograph"]
+    assert "mouse-xray-cnn" in of["radiograph"] - of["slice"] and "brain-t1-slice-vae" not in of["radiograph"]
     store.verify(tiny)
     prior = store.load(tiny, "cpu")
     mean = prior.condition([]).mean()

@@ -10,6 +10,7 @@ SYSTEMS = (
         "U-Net that refines the posterior mean of a structured Gaussian, slice by slice.",
         prior="prior:RefinedPrior",
         task="training.task:RefinerTask",
+        observes=("slice", "radiograph"),
         place=15,
     ),
 )

@@ -9,6 +9,7 @@ SYSTEMS = (
         "Structured Gaussian",
         "Low-rank Gaussian with a correlated residual; 20 to 500 volumes.",
         prior="prior:StructuredGaussian",
+        observes=("slice", "radiograph"),
         place=0,
     ),
 )

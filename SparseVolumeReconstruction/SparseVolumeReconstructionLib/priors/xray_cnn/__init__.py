@@ -10,6 +10,7 @@ SYSTEMS = (
         "2D network from one radiograph to a volume (single-image tomography).",
         prior="prior:XrayNetworkPrior",
         task="training.task:XrayTask",
+        observes=("radiograph",),
         place=60,
     ),
 )

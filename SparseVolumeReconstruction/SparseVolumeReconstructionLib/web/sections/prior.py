@@ -21,7 +21,7 @@ class PriorSection(Section):
         """Models as a menu, card as rows of name and text, covariate or None."""
         shown = {"models": [], "card": [], "covariate": None, "missing": ", ".join(missing_packages())}
         try:
-            entries = {entry.card.id: entry for entry in self.presenter.models.entries()}
+            entries = {entry.card.id: entry for entry in self.presenter.models.entries_for("slice")}
         except (ImportError, InputError) as error:
             return shown | {"card": [{"name": "No models", "text": str(error)}]}
         shown["models"] = [option(name, entry.card.title) for name, entry in entries.items()]

@@ -55,6 +55,12 @@ class ToolSection(Section):
 
     def _shown(self, use: ToolUse) -> dict:
         tool = use.tool
+        options = [
+            self._field(field, use.values[field.name]) for field in tool.options if field.kind != "file"
+        ]
+        if len(options) < len(tool.options):  # nor is "from a file" to be chosen
+            for each in options:
+                each["menu"] = [one for one in each["menu"] if one["value"]]
         return {
             "name": tool.name,
             "title": tool.title,
@@ -72,23 +78,16 @@ class ToolSection(Section):
                 }
                 for each in use.inputs
             ],
-            "options": [
-                self._field(field, use.values[field.name]) for field in tool.options if field.kind != "file"
-            ],
+            "options": options,
             "note": use.note(),
             "slices": tool.has_slices,
         }
 
     def _field(self, field: Field, value: object) -> dict:
         menu = [option(key, text) for key, text in field.menu(self.presenter)]
+        same = ("name", "label", "tip", "kind", "low", "high", "step")
         return {
-            "name": field.name,
-            "label": field.label,
-            "tip": field.tip,
-            "kind": field.kind,
-            "low": field.low,
-            "high": field.high,
-            "step": field.step,
+            **{name: getattr(field, name) for name in same},
             "empty": field.at_low,
             "menu": menu,
             "value": "" if field.at_low and value == field.low else value,
