@@ -72,8 +72,8 @@ class ToolSection(Section):
         self._fill_inputs()
         for name, made in self._options.items():
             made.show(use.values[name])
-        ui.toolCard.text = use.note()
-        ui.toolCard.visible = bool(use.note())
+        ui.toolCard.text = note = use.note()
+        ui.toolCard.visible = bool(note)
         why = use.reason()
         ui.toolButton.text = use.button()
         ui.toolButton.enabled = use.running or why is None

@@ -46,11 +46,6 @@ class MergedSlices:
         self.chosen: int | None = None
         self.drawn = True
 
-    @property
-    def colours(self) -> tuple[str, ...]:
-        """What the colours of weights mean, from the best on."""
-        return _("belongs"), _("doubtful"), _("little weight")
-
     def refresh(self) -> None:
         """Follow the chosen result, and forget what is not in the scene any more."""
         self._off = {(node, index) for node, index in self._off if slicer.mrmlScene.IsNodePresent(node)}
