@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,12 @@ from .weights import describe, load_prior, read_card, sha256
 
 if TYPE_CHECKING:
     from ..priors.base import Prior
+
+
+@cache
+def _blind_to(kind: str) -> frozenset[str]:
+    """The systems that cannot be conditioned on a kind of observation; front ends ask all the time."""
+    return frozenset(name for name, system in prior_systems().items() if kind not in system.observes)
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,7 @@ class ModelStore:
         Raises:
             InputError: for a damaged manifest.
         """
-        others = {name for name, system in prior_systems().items() if kind not in system.observes}
-        return [entry for entry in self.entries() if entry.card.system not in others]
+        return [entry for entry in self.entries() if entry.card.system not in _blind_to(kind)]
 
     def is_embedded(self, model_id: str) -> bool:
         """True for a model that is part of the extension."""

@@ -104,11 +104,11 @@ class ExploreSection(Section):
         if self._blinking is not None:
             self._blinking.cancel()
             self._blinking = None
+            self.presenter.explorer.blink(away=False)
 
     def _blink(self) -> None:
         if self._blinking is not None:
             self._stop_blinking()
-            self.presenter.explorer.blink(away=False)
         else:
             self._blinking = asyncio.get_running_loop().create_task(self._run_blinking())
         self.app.schedule()
