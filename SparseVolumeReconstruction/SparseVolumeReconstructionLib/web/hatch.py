@@ -21,7 +21,7 @@ _BODY = 0.1  # of the largest mean, below which there is nothing to be marked
 class Hatch(Derived):
     """A label map of thin slanted sheets, so that every plane cuts lines out of it.
 
-    Follows the mask of what was observed, and the mean.
+    Follows the mean, and the mask of what was observed; without that nothing was: all of it is inferred.
     """
 
     def draw(self) -> None:
@@ -34,8 +34,10 @@ class Hatch(Derived):
             for name in LABELS:
                 views.composite_node(name).SetLabelOpacity(_OPACITY)
 
-    def _take(self, observed, mean) -> tuple[Volume, Volume]:
-        return volume_of(observed), volume_of(mean)
+    def _take(self, mean, observed) -> tuple[Volume, Volume]:
+        whole = volume_of(mean)
+        nothing = Volume(np.zeros(whole.grid.shape_kji, np.uint8), whole.grid)
+        return volume_of(observed) if observed is not None else nothing, whole
 
     def _compute(self, observed: Volume, mean: Volume) -> Volume:
         return hatched(observed, mean)

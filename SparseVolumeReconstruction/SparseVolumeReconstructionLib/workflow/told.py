@@ -28,6 +28,9 @@ def frame_told(provenance: dict) -> Told:
     if provenance.get("frame", {}).get("found_from_slices"):
         return _found(probability)
     registered = provenance.get("request", {}).get("frame") == "registered"
+    if registered and (seen := provenance.get("radiographs")):
+        least = rounded_down(100 * min(each["explained"] for each in seen), 0)
+        return Told(_("In the space of the model, which explains {n} % of the radiograph").format(n=least))
     how = _("Frame: registered already, as chosen") if registered else _("Frame: given, not searched")
     if probability is None or probability >= MIN_PROBABILITY:
         return Told(how)

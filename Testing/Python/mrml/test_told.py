@@ -30,6 +30,11 @@ def said(probability, found=True, frame="auto", **more):
         (said(0.97, False, "frame.h5"), "Frame: given, not searched", False),
         (said(None, False, "registered"), "Frame: registered already, as chosen", False),
         (
+            said(None, False, "registered", radiographs=[{"explained": 0.97}, {"explained": 0.938}]),
+            "In the space of the model, which explains 93 % of the radiograph",
+            False,
+        ),
+        (
             said(0.31, False, "registered"),
             "Frame: registered already, as chosen; it looks right with 31 % only",
             True,

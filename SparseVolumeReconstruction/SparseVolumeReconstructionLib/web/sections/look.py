@@ -80,7 +80,7 @@ class LookSection(Section):
         result = self.presenter.explorer.result
         mean = result.mean if result is not None else None
         self._surface.follow(mean, result.std if mean is not None else None)
-        self._hatch.follow(result.observed if mean is not None else None, mean)
+        self._hatch.follow(mean, result.observed if mean is not None else None)
         self._hatch.draw()
         also = {
             "planes": self.app.views.planes,
