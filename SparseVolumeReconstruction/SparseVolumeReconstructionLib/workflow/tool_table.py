@@ -288,6 +288,8 @@ def _convert(use: ToolUse) -> Making:
                 )
             )
         scans[contrast] = each.node
+    if use.values["model"] and use.values["file"]:
+        raise InputError(_('a network and a file are chosen; choose "from a file", or clear the file.'))
     model = use.values["model"] or use.values["file"]
     if not model:
         raise InputError(_("choose a network, or the file of one that ./run train synthesis made."))

@@ -86,10 +86,12 @@ def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa
     host.process(0.05)
     (menu,) = (one for one in form.toolOptions.children() if one.className() == "QComboBox")
     assert menu.currentText == "T1w from FLAIR" and menu.currentText in form.toolCard.text
-    host.choose(menu, "from a file")
     (edit,) = (one for one in form.toolOptions.children() if one.className() == "ctkPathLineEdit")
     edit.currentPath = str(model)
     host.process(0.05)
+    host.click(form.toolButton)
+    assert "a network and a file are chosen" in desk.status.error
+    host.choose(menu, "from a file")
     host.click(form.toolButton)
     desk.wait()
     result = desk.result
