@@ -76,8 +76,10 @@ def fingerprint(stacks: tuple[StackInput, ...]) -> str:
 
 def earlier_slices(result: ResultNodes | None, made_of: str) -> list[dict[str, Any]] | None:
     """The slices of a result that is a merge of what a fingerprint stands for; else None."""
-    same = result is not None and result.main.GetAttribute(_MADE_OF) == made_of
-    return result.provenance["slices"] if same else None
+    if result is None or result.main.GetAttribute(_MADE_OF) != made_of:
+        return None
+    slices: list[dict[str, Any]] = result.provenance["slices"]
+    return slices
 
 
 def merge_request(

@@ -180,6 +180,14 @@ def jump(plane: np.ndarray, centre: np.ndarray, view: str) -> None:
             node.JumpSliceByOffsetting(*centre)
 
 
+@arranging()
+def centre(volume) -> None:
+    """Let all slice views pass through the middle of a volume node."""
+    middle = np.array(box_of(volume)).reshape(3, 2).mean(1)
+    for node in slice_nodes():
+        node.JumpSliceByOffsetting(*middle)
+
+
 def _turned(axes: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Axes of a view (3x3, columns right, up, normal), turned no more than its new normal needs.
 

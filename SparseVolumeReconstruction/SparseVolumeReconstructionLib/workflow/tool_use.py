@@ -137,11 +137,15 @@ class ToolUse:
             self.start()
 
     def _take(self, result: ResultNodes) -> None:
-        """Show the result over what it was made of."""
+        """Show the result over what it was made of; alone where that lies elsewhere."""
         ours = [each.node for each in self.inputs]
-        if self.tool.in_place and ours and not any(node in ours for node in views.shown_volumes("Red")):
+        if not self.tool.in_place:
+            views.set_background(result.main)
+        elif ours and not any(node in ours for node in views.shown_volumes("Red")):
             views.set_background(ours[0])
         self.presenter.show_result(result)
+        if not self.tool.in_place:
+            views.centre(result.main)
 
     def _at(self, number: int) -> ToolInput:
         if not 0 <= number < len(self.inputs):

@@ -58,6 +58,7 @@ def test_a_radiograph_becomes_a_volume(radiograph):
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
     assert "0.0% of the voxels were observed" in desk.ui.noticeLabel.text
     assert "explains 9" in desk.ui.frameLabel.text
+    assert desk.host.views["Red"].composite.GetBackgroundVolumeID() == result.mean.GetID()  # no radiograph
     request = result.provenance["request"]["contexts"][0]
     assert request["view"] == "side" and request["source"] == "Lateral"
 
