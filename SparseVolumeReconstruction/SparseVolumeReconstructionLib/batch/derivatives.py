@@ -11,11 +11,12 @@ from typing import Any
 from .. import __version__
 from ..geometry import InputError, file_errors
 from ..geometry.io import write_text
+from ..reconstruction.images import DESCRIPTION
 from .cases import Case
 
 _RECORDS = ".batch"
 _BIDS = "1.9.0"
-# What each file of a result is called behind the entities of its case; None: not kept as a file.
+# What each file of a result is called behind the entities of its case.
 _NAMES = {
     "mean.nii.gz": "desc-recon_{suffix}.nii.gz",
     "volume.nii.gz": "desc-recon_{suffix}.nii.gz",
@@ -89,7 +90,7 @@ class Derivatives:
         place = self.folder.joinpath(f"sub-{parts['sub']}", *session, "anat")
         place.mkdir(parents=True, exist_ok=True)
         provenance = json.loads((result / "result.json").read_text(encoding="utf-8"))
-        told = {"Description": "Inferred; not for diagnosis", **facts, "Provenance": provenance}
+        told = {"Description": DESCRIPTION, **facts, "Provenance": provenance}
         placed = []
         for file in sorted(result.iterdir()):
             if file.name not in _NAMES:

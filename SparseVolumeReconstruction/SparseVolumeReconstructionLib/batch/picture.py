@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..evaluation.case_figures import anatomical
+from ..evaluation.figures import png
 from ..geometry import Volume
 
 _SIDE = 96  # pixels of one view
@@ -54,6 +55,4 @@ def distribution(values: Sequence[float], label: str) -> bytes:
     axes.hist(values, bins=min(30, max(5, len(values) // 4)))
     axes.set_xlabel(label)
     axes.set_ylabel("cases")
-    target = io.BytesIO()
-    figure.savefig(target, dpi=110)
-    return target.getvalue()
+    return png(figure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import resource
 import time
 import traceback
 import uuid
@@ -16,9 +15,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from .. import __version__
+from ..evaluation.benchmark import peak_mib
 from ..geometry import InputError, Volume, first_problem
 from ..geometry.io import read_volume
 from ..progress import Progress
+from ..synthesis.models import weights_of
 from ..zoo.store import ModelStore
 from ..zoo.weights import sha256
 from .cases import Case
@@ -131,7 +132,7 @@ def digest_of(case: Case, recipe: Recipe, request: Request) -> str:
         told = told.replace(json.dumps(path)[1:-1], "")
     found.update(told.encode())
     if recipe.operation == "synthesize":
-        _add_content(found, Path(fields["model"]))
+        _add_content(found, weights_of(fields["model"]))
     elif fields.get("prior") not in (None, "auto", "none"):
         found.update(_store().find(fields["prior"]).entry.sha256.encode())
     return found.hexdigest()
@@ -180,9 +181,9 @@ def _scores(mean: Volume, path: str) -> dict[str, float]:
 
 def _cost(started: float) -> dict[str, Any]:
     """Seconds of the case, when it ended, and the most memory that its process has held so far."""
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     return {
         "seconds": round(time.perf_counter() - started, 3),
         "ended": round(time.time(), 3),
-        "peak_mb": round(peak_mb),
+        "peak_mb": peak and round(peak),
     }

@@ -8,7 +8,7 @@ import click
 
 from ..geometry import InputError
 from .display import shown_progress
-from .options import Command, device, draws, numbers, positive, strict, words
+from .options import Command, device, draws, file_to_write, numbers, positive, strict, words
 
 EXAMPLES = (
     "evaluate --prior brain-t1 --cohort heads --frame registered --contexts 1,3,4,5,9 --json scores.json\n"
@@ -64,8 +64,7 @@ def evaluate(priors, cohort, frame, contexts, json, report, strict, **how):
     if not cohort.is_dir():
         raise InputError(f"{cohort}: no such folder; --cohort expects a folder of volumes, one per subject.")
     for target in filter(None, (json, report)):
-        if not target.absolute().parent.is_dir():
-            raise InputError(f"{target}: the folder to write into does not exist.")
+        file_to_write(target)
     from ..evaluation.protocol import evaluate as run_protocol
     from ..evaluation.protocol import write_json
     from ..evaluation.report import write_report

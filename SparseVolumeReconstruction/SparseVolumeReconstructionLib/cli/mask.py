@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..geometry import InputError
 from .context import parse_context
-from .options import Command
+from .options import Command, file_to_write
 
 EXAMPLES = """
 mask --prior fetal-t2 --context stack.nii.gz --output mask.nrrd
@@ -48,8 +47,7 @@ def mask(prior, contexts, compare, outputs):
         if len(files) != len(contexts):
             raise click.UsageError(f"{len(contexts)} --context, but {len(files)} {name}: give one for each")
     for output in outputs:
-        if not output.absolute().parent.is_dir():
-            raise InputError(f"{output}: the folder to write into does not exist.")
+        file_to_write(output)
     if len({output.absolute() for output in outputs}) < len(outputs):
         raise click.UsageError(
             "two masks cannot be written to one file: give each --output a name of its own"

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..geometry import InputError
 from ..progress import Cancelled
 from ..reconstruction.formats import FORMATS
 
@@ -106,6 +107,13 @@ numbers = checked(
     "whole numbers from 0, separated by commas",
     lambda values: min(values) >= 0,
 )
+
+
+def file_to_write(path: Path) -> Path:
+    """The absolute path of a file that is to be written. Raises InputError where its folder is missing."""
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder to write into does not exist.")
+    return path.absolute()
 
 
 def words(text: str) -> list[str]:

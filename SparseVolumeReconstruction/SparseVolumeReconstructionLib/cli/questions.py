@@ -12,7 +12,16 @@ from pydantic import ValidationError
 from ..geometry import InputError, first_problem
 from .context import parse_context
 from .display import shown_progress
-from .options import Command, device, json_progress, number, options, positive, strict
+from .options import (
+    Command,
+    device,
+    file_to_write,
+    json_progress,
+    number,
+    options,
+    positive,
+    strict,
+)
 
 _PRIOR = click.option("--prior", required=True, metavar="ID", help="the model (see ./run models)")
 _CONTEXTS = click.option(
@@ -68,13 +77,6 @@ def _ask(
         return run(request, ModelStore(), progress)
 
 
-def _checked_file(path: Path) -> str:
-    """The absolute path of a file that is to be written. Raises InputError where its folder is missing."""
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: the folder to write into does not exist.")
-    return str(path.absolute())
-
-
 _json_file = click.option(
     "--json", "file", required=True, type=Path, metavar="FILE", help="where to write the answer"
 )
@@ -104,7 +106,7 @@ def next_plane(file, **wanted):
     from ..analysis.planning import run_next_plane
     from ..analysis.request import NextPlaneRequest
 
-    output = _checked_file(file)
+    output = str(file_to_write(file))
     answer = _ask(NextPlaneRequest, run_next_plane, output=output, **wanted)["result"]
     if wanted["json_progress"]:
         return
@@ -140,7 +142,7 @@ def locate(file, **wanted):
     from ..analysis.locating import run_locate
     from ..analysis.request import LocateRequest
 
-    answer = _ask(LocateRequest, run_locate, output=_checked_file(file), **wanted)["result"]
+    answer = _ask(LocateRequest, run_locate, output=str(file_to_write(file)), **wanted)["result"]
     if wanted["json_progress"]:
         return
     for number_, mode in enumerate(answer["modes"], 1):

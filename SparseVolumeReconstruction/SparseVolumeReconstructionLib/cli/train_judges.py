@@ -9,7 +9,7 @@ import click
 
 from ..priors.systems import all_systems
 from .display import shown_progress
-from .options import Command, options, strict
+from .options import Command, file_to_write, options, strict
 from .train import CARD, cohorts_option, id_of, strip_option
 
 MIRROR_EXAMPLES = (
@@ -55,6 +55,7 @@ def mirror_judge(cohorts, base, strip, out, model_id, split, strict, **facts):
     from ..training.readers.mirrored import train_mirror_judge as fit
     from ..zoo.store import ModelStore
 
+    file_to_write(out)
     card = CardFacts(model_id or id_of(out.stem), **facts)
     words = tuple("" if word == "-" else word for word in strip)
     prior = ModelStore().load(base, "cpu")
@@ -74,6 +75,7 @@ def frame_judge(cohorts, base, strip, people, reader, out, data, strict):
     from ..training.readers.frames import train_frame_judge as fit
     from ..zoo.store import ModelStore
 
+    file_to_write(out)
     names = json.loads(people.read_text(encoding="utf-8")) if people else None
     words = tuple("" if word == "-" else word for word in strip)
     prior = ModelStore().load(base, "cpu")
@@ -91,6 +93,7 @@ def contrast_judge(cohorts, reader, out, data, strict):
     """Fit what tells the contrast of slices in words."""
     from ..training.readers.judges import train_contrast_judge as fit
 
+    file_to_write(out)
     with shown_progress(strict=strict) as progress:
         print(fit(list(cohorts), _reader(reader), out, {"fitted on": data}, progress))
     print(out)

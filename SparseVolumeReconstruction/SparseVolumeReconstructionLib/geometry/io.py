@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom import DIRECTORY, is_dicom, stated_thickness_of_file
-from .dicom_source import Source
+from .dicom import DIRECTORY, is_dicom, read_header, stated_thickness_of_file
+from .dicom_source import MANUFACTURER, Source
 from .errors import FileWarning, InputError, file_errors
 from .files import read_file
 from .files import stated_grids as files_grids
@@ -173,7 +173,7 @@ def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Pat
     Args:
         directory: is made where it is not there.
         names: what files and folders of a result may be called; those of an older one that are not written
-            are removed.
+            are removed, folders where `is_own` says so.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
@@ -186,14 +186,22 @@ def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Pat
             yield staging
             directory.mkdir(exist_ok=True)
             for name in names:
-                if (directory / name).is_dir():
-                    os.replace(directory / name, staging / f".old-{name}")
+                old = directory / name
+                if old.is_dir() and is_own(old):
+                    os.replace(old, staging / f".old-{name}")
                 if (staging / name).exists():
-                    os.replace(staging / name, directory / name)
-                else:
-                    (directory / name).unlink(missing_ok=True)
+                    os.replace(staging / name, old)
+                elif not old.is_dir():
+                    old.unlink(missing_ok=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def is_own(folder: Path) -> bool:
+    """Whether all that a folder holds are DICOM files that this program has made."""
+    files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    headers = (read_header(file, file.name) for file in files)
+    return all(header and Source(header, ()).said("Manufacturer") == MANUFACTURER for header in headers)
 
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:

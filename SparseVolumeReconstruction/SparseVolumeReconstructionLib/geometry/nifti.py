@@ -9,6 +9,7 @@ import json
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -295,11 +296,20 @@ def read_four_dimensions(path: Path) -> np.ndarray:
 
 
 def sidecar_thickness(path: Path) -> float | None:
-    """Slice thickness in mm that the JSON file beside an image states (as BIDS and dcm2niix write it)."""
+    """Slice thickness in mm that the JSON file beside an image states."""
+    try:
+        stated = float(sidecar(path)["SliceThickness"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return stated if 0 < stated < math.inf else None
+
+
+def sidecar(path: Path) -> dict[str, Any]:
+    """What the JSON file beside an image states, as BIDS and dcm2niix write it; empty without one."""
     try:
         beside = path.parent / f"{path.name.split('.nii')[0]}.json"
         text = beside.read_bytes().decode("utf-8-sig", errors="replace")  # names in it may be of any encoding
-        stated = json.loads(text)["SliceThickness"]
-        return float(stated) if 0 < float(stated) < math.inf else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        stated = json.loads(text)
+    except (OSError, ValueError):
+        return {}
+    return stated if isinstance(stated, dict) else {}

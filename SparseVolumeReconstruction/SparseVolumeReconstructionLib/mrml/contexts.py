@@ -21,7 +21,7 @@ from ..geometry.plane import check_thickness
 from . import hierarchy, views
 from .drawing import draw_slice, dress
 from .i18n import _
-from .loaded import check_against_files
+from .loaded import check_against_files, check_is_no_result
 from .logic import Context
 from .masks import is_mask
 from .nodes import stated_thickness_of, volume_of, world_grid, world_matrix
@@ -320,6 +320,7 @@ def check_is_observed(volume) -> None:
             f"{volume.GetName()} was reconstructed, not observed; show the scan itself to take slices from "
             "it."
         )
+    check_is_no_result(volume)
     check_against_files(volume)
     if is_mask(volume):
         raise InputError(

@@ -15,6 +15,7 @@ import vtk
 
 from ..geometry import Grid, InputError
 from ..geometry.io import stated_grids
+from ..reconstruction.images import inferred_by
 from .i18n import _
 from .nodes import NOTICE
 
@@ -29,13 +30,7 @@ def check_against_files(volume) -> tuple[str, ...]:
             their slices are no even grid.
     """
     own = tuple((volume.GetAttribute(NOTICE) or "").splitlines())
-    storage = volume.GetStorageNode()
-    if storage is None or volume.GetModifiedSinceRead():
-        return own
-    listed = [storage.GetNthFileName(n) for n in range(storage.GetNumberOfFileNames())]
-    named = dict.fromkeys([storage.GetFullNameFromFileName(), *map(storage.GetAbsoluteFilePath, listed)])
-    files = tuple(Path(file) for file in named if file and Path(file).is_file())
-    if not files:
+    if not (files := _files_of(volume)):
         return own
     grids, notices = _stated(files, tuple(file.stat().st_mtime_ns for file in files))
     name = volume.GetName()
@@ -54,6 +49,27 @@ def check_against_files(volume) -> tuple[str, ...]:
             ).format(name=name, apart=apart, file=files[0].name)
         )
     return (*own, *notices)
+
+
+def check_is_no_result(volume) -> None:
+    """Raise InputError where the file of a volume node is a result of this program: that was not observed."""
+    for file in _files_of(volume)[:1]:
+        if how := inferred_by(file):
+            raise InputError(
+                _(
+                    "{name} was reconstructed, not observed ({how} says how); give slices of the scan itself."
+                ).format(name=volume.GetName(), how=how)
+            )
+
+
+def _files_of(volume) -> tuple[Path, ...]:
+    """The files of a volume node that is as it was read; none of another."""
+    storage = volume.GetStorageNode()
+    if storage is None or volume.GetModifiedSinceRead():
+        return ()
+    listed = [storage.GetNthFileName(n) for n in range(storage.GetNumberOfFileNames())]
+    named = dict.fromkeys([storage.GetFullNameFromFileName(), *map(storage.GetAbsoluteFilePath, listed)])
+    return tuple(Path(file) for file in named if file and Path(file).is_file())
 
 
 @lru_cache(maxsize=32)

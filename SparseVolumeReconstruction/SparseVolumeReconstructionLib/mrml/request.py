@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ..geometry import Grid, InputError, Volume, first_problem
 from ..geometry.image import to_image
 from ..geometry.io import write_affine
-from .loaded import check_against_files
+from .loaded import check_against_files, check_is_no_result
 from .nodes import affine_of, file_stem, volume_of, world_grid
 from .reslice import reslice_plane
 from .segments import mask_of
@@ -169,6 +169,7 @@ def write_context(context: Context, name: str, folder: Path, pixel_mm: float = 0
 
     pixel_mm: smallest pixel of a plane.
     """
+    check_is_no_result(context.node)
     notices = check_against_files(context.node)
     volume, thickness = volume_of(context.node), context.thickness_mm
     if context.plane is not None:

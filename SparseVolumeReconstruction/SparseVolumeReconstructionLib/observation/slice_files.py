@@ -20,8 +20,8 @@ class SliceSpec(ObservationSpec):
     Attributes:
         slices: their numbers, over all parts of a file or series (see Scan) in order; all of them if None.
         thickness_mm: what the file states if None, else `assumed_thickness_mm` of the spacing.
-        source: name of the volume that the file is a part of (the path if None): for messages, and slices of
-            one source are one body.
+        source: name of the volume that the file is a part of (the path and the series if None): for messages,
+            and slices of one source are one stack in one contrast.
         series: which DICOM series of a folder, by the key that the error about several series lists.
         notices: what was not as usual in the files that the slices were copied from, one sentence each.
     """
@@ -31,6 +31,11 @@ class SliceSpec(ObservationSpec):
     thickness_mm: float | None = Field(default=None, gt=0)
     series: str | None = None
     notices: list[str] = Field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """As of every observation; series of one folder are told apart, as they are given: FOLDER#3."""
+        return f"{self.path}#{self.series}" if self.series and not self.source else super().name
 
     def read(self) -> Reading:
         """The slices.

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ..alignment.plausible import check_values, has_noise_outside
 from ..geometry import InputError
-from ..geometry.io import dicom_source
 from ..observation import Observation, Slice, split_slices
 from ..observation.spec import ObservationSpec
-from .result import ALL_FILES
+from .images import inferred_by
 
 
 def read_contexts(specs: Sequence[ObservationSpec]) -> tuple[list[Observation], list[str]]:
@@ -35,11 +34,7 @@ def read_contexts(specs: Sequence[ObservationSpec]) -> tuple[list[Observation], 
 
 def _check_is_observed(spec: ObservationSpec) -> None:
     """Raise InputError for a file that this program has made: what was inferred was not observed."""
-    path = Path(spec.path)
-    beside = path.name in ALL_FILES and (path.parent / "result.json").is_file()
-    source = None if beside else dicom_source(path, getattr(spec, "series", None))
-    if beside or (source and source.is_inferred):
-        how = "result.json beside it" if beside else "Derivation Description in its header"
+    if how := inferred_by(Path(spec.path), getattr(spec, "series", None)):
         raise InputError(
             f"{spec.name}: was reconstructed, not observed ({how} says how); give slices of the scan itself."
         )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..geometry import Grid, Volume
+from ..geometry import Grid, InputError, Volume
 from ..geometry.dicom_objects import check_can_write, write_map, write_segmentation
-from ..geometry.dicom_source import Source
 from ..geometry.dicom_writing import Study, write_series
-from ..geometry.io import dicom_source, write_volume
-from ..geometry.nifti import write_four_dimensions
+from ..geometry.io import dicom_source, is_own, write_volume
+from ..geometry.nifti import sidecar, write_four_dimensions
 from ..geometry.sequence import write_sequence
 from .formats import DICOM
 
+DESCRIPTION = "Inferred; not for diagnosis"
+"""What the JSON file beside an image says under Description."""
 SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 _TITLES = {
     "mean": "Mean",
@@ -41,6 +41,7 @@ _SEGMENTS = {  # label of what is 1, and of what is 0, where that is a thing of 
     "brain_mask": ("brain", None),
     "template_mask": ("anatomy", None),
 }
+_IMAGES = {*_TITLES, *_SEGMENTS, "samples"}
 
 
 def image_names(volumes: Sequence[str], image_format: str) -> tuple[str, ...]:
@@ -55,53 +56,62 @@ def image_names(volumes: Sequence[str], image_format: str) -> tuple[str, ...]:
     return (*(f"{name}.{image_format}" for name in volumes), SAMPLES[image_format])
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a result comes from, as its DICOM files say.
+def inferred_by(path: Path, series: str | None = None) -> str | None:
+    """What says that this program has made a file, or the DICOM files of a folder; None where nothing does.
 
-    Attributes:
-        files: path and DICOM series (or None) of what it was made of.
-        model, version: of what made it.
-        modality: "MR" or "CT".
+    Args:
+        path: of the file or folder.
+        series: of DICOM, as in `read_scan`.
+
+    Raises:
+        InputError: for DICOM files that cannot be read.
     """
+    if path.name.split(".")[0] in _IMAGES and (path.parent / "result.json").is_file() and path.is_file():
+        return "result.json beside it"
+    if ".nii" in path.name and sidecar(path).get("Description") == DESCRIPTION:
+        return "the JSON file beside it"
+    source = dicom_source(path, series)
+    return "Derivation Description in its header" if source and source.is_inferred else None
 
-    files: tuple[tuple[str, str | None], ...]
-    model: str
-    version: str
-    modality: str = "MR"
 
-    @classmethod
-    def of(cls, provenance: dict[str, Any]) -> Origin:
-        """That of a reconstruction, a merge of stacks or a synthesis, by its result.json."""
-        request = provenance.get("request", {})
-        given = [*request.get("contexts", []), *request.get("stacks", [])]
-        files = [(each["path"], each.get("series")) for each in given]
-        files += [(path, None) for path in request.get("inputs", {}).values()]
-        model = provenance.get("prior") or provenance.get("model") or {}
-        modality = "CT" if any(each.get("kind") == "radiograph" for each in given) else "MR"
-        software = provenance.get("software", {})
-        version = str(software.get("SparseVolumeReconstruction") or software.get("version", ""))
-        digest = str(model.get("sha256", ""))[:16]
-        return cls(tuple(files), model.get("id", "svr"), f"{version} {digest}".strip(), modality)
+def study_of(provenance: dict[str, Any]) -> Study:
+    """What the DICOM files of a reconstruction, a merge of stacks or a synthesis have in common.
 
-    def study(self) -> Study:
-        """What its DICOM files have in common. Raises InputError for a source that cannot be read."""
-        sources: list[Source] = []
-        for path, series in dict.fromkeys(self.files):
-            if found := dicom_source(path, series):
-                sources.append(found)
-        description = (
-            f"Inferred from {len(self.files)} files with model {self.model} (software and SHA-256 of the "
-            f"weights: {self.version}). Voxels that were not observed were inferred, not measured. Not for "
-            "diagnosis."
+    Args:
+        provenance: content of its result.json.
+
+    Raises:
+        InputError: for a source that cannot be read any more.
+    """
+    request = provenance.get("request", {})
+    given = [*request.get("contexts", []), *request.get("stacks", [])]
+    files = [(each["path"], each.get("series")) for each in given]
+    files += [(path, None) for path in request.get("inputs", {}).values()]
+    found = [dicom_source(path, series) for path, series in dict.fromkeys(files)]
+    model = provenance.get("prior") or provenance.get("model") or {}
+    name = model.get("id", "svr")
+    software = provenance.get("software", {})
+    version = str(software.get("SparseVolumeReconstruction") or software.get("version", ""))
+    version = f"{version} {str(model.get('sha256', ''))[:16]}".strip()
+    description = (
+        f"Inferred from {len(files)} files with model {name} (software and SHA-256 of the weights: "
+        f"{version}). Voxels that were not observed were inferred, not measured. Not for diagnosis."
+    )
+    modality = "CT" if any(each.get("kind") == "radiograph" for each in given) else "MR"
+    return Study([source for source in found if source], name, version, description, modality)
+
+
+def check_can_be_written(image_format: str, directory: str | Path) -> None:
+    """Raise InputError where a result cannot be written in this format, before anything is computed."""
+    if image_format != DICOM:
+        return
+    check_can_write()
+    folder = Path(directory) / DICOM
+    if folder.is_dir() and not is_own(folder):
+        raise InputError(
+            f"{folder}: holds files that this program has not made, where its own are to lie; choose another "
+            "folder for the result."
         )
-        return Study(sources, self.model, self.version, description, self.modality)
-
-
-def check_format(image_format: str) -> None:
-    """Raise InputError where this format cannot be written here, before anything is computed."""
-    if image_format == DICOM:
-        check_can_write()
 
 
 def write_images(
@@ -110,7 +120,7 @@ def write_images(
     samples: tuple[np.ndarray, Grid] | None,
     image_format: str,
     compress: bool,
-    origin: Origin,
+    provenance: dict[str, Any],
 ) -> None:
     """Write the images of a result into a folder.
 
@@ -120,14 +130,14 @@ def write_images(
         samples: (n, K, J, I), and the grid of each.
         image_format: one of `formats.FORMATS`.
         compress: smaller files, more time.
-        origin: what DICOM files say of it.
+        provenance: content of result.json, of which DICOM files tell.
 
     Raises:
         OSError: when they cannot be written.
         InputError: when a source cannot be read any more.
     """
     if image_format == DICOM:
-        _DicomFolder(folder / DICOM, origin.study()).write(volumes, samples)
+        _DicomFolder(folder / DICOM, study_of(provenance)).write(volumes, samples)
         return
     for name, volume in volumes.items():
         write_volume(volume, folder / f"{name}.{image_format}", compress)

@@ -14,7 +14,7 @@ from ..geometry.io import read_affine, read_volume, write_affine, written_whole
 from ..geometry.nifti import read_four_dimensions
 from ..geometry.sequence import read_sequence
 from .formats import DICOM, FORMATS
-from .images import SAMPLES, Origin, image_names, write_images
+from .images import SAMPLES, image_names, write_images
 
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas", "reprojection")
 TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
@@ -100,7 +100,7 @@ def _write_files(result: Reconstruction, folder: Path, compress: bool, image_for
     samples = None
     if result.samples is not None and result.observed is not None:
         samples = result.samples, result.observed.grid
-    write_images(folder, volumes, samples, image_format, compress, Origin.of(result.provenance))
+    write_images(folder, volumes, samples, image_format, compress, result.provenance)
     write_affine(result.patient_to_canonical, folder / "frame.h5")
     (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
 

@@ -24,7 +24,7 @@ from ..progress import Progress
 from ..zoo.store import ModelStore
 from .contexts import noisy_backgrounds, read_contexts
 from .extent import outline
-from .images import check_format
+from .images import check_can_be_written
 from .other_contrast import KNOWN, SHOWN, Contrasts, contrasts_of
 from .outputs import Source, make_outputs, told_of_outputs
 from .patient_posterior import align_patient
@@ -54,7 +54,7 @@ def run_request(request: ReconstructionRequest, store: ModelStore, progress: Pro
         InputError: wrong input.
         Cancelled: when asked to stop.
     """
-    check_format(request.format)
+    check_can_be_written(request.format, request.output)
     progress.update("loading the model", 0.0)
     model = store.find(request.prior)
     try:

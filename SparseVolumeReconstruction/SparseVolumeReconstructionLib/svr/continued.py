@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..geometry import InputError
@@ -35,9 +34,8 @@ def continued(request: SvrRequest, stacks: Stacks, progress: Progress) -> tuple[
         InputError: the folder holds no merge, or one of other slices.
     """
     assert request.continue_from is not None
-    entries = _read(request.continue_from, "poses.json")
-    slices = stacks.slices
-    then = [(entry["stack_number"], entry["index"]) for entry in entries]
+    entries, slices = _read(request.continue_from, "poses.json"), stacks.slices
+    then = [(entry.get("stack_number"), entry.get("index")) for entry in entries]
     now = [(each.stack + 1, each.image.volume_index) for each in slices]
     if then != now:
         raise InputError(
@@ -61,7 +59,7 @@ def continued(request: SvrRequest, stacks: Stacks, progress: Progress) -> tuple[
 
 
 def _stacks(slices: list[tuple[int, int | None]]) -> int:
-    return len(np.unique([stack for stack, _ in slices]))
+    return len({stack for stack, _ in slices})
 
 
 def _read(folder: str | Path, name: str) -> Any:

@@ -14,14 +14,11 @@ from ..geometry import Volume
 NOTICE = "Every voxel was inferred, from slices moved to where the body was found to be. Not for diagnosis."
 
 
-def report_page(
-    mean: Volume, std: Volume, before: Volume | None, poses: list[dict[str, Any]], facts: dict[str, Any]
-) -> str:
+def report_page(mean: Volume, std: Volume, poses: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """The report as HTML that stands alone.
 
     Args:
         mean, std: on one grid.
-        before: the stacks as they lie, on any grid of the same middle; None where there is none.
         poses: entries of poses.json.
         facts: the provenance.
     """
@@ -36,7 +33,7 @@ def report_page(
     ]
     picture = {
         "title": "The volume",
-        "png": _views(mean, std, before),
+        "png": _views(mean, std),
         "note": "Middle axial, coronal and sagittal plane: merged, and its standard deviation.",
     }
     tables = [
@@ -60,18 +57,17 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}" if abs(value) < 2 else f"{value:.1f}"
 
 
-def _views(mean: Volume, std: Volume, before: Volume | None) -> bytes:
+def _views(mean: Volume, std: Volume) -> bytes:
     """Three views of each volume side by side, as a PNG file."""
-    shown = [("as they lie", before, None), ("merged", mean, None), ("standard deviation", std, 0.5)]
+    columns = [("merged", mean, 1.0), ("standard deviation", std, 0.5)]
     top = float(np.percentile(mean.array, 99.7)) or 1.0
-    columns = [(name, volume, share) for name, volume, share in shown if volume is not None]
     figure = Figure((2.6 * len(columns), 7.8), facecolor="#0b0d10")
     for row in range(3):
         for column, (name, volume, share) in enumerate(columns):
             axes = figure.add_subplot(3, len(columns), row * len(columns) + column + 1)
             middle = volume.array.shape[row] // 2
             plane = np.take(volume.array, middle, row)[::-1, ::-1]
-            axes.imshow(plane, cmap="gray", vmin=0, vmax=top * (share or 1))
+            axes.imshow(plane, cmap="gray", vmin=0, vmax=top * share)
             axes.set_axis_off()
             if row == 0:
                 axes.set_title(name, color="#f2f4f7", fontsize=9)

@@ -12,7 +12,7 @@ import numpy as np
 from ..geometry import Volume
 from ..geometry.io import written_whole
 from ..reconstruction.formats import FORMATS
-from ..reconstruction.images import Origin, image_names, write_images
+from ..reconstruction.images import image_names, write_images
 
 VOLUMES = ("volume", "std", "seen")
 OTHERS = ("poses.json", "result.json", "report.html")
@@ -54,7 +54,7 @@ def write_svr(result: SvrResult, directory: str | Path, image_format: str = "nrr
         made = {name: getattr(result, name) for name in VOLUMES}
         volumes = {name: volume for name, volume in made.items() if volume is not None}
         samples = None if result.samples is None else (result.samples, result.seen.grid)
-        write_images(folder, volumes, samples, image_format, True, Origin.of(result.provenance))
+        write_images(folder, volumes, samples, image_format, True, result.provenance)
         if result.poses is not None:
             _write_json(result.poses, folder / "poses.json")
         _write_json(result.provenance, folder / "result.json")

@@ -13,7 +13,7 @@ import numpy as np
 from ..geometry import InputError
 from ..priors.base import Prior
 from ..progress import Progress
-from ..reconstruction.images import check_format
+from ..reconstruction.images import check_can_be_written
 from ..reconstruction.provenance import software
 from ..zoo.store import ModelStore
 from .check import Check, Prediction, checked
@@ -51,7 +51,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         Cancelled: when asked to stop.
     """
     seconds: dict[str, float] = {}
-    check_format(request.format)
+    check_can_be_written(request.format, request.output)
     progress.update("reading the stacks", 0.0)
     with _timed(seconds, "read"):
         if Path(request.output).is_file():
@@ -78,7 +78,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
     for warning in warnings:
         progress.warn(warning)
     progress.update("writing", 0.98)
-    page = report_page(merged.mean, merged.std, None, poses, facts)
+    page = report_page(merged.mean, merged.std, poses, facts)
     wanted = set(request.outputs)
     result = SvrResult(
         merged.mean if "volume" in wanted else None,

@@ -124,7 +124,8 @@ class _AtLevel:
         self.prior = field_prior(self.pixels)
         self.stacks = torch.tensor([s.stack for s in slices])
         self.shots = torch.tensor([s.shot for s in slices])
-        self.groups = groups_of(self.stacks, self.shots)
+        taken = torch.stack([self.stacks, self.shots], 1)
+        self.groups = torch.unique(taken, dim=0, return_inverse=True)[1]  # of slices taken at once
         self.certainty = first_precision(self.pixels, self.prior)
         self.belongs = self.pixels.as_decided(found.belongs)
         if found.judged is not None and found.volume is not None:
@@ -198,13 +199,6 @@ class _AtLevel:
 
 def _target(volume: Volume, found: Found) -> Target:
     return Target.of(torch.as_tensor(volume.array), volume.grid, found.centre)
-
-
-def groups_of(stacks: torch.Tensor, shots: torch.Tensor) -> torch.Tensor:
-    """Number of the group (S,) of slices that were taken at once, from 0, in order of their first slice."""
-    found: dict[tuple[int, int], int] = {}
-    pairs = zip(stacks.tolist(), shots.tolist(), strict=True)
-    return torch.tensor([found.setdefault(pair, len(found)) for pair in pairs])
 
 
 def still_poses(count: int) -> torch.Tensor:

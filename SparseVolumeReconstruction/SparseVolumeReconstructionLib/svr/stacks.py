@@ -57,9 +57,7 @@ def read_stacks(request: SvrRequest) -> Stacks:
             f"{len(request.acquisition)} orders of acquisition for {len(request.stacks)} stacks; expected "
             "none, one for all, or one for each stack in their order."
         )
-    if len({spec.path for spec in request.stacks}) < len(request.stacks) and not any(
-        spec.series for spec in request.stacks
-    ):
+    if len({(spec.path, spec.series) for spec in request.stacks}) < len(request.stacks):
         raise InputError("A stack is given twice; give each file once.")
     warnings: list[str] = []
     images, names = [], []
@@ -74,7 +72,7 @@ def read_stacks(request: SvrRequest) -> Stacks:
     stacks = assembled(images, inside.masks, names, warnings, inside.anatomy)
     orders = _shots(request, images)
     timed = [replace(s, shot=int(orders[s.stack][s.place])) for s in stacks.slices]
-    return replace(stacks, slices=_decided(replace(stacks, slices=timed), request.choices()))
+    return replace(stacks, slices=_decided(timed, names, request.choices()))
 
 
 def _shots(request: SvrRequest, images: list[list[Slice]]) -> list[np.ndarray]:
@@ -88,22 +86,24 @@ def _shots(request: SvrRequest, images: list[list[Slice]]) -> list[np.ndarray]:
     return shots
 
 
-def _decided(stacks: Stacks, choices: dict[tuple[int, int], bool]) -> list[MaskedSlice]:
+def _decided(
+    slices: list[MaskedSlice], names: list[str], choices: dict[tuple[int, int], bool]
+) -> list[MaskedSlice]:
     """The slices, with what the user has decided of some. Raises InputError where there are no such ones."""
-    there = {(s.stack + 1, s.image.volume_index or 0): s for s in stacks.slices}
+    there = {(s.stack + 1, s.image.volume_index or 0): s for s in slices}
     for stack, index in choices:
-        if stack > len(stacks.names):
-            raise InputError(f"There is no stack {stack}; expected 1 to {len(stacks.names)}.")
+        if stack > len(names):
+            raise InputError(f"There is no stack {stack}; expected 1 to {len(names)}.")
         if (stack, index) not in there:
             known = [str(k) for number, k in there if number == stack]
             raise InputError(
-                f"{stacks.names[stack - 1]}: has no slice {index} that shows something inside the mask; "
+                f"{names[stack - 1]}: has no slice {index} that shows something inside the mask; "
                 f"expected one of {', '.join(known)}."
             )
-    slices = [replace(each, included=choices.get(key)) for key, each in there.items()]
-    if sum(each.included is not False for each in slices) < _MIN_SLICES:
+    decided = [replace(each, included=choices.get(key)) for key, each in there.items()]
+    if sum(each.included is not False for each in decided) < _MIN_SLICES:
         raise InputError(f"All slices but a few are excluded; leave at least {_MIN_SLICES}.")
-    return slices
+    return decided
 
 
 def assembled(

@@ -18,7 +18,7 @@ from ..geometry.resample import resample
 from ..priors.device import resolve_device
 from ..progress import Progress
 from ..reconstruction.formats import FORMATS
-from ..reconstruction.images import Origin, check_format, image_names, write_images
+from ..reconstruction.images import check_can_be_written, image_names, write_images
 from ..zoo.weights import sha256
 from .checks import check_scans
 from .models import weights_of
@@ -50,7 +50,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         warnings.append(text)
         progress.warn(text)
 
-    check_format(request.format)
+    check_can_be_written(request.format, request.output)
     progress.update("loading the model", 0.0)
     weights = weights_of(request.model)
     network = Synthesiser.load(weights, resolve_device(request.device))
@@ -83,7 +83,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     }
     with written_whole(request.output, FILES) as folder:
         volumes = {"mean": made.mean, "std": made.std}
-        write_images(folder, volumes, None, request.format, True, Origin.of(said))
+        write_images(folder, volumes, None, request.format, True, said)
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}

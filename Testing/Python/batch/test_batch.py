@@ -10,12 +10,15 @@ import numpy as np
 import psutil
 import pytest
 
-from SparseVolumeReconstructionLib.batch.cases import cases_of_bids, cases_of_table
+from SparseVolumeReconstructionLib.batch.cases import Case, cases_of_bids, cases_of_table
 from SparseVolumeReconstructionLib.batch.recipe import Recipe, read_recipe
+from SparseVolumeReconstructionLib.batch.task import digest_of
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.cli.context import parse_context
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
+from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
+from SparseVolumeReconstructionLib.synthesis.models import synthesis_models
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 RECIPE = """operation: evaluate
@@ -104,6 +107,8 @@ def check_files(cohort) -> None:
         assert names == images | {f"sub-{n:02d}_ses-1_from-T1w_to-model_mode-points_xfm.h5"}
         told = out / f"sub-{n:02d}" / "ses-1" / "anat" / f"sub-{n:02d}_ses-1_desc-recon_T1w.json"
         sidecar = json.loads(told.read_text())
+        with pytest.raises(InputError, match="reconstructed, not observed"):
+            read_contexts([parse_context(str(told.with_suffix(".nii.gz")))])
         assert sidecar["Sources"] and sidecar["Provenance"]["prior"]["id"] == "tiny" and sidecar["ssim"] > 0.3
     assert not (out / "sub-06").exists()
     assert [path for path in (out / ".batch").iterdir() if path.is_dir()] == []
@@ -178,6 +183,17 @@ def test_visits_are_the_cases_of_svr_and_synthesis(cohort, tmp_path):
     assert [each.name for each in runs] == ["sub-1_ses-a_run-1", "sub-1_ses-a_run-2"]
     with pytest.raises(InputError, match="no scan sub-"):
         cases_of_bids(tmp_path, Recipe(operation="reconstruct", select="PDw"))
+
+
+def test_a_network_may_be_named_by_its_id(tmp_path):
+    (tmp_path / "flair.nii.gz").touch()
+    known = synthesis_models()[0].card.id
+    recipe = Recipe(operation="synthesize", options={"model": known})
+    case = Case("sub-1", "T1w", {"inputs": {"flair": str(tmp_path / "flair.nii.gz")}})
+    request = recipe.request(**recipe.options, **case.given, output="/out")
+    assert digest_of(case, recipe, request) == digest_of(case, recipe, request.model_copy())
+    with pytest.raises(InputError, match="no synthesis network"):
+        digest_of(case, recipe, request.model_copy(update={"model": "flair-to-gold"}))
 
 
 def test_what_cannot_run_is_one_line(batch, cohort):

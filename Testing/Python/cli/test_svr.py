@@ -167,6 +167,11 @@ def test_choices_of_slices_that_are_not_there_are_refused(merged, paths, tmp_pat
     refused(*go_on, "--exclude", "2", *out, says=["--exclude", "as in 2:4,7"])
     refused(*go_on, "--exclude", "2:4", "--include", "2:4", *out, says=["slice 4 of stack 2", "both"])
     refused("svr", "--continue", tmp_path, *out, says=["result.json", "earlier merge"])
+    refused("svr", "--stack", merged / "volume.nrrd", *out, says=["reconstructed, not observed"])
+    older = [{"slice": entry["slice"]} for entry in poses_in(merged).values()]  # by a version before this
+    (tmp_path / "poses.json").write_text(json.dumps(older))
+    (tmp_path / "result.json").write_bytes((merged / "result.json").read_bytes())
+    refused("svr", "--continue", tmp_path, *out, says=["merge of other slices"])
     refused(*go_on, "--stack", paths[0], *out, says=["other slices", "of 3 stacks", "of 1)"])
     every: dict[int, list[str]] = {}
     for stack, index in poses_in(merged):

@@ -14,10 +14,11 @@ from geometry.test_nifti import flipped, turned, voxels, write
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.dicom_writing import Study, upright
 from SparseVolumeReconstructionLib.geometry.dicom_writing import write_series as write_dicom
-from SparseVolumeReconstructionLib.geometry.io import read_volume
+from SparseVolumeReconstructionLib.geometry.io import read_volume, write_volume
 from SparseVolumeReconstructionLib.mrml.contexts import add_context
 from SparseVolumeReconstructionLib.mrml.loaded import check_against_files
 from SparseVolumeReconstructionLib.mrml.logic import Context, ReconstructionInputs, build_request
+from SparseVolumeReconstructionLib.mrml.making import StackInput, merge_request
 from SparseVolumeReconstructionLib.mrml.masks import apply_mask
 from SparseVolumeReconstructionLib.mrml.nodes import NOTICE, add_transform, add_volume, volume_of
 from SparseVolumeReconstructionLib.mrml.sample_data import FILE
@@ -172,6 +173,13 @@ def test_slicer_reads_a_result_in_dicom_in_place(scene, tmp_path):
     read, expected = volume_of(node), upright(volume)
     assert len(written) == len(volume.array) and read.grid.same_as(expected.grid, 1e-4)
     np.testing.assert_allclose(read.array, expected.array, atol=np.ptp(volume.array) / 65535)
+    (tmp_path / "result.json").write_text("{}")
+    write_volume(volume, tmp_path / "volume.nrrd")
+    for result in (node, load(tmp_path / "volume.nrrd")):  # opened again as if it were a scan
+        with pytest.raises(InputError, match="loaded was reconstructed, not observed"):
+            add_context(result, plane_of(result), "Red", (1, 0, 0))
+        with pytest.raises(InputError, match="loaded was reconstructed, not observed"):
+            merge_request((StackInput(result),), "none", 1.0, tmp_path)
 
 
 def voxels_of_noise() -> Volume:

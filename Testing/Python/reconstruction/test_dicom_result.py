@@ -1,5 +1,7 @@
 """Results as DICOM: derived series in the study of the slices, masks as segmentations, maps of floats."""
 
+import shutil
+
 import highdicom
 import numpy as np
 import pydicom
@@ -13,6 +15,7 @@ from SparseVolumeReconstructionLib.geometry.dicom_writing import upright
 from SparseVolumeReconstructionLib.geometry.image import from_image
 from SparseVolumeReconstructionLib.geometry.io import read_scan
 from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
+from SparseVolumeReconstructionLib.reconstruction.images import check_can_be_written
 from SparseVolumeReconstructionLib.reconstruction.request import SliceSpec
 from SparseVolumeReconstructionLib.reconstruction.result import Reconstruction, read_result, write_result
 
@@ -173,6 +176,21 @@ def test_what_was_inferred_is_not_taken_for_observed(written):
     _, folder = written
     with pytest.raises(InputError, match="was reconstructed, not observed"):
         read_contexts([SliceSpec(path=str(folder / "mean"))])
+
+
+def test_scans_in_a_folder_of_the_same_name_are_left_alone(written, source, tmp_path):
+    """dicom/ is what many call the folder of what was scanned."""
+    result, _ = written
+    scans = tmp_path / "patient" / "dicom" / "scan"
+    shutil.copytree(source, scans)
+    there = {file.name: file.read_bytes() for file in source.iterdir()}
+    for _again in range(2):
+        write_result(result, tmp_path / "patient")
+        assert {file.name: file.read_bytes() for file in scans.iterdir()} == there
+        read_contexts([SliceSpec(path=str(scans.parent))])
+    with pytest.raises(InputError, match="holds files that this program has not made"):
+        check_can_be_written("dicom", tmp_path / "patient")
+    check_can_be_written("dicom", written[1].parent)
 
 
 def test_an_older_result_is_replaced_in_whatever_format(written, tmp_path):

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
 from SparseVolumeReconstructionLib.reconstruction import result as result_module
+from SparseVolumeReconstructionLib.reconstruction.images import inferred_by
 from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.reconstruction.result import (
     MASKS,
@@ -25,6 +26,8 @@ from SparseVolumeReconstructionLib.reconstruction.result import (
     read_result,
     write_result,
 )
+from SparseVolumeReconstructionLib.svr import result as merge_result
+from SparseVolumeReconstructionLib.synthesis import run as synthesis
 
 GRID = Grid.centred((20, 21, 22), 2.0)
 
@@ -182,6 +185,19 @@ def test_what_was_written_is_read(result, tmp_path, image_format):
         (tmp_path / "out" / name).write_bytes(b"nothing")
         with pytest.raises(InputError, match=name):
             read_result(tmp_path / "out")
+
+
+def test_images_of_every_kind_of_result_are_known_as_inferred(tmp_path):
+    """Reconstructed, merged, converted; in a folder that does not say so, they are files like others."""
+    names = {*result_module.ALL_FILES, *merge_result.ALL_FILES, *synthesis.FILES}
+    images = [tmp_path / name for name in names if name.endswith((".nrrd", ".nii.gz"))]
+    for image in images:
+        image.touch()
+    assert {"volume.nrrd", "seen.nii.gz", "samples.seq.nrrd"} < names
+    assert [image for image in images if inferred_by(image)] == []
+    (tmp_path / "result.json").write_text("{}")
+    assert {inferred_by(image) for image in images} == {"result.json beside it"}
+    assert inferred_by(tmp_path / "scan.nrrd") is None
 
 
 def test_a_frame_of_an_earlier_version_is_meant_as_then():

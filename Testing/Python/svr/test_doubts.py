@@ -61,6 +61,20 @@ def test_hundreds_of_slices_are_read_and_thousands_refused(tmp_path):
         read_stacks(SvrRequest(stacks=stacks[1:], output="/out", prior="none"))
 
 
+def test_two_series_of_one_folder_are_two_stacks(tmp_path):
+    """One and the same of them is not."""
+    pixels = np.random.default_rng(0).integers(100, 999, (5, 40, 40))
+    for number in (3, 12):
+        places = [(0, 0, 4 * n + number) for n in range(5)]
+        write_series(tmp_path, places, pixels, series=f"1.2.{number}", SeriesNumber=number)
+    stacks = [{"path": str(tmp_path), "series": series} for series in ("3", "12")]
+    read = read_stacks(SvrRequest(stacks=stacks, output="/out", prior="none"))
+    assert read.names == [f"{tmp_path}#3", f"{tmp_path}#12"]
+    assert [s.image.source for s in read.slices] == [name for name in read.names for _ in range(5)]
+    with pytest.raises(InputError, match="given twice"):
+        read_stacks(SvrRequest(stacks=[*stacks, stacks[0]], output="/out", prior="none"))
+
+
 def test_slices_that_are_all_spoiled_are_not_passed_off_as_a_body(paths, tmp_path):
     draw = np.random.default_rng(0)
     for path in paths:

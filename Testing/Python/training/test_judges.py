@@ -133,7 +133,10 @@ def test_a_contrast_judge_is_trained(tmp_path, capsys):
             image = 500 * gaussian_filter(image * (image > 0), 0.3)
             write_volume(Volume(image.astype(np.float32), labels.grid), tmp_path / f"head{n}_{name}.nii.gz")
     out = tmp_path / "judgements.json"
-    assert main(["train", "contrast-judge", "--cohort", str(tmp_path), "--out", str(out)]) == 0
+    command = ["train", "contrast-judge", "--cohort", str(tmp_path), "--out"]
+    assert main([*command, str(tmp_path / "nowhere" / out.name)]) == 2
+    assert "the folder to write into does not exist" in capsys.readouterr().err
+    assert main([*command, str(out)]) == 0
     judge = json.loads(out.read_text())["contrast"]
     assert judge["kinds"] == ["FLAIR", "T1w", "T2w"] and np.shape(judge["weights"]) == (3, 8)
     assert judge["people"] == 3 and judge["quality of people left out"]["cases"] == 9
