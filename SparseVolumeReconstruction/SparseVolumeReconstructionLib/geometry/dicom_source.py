@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MANUFACTURER = "SparseVolumeReconstruction"
-INFERRED = "INFERRED"  # value of Image Type of what a model has inferred
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +24,9 @@ class Source:
     instances: tuple[tuple[str, str], ...]
 
     @property
-    def is_inferred(self) -> bool:
-        """Whether this program has made it: what was inferred was not observed."""
-        return self.said("Manufacturer") == MANUFACTURER and INFERRED in (self.said("ImageType") or [])
+    def is_own(self) -> bool:
+        """Whether this program has made it: then it was inferred, not observed."""
+        return self.said("Manufacturer") == MANUFACTURER
 
     def said(self, key: str) -> Any:
         """The value of an attribute; None where it is not stated, or nonsense.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dicom_source import INFERRED, MANUFACTURER, Source
+from .dicom_source import MANUFACTURER, Source
 from .grid import Grid, Volume
 from .image import LPS
 
@@ -270,7 +270,7 @@ def _series_header(volume: Volume, title: str, study: Study, number: int) -> Dat
     made.Modality = study.modality
     made.SeriesNumber = number
     made.SeriesDescription = described(title)
-    made.ImageType = ["DERIVED", "SECONDARY", "OTHER", INFERRED]
+    made.ImageType = ["DERIVED", "SECONDARY", "OTHER", "INFERRED"]
     made.ImageComments = f"{NOTICE}: voxels that were not observed were inferred by a model."
     made.BurnedInAnnotation, made.LossyImageCompression = "NO", "00"
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .dicom import DIRECTORY, is_dicom, read_header, stated_thickness_of_file
-from .dicom_source import MANUFACTURER, Source
+from .dicom_source import Source
 from .errors import FileWarning, InputError, file_errors
 from .files import read_file
 from .files import stated_grids as files_grids
@@ -201,7 +201,7 @@ def is_own(folder: Path) -> bool:
     """Whether all that a folder holds are DICOM files that this program has made."""
     files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     headers = (read_header(file, file.name) for file in files)
-    return all(header and Source(header, ()).said("Manufacturer") == MANUFACTURER for header in headers)
+    return all(header and Source(header, ()).is_own for header in headers)
 
 
 def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:

@@ -71,7 +71,7 @@ def inferred_by(path: Path, series: str | None = None) -> str | None:
     if ".nii" in path.name and sidecar(path).get("Description") == DESCRIPTION:
         return "the JSON file beside it"
     source = dicom_source(path, series)
-    return "Derivation Description in its header" if source and source.is_inferred else None
+    return "Derivation Description in its header" if source and source.is_own else None
 
 
 def study_of(provenance: dict[str, Any]) -> Study:
