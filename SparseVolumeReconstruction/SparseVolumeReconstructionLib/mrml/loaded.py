@@ -15,7 +15,7 @@ import vtk
 
 from ..geometry import Grid, InputError
 from ..geometry.io import stated_grids
-from ..reconstruction.images import inferred_by
+from ..reconstruction.result import inferred_by
 from .i18n import _
 from .nodes import NOTICE
 

@@ -9,7 +9,7 @@ from ..alignment.plausible import check_values, has_noise_outside
 from ..geometry import InputError
 from ..observation import Observation, Slice, split_slices
 from ..observation.spec import ObservationSpec
-from .images import inferred_by
+from .result import inferred_by
 
 
 def read_contexts(specs: Sequence[ObservationSpec]) -> tuple[list[Observation], list[str]]:

@@ -12,7 +12,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.dicom_objects import check_can_write, write_map, write_segmentation
 from ..geometry.dicom_writing import Study, write_series
 from ..geometry.io import dicom_source, is_own, write_volume
-from ..geometry.nifti import sidecar, write_four_dimensions
+from ..geometry.nifti import write_four_dimensions
 from ..geometry.sequence import write_sequence
 from .formats import DICOM
 
@@ -41,7 +41,8 @@ _SEGMENTS = {  # label of what is 1, and of what is 0, where that is a thing of 
     "brain_mask": ("brain", None),
     "template_mask": ("anatomy", None),
 }
-_IMAGES = {*_TITLES, *_SEGMENTS, "samples"}
+IMAGES = {*_TITLES, *_SEGMENTS, "samples"}
+"""Names of the images of all results."""
 
 
 def image_names(volumes: Sequence[str], image_format: str) -> tuple[str, ...]:
@@ -54,24 +55,6 @@ def image_names(volumes: Sequence[str], image_format: str) -> tuple[str, ...]:
     if image_format == DICOM:
         return (DICOM,)
     return (*(f"{name}.{image_format}" for name in volumes), SAMPLES[image_format])
-
-
-def inferred_by(path: Path, series: str | None = None) -> str | None:
-    """What says that this program has made a file, or the DICOM files of a folder; None where nothing does.
-
-    Args:
-        path: of the file or folder.
-        series: of DICOM, as in `read_scan`.
-
-    Raises:
-        InputError: for DICOM files that cannot be read.
-    """
-    if path.name.split(".")[0] in _IMAGES and (path.parent / "result.json").is_file() and path.is_file():
-        return "result.json beside it"
-    if ".nii" in path.name and sidecar(path).get("Description") == DESCRIPTION:
-        return "the JSON file beside it"
-    source = dicom_source(path, series)
-    return "Derivation Description in its header" if source and source.is_own else None
 
 
 def study_of(provenance: dict[str, Any]) -> Study:

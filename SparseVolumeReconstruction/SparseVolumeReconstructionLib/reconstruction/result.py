@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..geometry import InputError, Volume
-from ..geometry.io import read_affine, read_volume, write_affine, written_whole
-from ..geometry.nifti import read_four_dimensions
+from ..geometry.io import dicom_source, read_affine, read_volume, write_affine, written_whole
+from ..geometry.nifti import read_four_dimensions, sidecar
 from ..geometry.sequence import read_sequence
 from .formats import DICOM, FORMATS
-from .images import SAMPLES, image_names, write_images
+from .images import DESCRIPTION, IMAGES, SAMPLES, image_names, write_images
 
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas", "reprojection")
 TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
@@ -103,6 +103,24 @@ def _write_files(result: Reconstruction, folder: Path, compress: bool, image_for
     write_images(folder, volumes, samples, image_format, compress, result.provenance)
     write_affine(result.patient_to_canonical, folder / "frame.h5")
     (folder / "result.json").write_text(json.dumps(result.provenance, indent=2, sort_keys=True) + "\n")
+
+
+def inferred_by(path: Path, series: str | None = None) -> str | None:
+    """What says that this program has made a file, or the DICOM files of a folder; None where nothing does.
+
+    Args:
+        path: of the file or folder.
+        series: of DICOM, as in `read_scan`.
+
+    Raises:
+        InputError: for DICOM files that cannot be read.
+    """
+    if path.name.split(".")[0] in IMAGES and (path.parent / "result.json").is_file() and path.is_file():
+        return "result.json beside it"
+    if ".nii" in path.name and sidecar(path).get("Description") == DESCRIPTION:
+        return "the JSON file beside it"
+    source = dicom_source(path, series)
+    return "Derivation Description in its header" if source and source.is_own else None
 
 
 def read_result(directory: str | Path) -> Reconstruction:

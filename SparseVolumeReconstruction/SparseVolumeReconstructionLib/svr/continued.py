@@ -34,7 +34,8 @@ def continued(request: SvrRequest, stacks: Stacks, progress: Progress) -> tuple[
         InputError: the folder holds no merge, or one of other slices.
     """
     assert request.continue_from is not None
-    entries, slices = _read(request.continue_from, "poses.json"), stacks.slices
+    entries = _read(request.continue_from, "poses.json")
+    slices = stacks.slices
     then = [(entry.get("stack_number"), entry.get("index")) for entry in entries]
     now = [(each.stack + 1, each.image.volume_index) for each in slices]
     if then != now:

@@ -15,7 +15,6 @@ import SimpleITK as sitk
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_affine, read_volume
 from SparseVolumeReconstructionLib.reconstruction import result as result_module
-from SparseVolumeReconstructionLib.reconstruction.images import inferred_by
 from SparseVolumeReconstructionLib.reconstruction.request import IntensityMap
 from SparseVolumeReconstructionLib.reconstruction.result import (
     MASKS,
@@ -23,6 +22,7 @@ from SparseVolumeReconstructionLib.reconstruction.result import (
     VOLUMES,
     Reconstruction,
     file_names,
+    inferred_by,
     read_result,
     write_result,
 )
