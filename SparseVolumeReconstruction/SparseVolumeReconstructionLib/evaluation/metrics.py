@@ -89,14 +89,15 @@ def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(flat, np.nan, (a * b).sum(1) / np.where(flat, 1.0, scale))
 
 
-def psnr(truth: np.ndarray, estimate: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of a volume in dB for a peak of 1; inf where both are equal.
+def psnr(truth: np.ndarray, estimate: np.ndarray, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio of a volume in dB; inf where both are equal.
 
     Args:
         truth, estimate: of one shape, in [0, 1].
+        peak: of the signal, for instance the range of the truth.
     """
     error = float(np.mean((truth.astype(np.float64) - estimate) ** 2))
-    return -10.0 * math.log10(error) if error > 0 else math.inf
+    return 10.0 * math.log10(peak**2 / error) if error > 0 else math.inf
 
 
 def context_distance(count: int, positions: list[int], spacing_mm: float) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from scipy.stats import wilcoxon
 
-from ..data.cohort import FOREGROUND
+from ..data.bids import WRITTEN
+from ..data.cohort import FOREGROUND, normalised
 from ..data.fractions import tissue_fractions
 from ..evaluation.metrics import masked_mean, psnr, ssim_map
 from ..geometry import Grid, Volume
@@ -122,13 +123,10 @@ def simulated_site(people: dict[str, Anatomy], name: str, folder: Path, config: 
     field = Field(task.settings.shape_kji, task.settings.spacing_mm)
     write_site(people, SCANNERS[name], folder, seed=list(SCANNERS).index(name))
     scans = load_visits(folder, task.settings.contrasts, field, Progress())
-    tissues = {}
+    first, tissues = WRITTEN[task.settings.contrasts[0]], {}
     for person in scans:
-        shares, grid = people[person].shares, people[person].grid
-        brain = shares.sum(0) > FOREGROUND
-        classes = np.where(shares.sum(0) > 0.5, shares.argmax(0) + 1, 0)
-        own = field.grid(read_volume(folder / f"{person}_FLAIR.nii.gz"))
-        tissues[person] = resample(Volume(classes.astype(np.float32) * brain, grid), own, labels=True).array
+        own = field.grid(normalised(read_volume(folder / f"{person}_{first}.nii.gz")))
+        tissues[person] = resample(people[person].tissues, own, labels=True).array
     return Site(scans, tissues)
 
 
@@ -192,8 +190,8 @@ def scores(transfer: Transfer, make: Make | None) -> list[list[float]]:
         if make is None:
             found.append([np.nan, np.nan, dice])
         else:
-            peak = 20 * np.log10(float(truth.max() - truth.min()))
-            found.append([masked_mean(ssim_map(truth, made), inside), psnr(truth, made) + peak, dice])
+            level = psnr(truth, made, float(np.ptp(truth)))
+            found.append([masked_mean(ssim_map(truth, made), inside), level, dice])
     return found
 
 

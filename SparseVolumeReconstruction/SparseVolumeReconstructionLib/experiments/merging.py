@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.landmarks import rigid
 from ..evaluation.metrics import masked_mean, pearson, psnr, ssim_map
 from ..geometry import InputError, Volume
 from ..geometry.io import read_volume
@@ -151,7 +152,7 @@ def registration_errors(given: Simulated, found: Found) -> tuple[np.ndarray, np.
     use = ~given.spoiled
     for _ in range(6):
         chosen = np.flatnonzero(use)
-        matrix = _rigid(
+        matrix = rigid(
             np.concatenate([placed[n] for n in chosen]), np.concatenate([truth[n] for n in chosen])
         )
         pairs = zip(placed, truth, strict=True)
@@ -162,17 +163,6 @@ def registration_errors(given: Simulated, found: Found) -> tuple[np.ndarray, np.
 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _rigid(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rigid 4x4 that takes points (n, 3) nearest to others (Kabsch, 1976)."""
-    a, b = source.mean(0), target.mean(0)
-    u, _, vt = np.linalg.svd((source - a).T @ (target - b))
-    turn = vt.T @ np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
-    matrix = np.eye(4)
-    matrix[:3, :3] = turn
-    matrix[:3, 3] = b - turn @ a
-    return matrix
 
 
 def _notes(names: list[str]) -> list[str]:

@@ -154,9 +154,9 @@ def _scores(visit: Visit, made: Volume) -> list[float]:
     """SSIM in the head, PSNR (range of the truth), mean absolute error."""
     truth = visit.t1.array
     inside = visit.flair.array > FOREGROUND
-    peak = 20 * np.log10(float(truth.max() - truth.min()))
     apart = float(np.abs(truth - made.array)[inside].mean())
-    return [masked_mean(ssim_map(truth, made.array), inside), psnr(truth, made.array) + peak, apart]
+    level = psnr(truth, made.array, float(np.ptp(truth)))
+    return [masked_mean(ssim_map(truth, made.array), inside), level, apart]
 
 
 def _seen(visit: Visit, made: dict[str, tuple[Volume, float]]) -> list[Volume]:

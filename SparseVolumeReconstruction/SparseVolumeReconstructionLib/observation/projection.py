@@ -90,7 +90,7 @@ class Radiograph(Observation):
 
         if pose is not None:
             return moved_rays(self, grid, pose)
-        return operator_of(self, grid.shape_kji, grid.ijk_to_ras.tobytes(), device)
+        return operator_of(self, grid.shape_kji, grid.ijk_to_ras.tobytes(), str(device))
 
     def kept(self, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:
         """The valid pixels (rows, columns)."""

@@ -82,7 +82,7 @@ def ray_matrix(rays: Rays, grid: Grid, attenuation: float, device: torch.device 
 
 @lru_cache(maxsize=4)  # a result asks for the same operators again and again
 def operator_of(
-    seen: Radiograph, shape_kji: tuple[int, int, int], ijk_to_ras: bytes, device: torch.device | str
+    seen: Radiograph, shape_kji: tuple[int, int, int], ijk_to_ras: bytes, device: str
 ) -> RayMatrix:
     """The operator of a radiograph on a grid, whose matrix (4, 4) is given as bytes."""
     grid = Grid(shape_kji, np.frombuffer(ijk_to_ras).reshape(4, 4))

@@ -1,20 +1,27 @@
-"""What networks of axial slices share: how they are stored, and positions of the stack as vectors."""
+"""What networks share: how they are stored, their group norm, and positions of a stack as vectors."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pydantic import BaseModel
+from torch import nn
 
 PoseKind = Literal["one-hot", "fourier"]
-_OCTAVES = 6
+_OCTAVES, _GROUPS = 6, 8
 
 
 def settings_tensor(settings: BaseModel) -> torch.Tensor:
     """Settings as the bytes of their JSON, (n,) uint8, to be stored among the weights."""
     return torch.tensor(list(settings.model_dump_json().encode()), dtype=torch.uint8)
+
+
+def stored_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict of a network as it is stored among other tensors, in float16; see `network_state`."""
+    return {f"network.{name}": t.half() if t.is_floating_point() else t for name, t in state.items()}
 
 
 def network_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -25,6 +32,11 @@ def network_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def settings_text(stored: torch.Tensor) -> str:
     """The JSON of a `settings_tensor` (n,). Raises ValueError where it is not text."""
     return bytes(stored.tolist()).decode()
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """In eight groups, or as many as divide both that and the channels."""
+    return nn.GroupNorm(math.gcd(_GROUPS, channels), channels)
 
 
 def pose_table(slices: int, kind: PoseKind) -> torch.Tensor:

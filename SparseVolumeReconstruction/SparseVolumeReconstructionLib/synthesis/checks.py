@@ -62,7 +62,7 @@ def _look(name: str, scan: Volume, warn: Callable[[str], None]) -> None:
 
 
 def _axial(scan: Volume) -> list[Slice]:
-    """Slices near to axial through the middle of what a scan shows."""
+    """Slices near to axial that show something, in the middle of those of a scan."""
     axis = int(np.abs(scan.grid.ijk_to_ras[2, :3]).argmax())
     order = [n for n in range(3) if n != axis] + [axis]
     turned = np.eye(4)[:, [*order, 3]]
@@ -71,5 +71,5 @@ def _axial(scan: Volume) -> list[Slice]:
     shown = np.flatnonzero((array > 0).any((1, 2)))
     if not len(shown):
         return []
-    chosen = {int(shown[0] + share * (shown[-1] - shown[0])) for share in _SHARES}
+    chosen = {int(shown[int(share * (len(shown) - 1))]) for share in _SHARES}
     return [slice_of(volume, n) for n in sorted(chosen)]

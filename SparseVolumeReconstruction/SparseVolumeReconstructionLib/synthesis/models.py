@@ -7,7 +7,7 @@ from pathlib import Path
 from ..geometry import InputError
 from ..priors.card import ModelEntry
 from ..zoo.manifest import EMBEDDED, read_manifest
-from ..zoo.weights import sha256
+from ..zoo.store import StoredModel
 
 FOLDER = EMBEDDED / "synthesis"
 
@@ -34,9 +34,6 @@ def weights_of(model: str) -> Path:
             f'no synthesis network "{model}"; known: {", ".join(by_id) or "none"}. A file of '
             "./run train synthesis is given by its path (.safetensors)."
         )
-    path = FOLDER / by_id[model].file
-    if not path.is_file() or sha256(path) != by_id[model].sha256:
-        raise InputError(
-            f"{path}: missing or damaged (its SHA-256 is not that of the manifest); install again."
-        )
-    return path
+    stored = StoredModel(by_id[model], FOLDER / by_id[model].file)
+    stored.verify()
+    return stored.path

@@ -56,7 +56,8 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     network = Synthesiser.load(weights, resolve_device(request.device))
     progress.update("reading", 0.1)
     scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
-    first, made_of = network.ordered(scans)[0], WRITTEN[network.settings.output]
+    network.ordered(scans)  # refused before anything is computed
+    first, made_of = next(iter(scans.values())), WRITTEN[network.settings.output]
     told = network.told(first)
     progress.update(f"looking at the scans; {told}", 0.15)
     check_scans(scans, network.card, network.settings.spacing_mm, warn)

@@ -57,6 +57,18 @@ class Anatomy:
     shares: np.ndarray
     grid: Grid
 
+    @property
+    def inside(self) -> np.ndarray:
+        """Voxels most of which are brain, bool (K, J, I)."""
+        brain: np.ndarray = self.shares.sum(0) > _EDGE
+        return brain
+
+    @property
+    def tissues(self) -> Volume:
+        """The tissue that most of each voxel is, 1 to TISSUES; 0 outside."""
+        classes = np.where(self.inside, self.shares.argmax(0) + 1, 0)
+        return Volume(classes.astype(np.float32), self.grid)
+
 
 def read_anatomies(
     folders: dict[str, Path], spacing_mm: float, progress: Progress, most: int | None = None
@@ -101,7 +113,6 @@ def scanned(anatomy: Anatomy, scanner: Scanner, seed: list[int]) -> dict[str, Vo
         seed: of shading, noise and what differs between people.
     """
     chance = np.random.default_rng(seed)
-    inside = anatomy.shares.sum(0) > _EDGE
     shape = anatomy.grid.shape_kji
     spacing = float(anatomy.grid.spacing_ijk[0])
     found = {}
@@ -111,7 +122,8 @@ def scanned(anatomy: Anatomy, scanner: Scanner, seed: list[int]) -> dict[str, Vo
         knots = chance.normal(0, scanner.bias, (4, 4, 4))
         shading = zoom(knots, [n / 4 for n in shape], order=1, grid_mode=True, mode="nearest")
         image = image * np.exp(shading) + chance.normal(0, scanner.noise, shape)
-        found[name] = Volume(np.where(inside, image.clip(0.03, None), 0).astype(np.float32), anatomy.grid)
+        shown = np.where(anatomy.inside, image.clip(0.03, None), 0)
+        found[name] = Volume(shown.astype(np.float32), anatomy.grid)
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     from ..priors.base import Prior
 
 
-def describe(path: Path) -> ModelEntry:
+def describe(path: Path, card: ModelCard | None = None) -> ModelEntry:
     """The manifest entry of a weights file: its name, SHA-256, size in bytes, and card.
 
-    Raises InputError as `read_card` does.
+    Args:
+        path: the weights file.
+        card: the one in it; that of a prior, read by `read_card`, if None.
     """
-    card = read_card(path)
+    card = card or read_card(path)
     return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
 
 
@@ -107,6 +111,29 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     from .compression import expand
 
     return expand(load_file(path))
+
+
+@contextmanager
+def opened_network(path: Path, system: str) -> Iterator[tuple[ModelCard, dict[str, torch.Tensor]]]:
+    """The card and the tensors of a network that is no prior; the block makes the network of them.
+
+    Args:
+        path: the weights file.
+        system: of the card, and what `./run train` calls it.
+
+    Raises:
+        InputError: for any other file, and where the block fails on what is in it.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            card = ModelCard.model_validate_json((file.metadata() or {})["card"])
+        if card.system != system:
+            raise ValueError(card.system)
+        yield card, read_tensors(path)
+    except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: no {system} network of this program, or damaged; ./run train {system} makes one."
+        ) from error
 
 
 def load_prior(path: Path, card: ModelCard, device: torch.device, base: Prior | None = None) -> Prior:

@@ -11,13 +11,16 @@ from SparseVolumeReconstructionLib.data.bids import WRITTEN
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
+from SparseVolumeReconstructionLib.priors.stored import settings_tensor, settings_text, stored_state
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.synthesis.checks import check_scans
 from SparseVolumeReconstructionLib.synthesis.models import synthesis_models, weights_of
+from SparseVolumeReconstructionLib.synthesis.pix2pix.network import Generator
 from SparseVolumeReconstructionLib.synthesis.pix2pix.synthesiser import Synthesiser
+from SparseVolumeReconstructionLib.synthesis.pix2pix.task import SynthesisConfig
 from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
 from SparseVolumeReconstructionLib.synthesis.scans import Field, _apart, load_visits, visits
-from SparseVolumeReconstructionLib.zoo.weights import sha256, stored_card
+from SparseVolumeReconstructionLib.zoo.weights import read_tensors, save_weights, sha256, stored_card
 
 from .conftest import visit
 
@@ -127,6 +130,28 @@ def test_wrong_input_is_one_line(made, tmp_path, word, why):
     assert code == 2 and why in said.err and len(said.err.strip().splitlines()) == 1 and not folder.exists()
 
 
+def test_the_result_lies_where_the_first_input_does(model, tmp_path):
+    """In whatever order the network takes its inputs."""
+    tensors = read_tensors(model)
+    settings = SynthesisConfig.model_validate_json(settings_text(tensors["settings"]))
+    settings = settings.model_copy(update={"inputs": ("flair", "t2")})
+    state = stored_state(Generator(2, settings).state_dict())
+    others = {"settings": settings_tensor(settings), "error_factor": tensors["error_factor"]}
+    save_weights({**state, **others}, stored_card(model), tmp_path / "two.safetensors")
+    t2, flair = visit(23)["T1w"], visit(23)["FLAIR"]
+    matrix = flair.grid.ijk_to_ras.copy()
+    matrix[0, 3] += 12
+    write_volume(t2, tmp_path / "t2.nrrd")
+    write_volume(Volume(flair.array, Grid(flair.grid.shape_kji, matrix)), tmp_path / "flair.nrrd")
+    words = ["--input", f"T2={tmp_path / 't2.nrrd'}", "--input", f"FLAIR={tmp_path / 'flair.nrrd'}"]
+    words += ["--model", str(tmp_path / "two.safetensors"), "--output", str(tmp_path / "out")]
+    assert main(["synthesize", *words]) == 0
+    mean = read_volume(tmp_path / "out" / "mean.nrrd")
+    moved = json.loads((tmp_path / "out" / "result.json").read_text())["moved_mm"]
+    assert mean.grid.same_as(t2.grid) and moved["flair"] == pytest.approx(12, abs=1.5)
+    assert ((mean.array > 0) == (t2.array > 0)).mean() > 0.99
+
+
 def test_one_scan_too_many_is_said(made, tmp_path):
     """A network takes what it learned of, no more."""
     for name, scan in visit(23).items():
@@ -155,6 +180,9 @@ def test_thick_slices_are_told_and_brains_are_looked_at(model):
     check_scans({"flair": scan}, card, 6.0, told.append)
     check_scans({"flair": scan}, card, 2.0, told.append)
     assert len(told) == 1 and "FLAIR: slices are 6.0 mm apart; the model learned of voxels of 2 mm" in told[0]
+    gaps = Volume(scan.array * (np.arange(len(scan.array)) % 4 == 1)[:, None, None], scan.grid)
+    check_scans({"flair": gaps}, card.model_copy(update={"anatomy": "brain"}), 6.0, told.append)
+    assert len(told) == 1, "slices without anything are not looked at"
 
 
 def test_whole_heads_and_other_contrasts_than_named_are_told(model, shared_data):

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, manifest_schema, read_manifest
-from SparseVolumeReconstructionLib.zoo.weights import describe
+from SparseVolumeReconstructionLib.zoo.weights import describe, stored_card
 
 UPDATE = "run `python -m SparseVolumeReconstructionLib.zoo` to write it anew"
 
@@ -12,9 +14,10 @@ def test_schema_is_current():
     assert json.loads((EMBEDDED / "models.schema.json").read_text()) == manifest_schema(), UPDATE
 
 
-def test_manifest_describes_the_files_beside_it():
-    files = sorted(EMBEDDED.glob("*.safetensors"), key=lambda path: path.stem)
-    assert read_manifest(EMBEDDED) == [describe(path) for path in files], UPDATE
+@pytest.mark.parametrize("folder", [".", "readers", "synthesis"])
+def test_manifest_describes_the_files_beside_it(folder):
+    files = sorted((EMBEDDED / folder).glob("*.safetensors"), key=lambda path: path.stem)
+    assert files and read_manifest(EMBEDDED / folder) == [describe(p, stored_card(p)) for p in files], UPDATE
 
 
 def test_cards_say_what_a_user_must_know():

@@ -12,7 +12,7 @@ from ..axial import AxialPrior, AxialSpace
 from ..base import Prior, seeded_generator
 from ..card import ModelCard
 from ..monte_carlo import MonteCarloPosterior
-from ..stored import network_state, settings_tensor, settings_text
+from ..stored import network_state, settings_tensor, settings_text, stored_state
 from .chains import Outwards
 from .network import Mrngan, MrnganSettings
 
@@ -39,7 +39,7 @@ def to_tensors(model: Mrngan, spread: torch.Tensor, errors: torch.Tensor) -> dic
     general = (state.pop("general") * 255).round().clamp(0, 255).to(torch.uint8)
     sd = avg_pool2d(spread.float(), _SD_POOL) * _SD_STEPS
     return {
-        **{f"network.{name}": tensor.half() for name, tensor in state.items()},
+        **stored_state(state),
         "settings": settings_tensor(model.settings),
         "general": general,
         "spread": sd.round().clamp(0, 255).to(torch.uint8),

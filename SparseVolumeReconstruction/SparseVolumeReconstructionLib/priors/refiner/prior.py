@@ -23,7 +23,7 @@ from ..base import Conditions, Posterior, Prior, Seen
 from ..card import ModelCard
 from ..device import placed
 from ..gaussian.field import along_axes, axis_operators
-from ..stored import network_state
+from ..stored import network_state, stored_state
 from .network import RefinerNetwork, inputs_of
 
 _TOGETHER = 20  # slices: few fit into the cache of a processor
@@ -57,7 +57,7 @@ class Tempering(Protocol):
 def to_tensors(network: RefinerNetwork, refinement: Refinement) -> dict[str, torch.Tensor]:
     """Tensors to store: float16 weights, and the numbers (n,) of the refinement."""
     return {
-        **{f"network.{name}": tensor.half() for name, tensor in network.state_dict().items()},
+        **stored_state(network.state_dict()),
         "width": torch.tensor(network.width),
         "offsets_mm": torch.tensor(network.offsets_mm),
         "tempering": torch.tensor([refinement.shared, refinement.power]),

@@ -15,7 +15,7 @@ from ..base import Posterior, Prior
 from ..card import ModelCard
 from ..gaussian.field import GaussianField, correlation_matrix
 from ..gaussian.stack import StackPosterior
-from ..stored import network_state
+from ..stored import network_state, stored_state
 from .codes import CodePosterior, SliceCodes
 from .network import SliceVae
 
@@ -36,13 +36,10 @@ def to_tensors(
         decoder_sd: (K, H, W); what is above 0.5 is stored as 0.5.
         curves: correlation of the decoder's error at lags 0, 1, ... along k, j, i.
     """
-    weights = {
-        f"network.{name}": t.half() if t.is_floating_point() else t
-        for name, t in network.state_dict().items()
-    }
     shape = torch.tensor([network.size, network.width, network.latent // 4])
     sd = (decoder_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
     stored = {f"curve_{axis}": curve.float() for axis, curve in zip("kji", curves, strict=True)}
+    weights = stored_state(network.state_dict())
     return {**weights, "network_shape": shape, "decoder_sd": sd, **stored, **codes.to_tensors()}
 
 

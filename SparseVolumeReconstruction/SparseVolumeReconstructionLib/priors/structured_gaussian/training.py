@@ -93,6 +93,11 @@ class _Registered:
     donors: list[str]
     knots: np.ndarray
 
+    @property
+    def donors_fitted(self) -> bool:
+        """Whether the donors are templates of the fit; `read_split` lets no donor differ from the others."""
+        return bool(set(self.donors) & set(self.fit))
+
     def truth(self, name: str, number: int = 0) -> Volume:
         """A subject (0) or one of its copies on the evaluation's grid, (K, J, I), [0, 1]."""
         volume = self.subjects.volume(name, number)
@@ -310,8 +315,9 @@ def _rows(
             values[len(members) + n] = whole[n][..., ::-1][mask]
     group = np.array([names.index(name) for name, _ in members])
     covariate = np.array([subjects.covariate[name] for name, _ in everybody])
-    fitted = bool(set(cohort.donors) & set(names))
-    bank = DonorBank.of(whole[len(members) :][:, mask], covariate[len(members) :], mirror, fitted)
+    bank = DonorBank.of(
+        whole[len(members) :][:, mask], covariate[len(members) :], mirror, cohort.donors_fitted
+    )
     rows = Rows(values, np.tile(group, copies), np.tile(covariate[: len(members)], copies))
     return rows, mask, bank if cohort.donors else None
 
@@ -345,8 +351,7 @@ def _card(options: TrainingOptions, cohort: _Registered) -> ModelCard:
         "Anatomy outside the cohort's range, such as lesions, is shown only where it was observed."
     )
     if cohort.donors:
-        fitted = set(cohort.donors) <= set(cohort.fit)
-        whose = "fitted templates, each deformed at random" if fitted else "real people"
+        whose = "fitted templates, each deformed at random" if cohort.donors_fitted else "real people"
         limits += (
             f" Samples are composed of the slices and of the anatomy of {len(cohort.donors)} {whose}, the "
             "split's donors."

@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from ..stored import settings_text
+from ..stored import group_norm, settings_text
 
-_GROUPS = 8
 _SLOPE = 0.2
 
 
@@ -80,10 +79,6 @@ def along_stack(slices: int, wanted: int) -> torch.Tensor:
     return interpolate(identity, (wanted, slices), mode="bilinear", antialias=True)[0, 0]
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(_GROUPS, channels), channels)
-
-
 class Generator(nn.Module):
     """Codes (B, latent) to volumes (B, depth, size, size) in (0, 1)."""
 
@@ -92,7 +87,7 @@ class Generator(nn.Module):
         self.settings = settings
         self.start = nn.Linear(settings.latent, math.prod(settings.start))
         down = settings.widths[::-1]
-        self.norms = nn.ModuleList(_norm(width) for width in down)
+        self.norms = nn.ModuleList(group_norm(width) for width in down)
         self.ups = nn.ModuleList(
             nn.ConvTranspose3d(a, b, 4, 2, 1) for a, b in zip(down, [*down[1:], 1], strict=True)
         )
@@ -134,7 +129,7 @@ class Tower(nn.Module):
         self.downs = nn.ModuleList(
             nn.Conv3d(a, b, 4, 2, 1) for a, b in zip([1, *widths], widths, strict=False)
         )
-        norms = [nn.Identity(), *(_norm(width) if normalise else nn.Identity() for width in widths[1:])]
+        norms = [nn.Identity(), *(group_norm(width) if normalise else nn.Identity() for width in widths[1:])]
         self.norms = nn.ModuleList(norms)
         self.head = nn.Linear(math.prod(settings.start), outputs)
 

@@ -10,7 +10,7 @@ import torch
 from ..axial import AxialPrior, AxialSpace
 from ..base import Posterior, Prior, seeded_generator
 from ..card import ModelCard
-from ..stored import network_state, settings_tensor
+from ..stored import network_state, settings_tensor, stored_state
 from .codes import CodesGiven
 from .network import Generator, along_stack, read_settings
 
@@ -32,9 +32,12 @@ def to_tensors(generator: Generator, residual_sd: torch.Tensor) -> dict[str, tor
         generator: as it was trained.
         residual_sd: what is above 0.5 is stored as 0.5.
     """
-    weights = {f"network.{name}": tensor.half() for name, tensor in generator.state_dict().items()}
     sd = (residual_sd * _SD_STEPS).round().clamp(0, 255).to(torch.uint8)
-    return {**weights, "settings": settings_tensor(generator.settings), "residual_sd": sd}
+    return {
+        **stored_state(generator.state_dict()),
+        "settings": settings_tensor(generator.settings),
+        "residual_sd": sd,
+    }
 
 
 class VolumeGanPrior(AxialPrior):

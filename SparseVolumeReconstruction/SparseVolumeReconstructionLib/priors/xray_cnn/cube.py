@@ -35,11 +35,6 @@ def turned(volumes: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
     return grid_sample(volumes[:, None], grid, align_corners=True)[:, 0]
 
 
-def turned_back(seen: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """The inverse of `turned`, as far as voxels are in both cubes."""
-    return turned(seen, axes.transpose(1, 2))
-
-
 def transparency(seen: torch.Tensor, chi: float) -> torch.Tensor:
     """exp(-chi * mean along the rays) of cubes (B, depth, rows, columns): (B, rows, columns).
 

@@ -16,7 +16,7 @@ from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
 from ..device import placed
 from ..intervals import IntervalScale
-from ..stored import network_state, settings_tensor, settings_text
+from ..stored import network_state, settings_tensor, settings_text, stored_state
 from .cube import side_mm, turned
 from .network import XrayNetwork, XraySettings, in_depth
 
@@ -32,12 +32,8 @@ def to_tensors(
         width: factor on the base's standard deviations.
         multipliers: of intervals; those of the base where there are none.
     """
-    weights = {
-        f"network.{name}": tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
     return {
-        **weights,
+        **stored_state(network.state_dict()),
         "settings": settings_tensor(network.settings),
         "atlas": (atlas * 255).round().clamp(0, 255).to(torch.uint8),
         "width": torch.tensor(width),
@@ -128,7 +124,7 @@ class XrayNetworkPrior(Prior):
         added = self.network(picture[None], in_depth(atlas, settings.depth))
         added = in_depth(added, settings.size)
         points = torch.as_tensor(grid.points_ras(), dtype=torch.float32, device=self.device)
-        points = (points - torch.as_tensor(self._middle, dtype=torch.float32)) * self._scale
+        points = (points - torch.as_tensor(self._middle).to(points)) * self._scale
         whole = self._sampled(added, points @ turns[0].T, grid)
         if settings.atlas:
             whole = whole + self._sampled(self.atlas[None], points, grid)

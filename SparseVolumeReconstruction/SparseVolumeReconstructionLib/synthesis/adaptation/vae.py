@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn.functional import leaky_relu
 
-_SLOPE, _GROUPS = 0.2, 8
+from ...priors.stored import group_norm
+
+_SLOPE = 0.2
 
 
 class VaeSettings(BaseModel):
@@ -51,7 +53,7 @@ class Vae(nn.Module):
         widths = [1, *settings.widths]
         pairs = list(itertools.pairwise(widths))
         self.downs = nn.ModuleList(conv(a, b, 4, 2, 1) for a, b in pairs)
-        self.norms = nn.ModuleList(nn.GroupNorm(math.gcd(_GROUPS, b), b) for _, b in pairs)
+        self.norms = nn.ModuleList(group_norm(b) for _, b in pairs)
         self.ups = nn.ModuleList(back(b, a, 4, 2, 1) for a, b in reversed(pairs))
         self.codes = nn.Linear(math.prod(self._small), 2 * settings.latent)
         self.start = nn.Linear(settings.latent, math.prod(self._small))

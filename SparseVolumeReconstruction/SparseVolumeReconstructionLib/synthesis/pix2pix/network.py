@@ -6,7 +6,6 @@ A U-Net with a wide entry that makes the missing contrast, and a critic of patch
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Annotated
 
 import torch
@@ -14,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn.functional import interpolate, leaky_relu, pad, softplus
 
-_GROUPS, _SLOPE = 8, 0.2
+from ...priors.stored import group_norm
+
+_SLOPE = 0.2
 _NARROWEST = 0.005  # of the errors, so that no voxel is certain
 Width = Annotated[int, Field(ge=1)]
 
@@ -29,10 +30,6 @@ class SynthesisShape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     entry: int = Field(9, ge=1)
     widths: tuple[Width, ...] = Field((32, 64, 128, 256, 512), min_length=2)
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(_GROUPS, channels), channels)
 
 
 class Generator(nn.Module):
@@ -52,8 +49,8 @@ class Generator(nn.Module):
         pairs = list(itertools.pairwise(widths))
         self.downs = nn.ModuleList(nn.Conv3d(a, b, 4, 2, 1) for a, b in pairs)
         self.ups = nn.ModuleList(nn.Conv3d(a + b, a, 3, padding=1) for a, b in pairs)
-        self.down_norms = nn.ModuleList(_norm(b) for _, b in pairs)
-        self.up_norms = nn.ModuleList(_norm(a) for a, _ in pairs)
+        self.down_norms = nn.ModuleList(group_norm(b) for _, b in pairs)
+        self.up_norms = nn.ModuleList(group_norm(a) for a, _ in pairs)
         self.head = nn.Conv3d(widths[0] + inputs, 2, 3, padding=1)
 
     def forward(self, scans: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,7 +88,7 @@ class Critic(nn.Module):
         super().__init__()
         self.first = nn.Conv3d(inputs + 1, width, 4, 2, 1)
         self.second = nn.Conv3d(width, 2 * width, 4, 2, 1)
-        self.norm = _norm(2 * width)
+        self.norm = group_norm(2 * width)
         self.last = nn.Conv3d(2 * width, 1, 3, padding=1)
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:

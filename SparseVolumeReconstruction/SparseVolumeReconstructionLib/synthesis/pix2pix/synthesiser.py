@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 
 from ...data.bids import WRITTEN
 from ...data.cohort import normalised
@@ -17,7 +15,7 @@ from ...geometry import Grid, InputError, Volume
 from ...geometry.resample import resample
 from ...priors.card import ModelCard
 from ...priors.stored import network_state, settings_text
-from ...zoo.weights import read_tensors
+from ...zoo.weights import opened_network
 from ..scans import Field, shown_on, stacked
 from .network import Generator
 from .task import SynthesisConfig
@@ -67,20 +65,11 @@ class Synthesiser:
             path: of the .safetensors file.
             device: where it computes.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                card = ModelCard.model_validate_json((file.metadata() or {})["card"])
-            if card.system != SYSTEM:
-                raise ValueError(card.system)
-            tensors = read_tensors(path)
+        with opened_network(path, SYSTEM) as (card, tensors):
             settings = SynthesisConfig.model_validate_json(settings_text(tensors["settings"]))
             generator = Generator(len(settings.inputs), settings)
             generator.load_state_dict(network_state(tensors))
             factor = float(tensors["error_factor"])
-        except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
-            raise InputError(
-                f"{path}: no synthesis network of this program, or damaged; ./run train synthesis makes one."
-            ) from error
         return cls(generator.float(), settings, factor, card, device)
 
     def ordered(self, scans: Mapping[str, Volume]) -> list[Volume]:

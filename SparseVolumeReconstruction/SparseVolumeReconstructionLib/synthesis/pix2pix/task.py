@@ -11,7 +11,7 @@ from torch import nn
 
 from ...data.augment import augment
 from ...data.cohort import FOREGROUND
-from ...priors.stored import settings_tensor
+from ...priors.stored import settings_tensor, stored_state
 from ...training.loop.config import Count, TrainConfig, validated
 from ...training.loop.task import Task
 from ..adaptation.config import AdaptationConfig
@@ -154,8 +154,7 @@ class SynthesisTask(Task):
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The generator as `Synthesiser` reads it; nothing depends on the volumes."""
-        state = self.networks.generator.state_dict()
-        stored = {f"network.{name}": tensor.half() for name, tensor in state.items()}
+        stored = stored_state(self.networks.generator.state_dict())
         return {**stored, "settings": settings_tensor(self.settings)}
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 
-from ...geometry import Grid, InputError, Volume
+from ...geometry import Grid, Volume
 from ...geometry.resample import resample
 from ...priors.card import ModelCard
 from ...priors.stored import network_state
-from ...zoo.weights import read_tensors
+from ...zoo.weights import opened_network
 from .task import WindowedUNet
 
 SYSTEM = "segmentation"
@@ -42,20 +40,10 @@ class Segmenter:
             path: of the .safetensors file.
             device: where it computes.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                card = ModelCard.model_validate_json((file.metadata() or {})["card"])
-            tensors = read_tensors(path)
-            if card.system != SYSTEM:
-                raise ValueError(card.system)
+        with opened_network(path, SYSTEM) as (card, tensors):
             network = WindowedUNet(tuple(tensors["features"].tolist()), tuple(tensors["window"].tolist()))
             network.load_state_dict(network_state(tensors))
             grid = Grid(tuple(tensors["shape"].tolist()), tensors["ijk_to_ras"].numpy())
-        except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, ValidationError) as error:
-            raise InputError(
-                f"{path}: no segmentation network of this program, or damaged; ./run train segmentation "
-                "makes one."
-            ) from error
         return cls(network, grid, card, device)
 
     @torch.no_grad()

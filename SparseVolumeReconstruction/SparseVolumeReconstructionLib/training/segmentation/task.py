@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from ...geometry import InputError
+from ...priors.stored import stored_state
 from ..loop.config import Count, Section, TrainConfig, validated
 from ..loop.task import Task
 from .structures import CLASSES, NAMES
@@ -123,9 +124,8 @@ class SegmentationTask(Task):
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The network as `Segmenter` reads it; nothing depends on the volumes (N, K, H, W)."""
-        network = {f"network.{name}": tensor.half() for name, tensor in self.networks.state_dict().items()}
         return {
-            **network,
+            **stored_state(self.networks.state_dict()),
             "features": torch.tensor(self._config.features),
             "window": torch.tensor(self._config.window),
         }
