@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,10 +45,11 @@ class Bench:
     network: Prior | None
     fitted: torch.Tensor
     studio: Studio
-    grid: Grid = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.grid = self.prior.grid
+    @property
+    def grid(self) -> Grid:
+        """That of the prior, on which all heads are."""
+        return self.prior.grid
 
     def seen(self, truth: np.ndarray, direction: Sequence[float]) -> Radiograph:
         """The radiograph of a head (K, J, I) from a direction."""
