@@ -24,6 +24,7 @@ from .checks import check_scans
 from .models import weights_of
 from .pix2pix.synthesiser import Synthesiser
 from .request import SynthesisRequest
+from .scans import shown_on
 
 _MOVED_MM = 1.0
 FILES = (*(name for each in FORMATS for name in image_names(("mean", "std"), each)), "result.json")
@@ -113,6 +114,7 @@ def laid_on_first(scans: dict[str, Volume], warn: Any) -> tuple[dict[str, Volume
             warn(
                 f"{WRITTEN[name]} lies {moved[name]:.1f} mm from {WRITTEN[first]}: it was registered rigidly."
             )
-            scan = resample(scan, fixed.grid, matrix)
+            there = resample(scan, fixed.grid, matrix).array * shown_on(scan, fixed.grid, matrix)
+            scan = Volume(there, fixed.grid)
         laid[name] = scan
     return laid, moved

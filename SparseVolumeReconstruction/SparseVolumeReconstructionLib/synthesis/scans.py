@@ -82,10 +82,15 @@ def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
     return torch.as_tensor(np.stack([np.where(shown, array.clip(_DARKEST, 1), 0) for array, shown in pairs]))
 
 
-def shown_on(volume: Volume, grid: Grid) -> np.ndarray:
-    """Voxels of a grid most of which a volume shows, bool (K, J, I): resampling rings in the background."""
+def shown_on(volume: Volume, grid: Grid, matrix: np.ndarray | None = None) -> np.ndarray:
+    """Voxels of a grid most of which a volume shows, bool (K, J, I): resampling rings in the background.
+
+    Args:
+        volume: 0 outside.
+        grid, matrix: as in `resample`.
+    """
     shown = Volume(binary_fill_holes(volume.array > 0).astype(np.float32), volume.grid)
-    return resample(shown, grid).array > 0.5
+    return resample(shown, grid, matrix).array > 0.5
 
 
 def visits(folder: Path, contrasts: Sequence[str]) -> dict[str, dict[str, Path]]:
