@@ -58,7 +58,8 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     progress.update("reading", 0.1)
     scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
     network.ordered(scans)  # refused before anything is computed
-    first, made_of = next(iter(scans.values())), WRITTEN[network.settings.output]
+    first = next(iter(scans.values()))
+    made_of = WRITTEN[network.settings.output]
     told = network.told(first)
     progress.update(f"looking at the scans; {told}", 0.15)
     check_scans(scans, network.card, network.settings.spacing_mm, warn)

@@ -115,7 +115,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def opened_network(path: Path, system: str) -> Iterator[tuple[ModelCard, dict[str, torch.Tensor]]]:
-    """The card and the tensors of a network that is no prior; the block makes the network of them.
+    """The card of a network that is no prior and its tensors, in the units that `save_weights` was given.
+
+    The block makes the network of them.
 
     Args:
         path: the weights file.
