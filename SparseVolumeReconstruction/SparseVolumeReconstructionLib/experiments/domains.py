@@ -123,7 +123,8 @@ def simulated_site(people: dict[str, Anatomy], name: str, folder: Path, config: 
     field = Field(task.settings.shape_kji, task.settings.spacing_mm)
     write_site(people, SCANNERS[name], folder, seed=list(SCANNERS).index(name))
     scans = load_visits(folder, task.settings.contrasts, field, Progress())
-    first, tissues = WRITTEN[task.settings.contrasts[0]], {}
+    first = WRITTEN[task.settings.contrasts[0]]
+    tissues = {}
     for person in scans:
         own = field.grid(normalised(read_volume(folder / f"{person}_{first}.nii.gz")))
         tissues[person] = resample(people[person].tissues, own, labels=True).array

@@ -85,8 +85,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         "seconds": round(time.perf_counter() - start, 3),
     }
     with written_whole(request.output, FILES) as folder:
-        volumes = {"mean": made.mean, "std": made.std}
-        write_images(folder, volumes, None, request.format, True, said)
+        write_images(folder, vars(made), None, request.format, True, said)
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}
