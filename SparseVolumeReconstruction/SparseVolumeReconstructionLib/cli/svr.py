@@ -82,7 +82,7 @@ svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
     "--continue",
     "continue_from",
     metavar="DIR",
-    help="an earlier merge of the same slices: its poses and weights are refined, which is quick, and what "
+    help="an earlier merge of the same slices: its poses and weights are refined, which is quicker, and what "
     "is not given here is as it was there",
 )
 @click.option(

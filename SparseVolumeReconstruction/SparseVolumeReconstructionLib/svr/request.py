@@ -37,7 +37,7 @@ class SvrRequest(BaseModel):
     for each stack in their order.
     exclude, include: slices that are left out of the volume, or belong whatever is found of them; the
     probability of all others is found. continue_from: the folder of an earlier merge of the same slices; its
-    poses and weights are refined, which takes a fraction of the time.
+    poses and weights are refined, which takes less time.
     outputs: what to write; "poses" are always found. samples: how many, where they are wanted. format: of all
     images.
     """
