@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .operator import LinearOperator
 
+_PARALLEL = 0.95  # cosine: up to 18 degrees
+
 
 @dataclass(frozen=True, eq=False)
 class Slice(Observation):
@@ -173,6 +175,12 @@ def slice_of(
     return Slice(
         volume.array[index], plane, name, thickness_mm is None, source, index if number is None else number
     )
+
+
+def are_parallel(slices: Sequence[Slice]) -> bool:
+    """Whether there are slices, and all are about parallel."""
+    normals = [s.plane.normal for s in slices]
+    return bool(normals) and min(abs(float(n @ normals[0])) for n in normals) > _PARALLEL
 
 
 def resample_slice(image: Slice, pixel_size_mm: float) -> Slice:

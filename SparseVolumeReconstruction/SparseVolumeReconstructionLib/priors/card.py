@@ -27,12 +27,25 @@ class BaseModelReference(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class MeanTempering(BaseModel):
+    """How slices are trusted less about what people share, and more about what is near.
+
+    shared: factor on the loadings. power: of the residual's correlation along the axes that no slice looks
+    along; an integer keeps it positive definite (Schur).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    shared: float = Field(gt=0, le=1)
+    power: int = Field(ge=1)
+
+
 class ModelCard(BaseModel):
     """Everything a user should know before trusting a prior.
 
     quality, time and memory are measured values with the command that prints them. training: how a deep prior
     came about (config, config_sha256, device, date, minutes, parameters). base: the model that this one is
-    built on, None for most.
+    built on, None for most. tempering: of the mean that a structured Gaussian infers from parallel slices,
+    None for the exact mean.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +62,7 @@ class ModelCard(BaseModel):
     split: dict[str, Any] = {}
     covariate: Covariate | None = None
     base: BaseModelReference | None = None
+    tempering: MeanTempering | None = None
     quality: dict[str, Any] = {}
     time_and_memory: str = ""
     training: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from ..geometry import InputError, file_errors
 from ..priors.card import ModelCard, ModelEntry
 from ..priors.systems import prior_systems
 from .manifest import EMBEDDED, read_manifest, write_manifest
-from .weights import describe, load_prior, read_card, sha256
+from .weights import amended, describe, load_prior, read_card, sha256
 
 if TYPE_CHECKING:
     from ..priors.base import Prior
@@ -147,7 +147,7 @@ class ModelStore:
         key = (model.entry.sha256, str(target))
         if key not in self._loaded:
             model.verify()
-            card = read_card(model.path)
+            card = amended(read_card(model.path), model.entry.card)
             self._loaded[key] = load_prior(model.path, card, target, self._base(card, device))
         return self._loaded[key]
 

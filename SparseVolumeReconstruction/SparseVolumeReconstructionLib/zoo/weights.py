@@ -15,6 +15,7 @@ from ..geometry import InputError, file_errors, first_problem
 from ..geometry.io import write_atomically
 from ..priors.card import ModelCard, ModelEntry
 from ..priors.systems import prior_systems, system_class
+from .manifest import read_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,32 @@ def describe(path: Path, card: ModelCard | None = None) -> ModelEntry:
     """
     card = card or read_card(path)
     return ModelEntry(file=path.name, sha256=sha256(path), bytes=path.stat().st_size, card=card)
+
+
+def described(folder: Path) -> list[ModelEntry]:
+    """The entries of all weights files in a folder, by name.
+
+    What the manifest there says beyond an unchanged file, see `amended`, stays.
+
+    Args:
+        folder: of models.
+    """
+    known = {entry.sha256: entry.card for entry in read_manifest(folder)}
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stem)
+    entries = [describe(path, stored_card(path)) for path in files]
+    return [e.model_copy(update={"card": amended(e.card, known.get(e.sha256, e.card))}) for e in entries]
+
+
+def amended(card: ModelCard, known: ModelCard) -> ModelCard:
+    """The card of a weights file with what was found out since about its use, and the quality of that.
+
+    Args:
+        card: in the file.
+        known: in the manifest, of the same file; says how the mean is tempered, or no more than the file.
+    """
+    if known.tempering is None:
+        return card
+    return card.model_copy(update={"tempering": known.tempering, "quality": known.quality})
 
 
 def read_card(path: Path) -> ModelCard:

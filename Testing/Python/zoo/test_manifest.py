@@ -5,7 +5,7 @@ import json
 import pytest
 
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, manifest_schema, read_manifest
-from SparseVolumeReconstructionLib.zoo.weights import describe, stored_card
+from SparseVolumeReconstructionLib.zoo.weights import described
 
 UPDATE = "run `python -m SparseVolumeReconstructionLib.zoo` to write it anew"
 
@@ -16,8 +16,8 @@ def test_schema_is_current():
 
 @pytest.mark.parametrize("folder", [".", "readers", "synthesis"])
 def test_manifest_describes_the_files_beside_it(folder):
-    files = sorted((EMBEDDED / folder).glob("*.safetensors"), key=lambda path: path.stem)
-    assert files and read_manifest(EMBEDDED / folder) == [describe(p, stored_card(p)) for p in files], UPDATE
+    entries = described(EMBEDDED / folder)
+    assert entries and read_manifest(EMBEDDED / folder) == entries, UPDATE
 
 
 def test_cards_say_what_a_user_must_know():

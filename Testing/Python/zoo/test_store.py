@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.priors.card import MeanTempering
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.zoo import ModelStore, weights
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, write_manifest
@@ -194,6 +195,18 @@ def test_manifest_cannot_name_files_elsewhere(store, tiny):
     entries[0]["file"] = "../" + entries[0]["file"]
     manifest.write_text(json.dumps(entries))
     refuses(lambda: store.load(tiny), "is not the name of a file beside it")
+
+
+def test_a_manifest_may_say_how_the_mean_of_an_unchanged_file_is_tempered(store, tiny):
+    """With the quality that this gives; of another file it says nothing."""
+    entry = store.entry(tiny)
+    found_out = {"tempering": MeanTempering(shared=0.5, power=2), "quality": {"SSIM": 0.9}}
+    known = entry.model_copy(update={"card": entry.card.model_copy(update=found_out)})
+    write_manifest(store.user_dir, [known])
+    assert ModelStore(store.user_dir).load(tiny, "cpu").card == known.card
+    assert weights.described(store.user_dir) == [known]
+    write_manifest(store.user_dir, [known.model_copy(update={"sha256": "0" * 64})])
+    assert weights.described(store.user_dir) == [entry]
 
 
 def test_user_folder_comes_from_the_environment(monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from ...geometry import Grid, InputError
 from ...observation import Observation, Slice, split_slices
 from ...observation.base import IntensityMap, observed_voxels
+from ...observation.slices import are_parallel
 from ..alignment_model import AlignmentModel
 from ..base import Conditions, Posterior, Prior, Seen
 from ..card import ModelCard
@@ -29,7 +30,6 @@ from .network import RefinerNetwork, inputs_of
 _TOGETHER = 20  # slices: few fit into the cache of a processor
 _FAR_MM = 1e3
 _KEPT = 2
-_PARALLEL = 0.95  # cosine: up to 18 degrees
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class RefinedPrior(Prior):
             given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
         )
         slices, others = split_slices(given.observations)
-        if given.fast or others or not _one_direction(slices):
+        if given.fast or others or not are_parallel(slices):
             return posterior
         seen, _ = observed_voxels(slices, posterior.grid)
         return RefinedPosterior(posterior, self, seen, replace(given, grid=posterior.grid))
@@ -262,12 +262,6 @@ class RefinedPosterior(Posterior):
 def tempered_mean(base: Prior, given: Conditions, refinement: Refinement) -> torch.Tensor:
     """Mean of the tempered posterior of a base, (K, J, I), canonical units."""
     return cast(Tempering, base).tempered(given, refinement.shared, refinement.power).mean()
-
-
-def _one_direction(slices: Sequence[Slice]) -> bool:
-    """Whether there are slices, and all are about parallel."""
-    normals = [s.plane.normal for s in slices]
-    return bool(normals) and min(abs(float(n @ normals[0])) for n in normals) > _PARALLEL
 
 
 def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:

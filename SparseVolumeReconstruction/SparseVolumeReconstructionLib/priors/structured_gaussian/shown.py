@@ -73,10 +73,7 @@ class ShownPrior(Prior):
         return self.shown.alignment_model()
 
     def _condition(self, given: Conditions) -> ShownPosterior:
-        seen = self.seen.condition(
-            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
-        )
-        assert isinstance(seen, (StackPosterior, OperatorPosterior))
+        seen = self.seen.exact(given)
         operators = [each.to(self._told) for each in axis_operators(self.grid, seen.grid)]
         before, field = (p.field(seen.grid, given.covariate) for p in (self.seen, self.shown))
         told = along_axes(operators, self._told[None])[0]

@@ -10,6 +10,7 @@ from priors.tissue_heads import T1W, T2W, fitted_parameters, head, scan
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.card import MeanTempering
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import DonorBank, GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.seen import SEEN_WIDENING, seen_in
 from SparseVolumeReconstructionLib.priors.gaussian.tissues import TISSUES, TissueContrast, TissueFields
@@ -123,6 +124,22 @@ def test_tissues_are_those_of_the_exact_joint_gaussian(card, parameters):
         left = (variance - (cross[t][:, seen].T * gain).sum(0)).clamp(min=0).sqrt()
         own = maps[name][1].flatten() / SEEN_WIDENING[t]
         assert float((own - left).abs().max()) < 0.25 * float(variance.sqrt().max())
+
+
+def test_a_tempered_mean_leaves_tissues_and_other_contrasts_exact(parameters, card):
+    how = card.model_copy(update={"tempering": MeanTempering(shared=0.5, power=2)})
+    straight = MonotoneMap(np.array([0.0, 1000.0]), np.array([0.0, 1.0]))
+    slices = [s.with_intensity(straight) for s in scan(head(100), T1W_SCAN)[1]]
+    found, shades = [], T2W.to_dict()
+    for prior in (StructuredGaussian(parameters, card), StructuredGaussian(parameters, how)):
+        posterior = prior.condition(slices)
+        shown, other = prior.shown_in(prior, shades), prior.seen_in(shades).prior
+        shares = [share for pair in prior.tissues(posterior).values() for share in pair]
+        means = [given.condition(slices).mean() for given in (shown, other)]
+        found.append([posterior.mean(), *shares, *means])
+    (exact, *others), (tempered, *same) = found
+    assert not torch.allclose(exact, tempered, atol=0.01) and len(same) == 8
+    assert all(map(torch.equal, others, same))
 
 
 def test_slices_of_one_contrast_are_shown_in_another(parameters, card):

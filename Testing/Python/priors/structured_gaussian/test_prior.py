@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reconstruction.test_observations import along
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Plane, Volume
 from SparseVolumeReconstructionLib.observation import Slice
 from SparseVolumeReconstructionLib.observation.slices import slice_of
-from SparseVolumeReconstructionLib.priors.card import Covariate, ModelCard
+from SparseVolumeReconstructionLib.priors.base import Conditions
+from SparseVolumeReconstructionLib.priors.card import Covariate, MeanTempering, ModelCard
 from SparseVolumeReconstructionLib.priors.gaussian.parameters import GaussianParameters
 from SparseVolumeReconstructionLib.priors.gaussian.process import GaussianProcess
 from SparseVolumeReconstructionLib.priors.gaussian.stack import StackPosterior
@@ -92,17 +94,10 @@ def test_what_is_stored_comes_back(parameters):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_whole_grid_planes_take_the_fast_path_and_both_paths_agree(prior, body, axis):
-    i, j = (n for n in range(3) if n != 2 - axis)
-    slices = []
-    for index in (4, 9):
-        matrix = GRID.ijk_to_ras[:, [i, j, 2 - axis, 3]].copy()
-        matrix[:3, 3] += GRID.ijk_to_ras[:3, 2 - axis] * index
-        pixels = np.take(body.array, index, axis)
-        slices.append(Slice(pixels, Plane(pixels.shape, matrix, 0.0)))
+    slices = whole_planes(body, axis, 4, 9)
     fast = prior.condition(slices, covariate=25.0)
     assert isinstance(fast, StackPosterior)
-    shifted = [replace(s, plane=Plane(s.plane.shape_ji, s.plane.ij_to_ras + _nudge(s), 0.0)) for s in slices]
-    slow = prior.condition(shifted, covariate=25.0)
+    slow = prior.condition(nudged(slices), covariate=25.0)
     assert isinstance(slow, PlanesPosterior)
     inside = prior.anatomy_mask
     assert float((fast.mean() - slow.mean())[inside].abs().mean()) < 0.01
@@ -123,20 +118,33 @@ def test_what_lies_outside_the_anatomy_is_no_evidence(prior, grid, tilted):
     for array in (body, np.where(far, 0.9, body).astype(np.float32)):
         slices = [slice_of(Volume(array, grid), k) for k in (grid.shape_kji[0] // 3, grid.shape_kji[0] // 2)]
         if tilted:
-            slices = [
-                replace(s, plane=Plane(s.plane.shape_ji, s.plane.ij_to_ras + _nudge(s), 0.0)) for s in slices
-            ]
+            slices = nudged(slices)
         posterior = prior.condition(slices, grid=grid)
         assert isinstance(posterior, PlanesPosterior if tilted else StackPosterior)
         means.append(posterior.mean())
     assert float((means[0] - means[1]).abs().max()) < 0.01
 
 
-def _nudge(image: Slice) -> np.ndarray:
-    """A step of 0.01 mm along the normal, so that the plane is no longer one of the grid."""
-    out = np.zeros((4, 4))
-    out[:3, 3] = 0.01 * image.plane.normal
-    return out
+def whole_planes(body: Volume, axis: int, *index: int) -> list[Slice]:
+    """Whole planes of the grid along an array axis."""
+    i, j = (n for n in range(3) if n != 2 - axis)
+    slices = []
+    for number in index:
+        matrix = GRID.ijk_to_ras[:, [i, j, 2 - axis, 3]].copy()
+        matrix[:3, 3] += GRID.ijk_to_ras[:3, 2 - axis] * number
+        pixels = np.take(body.array, number, axis)
+        slices.append(Slice(pixels, Plane(pixels.shape, matrix, 0.0)))
+    return slices
+
+
+def nudged(slices: list[Slice]) -> list[Slice]:
+    """A step of 0.01 mm along their normals, so that the planes are no longer those of the grid."""
+    moved = []
+    for image in slices:
+        matrix = image.plane.ij_to_ras.copy()
+        matrix[:3, 3] += 0.01 * image.plane.normal
+        moved.append(replace(image, plane=Plane(image.plane.shape_ji, matrix, 0.0)))
+    return moved
 
 
 def test_what_is_no_plane_of_the_grid_takes_the_general_path(prior, body):
@@ -217,3 +225,46 @@ def test_the_model_of_alignment(prior):
     torch.testing.assert_close(weights, torch.tensor([[1, 0], [0.5, 0.5], [0, 1], [0, 1.0]]))
     torch.testing.assert_close(model.log_scale(torch.tensor([20.0, 25.0])), torch.tensor([0.2, 0.1]))
     assert model.covariate_values(3).tolist() == [20, 25, 30]
+
+
+@pytest.fixture(scope="module")
+def tempered(parameters) -> StructuredGaussian:
+    """The prior with a card that tempers the mean."""
+    return StructuredGaussian(
+        parameters, CARD.model_copy(update={"tempering": MeanTempering(shared=0.5, power=2)})
+    )
+
+
+@pytest.mark.parametrize("on_the_grid", [True, False])
+def test_a_card_may_temper_the_mean_of_parallel_slices(tempered, body, on_the_grid):
+    """What was observed stays, deviations and evidence are exact, and the mean of samples is that mean."""
+    slices = whole_planes(body, 0, 4, 9)
+    slices = slices if on_the_grid else nudged(slices)
+    posterior, exact = tempered.condition(slices), tempered.exact(Conditions(slices))
+    inside = tempered.anatomy_mask
+    mean, deviation = posterior.mean(), posterior.std()
+    assert torch.equal(deviation, exact.std()) and posterior.log_evidence() == exact.log_evidence()
+    torch.testing.assert_close(mean, tempered.tempered(Conditions(slices), 0.5, 2).mean())
+    moved = mean - exact.mean()
+    assert float(moved[6:8][inside[6:8]].abs().mean()) > 1e-3
+    for k, image in zip((4, 9), slices, strict=True):
+        assert float((mean[k] - torch.as_tensor(image.pixels))[inside[k]].abs().mean()) < 0.02
+    samples = posterior.sample(range(64))
+    torch.testing.assert_close(samples, exact.sample(range(64)) + moved)
+    off = (8 * (samples.mean(0) - mean) / deviation)[inside]
+    assert 0.6 < float(off.square().mean().sqrt()) < 1.5
+    half = tempered.intervals.half_width(0.9) * deviation
+    assert torch.allclose(posterior.interval(0.9)[1], mean + half)
+
+
+def test_the_mean_is_exact_across_slices_in_a_hurry_and_of_anything_else(tempered, parameters, body):
+    plain, slices = StructuredGaussian(parameters, CARD), whole_planes(body, 0, 4, 9)
+    for given, words in (
+        ([], {}),
+        ([*slices, *whole_planes(body, 2, 8)], {}),
+        (slices, {"fast": True}),
+        ([replace(s, noise=0.1) for s in slices], {}),
+        ([*slices, along(GRID, 0, "lines", body.array)], {}),
+    ):
+        ours, exact = tempered.condition(given, **words), plain.condition(given, **words)
+        assert type(ours) is type(exact) and torch.equal(ours.mean(), exact.mean())
