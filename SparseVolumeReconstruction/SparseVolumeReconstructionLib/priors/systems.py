@@ -31,10 +31,10 @@ class System:
         card: ModelCard, device: torch.device)`. None for a network that is no prior.
     task: "module:Class" of its training, see training.loop.task.Task; None where the common loop does not
         train it.
-    observes: kinds of observation that its models can be conditioned on, as `Prior.observes`.
     variants: what begins the names of its presets, <variant>-<size>-<scale>; experiments compare them.
     draws: what its network draws at a time.
     place: systems are listed from small to large.
+    observes: kinds of observation that its models can be conditioned on, as `Prior.observes`.
     """
 
     id: str
@@ -43,10 +43,10 @@ class System:
     summary: str
     prior: str | None = None
     task: str | None = None
-    observes: tuple[str, ...] = ("slice",)
     variants: tuple[str, ...] = ()
     draws: Literal["slices", "volumes"] = "slices"
     place: int = 100
+    observes: tuple[str, ...] = ("slice",)
 
     def prior_class(self) -> type[Prior]:
         """The class of the prior, whose module is imported now."""

@@ -39,7 +39,7 @@ def test_the_panel_becomes_narrow(desk):
 
     ui, host = desk.ui, desk.host
     desk.add_all(desk.sample())
-    for model in [entry.card.id for entry in desk.panel.presenter.models.entries()]:
+    for model in [entry.card.id for entry in desk.panel.presenter.models.entries_for("slice")]:
         desk.parameters.prior = model
         host.process(0.05)
         assert set_screen(host, "narrow") <= NARROW

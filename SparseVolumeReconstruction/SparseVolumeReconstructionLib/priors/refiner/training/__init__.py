@@ -17,18 +17,19 @@ from ....training.calibration import COUNTS
 from ....training.deep import how_trained
 from ....training.facts import CardFacts
 from ....training.loop.checkpoint import prepare_folder
-from ....training.loop.config import TrainConfig, validated
+from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
+from ....training.on_base import RegisteredSubjects, card_on_base
 from ....training.quality import measured_quality
 from ....zoo.store import ModelStore
 from ....zoo.weights import save_weights
 from ...alignment_model import ANATOMY
 from ...base import Prior
-from ...card import BaseModelReference, ModelCard
+from ...card import ModelCard, ModelEntry
 from ...gaussian.fit import Rows
 from ..prior import RefinedPrior, distance_mm, to_tensors
-from .cases import People, base_parameters, case_of, even_slices, folds, random_slices, rows_of
+from .cases import base_parameters, case_of, even_slices, folds, random_slices, rows_of
 from .task import RefinerTask
 
 _DISTANCES_MM = (1.5, 4.5, 8.0, 12.5, 17.5, 25.0, 40.0)
@@ -85,7 +86,7 @@ def train_refiner(
     minutes = fit(task, learnt, kept, config, out, resume, progress.part(0.4, 0.95))
     if int(os.environ.get("RANK", "0")):
         return None
-    card = _card(base, BaseModelReference(id=entry.card.id, sha256=entry.sha256), people, facts)
+    card = _card(base, entry, people, facts)
     network = task.networks.cpu().eval()
     widths = measured_widths(task, kept, distances, base.intervals.half_width(_LEVEL))
     refinement = replace(task.tempering, distances_mm=_DISTANCES_MM, widths=tuple(widths.tolist()))
@@ -108,7 +109,7 @@ def _people(
     facts: CardFacts,
     data: RefinerData,
     progress: Progress,
-) -> People:
+) -> RegisteredSubjects:
     """Registered to the reference of the base; a share of those to fit is kept for validation."""
     subjects = list_subjects(folders, facts.modality, (0,), None, config.seed, data.strip)
     cohort = subjects.cohort
@@ -124,11 +125,16 @@ def _people(
         )
     kept = set(np.random.default_rng(config.seed).permutation(names)[:count])
     fitted = [name for name in names if name not in kept]
-    return People(subjects, matrices, fitted, [name for name in names if name in kept], test)
+    return RegisteredSubjects(subjects, matrices, fitted, [name for name in names if name in kept], test)
 
 
 def _cases(
-    base: Prior, rows: Rows, people: People, task: RefinerTask, config: TrainConfig, progress: Progress
+    base: Prior,
+    rows: Rows,
+    people: RegisteredSubjects,
+    task: RefinerTask,
+    config: TrainConfig,
+    progress: Progress,
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Random cases of those to fit, those of the protocol for validation, and distances (mm) in the latter.
 
@@ -181,25 +187,10 @@ def measured_widths(
     return np.array(quantiles) / multiplier
 
 
-def _card(base: Prior, reference: BaseModelReference, people: People, facts: CardFacts) -> ModelCard:
+def _card(base: Prior, entry: ModelEntry, people: RegisteredSubjects, facts: CardFacts) -> ModelCard:
     limits = (
         f"A network refines the posterior of {base.card.id}: what it adds was not observed. Slices across "
         f"each other or of another contrast, and anything but slices, give the posterior of {base.card.id} "
-        f"itself. {base.card.limits}"
+        "itself."
     )
-    words = {
-        "id": facts.model_id,
-        "title": f"Refiner, {base.card.anatomy} {base.card.modality}",
-        "system": "refiner",
-        "version": "1",
-        "anatomy": base.card.anatomy,
-        "modality": base.card.modality,
-        "canonical_space": base.card.canonical_space,
-        "units": base.card.units,
-        "licence": facts.licence,
-        "data": facts.data,
-        "split": {"fit": people.fit, "validation": people.validation, "test": people.test},
-        "base": reference,
-        "limits": f"{limits} {facts.limits}".strip(),
-    }
-    return validated(ModelCard, words, "the model's card")
+    return card_on_base("refiner", base, entry, people, facts, limits)

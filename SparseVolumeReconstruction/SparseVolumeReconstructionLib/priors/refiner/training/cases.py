@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ....data.cohort import brain_mask
-from ....data.registration import on_grid
-from ....data.subjects import Subjects
 from ....evaluation.cases import context_positions
 from ....geometry import Grid, InputError, Volume
 from ....observation import Slice
@@ -18,6 +16,7 @@ from ....observation.slices import slice_of
 from ....progress import Progress
 from ....reconstruction.patient_posterior import condition_registered
 from ....training.grey_values import match_grey_values
+from ....training.on_base import RegisteredSubjects
 from ...base import Conditions, Prior
 from ...gaussian.fit import Rows, fit_gaussian
 from ...gaussian.parameters import GaussianParameters
@@ -30,21 +29,6 @@ _EDGE = 2  # slices at the end of the anatomy are not shown
 _TURNS = ([0, 1, 2, 3], [0, 2, 1, 3], [1, 2, 0, 3])
 
 
-@dataclass(frozen=True, eq=False)
-class People:
-    """Registered people. matrices: canonical to patient points, mm, by name. fit, validation, test: names."""
-
-    subjects: Subjects
-    matrices: dict[str, np.ndarray]
-    fit: list[str]
-    validation: list[str]
-    test: list[str]
-
-    def truth(self, name: str, grid: Grid) -> Volume:
-        """One person on a grid, [0, 1]."""
-        return Volume(on_grid(self.subjects.volume(name), grid, self.matrices[name]), grid)
-
-
 def base_parameters(base: Prior) -> GaussianParameters:
     """What was fitted of a base. Raises InputError where it is no Gaussian, or depends on a covariate."""
     parameters = getattr(base, "parameters", None)
@@ -53,7 +37,9 @@ def base_parameters(base: Prior) -> GaussianParameters:
     return parameters
 
 
-def rows_of(people: People, parameters: GaussianParameters, match: bool, progress: Progress) -> Rows:
+def rows_of(
+    people: RegisteredSubjects, parameters: GaussianParameters, match: bool, progress: Progress
+) -> Rows:
     """Those to fit and for validation on the canonical grid, with their mirror images; groups are people.
 
     Args:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ....data.cache import kept
-from ....data.cohort import Cohort
 from ....data.landmarks import register_any_pose
-from ....data.registration import on_grid
 from ....data.subjects import list_subjects
 from ....geometry import Grid, InputError, Volume
 from ....observation import Radiograph
@@ -22,14 +19,15 @@ from ....training.calibration import errors_by_radiograph, multipliers_of
 from ....training.deep import how_trained
 from ....training.facts import CardFacts
 from ....training.loop.checkpoint import prepare_folder
-from ....training.loop.config import TrainConfig, validated
+from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
+from ....training.on_base import RegisteredSubjects, card_on_base
 from ....training.quality import quality_by_radiograph
 from ....zoo.store import ModelStore
 from ....zoo.weights import save_weights
 from ...base import Prior
-from ...card import BaseModelReference, ModelCard
+from ...card import ModelCard, ModelEntry
 from ..cube import cube_grid
 from ..prior import XrayNetworkPrior, to_tensors
 from .task import XrayTask
@@ -37,25 +35,6 @@ from .task import XrayTask
 _ONE_SD = 0.6827  # share of errors within one standard deviation
 _MIN_SUBJECTS = 4
 _DIRECTIONS = 3  # of each validation subject
-
-
-@dataclass(frozen=True, eq=False)
-class _Specimens:
-    """Subjects as they lie in the base's space: 4x4 matrices (RAS mm) from its points to theirs, by name."""
-
-    cohort: Cohort
-    matrices: dict[str, np.ndarray]
-    fit: list[str]
-    validation: list[str]
-    test: list[str]
-
-    def truth(self, name: str, grid: Grid) -> Volume:
-        """A subject on a canonical grid, (K, J, I), [0, 1]."""
-        return Volume(on_grid(self.cohort.volume(name), grid, self.matrices[name]), grid)
-
-    def cubes(self, names: Sequence[str], grid: Grid) -> torch.Tensor:
-        """Some subjects on a cube, (N, size, size, size)."""
-        return torch.as_tensor(np.stack([self.truth(name, grid).array for name in names]))
 
 
 def train_xray(
@@ -91,15 +70,15 @@ def train_xray(
     prepare_folder(out, resume)
     people = _registered(folders, base, config, facts, split, progress.part(0.0, 0.2))
     grid = cube_grid(base.grid, task.settings.size)
-    learnt = people.cubes(people.fit, grid)
+    learnt = _cubes(people, people.fit, grid)
     task.atlas = learnt.mean(0)
     if config.augmentation.mirror:
         task.atlas = (task.atlas + task.atlas.flip(-1)) / 2
-    kept_back = people.cubes(people.validation, grid)
+    kept_back = _cubes(people, people.validation, grid)
     minutes = fit(task, learnt, kept_back, config, out, resume, progress.part(0.2, 0.9))
     if int(os.environ.get("RANK", "0")):
         return None
-    card = _card(base, BaseModelReference(id=entry.card.id, sha256=entry.sha256), people, facts)
+    card = _card(base, entry, people, facts)
     network = task.networks.cpu().eval()
     truths = {name: people.truth(name, base.grid) for name in people.validation}
     blind = XrayNetworkPrior(network, task.atlas, 1.0, (), base, card)
@@ -124,9 +103,10 @@ def _registered(
     facts: CardFacts,
     split: dict[str, list[str]] | None,
     progress: Progress,
-) -> _Specimens:
+) -> RegisteredSubjects:
     """Registered rigidly to the mean of the base; a share of those to fit is kept for validation."""
-    cohort = list_subjects(folders, facts.modality, (0,), None, config.seed, ("",)).cohort
+    subjects = list_subjects(folders, facts.modality, (0,), None, config.seed, ("",))
+    cohort = subjects.cohort
     wanted = split or base.card.split
     names = [name for part in ("fit", "test") for name in wanted.get(part, []) if name in cohort.files]
     mean = Volume(base.condition([]).mean().cpu().numpy(), base.grid)
@@ -145,9 +125,13 @@ def _registered(
         )
     chosen = np.random.default_rng(config.seed).permutation(fitted)
     back = set(chosen[: max(1, round(config.validation * len(fitted)))])
-    return _Specimens(
-        cohort, matrices, [n for n in fitted if n not in back], [n for n in fitted if n in back], test
-    )
+    kept_back = [n for n in fitted if n in back]
+    return RegisteredSubjects(subjects, matrices, [n for n in fitted if n not in back], kept_back, test)
+
+
+def _cubes(people: RegisteredSubjects, names: Sequence[str], grid: Grid) -> torch.Tensor:
+    """Some subjects on a cube, (N, size, size, size)."""
+    return torch.as_tensor(np.stack([people.truth(name, grid).array for name in names]))
 
 
 def _measured(
@@ -169,25 +153,9 @@ def _measured(
     return width, multipliers, {"coverage of 90 % intervals on validation subjects by radiographs": held}
 
 
-def _card(base: Prior, reference: BaseModelReference, people: _Specimens, facts: CardFacts) -> ModelCard:
+def _card(base: Prior, entry: ModelEntry, people: RegisteredSubjects, facts: CardFacts) -> ModelCard:
     limits = (
         "A network infers the volume from each radiograph alone; of several it is the mean. Views and the "
-        f"shape of the deviations are those of {base.card.id}. Slices cannot be given besides. "
-        f"{base.card.limits}"
+        f"shape of the deviations are those of {base.card.id}. Slices cannot be given besides."
     )
-    words = {
-        "id": facts.model_id,
-        "title": f"X-ray network, {base.card.anatomy} {base.card.modality}",
-        "system": "xray-cnn",
-        "version": "1",
-        "anatomy": base.card.anatomy,
-        "modality": base.card.modality,
-        "canonical_space": base.card.canonical_space,
-        "units": base.card.units,
-        "licence": facts.licence,
-        "data": facts.data,
-        "split": {"fit": people.fit, "validation": people.validation, "test": people.test},
-        "base": reference,
-        "limits": f"{limits} {facts.limits}".strip(),
-    }
-    return validated(ModelCard, words, "the model's card")
+    return card_on_base("xray-cnn", base, entry, people, facts, limits)
