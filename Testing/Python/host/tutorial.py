@@ -1,9 +1,9 @@
 """The pictures of the README's tutorials: the real panel, used step by step in the test host.
 
-    python -m host.tutorial Resources/Screenshots [--fetal FOLDER]
+    python -m host.tutorial Resources/Screenshots [--fetal FOLDER] [--head FILE]
 
 FOLDER: three stacks of one fetus, `sub-01_run-{1,3,5}_T2w.nii.gz`, each with its `..._desc-brain_mask.nii.gz`
-(MIALSRTK data, CC0).
+(MIALSRTK data, CC0). FILE: a whole head as scanned, `ds000011_sub-01_inplaneT2.nii.gz` (OpenNeuro, PDDL).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MODULE = Path(__file__).resolve().parents[3] / "SparseVolumeReconstruction" / "S
 SIZE = (1280, 800)
 PATIENCE_S = 300
 MARGIN = 8
+HEAD_SLICES = (0.35, 0.5, 0.65, 0.8)  # of the stack, from below
 
 
 class Tutorial:
@@ -72,6 +73,25 @@ class Tutorial:
         self.picture("brain-2-mean")
         self.host.choose(self.ui["explore"].layerBox, "Uncertainty (sd)")
         self.picture("brain-3-uncertainty")
+
+    def whole_head(self, source: Path) -> None:
+        """Four slices of a T2w stack as scanned, skull and all: in their own contrast, and as T1w."""
+        stack, red = add_volume(read_volume(source), "Head T2w"), self.host.views["Red"].logic
+        views.set_background(stack)
+        self.host.process(0.2)
+        normal, grid = views.plane_of(views.slice_node("Red"))[:3, 2], world_grid(stack)
+        for share in HEAD_SLICES:
+            k = round(share * (grid.shape_kji[0] - 1))
+            red.SetSliceOffset(float(normal @ grid.ijk_to_ras[:3] @ [0, 0, k, 1]))
+            self.host.click(self.ui["contexts"].addRedButton)
+            self.require_no_error()
+        slicer.util.resetSliceViews()
+        self.apply()
+        self.host.click(self.ui["explore"].brainCheckBox)
+        self.picture("head-1-own")
+        self.host.choose(self.ui["explore"].showAsBox, "T1w, as the model")
+        self.apply()
+        self.picture("head-2-t1w")
 
     def fetal(self, source: Path) -> None:
         """Four slices of three stacks: pick them, reconstruct, hand the template over."""
@@ -153,9 +173,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fetal", type=Path)
+    parser.add_argument("--head", type=Path)
     arguments = parser.parse_args()
     with Host() as host:
         Tutorial(host, arguments.folder).brain()
+    if arguments.head:
+        with Host() as host:
+            Tutorial(host, arguments.folder).whole_head(arguments.head)
     if arguments.fetal:
         with Host() as host:
             Tutorial(host, arguments.folder).fetal(arguments.fetal)
