@@ -187,18 +187,14 @@ class OperatorPosterior(Posterior):
         right = torch.cat([self._low_rank, seen])
         left = torch.cat([self._field.loadings, drawn])
         many = max(1, _TOGETHER // self.grid.size)
-        parts = []
         for part in torch.arange(len(right)).split(many):
-            solved = self._solve(right[part], _VARIANCE_TOLERANCE, residual=True)
-            right[part] = solved
-            back = self._field.residual_covariance(self._operator.adjoint(solved))
-            parts.append(left[part] - back)
+            right[part] = self._solve(right[part], _VARIANCE_TOLERANCE, residual=True)
+            left[part] -= self._field.residual_covariance(self._operator.adjoint(right[part]))
         rank = len(self._low_rank)
-        after = torch.cat(parts)
         m = self._low_rank.double() @ right[:rank].double().T
         factor = torch.linalg.cholesky(torch.eye(rank).to(m) + (m + m.T) / 2).float()
-        latent = torch.linalg.solve_triangular(factor, after[:rank].flatten(1), upper=False).square().sum(0)
-        remaining, before = (_nearby((t / self._field.sd).square().mean(0)) for t in (after[rank:], drawn))
+        latent = torch.linalg.solve_triangular(factor, left[:rank].flatten(1), upper=False).square().sum(0)
+        remaining, before = (_nearby((t / self._field.sd).square().mean(0)) for t in (left[rank:], drawn))
         own = prior_variance(replace(self._field, loadings=self._field.loadings[:0]))
         return latent.reshape(own.shape) + own * (remaining / before.clamp(min=1e-6)).clamp(max=1)
 
