@@ -85,7 +85,8 @@ DIGESTS = {
     "wgan-gp-64-tiny": "f5ae2788d394487b",
     "xray-cnn-18-tiny": "970ef4cf72aa10b1",
     "xray-cnn-64-cpu": "a334a073f8253a5c",
-    "xray-cnn-256-gpu": "214e9f49491595ea",
+    "xray-cnn-64-gpu": "09b1b23c1e490fba",
+    "xray-cnn-256-gpu": "e49cd37edee36d6b",
 }
 
 

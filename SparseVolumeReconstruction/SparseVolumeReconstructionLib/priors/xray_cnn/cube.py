@@ -30,7 +30,8 @@ def turned(volumes: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
     size = volumes.shape[-1]
     at = torch.linspace(-1, 1, size, dtype=volumes.dtype, device=volumes.device)
     z, y, x = torch.meshgrid(at, at, at, indexing="ij")
-    points = torch.stack([x, y, z], -1).reshape(1, -1, 3) @ axes.to(volumes)
+    with torch.autocast(volumes.device.type, enabled=False):  # places need all of their digits
+        points = torch.stack([x, y, z], -1).reshape(1, -1, 3) @ axes.to(volumes)
     grid = points.reshape(-1, size, size, size, 3)
     return grid_sample(volumes[:, None], grid, align_corners=True)[:, 0]
 

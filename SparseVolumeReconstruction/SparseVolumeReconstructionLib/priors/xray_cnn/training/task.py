@@ -44,41 +44,46 @@ class XrayTask(Task):
         directions = torch.randn(count, 3, generator=generator, device=device).cpu().numpy()
         tilts = (_TILT * torch.randn(count, generator=generator, device=device)).cpu().numpy()
         axes = np.stack([_tilted(view_axes(facing(d)), t) for d, t in zip(directions, tilts, strict=True)])
-        seen, atlas = self._seen(volumes, torch.as_tensor(axes, device=device))
+        turns = torch.as_tensor(axes, device=device)
+        seen = turned(volumes, turns)
         exposure = torch.randn(count, 1, 1, generator=generator, device=device) * _EXPOSURE
         picture = transparency(seen, self.settings.chi) ** exposure.exp()
         noise = torch.randn(picture.shape, generator=generator, device=device)
         volume = in_depth(seen, self.settings.depth)
+        atlas = self._atlas(turns) if self.settings.atlas else seen.new_zeros(seen.shape)
         return {"picture": picture + _NOISE * noise, "volume": volume, "atlas": atlas}
 
-    def _seen(self, volumes: torch.Tensor, axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Volumes from some directions, and the atlas from the same, (B, depth, rows, columns)."""
-        atlas = turned(self.atlas.to(volumes).expand(len(axes), -1, -1, -1), axes)
-        return turned(volumes, axes), in_depth(atlas, self.settings.depth)
+    def _atlas(self, axes: torch.Tensor) -> torch.Tensor:
+        """The atlas from some directions, (B, size, rows, columns)."""
+        return turned(self.atlas.to(axes.device).expand(len(axes), -1, -1, -1), axes)
 
-    def found(self, picture: torch.Tensor, atlas: torch.Tensor) -> torch.Tensor:
-        """The volume that the network sees in pictures, (B, depth, size, size)."""
-        added = self.networks(picture, atlas)
-        return atlas + added.float() if self.settings.atlas else added.float()
+    def found(self, picture: torch.Tensor, atlas: torch.Tensor, slices: int) -> torch.Tensor:
+        """The volume that the network sees in pictures, (B, slices, size, size); the atlas has all slices."""
+        added = self.networks(picture, in_depth(atlas, self.settings.depth)).float()
+        added = in_depth(added, slices)
+        return in_depth(atlas, slices) + added if self.settings.atlas else added
 
     def loss(
         self, batch: dict[str, torch.Tensor], generator: torch.Generator, step: int
     ) -> tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]:
         """Mean squared error of the voxels, in ten thousandths."""
-        found = self.found(batch["picture"], batch["atlas"])
+        found = self.found(batch["picture"], batch["atlas"], self.settings.depth)
         error = 1e4 * ((found - batch["volume"]) ** 2).mean()
         return error, {"error": error.detach()}
 
     @torch.no_grad()
     def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Root mean square error over front, side, top and two oblique directions, and of the atlas."""
+        """Root mean square error over front, side, top and two oblique directions, and of the atlas.
+
+        Of all voxels of the cube, whatever the depth of the network: depths can be compared.
+        """
         errors, blind = [], []
         for direction in (*VIEWS.values(), *_OBLIQUE):
             axes = torch.as_tensor(view_axes(facing(np.array(direction))), device=volumes.device)[None]
             for volume in volumes.split(1):
-                seen, atlas = self._seen(volume, axes)
-                truth = in_depth(seen, self.settings.depth)
-                found = self.found(transparency(seen, self.settings.chi), atlas).clamp(min=0)
+                truth, atlas = turned(volume, axes), self._atlas(axes)
+                picture = transparency(truth, self.settings.chi)
+                found = self.found(picture, atlas, self.settings.size).clamp(min=0)
                 errors.append(float(((found - truth) ** 2).mean()))
                 blind.append(float(((atlas - truth) ** 2).mean()))
         return {"score": float(np.mean(errors)) ** 0.5, "atlas": float(np.mean(blind)) ** 0.5}
