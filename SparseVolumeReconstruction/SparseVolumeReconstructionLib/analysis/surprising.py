@@ -18,6 +18,7 @@ from ..observation import Slice
 from ..observation.base import observed_voxels
 from ..progress import Progress
 from ..reconstruction.extent import covering
+from ..reconstruction.images import DESCRIPTION
 from ..zoo.store import ModelStore
 from .patient import Patient, seconds_since, understood
 from .request import SurpriseRequest
@@ -120,7 +121,7 @@ def _write(volume: Volume, answer: dict[str, Any], folder: Path) -> dict[str, st
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=folder.parent))
         try:
-            write_volume(volume, staging / FILES[0])
+            write_volume(volume, staging / FILES[0], note=DESCRIPTION)
             (staging / FILES[1]).write_text(json.dumps(answer, indent=2, sort_keys=True) + "\n")
             folder.mkdir(exist_ok=True)
             for name in FILES:

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from .dicom import DIRECTORY, is_dicom, read_header, stated_thickness_of_file
 from .dicom_source import Source
 from .errors import FileWarning, InputError, file_errors
-from .files import read_file
+from .files import image_suffix, read_file
 from .files import stated_grids as files_grids
 from .grid import Grid, Volume
 from .image import LPS, to_image
@@ -25,6 +25,8 @@ from .nifti import sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom, series_source
 from .text_headers import NRRD, nrrd_thickness
 
+NOTE = "ITK_FileNotes"
+"""What ITK calls the free text of a header: a key of NRRD and MetaImage, `descrip` of NIfTI."""
 _POINTERS = {b"annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
 _LONGEST_POINTER = 1024
 
@@ -204,20 +206,38 @@ def is_own(folder: Path) -> bool:
     return all(header and Source(header, ()).is_own for header in headers)
 
 
-def write_volume(volume: Volume, path: str | Path, compress: bool = True) -> None:
+def write_volume(volume: Volume, path: str | Path, compress: bool = True, note: str = "") -> None:
     """Write a volume (format from the suffix) atomically.
 
     Args:
         volume: RAS mm; the file states its geometry.
         path: its suffix is one that ITK can write.
         compress: where the format can.
+        note: of at most 79 letters, which the header says; `stated_texts` finds it under NOTE.
 
     Raises:
         OSError: when it cannot.
     """
-    _write_with_itk(
-        path, lambda temporary: sitk.WriteImage(to_image(volume), temporary, useCompression=compress)
-    )
+    image = to_image(volume)
+    if note:
+        image.SetMetaData(NOTE, note)
+    _write_with_itk(path, lambda temporary: sitk.WriteImage(image, temporary, useCompression=compress))
+
+
+def stated_texts(path: Path) -> dict[str, str]:
+    """Free texts in the header of an image file, by their keys; of NIfTI its description, under NOTE.
+
+    None of files that are not read here; the voxels are not read.
+    """
+    if image_suffix(path.name) is None and path.suffix.lower() not in (".nhdr", ".mhd"):
+        return {}
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:  # damaged: who reads the voxels says so
+        return {}
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
 
 
 def _write_with_itk(path: str | Path, write) -> None:

@@ -268,17 +268,19 @@ def _tilted(
     return pieces, (*said, *notices)
 
 
-def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path) -> None:
+def write_four_dimensions(volumes: np.ndarray, grid: Grid, path: Path, note: str = "") -> None:
     """Write (n, K, J, I) volumes as one NIfTI file, one after the other along its fourth axis.
 
     Args:
         volumes: of a kind that NIfTI knows, such as float32.
         grid: of each of them, RAS mm.
         path: its suffix is .nii or .nii.gz; an existing file is overwritten.
+        note: as `write_volume` takes it.
     """
     import nibabel
 
     image = nibabel.Nifti1Image(np.ascontiguousarray(volumes.transpose(3, 2, 1, 0)), grid.ijk_to_ras)
+    image.header["descrip"] = note.encode()
     image.header.set_xyzt_units("mm")
     for place in (image.set_qform, image.set_sform):
         place(grid.ijk_to_ras, "scanner")

@@ -11,7 +11,9 @@ from .errors import InputError
 from .grid import Grid
 
 
-def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool = True) -> None:
+def write_sequence(
+    samples: np.ndarray, grid: Grid, path: Path, compress: bool = True, texts: dict[str, str] | None = None
+) -> None:
     """Write samples as a Slicer volume sequence (.seq.nrrd).
 
     Args:
@@ -19,6 +21,7 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool =
         grid: of every one of them.
         path: the file.
         compress: smaller files, more time.
+        texts: that the header says, by their keys.
 
     Raises:
         OSError: when it cannot be written.
@@ -37,6 +40,7 @@ def write_sequence(samples: np.ndarray, grid: Grid, path: Path, compress: bool =
         "axis 0 index type": "numeric",
         "axis 0 index values": " ".join(str(n) for n in range(len(samples))),
         "encoding": "gzip" if compress else "raw",
+        **(texts or {}),
     }
     nrrd.write(
         str(path),

@@ -14,12 +14,12 @@ import slicer
 import slicer.util
 
 from ..geometry import Volume
+from ..reconstruction.result import ATTRIBUTE
 from . import hierarchy
 from .look import Look, colour_node_of
 from .nodes import add_transform, add_volume, set_volume
 from .result_files import MASKS, OPERATION, RECONSTRUCT, ResultFiles, read_result, window_of
 
-ATTRIBUTE = "SparseVolumeReconstruction."
 _NAMES = {
     "std": "sd",
     "template_mask": "template mask",

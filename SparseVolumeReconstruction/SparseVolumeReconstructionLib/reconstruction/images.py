@@ -11,13 +11,13 @@ import numpy as np
 from ..geometry import Grid, InputError, Volume
 from ..geometry.dicom_objects import check_can_write, write_map, write_segmentation
 from ..geometry.dicom_writing import Study, write_series
-from ..geometry.io import dicom_source, is_own, write_volume
+from ..geometry.io import NOTE, dicom_source, is_own, write_volume
 from ..geometry.nifti import write_four_dimensions
 from ..geometry.sequence import write_sequence
 from .formats import DICOM
 
 DESCRIPTION = "Inferred; not for diagnosis"
-"""What the JSON file beside an image says under Description."""
+"""What the header of an image says, and the JSON file beside it under Description."""
 SAMPLES = {"nrrd": "samples.seq.nrrd", "nii.gz": "samples.nii.gz"}
 _TITLES = {
     "mean": "Mean",
@@ -123,11 +123,11 @@ def write_images(
         _DicomFolder(folder / DICOM, study_of(provenance)).write(volumes, samples)
         return
     for name, volume in volumes.items():
-        write_volume(volume, folder / f"{name}.{image_format}", compress)
+        write_volume(volume, folder / f"{name}.{image_format}", compress, DESCRIPTION)
     if samples is not None and image_format == "nrrd":
-        write_sequence(*samples, folder / SAMPLES["nrrd"], compress)
+        write_sequence(*samples, folder / SAMPLES["nrrd"], compress, {NOTE: DESCRIPTION})
     elif samples is not None:
-        write_four_dimensions(*samples, folder / SAMPLES["nii.gz"])
+        write_four_dimensions(*samples, folder / SAMPLES["nii.gz"], DESCRIPTION)
 
 
 class _DicomFolder:

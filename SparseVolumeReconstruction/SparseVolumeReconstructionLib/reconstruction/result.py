@@ -10,12 +10,22 @@ from typing import Any
 import numpy as np
 
 from ..geometry import InputError, Volume
-from ..geometry.io import dicom_source, read_affine, read_volume, write_affine, written_whole
+from ..geometry.io import (
+    NOTE,
+    dicom_source,
+    read_affine,
+    read_volume,
+    stated_texts,
+    write_affine,
+    written_whole,
+)
 from ..geometry.nifti import read_four_dimensions, sidecar
 from ..geometry.sequence import read_sequence
 from .formats import DICOM, FORMATS
 from .images import DESCRIPTION, IMAGES, SAMPLES, image_names, write_images
 
+ATTRIBUTE = "SparseVolumeReconstruction."
+"""Begins the names of attributes of result nodes; 3D Slicer writes them into the header of a NRRD file."""
 VOLUMES = ("mean", "std", "observed", "brain_mask", "template", "template_mask", "atlas", "reprojection")
 TISSUE_VOLUMES = ("csf", "csf_std", "gm", "gm_std", "wm", "wm_std")
 MASKS = ("observed", "brain_mask", "template_mask")
@@ -119,6 +129,9 @@ def inferred_by(path: Path, series: str | None = None) -> str | None:
         return "result.json beside it"
     if ".nii" in path.name and sidecar(path).get("Description") == DESCRIPTION:
         return "the JSON file beside it"
+    texts = stated_texts(path) if path.is_file() else {}
+    if texts.get(NOTE) == DESCRIPTION or f"{ATTRIBUTE}Role" in texts:
+        return "its header"
     source = dicom_source(path, series)
     return "Derivation Description in its header" if source and source.is_own else None
 

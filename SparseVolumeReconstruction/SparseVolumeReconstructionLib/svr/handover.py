@@ -28,6 +28,7 @@ import numpy as np
 
 from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import write_text, write_volume
+from ..reconstruction.images import DESCRIPTION
 
 SVRTK, NESVOR, NIFTYMIC = "SVRTK", "NeSVoR", "NiftyMIC"
 _NOTES = {
@@ -110,7 +111,7 @@ def write_handover(
     paths = folder / "template.nii.gz", folder / "template_mask.nii.gz"
     with file_errors(f"{folder}: the template could not be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_volume(template, paths[0])
+        write_volume(template, paths[0], note=DESCRIPTION)
         write_volume(Volume(inside, template.grid), paths[1])
     commands, notes = _commands(paths, stacks, folder, f"{resolution_mm:g}"), _notes(stacks)
     write_text(

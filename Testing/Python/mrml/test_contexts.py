@@ -2,6 +2,8 @@
 changes.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import slicer
@@ -12,6 +14,7 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.mrml import views
 from SparseVolumeReconstructionLib.mrml.contexts import add_context, context_slices
 from SparseVolumeReconstructionLib.mrml.nodes import THICKNESS, add_transform
+from SparseVolumeReconstructionLib.reconstruction.result import inferred_by
 
 ORIENTATIONS = [
     (view, name) for view, name in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
@@ -104,6 +107,19 @@ def test_what_cannot_be_a_context_is_refused(contexts, slice_views, scan):
     with pytest.raises(InputError, match="no slice view"):
         contexts.add_from_view("Blue")
     assert len(contexts) == 0
+
+
+def test_a_result_that_slicer_saved_is_known_by_its_header(contexts, scan, tmp_path):
+    file = str(tmp_path / "head.nrrd")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLNRRDStorageNode")
+    storage.SetFileName(file)
+    for role, how in (("", None), ("mean", "its header")):
+        scan.SetAttribute("SparseVolumeReconstruction.Role", role or None)
+        assert storage.WriteData(scan) and inferred_by(Path(file)) == how
+    read = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Head")
+    assert storage.ReadData(read)
+    with pytest.raises(InputError, match="reconstructed, not observed"):
+        contexts.add_all(read)
 
 
 def test_a_result_over_the_scan_does_not_hide_it(contexts, scan):

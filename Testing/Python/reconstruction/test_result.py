@@ -200,6 +200,18 @@ def test_images_of_every_kind_of_result_are_known_as_inferred(tmp_path):
     assert inferred_by(tmp_path / "scan.nrrd") is None
 
 
+@pytest.mark.parametrize("image_format", ["nrrd", "nii.gz"])
+def test_images_say_so_themselves_under_other_names_in_other_folders(result, tmp_path, image_format):
+    written = write_result(result, tmp_path / "out", image_format=image_format)
+    images = [Path(file) for name, file in written.items() if name.endswith(image_format)]
+    moved = [image.rename(tmp_path / f"{n}.{image_format}") for n, image in enumerate(images)]
+    assert len(moved) == len(VOLUMES) + len(TISSUE_VOLUMES) + 1
+    assert {inferred_by(image) for image in moved} == {"its header"}
+    again = tmp_path / "again.mha"
+    sitk.WriteImage(sitk.ReadImage(str(moved[0])), str(again))  # by another program that keeps headers
+    assert inferred_by(again) == "its header"
+
+
 def test_a_frame_of_an_earlier_version_is_meant_as_then():
     """Version 0.1.0 wrote these files for the bundled sample: from patient to canonical space, as today."""
     folder = Path(__file__).parent / "result-0.1.0"
