@@ -94,14 +94,23 @@ def read_anatomies(
         progress.update(f"reading {name}", done / len(files))
         labels = read_volume(path, warn=told_by_cohort)
         labels = resample(labels, labels.grid.with_spacing(_READ_MM), labels=True)
-        tissue = tissues_of(labels, kind)
-        matrix = labels.grid.ijk_to_ras
-        points = np.argwhere(tissue > 0)[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
-        grid = Grid.covering(points, spacing_mm)
-        each = [Volume((tissue == n + 1).astype(np.float32), labels.grid) for n in range(TISSUES)]
-        parts = [resample(share, grid).array for share in each]
-        found[f"person{done + 1:02d}"] = Anatomy(np.stack(parts), grid)  # names of maps may say "seg"
+        tissue = Volume(tissues_of(labels, kind), labels.grid)
+        found[f"person{done + 1:02d}"] = anatomy_of(tissue, spacing_mm)  # names of maps may say "seg"
     return found
+
+
+def anatomy_of(tissue: Volume, spacing_mm: float) -> Anatomy:
+    """The shares of tissues in larger voxels.
+
+    Args:
+        tissue: of each voxel, 1 to TISSUES; 0 outside.
+        spacing_mm: of the voxels.
+    """
+    matrix = tissue.grid.ijk_to_ras
+    points = np.argwhere(tissue.array > 0)[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
+    grid = Grid.covering(points, spacing_mm)
+    each = [Volume((tissue.array == n + 1).astype(np.float32), tissue.grid) for n in range(TISSUES)]
+    return Anatomy(np.stack([resample(share, grid).array for share in each]), grid)
 
 
 def scanned(anatomy: Anatomy, scanner: Scanner, seed: list[int]) -> dict[str, Volume]:

@@ -1,13 +1,28 @@
 """Domain-adaptive synthesis: all rows of the table on small bodies, and what stands beside the network."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.experiments.domains import PRINTED, SLICES, VOLUMES, tissue_dice
+from SparseVolumeReconstructionLib.experiments.domains import PRINTED
 from SparseVolumeReconstructionLib.experiments.real_sites import grey_map
+from SparseVolumeReconstructionLib.experiments.tissue_network import tissue_dice, tissue_network
+from SparseVolumeReconstructionLib.experiments.transfer import (
+    AUGMENTED,
+    BATCHES,
+    COUNTS,
+    LOWER,
+    NO_SHIFT,
+    REAL,
+    SLICES,
+    VOLUMES,
+)
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 
 
 def labels(folder, numbers, count):
@@ -22,7 +37,7 @@ def labels(folder, numbers, count):
 
 
 @pytest.mark.slow
-def test_every_row_stands_beside_the_printed_ones(tmp_path):
+def test_every_row_stands_beside_the_printed_ones(tmp_path, capsys):
     """In both directions; a trial of few steps."""
     folders = {
         "labels": labels(tmp_path / "fs", [4, 2, 3], 3),
@@ -36,24 +51,39 @@ def test_every_row_stands_beside_the_printed_ones(tmp_path):
         part = text.split(f"## Simulated scanners, {direction}")[1].split("## ")[0]
         for row in PRINTED:
             assert f"| printed: {row} |" in part
-        for row in (
-            "without adaptation",
-            VOLUMES,
-            SLICES,
-            "without domain shift",
-            "supervised adaptation, n = 2",
-        ):
+        for row in (LOWER, AUGMENTED, VOLUMES, SLICES, "supervised adaptation, n = 2", NO_SHIFT, REAL):
             assert f"| {row} | " in part
+    assert "| one to two: 8 slices a step | " in text and "| two to one: 2 volumes | " in text
+    assert "| one to two, Dice: minus without adaptation | " in text
     assert (tmp_path / "out" / "sites" / "one" / "person01_FLAIR.nii.gz").is_file()
+    _check_resume(tmp_path / "out", words, text, capsys)
 
 
-def test_dice_of_tissues_by_grey_values():
-    """Three grey values in the right places are the tissues; noise without order is not."""
-    tissues = np.zeros((12, 12, 12), int)
-    tissues[2:10, 2:10, 2:10] = 1 + np.arange(8) % 3
-    greys = np.array([0, 0.2, 0.55, 0.85])[tissues] + np.random.default_rng(0).normal(0, 0.02, tissues.shape)
-    assert tissue_dice(np.where(tissues > 0, greys, 0), tissues) > 0.95
-    assert tissue_dice(np.where(tissues > 0, greys[..., ::-1], 0), tissues) < 0.8
+def _check_resume(out, words, text, capsys):
+    """Rows that are there are kept, one that is cut off is made again alike, other ones are refused."""
+    rows = out / "rows.jsonl"
+    lines = rows.read_text().splitlines()[1:]
+    assert len(lines) == 2 * (8 + len(BATCHES) + len(COUNTS))
+    rows.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40])
+    assert main(["experiment", "004-table2", *words]) == 0
+    assert rows.read_text().splitlines() == [*lines[:-1], lines[-1][:40], lines[-1]]
+    assert (out / "report.md").read_text() == text
+    rows.write_text(json.dumps(json.loads(lines[0]) | {"config": "another"}))
+    assert main(["experiment", "004-table2", *words]) == 2
+    assert "rows.jsonl: made with another configuration" in capsys.readouterr().err
+
+
+def test_dice_of_tissues_as_a_network_sees_them(tmp_path):
+    """A network that learned of three grey values knows them in another body, and not in another order."""
+    tissues = torch.zeros(4, 16, 16, 16)
+    for n, one in enumerate(tissues):
+        one[2:14, 2:14, 2 + n % 2 : 14] = (1 + torch.arange(12) // 2 % 3)[:, None, None]
+    grey = torch.tensor([0, 0.2, 0.55, 0.85])[tissues.long()]
+    pairs = torch.stack([grey, tissues], 1)
+    config = read_config("pix2pix-tiny").model_copy(update={"steps": 120})
+    network = tissue_network(pairs[:3], pairs[3:], config, tmp_path / "tissues")
+    assert tissue_dice(network, grey[3], tissues[3]) > 0.9
+    assert tissue_dice(network, torch.where(grey[3] > 0, 1.05 - grey[3], 0), tissues[3]) < 0.7
 
 
 def test_a_grey_map_is_the_median_that_people_show():

@@ -16,7 +16,7 @@ from .vae import Vae, vae_loss
 
 
 def train_vae(volumes: torch.Tensor, config: AdaptationConfig, progress: Progress) -> Vae:
-    """A VAE of real volumes (N, K, J, I) in [0, 1]; the batch of a step is one volume.
+    """A VAE of real volumes (N, K, J, I) in [0, 1]; the batch of a step is one volume or some of its slices.
 
     Args:
         volumes: on the device where it learns.
@@ -31,8 +31,12 @@ def train_vae(volumes: torch.Tensor, config: AdaptationConfig, progress: Progres
     for step in range(config.vae_steps):
         progress.update(f"VAE, step {step + 1} of {config.vae_steps}", step / config.vae_steps)
         one = torch.randint(len(volumes), (1,), generator=chance, device=volumes.device)
+        volume = volumes[one]
+        if config.slices and config.vae.codes_of == "slices":
+            order = torch.randperm(k, generator=chance, device=volumes.device)
+            volume = volume[:, order[: config.slices]]
         optimiser.zero_grad()
-        loss = vae_loss(vae, volumes[one], config.kl, chance)
+        loss = vae_loss(vae, volume, config.kl, chance)
         loss.backward()
         optimiser.step()
     return vae.eval().requires_grad_(False)
