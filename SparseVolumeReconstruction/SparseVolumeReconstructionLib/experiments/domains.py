@@ -51,7 +51,8 @@ PRINTED = {  # SSIM, PSNR, Dice of CBICA to TCIA and back
     NO_SHIFT: ((0.911, 25.519, 0.820), (0.896, 24.656, 0.867)),
     REAL: ((None, None, 0.904), (None, None, 0.936)),
 }
-ROWS, HEADER = "rows.jsonl", ["row", "SSIM", "PSNR dB", "Dice"]
+ROWS = "rows.jsonl"
+HEADER = ["row", "SSIM", "PSNR dB", "Dice"]
 Found = dict[tuple[str, str], list[list[float]]]
 """Scores (SSIM, PSNR, Dice) of all people and seeds, by direction and row; nan where there is none."""
 

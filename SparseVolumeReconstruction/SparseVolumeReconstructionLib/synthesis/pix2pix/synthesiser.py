@@ -119,7 +119,8 @@ class Synthesiser:
         volumes = [normalised(each) for each in self.ordered(scans)]
         own = self.field.grid_of_any(volumes[0])
         given = stacked(volumes, own)[None].to(self.device)
-        mean, error = tiled(self.generator, given, self.settings.tile, step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            mean, error = tiled(self.generator, given, self.settings.tile, step)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
         first, second = (Volume(array.astype(np.float32), own) for array in made)
         if grid is not None:
