@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -55,6 +56,13 @@ def experiment():
     """Make the tables and figures of a paper again, beside the printed numbers."""
 
 
+def _seeds(chosen: Experiment) -> list[Callable]:
+    if not chosen.seeds:
+        return []
+    told = f"simulations of each body ({chosen.seeds}); finished ones in OUT are not made again"
+    return [click.option("--seeds", type=positive, default=chosen.seeds, metavar="N", help=told)]
+
+
 def _add(name: str, chosen: Experiment) -> None:
     folders = [
         click.option(f"--{option}", required=True, type=Path, metavar="DIR", help=holds)
@@ -66,6 +74,7 @@ def _add(name: str, chosen: Experiment) -> None:
     @experiment.command(name, help=chosen.summary, examples=example)
     @options(folders)
     @options(OPTIONS)
+    @options(_seeds(chosen))
     def _command(**words):
         _run(chosen, {option: words.pop(option.replace("-", "_")) for option in chosen.data}, **words)
 
@@ -86,6 +95,7 @@ def _run(
     samples: int | None,
     subjects: int | None,
     device: str,
+    seeds: int = 1,
 ) -> None:
     """Run one experiment and write what it found. Raises InputError."""
     for option, folder in data.items():
@@ -116,6 +126,7 @@ def _run(
             progress.part(0.5, 1),
             samples or default_samples(device),
             subjects,
+            seeds,
         )
         report = write_findings(chosen.function()(setting), setting)
     print(report)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ..geometry import InputError, first_problem
 from .context import parse_context
-from .options import Command, above_0, image_format, json_progress, number, positive, strict, words
+from .options import Command, above_0, device, image_format, json_progress, number, positive, strict, words
 
 if TYPE_CHECKING:
     from ..svr.acquisition import Acquisition
@@ -102,6 +102,7 @@ svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
 )
 @click.option("--samples", type=positive, default=4, metavar="N", help="how many samples, if wanted (4)")
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same result (0)")
+@device
 @image_format
 @strict
 @json_progress

@@ -24,6 +24,7 @@ class Setting:
         tiny: a trial of seconds on few, small bodies.
         samples: posterior samples scored per case.
         subjects: how many of the test subjects are used (all if None).
+        seeds: simulations of each body, where bodies are simulated.
     """
 
     data: dict[str, Path]
@@ -34,6 +35,7 @@ class Setting:
     progress: Progress
     samples: int = 8
     subjects: int | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Experiment:
         population: what its models are trained on, see `models.POPULATIONS`.
         data: {option of the command line: what its folder holds}.
         fit: options whose folders hold volumes to train on.
+        seeds: simulations of each body, where no number is asked for; 0 where the number is no option.
     """
 
     run: str
@@ -52,6 +55,7 @@ class Experiment:
     population: str
     data: dict[str, str] = field(default_factory=lambda: {"cohort": "folder of skull-stripped T1w heads"})
     fit: tuple[str, ...] = ("cohort",)
+    seeds: int = 0
 
     def function(self) -> Callable[[Setting], Findings]:
         """The experiment itself."""
@@ -91,6 +95,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "fetal-t2",
         _FETAL,
         (),
+        seeds=2,
     ),
     "svr-without-model": Experiment(
         "without_model:gains",

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from ..data.landmarks import rigid
 from ..evaluation.metrics import masked_mean, pearson, psnr, ssim_map
-from ..geometry import InputError, Volume
+from ..geometry import InputError, Volume, file_errors
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..priors.base import Prior
+from ..priors.device import device_name, resolve_device
 from ..progress import Progress
 from ..svr.first_volume import agreement, template_from
 from ..svr.search import LEVELS, Found, find_motion
 from ..svr.simulate import NOISE, Scan, Simulated, simulate
 from ..svr.volume import merged_volume
 from .base import Setting
-from .findings import Findings, Table
+from .findings import Cell, Findings, Table
 
 MOTIONS = ((0.0, 0.0), (5.0, 5.0), (10.0, 15.0), (20.0, 30.0))  # mm and degrees, up to
 AVERAGE, TEMPLATE, EVIDENCE = "(a) stacks as they lie", "(b) template of 4 slices", "(c) by evidence"
+ROWS = "rows.jsonl"
+Row = dict[str, Any]
+Key = tuple[str, float, float, int]  # body, mm, degrees, seed
 _CONTEXTS = 4
 _SPACING_MM = 0.8
 _NEAR_MM = 2.0
@@ -41,18 +49,54 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Score:
-    """What is measured of one merge, in the order of COLUMNS."""
+class Case:
+    """One simulation: of which body, up to how many mm and degrees it moves, and the seed of that."""
 
-    values: tuple[float, ...]
-    agreement: float
+    path: Path
+    motion: tuple[float, float]
+    seed: int
+
+    @property
+    def body(self) -> str:
+        """Name of the template."""
+        return self.path.name.removesuffix(".nii.gz")
+
+    @property
+    def key(self) -> Key:
+        """What tells its rows from those of others."""
+        return (self.body, *self.motion, self.seed)
 
 
 def simulated(setting: Setting) -> Findings:
-    """Templates kept apart from the model, three moving stacks each, at four amounts of motion."""
+    """Templates kept apart from the model, three moving stacks each, at four amounts of motion.
+
+    Every finished simulation is kept in OUT/rows.jsonl, and not made again.
+    """
     from ..zoo import ModelStore
 
-    prior = ModelStore().load("fetal-t2", "cpu")
+    device = resolve_device(setting.device)
+    prior = ModelStore().load("fetal-t2", str(device))
+    cases = cases_of(setting)
+    setting.out.mkdir(parents=True, exist_ok=True)
+    done = finished(setting.out / ROWS)
+    for number, case in enumerate(cases):
+        part = setting.progress.part(number / len(cases), (number + 1) / len(cases))
+        if case.key not in done:
+            done[case.key] = rows_of(case, prior, device, part)
+            keep(done[case.key], setting.out / ROWS)
+    rows = [row for case in cases for row in done[case.key]]
+    return Findings(
+        "svr-simulated",
+        "Merging simulated moving stacks",
+        "How near is every slice to where the body was, and the volume to the body?",
+        [_table("Three orthogonal stacks", rows, "first"), *_tables_of_bodies(rows)],
+        [],
+        _notes(sorted({case.body for case in cases}), sorted({row["device"] for row in rows})),
+    )
+
+
+def cases_of(setting: Setting) -> list[Case]:
+    """All simulations, one seed after the other. Raises InputError where there are no templates."""
     names = [f"{name}.nii.gz" for name in setting.models.split["test"]]
     places = [folder / name for name in names for folder in setting.data.values()]
     paths = [path for path in places if path.is_file()][: setting.subjects]
@@ -61,25 +105,67 @@ def simulated(setting: Setting) -> Findings:
         raise InputError(
             f"{folders}: no template of the test split is there; expected {names[0]} and others."
         )
-    rows: dict[tuple[str, str], list[Score]] = {}
-    work = [(seed, path, motion) for seed, path in enumerate(paths) for motion in MOTIONS]
-    for number, (seed, path, motion) in enumerate(work):
-        told = f"{motion[0]:g} mm, {motion[1]:g} degrees"
-        part = setting.progress.part(number / len(work), (number + 1) / len(work))
-        for first, score in merges(body_of(path), prior, motion, seed=seed, progress=part):
-            rows.setdefault((told, first), []).append(score)
-    cells = [
-        [f"{told}: {first}", *np.nanmean([s.values for s in scores], 0).tolist()]
-        for (told, first), scores in rows.items()
+    return [Case(path, motion, seed) for seed in range(setting.seeds) for motion in MOTIONS for path in paths]
+
+
+def rows_of(case: Case, prior: Prior | None, device: torch.device, progress: Progress) -> list[Row]:
+    """One row for each first volume: what it is of, COLUMNS, and the agreement of slices with the volume."""
+    about = {"body": case.body, "mm": case.motion[0], "degrees": case.motion[1], "seed": case.seed}
+    scores = merges(body_of(case.path), prior, case.motion, seed=case.seed, device=device, progress=progress)
+    return [
+        {
+            **about,
+            "first": first,
+            **dict(zip(COLUMNS, score.values, strict=True)),
+            "agreement": score.agreement,
+            "device": device_name(device),
+        }
+        for first, score in scores
     ]
-    return Findings(
-        "svr-simulated",
-        "Merging simulated moving stacks",
-        "How near is every slice to where the body was, and the volume to the body?",
-        [Table("Three orthogonal stacks", ["motion up to, first volume", *COLUMNS], cells)],
-        [],
-        _notes([path.name.removesuffix(".nii.gz") for path in paths]),
-    )
+
+
+def finished(path: Path) -> dict[Key, list[Row]]:
+    """Rows of a file, by their simulation; none where there is no file. Raises InputError."""
+    found: dict[Key, list[Row]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+            found.setdefault((row["body"], row["mm"], row["degrees"], row["seed"]), []).append(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: {line[:60]!r} is no row of this experiment; remove it.") from error
+    return found
+
+
+def keep(rows: list[Row], path: Path) -> None:
+    """Add the rows of one simulation to a file, a line of JSON each."""
+    with file_errors(f"{path}: could not be written"), path.open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _table(title: str, rows: list[Row], by: str) -> Table:
+    """Means of rows that have the motion and one more thing in common."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['mm']:g} mm, {row['degrees']:g}°: {row[by]}", []).append(row)
+    cells: list[list[Cell]] = [
+        [name, len(each), *(float(np.mean([row[column] for row in each])) for column in COLUMNS)]
+        for name, each in groups.items()
+    ]
+    return Table(title, ["motion up to", "simulations", *COLUMNS], cells)
+
+
+def _tables_of_bodies(rows: list[Row]) -> list[Table]:
+    chosen = [row for row in rows if row["first"] == EVIDENCE]
+    return [_table("By evidence, each body", chosen, "body")] if chosen else []
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is measured of one merge, in the order of COLUMNS; coarse_s: until evidence could choose."""
+
+    values: tuple[float, ...]
+    agreement: float
+    coarse_s: float
 
 
 def body_of(path: Path) -> Volume:
@@ -90,7 +176,13 @@ def body_of(path: Path) -> Volume:
 
 
 def merges(
-    body: Volume, prior: Prior | None, motion: tuple[float, float], *, seed: int, progress: Progress
+    body: Volume,
+    prior: Prior | None,
+    motion: tuple[float, float],
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress,
 ) -> list[tuple[str, Score]]:
     """Scores from each first volume, and from the one that evidence chose.
 
@@ -99,29 +191,39 @@ def merges(
         prior: of the template; only the stacks as they lie if None.
         motion: mm and degrees, up to.
         seed: of the motion.
+        device: that computes.
         progress: asked whether to stop.
     """
     given = simulate(body, Scan(), *motion, still=_CONTEXTS, seed=seed)
-    firsts: dict[str, Volume | None] = {AVERAGE: None}
-    if prior is not None:
-        firsts[TEMPLATE] = template_from([given.slices[n] for n in given.still], prior, progress.quiet())
-    scores = []
-    for number, (name, first) in enumerate(firsts.items()):
-        part = progress.part(number / len(firsts), (number + 1) / len(firsts))
+    search = partial(find_motion, given.slices, device=device)
+    scores: list[tuple[str, Score]] = []
+    names = (AVERAGE,) if prior is None else (AVERAGE, TEMPLATE)
+    for number, name in enumerate(names):
+        part = progress.part(number / len(names), (number + 1) / len(names))
         start = time.perf_counter()
-        coarse = find_motion(given.slices, first, levels=LEVELS[:1], progress=part.part(0, 0.3))
-        found = find_motion(given.slices, known=coarse, levels=LEVELS[1:], progress=part.part(0.3, 0.7))
-        values = measured(body, given, found, part.part(0.7, 1.0))
-        scores.append((name, Score((*values, time.perf_counter() - start), agreement(given.slices, coarse))))
-    chosen = max(scores, key=lambda each: each[1].agreement)
-    return [*scores, (EVIDENCE, chosen[1])] if prior is not None else scores
+        first = None
+        if prior is not None and name == TEMPLATE:
+            first = template_from([given.slices[n] for n in given.still], prior, progress.quiet())
+        coarse = search(first, levels=LEVELS[:1], progress=part.part(0, 0.3))
+        coarse_s = time.perf_counter() - start
+        found = search(known=coarse, levels=LEVELS[1:], progress=part.part(0.3, 0.7))
+        values = measured(body, given, found, device, part.part(0.7, 1.0))
+        seconds = time.perf_counter() - start
+        scores.append((name, Score((*values, seconds), agreement(given.slices, coarse), coarse_s)))
+    if prior is None:
+        return scores
+    chosen = max((score for _, score in scores), key=lambda each: each.agreement)
+    both_s = chosen.values[-1] + sum(score.coarse_s for _, score in scores) - chosen.coarse_s
+    return [*scores, (EVIDENCE, replace(chosen, values=(*chosen.values[:-1], both_s)))]
 
 
-def measured(body: Volume, given: Simulated, found: Found, progress: Progress) -> tuple[float, ...]:
+def measured(
+    body: Volume, given: Simulated, found: Found, device: torch.device | str, progress: Progress
+) -> tuple[float, ...]:
     """All of COLUMNS but seconds; both bodies are brought together by one rigid movement first."""
     errors, to_truth = registration_errors(given, found)
     good = ~given.spoiled
-    merged = merged_volume(given.slices, found, _SPACING_MM, progress=progress)
+    merged = merged_volume(given.slices, found, _SPACING_MM, device=device, progress=progress)
     back = np.linalg.inv(to_truth)
     mean, std = (resample(v, body.grid, back, antialias=False).array for v in (merged.mean, merged.std))
     brain = body.array > 0
@@ -165,10 +267,11 @@ def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def _notes(names: list[str]) -> list[str]:
+def _notes(names: list[str], devices: list[str]) -> list[str]:
     scan = Scan()
     return [
-        f"Bodies: {', '.join(names)}, kept apart from the fit of fetal-t2; one simulation for each motion.",
+        f"Bodies: {', '.join(names)}, kept apart from the fit of fetal-t2. Means of simulations, "
+        f"each with another seed. Computed by {' and '.join(devices)}.",
         f"Three orthogonal stacks, {scan.pixel_mm:g} x {scan.pixel_mm:g} x {scan.thickness_mm:g} mm, box "
         f"profile, noise {NOISE:g} of the range, gains of slices with 5% spread, 10% of slices spoiled "
         "(signal lost in the slice or a band of it, or two places at once). The body lies elsewhere in every "
@@ -179,5 +282,5 @@ def _notes(names: list[str]) -> list[str]:
         "TRE: mean distance of a slice's pixels from the truth after one rigid movement of the whole, over "
         "slices that are not spoiled. The volume is scaled by one factor. SSIM: 7 x 7 of axial slices, mean "
         "in the brain. NCC in the brain, PSNR over the whole box. Coverage: voxels of the brain within 1.645 "
-        "standard deviations.",
+        "standard deviations. Seconds of (c): with both searches at the coarsest level.",
     ]

@@ -53,15 +53,15 @@ class Check:
     stacks: list[float]
 
 
-def checked(slices: list[MaskedSlice], found: Found, progress: Progress) -> Check:
-    """Each slice, and each stack, predicted from the others."""
-    pixels = pixels_of(slices, _PIXEL_MM)
+def checked(slices: list[MaskedSlice], found: Found, device: torch.device | str, progress: Progress) -> Check:
+    """Each slice, and each stack, predicted from the others; device: that computes."""
+    pixels = pixels_of(slices, _PIXEL_MM, device)
     parts = torch.tensor([s.place % PARTS for s in slices])
     stacks = torch.tensor([s.stack for s in slices])
     precision = first_precision(pixels, field_prior(pixels))
     lying = _field(pixels, still_poses(len(slices)), torch.ones(len(slices)), precision)
     if found.judged is not None:
-        precision = (found.belongs / found.judged.noise**2)[pixels.owner]
+        precision = (found.belongs / found.judged.noise**2).to(pixels.device)[pixels.owner]
     merged = _field(pixels, found.poses, found.gain, precision)
     before = _prediction(
         pixels, torch.ones_like(found.gain), _expected(lying, pixels, parts, progress.part(0, 0.4))
@@ -77,7 +77,8 @@ def _field(
     pixels: Pixels, poses: torch.Tensor, gain: torch.Tensor, precision: torch.Tensor
 ) -> FieldPosterior:
     grid = covering(pixels, poses, _GRID_MM)
-    return FieldPosterior.of(field_prior(pixels), grid, pixels, poses.numpy(), gain[pixels.owner], precision)
+    scale = gain.to(pixels.device)[pixels.owner]
+    return FieldPosterior.of(field_prior(pixels), grid, pixels, poses.numpy(), scale, precision)
 
 
 def _expected(
@@ -88,7 +89,7 @@ def _expected(
     names = groups.unique()
     for number, name in enumerate(names):
         progress.update("each slice and stack from the others", number / len(names))
-        left_out = (groups == name)[pixels.owner]
+        left_out = (groups == name).to(pixels.device)[pixels.owner]
         weight = torch.where(left_out, 0.0, everything.precision)
         mean = everything.with_precision(weight).solve([], tolerance=1e-2, check=progress.check)
         expected = torch.where(left_out, everything.operator.forward(mean)[0], expected)
@@ -102,20 +103,20 @@ def _prediction(pixels: Pixels, gain: torch.Tensor, expected: torch.Tensor) -> P
     error = pixels.sums((pixels.values - scale * expected) ** 2) / number.clamp(min=1)
     peak = torch.stack(
         [
-            pixels.values[pixels.owner == n].max() if number[n] else torch.tensor(1.0)
+            pixels.values[pixels.owner == n].max() if number[n] else number.new_tensor(1.0)
             for n in range(pixels.count)
         ]
     )
     psnr = 10 * torch.log10(peak**2 / error.clamp(min=1e-12))
-    ncc = judge(pixels, Fit(torch.zeros_like(gain), gain, expected)).ncc
-    some = (number > 0).numpy()
-    used = (pixels.decided != 0).numpy()
-    return Prediction(np.where(some, ncc.numpy(), np.nan), np.where(some, psnr.numpy(), np.nan), used)
+    ncc = judge(pixels, Fit(torch.zeros_like(gain), gain.to(pixels.device), expected)).ncc
+    some, used = (number > 0).cpu().numpy(), (pixels.decided != 0).cpu().numpy()
+    alike, level = (np.where(some, each.cpu().numpy(), np.nan) for each in (ncc, psnr))
+    return Prediction(alike, level, used)
 
 
 def _stack_correlations(pixels: Pixels, stacks: torch.Tensor, expected: torch.Tensor) -> list[float]:
     """By stack, over the pixels that are not 0: those around a stripped body say nothing of its contrast."""
     shows = pixels.values != 0
-    of = stacks[pixels.owner]
+    of = stacks.to(pixels.device)[pixels.owner]
     pairs = [(shows & (of == n)) for n in stacks.unique()]
     return [float(torch.corrcoef(torch.stack([pixels.values[m], expected[m]]))[0, 1]) for m in pairs]

@@ -27,7 +27,9 @@ def earlier_request(folder: str | Path) -> dict[str, Any]:
     return dict(_read(folder, "result.json").get("request", {}))
 
 
-def continued(request: SvrRequest, stacks: Stacks, progress: Progress) -> tuple[Found, dict[str, Any]]:
+def continued(
+    request: SvrRequest, stacks: Stacks, device: torch.device, progress: Progress
+) -> tuple[Found, dict[str, Any]]:
     """The motion, refined from what an earlier merge found, and what is told of the first volume.
 
     Raises:
@@ -55,7 +57,9 @@ def continued(request: SvrRequest, stacks: Stacks, progress: Progress) -> tuple[
         None,
         middle_of(slices),
     )
-    found = find_motion(slices, known=known, levels=_LEVELS, seed=request.seed, progress=progress)
+    found = find_motion(
+        slices, known=known, levels=_LEVELS, seed=request.seed, device=device, progress=progress
+    )
     return found, {"from": f"the earlier merge {request.continue_from}"}
 
 

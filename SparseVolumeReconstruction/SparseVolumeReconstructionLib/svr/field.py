@@ -106,7 +106,7 @@ class FieldPosterior:
     ) -> FieldPosterior:
         """See the class. poses: (S, 4, 4), scanner to body, RAS mm."""
         planes = [i.plane.transformed(pose) for i, pose in zip(pixels.slices, poses, strict=True)]
-        operator = plane_operator(planes, grid, device=pixels.values.device, keep=pixels.keep)
+        operator = plane_operator(planes, grid, device=pixels.device, keep=pixels.keep)
         return cls(prior, grid, operator, pixels.values, scale, precision)
 
     def solve(
@@ -174,8 +174,9 @@ class FieldPosterior:
         """
         spacing = float(self.grid.spacing_ijk[0])
         noise = self.prior.root(sample[None] - self.prior.mean, spacing)[0]
-        level = gaussian_filter((noise**2).numpy(), _EDGE_MM / spacing)
-        return replace(self, calm=torch.as_tensor((_DEGREES + 1) / (_DEGREES + level)))
+        level = gaussian_filter((noise**2).cpu().numpy(), _EDGE_MM / spacing)
+        calm = torch.as_tensor((_DEGREES + 1) / (_DEGREES + level), device=sample.device)
+        return replace(self, calm=calm)
 
     def with_precision(self, precision: torch.Tensor) -> FieldPosterior:
         """The same pixels with other weights (P,)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from ..alignment.motion import proposed, stillness
 from ..alignment.reader import area_mm2
@@ -79,7 +80,7 @@ def agreement(slices: list[MaskedSlice], found: Found) -> float:
 
 
 def chosen_by_evidence(
-    slices: list[MaskedSlice], template: Volume, seed: int, progress: Progress
+    slices: list[MaskedSlice], template: Volume, seed: int, device: torch.device | str, progress: Progress
 ) -> tuple[Found, bool, tuple[float, float]]:
     """Coarse poses from the stacks as they lie and from a template; those by which slices fit better.
 
@@ -87,8 +88,10 @@ def chosen_by_evidence(
         What was found, whether by the template, and how well slices agree (correlation, their mean weighted
         by pixels) from the stacks and from the template.
     """
-    average = find_motion(slices, levels=LEVELS[:1], seed=seed, progress=progress.part(0, 0.5))
-    seeded = find_motion(slices, template, levels=LEVELS[:1], seed=seed, progress=progress.part(0.5, 1))
+    average, seeded = (
+        find_motion(slices, first, levels=LEVELS[:1], seed=seed, device=device, progress=progress.part(*told))
+        for first, told in ((None, (0.0, 0.5)), (template, (0.5, 1.0)))
+    )
     scores = [agreement(slices, found) for found in (average, seeded)]
     by_template = scores[1] > scores[0]
     return (seeded if by_template else average), by_template, (scores[0], scores[1])

@@ -7,7 +7,7 @@ uniform. Nothing is dropped: everything has a probability, and what has little h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -47,6 +47,11 @@ class Judged:
     def certainty(self, owner: torch.Tensor) -> torch.Tensor:
         """The same (P,) if all slices belong."""
         return self.pixel / self.noise[owner] ** 2
+
+    def cpu(self) -> Judged:
+        """The same on the CPU."""
+        tensors = {name: getattr(self, name).cpu() for name in ("pixel", "slice_", "noise", "ncc")}
+        return replace(self, **tensors)
 
 
 def judge(pixels: Pixels, fit: Fit, spread: torch.Tensor | None = None) -> Judged:

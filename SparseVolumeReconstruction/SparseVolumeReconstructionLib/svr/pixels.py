@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,10 +63,19 @@ class Pixels:
         """S, the number of slices, those without pixels at this level among them."""
         return len(self.slices)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.values.device
+
     def sums(self, values: torch.Tensor) -> torch.Tensor:
-        """Sums (S, ...) over the pixels of every slice of values (P, ...)."""
-        out = values.new_zeros(self.count, *values.shape[1:])
-        return out.index_add_(0, self.owner, values)
+        """Sums (S, ...) over the pixels of every slice of values (P, ...); the same bytes every time."""
+        return torch.segment_reduce(values, "sum", lengths=self._lengths, axis=0)
+
+    @cached_property
+    def _lengths(self) -> torch.Tensor:
+        """(S,) how many pixels each slice has."""
+        return torch.bincount(self.owner, minlength=self.count)
 
     def as_decided(self, belongs: torch.Tensor) -> torch.Tensor:
         """Probabilities (S,) of slices, with those that the user has decided."""
@@ -73,7 +83,7 @@ class Pixels:
 
     def only(self, chosen: torch.Tensor) -> Pixels:
         """Those of some slices; chosen: (S,) bool. The slices keep their numbers."""
-        mine = chosen[self.owner]
+        mine = chosen.to(self.device)[self.owner]
         keep = [k if c else np.zeros_like(k) for k, c in zip(self.keep, chosen.tolist(), strict=True)]
         return Pixels(
             self.points[mine],

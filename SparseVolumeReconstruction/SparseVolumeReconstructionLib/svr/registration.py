@@ -29,7 +29,7 @@ class Target:
     Attributes:
         channels: (4, K, J, I): a volume and its gradient along R, A, S, 1 / mm.
         grid: isotropic, along R, A and S.
-        centre: (3,) about which is turned, mm.
+        centre: (3,) about which is turned, mm; float64, on the CPU as all poses.
     """
 
     channels: torch.Tensor
@@ -41,7 +41,7 @@ class Target:
         """volume: (K, J, I) on the grid."""
         spacing = float(grid.spacing_ijk[0])
         slopes = torch.gradient(volume, spacing=spacing, dim=(2, 1, 0))
-        return cls(torch.stack([volume, *slopes]), grid, centre.to(volume))
+        return cls(torch.stack([volume, *slopes]), grid, centre.double().cpu())
 
     def at(self, points: torch.Tensor, channels: int = 4) -> torch.Tensor:
         """The first channels at points (n, 3) RAS mm, (channels, n); 0 outside."""
@@ -141,7 +141,7 @@ def fit_of(
     if not slopes:
         return fit, points.new_zeros(0, 6)
     gradient = seen[1:].T
-    turning = torch.linalg.cross(points - target.centre, gradient)
+    turning = torch.linalg.cross(points - target.centre.to(points), gradient)
     return fit, torch.cat([turning, gradient], 1)
 
 
@@ -177,22 +177,23 @@ def register(
         check()
         curvature, pull = _normal_equations(pixels, fit, slopes, precision, groups, count)
         if motion is not None:
-            away = log_rigid(poses[first] @ torch.linalg.inv(motion.expected), target.centre.double())
+            away = log_rigid(poses[first] @ torch.linalg.inv(motion.expected), target.centre)
             curvature = curvature + torch.diag_embed(motion.precision)
             pull = pull - motion.precision * away
         xi = _step(curvature, pull, damping)
-        moved = exp_rigid(xi, target.centre.double())[groups] @ poses
+        moved = exp_rigid(xi, target.centre)[groups] @ poses
         trial, trial_slopes = fit_of(target, pixels, moved, precision, slopes=True)
         new = _group_cost(trial, groups, count, moved[first], motion, target)
         better = new < total
         mine = better[groups]
+        here = mine.to(pixels.device)
         poses = torch.where(mine[:, None, None], moved, poses)
         fit = Fit(
-            torch.where(mine, trial.cost, fit.cost),
-            torch.where(mine, trial.gain, fit.gain),
-            torch.where(mine[pixels.owner], trial.expected, fit.expected),
+            torch.where(here, trial.cost, fit.cost),
+            torch.where(here, trial.gain, fit.gain),
+            torch.where(here[pixels.owner], trial.expected, fit.expected),
         )
-        slopes = torch.where(mine[pixels.owner][:, None], trial_slopes, slopes)
+        slopes = torch.where(here[pixels.owner][:, None], trial_slopes, slopes)
         gained = (total - new).clamp(min=0)
         total = torch.where(better, new, total)
         damping = torch.where(better, damping * _LESS, damping * _MORE).clamp(1e-6, 1e6)
@@ -224,7 +225,7 @@ def best_of_starts(
         groups: (S,) as in `register`; every slice is one if None.
         penalty: minus the log prior (S,) of poses (S, 4, 4).
     """
-    centre = target.centre.double()
+    centre = target.centre
     groups = torch.arange(pixels.count) if groups is None else groups
 
     def together(costs: torch.Tensor) -> torch.Tensor:
@@ -234,7 +235,7 @@ def best_of_starts(
     for matrix in exp_rigid(starts.double(), centre):
         check()
         moved = matrix @ poses
-        cost = fit_of(target, pixels, moved, precision)[0].cost.double()
+        cost = fit_of(target, pixels, moved, precision)[0].cost.double().cpu()
         costs.append(together(cost + (penalty(moved) if penalty else 0)))
         tried.append(moved)
     order = torch.stack(costs).argsort(dim=0, stable=True)  # the same for all slices of a group
@@ -243,7 +244,7 @@ def best_of_starts(
     lowest = torch.full((pixels.count,), math.inf, dtype=torch.float64)
     for rank in range(min(finalists, len(starts))):
         found = register(target, pixels, every[order[rank], each], precision, groups, steps=6, check=check)
-        cost = together(found.fit.cost.double() + (penalty(found.poses) if penalty else 0))
+        cost = together(found.fit.cost.double().cpu() + (penalty(found.poses) if penalty else 0))
         better = cost < lowest
         best = torch.where(better[:, None, None], found.poses, best)
         lowest = torch.where(better, cost, lowest)
@@ -314,7 +315,7 @@ def _group_cost(
     total = torch.zeros(count, dtype=torch.float64).index_add_(0, groups, fit.cost.double().cpu())
     if motion is None:
         return total
-    away = log_rigid(poses @ torch.linalg.inv(motion.expected), target.centre.double())
+    away = log_rigid(poses @ torch.linalg.inv(motion.expected), target.centre)
     return total + 0.5 * (motion.precision * away**2).sum(1)
 
 

@@ -38,8 +38,8 @@ class SvrRequest(BaseModel):
     exclude, include: slices that are left out of the volume, or belong whatever is found of them; the
     probability of all others is found. continue_from: the folder of an earlier merge of the same slices; its
     poses and weights are refined, which takes less time.
-    outputs: what to write; "poses" are always found. samples: how many, where they are wanted. format: of all
-    images.
+    outputs: what to write; "poses" are always found. samples: how many, where they are wanted. device: that
+    computes, "auto", "cpu" or "cuda:0". format: of all images.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +54,7 @@ class SvrRequest(BaseModel):
     outputs: list[Literal["volume", "std", "poses", "samples"]] = ["volume", "std", "poses"]
     samples: int = Field(default=4, ge=1, le=100)
     seed: int = Field(default=0, ge=0)
+    device: str = "auto"
     format: ImageFormat = "nrrd"
     output: str
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..geometry import InputError
 from ..priors.base import Prior
+from ..priors.device import resolve_device
 from ..progress import Progress
 from ..reconstruction.images import check_can_be_written
 from ..reconstruction.provenance import software
@@ -51,6 +54,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         Cancelled: when asked to stop.
     """
     seconds: dict[str, float] = {}
+    device = resolve_device(request.device)
     check_can_be_written(request.format, request.output)
     progress.update("reading the stacks", 0.0)
     with _timed(seconds, "read"):
@@ -59,7 +63,7 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         stacks = read_stacks(request)
         covering(pixels_of(stacks.slices, 0.0), still_poses(len(stacks.slices)), request.spacing_mm)
     with _timed(seconds, "motion"):
-        found, first = _found(request, stacks, store, progress.part(0.03, 0.6))
+        found, first = _found(request, stacks, store, device, progress.part(0.03, 0.6))
     with _timed(seconds, "volume"):
         count = request.samples if "samples" in request.outputs else 0
         merged = merged_volume(
@@ -68,13 +72,15 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
             request.spacing_mm,
             samples=count,
             seed=request.seed,
+            device=device,
             progress=progress.part(0.6, 0.87),
         )
     with _timed(seconds, "self-check"):
-        check = checked(stacks.slices, found, progress.part(0.87, 0.97))
+        check = checked(stacks.slices, found, device, progress.part(0.87, 0.97))
     poses = _poses(stacks, found, merged, check.before, check.after)
     warnings = [*stacks.warnings, *_doubts(merged, check, stacks.names)]
-    facts = _provenance(request, stacks, first, poses, check, warnings) | {"seconds": seconds}
+    facts = _provenance(request, stacks, first, poses, check, warnings)
+    facts |= {"seconds": seconds, "device": str(device)}
     for warning in warnings:
         progress.warn(warning)
     progress.update("writing", 0.98)
@@ -94,35 +100,34 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
     return {"files": files, "result": facts}
 
 
-def _prior_of(request: SvrRequest, stacks: Stacks, store: ModelStore) -> Prior | None:
+def _prior_of(request: SvrRequest, stacks: Stacks, store: ModelStore, device: torch.device) -> Prior | None:
     """The model that was asked for, or that of the anatomy that was recognised."""
     known = stacks.anatomy if request.prior == AUTO else request.prior
-    return None if known in (None, NONE) else store.load(store.find(known), "cpu")
+    return None if known in (None, NONE) else store.load(store.find(known), str(device))
 
 
 def _found(
-    request: SvrRequest, stacks: Stacks, store: ModelStore, progress: Progress
+    request: SvrRequest, stacks: Stacks, store: ModelStore, device: torch.device, progress: Progress
 ) -> tuple[Found, dict[str, Any]]:
     """The motion, and what is to be told of the first volume."""
     if request.continue_from:
-        return continued(request, stacks, progress)
-    prior = _prior_of(request, stacks, store)
+        return continued(request, stacks, device, progress)
+    prior = _prior_of(request, stacks, store, device)
     slices = stacks.slices
+    search = partial(find_motion, slices, seed=request.seed, device=device)
     as_they_lie = "the stacks as they lie"
     if prior is None:
-        return find_motion(slices, seed=request.seed, progress=progress), {"from": as_they_lie}
+        return search(progress=progress), {"from": as_they_lie}
     name = prior.card.id
     try:
         template = template_of(slices, prior, progress.quiet())
     except InputError as error:
         stacks.warnings.append(f"{name} gives no first volume: {error} The stacks as they lie were taken.")
-        return find_motion(slices, seed=request.seed, progress=progress), {"from": as_they_lie}
+        return search(progress=progress), {"from": as_they_lie}
     coarse, by_template, scores = chosen_by_evidence(
-        slices, template.volume, request.seed, progress.part(0.0, 0.6)
+        slices, template.volume, request.seed, device, progress.part(0.0, 0.6)
     )
-    found = find_motion(
-        slices, known=coarse, levels=LEVELS[1:], seed=request.seed, progress=progress.part(0.6, 1)
-    )
+    found = search(known=coarse, levels=LEVELS[1:], progress=progress.part(0.6, 1))
     told = {
         "from": name if by_template else as_they_lie,
         "agreement": {as_they_lie: round(scores[0], 4), name: round(scores[1], 4)},

@@ -54,7 +54,7 @@ LEVELS = (
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Where the body was in S slices, and what is thought of them.
+    """Where the body was in S slices, and what is thought of them; on the CPU.
 
     Attributes:
         poses: (S, 4, 4) float64, scanner to body, RAS mm; sd: (S, 6), rad and mm about the centre.
@@ -84,6 +84,7 @@ def find_motion(
     known: Found | None = None,
     levels: tuple[Level, ...] = LEVELS,
     seed: int = 0,
+    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Found:
     """Poses of all slices.
@@ -94,6 +95,7 @@ def find_motion(
         known: what coarser levels found; `first` is not looked at.
         levels: coarse to fine.
         seed: of the starts.
+        device: that computes.
         progress: told of rounds, asked whether to stop.
 
     Raises:
@@ -106,7 +108,7 @@ def find_motion(
     total = sum(level.rounds for level in levels)
     done = 0
     for number, level in enumerate(levels):
-        at = _AtLevel(slices, level, found)
+        at = _AtLevel(slices, level, found, device)
         for turn in range(level.rounds):
             progress.update(f"motion, {level.grid_mm:g} mm, round {turn + 1} of {level.rounds}", done / total)
             by_first = known is None and first is not None and number == turn == 0
@@ -118,18 +120,18 @@ def find_motion(
 class _AtLevel:
     """Rounds at one level: pixels, their weights, and the prior of the volume."""
 
-    def __init__(self, slices: list[MaskedSlice], level: Level, found: Found):
+    def __init__(self, slices: list[MaskedSlice], level: Level, found: Found, device: torch.device | str):
         self.level, self.slices = level, slices
-        self.pixels = pixels_of(slices, level.pixel_mm)
+        self.pixels = pixels_of(slices, level.pixel_mm, device)
         self.prior = field_prior(self.pixels)
         self.stacks = torch.tensor([s.stack for s in slices])
         self.shots = torch.tensor([s.shot for s in slices])
         taken = torch.stack([self.stacks, self.shots], 1)
         self.groups = torch.unique(taken, dim=0, return_inverse=True)[1]  # of slices taken at once
         self.certainty = first_precision(self.pixels, self.prior)
-        self.belongs = self.pixels.as_decided(found.belongs)
+        self.belongs = self.pixels.as_decided(found.belongs.to(self.pixels.device))
         if found.judged is not None and found.volume is not None:
-            fit, _ = fit_of(_target(found.volume, found), self.pixels, found.poses, self._precision())
+            fit, _ = fit_of(self._target(found.volume, found), self.pixels, found.poses, self._precision())
             self._learn(judge(self.pixels, fit))
 
     def round(self, found: Found, turn: int, seed: int, by_first: bool, progress: Progress) -> Found:
@@ -145,9 +147,9 @@ class _AtLevel:
             if not by_first:
                 volume = self._volume(found, ~mine if parts > 1 else None, progress)
             assert volume is not None  # what was found by a first volume holds it
-            target = _target(volume, found)
+            target = self._target(volume, found)
             own = pixels.only(mine)
-            chosen = mine[pixels.owner]
+            chosen = mine.to(pixels.device)[pixels.owner]
             weight = self._looked_for()[chosen].clamp(min=1e-9)
             start = found.poses
             if turn < level.started:
@@ -156,14 +158,12 @@ class _AtLevel:
             done = register(
                 target, own, start, weight, self.groups, motion=motion, steps=8, check=progress.check
             )
-            poses[mine], sd[mine], gain[mine] = (
-                done.poses[mine],
-                done.sd[self.groups][mine],
-                done.fit.gain[mine],
-            )
+            poses[mine], sd[mine] = done.poses[mine], done.sd[self.groups][mine]
+            gain[mine] = done.fit.gain.cpu()[mine]
             expected[chosen] = done.fit.expected
-        judged = judge(pixels, Fit(torch.zeros_like(gain), gain, expected))
+        judged = judge(pixels, Fit(torch.zeros_like(gain), gain.to(pixels.device), expected))
         self._learn(judged)
+        judged = judged.cpu()
         return Found(poses, sd, normal_gain(gain, judged), judged, volume, found.centre)
 
     def _learn(self, judged: Judged) -> None:
@@ -183,22 +183,22 @@ class _AtLevel:
         pixels = self.pixels
         precision = self._precision()
         if chosen is not None:
-            precision = precision[chosen[pixels.owner]]
+            precision = precision[chosen.to(pixels.device)[pixels.owner]]
             pixels = pixels.only(chosen)
         grid = covering(self.pixels, found.poses, self.level.grid_mm)
-        gain = found.gain[pixels.owner]
+        gain = found.gain.to(pixels.device)[pixels.owner]
         field = FieldPosterior.of(self.prior, grid, pixels, found.poses.numpy(), gain, precision)
         mean = field.solve([], tolerance=_TOLERANCE, check=progress.check)[0]
-        return Volume((mean * field.seen()).numpy(), grid)
+        return Volume((mean * field.seen()).cpu().numpy(), grid)
 
     def _motion(self, found: Found) -> Motion | None:
         trusted = found.belongs > BELONGS
         said = neighbours_in_time(found.poses, self.stacks, self.shots, trusted, found.centre.double())
         return said and said.of(first_of(self.groups, int(self.groups.max()) + 1))
 
-
-def _target(volume: Volume, found: Found) -> Target:
-    return Target.of(torch.as_tensor(volume.array), volume.grid, found.centre)
+    def _target(self, volume: Volume, found: Found) -> Target:
+        array = torch.as_tensor(volume.array, device=self.pixels.device)
+        return Target.of(array, volume.grid, found.centre)
 
 
 def still_poses(count: int) -> torch.Tensor:
@@ -240,7 +240,7 @@ def covering(pixels: Pixels, poses: torch.Tensor, spacing_mm: float) -> Grid:
     """
     moved = poses.to(pixels.points)[pixels.owner]
     at = torch.einsum("pij,pj->pi", moved[:, :3, :3], pixels.points) + moved[:, :3, 3]
-    low, high = (edge.double().numpy() for edge in (at.amin(0) - _MARGIN_MM, at.amax(0) + _MARGIN_MM))
+    low, high = (edge.double().cpu().numpy() for edge in (at.amin(0) - _MARGIN_MM, at.amax(0) + _MARGIN_MM))
     size = np.ceil((high - low) / spacing_mm) + 1
     if float(size.prod()) > MAX_VOXELS:
         raise InputError(

@@ -52,6 +52,7 @@ def merged_volume(
     *,
     samples: int = 0,
     seed: int = 0,
+    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Merged:
     """The posterior of the body given slices at the poses that were found.
@@ -63,21 +64,22 @@ def merged_volume(
         spacing_mm: of the voxels.
         samples: so many are kept.
         seed: of the first sample; the next ones count from there.
+        device: that computes; what is returned is on the CPU.
         progress: told of steps, asked whether to stop.
 
     Raises:
         InputError: too many voxels.
     """
     progress = progress or Progress()
-    field, judged, gain, owner = _weighted(slices, found, spacing_mm, seed, progress)
+    field, judged, gain, owner = _weighted(slices, found, spacing_mm, seed, device, progress)
     progress.update("the volume itself", 0.55)
-    best = field.solve([], tolerance=_FINE, check=progress.check)[0]
+    best = field.solve([], tolerance=_FINE, check=progress.check)[0].cpu()
     drawn = []
     for number in range(max(samples, SPREAD_SAMPLES)):
         progress.update("its uncertainty", 0.65 + 0.35 * number / max(samples, SPREAD_SAMPLES))
-        rough, sample = field.solve([seed + number], tolerance=_ROUGH, check=progress.check)
+        rough, sample = field.solve([seed + number], tolerance=_ROUGH, check=progress.check).cpu()
         drawn.append((best + sample - rough).numpy())
-    seen = field.seen().numpy()
+    seen = field.seen().cpu().numpy()
     inside = _without_gaps(seen, spacing_mm)
     grid = field.grid
     mean = np.where(inside, best.numpy(), 0).astype(np.float32)
@@ -88,7 +90,7 @@ def merged_volume(
     std = np.where(inside, np.sqrt(variance), field.prior.sd).astype(np.float32)
     kept = np.stack([np.where(inside, sample, 0) for sample in drawn[:samples]]) if samples else None
     of_mean, of_std, of_seen = (Volume(array, grid) for array in (mean, std, seen.astype(np.uint8)))
-    return Merged(of_mean, of_std, of_seen, kept, judged, gain, owner)
+    return Merged(of_mean, of_std, of_seen, kept, judged.cpu(), gain.cpu(), owner.cpu())
 
 
 def _without_gaps(seen: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -99,16 +101,21 @@ def _without_gaps(seen: np.ndarray, spacing_mm: float) -> np.ndarray:
 
 
 def _weighted(
-    slices: list[MaskedSlice], found: Found, spacing_mm: float, seed: int, progress: Progress
+    slices: list[MaskedSlice],
+    found: Found,
+    spacing_mm: float,
+    seed: int,
+    device: torch.device | str,
+    progress: Progress,
 ) -> tuple[FieldPosterior, Judged, torch.Tensor, torch.Tensor]:
     """The posterior with the weights, gains and noise that agree with it; owner of each pixel."""
-    pixels = pixels_of(slices, 0.0)
+    pixels = pixels_of(slices, 0.0, device)
     prior = field_prior(pixels, SHARP_MM)
     grid = covering(pixels, found.poses, spacing_mm)
-    gain = found.gain
+    gain = found.gain.to(pixels.device)
     precision = first_precision(pixels, prior)
     if found.judged is not None:
-        precision = (found.belongs / found.judged.noise**2)[pixels.owner]
+        precision = (found.belongs / found.judged.noise**2).to(pixels.device)[pixels.owner]
     field = FieldPosterior.of(prior, grid, pixels, found.poses.numpy(), gain[pixels.owner], precision)
     for turn in range(_ROUNDS):
         progress.update(f"volume, {spacing_mm:g} mm, round {turn + 1} of {_ROUNDS}", 0.1 + 0.15 * turn)

@@ -1,12 +1,20 @@
 """Merging simulated stacks: errors do not depend on where the whole lies, and evidence chooses."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from svr.phantom import body, moving
 
-from SparseVolumeReconstructionLib.experiments.merging import registration_errors
-from SparseVolumeReconstructionLib.experiments.without_model import COLUMNS, interpolated, scores
+from SparseVolumeReconstructionLib.experiments import merging
+from SparseVolumeReconstructionLib.experiments.base import Setting
+from SparseVolumeReconstructionLib.experiments.merging import AVERAGE, COLUMNS, EVIDENCE, registration_errors
+from SparseVolumeReconstructionLib.experiments.without_model import COLUMNS as GAINS
+from SparseVolumeReconstructionLib.experiments.without_model import interpolated, scores
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.svr.first_volume import chosen_by_evidence
 from SparseVolumeReconstructionLib.svr.search import Found, middle_of
@@ -37,14 +45,44 @@ def test_a_stack_at_rest_is_interpolated_to_where_the_body_is():
     for stack in range(3):
         made = interpolated(given, stack, body().grid)
         assert np.corrcoef(made.ravel(), body().array.ravel())[0, 1] > 0.97
-    gained = dict(zip(COLUMNS, scores(body(), 0, Progress()), strict=True))
+    gained = dict(zip(GAINS, scores(body(), 0, Progress()), strict=True))
     assert gained["gain over the mean dB"] > 1 and gained["gain over one stack dB"] > 1
     assert gained["merged dB"] - gained["gain over the mean dB"] == pytest.approx(gained["mean of stacks dB"])
 
 
 def test_evidence_takes_a_good_template_where_the_body_moved_far():
     given = moving(14.0, 25.0, seed=6)
-    found, by_template, (average, template) = chosen_by_evidence(given.slices, body(), 0, Progress())
+    found, by_template, (average, template) = chosen_by_evidence(given.slices, body(), 0, "cpu", Progress())
     assert by_template and template > average
     errors, _ = registration_errors(given, found)
     assert np.median(errors[~given.spoiled]) < 1.5
+
+
+def test_finished_simulations_are_kept_and_not_made_again(tmp_path, monkeypatch):
+    """A second call takes their rows from the file; the table holds means over bodies and seeds."""
+    write_volume(body(), tmp_path / "one.nii.gz")
+    write_volume(body(), tmp_path / "two.nii.gz")
+    models = SimpleNamespace(split={"test": ["one", "two", "not there"]})
+    setting = Setting({"cohort": tmp_path}, tmp_path / "out", "cpu", models, False, Progress(), seeds=2)
+    made = []
+
+    def measured(body, prior, motion, *, seed, device, progress):
+        made.append((motion, seed))
+        return [
+            (name, merging.Score((float(seed),) * len(COLUMNS), 0.9, 0.1)) for name in (AVERAGE, EVIDENCE)
+        ]
+
+    monkeypatch.setattr(merging, "merges", measured)
+    found = merging.simulated(setting)
+    assert len(made) == len(set(made)) * 2 == 16 and [seed for _, seed in made] == [0] * 8 + [1] * 8
+    whole, bodies = found.tables
+    assert whole.rows[0][:3] == ["0 mm, 0°: " + AVERAGE, 4, 0.5] and len(whole.rows) == 8
+    assert [row[:2] for row in bodies.rows[:2]] == [["0 mm, 0°: one", 2], ["0 mm, 0°: two", 2]]
+    path = tmp_path / "out" / "rows.jsonl"
+    lines = path.read_text().splitlines()
+    assert json.loads(lines[0])["TRE mm"] == 0 and len(lines) == 32
+    path.write_text("\n".join(lines[2:]) + "\n")  # stopped before the last one
+    assert merging.simulated(setting) == found and made[16:] == [((0.0, 0.0), 0)]
+    path.write_text("rows")
+    with pytest.raises(InputError, match="no row"):
+        merging.simulated(setting)
