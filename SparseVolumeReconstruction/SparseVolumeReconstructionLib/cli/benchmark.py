@@ -42,7 +42,7 @@ def benchmark(prior, runs, device):
             round_trip=lambda: client.run(request),
             runs=runs,
         )
-        merges = merge_benchmark(progress)
+        merges = merge_benchmark(progress, device=device)
     print(table(result))
     print(merge_table(merges))
     print(_live_table(prior))

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ..geometry import Grid, Volume
+from ..priors.device import resolve_device
 from ..progress import Progress
 from ..svr.search import find_motion
 from ..svr.simulate import Scan, simulate
@@ -45,10 +46,12 @@ MERGES = (
 )
 
 
-def merge_benchmark(progress: Progress, merges: Sequence[Merge] = MERGES) -> dict[str, Row]:
+def merge_benchmark(
+    progress: Progress, merges: Sequence[Merge] = MERGES, device: str = "cpu"
+) -> dict[str, Row]:
     """Merge simulated stacks of a body of 82 mm that moves by up to 5 mm and 5 degrees.
 
-    Each in a process of its own.
+    Each in a process of its own. device: that computes.
 
     Returns:
         Of each merge: slices, voxels, motion_s and volume_s (seconds), peak_mib (None where not known).
@@ -58,18 +61,19 @@ def merge_benchmark(progress: Progress, merges: Sequence[Merge] = MERGES) -> dic
     for number, merge in enumerate(merges):
         progress.update(f"merging {merge.name}", number / len(merges))
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            rows[merge.name] = pool.submit(_measure, merge).result()
+            rows[merge.name] = pool.submit(_measure, merge, device).result()
     return rows
 
 
-def _measure(merge: Merge) -> Row:
+def _measure(merge: Merge, device: str) -> Row:
+    where = resolve_device(device)
     axes = tuple(2 - n % 3 for n in range(merge.stacks))
     scan = Scan(merge.thickness_mm / 3, merge.thickness_mm, axes)
     slices = simulate(_body(), scan, 5.0, 5.0).slices
     start = time.perf_counter()
-    found = find_motion(slices)
+    found = find_motion(slices, device=where)
     between = time.perf_counter()
-    merged = merged_volume(slices, found, merge.spacing_mm)
+    merged = merged_volume(slices, found, merge.spacing_mm, device=where)
     return {
         "slices": len(slices),
         "voxels": merged.mean.grid.size,

@@ -133,6 +133,7 @@ def test_merged_slices_are_predicted_better_than_as_they_lie(merged):
     check = said["self_check"]
     assert check["ncc"]["after"] > check["ncc"]["before"] + 0.02
     assert check["psnr_db"]["after"] > check["psnr_db"]["before"] + 1.5
+    assert said["device"] == ("cuda:0" if torch.cuda.is_available() else "cpu")
     assert said["warnings"] == told and "Not for diagnosis" in said["notice"]
     poses = json.loads((folder / "out" / "poses.json").read_text())
     assert len(poses) == len(found.slices)
