@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..data.landmarks import rigid
 from ..evaluation.metrics import masked_mean, pearson, psnr, ssim_map
-from ..geometry import InputError, Volume, file_errors
+from ..geometry import InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..priors.base import Prior
@@ -26,12 +24,12 @@ from ..svr.simulate import NOISE, Scan, Simulated, simulate
 from ..svr.volume import merged_volume
 from .base import Setting
 from .findings import Cell, Findings, Table
+from .kept import ROWS, Row, finished, keep
 
 MOTIONS = ((0.0, 0.0), (5.0, 5.0), (10.0, 15.0), (20.0, 30.0))  # mm and degrees, up to
 AVERAGE, TEMPLATE, EVIDENCE = "(a) stacks as they lie", "(b) template of 4 slices", "(c) by evidence"
-ROWS = "rows.jsonl"
-Row = dict[str, Any]
-Key = tuple[str, float, float, int]  # body, mm, degrees, seed
+Key = tuple[str, float, float, int]
+_KEY = ("body", "mm", "degrees", "seed")
 _CONTEXTS = 4
 _SPACING_MM = 0.8
 _NEAR_MM = 2.0
@@ -77,8 +75,7 @@ def simulated(setting: Setting) -> Findings:
     device = resolve_device(setting.device)
     prior = ModelStore().load("fetal-t2", str(device))
     cases = cases_of(setting)
-    setting.out.mkdir(parents=True, exist_ok=True)
-    done = finished(setting.out / ROWS)
+    done = finished(setting.out / ROWS, _KEY)
     for number, case in enumerate(cases):
         part = setting.progress.part(number / len(cases), (number + 1) / len(cases))
         if case.key not in done:
@@ -110,7 +107,7 @@ def cases_of(setting: Setting) -> list[Case]:
 
 def rows_of(case: Case, prior: Prior | None, device: torch.device, progress: Progress) -> list[Row]:
     """One row for each first volume: what it is of, COLUMNS, and the agreement of slices with the volume."""
-    about = {"body": case.body, "mm": case.motion[0], "degrees": case.motion[1], "seed": case.seed}
+    about = dict(zip(_KEY, case.key, strict=True))
     scores = merges(body_of(case.path), prior, case.motion, seed=case.seed, device=device, progress=progress)
     return [
         {
@@ -122,24 +119,6 @@ def rows_of(case: Case, prior: Prior | None, device: torch.device, progress: Pro
         }
         for first, score in scores
     ]
-
-
-def finished(path: Path) -> dict[Key, list[Row]]:
-    """Rows of a file, by their simulation; none where there is no file. Raises InputError."""
-    found: dict[Key, list[Row]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-            found.setdefault((row["body"], row["mm"], row["degrees"], row["seed"]), []).append(row)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: {line[:60]!r} is no row of this experiment; remove it.") from error
-    return found
-
-
-def keep(rows: list[Row], path: Path) -> None:
-    """Add the rows of one simulation to a file, a line of JSON each."""
-    with file_errors(f"{path}: could not be written"), path.open("a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _table(title: str, rows: list[Row], by: str) -> Table:

@@ -6,22 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..evaluation.metrics import masked_mean, psnr, ssim_map
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
+from ..priors.device import device_name, resolve_device
 from ..progress import Progress
 from ..svr.search import find_motion
 from ..svr.simulate import NOISE, Scan, Simulated, simulate
 from ..svr.volume import merged_volume
 from .base import Setting
-from .findings import Findings, Table
+from .findings import Cell, Findings, Table
+from .kept import ROWS, Row, finished, keep
 from .merging import registration_errors
 
 MOTION = (3.0, 3.0)  # mm and degrees, up to
 SCAN = Scan(pixel_mm=1.5, thickness_mm=4.0)
 _BODY_MM = 1.5  # voxels of the truth, and of what is made
+_KEY = ("kind", "body")
 _SUBJECTS = 3  # of each folder, where no number is asked for
 # T1w grey values of BrainWeb's labels: background, fluid, grey and white matter, fat, muscle, skin, skull,
 # vessels, around fat, dura, marrow
@@ -54,26 +58,46 @@ KINDS = {
 
 
 def gains(setting: Setting) -> Findings:
-    """Three orthogonal stacks of bodies of every folder, merged without a model; one simulation of each."""
-    found: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
+    """Three orthogonal stacks of bodies of every folder, merged without a model; one simulation of each.
+
+    Every finished one is kept in OUT/rows.jsonl, and not made again.
+    """
+    device = resolve_device(setting.device)
     work = [(name, path) for name in setting.data for path in _files(setting, name)]
+    done = finished(setting.out / ROWS, _KEY)
+    rows: list[Row] = []
     for number, (name, path) in enumerate(work):
         part = setting.progress.part(number / len(work), (number + 1) / len(work))
-        values = scores(body_of(path, KINDS[name]), number, part)
-        found.setdefault(name, []).append((path.name.removesuffix(".nii.gz"), values))
-    tables = []
-    for name, rows in found.items():
-        mean = np.mean([values for _, values in rows], 0).tolist()
-        cells = [[subject, *values] for subject, values in [*rows, ("mean", mean)]]
-        tables.append(Table(f"{len(rows)} {name}", ["body", *COLUMNS], cells))
+        key = (name, _body_name(path))
+        if key not in done:
+            done[key] = [row_of(name, path, number, device, part)]
+            keep(done[key], setting.out / ROWS)
+        rows += done[key]
     return Findings(
         "svr-without-model",
         "Merging moving stacks without a model",
         "What does merging gain over averaging the stacks and over interpolating the best one?",
-        tables,
+        [_table(name, [row for row in rows if row["kind"] == name]) for name in setting.data],
         [],
-        _notes(),
+        [*_notes(), f"Computed by {' and '.join(sorted({row['device'] for row in rows}))}."],
     )
+
+
+def row_of(kind: str, path: Path, seed: int, device: torch.device, progress: Progress) -> Row:
+    """What COLUMNS say of one body of a folder, one of KINDS."""
+    values = scores(body_of(path, KINDS[kind]), seed, device, progress)
+    about = {"kind": kind, "body": _body_name(path), "seed": seed, "device": device_name(device)}
+    return about | dict(zip(COLUMNS, values, strict=True))
+
+
+def _body_name(path: Path) -> str:
+    return path.name.removesuffix(".nii.gz")
+
+
+def _table(name: str, rows: list[Row]) -> Table:
+    cells: list[list[Cell]] = [[row["body"], *(row[column] for column in COLUMNS)] for row in rows]
+    mean = [float(np.mean([row[column] for row in rows])) for column in COLUMNS]
+    return Table(f"{len(rows)} {name}", ["body", *COLUMNS], [*cells, ["mean", *mean]])
 
 
 def _files(setting: Setting, name: str) -> list[Path]:
@@ -111,12 +135,13 @@ def interpolated(given: Simulated, stack: int, grid: Grid) -> np.ndarray:
     return resample(Volume(array, Grid(array.shape, matrix)), grid, antialias=False, cubic=True).array
 
 
-def scores(body: Volume, seed: int, progress: Progress) -> tuple[float, ...]:
+def scores(body: Volume, seed: int, device: torch.device | str, progress: Progress) -> tuple[float, ...]:
     """All of COLUMNS, of one simulation; what is made is scaled by one factor, and moved as a whole."""
     given = simulate(body, SCAN, *MOTION, spoiled=0.0, seed=seed)
-    found = find_motion(given.slices, seed=seed, progress=progress.part(0, 0.6))
+    found = find_motion(given.slices, seed=seed, device=device, progress=progress.part(0, 0.6))
     errors, to_truth = registration_errors(given, found)
-    merged = merged_volume(given.slices, found, _BODY_MM, progress=progress.part(0.6, 1.0))
+    part = progress.part(0.6, 1.0)
+    merged = merged_volume(given.slices, found, _BODY_MM, device=device, progress=part)
     ours = resample(merged.mean, body.grid, np.linalg.inv(to_truth), antialias=False).array
     stacks = [interpolated(given, n, body.grid) for n in range(len(SCAN.axes))]
     made = [ours, np.mean(stacks, 0), max(stacks, key=lambda one: _psnr(body, one))]

@@ -79,19 +79,17 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
         check = checked(stacks.slices, found, device, progress.part(0.87, 0.97))
     poses = _poses(stacks, found, merged, check.before, check.after)
     warnings = [*stacks.warnings, *_doubts(merged, check, stacks.names)]
-    facts = _provenance(request, stacks, first, poses, check, warnings)
-    facts |= {"seconds": seconds, "device": str(device)}
+    facts = _provenance(request, stacks, first, poses, check, warnings, seconds) | {"device": str(device)}
     for warning in warnings:
         progress.warn(warning)
     progress.update("writing", 0.98)
     page = report_page(merged.mean, merged.std, poses, facts)
-    wanted = set(request.outputs)
     result = SvrResult(
-        merged.mean if "volume" in wanted else None,
-        merged.std if "std" in wanted else None,
+        merged.mean if "volume" in request.outputs else None,
+        merged.std if "std" in request.outputs else None,
         merged.seen,
         merged.samples,
-        poses if "poses" in wanted else None,
+        poses if "poses" in request.outputs else None,
         facts,
         page,
     )
@@ -216,6 +214,7 @@ def _provenance(
     poses: list[dict[str, Any]],
     check: Check,
     warnings: list[str],
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     before, after = check.before, check.after
     return {
@@ -240,6 +239,7 @@ def _provenance(
             "psnr_db": {"before": _finite(before.mean_psnr), "after": _finite(after.mean_psnr)},
         },
         "warnings": warnings,
+        "seconds": seconds,
     }
 
 

@@ -45,7 +45,7 @@ def test_a_stack_at_rest_is_interpolated_to_where_the_body_is():
     for stack in range(3):
         made = interpolated(given, stack, body().grid)
         assert np.corrcoef(made.ravel(), body().array.ravel())[0, 1] > 0.97
-    gained = dict(zip(GAINS, scores(body(), 0, Progress()), strict=True))
+    gained = dict(zip(GAINS, scores(body(), 0, "cpu", Progress()), strict=True))
     assert gained["gain over the mean dB"] > 1 and gained["gain over one stack dB"] > 1
     assert gained["merged dB"] - gained["gain over the mean dB"] == pytest.approx(gained["mean of stacks dB"])
 
