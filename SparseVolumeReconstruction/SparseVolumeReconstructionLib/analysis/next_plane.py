@@ -142,6 +142,11 @@ class Planner:
         matrix[:3, 3] = middle - matrix[:3, :2] @ [(columns - 1) / 2, (rows - 1) / 2]
         return Plane((rows, columns), matrix)
 
+    def through(self, point: np.ndarray, normal: np.ndarray) -> Plane:
+        """The plane across all of the anatomy through a point (3,), mm, with a normal (3,) of any length."""
+        normal = normal / np.linalg.norm(normal)
+        return self.plane(normal, float(normal @ (point - (self._low + self._high) / 2)))
+
     def _rough_gain(self, normal: np.ndarray, offset: float) -> tuple[float, Plane]:
         self._check()
         plane = self.plane(normal, offset, _ROUGH_MM)

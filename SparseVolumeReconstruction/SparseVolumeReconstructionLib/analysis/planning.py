@@ -53,13 +53,7 @@ def suggested(request: NextPlaneRequest, patient: Patient, progress: Progress) -
     """Alternatives for the next plane, and the best sequence, JSON-ready; see `Docs/analysis.md`."""
     start = time.perf_counter()
     normal = patient.planes[0].normal if patient.planes else None
-    planner = Planner(
-        patient.field(),
-        patient.prior.anatomy_mask,
-        region=_region(request, patient),
-        observed=patient.planes,
-        check=progress.check,
-    )
+    planner = _planner(request, patient, progress)
     before = planner.remaining
     ranked = planner.ranked(request.among, request.count, normal)
     seconds = {"setup and first suggestion": seconds_since(start)}
@@ -71,7 +65,8 @@ def suggested(request: NextPlaneRequest, patient: Patient, progress: Progress) -
         left.append(planner.remaining / before)
         seconds["suggestion"] = seconds_since(start)
     matrix = np.linalg.inv(patient.known.alignment.patient_to_canonical)
-    return {
+    wanted = {"plan": _judged(request, patient, _planner(request, patient, progress))} if request.plan else {}
+    return wanted | {
         "planes": [_told(one, matrix) for one in ranked],
         "sequence": [
             _told(one, matrix) | {"variance_left": round(share, 4)}
@@ -81,6 +76,30 @@ def suggested(request: NextPlaneRequest, patient: Patient, progress: Progress) -
         "region": request.roi or "anatomy",
         "seconds": patient.said["seconds"] | seconds,
     }
+
+
+def _planner(request: NextPlaneRequest, patient: Patient, progress: Progress) -> Planner:
+    """After the slices that are there."""
+    return Planner(
+        patient.field(),
+        patient.prior.anatomy_mask,
+        region=_region(request, patient),
+        observed=patient.planes,
+        check=progress.check,
+    )
+
+
+def _judged(request: NextPlaneRequest, patient: Patient, planner: Planner) -> list[dict[str, float]]:
+    """What the planes of a plan are expected to take, one after the other, JSON-ready."""
+    to_canonical, before, told = patient.known.alignment.patient_to_canonical, planner.remaining, []
+    for one in request.plan:
+        normal = np.linalg.inv(to_canonical[:3, :3]).T @ one.normal
+        point = to_canonical[:3, :3] @ one.point + to_canonical[:3, 3]
+        plane = planner.through(point, normal)
+        gain = planner.gain(plane)
+        planner.add(plane)
+        told.append({"gain": round(gain, 4), "variance_left": round(planner.remaining / before, 4)})
+    return told
 
 
 def _region(request: NextPlaneRequest, patient: Patient) -> torch.Tensor | None:

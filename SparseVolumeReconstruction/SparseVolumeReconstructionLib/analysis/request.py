@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..observation.spec import AnyObservationSpec
 from ..reconstruction.request import ReconstructionRequest
@@ -30,12 +31,28 @@ class Question(BaseModel):
         return ReconstructionRequest(**same, outputs=["mean"], output="")
 
 
+class WantedPlane(BaseModel):
+    """A plane that somebody wants to scan: a point on it and its normal, in patient RAS mm."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    point: tuple[float, float, float]
+    normal: tuple[float, float, float]
+
+    @field_validator("normal")
+    @classmethod
+    def _has_a_length(cls, normal: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not np.linalg.norm(normal) > 0:
+            raise ValueError("expected a direction, not 0 0 0")
+        return normal
+
+
 class NextPlaneRequest(Question):
     """Which plane to scan next.
 
     among: planes of any orientation, axial, sagittal and coronal ones of the anatomy, or those of the stack
     that the first context is of. roi: path of a volume above 0 where it matters (the whole anatomy if None).
-    count: how many alternatives, and how many planes the sequence has. sequence: whether there is one.
+    count: how many alternatives, and how many planes the sequence has. sequence: whether there is one. plan:
+    planes that somebody wants to scan, judged one after the other.
     output: path of the JSON file, None for none.
     """
 
@@ -43,6 +60,7 @@ class NextPlaneRequest(Question):
     roi: str | None = None
     count: int = Field(default=3, ge=1, le=10)
     sequence: bool = True
+    plan: list[WantedPlane] = Field(default=[], max_length=10)
     output: str | None = None
 
 

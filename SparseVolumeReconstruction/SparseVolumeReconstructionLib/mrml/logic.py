@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import slicer
 
 from ..geometry import InputError, Volume
@@ -23,7 +24,7 @@ from .i18n import _
 from .look import Look
 from .making import Making, tie
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume
-from .planes import SuggestedPlane
+from .planes import PlanScore, SuggestedPlane
 from .request import Context, ReconstructionInputs, build_mask_request, build_question, build_request
 from .result_files import RECONSTRUCT, ResultFiles, read_made, read_result, window_of
 from .results import ResultNodes, add_result
@@ -152,6 +153,22 @@ class SparseVolumeReconstructionLogic:
             with _removed(folder):
                 answer = yield from self._ask("next-plane", request)
                 return [SuggestedPlane.of(told) for told in answer["result"]["planes"]]
+
+        return self._begin(steps())
+
+    def judge(self, inputs: ReconstructionInputs, planes: list[np.ndarray]) -> Job[PlanScore]:
+        """Begin to judge planes (4x4 SliceToRAS, mm) that are to be scanned beside the slices, in order.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
+        """
+        wanted = [{"point": plane[:3, 3].tolist(), "normal": plane[:3, 2].tolist()} for plane in planes]
+        with _new_folder() as folder:
+            request = build_question(inputs, folder) | {"plan": wanted, "count": len(planes)}
+
+        def steps() -> Steps[PlanScore]:
+            with _removed(folder):
+                return PlanScore.of((yield from self._ask("next-plane", request))["result"])
 
         return self._begin(steps())
 

@@ -26,6 +26,11 @@ def orientation_of(normal: np.ndarray) -> str:
     return _AXES[best][0] if angle < 0.5 else f"oblique ({_AXES[best][0]} {angle:.0f}°)"
 
 
+def place_words(point: np.ndarray) -> str:
+    """A point (3,) in RAS mm as in "R 3 A 12 S 40"."""
+    return " ".join(f"{sides[int(mm >= 0)]} {abs(mm):.0f}" for sides, mm in zip(_SIDES, point, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class SuggestedPlane:
     """Where to scan next, world RAS.
@@ -62,12 +67,31 @@ class SuggestedPlane:
 
     def words(self) -> str:
         """Orientation, middle and gain, as in "Axial at R 3 A 12 S 40 mm: 9.1 % less variance"."""
-        place = " ".join(
-            f"{sides[int(mm >= 0)]} {abs(mm):.0f}" for sides, mm in zip(_SIDES, self.middle, strict=True)
-        )
+        place = place_words(self.middle)
         return _("{orientation} at {place} mm: {gain:.1f}\u00a0% less variance").format(
             orientation=orientation_of(self.normal).capitalize(), place=place, gain=100 * self.gain
         )
+
+
+@dataclass(frozen=True, eq=False)
+class PlanScore:
+    """What planes of somebody's plan take of the variance left before them, and what the best ones take.
+
+    Attributes:
+        taken: share (0..1) that all planes of the plan are expected to take together.
+        best_taken: the same of the best sequence of as many planes.
+        best: that sequence, in its order.
+    """
+
+    taken: float
+    best_taken: float
+    best: tuple[SuggestedPlane, ...]
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> PlanScore:
+        """From an answer of the computing process."""
+        taken, best = (1 - told[name][-1]["variance_left"] for name in ("plan", "sequence"))
+        return cls(taken, best, tuple(map(SuggestedPlane.of, told["sequence"])))
 
 
 def show_suggestion(plane: SuggestedPlane | None) -> None:

@@ -28,12 +28,15 @@ class Context:
         plane: 4x4 SliceToRAS in world RAS (mm), instead of indices.
         thickness_mm: None: the spacing between slices, or the voxel size along the plane's normal, at most
             5 mm, is assumed.
+        body: volume node of the body that the slices show, where that is not `node`; slices of one body are
+            in common units.
     """
 
     node: Any
     indices: tuple[int, ...] | None = None
     plane: np.ndarray | None = None
     thickness_mm: float | None = None
+    body: Any = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def build_request(inputs: ReconstructionInputs, folder: Path, output: Path) -> d
 
     from ..reconstruction.request import ReconstructionRequest
 
-    names = names_of([context.node for context in inputs.contexts])
+    names = names_of([context.body or context.node for context in inputs.contexts])
     pixel_mm = (inputs.spacing_mm or 0.0) if inputs.fast else 0.0
     fields: dict[str, Any] = {
         "prior": inputs.prior,

@@ -29,6 +29,7 @@ from .sections.guide import GuideSection
 from .sections.learn import LearnSection
 from .sections.look import LookSection
 from .sections.outputs import OutputSection
+from .sections.plan import PlanSection
 from .sections.prior import PriorSection
 from .sections.run import RunSection
 from .sections.scan import ScanSection, Upload
@@ -53,6 +54,7 @@ _SECTIONS = (
     ToolSection,
     LearnSection,
     TeachSection,
+    PlanSection,
     LookSection,
 )
 

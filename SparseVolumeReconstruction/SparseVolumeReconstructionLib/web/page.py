@@ -19,6 +19,7 @@ _PARTS = (
     "tools",
     "learn",
     "lesson",
+    "plan",
     "run",
     "look",
 )
@@ -26,7 +27,7 @@ _PARTS = (
 # Variables of the page alone. one: the view that a small page shows. tool: what a drag in a slice view does:
 # "", "point", "window".
 _OF_THE_PAGE = {"one": "Red", "tool": ""}
-_SCRIPTS = ("svr", "page", "views", "lesson")
+_SCRIPTS = ("svr", "page", "views", "lesson", "plan")
 
 
 def build_page(server) -> None:

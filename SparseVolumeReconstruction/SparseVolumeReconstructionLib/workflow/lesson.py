@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..geometry import InputError, file_errors
 from ..mrml.i18n import _
@@ -23,11 +23,13 @@ _REACH_MM = 200.0  # planes further from the origin meet no head
 _FORMAT = "sparse-volume-lesson"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Plain data of which nothing is taken that is not expected."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-class LessonPlane(_Strict):
+class LessonPlane(Strict):
     """A plane in the model's space: the points x with normal . x = offset_mm, in RAS mm.
 
     The normal has length 1.
@@ -76,7 +78,7 @@ def plane_through(point: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return matrix
 
 
-class GiveSlices(_Strict):
+class GiveSlices(Strict):
     """The student is given slices of the patient, and sees how mean and uncertainty change.
 
     None: the anatomy as it is known so far.
@@ -87,7 +89,7 @@ class GiveSlices(_Strict):
     planes: list[LessonPlane] = Field(default=[], max_length=12)
 
 
-class AskSlice(_Strict):
+class AskSlice(Strict):
     """The student is asked where a slice of the patient lies."""
 
     kind: Literal["question"] = "question"
@@ -95,7 +97,23 @@ class AskSlice(_Strict):
     plane: LessonPlane
 
 
-class Lesson(_Strict):
+class PlanSlices(Strict):
+    """The student plans up to so many slices on a scout, scans them, and reads how good the plan was.
+
+    Attributes:
+        count: how many slices can be scanned.
+        thickness_mm: of a slice.
+        noise: standard deviation of a pixel, as a share of white.
+    """
+
+    kind: Literal["plan"] = "plan"
+    text: str = Field(default="", max_length=2000)
+    count: int = Field(default=3, ge=1, le=5)
+    thickness_mm: float = Field(default=4.0, ge=1, le=10)
+    noise: float = Field(default=0.03, ge=0, le=0.3)
+
+
+class Lesson(Strict):
     """All that a lesson is.
 
     Planes lie in the space of the model `prior`.
@@ -112,19 +130,33 @@ class Lesson(_Strict):
     prior: str = Field(default="brain-t1", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     patient: Literal["drawn", "sample", "scan"] = "drawn"
     seed: int = Field(default=0, ge=0, le=999_999)
-    steps: list[Annotated[GiveSlices | AskSlice, Field(discriminator="kind")]] = Field(
+    steps: list[Annotated[GiveSlices | AskSlice | PlanSlices, Field(discriminator="kind")]] = Field(
         default=[], max_length=40
     )
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> Lesson:
+        if self.patient == "sample" and self.plans:
+            raise ValueError("slices of the sample are there already; plan those of a made-up person")
+        return self
 
     @property
     def questions(self) -> list[int]:
         """Numbers of the steps, from 0, that ask for a slice."""
-        return [number for number, step in enumerate(self.steps) if step.kind == "question"]
+        return self._of_kind("question")
+
+    @property
+    def plans(self) -> list[int]:
+        """Numbers of the steps, from 0, in which slices are planned."""
+        return self._of_kind("plan")
 
     @property
     def digest(self) -> str:
         """SHA-256 of its content: two files are the same lesson when this is the same."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def _of_kind(self, kind: str) -> list[int]:
+        return [number for number, step in enumerate(self.steps) if step.kind == kind]
 
 
 def read(kind: type[BaseModel], data: str | bytes, what: str) -> BaseModel:

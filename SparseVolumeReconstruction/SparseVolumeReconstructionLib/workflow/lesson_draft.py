@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ..geometry import InputError
 from ..mrml.i18n import _
-from .lesson import AskSlice, GiveSlices, Lesson, LessonPlane, to_link, write
+from .lesson import AskSlice, GiveSlices, Lesson, LessonPlane, PlanSlices, to_link, write
 
 _AXES = (_("sagittal"), _("coronal"), _("axial"))
 
@@ -19,7 +19,7 @@ class Draft:
     Arguments of CHANGES come from a page, so they are not trusted.
     """
 
-    CHANGES = ("add", "set", "set_step", "drop", "up", "open")
+    CHANGES = ("add", "set", "set_step", "set_plan", "drop", "up", "open")
 
     def __init__(self, lesson: Lesson | None = None):
         self._fields = {
@@ -65,16 +65,17 @@ class Draft:
         self._set(**{name: str(value)})
 
     def add(self, kind: str, plane: LessonPlane | None) -> None:
-        """Ask for a slice ("question"), give it ("slices"), or only say something ("text").
+        """Ask for a slice ("question"), give it ("slices"), let slices be planned ("plan"), or say something.
 
         Args:
             kind: of the step.
-            plane: of the slice; None for a text alone.
+            plane: of the slice; None for a plan and for a text alone.
 
         Raises:
             InputError: where a lesson holds no more steps.
         """
-        step = AskSlice(plane=plane) if kind == "question" else GiveSlices(planes=[plane] if plane else [])
+        made = {"question": lambda: AskSlice(plane=plane), "plan": PlanSlices}
+        step = made.get(kind, lambda: GiveSlices(planes=[plane] if plane else []))()
         self._replace([*self._steps, step])
 
     def set_step(self, number: int, text: str) -> None:
@@ -86,9 +87,27 @@ class Draft:
         Raises:
             InputError: for a step that is not there, or a text that is too long.
         """
-        step = self._steps[self._number(number)]
-        changed = {"text": str(text)}
-        self._replace([each.model_copy(update=changed) if each is step else each for each in self._steps])
+        self._change(number, text=str(text))
+
+    def set_plan(self, number: int, name: str, value: float) -> None:
+        """Change how a plan is scanned.
+
+        Args:
+            number: of the step, from 0.
+            name: "count", "thickness_mm" or "noise".
+            value: see PlanSlices.
+
+        Raises:
+            InputError: for a step that is no plan, another name, or a value out of its range.
+        """
+        if self._steps[self._number(number)].kind != "plan" or name not in ("count", "thickness_mm", "noise"):
+            raise InputError(_("that step has no such number."))
+        self._change(number, **{name: value})
+
+    def _change(self, number: int, **changed) -> None:
+        steps = list(self._steps)
+        steps[number] = steps[self._number(number)].model_dump() | changed
+        self._steps = list(self._checked(self._fields, steps).steps)
 
     def drop(self, number: int) -> None:
         """Take a step out."""
@@ -112,7 +131,7 @@ class Draft:
             link = ""
             no_link = str(error)
         file = f"data:application/json;base64,{base64.b64encode(write(lesson).encode()).decode()}"
-        steps = [{"kind": step.kind, "text": step.text, "what": _what(step)} for step in self._steps]
+        steps = [step.model_dump() | {"what": _what(step)} for step in self._steps]
         return {"draft": {**self._fields, "steps": steps, "link": link, "no_link": no_link, "file": file}}
 
     def _set(self, **changes) -> None:
@@ -131,7 +150,7 @@ class Draft:
     @staticmethod
     def _checked(fields: dict, steps: list) -> Lesson:
         try:
-            return Lesson.model_validate({**fields, "steps": [step.model_dump() for step in steps]})
+            return Lesson.model_validate({**fields, "steps": steps})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
@@ -141,6 +160,8 @@ def _what(step) -> str:
     """A step in a few words."""
     if step.kind == "question":
         return _("Where is this {plane} slice?").format(plane=_plane_words(step.plane))
+    if step.kind == "plan":
+        return _("Plan up to {n} slices, and scan them").format(n=step.count)
     if not step.planes:
         return _("Text and the anatomy as it is known by then")
     return _("Give slices: {planes}").format(planes=", ".join(map(_plane_words, step.planes)))

@@ -16,14 +16,17 @@ from ..mrml import views
 from ..mrml.i18n import _
 from ..mrml.logic import Context, ReconstructionInputs
 from ..mrml.nodes import volume_of, world_grid
+from ..mrml.planes import PlanScore
 from ..mrml.results import ATTRIBUTE, ResultNodes, remove_result
 from ..mrml.sample_data import load_sparse_brain
-from .class_scores import MIDDLE, Answer, Results, judge
+from .class_scores import MIDDLE, Answer, Plan, Results, judge
 from .distance import Miss, miss
-from .lesson import AskSlice, Lesson, LessonPlane, plane_through
+from .landmarks import knows
+from .lesson import AskSlice, Lesson, LessonPlane, PlanSlices, plane_through
+from .plan_run import PlanRun
 from .presenter import Presenter
 from .slice_quiz import SliceQuiz, Verdict, acquired_planes
-from .stage import Stage
+from .stage import BEST_COLOUR, Stage
 from .steps import SPACING_MM, Step, Steps
 
 _DRAWN_MM = 1.0
@@ -56,7 +59,10 @@ class LessonRun:
         self.answers: dict[int, tuple[Answer, Verdict | None, Miss | None]] = {}
         self._own: list[Callable[[], None]] = []  # what takes the patient out of the scene again
         self._steps: Steps | None = None
-        self._given: list[LessonPlane] = []
+        self._given: list[tuple[LessonPlane, Context]] = []
+        self._found: dict = {}
+        self.planning: PlanRun | None = None
+        self.plans: dict[int, Plan] = {}
         self._asked_at, self._closed = 0.0, False
         self.on_ready: Callable[[], None] = lambda: None
 
@@ -69,6 +75,11 @@ class LessonRun:
     def step(self):
         """The step of the lesson that is shown; None before the first and after the last."""
         return self.lesson.steps[self.position] if 0 <= self.position < len(self.lesson.steps) else None
+
+    @property
+    def named(self) -> bool:
+        """Whether structures of the model's anatomy have names here."""
+        return knows(self._presenter.models.entry(self.lesson.prior).card)
 
     @property
     def anatomy(self):
@@ -100,10 +111,13 @@ class LessonRun:
             raise InputError(_("wait until the lesson is ready."))
         if self.quiz.question is not None:
             raise InputError(_("answer first, or give up."))
+        step = next(iter(self.lesson.steps[self.position + 1 :]), None)
+        self.planning = PlanRun(self, step) if isinstance(step, PlanSlices) else None
         self.position = min(self.position + 1, len(self.lesson.steps))
-        step = self.step
         if isinstance(step, AskSlice):
             self._ask(step)
+        elif self.planning is not None:
+            self.show_known()
         elif step is not None:
             self._give(list(step.planes))
 
@@ -142,7 +156,7 @@ class LessonRun:
         """
         there = plane.matrix(MIDDLE)
         point = self.frame[:3, :3] @ there[:3, 3] + self.frame[:3, 3]
-        wanted = self._there(point, there[:3, 2])
+        wanted = self.there(point, there[:3, 2])
         found = self._acquired(wanted)
         if miss(found[:3, 3][None], found[:3, 2], wanted).distance_mm > _SAME_MM:
             raise InputError(
@@ -180,7 +194,11 @@ class LessonRun:
             raise InputError(_("type your name or a nickname first."))
         answers = [answer for answer, *_rest in self.answers.values()]
         return Results(
-            lesson=self.lesson.digest, title=self.lesson.title, name=name.strip()[:40], answers=answers
+            lesson=self.lesson.digest,
+            title=self.lesson.title,
+            name=name.strip()[:40],
+            answers=answers,
+            plans=list(self.plans.values()),
         )
 
     def close(self) -> None:
@@ -191,7 +209,7 @@ class LessonRun:
         self.stage.close()  # first: what is shown must not go
         if self._steps is not None:
             self._steps.clear()
-        for remove in self._own:
+        for remove in reversed(self._own):
             remove()
         self._own = []
 
@@ -224,9 +242,7 @@ class LessonRun:
     def _scan(self):
         if self.lesson.patient == "sample":
             node = load_sparse_brain()
-            self._own.append(
-                lambda: slicer.mrmlScene.IsNodePresent(node) and slicer.mrmlScene.RemoveNode(node)
-            )
+            self.keep(node)
             return node
         identity = views.composite_node("Red").GetBackgroundVolumeID() or ""
         node = slicer.mrmlScene.GetNodeByID(identity)
@@ -238,6 +254,7 @@ class LessonRun:
 
     def _prepare(self, found: dict) -> None:
         """Make the anatomy without slices; then the lesson can begin."""
+        self._found = found
         self._steps = Steps(
             self._presenter.runner, self.lesson.prior, self._presenter.parameters.device.value, found, _NAME
         )
@@ -257,9 +274,9 @@ class LessonRun:
         for view, (orientation, axis) in _VIEWS.items():
             if (node := views.slice_node(view)) is not None:
                 node.SetOrientation(orientation)
-                views.face(node, self._there(middle, np.eye(3)[axis]), middle)
+                views.face(node, self.there(middle, np.eye(3)[axis]), middle)
 
-    def _there(self, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    def there(self, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """The plane through a point (3,) in RAS mm whose normal (3,) is given in the model's space: 4x4."""
         return plane_through(point, np.linalg.inv(self.frame[:3, :3]).T @ normal)
 
@@ -274,19 +291,45 @@ class LessonRun:
     def _give(self, planes: list[LessonPlane]) -> None:
         """One slice after the other, so that every one shows what it tells."""
         if not planes:
-            self._show_known()
+            self.show_known()
             return
-        self._given.append(planes.pop(0))
-        contexts = tuple(Context(self.patient, plane=self.placed(plane)) for plane in self._given)
-        try:
-            self._steps.make(contexts, lambda _step: self._give(planes))
-        except InputError:
-            self._given.pop()
-            raise
+        plane = planes.pop(0)
+        self.add(plane, Context(self.patient, plane=self.placed(plane)), lambda: self._give(planes))
 
-    def _show_known(self) -> None:
+    def add(self, plane: LessonPlane, context: Context, then: Callable[[], None]) -> None:
+        """Give one slice more; `then` is called once it is known what it tells.
+
+        Raises:
+            InputError: while something runs, or where the slice cannot be used.
+        """
+        given = self._given[: len(self._steps) - 1]  # without one whose job has failed
+        contexts = [*(each for _plane, each in given), context]
+        self._steps.make(tuple(contexts), lambda _step: then())
+        self._given = [*given, (plane, context)]
+
+    def show_known(self) -> None:
+        """Show the mean of what is known, and in blue where its slices lie."""
         self.stage.show(self._steps[-1].result.mean)
-        self.stage.mark_slices(self.patient, [self.placed(plane) for plane in self._given])
+        self.stage.mark_slices(self.patient, [self.placed(plane) for plane, _context in self._given])
+
+    def judge(self, planes: list[LessonPlane], then: Callable[[PlanScore], None]) -> None:
+        """Ask how much planes take, the last that were given, and how much the best ones would have taken.
+
+        Raises:
+            InputError: while something runs.
+        """
+        before = tuple(context for _plane, context in self._given[: -len(planes)])
+        inputs = self._inputs(contexts=before, **self._found)
+        self._presenter.runner.judge(inputs, [self.placed(plane) for plane in planes], then)
+
+    def take_plan(self, plan: Plan, best: list[np.ndarray]) -> None:
+        """Keep a plan that was judged, and frame the planes (4x4 SliceToRAS, mm) of the best one in green."""
+        self.plans[plan.step] = plan
+        self.stage.mark_slices(self.patient, best, BEST_COLOUR, more=True)
+
+    def keep(self, node) -> None:
+        """Take a volume node out of the scene when the lesson ends."""
+        self._own.append(lambda: slicer.mrmlScene.IsNodePresent(node) and slicer.mrmlScene.RemoveNode(node))
 
     def _ask(self, step: AskSlice) -> None:
         plane = self.placed(step.plane)

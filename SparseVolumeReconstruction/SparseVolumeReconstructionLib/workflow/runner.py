@@ -11,7 +11,7 @@ from ..geometry import InputError
 from ..mrml.i18n import _
 from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..mrml.making import Making
-from ..mrml.planes import SuggestedPlane
+from ..mrml.planes import PlanScore, SuggestedPlane
 from ..mrml.results import ResultNodes
 from ..progress import ProgressEvent
 from ..worker import Job, WorkerError
@@ -143,6 +143,12 @@ class Runner:
             InputError: when a job runs already or the inputs cannot be used.
         """
         return self._begin(lambda: self._logic.suggest(inputs), on_done, _("looking for planes"))
+
+    def judge(
+        self, inputs: ReconstructionInputs, planes: list, on_done: Callable[[PlanScore], None]
+    ) -> Job[PlanScore]:
+        """Judge planes (4x4 SliceToRAS, mm) that were planned, as a job like any other; see `suggest`."""
+        return self._begin(lambda: self._logic.judge(inputs, planes), on_done, _("looking for the best plan"))
 
     def _begin(
         self,

@@ -18,10 +18,8 @@ from .choices import Layer
 from .slice_quiz import Verdict, picture_grid
 from .snapshot import Snapshot
 
-SLICE_COLOUR, GUESS_COLOUR = (
-    (0.34, 0.71, 0.91),
-    (0.9, 0.62, 0.0),
-)  # sky blue and orange: told apart by colour-blind people, too
+# sky blue, orange and bluish green: told apart by colour-blind people, too
+SLICE_COLOUR, GUESS_COLOUR, BEST_COLOUR = (0.34, 0.71, 0.91), (0.9, 0.62, 0.0), (0.0, 0.75, 0.55)
 
 
 class Stage:
@@ -71,11 +69,21 @@ class Stage:
         )  # amid the anatomy that the others show
         views.jump(question.plane, question.corners.mean(0), question.view)
 
-    def mark_slices(self, volume, planes: list[np.ndarray]) -> None:
-        """Show slices of a volume node on planes (4x4 SliceToRAS, mm) in all views."""
-        self._unmark()
+    def mark_slices(
+        self, volume, planes: list[np.ndarray], colour: tuple = SLICE_COLOUR, more: bool = False
+    ) -> None:
+        """Show slices of a volume node on planes (4x4 SliceToRAS, mm) in all views.
+
+        Args:
+            volume: the volume node.
+            planes: of the slices.
+            colour: RGB, 0..1, of their frames.
+            more: beside what is marked already.
+        """
+        if not more:
+            self._unmark()
         for number, plane in enumerate(planes, 1):
-            self._mark(f"Slice {number}", volume, plane, views.nearest_view(plane[:3, 2]), SLICE_COLOUR)
+            self._mark(f"Slice {number}", volume, plane, views.nearest_view(plane[:3, 2]), colour)
 
     def close(self) -> None:
         """Put everything back."""

@@ -13,6 +13,7 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.workflow.class_scores import (
     MIDDLE,
     Answer,
+    Plan,
     Results,
     class_csv,
     class_table,
@@ -25,6 +26,7 @@ from SparseVolumeReconstructionLib.workflow.lesson import (
     GiveSlices,
     Lesson,
     LessonPlane,
+    PlanSlices,
     from_link,
     read,
     to_link,
@@ -42,12 +44,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 steps = st.one_of(
     st.builds(GiveSlices, text=texts, planes=st.lists(planes, max_size=3)),
     st.builds(AskSlice, text=texts, plane=planes),
+    st.builds(PlanSlices, text=texts, count=st.integers(1, 5), thickness_mm=st.floats(1, 10)),
 )
 lessons = st.builds(
     Lesson,
     title=texts.filter(bool),
     text=texts,
-    patient=st.sampled_from(["drawn", "sample", "scan"]),
+    patient=st.sampled_from(["drawn", "scan"]),
     seed=st.integers(0, 999_999),
     steps=st.lists(steps, max_size=5),
 )
@@ -95,6 +98,8 @@ def changed(**words) -> str:
         (changed(patient="passwords"), "patient"),
         (changed(steps=[{"kind": "question"}]), "steps.0.question.plane: Field required"),
         (changed(steps=[{"kind": "dance"}]), "steps.0"),
+        (changed(steps=[{"kind": "plan", "count": 6}]), "steps.0.plan.count"),
+        (changed(steps=[{"kind": "plan"}], patient="sample"), "plan those of a made-up person"),
         (changed(steps=[{"kind": "slices", "planes": [{"normal": [0, 0, 2], "offset_mm": 0}]}]), "length 1"),
         (
             changed(steps=[{"kind": "slices", "planes": [{"normal": [0, 0, 1], "offset_mm": 1e9}]}]),
@@ -178,6 +183,33 @@ def test_scores_follow_from_the_guesses(lesson):
         "name,question 1 (mm),question 2 (mm),placed,mean (mm)",
         "'=cmd(),1.0,,1,1.0",
     ]
+
+
+def test_plans_are_scored_in_per_cent_of_the_best():
+    asked = AskSlice(plane=LessonPlane(normal=(0, 0, 1), offset_mm=8.0))
+    lesson = Lesson(title="Plan", steps=[PlanSlices(count=2), asked, PlanSlices(count=1)])
+
+    def planned(name: str, *plans: tuple[int, float]) -> Results:
+        made = [Plan(step=step, planes=[asked.plane], taken=taken, best=0.2) for step, taken in plans]
+        return answered(lesson, name, 8.0).model_copy(update={"plans": made})
+
+    handed_in = [planned("Bob", (0, 0.1)), planned("Cy", (2, 0.05), (0, 0.19)), planned("Ada", (0, 0.18))]
+    assert [(row["name"], row["percent"]) for row in class_table(lesson, handed_in)] == [
+        ("Cy", [95, 25]),
+        ("Ada", [90, None]),
+        ("Bob", [50, None]),
+    ]
+    assert class_csv(lesson, handed_in).splitlines()[:3] == [
+        "name,question 1 (mm),placed,mean (mm),plan 1 (% of the best),plan 2 (% of the best)",
+        "Cy,0.0,1,0.0,95,25",
+        "Ada,0.0,1,0.0,90,",
+    ]
+    long = Plan(step=2, planes=[asked.plane] * 2, taken=0.1, best=0.2)
+    for wrong in (planned("Eve", (1, 0.1)), planned("Eve", (0, 0.1), (0, 0.1))):
+        with pytest.raises(InputError, match="a plan that the lesson does not ask for"):
+            class_table(lesson, [wrong])
+    with pytest.raises(InputError, match="a plan that the lesson does not ask for"):
+        class_csv(lesson, [planned("Eve").model_copy(update={"plans": [long]})])
 
 
 def test_foreign_and_impossible_results_are_refused(lesson):

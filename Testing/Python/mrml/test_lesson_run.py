@@ -14,7 +14,13 @@ from SparseVolumeReconstructionLib.mrml import views
 from SparseVolumeReconstructionLib.mrml.nodes import add_volume
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.class_scores import scores
-from SparseVolumeReconstructionLib.workflow.lesson import AskSlice, GiveSlices, Lesson, LessonPlane
+from SparseVolumeReconstructionLib.workflow.lesson import (
+    AskSlice,
+    GiveSlices,
+    Lesson,
+    LessonPlane,
+    PlanSlices,
+)
 from SparseVolumeReconstructionLib.workflow.lesson_draft import Draft
 from SparseVolumeReconstructionLib.workflow.lesson_run import LessonRun
 from SparseVolumeReconstructionLib.workflow.presenter import Presenter
@@ -91,6 +97,80 @@ def test_a_lesson_from_the_beginning_to_the_end(presenter):
     assert names() == before and views.backgrounds() == shown
     assert views.slice_node("Red").GetSliceOffset() == pytest.approx(33.0)
     assert np.allclose(views.plane_of(views.slice_node("Yellow")), TURNED)
+
+
+def test_slices_are_planned_scanned_and_judged(presenter):
+    before = names()
+    plan = PlanSlices(count=2, thickness_mm=8.0, noise=0.1)
+    lesson = Lesson(title="Plan", prior="tiny", seed=3, steps=[GiveSlices(planes=[SIDE]), plan])
+    run = LessonRun(presenter, lesson)
+    run.start()
+    finish(presenter)
+    for _step in lesson.steps:
+        run.next()
+        finish(presenter)
+    planning = run.planning
+    with pytest.raises(InputError, match="scan a slice first"):
+        planning.judge()
+    with pytest.raises(InputError, match="sagittal, coronal or axial"):
+        planning.put("upside down")
+    planning.nudge(0, 0.0, -20.0)  # up on the sagittal scout
+    assert planning.words().startswith("Axial at ")
+    assert run.canonical(planning.plane.matrix).offset_mm == pytest.approx(
+        run.canonical(run.there(planning._middle, np.array([0, 0, 1.0]))).offset_mm + 20, abs=0.1
+    )
+    planning.scan()
+    finish(presenter)
+    node = planning.scanned[0][1]
+    assert len(run.steps) == 3 and node.GetSpacing()[2] == pytest.approx(8.0)
+    planning.tilt(0, 30.0)
+    assert "oblique" in planning.words().lower()
+    planning.scan()
+    finish(presenter)
+    with pytest.raises(InputError, match="all slices of this plan are scanned"):
+        planning.scan()
+    planning.judge()
+    finish(presenter)
+    assert 0 < planning.score.taken < 1 and len(planning.score.best) == 2
+    kept = run.results("Ada").plans[0]
+    assert kept.step == 1 and [each.offset_mm for each in kept.planes] == [
+        plane.offset_mm for plane, _node in planning.scanned
+    ]
+    certain = [step.uncertainty for step in run.steps]
+    assert certain == sorted(certain, reverse=True)
+    run.close()
+    assert names() == before
+
+
+@pytest.mark.parametrize("scout", [0, 1, 2])
+def test_a_line_follows_the_pointer(presenter, scout):
+    """Wherever it is held; what is seen is the plane's own cut."""
+    run = LessonRun(presenter, LESSON.model_copy(update={"steps": [PlanSlices()]}))
+    run.start()
+    finish(presenter)
+    run.next()
+    planning, seen = run.planning, run.planning.scouts[scout]
+    planning.put(["axial", "axial", "coronal"][scout])
+    for turn, start, end in ((False, (0.5, 0.5), (0.56, 0.41)), (True, (0.9, 0.5), (0.8, 0.3))):
+        before = seen.line(planning.plane)
+        planning.drag(scout, turn, start, end)
+        x, y, to_x, to_y, *middle = seen.line(planning.plane)
+        for share in (0.0, 0.3, 1.0):  # every point of the line lies on the plane
+            point = seen.point(x + share * (to_x - x), y + share * (to_y - y))
+            assert abs((point - planning.plane.point) @ planning.plane.normal) < 0.1
+        if turn:
+            angles = [np.arctan2(p[1] - before[5], p[0] - before[4]) for p in (start, end)]
+            lines = [
+                np.arctan2(line[3] - line[1], line[2] - line[0]) for line in (before, [x, y, to_x, to_y])
+            ]
+            assert np.tan(lines[1] - lines[0]) == pytest.approx(np.tan(angles[1] - angles[0]), abs=0.01)
+            assert middle == pytest.approx(before[4:], abs=0.01)
+        else:
+            moved = (end[1] - start[1], end[0] - start[0])
+            assert any(
+                abs(middle[n] - before[4 + n]) == pytest.approx(abs(moved[1 - n]), abs=0.01) for n in (0, 1)
+            )
+    run.close()
 
 
 def test_a_lesson_that_is_left_while_it_is_prepared_leaves_nothing(presenter):
@@ -176,6 +256,15 @@ def test_a_draft_grows_step_by_step_and_refuses_nonsense():
         "slices",
         "slices",
     ] and draft.lesson().steps[1].text == "The end."
+    draft.add("plan", None)
+    draft.set_plan(3, "count", "5")  # numbers come from a page as text
+    assert draft.lesson().plans == [3] and draft.lesson().steps[3].count == 5
+    for name, value in (("count", 6), ("thickness_mm", "thick"), ("text", "x")):
+        with pytest.raises(InputError):
+            draft.set_plan(3, name, value)
+    with pytest.raises(InputError, match="plan those of a made-up person"):
+        draft.set_patient("sample")
+    draft.drop(3)
     draft.drop(1)
     state = draft.state()["draft"]
     assert [step["what"] for step in state["steps"]] == [

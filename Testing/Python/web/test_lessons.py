@@ -8,6 +8,7 @@ pytest.importorskip(
     "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
 )
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 
@@ -94,6 +95,70 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
     slices.click("lesson-leave")
     slices.wait(lambda: slices.there("context-count").is_displayed(), "workbench")
     assert slices.text("context-count") == "4 of 4 slices used"
+
+
+def test_slices_are_planned_with_mouse_and_keys_and_scored(slices, server, tmp_path, screenshots):
+    from SparseVolumeReconstructionLib.workflow.class_scores import Results
+    from SparseVolumeReconstructionLib.workflow.lesson import Lesson, PlanSlices, read, to_link
+
+    lesson = Lesson(title="Plan", text="Plan two.", seed=5, steps=[PlanSlices(text="Where?", count=2)])
+    slices.driver.get(f"{server.address}#lesson={to_link(lesson)}")
+    slices.wait(lambda: slices.text("lesson-title") == "Plan" and slices.there("lesson-begin"), "the lesson")
+    assert "1 scan to plan." in slices.driver.page_source
+    slices.there("lesson-name").send_keys("Ada", Keys.ENTER)
+    slices.wait(lambda: slices.there("scout-2"), "the scouts", 300)
+    assert not slices.there("plan-judge").is_enabled() and slices.violations() == []
+    words = slices.text("plan-words")
+    assert words.startswith("Axial at ") and "near: " in words
+    sagittal = slices.there("scout-0")
+    size = sagittal.rect["width"]
+    mouse = ActionChains(slices.driver, duration=100)
+    mouse.move_to_element(sagittal).click_and_hold().move_by_offset(0, -round(0.1 * size)).release().perform()
+    slices.wait(lambda: slices.text("plan-words") not in ("", words), "a plane that was shifted")
+    assert slices.text("plan-words").startswith("Axial at ")
+    mouse.move_to_element_with_offset(sagittal, round(0.3 * size), -round(0.1 * size)).click_and_hold()
+    mouse.move_by_offset(0, -round(0.1 * size)).release().perform()
+    slices.wait(lambda: "Oblique" in slices.text("plan-words"), "a plane that was turned")
+    named = slices.driver.find_element("css selector", "#scout-0 .named")
+    x, y = slices.driver.execute_script(
+        "const each = JSON.parse(document.getElementById('scout-0').dataset.names)"
+        ".find((each) => each.name === 'pons'); return [each.x, each.y]"
+    )
+    mouse.move_to_element_with_offset(sagittal, round((x - 0.5) * size), round((y - 0.5) * size)).perform()
+    slices.wait(lambda: named.is_displayed() and named.text == "pons", "the name under the mouse")
+    slices.screenshot(screenshots / "web-plan-scouts.png")
+    slices.click("plan-scan")
+    slices.wait(lambda: "1 of 2 scanned" in slices.text("plan-scan"), "the first slice", 120)
+    slices.press("put-sagittal", Keys.ENTER)
+    slices.wait(lambda: slices.text("plan-words").startswith("Sagittal"), "another orientation")
+    words = slices.text("plan-words")
+    slices.press("scout-1", *[Keys.ARROW_RIGHT] * 6)
+    slices.wait(lambda: slices.text("plan-words") not in ("", words), "a plane that the keys shift")
+    slices.press("scout-1", Keys.SHIFT, Keys.ARROW_RIGHT)
+    slices.wait(lambda: "Oblique (sagittal 5°)" in slices.text("plan-words"), "a plane that the keys turn")
+    slices.press("plan-scan", Keys.ENTER)
+    slices.wait(lambda: "2 of 2 scanned" in slices.text("plan-scan"), "the second slice", 120)
+    assert not slices.there("plan-scan").is_enabled()
+    assert len(slices.driver.find_elements("css selector", ".plan .thumbs img")) == 2
+    slices.press("plan-judge", Keys.ENTER)
+    slices.wait(lambda: slices.text("plan-verdict"), "the score", 120)
+    percent = int(slices.text("plan-verdict").split()[4])
+    assert 20 < percent < 110 and slices.violations() == []
+    slices.screenshot(screenshots / "web-plan-score.png")
+    slices.resize(420, 900)
+    assert slices.too_wide() == []
+    slices.screenshot(screenshots / "web-plan-phone.png")
+    slices.resize(1400, 900)
+    slices.press("lesson-next", Keys.ENTER)
+    slices.wait(lambda: f"Plan 1: {percent} % of the best" in slices.text("lesson-plans"), "the end")
+    file = tmp_path / "ada.json"
+    file.write_text(file_behind(slices, "lesson-results"))
+    assert len(read(Results, file.read_text(), "results").plans[0].planes) == 2
+    slices.driver.execute_script("window.trame.trigger('teach_class')")
+    slices.wait(lambda: slices.there("class-files"), "the scores").send_keys(str(file))
+    slices.wait(lambda: f"Ada 0 – {percent}" in slices.text("class-table"), "row of the student")
+    assert file_behind(slices, "class-csv").splitlines()[1] == f"Ada,0,,{percent}"
+    slices.click("lesson-leave")
 
 
 def test_a_teacher_makes_a_lesson_and_collects_scores(slices, lesson, tmp_path, screenshots):

@@ -80,6 +80,14 @@ def test_questions_are_answered_by_the_same_process(client, request_for, tmp_pat
     common = {name: request_for()[name] for name in ("prior", "contexts", "frame")}
     planes = client.submit({**common, "among": "stack", "count": 1}, operation="next-plane").result()
     assert planes["files"] == {} and 0 < planes["result"]["planes"][0]["gain"] < 1
+    best = planes["result"]["sequence"][0]
+    wanted = [{"point": best["origin"], "normal": [-2 * each for each in best["normal"]]}]
+    asked = {**common, "among": "stack", "count": 1, "plan": wanted}
+    (judged,) = client.submit(asked, operation="next-plane").result()["result"]["plan"]
+    assert judged == {name: pytest.approx(best[name], abs=1e-3) for name in ("gain", "variance_left")}
+    asked["plan"] = [{"point": [0, 0, 0], "normal": [0, 0, 0]}]
+    with pytest.raises(WorkerError, match="expected a direction"):
+        client.submit(asked, operation="next-plane").result()
     places = client.submit({**common, "frame": "auto"}, operation="locate").result()
     assert places["result"]["modes"][0]["probability"] > 0
     found = client.submit({**common, "output": str(tmp_path / "surprise")}, operation="surprise").result()

@@ -8,15 +8,17 @@ from pathlib import Path
 from ...geometry import InputError
 from ...mrml import views
 from ...workflow.class_scores import Results, class_csv, class_table
-from ...workflow.landmarks import knows, near_words
+from ...workflow.landmarks import near_words
 from ...workflow.lesson import Lesson, from_link, read, read_file, write
 from ...workflow.lesson_draft import Draft
 from ...workflow.lesson_run import LessonRun
+from ...workflow.plan_run import PlanRun
 from ..views import LABELS
 from .lesson_pictures import LessonPictures
 from .section import Action, Section
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "Resources" / "Lessons" / "first-look.json"
+_LESSONS = Path(__file__).resolve().parents[3] / "Resources" / "Lessons"
+EXAMPLES = {"first": _LESSONS / "first-look.json", "plan": _LESSONS / "plan-a-scan.json"}
 _MAX_STUDENTS = 200
 _PATIENTS = {
     "drawn": "A person whom the model made up: nobody real.",
@@ -28,7 +30,7 @@ _PATIENTS = {
 class TeachSection(Section):
     """Lessons, taken and made.
 
-    Phases: "" (the workbench), home, title, wait, slices, question, answer, end, edit, class.
+    Phases: "" (the workbench), home, title, wait, slices, plan, question, answer, end, edit, class.
     """
 
     NAME = "teach"
@@ -38,7 +40,6 @@ class TeachSection(Section):
         self._phase, self._lesson, self._run, self._name = "", None, None, ""
         self._draft: Draft | None = None
         self._offered: Lesson | None = None
-        self._named = False  # whether structures of the lesson's anatomy have names here
         self._class: dict[str, Results] = {}
         self._pictures = LessonPictures(app.server.state)
         app.server.state.teach_near = {}
@@ -52,7 +53,7 @@ class TeachSection(Section):
         return {
             "home": lambda: self._go("home"),
             "leave": self._leave,
-            "example": lambda: self._take(read_file(EXAMPLE)),
+            "example": self._example,
             "open": self._open,
             "link": lambda text: self._take(from_link(str(text))),
             "begin": self._begin,
@@ -75,11 +76,12 @@ class TeachSection(Section):
             "question": "placing",
             "answer": "placing",
             "slices": "guided",
+            "plan": "guided planning",
             "edit": "guided",
         }.get(phase, "plain")
         asked = self._asked(phase)
         state.lesson = f"{layout} {asked}".strip()
-        self._pictures.update(run if phase in ("slices", "question", "answer") else None, phase)
+        self._pictures.update(run if phase in ("slices", "question", "answer", "plan") else None, phase)
         state.teach_near = self._near() if phase in ("question", "answer", "edit", "slices") else {}
         lesson = self._lesson
         shown = {
@@ -101,9 +103,15 @@ class TeachSection(Section):
             shown |= self._draft.state()
         if phase in ("title", "class"):
             shown["questions"] = len(lesson.questions) if lesson else 0
+            shown["plans"] = len(lesson.plans) if lesson else 0
         if phase == "class":
             shown |= self._class_state()
         return shown
+
+    @property
+    def planning(self) -> PlanRun | None:
+        """The plan that a student makes now."""
+        return self._run.planning if self._run is not None and self._now() == "plan" else None
 
     def offer(self, path: Path) -> None:
         """Open the window with the lesson of a file, now and for whoever starts over. Raises InputError."""
@@ -128,14 +136,15 @@ class TeachSection(Section):
         run = self._run
         if self._phase not in ("run", "edit"):
             return self._phase
-        if not run.ready or self.presenter.runner.running:
+        planning = run.planning is not None  # who plans goes on seeing the scouts while something runs
+        if not run.ready or (self.presenter.runner.running and not planning):
             return "wait"
         if self._phase == "edit":
             return "edit"
         if run.step is None:
             return "end"
-        if run.step.kind == "slices":
-            return "slices"
+        if run.step.kind != "question":
+            return run.step.kind
         return "question" if run.quiz.question is not None else "answer"
 
     def _asked(self, phase: str) -> str:
@@ -169,6 +178,12 @@ class TeachSection(Section):
             self._class = {}
         self._lesson = lesson
 
+    def _example(self, name: str = "first") -> None:
+        """A lesson that comes with the program."""
+        if name not in EXAMPLES:
+            raise InputError("that lesson is not there.")
+        self._take(read_file(EXAMPLES[name]))
+
     def _open(self, texts) -> None:
         """A lesson from the text of a file."""
         self._take(read(Lesson, _texts(texts)[0], "the lesson"))
@@ -184,7 +199,6 @@ class TeachSection(Section):
     def _start(self, run: LessonRun, phase: str) -> None:
         self.app.sections["learn"].close()
         run.start()
-        self._named = knows(self.presenter.models.entry(run.lesson.prior).card)
         self._run, self._phase = run, phase
 
     def _next(self) -> None:
@@ -221,7 +235,8 @@ class TeachSection(Section):
             node = views.slice_node(view)
             if node is None:
                 raise InputError("that view is not there.")
-            self._draft.add(kind, self._run.nearest(views.plane_of(node)) if kind != "text" else None)
+            shows = kind in ("question", "slices")
+            self._draft.add(kind, self._run.nearest(views.plane_of(node)) if shows else None)
         elif what == "open":
             self._take(self._draft.lesson())
         else:
@@ -240,7 +255,7 @@ class TeachSection(Section):
 
     def _near(self) -> dict[str, str]:
         """What the planes of the views pass near, where names are known."""
-        if not self._named:
+        if not self._run.named:
             return {}
         found = {}
         for name in LABELS:
@@ -256,6 +271,7 @@ class TeachSection(Section):
         run = self._run
         steps = run.steps
         answers = [(n, run.answers.get(step)) for n, step in enumerate(run.lesson.questions, 1)]
+        plans = enumerate(run.lesson.plans, 1)
         shown = {
             "step": run.position + 1,
             "of": len(run.lesson.steps),
@@ -269,6 +285,9 @@ class TeachSection(Section):
             ],
             "given": steps[-1].count if steps else 0,
             "answers": [{"n": n, "words": _words(each)} for n, each in answers if each],
+            "planned": [
+                {"n": n, "percent": run.plans[step].percent} for n, step in plans if step in run.plans
+            ],
         }
         if run.position in run.answers:
             shown["verdict"] = _words(run.answers[run.position])
@@ -280,7 +299,15 @@ class TeachSection(Section):
             return {"rows": [], "csv": ""}
         handed_in = list(self._class.values())
         rows = class_table(self._lesson, handed_in)
-        shown = [{**row, "mm": [_mm(mm) for mm in row["mm"]], "mean": _mm(row["mean"])} for row in rows]
+        shown = [
+            {
+                **row,
+                "mm": [_mm(mm) for mm in row["mm"]],
+                "mean": _mm(row["mean"]),
+                "percent": ["–" if each is None else str(each) for each in row["percent"]],
+            }
+            for row in rows
+        ]
         return {"rows": shown, "csv": _address(class_csv(self._lesson, handed_in), "text/csv")}
 
 
