@@ -9,6 +9,7 @@ from ..geometry import Grid, InputError, Volume
 from ..geometry.plane import assumed_thickness_mm
 
 _MIN_PIXELS = 4
+_DIGITS = 6  # of a voxel: what lies on the first or last slice must not fall outside by rounding
 
 
 def reslice_plane(
@@ -47,7 +48,7 @@ def _read(volume: Volume, plane: Grid, outside: str) -> np.ndarray:
     """Pixels (1, rows, columns) at a grid of one slice."""
     to_index = volume.grid.ras_to_ijk @ plane.ijk_to_ras
     rows, columns = np.indices(plane.shape_kji[1:])
-    ijk = to_index[:3, :2] @ [columns.ravel(), rows.ravel()] + to_index[:3, 3:]
+    ijk = (to_index[:3, :2] @ [columns.ravel(), rows.ravel()] + to_index[:3, 3:]).round(_DIGITS)
     return map_coordinates(volume.array, ijk[::-1], np.float32, order=1, mode=outside).reshape(
         plane.shape_kji
     )

@@ -30,6 +30,7 @@ from .stage import BEST_COLOUR, Stage
 from .steps import SPACING_MM, Step, Steps
 
 _DRAWN_MM = 1.0
+_OWN_UNITS = {"patient": [0.0, 1.0], "canonical": [0.0, 1.0]}  # a made-up person is in those of the model
 _NEARLY_PARALLEL = 0.7  # cosine
 _SAME_MM = 4.0  # within which a slice of a sparse scan is the one of the lesson: the frame is found anew
 _NAME = "Lesson"
@@ -223,7 +224,7 @@ class LessonRun:
         def drawn(result: ResultNodes) -> None:
             self._own.append(lambda: remove_result(result))
             self.patient = result.current
-            self._prepare({"frame": "registered"})
+            self._prepare({"frame": "registered", "intensity": _OWN_UNITS})
 
         self._presenter.runner.run(inputs, self._unless_closed(drawn), _("drawing a person"))
 

@@ -11,7 +11,8 @@ from mrml.jobs import finish
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.mrml import views
-from SparseVolumeReconstructionLib.mrml.nodes import add_volume
+from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
+from SparseVolumeReconstructionLib.mrml.reslice import read_plane
 from SparseVolumeReconstructionLib.workflow.choices import Choices
 from SparseVolumeReconstructionLib.workflow.class_scores import scores
 from SparseVolumeReconstructionLib.workflow.lesson import (
@@ -123,6 +124,7 @@ def test_slices_are_planned_scanned_and_judged(presenter):
     finish(presenter)
     node = planning.scanned[0][1]
     assert len(run.steps) == 3 and node.GetSpacing()[2] == pytest.approx(8.0)
+    assert read_plane(volume_of(node), volume_of(node).grid).max() > 0  # of a single slice, too
     planning.tilt(0, 30.0)
     assert "oblique" in planning.words().lower()
     planning.scan()

@@ -105,6 +105,7 @@ def test_slices_are_planned_with_mouse_and_keys_and_scored(slices, server, tmp_p
     slices.driver.get(f"{server.address}#lesson={to_link(lesson)}")
     slices.wait(lambda: slices.text("lesson-title") == "Plan" and slices.there("lesson-begin"), "the lesson")
     assert "1 scan to plan." in slices.driver.page_source
+    slices.there("lesson-name").clear()
     slices.there("lesson-name").send_keys("Ada", Keys.ENTER)
     slices.wait(lambda: slices.there("scout-2"), "the scouts", 300)
     assert not slices.there("plan-judge").is_enabled() and slices.violations() == []
@@ -139,7 +140,14 @@ def test_slices_are_planned_with_mouse_and_keys_and_scored(slices, server, tmp_p
     slices.press("plan-scan", Keys.ENTER)
     slices.wait(lambda: "2 of 2 scanned" in slices.text("plan-scan"), "the second slice", 120)
     assert not slices.there("plan-scan").is_enabled()
-    assert len(slices.driver.find_elements("css selector", ".plan .thumbs img")) == 2
+    white = "const each = document.createElement('canvas').getContext('2d'); const [n] = arguments;"
+    white += "each.drawImage(document.querySelectorAll('.plan .thumbs img')[n], 0, 0);"
+    white += "return Math.max(...each.getImageData(0, 0, 240, 150).data.filter((_, n) => n % 4 < 3))"
+    assert all(slices.driver.execute_script(white, n) > 150 for n in range(2)), "slices that show something"
+    shares = [
+        int(each.text.split()[0]) for each in slices.driver.find_elements("css selector", ".shrink output")
+    ]
+    assert shares[0] == 100 > shares[1] > shares[2]
     slices.press("plan-judge", Keys.ENTER)
     slices.wait(lambda: slices.text("plan-verdict"), "the score", 120)
     percent = int(slices.text("plan-verdict").split()[4])
