@@ -91,7 +91,9 @@ def _planner(request: NextPlaneRequest, patient: Patient, progress: Progress) ->
 
 def _judged(request: NextPlaneRequest, patient: Patient, planner: Planner) -> list[dict[str, float]]:
     """What the planes of a plan are expected to take, one after the other, JSON-ready."""
-    to_canonical, before, told = patient.known.alignment.patient_to_canonical, planner.remaining, []
+    to_canonical = patient.known.alignment.patient_to_canonical
+    before = planner.remaining
+    told = []
     for one in request.plan:
         normal = np.linalg.inv(to_canonical[:3, :3]).T @ one.normal
         point = to_canonical[:3, :3] @ one.point + to_canonical[:3, 3]

@@ -143,7 +143,8 @@ class PlanRun:
             start: where it was held, place in the scout.
             end: where it is now.
         """
-        seen, plane = self.scouts[scout], self.plane
+        seen = self.scouts[scout]
+        plane = self.plane
         first, last = seen.point(*start), seen.point(*end)
         if not turn:
             shifted = plane.point + plane.normal * (plane.normal @ (last - first))
@@ -166,7 +167,8 @@ class PlanRun:
 
     def tilt(self, scout: int, degrees: float) -> None:
         """Turn the plane in hand about the normal of a scout, through the middle of its line there."""
-        seen, plane = self.scouts[scout], self.plane
+        seen = self.scouts[scout]
+        plane = self.plane
         line = seen.line(plane)
         if line is None:
             return
@@ -184,7 +186,8 @@ class PlanRun:
 
     def names(self, scout: int) -> list[dict]:
         """Structures that a scout shows: "name" and place "x", "y"; approximate, none without names."""
-        seen, found = self.scouts[scout], []
+        seen = self.scouts[scout]
+        found = []
         for each in landmarks() if self._run.named else ():
             for point in each.points:
                 there = self._run.frame[:3, :3] @ point + self._run.frame[:3, 3]
@@ -249,7 +252,8 @@ class PlanRun:
 
         What is around the anatomy stays 0, as in a scan without skull.
         """
-        patient, thickness = volume_of(self._run.patient), self.step.thickness_mm
+        patient = volume_of(self._run.patient)
+        thickness = self.step.thickness_mm
         grid = plane_grid(patient.grid, plane, thickness, self._run.patient.GetName())
         normal, half = grid.ijk_to_ras[:3, 2] / thickness, (thickness - 1) / 2
         parts = []

@@ -97,9 +97,8 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
     assert slices.text("context-count") == "4 of 4 slices used"
 
 
-def test_slices_are_planned_with_mouse_and_keys_and_scored(slices, server, tmp_path, screenshots):
-    from SparseVolumeReconstructionLib.workflow.class_scores import Results
-    from SparseVolumeReconstructionLib.workflow.lesson import Lesson, PlanSlices, read, to_link
+def test_slices_are_planned_with_the_mouse(slices, server, screenshots):
+    from SparseVolumeReconstructionLib.workflow.lesson import Lesson, PlanSlices, to_link
 
     lesson = Lesson(title="Plan", text="Plan two.", seed=5, steps=[PlanSlices(text="Where?", count=2)])
     slices.driver.get(f"{server.address}#lesson={to_link(lesson)}")
@@ -130,6 +129,12 @@ def test_slices_are_planned_with_mouse_and_keys_and_scored(slices, server, tmp_p
     slices.screenshot(screenshots / "web-plan-scouts.png")
     slices.click("plan-scan")
     slices.wait(lambda: "1 of 2 scanned" in slices.text("plan-scan"), "the first slice", 120)
+
+
+def test_slices_are_planned_with_keys_and_the_plan_is_scored(slices, tmp_path, screenshots):
+    from SparseVolumeReconstructionLib.workflow.class_scores import Results
+    from SparseVolumeReconstructionLib.workflow.lesson import read
+
     slices.press("put-sagittal", Keys.ENTER)
     slices.wait(lambda: slices.text("plan-words").startswith("Sagittal"), "another orientation")
     words = slices.text("plan-words")
