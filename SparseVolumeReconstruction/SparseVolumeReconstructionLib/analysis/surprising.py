@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..geometry import InputError, Volume, file_errors
-from ..geometry.io import write_volume
+from ..geometry import InputError, Volume
+from ..geometry.io import write_volume, written_whole
 from ..observation import Slice
 from ..observation.base import observed_voxels
 from ..progress import Progress
@@ -117,15 +114,7 @@ def _told(image: Slice, one: SliceScore, p: np.ndarray, limit: float) -> dict[st
 
 def _write(volume: Volume, answer: dict[str, Any], folder: Path) -> dict[str, str]:
     """All files of the answer into its folder, all or none. Raises InputError."""
-    with file_errors(f"{folder}: the result could not be written"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=folder.parent))
-        try:
-            write_volume(volume, staging / FILES[0], note=DESCRIPTION)
-            (staging / FILES[1]).write_text(json.dumps(answer, indent=2, sort_keys=True) + "\n")
-            folder.mkdir(exist_ok=True)
-            for name in FILES:
-                os.replace(staging / name, folder / name)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with written_whole(folder, FILES, told=FILES[1]) as staging:
+        write_volume(volume, staging / FILES[0], note=DESCRIPTION)
+        (staging / FILES[1]).write_text(json.dumps(answer, indent=2, sort_keys=True) + "\n")
     return {name: str(folder / name) for name in FILES}

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..geometry import InputError, file_errors
-from ..geometry.io import write_text
+from ..geometry.io import write_atomically, write_text
 from ..reconstruction.images import DESCRIPTION
 from .cases import Case
 
@@ -74,6 +74,9 @@ class Derivatives:
     def place(self, case: Case, result: Path, facts: dict[str, Any]) -> list[str]:
         """Move the files of a result to their names, sidecars included.
 
+        What is known of the case is forgotten first: until it is kept again, its files may be of two results.
+        A sidecar says that its image was inferred, so it is there before the image.
+
         Args:
             case: whose.
             result: its folder, with result.json; is removed.
@@ -91,30 +94,37 @@ class Derivatives:
         place.mkdir(parents=True, exist_ok=True)
         provenance = json.loads((result / "result.json").read_text(encoding="utf-8"))
         told = {"Description": DESCRIPTION, **facts, "Provenance": provenance}
+        self._record(case).unlink(missing_ok=True)
         placed = []
-        for file in sorted(result.iterdir()):
-            if file.name not in _NAMES:
-                continue
+        for file in sorted(file for file in result.iterdir() if file.name in _NAMES):
             target = place / f"{case.name}_{_NAMES[file.name].format(suffix=case.suffix)}"
-            os.replace(file, target)
-            placed.append(target)
             if target.name.endswith(".nii.gz"):
                 sidecar = target.with_name(target.name.replace(".nii.gz", ".json"))
-                write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", sidecar)
+                written = result / sidecar.name
+                written.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                os.replace(written, sidecar)
                 placed.append(sidecar)
+            os.replace(file, target)
+            placed.append(target)
         shutil.rmtree(result)
         return [str(path.relative_to(self.folder)) for path in placed]
 
     def record(self, case: Case, said: dict[str, Any], picture: bytes | None = None) -> None:
         """Keep what is known of a case; atomically, after its files are there. Raises InputError."""
         if picture:
-            (self._records / f"{case.name}.png").write_bytes(picture)
-        write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", self._records / f"{case.name}.json")
+            write_atomically(self._picture(case), lambda path: Path(path).write_bytes(picture))
+        write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", self._record(case))
+
+    def _record(self, case: Case) -> Path:
+        return self._records / f"{case.name}.json"
+
+    def _picture(self, case: Case) -> Path:
+        return self._records / f"{case.name}.png"
 
     def known(self, case: Case) -> dict[str, Any]:
         """What is known of a case; empty where it was never done or its record cannot be read."""
         try:
-            said = json.loads((self._records / f"{case.name}.json").read_text(encoding="utf-8"))
+            said = json.loads(self._record(case).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return said if isinstance(said, dict) else {}
@@ -134,7 +144,7 @@ class Derivatives:
 
     def picture(self, case: Case) -> bytes | None:
         """The mosaic of a case; None without one."""
-        path = self._records / f"{case.name}.png"
+        path = self._picture(case)
         return path.read_bytes() if path.is_file() else None
 
     def clear_attempts(self) -> None:

@@ -15,7 +15,14 @@ class FileWarning(UserWarning):
 
 
 class InputError(ValueError):
-    """Wrong input. The message is one line: what was wrong, what was expected, what to do."""
+    """Wrong input. The message is one line: what was wrong, what was expected, what to do.
+
+    Args:
+        message: may quote a file; signs in it that end lines become spaces.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(" ".join(str(message).splitlines()))
 
 
 @contextlib.contextmanager

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +20,14 @@ from .grid import Grid, Volume
 from .image import LPS, to_image
 from .nifti import sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom, series_source
+from .staging import staging
 from .text_headers import NRRD, nrrd_thickness
 
 NOTE = "ITK_FileNotes"
 """What ITK calls the free text of a header: a key of NRRD and MetaImage, `descrip` of NIfTI."""
 _POINTERS = {b"annex/objects/": "datalad get", b"version https://git-lfs": "git lfs pull"}
 _LONGEST_POINTER = 1024
+_UNFINISHED = '{"unfinished": "The run that writes into this folder has not ended, or was killed."}\n'
 
 
 def read_scan(path: str | Path, series: str | None = None) -> Scan:
@@ -151,31 +150,28 @@ def stated_grids(files: Sequence[Path]) -> tuple[list[Grid], tuple[str, ...]]:
 def write_atomically(path: str | Path, write) -> None:
     """Call `write(temporary_path)` beside `path`, then rename; on any error nothing is left behind.
 
-    The temporary name keeps the suffixes of `path`, because writers choose the format by them.
-
     Args:
         path: is replaced where it exists; its folder must exist.
-        write: called with the temporary path, a str, of an empty file that is there already.
+        write: called with the temporary path, a str, that ends with the name of `path`.
     """
     path = Path(path)
-    suffix = "".join(path.suffixes[-2:]) if path.name.count(".") > 1 else path.suffix
-    temporary = str(path.parent / f".{uuid.uuid4().hex}{suffix}")
-    open(temporary, "xb").close()
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with staging(path) as folder:
+        write(str(folder / path.name))
+        os.replace(folder / path.name, path)
 
 
 @contextmanager
-def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Path]:
+def written_whole(directory: str | Path, names: Collection[str], told: str = "result.json") -> Iterator[Path]:
     """A temporary folder whose files are moved into `directory` at the end: all of them, or none.
+
+    A process that is killed leaves no folder, the older result, or files beside a `told` that is none: until
+    all are there, it says that they are not, so that images beside it are never taken for observed ones.
 
     Args:
         directory: is made where it is not there.
         names: what files and folders of a result may be called; those of an older one that are not written
             are removed, folders where `is_own` says so.
+        told: the JSON file that says what the others are.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
@@ -183,20 +179,29 @@ def written_whole(directory: str | Path, names: Collection[str]) -> Iterator[Pat
     directory = Path(directory)
     with file_errors(f"{directory}: the result could not be written"):
         directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory.parent))
-        try:
-            yield staging
-            directory.mkdir(exist_ok=True)
-            for name in names:
-                old = directory / name
-                if old.is_dir() and is_own(old):
-                    os.replace(old, staging / f".old-{name}")
-                if (staging / name).exists():
-                    os.replace(staging / name, old)
-                elif not old.is_dir():
-                    old.unlink(missing_ok=True)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        with staging(directory) as folder:
+            made = folder / "made"
+            made.mkdir()
+            yield made
+            if directory.exists():
+                _move_into(directory, made, names, told)
+            else:
+                os.rename(made, directory)
+
+
+def _move_into(directory: Path, made: Path, names: Collection[str], told: str) -> None:
+    """Move what was made into a folder that is there, and remove what else of `names` it holds."""
+    directory.mkdir(exist_ok=True)
+    (made.parent / told).write_text(_UNFINISHED, encoding="utf-8")
+    os.replace(made.parent / told, directory / told)
+    for name in sorted(names, key=told.__eq__):  # told last
+        old = directory / name
+        if old.is_dir() and is_own(old):
+            os.replace(old, made.parent / f"old-{name}")
+        if (made / name).exists():
+            os.replace(made / name, old)
+        elif not old.is_dir():
+            old.unlink(missing_ok=True)
 
 
 def is_own(folder: Path) -> bool:

@@ -55,6 +55,7 @@ def nifti_header(path: Path, name: str):
         with nibabel.openers.ImageOpener(str(path)) as stream:
             header = kind.from_fileobj(stream, check=False)
         _check_start(header, name)
+        voxel_bytes(header)  # raises for a kind of voxels that there is not
         return header
     except InputError:
         raise
@@ -209,9 +210,11 @@ def _qform(header, unit: float) -> np.ndarray:
     """NaN where it cannot be computed."""
     if not all(0 < float(x) < math.inf for x in header["pixdim"][1:4]):
         return np.full((4, 4), np.nan)
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         matrix = header.get_qform()
-    except ValueError:  # a quaternion that is none
+    except (ValueError, HeaderDataError):  # a quaternion that is none, or a qfac that is not 1 or -1
         return np.full((4, 4), np.nan)
     matrix[:3] *= unit
     return matrix

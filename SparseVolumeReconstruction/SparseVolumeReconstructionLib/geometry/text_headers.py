@@ -24,6 +24,7 @@ _META_VECTORS = (
     b"CenterOfRotation",
 )
 _META_MATRICES = (b"TransformMatrix", b"Rotation", b"Orientation")
+_BOUND = 1e9  # no length in mm and no number of voxels of a scan is so large
 
 
 def nrrd_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
@@ -81,6 +82,8 @@ def check_nrrd_place(path: Path, name: str) -> None:
                 f"{name}: states no {field}, so where its slices lie in the patient is not known; expected "
                 "space directions and space origin in its header."
             )
+        words = re.split(r"[(),\s]+", fields[field].strip("() "))
+        _check_numbers(field, [word for word in words if word != "none"], name)
 
 
 def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str] | None:
@@ -190,6 +193,25 @@ def _check_meta_counts(header: bytes, name: str) -> None:
                 f"{name}: {field.decode()} has {len(value.split())} numbers; expected {expected[field]} for "
                 f"{int(count)} dimensions."
             )
+        if field in expected:
+            _check_numbers(field.decode(), value.decode("latin-1").split(), name)
+
+
+def _check_numbers(field: str, words: list[str], name: str) -> None:
+    """Raise InputError for what is no number, or one of no patient: ITK may never end with it.
+
+    Args:
+        field: what the header calls them.
+        words: the numbers as the header has them.
+        name: what to call the file in messages.
+    """
+    for word in words:
+        try:
+            is_bounded = abs(float(word)) < _BOUND
+        except ValueError:
+            is_bounded = False
+        if not is_bounded:
+            raise InputError(f"{name}: {field} has {word[:40]} among its numbers; correct the header.")
 
 
 def stated_unit(path: Path, suffix: str) -> str:

@@ -36,7 +36,7 @@ class StoredModel:
 
     def check_there(self) -> None:
         """Raise InputError where the weights file is missing."""
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):  # Path.is_file raises for names that are too long
             raise InputError(
                 f'model "{self.entry.card.id}": its weights file {self.path} is missing; install or import '
                 "it again."

@@ -1,76 +1,63 @@
 """Headers that were changed: read, or refused in one line; no crash, no hang, no file of another folder."""
 
-import gzip
-
-import numpy as np
 import pytest
-from fuzzing import changed, fuzzed
-from geometry.dicom_files import write_slice
+from fuzzing import SUFFIXES, changed, fuzzed, place_of_scans, scans, valid_files
 from hypothesis import given
 
-from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
-from SparseVolumeReconstructionLib.geometry.files import read_file
-from SparseVolumeReconstructionLib.geometry.io import read_scan, write_volume
-
-SECRET = 7777
-SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz", ".dcm")
-WORDS = [
-    *(b"99999999999", b"-1", b"nan", b"inf", b"1e308", b"0", b"\x00", b" " * 99),
-    *(b"\n", b"\n\n", b"\r\n", b"%n%s"),
-    *(b"\ndata file: ../secret.raw\n", b"\ndatafile: LIST\n../secret.raw\n", b"\nencoding: gzip\n"),
-    *(b"\nElementDataFile = ../secret.raw\n", b"\nHeaderSize = -1\n", b"\nCompressedData = True\n"),
-    *(b"\nsizes: 65535 65535 65535\n", b"\ndimension: 9\n"),
-    *(b"\nDimSize = 65535 65535 65535\n", b"\nNDims = 0\n"),
-]
+from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry.io import read_scan
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """{suffix: valid files of that format} on a grid of 4 x 5 x 6."""
-    folder = tmp_path_factory.mktemp("valid")
-    volume = Volume(np.random.default_rng(0).random((4, 5, 6), np.float32), Grid.centred((4, 5, 6), 2.0))
-    found = {}
-    for suffix in (".nrrd", ".mha", ".nii"):
-        for compress in (True, False):
-            write_volume(volume, folder / f"valid{suffix}", compress)
-            found.setdefault(suffix, []).append((folder / f"valid{suffix}").read_bytes())
-    found[".nii.gz"] = [gzip.compress(found[".nii"][0])]
-    found[".nhdr"] = [
-        one[: one.index(b"\n\n") + 1] + b"data file: " + name + b"\n"
-        for one in found[".nrrd"]
-        for name in (b"beside.raw", b"LIST\nbeside.raw")
-    ]
-    found[".mhd"] = [one[: one.index(b"LOCAL")] + b"beside.raw\n" for one in found[".mha"]]
-    found[".dcm"] = [write_slice(folder / "valid.dcm", np.arange(30).reshape(5, 6), (0, 0, 0)).read_bytes()]
-    return found
+    return valid_files(tmp_path_factory.mktemp("valid"))
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder to write into; a file beside the folder that nobody may read."""
-    folder = tmp_path_factory.mktemp("fuzz") / "scans"
-    folder.mkdir()
-    (folder.parent / "secret.raw").write_bytes(np.full(4096, SECRET, "<f4").tobytes())
-    (folder / "beside.raw").write_bytes(np.ones(120, "<f4").tobytes())
-    return folder
+    return place_of_scans(tmp_path_factory.mktemp("fuzz"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_changed_file_is_read_or_refused(files, place, suffix):
-    @fuzzed
-    @given(changed(files[suffix], WORDS))
-    def check(content):
-        path = place / f"changed{suffix}"
-        path.write_bytes(content)
-        for read in (lambda: read_scan(path), lambda: read_file(path, path.name, 10**6)):
-            try:
-                scan = read()
-            except InputError as error:
-                assert len(str(error).splitlines()) == 1
-                continue
-            assert not any((part.volume.array == SECRET).any() for part in scan.parts)
+    target = scans(suffix, files[suffix], place)
+    fuzzed(given(changed(target.valid, target.words))(target.check))()
 
-    check()
+
+FOUND = {
+    "signs that end lines in what is quoted": (".mha", b"LOCAL", b"LO\x1c%n\x85"),
+    "a matrix for which ITK never ends": (
+        ".mhd",
+        b"TransformMatrix = -1 0 0 ",
+        b"TransformMatrix = -1 0 01e308 ",
+    ),
+    "a kind of voxels that there is not": (".nii", b"\x10\x00\x20\x00", b"\x10\x4d\x20\x00"),
+    "pixels of which GDCM makes gigabytes": (
+        ".dcm",
+        b"\xe0\x7f\x10\x00OW\x00\x00",
+        b"\xe0\x7f\x10\x00O\x12lW",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_fuzzing_has_found_is_refused(files, place, case):
+    suffix, there, instead = FOUND[case]
+    content = next(one for one in files[suffix] if there in one)
+    path = place / f"found{suffix}"
+    path.write_bytes(content.replace(there, instead))
+    with pytest.raises(InputError) as refused:
+        read_scan(path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_sense_of_axes_that_is_none_does_not_count_where_there_is_a_matrix(files, place):
+    stated, none = b"\x20\x00\x00\x00\x00\x00\x80\x3f", b"\x20\x00\x00\x00\x00\x00\x00\x40"
+    path = place / "sense.nii"
+    path.write_bytes(files[".nii"][0].replace(stated, none))
+    assert path.read_bytes() != files[".nii"][0] and read_scan(path).parts[0].volume.grid.size == 120
 
 
 PATTERNS = {

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from fuzzing import changed, fuzzed
+from fuzzing import changed, fuzzed, lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,20 +76,20 @@ def test_lines_that_nobody_writes_get_one_answer_each_and_end_nothing(job_comman
     message = st.fixed_dictionaries({"op": known | value}, optional={"id": value, "request": value})
     valid = b'{"op": "reconstruct", "id": "a", "request": {"do": "bug"}}'
     changed_ones = changed([valid], [b"{", b'"', b"\\ud800"])
-    lines = [b"[" * 100_000, b'{"op": ' + b'{"a":' * 50_000]
-    lines += [b"\xff\xfe\x00", b'{"op": ["ping"]}', b"9" * 9999]
+    said = [b"[" * 100_000, b'{"op": ' + b'{"a":' * 50_000]
+    said += [b"\xff\xfe\x00", b'{"op": ["ping"]}', b"9" * 9999]
 
     @fuzzed
     @given(st.one_of(message.map(lambda one: json.dumps(one).encode()), changed_ones, st.binary(max_size=60)))
     def collect(line):
         if b"shutdown" not in line:
-            lines.append(line.replace(b"\n", b" ").replace(b"\r", b" "))
+            said.append(line.replace(b"\n", b" ").replace(b"\r", b" "))
 
     collect()
     last = b'{"op": "reconstruct", "id": "the last", "request": {"do": "say", "say": "hello"}}'
     done = subprocess.run(
         job_command,
-        input=b"\n".join([*lines, last, b""]),
+        input=b"\n".join([*said, last, b""]),
         capture_output=True,
         env=library_environment,
         timeout=60,
@@ -98,6 +98,12 @@ def test_lines_that_nobody_writes_get_one_answer_each_and_end_nothing(job_comman
     assert done.returncode == 0 and answers[-1]["result"]["said"] == "hello", done.stderr[-800:]
     refused = [answer for answer in answers if answer["event"] == "error" and answer["kind"] == "input"]
     assert len(refused) >= 5 and all(len(answer["message"].splitlines()) == 1 for answer in refused)
+
+
+def test_changed_requests_are_answered_in_one_line():
+    """Of all operations, up to their data models."""
+    target = lines()
+    fuzzed(given(changed(target.valid, target.words))(target.check))()
 
 
 def test_progress_has_a_step_a_fraction_and_the_remaining_time(process):
