@@ -23,13 +23,16 @@ from ..priors.alignment_model import AlignmentModel
 UNKNOWN = "unknown"
 _DIRECTIONS, _ROLLS = 150, 4  # looked at where the view is unknown
 _PIXELS, _DEPTHS = (18, 28), (20, 28)  # of the comparison, rough and fine
-_STARTS, _STEPS = (12, 3), (25, 15)  # how many poses are followed, and how far
+_STEPS = (25, 15)  # how far poses are followed, rough and fine
+_FOLLOWED, _FOLLOWED_NAMED = (12, 3), (2, 1)  # how many of them: of an unknown view, and of a named one
 _MODES = 12
 _NOISE = 0.12  # of the pixels, as a share of the spread of the radiograph
 _TURN_SD, _SHIFT_SD, _FREE = 0.05, 0.06, 3.0  # rad; of the body's size; rad where the view is unknown
 _OWN_ATTENUATION = 0.7  # a log ratio beyond which the attenuation is not the usual one
 _MIN_EXPLAINED = 0.6
 _OTHER_DEG = 15.0
+_TOLD_NATS = 3.0  # less does not tell a body from its mirror image
+_USUAL = (0.0, -0.7, -0.8)  # rays of an unknown view run about so: the body is seen from in front or above
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +40,16 @@ class Placed:
     """A radiograph whose detector has its place in canonical space.
 
     explained: share of its variance that the model explains. margin: nats between the best place and the best
-    one that is turned by more than 15 degrees; None where the place was given. gain: attenuation per mm that
-    fits best.
+    one that is turned by more than 15 degrees, mirrored ones aside; None where the place was given.
+    gain: attenuation per mm that fits best. mirrored: by how many nats the mirrored body from the mirrored
+    side is less probable; None where that is the same view, or the place was given.
     """
 
     radiograph: Radiograph
     explained: float
     margin: float | None
     gain: float
+    mirrored: float | None = None
 
     def provenance(self) -> dict[str, float | None]:
         """For result.json."""
@@ -52,6 +57,7 @@ class Placed:
         return {
             "explained": round(self.explained, 4),
             "margin_nats": margin,
+            "mirrored_nats": None if self.mirrored is None else round(self.mirrored, 2),
             "gain": round(self.gain, 6),
         }
 
@@ -70,9 +76,9 @@ def place(seen: Radiograph, model: AlignmentModel, frame: np.ndarray, check: Cal
     """
     fine = _Search(seen, model, 1)
     if seen.view in (*VIEWS, UNKNOWN, None):
-        pose, margin = _found(seen, model, fine, check)
+        pose, margin, mirrored = _found(seen, model, fine, check)
     else:
-        pose, margin = frame @ read_affine(str(seen.view)), None
+        pose, margin, mirrored = frame @ read_affine(str(seen.view)), None, None
     gain, explained = fine.fit(pose)
     if explained < _MIN_EXPLAINED:
         raise InputError(
@@ -82,22 +88,51 @@ def place(seen: Radiograph, model: AlignmentModel, frame: np.ndarray, check: Cal
         )
     usual = CHI / fine.side_mm
     known = seen.attenuation_per_mm or (usual if abs(np.log(gain / usual)) < _OWN_ATTENUATION else gain)
-    return Placed(replace(seen.transformed(pose), attenuation_per_mm=known), explained, margin, gain)
+    placed = replace(seen.transformed(pose), attenuation_per_mm=known)
+    return Placed(placed, explained, margin, gain, mirrored)
 
 
 def _found(
     seen: Radiograph, model: AlignmentModel, fine: _Search, check: Callable[[], None]
-) -> tuple[np.ndarray, float]:
-    """4x4 pose from the detector's space to canonical, and by how much no other direction is better, nats."""
+) -> tuple[np.ndarray, float, float | None]:
+    """4x4 pose from the detector's space to canonical, and by how many nats no other direction is better.
+
+    Of a body whose sides mirror each other, the mirrored body shows the same from the mirrored side. The last
+    number is by how many nats that is worse; where neither is told by the evidence, the view is taken that is
+    nearer to the named one, or from in front or above.
+    """
     free = (seen.view or UNKNOWN) == UNKNOWN
     rough = _Search(seen, model, 0)
-    start = rough.nearest(_starts(seen.view or UNKNOWN))
+    many, few = _FOLLOWED if free else _FOLLOWED_NAMED
+    start = rough.nearest(_starts(seen.view or UNKNOWN), many)
     turn, shift, score = rough.refined(start, torch.zeros(len(start), 3), free, check)
-    apart = torch.rad2deg(torch.arccos((turn[:, :, 2] @ turn[0, :, 2]).abs().clamp(max=1))) > _OTHER_DEG
+    same = torch.stack([turn[0, :, 2], _mirrored(turn[0])[:, 2]])
+    apart = torch.rad2deg(torch.arccos((turn[:, :, 2] @ same.T).abs().amax(1).clamp(max=1))) > _OTHER_DEG
     margin = float(score[0] - score[apart].max()) if bool(apart.any()) else float("inf")
-    few = _STARTS[1]
     turn, shift, _ = fine.refined(turn[:few], shift[:few], free, check)
-    return fine.pose(turn[0], shift[0]), margin
+    best, moved, ahead = _of_two_sides(turn[0], shift[0], fine, VIEWS.get(str(seen.view), _USUAL))
+    return fine.pose(best, moved), margin, ahead
+
+
+def _of_two_sides(
+    turn: torch.Tensor, shift: torch.Tensor, fine: _Search, towards: tuple[float, ...]
+) -> tuple[torch.Tensor, torch.Tensor, float | None]:
+    """A turn (3, 3) and shift (3,), or those from which the mirrored body looks the same.
+
+    Of two that the evidence does not tell apart, the one whose rays run more along `towards`; and by how many
+    nats the other one is less probable, None where it is hardly another view.
+    """
+    other, moved = _mirrored(turn), shift * torch.tensor([-1.0, 1, 1])
+    if torch.rad2deg(torch.arccos((turn[:, 2] @ other[:, 2]).clamp(-1, 1))) < _OTHER_DEG:
+        return turn, shift, None
+    ahead = fine.evidence(turn, shift) - fine.evidence(other, moved)
+    nearer = (other[:, 2] - turn[:, 2]) @ torch.tensor(towards)
+    return (other, moved, -ahead) if ahead < _TOLD_NATS and nearer > 0 else (turn, shift, ahead)
+
+
+def _mirrored(turn: torch.Tensor) -> torch.Tensor:
+    """The turn (3, 3) from which a body shows the same as its mirror image does from `turn`."""
+    return turn * torch.tensor([-1.0, 1, 1])[:, None] * torch.tensor([1.0, 1, -1])
 
 
 def _starts(view: str) -> torch.Tensor:
@@ -169,13 +204,13 @@ class _Search:
         share = min(1.0, 150 / len(y))
         return -0.5 * share * misfit, explained, gain
 
-    def nearest(self, turns: torch.Tensor) -> torch.Tensor:
-        """Those of some turns (B, 3, 3) from which the mean looks most like the radiograph."""
+    def nearest(self, turns: torch.Tensor, many: int) -> torch.Tensor:
+        """Those `many` of some turns (B, 3, 3) from which the mean looks most like the radiograph."""
         with torch.no_grad():
             parts = [self._shown(t, t.new_zeros(len(t), 3), self._maps[:1]) for t in turns.split(60)]
         values, shown = self._values - self._values.mean(), torch.cat(parts)[:, 0]
         alike = (shown - shown.mean(1, keepdim=True)) @ values / shown.std(1).clamp(min=1e-9)
-        return turns[alike.topk(min(_STARTS[0], len(turns))).indices]
+        return turns[alike.topk(min(many, len(turns))).indices]
 
     def refined(
         self, turn: torch.Tensor, shift: torch.Tensor, free: bool, check: Callable[[], None]
@@ -212,6 +247,11 @@ class _Search:
     def _pose(self, start: torch.Tensor, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Turns (B, 3, 3), and shifts (B, 3) mm: theta is a rotation vector (rad) and shares of the size."""
         return rotation_matrices(theta[:, :3]) @ start, theta[:, 3:] * self._size
+
+    def evidence(self, turn: torch.Tensor, shift: torch.Tensor) -> float:
+        """Log evidence at a turn (3, 3) and a shift (3,) mm, nats."""
+        with torch.no_grad():
+            return float(self._evidence(self._shown(turn[None], shift[None], self._maps))[0][0])
 
     def fit(self, pose: np.ndarray) -> tuple[float, float]:
         """Gain (attenuation per mm) and explained share at a pose from the detector's space to canonical."""

@@ -109,19 +109,17 @@ def corner_weights(ijk: np.ndarray, shape_kji: tuple[int, int, int]) -> tuple[np
     Returns:
         Indices, always of the grid, and weights; the weight is 0 outside the grid.
     """
-    size = np.array(shape_kji[::-1])
     low = np.floor(ijk).astype(np.int64)
     part = ijk - low
-    indices, weights = [], []
-    for n in range(8):
-        bit = np.array([(n >> axis) & 1 for axis in range(3)])
-        voxel = low + bit
-        weight = np.where(bit == 1, part, 1 - part).prod(1)
-        weight = weight * ((voxel >= 0) & (voxel < size)).all(1)
-        voxel = np.clip(voxel, 0, size - 1)
-        indices.append((voxel[:, 2] * size[1] + voxel[:, 1]) * size[0] + voxel[:, 0])
-        weights.append(weight)
-    return np.stack(indices, 1), np.stack(weights, 1)
+    index = np.zeros((len(ijk), 1), np.int64)
+    weight = np.ones((len(ijk), 1))
+    for axis, size in zip((2, 1, 0), shape_kji, strict=True):  # the voxels along i change fastest
+        voxel = low[:, axis, None] + np.arange(2)
+        share = np.stack([1 - part[:, axis], part[:, axis]], 1) * ((voxel >= 0) & (voxel < size))
+        shape = len(ijk), 2 * index.shape[1]
+        index = (index[:, :, None] * size + voxel.clip(0, size - 1)[:, None]).reshape(shape)
+        weight = (weight[:, :, None] * share[:, None]).reshape(shape)
+    return index, weight
 
 
 def observed_pixels(plane: Plane, grid: Grid, mask: np.ndarray | None = None) -> np.ndarray:

@@ -98,7 +98,12 @@ class Radiograph(Observation):
         return self.valid
 
     def transformed(self, matrix: np.ndarray) -> Self:
-        """The radiograph seen through a 4x4 affine; what it measured stays as it is."""
+        """The radiograph seen through a 4x4 affine; what it measured stays as it is.
+
+        Itself where that moves nothing: its operators are not made again.
+        """
+        if np.array_equal(matrix, np.eye(4)):
+            return self
         scale = float(np.abs(np.linalg.det(matrix[:3, :3])) ** (1 / 3))
         start = self.source_ras
         moved = None if start is None else matrix[:3, :3] @ start + matrix[:3, 3]

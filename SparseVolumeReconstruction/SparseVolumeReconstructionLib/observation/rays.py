@@ -70,13 +70,19 @@ def ray_matrix(rays: Rays, grid: Grid, attenuation: float, device: torch.device 
     parts = []
     for start in range(0, len(rays.pixels), _RAYS):
         points, lengths = rays.points(slice(start, start + _RAYS))
-        ijk = points.reshape(-1, 3) @ to_ijk[:3, :3].T + to_ijk[:3, 3]
+        ijk = points.swapaxes(0, 1).reshape(-1, 3) @ to_ijk[:3, :3].T + to_ijk[:3, 3]  # ray by ray
         inside = ((ijk > -1) & (ijk < grid.shape_kji[::-1])).all(1)
         index, weight = corner_weights(ijk[inside], grid.shape_kji)
-        ray = np.tile(np.arange(len(lengths)), len(points))[inside]
-        values = weight * (lengths[ray] * attenuation)[:, None]
-        entries = (values.ravel().astype(np.float32), (np.repeat(ray, 8), index.ravel()))
-        parts.append(csr_array(entries, (len(lengths), grid.size)))
+        hit = weight > 0
+        ends = np.cumsum(inside)[len(points) - 1 :: len(points)]
+        ends = np.concatenate([[0], np.cumsum(hit.sum(1))])[np.concatenate([[0], ends])]
+        part = csr_array(
+            (weight[hit].astype(np.float32), index[hit].astype(np.int32), ends.astype(np.int32)),
+            (len(lengths), grid.size),
+        )
+        part.sum_duplicates()
+        part.data *= np.repeat((lengths * attenuation).astype(np.float32), np.diff(part.indptr))
+        parts.append(part)
     return RayMatrix(csr_array(vstack(parts, "csr")), grid.shape_kji, device)
 
 

@@ -130,6 +130,11 @@ def _told(seen: Radiograph, at: Placed) -> list[str]:
             f"{seen.name}: its view is not certain (another one is only {at.margin:.1f} nats worse); give "
             "--view, or a second radiograph."
         )
+    if at.mirrored is not None and at.mirrored < _SURE_NATS and seen.view == "unknown":
+        told.append(
+            f"{seen.name}: does not tell left from right, since the mirrored body looks the same from the "
+            "mirrored side; the view from in front or above was taken; give --view if it was another."
+        )
     ratio = at.gain / at.radiograph.attenuation_per_mm
     if not 1 / _USUAL_RATIO < ratio < _USUAL_RATIO and not seen.attenuation_per_mm:
         told.append(

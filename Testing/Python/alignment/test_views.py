@@ -1,0 +1,54 @@
+"""Views of radiographs by evidence, on the embedded model of heads whose sides mirror each other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from SparseVolumeReconstructionLib.alignment.radiographs import place
+from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.observation.rays import radiograph_of
+from SparseVolumeReconstructionLib.observation.views import VIEWS, detector
+from SparseVolumeReconstructionLib.zoo import ModelStore
+
+
+@pytest.fixture(scope="module")
+def prior():
+    """Of heads of mice."""
+    return ModelStore().load("mouse-xray", "cpu")
+
+
+@pytest.fixture(scope="module")
+def head(prior):
+    """A head (K, J, I) that is not the mean."""
+    return prior.condition([]).sample([4])[0].clamp(min=0).numpy()
+
+
+def found(prior, head, view, direction):
+    """Where a picture from a direction was placed."""
+    seen = radiograph_of(Volume(head, prior.grid), np.array(direction), 64)
+    plane = detector(np.eye(3), np.zeros(3), seen.plane.shape_ji, float(seen.plane.spacing_ij[0]))
+    unplaced = replace(seen, plane=plane, view=view, attenuation_per_mm=0.0)
+    return place(unplaced, prior.alignment_model(), np.eye(4), lambda: None)
+
+
+def degrees(at, direction) -> float:
+    """Between the rays of a placed radiograph and a direction."""
+    cosine = at.radiograph.plane.normal @ np.array(direction) / np.linalg.norm(direction)
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_named_view_is_nearly_there_and_never_its_opposite(prior, head, view):
+    """From behind, the mirrored head looks the same as the head does from the front."""
+    at = found(prior, head, view, VIEWS[view])
+    assert degrees(at, VIEWS[view]) < 10
+    assert at.mirrored is None or abs(at.mirrored) < 1
+
+
+def test_an_unknown_view_is_found_up_to_the_mirrored_side_and_that_is_told(prior, head):
+    direction = (-0.6, 0.5, -0.9)
+    at = found(prior, head, "unknown", direction)
+    assert degrees(at, direction) < 10  # from in front or above, as is usual
+    assert abs(at.mirrored) < 1 and at.provenance()["mirrored_nats"] == pytest.approx(at.mirrored, abs=0.01)
+    assert at.margin > 0
