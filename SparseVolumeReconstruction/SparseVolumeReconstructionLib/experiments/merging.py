@@ -113,7 +113,7 @@ def rows_of(case: Case, prior: Prior | None, device: torch.device, progress: Pro
         {
             **about,
             "first": first,
-            **dict(zip(COLUMNS, score.values, strict=True)),
+            **dict(zip(COLUMNS, map(float, score.values), strict=True)),
             "agreement": score.agreement,
             "device": device_name(device),
         }

@@ -87,7 +87,7 @@ def row_of(kind: str, path: Path, seed: int, device: torch.device, progress: Pro
     """What COLUMNS say of one body of a folder, one of KINDS."""
     values = scores(body_of(path, KINDS[kind]), seed, device, progress)
     about = {"kind": kind, "body": _body_name(path), "seed": seed, "device": device_name(device)}
-    return about | dict(zip(COLUMNS, values, strict=True))
+    return about | dict(zip(COLUMNS, map(float, values), strict=True))
 
 
 def _body_name(path: Path) -> str:

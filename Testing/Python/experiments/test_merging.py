@@ -1,12 +1,13 @@
 """Merging simulated stacks: errors do not depend on where the whole lies, and evidence chooses."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from svr.phantom import body, moving
+from svr.phantom import SCAN, body, moving
 
 from SparseVolumeReconstructionLib.experiments import merging
 from SparseVolumeReconstructionLib.experiments.base import Setting
@@ -17,7 +18,7 @@ from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.svr.first_volume import chosen_by_evidence
-from SparseVolumeReconstructionLib.svr.search import Found, middle_of
+from SparseVolumeReconstructionLib.svr.search import Found, Level, middle_of
 from SparseVolumeReconstructionLib.svr.simulate import random_pose
 
 
@@ -86,3 +87,17 @@ def test_finished_simulations_are_kept_and_not_made_again(tmp_path, monkeypatch)
     path.write_text("rows")
     with pytest.raises(InputError, match="no row"):
         merging.simulated(setting)
+
+
+def test_a_simulation_is_scored_from_each_first_volume_and_by_evidence(tmp_path, monkeypatch):
+    """On coarse levels; its rows are plain numbers, those of the choice are of one of the others."""
+    monkeypatch.setattr(merging, "LEVELS", (Level(8.0, 6.0, 1), Level(6.0, 6.0, 1)))
+    monkeypatch.setattr(merging, "Scan", lambda: replace(SCAN, pixel_mm=6.0, thickness_mm=8.0))
+    monkeypatch.setattr(merging, "template_from", lambda *_: body(14, 4.0))
+    write_volume(body(14, 4.0), tmp_path / "one.nii.gz")
+    case = merging.Case(tmp_path / "one.nii.gz", (2.0, 4.0), 1)
+    rows = merging.rows_of(case, object(), torch.device("cpu"), Progress())
+    assert [row["first"] for row in json.loads(json.dumps(rows))] == [AVERAGE, merging.TEMPLATE, EVIDENCE]
+    best = max(rows[:2], key=lambda row: row["agreement"])
+    assert all(rows[2][name] == best[name] for name in COLUMNS if name != "seconds")
+    assert rows[2]["seconds"] > best["seconds"] and 0 < rows[2]["NCC"] <= 1
