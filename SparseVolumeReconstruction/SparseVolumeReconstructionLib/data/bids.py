@@ -64,7 +64,7 @@ def contrast_of(name: str) -> str | None:
     """The contrast that a name tells: by BIDS, or as others write it, "head_t1"; None where it tells none."""
     if parsed := parse_bids(name):
         return parsed.contrast
-    found = re.search(r"_(t1|t2|flair|pd(?=w))w?$", name.lower())  # "_pd" may be a diagnosis
+    found = re.search(r"_(?:inplane)?(t1|t2|flair|pd(?=w))w?$", name.lower())  # "_pd" may be a diagnosis
     return found and found[1]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..alignment.head import HeadReader
 from ..data.bids import contrast_of, without_contrast
 from ..data.cohort import Cohort, brain_mask
 from ..data.likeness import FOREGROUND
@@ -108,9 +109,9 @@ def axial(volume: Volume) -> Volume:
     return Volume(np.ascontiguousarray(array), Grid(array.shape, matrix))
 
 
-def fitted_on(prior: Prior) -> set[str]:
+def fitted_on(model: Prior | HeadReader) -> set[str]:
     """Names of the subjects that the card's split lists under anything but 'test'."""
-    split = prior.card.split
+    split = model.card.split
     lists = [names for key, names in split.items() if not key.startswith("test") and isinstance(names, list)]
     return {str(name) for names in lists for name in names}
 

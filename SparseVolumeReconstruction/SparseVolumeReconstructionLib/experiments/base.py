@@ -157,6 +157,20 @@ EXPERIMENTS: dict[str, Experiment] = {
             "patients": "folder of T1w volumes of patients (_T1w), with FLAIR (_FLAIR) beside them",
         },
     ),
+    "frames-of-heads": Experiment(
+        "heads:heads",
+        "Whole T1w heads: frame and brain from four slices, or two, against the whole volume.",
+        "brain-t1",
+        {"cohort": "folder of whole heads, NAME_T1w, with label maps of their brains, NAME_dlmuse"},
+        (),
+    ),
+    "frames-of-stacks": Experiment(
+        "heads:stacks",
+        "Stacks of other contrasts: frame from four slices, against the T1w head of the visit.",
+        "brain-t1",
+        {"visits": "folder of whole heads, VISIT_T1w, with stacks, VISIT_T2w or VISIT_FLAIR"},
+        (),
+    ),
     "cost": Experiment(
         "cost:cost",
         "Parameters, time and memory of all systems, at 64, 128 and 256 pixels.",

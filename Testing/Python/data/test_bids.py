@@ -34,6 +34,7 @@ NAMES = [
     ("sub-01_T1w_brain.nii.gz", None, None),
     ("head_t1.nrrd", None, "t1"),
     ("knee_T2.mha", None, "t2"),
+    ("ds11_sub-01_inplaneT2.nii.gz", None, "t2"),
     ("T1w.nii.gz", None, None),
     ("age24.nii.gz", None, None),
     ("", None, None),
