@@ -17,7 +17,7 @@ from ..geometry import InputError
 from ..geometry.io import read_affine
 from ..observation.projection import CHI, Radiograph
 from ..observation.rotations import rotation_matrices
-from ..observation.views import VIEWS, half_directions, view_axes
+from ..observation.views import VIEWS, half_directions, rolled, view_axes
 from ..priors.alignment_model import AlignmentModel
 
 UNKNOWN = "unknown"
@@ -32,7 +32,7 @@ _OWN_ATTENUATION = 0.7  # a log ratio beyond which the attenuation is not the us
 _MIN_EXPLAINED = 0.6
 _OTHER_DEG = 15.0
 _TOLD_NATS = 3.0  # less does not tell a body from its mirror image
-_USUAL = (0.0, -0.7, -0.8)  # rays of an unknown view run about so: the body is seen from in front or above
+USUAL = (0.0, -0.7, -0.8)  # rays of an unknown view run about so: the body is seen from in front or above
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def _found(
     apart = torch.rad2deg(torch.arccos((turn[:, :, 2] @ same.T).abs().amax(1).clamp(max=1))) > _OTHER_DEG
     margin = float(score[0] - score[apart].max()) if bool(apart.any()) else float("inf")
     turn, shift, _ = fine.refined(turn[:few], shift[:few], free, check)
-    best, moved, ahead = _of_two_sides(turn[0], shift[0], fine, VIEWS.get(str(seen.view), _USUAL))
+    best, moved, ahead = _of_two_sides(turn[0], shift[0], fine, VIEWS.get(str(seen.view), USUAL))
     return fine.pose(best, moved), margin, ahead
 
 
@@ -138,8 +138,9 @@ def _mirrored(turn: torch.Tensor) -> torch.Tensor:
 def _starts(view: str) -> torch.Tensor:
     """Turns (B, 3, 3) from the detector's axes (columns, rows, rays) to canonical ones."""
     half = half_directions(_DIRECTIONS) if view == UNKNOWN else np.array([VIEWS[view]])
-    quarters = [np.round(_roll(np.pi / 2 * n)) for n in range(_ROLLS)]
-    starts = [view_axes(d).T @ q for d, q in itertools.product(np.concatenate([half, -half]), quarters)]
+    quarters = [2 * np.pi * n / _ROLLS for n in range(_ROLLS)]
+    both = itertools.product(np.concatenate([half, -half]), quarters)
+    starts = [rolled(view_axes(direction), quarter).T for direction, quarter in both]
     return torch.as_tensor(np.stack(starts), dtype=torch.float32)
 
 
@@ -261,9 +262,3 @@ class _Search:
         with torch.no_grad():
             _, explained, gain = self._evidence(self._shown(turn, shift, self._maps))
         return float(gain[0]), float(explained[0])
-
-
-def _roll(angle: float) -> np.ndarray:
-    """A turn of the picture in its plane, (3, 3)."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])

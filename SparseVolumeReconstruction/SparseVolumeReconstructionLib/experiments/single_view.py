@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ..reconstruction.fusion import fuse
 from ..training.calibration import RADIOGRAPH_NOISE
 from .base import Setting
 from .findings import Figure, Findings, Table
+from .found_views import found_views
 from .surfaces import Studio, dssim, turned_about
 from .views import strips
 
@@ -35,6 +37,9 @@ _SEEN_WHILE_DEVELOPING = ("BTBR_T_Itpr3tf_j_", "KK.HlJ_", "LG.J_")
 _PRINTED = {NETWORK: (0.051, 0.097), NEAREST: (0.067, 0.109), ORACLE: (0.060, 0.110)}
 _SLICE = 0.4  # of the height, of the slice that is given besides
 _SHOWN = 3
+
+# by method and view, of each head: RMSE and DSSIM of the volume, then of the fused one
+Errors = dict[tuple[str, str], list[tuple[float, ...]]]
 
 
 @dataclass
@@ -91,7 +96,7 @@ def single_view(setting: Setting) -> Findings:
     fitted, kept = _heads(setting, prior, split)
     network = store.load(networks[0], setting.device) if networks else None
     bench = Bench(prior, network, fitted, Studio(prior.grid))
-    errors: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    errors: Errors = {}
     pictures: list[tuple[str, list[np.ndarray]]] = []
     held: list[float] = []
     began = time.perf_counter()
@@ -105,17 +110,16 @@ def single_view(setting: Setting) -> Findings:
             found = bench.volumes(truth, seen, operator, values, exact)
             fused = {method: fuse(volume, [operator], values) for method, volume in found.items()}
             views = [np.array(d) for d in (direction, *_NOVEL)]
-            true_views = bench.studio.pictures(truth, views)
+            unlike = partial(_unlike, bench.studio, bench.studio.pictures(truth, views), views)
             for method, volume in found.items():
-                shown = zip(true_views, bench.studio.pictures(fused[method].numpy(), views), strict=True)
-                unlike = float(np.mean([dssim(*pair) for pair in shown]))
-                scores = (_rmse(volume, truth), _rmse(fused[method], truth), unlike)
-                errors.setdefault((method, view), []).append(scores)
+                scores = [(_rmse(v, truth), unlike(v.numpy())) for v in (volume, fused[method])]
+                errors.setdefault((method, view), []).append((*scores[0], *scores[1]))
             held.append(_held(exact, truth))
             if view == "side" and len(pictures) < _SHOWN:
                 pictures.append((name.split("_")[0], _row(bench.studio, seen, truth, found, fused)))
     seconds = (time.perf_counter() - began) / max(len(held), 1)
     tables = [_overall(errors), _by_view(errors), _more(bench, kept, setting), _intervals(held)]
+    tables.append(found_views(prior, kept, setting.progress))
     figures = [_figure(pictures, list(found)), _applications(bench, truth, fused, seen)]
     return Findings(
         "003-single-view",
@@ -179,6 +183,14 @@ def _rmse(volume: torch.Tensor, truth: np.ndarray) -> float:
     return float(np.sqrt(((volume.numpy() - truth) ** 2).mean()))
 
 
+def _unlike(
+    studio: Studio, true_views: list[np.ndarray], views: list[np.ndarray], volume: np.ndarray
+) -> float:
+    """Mean DSSIM of the surface of (K, J, I) from some views."""
+    shown = zip(true_views, studio.pictures(volume, views), strict=True)
+    return float(np.mean([dssim(*pair) for pair in shown]))
+
+
 def _held(exact: Posterior, truth: np.ndarray) -> float:
     """Share of the head's voxels that 90 % intervals of the exact posterior hold."""
     low, high = (t.cpu().numpy() for t in exact.interval(0.9))
@@ -190,25 +202,25 @@ def _methods(errors: dict[tuple[str, str], list]) -> list[str]:
     return list(dict.fromkeys(method for method, _ in errors))
 
 
-def _overall(errors: dict[tuple[str, str], list[tuple[float, float, float]]]) -> Table:
+def _overall(errors: Errors) -> Table:
     rows: list[list] = []
     for method in _methods(errors):
         every = np.concatenate([scores for (m, _), scores in errors.items() if m == method])
         rows.append([method, *every.mean(0).tolist()])
-    rows += [[f"{method} (printed)", l2, None, ds] for method, (l2, ds) in _PRINTED.items()]
+    rows += [[f"{method} (printed)", None, None, l2, ds] for method, (l2, ds) in _PRINTED.items()]
     return Table(
         "All views",
-        ["method", "RMSE", "RMSE, fused", "DSSIM of the surface, fused"],
+        ["method", "RMSE", "DSSIM of the surface", "RMSE, fused", "DSSIM, fused"],
         rows,
         "RMSE over the whole cube, 1 is the brightest bone. Printed: of another network, 175 species and "
         "128 voxels along each side; its volumes are fused.",
     )
 
 
-def _by_view(errors: dict[tuple[str, str], list[tuple[float, float, float]]]) -> Table:
+def _by_view(errors: Errors) -> Table:
     views = [*VIEWS, OTHER]
     rows: list[list] = [
-        [method, *(float(np.mean([s[1] for s in errors[method, view]])) for view in views)]
+        [method, *(float(np.mean([s[2] for s in errors[method, view]])) for view in views)]
         for method in _methods(errors)
     ]
     return Table("RMSE after fusion, by view", ["method", *views], rows)
@@ -303,5 +315,5 @@ def _notes(names: list[str], networks: list[str], seconds: float) -> list[str]:
         "Radiographs are made of the heads: 64 x 64 pixels, parallel rays, chi 10, no scatter; views known.",
         network,
         f"{seconds:.0f} s for each head and view, all methods, on a CPU that others may have used too.",
-        "The number of depth slices was not varied.",
+        "The number of depth slices of the network: Docs/xray.md.",
     ]

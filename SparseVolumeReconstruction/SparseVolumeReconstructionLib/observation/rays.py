@@ -14,7 +14,7 @@ from .operator import LinearOperator
 from .planes import corner_weights, sparse_tensor
 from .points import PointOperator
 from .projection import CHI, Radiograph, Rays
-from .views import detector, middle_of, view_axes
+from .views import detector, middle_of, rolled, view_axes
 
 _RAYS = 4096  # whose steps are looked up at a time
 
@@ -95,7 +95,9 @@ def operator_of(
     return ray_matrix(Rays.of(seen, grid), grid, seen.attenuation_per_mm, device)
 
 
-def radiograph_of(volume: Volume, direction: np.ndarray, pixels: int, noise: float = 0.0) -> Radiograph:
+def radiograph_of(
+    volume: Volume, direction: np.ndarray, pixels: int, noise: float = 0.0, roll: float = 0.0
+) -> Radiograph:
     """What a volume shows along parallel rays, with the attenuation of the paper.
 
     Args:
@@ -103,10 +105,11 @@ def radiograph_of(volume: Volume, direction: np.ndarray, pixels: int, noise: flo
         direction: of the rays, RAS (3,).
         pixels: along both sides of a detector as wide as the longest side of the grid.
         noise: standard deviation that is stated of its values; none is added.
+        roll: of the detector in its plane, rad.
     """
     grid = volume.grid
     side_mm = float((grid.spacing_ijk * grid.shape_kji[::-1]).max())
-    plane = detector(view_axes(direction), middle_of(grid), (pixels, pixels), side_mm / pixels)
+    plane = detector(rolled(view_axes(direction), roll), middle_of(grid), (pixels, pixels), side_mm / pixels)
     blank = Radiograph(np.eye(pixels), plane, "made", "made", attenuation_per_mm=CHI / side_mm, noise=noise)
     shown = blank.operator(grid).forward(torch.as_tensor(volume.array, dtype=torch.float32)[None])[0]
     return replace(blank, integrals=shown.reshape(pixels, pixels).numpy())

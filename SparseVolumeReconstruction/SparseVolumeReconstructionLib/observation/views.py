@@ -25,6 +25,13 @@ def view_axes(direction: np.ndarray) -> np.ndarray:
     return np.stack([np.cross(y, z), y, z])
 
 
+def rolled(axes: np.ndarray, angle: float) -> np.ndarray:
+    """Axes (3, 3) of a picture, as `view_axes` gives them, turned in its plane by an angle, rad."""
+    c, s = np.cos(angle), np.sin(angle)
+    turned: np.ndarray = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ axes
+    return turned
+
+
 def detector(axes: np.ndarray, centre: np.ndarray, shape_ji: tuple[int, int], pixel_mm: float) -> Plane:
     """A detector whose middle lies at a point.
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from reconstruction.conftest import GRID, head, models_dir, store
 
+from SparseVolumeReconstructionLib.experiments import found_views
 from SparseVolumeReconstructionLib.experiments.single_view import (
     ATLAS,
     EXACT,
@@ -15,6 +16,7 @@ from SparseVolumeReconstructionLib.experiments.single_view import (
 )
 from SparseVolumeReconstructionLib.experiments.surfaces import Studio, dssim
 from SparseVolumeReconstructionLib.geometry import Grid
+from SparseVolumeReconstructionLib.progress import Progress
 
 __all__ = ["models_dir", "store"]  # the tiny models of the reconstruction tests
 
@@ -55,3 +57,15 @@ def test_surfaces_are_alike_only_where_bodies_are():
     assert one[inside].std() > 10, "lamps"
     both = studio.anaglyph(studio.surface(small), view)
     assert both.shape == one.shape and np.abs(both[..., 0].astype(int) - both[..., 1]).max() > 20
+
+
+def test_views_that_are_found_are_measured_by_their_rays(store, bodies, monkeypatch):
+    """A radiograph that is refused counts as far off."""
+    prior, body = store.load("tiny-head", "cpu"), bodies[0].numpy()
+    named = found_views.angle_found(prior, body, "side", np.array([1.0, 0, 0]), 0.0)
+    assert named < 10
+    assert found_views.angle_found(prior, body, "side", np.array([0.0, 0, -1]), 0.0) > 60
+    angles = iter([2.0, 4.0, 180.0, 1.0, 1.0, 3.0])
+    monkeypatch.setattr(found_views, "angle_found", lambda *words: next(angles))
+    table = found_views.found_views(prior, {"one": body}, Progress())
+    assert table.rows == [["unknown", 3, pytest.approx(2 / 3), 4.0, 180.0], ["named", 3, 1.0, 1.0, 3.0]]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ....data.augment import augment
-from ....observation.views import VIEWS, facing, view_axes
+from ....observation.views import VIEWS, facing, rolled, view_axes
 from ....training.loop.config import TrainConfig, validated
 from ....training.loop.task import Task
 from ..cube import transparency, turned
@@ -43,7 +43,7 @@ class XrayTask(Task):
         volumes = augment(volumes, self.config.augmentation, self.config.data, generator)
         directions = torch.randn(count, 3, generator=generator, device=device).cpu().numpy()
         tilts = (_TILT * torch.randn(count, generator=generator, device=device)).cpu().numpy()
-        axes = np.stack([_tilted(view_axes(facing(d)), t) for d, t in zip(directions, tilts, strict=True)])
+        axes = np.stack([rolled(view_axes(facing(d)), t) for d, t in zip(directions, tilts, strict=True)])
         turns = torch.as_tensor(axes, device=device)
         seen = turned(volumes, turns)
         exposure = torch.randn(count, 1, 1, generator=generator, device=device) * _EXPOSURE
@@ -91,10 +91,3 @@ class XrayTask(Task):
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The network and the atlas; its deviations are 1 until they are measured."""
         return to_tensors(self.networks.cpu(), self.atlas, 1.0, ())
-
-
-def _tilted(axes: np.ndarray, angle: float) -> np.ndarray:
-    """Axes of a picture that is turned in its plane."""
-    c, s = np.cos(angle), np.sin(angle)
-    turned_by: np.ndarray = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ axes
-    return turned_by
