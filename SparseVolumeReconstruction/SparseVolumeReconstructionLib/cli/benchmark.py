@@ -10,17 +10,27 @@ import click
 from ..geometry import InputError
 from ..reconstruction.request import ReconstructionRequest
 from .display import shown_progress
-from .options import Command, device
+from .options import Command, device, positive
+
+_SOAK_SPACING_MM = 4.0
 
 
-@click.command(cls=Command, examples="benchmark\nbenchmark --prior brain-t1 --device cpu")
+@click.command(cls=Command, examples="benchmark --prior brain-t1 --device cpu\nbenchmark --soak 2000")
 @click.option("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
 @click.option(
     "--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)"
 )
+@click.option(
+    "--soak",
+    type=positive,
+    metavar="N",
+    help="instead: whether N reconstructions in one process leave memory, open files or temporary files",
+)
 @device
-def benchmark(prior, runs, device):
+def benchmark(prior, runs, soak, device):
     """Time and memory on this machine."""
+    if soak:
+        return print(_soak_table(prior, soak))
     from ..evaluation.benchmark import benchmark as measure
     from ..evaluation.benchmark import table
     from ..evaluation.merge_benchmark import merge_benchmark, merge_table
@@ -47,6 +57,13 @@ def benchmark(prior, runs, device):
     print(merge_table(merges))
     print(_live_table(prior))
     print(_page_table(prior))
+
+
+def _soak_table(prior: str, count: int) -> str:
+    from ..worker import soak
+
+    with shown_progress() as progress:
+        return soak.soak_table(soak.soak(prior, count, _SOAK_SPACING_MM, progress))
 
 
 def _live_table(prior_id: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .dicom_elements import check_elements
 from .errors import InputError
 from .image import LPS
 from .mosaic import tiles
@@ -354,30 +355,13 @@ def _thickness(groups: list) -> float | None:
 def _pixels(file: Path, name: str) -> np.ndarray:
     """All frames of a file (frames, rows, columns); GDCM rescales all of them like the first one."""
     try:
-        _check_elements(file)
+        check_elements(file)
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
     except RuntimeError as error:
         raise InputError(
             f"{name}: its pixels cannot be read (damaged, not complete, or a compression that is not known)."
         ) from error
     return array.reshape(-1, *array.shape[-2:])
-
-
-def _check_elements(file: Path) -> None:
-    """Raise RuntimeError for a file without pixels, or with elements of a kind that there is not.
-
-    GDCM takes the bytes of such ones for lengths, and fills gigabytes.
-    """
-    import pydicom
-
-    try:
-        header = pydicom.dcmread(file, force=True, defer_size=1024)
-        elements = [header.get_item(tag, keep_deferred=True) for tag in header.keys()]  # noqa: SIM118
-    except Exception as error:  # damaged files fail in pydicom in many ways
-        raise RuntimeError(str(error)) from error
-    known = {None, *(kind.value for kind in pydicom.valuerep.VR)}
-    if "PixelData" not in header or {element.VR for element in elements} - known:
-        raise RuntimeError("no pixels, or an unknown value representation")
 
 
 def _rescaled(whole: np.ndarray, frame: Frame, name: str) -> np.ndarray:

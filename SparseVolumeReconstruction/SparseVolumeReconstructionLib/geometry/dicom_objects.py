@@ -160,5 +160,7 @@ def _save(kind: Any, images, pixels, path: Path, study: Study, number: int, **pa
             series_description=described(path.stem.replace("_", " ").capitalize()),
             **particular,
         )
-        made.ContributingEquipmentSequence = study.common.ContributingEquipmentSequence
+        for key in ("ContributingEquipmentSequence", "BodyPartExamined", "Laterality"):
+            if key in study.common and (key, made.Modality) != ("Laterality", "SEG"):  # that of its segments
+                setattr(made, key, getattr(study.common, key))
         made.save_as(path)

@@ -106,6 +106,8 @@ class Study:
         for key in _TYPE_3:
             if said := self._said(key):
                 setattr(made, key, said)
+        if "BodyPartExamined" not in made:  # then it could be one of two
+            made.Laterality = self._said("Laterality") or ""
         made.StudyInstanceUID = str(self._said("StudyInstanceUID") or generate_uid())
         made.Manufacturer = MANUFACTURER
         made.ManufacturerModelName = made.DeviceSerialNumber = self.model[:64]

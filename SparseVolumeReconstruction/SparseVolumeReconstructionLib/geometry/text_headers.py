@@ -107,8 +107,11 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
     if spacing and None in [positive(word.decode("latin-1")) for word in spacing[1].split()]:
         raise InputError(f"{name}: a voxel spacing is 0, negative or not a number; correct the header.")
     check_meta_place(path, name)
-    found = re.search(rb"^ElementDataFile *= *(.*?) *\r?\n", start, re.MULTILINE)
-    if found is None or found[1] != b"LOCAL":
+    found = re.search(rb"^ElementDataFile *= *(\S.*?) *\r?$", start, re.MULTILINE)
+    if found is None or found.start() != start.find(b"ElementDataFile"):
+        # ITK takes what follows for its name, on the next line or behind a colon too.
+        raise InputError(f"{name}: names its voxels in no line ElementDataFile = FILE; damaged, or no image.")
+    if found[1] != b"LOCAL":
         if max_voxels is not None:
             raise InputError(f"{name}: its voxels are in another file; upload one .mha that holds them.")
         _check_beside(path, rb"^ElementDataFile *= *(.*)$", name)
@@ -120,7 +123,7 @@ def meta_voxels(path: Path, name: str, max_voxels: int | None) -> tuple[int, str
             "the line out."
         )
     packed = re.search(rb"^CompressedData *= *True", start[: found.end()], re.MULTILINE | re.IGNORECASE)
-    return found.end(), "zlib" if packed else ""
+    return found.end() + 1, "zlib" if packed else ""
 
 
 def _check_beside(path: Path, field: bytes, name: str) -> None:

@@ -58,7 +58,7 @@ def _of_its_kind(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     kind = given.get("kind", "slice")
-    if kind not in ObservationSpec.kinds:
+    if not isinstance(kind, str) or kind not in ObservationSpec.kinds:
         raise ValueError(f'kind "{kind}" is not known; expected one of {", ".join(ObservationSpec.kinds)}')
     return ObservationSpec.kinds[kind].model_validate(given)
 

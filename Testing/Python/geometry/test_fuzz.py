@@ -39,6 +39,7 @@ FOUND = {
         b"\xe0\x7f\x10\x00OW\x00\x00",
         b"\xe0\x7f\x10\x00O\x12lW",
     ),
+    "a length beyond the end": (".dcm", b"\xe0\x7f\x10\x00OW\x00\x00", b"\xe0\x7f\x10\x00\xdc\x89\x72\x7a"),
 }
 
 
@@ -74,6 +75,21 @@ def test_a_pattern_of_files_that_is_none_is_refused(files, place, suffix):
     kept = [line for line in lines if "beside" not in line and not line.startswith("data file")]
     path.write_text("\n".join([*kept, PATTERNS[suffix], ""]))
     with pytest.raises(InputError, match="by a pattern that is none"):
+        read_scan(path)
+
+
+OUTSIDE_OF_META = (
+    b"ElementDataFile\ndata file: ../secret.raw",
+    b"ElementDataFile: ../secret.raw",
+    b" ElementDataFile = ../secret.raw\nElementDataFile = beside.raw",
+)
+
+
+@pytest.mark.parametrize("lines", OUTSIDE_OF_META)
+def test_a_name_of_voxels_that_itk_reads_in_its_own_way_is_refused(files, place, lines):
+    path = place / "own.mhd"
+    path.write_bytes(files[".mhd"][-1].replace(b"ElementDataFile = beside.raw", lines))
+    with pytest.raises(InputError, match="in no line ElementDataFile = FILE"):
         read_scan(path)
 
 

@@ -1,6 +1,7 @@
 """Results as DICOM: derived series in the study of the slices, masks as segmentations, maps of floats."""
 
 import shutil
+import subprocess
 
 import highdicom
 import numpy as np
@@ -114,6 +115,17 @@ def test_patient_study_and_space_are_those_of_the_source_and_all_is_called_infer
         assert {each.ReferencedSOPInstanceUID for each in read.SourceImageSequence} == given
     assert NAME not in (folder.parent / "result.json").read_text()
     assert "P-17" not in (folder.parent / "result.json").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="needs dciodvfy (Debian's dicom3tools)")
+def test_dciodvfy_finds_no_error(written):
+    """In one image of every series, in all segmentations and maps."""
+    files = [*written[1].rglob("0001.dcm"), *written[1].glob("*.dcm")]
+    assert len(files) >= 10
+    for file in files:
+        done = subprocess.run(["dciodvfy", "-new", file], capture_output=True, text=True)
+        wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+        assert not wrong, (file.name, wrong)
 
 
 @pytest.mark.parametrize("axes", AXES)

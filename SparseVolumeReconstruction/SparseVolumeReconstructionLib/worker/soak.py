@@ -1,0 +1,124 @@
+"""Whether the computing process stays as it was, however many reconstructions it has done."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..geometry import InputError
+from ..geometry.io import read_volume, write_volume
+from ..progress import Progress
+from .client import WorkerClient
+
+WARM, WINDOW = 50, 20
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What was seen of one process.
+
+    Attributes:
+        memory_mib: its resident memory after every reconstruction.
+        descriptors: the files that it had open then.
+        left: files in its folder of temporary files at the end.
+        seconds: all reconstructions together.
+    """
+
+    memory_mib: list[float]
+    descriptors: list[int]
+    left: list[str]
+    seconds: float
+
+    @property
+    def growth(self) -> float:
+        """Memory at the end by that after the first WARM reconstructions, minus 1: medians of WINDOW each."""
+        then = self.memory_mib[WARM : WARM + WINDOW]
+        return statistics.median(self.memory_mib[-WINDOW:]) / statistics.median(then) - 1.0
+
+
+def soak(prior: str, count: int, spacing_mm: float, progress: Progress) -> Soak:
+    """Do reconstructions in one process, each of other slices, into the same folder.
+
+    Args:
+        prior: id of the model; its own mean is the scan, with a known frame.
+        count: how many, at least WARM + 2 * WINDOW.
+        spacing_mm: of the results.
+        progress: told of every one.
+
+    Raises:
+        InputError: for too few, and where the system does not tell what a process holds.
+    """
+    if count < WARM + 2 * WINDOW:
+        raise InputError(f"--soak {count}: expected at least {WARM + 2 * WINDOW}.")
+    if not Path("/proc/self/statm").exists():
+        raise InputError("--soak: this system does not tell what a process holds; run it on Linux.")
+    with TemporaryDirectory() as folder, _temporary_files(Path(folder) / "temporary") as temporary:
+        asked = {"prior": prior, "frame": "registered", "spacing_mm": spacing_mm, "samples": 1}
+        with closing(WorkerClient()) as client:
+            start = time.monotonic()
+            memory, descriptors = _run(client, asked, Path(folder), count, progress)
+            seconds = time.monotonic() - start
+            left = [path.name for path in temporary.rglob("*")]
+        left += sorted({path.name for path in Path(folder).iterdir()} - {"scan.nrrd", "out", temporary.name})
+    progress.finish()
+    return Soak(memory, descriptors, left, seconds)
+
+
+def _run(
+    client: WorkerClient, asked: dict[str, Any], folder: Path, count: int, progress: Progress
+) -> tuple[list[float], list[int]]:
+    """Memory (MiB) and the number of open files after every reconstruction."""
+    made = client.run({**asked, "outputs": ["mean"], "output": str(folder / "out")})
+    mean = read_volume(made["files"]["mean.nrrd"])
+    scan = str(folder / "scan.nrrd")
+    depth = mean.grid.shape_kji[0]
+    write_volume(mean, scan)  # which does not say that it was inferred: here it plays the scan
+    memory, descriptors = [], []
+    for n in range(count):
+        moving = depth // 4 + 1 + n % max(1, depth // 2 - 1)  # as a view that is scrolled
+        slices = [depth // 4, moving, depth // 4 * 3]
+        request = {"contexts": [{"path": scan, "slices": slices}], "outputs": ["mean", "std"]}
+        client.run({**asked, **request, "output": str(folder / "out")})
+        memory.append(_resident_mib(client.pid))
+        descriptors.append(len(os.listdir(f"/proc/{client.pid}/fd")))
+        progress.update(f"{n + 1} of {count} reconstructions", (n + 1) / count)
+    return memory, descriptors
+
+
+@contextmanager
+def _temporary_files(folder: Path) -> Iterator[Path]:
+    """A folder in which processes that are started meanwhile put their temporary files."""
+    folder.mkdir()
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
+def _resident_mib(pid: int | None) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
+
+
+def soak_table(result: Soak) -> str:
+    """What was seen, as text."""
+    memory, files = result.memory_mib, result.descriptors
+    return (
+        f"{len(memory)} reconstructions in one process, {result.seconds / len(memory):.3f} s each: memory "
+        f"{memory[WARM]:.0f} MiB after {WARM}, {memory[-1]:.0f} MiB at the end, most {max(memory):.0f} MiB: "
+        f"{result.growth:+.2%}\n"
+        f"open files: {files[WARM]} then, {files[-1]} at the end; temporary files left: {len(result.left)}"
+    )
