@@ -83,6 +83,14 @@ def draw_sheets(node, corners: np.ndarray) -> None:
     node.SetAndObservePolyData(shape)
 
 
+def box_faces(grid: Grid) -> np.ndarray:
+    """Corners (6, 4, 3) of the faces of the box of a grid's voxels, RAS mm."""
+    unit = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)], float)
+    ijk = unit * grid.shape_kji[::-1] - 0.5
+    corners: np.ndarray = ijk @ grid.ijk_to_ras[:3, :3].T + grid.ijk_to_ras[:3, 3]
+    return corners[np.array(_BOX)]
+
+
 def draw_slice(node, grid: Grid, to_local: np.ndarray, image_of=None) -> None:
     """Give a model node the shape of a slice.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import slicer
@@ -20,16 +21,25 @@ from ..geometry import InputError, Volume
 from ..geometry.io import read_volume
 from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
+from .answers import LikelyPlace, SurprisingSlice, surprising_slices
 from .i18n import _
 from .look import Look
 from .making import Making, tie
 from .nodes import NOTICE, SCAN, THICKNESS, add_volume
 from .planes import PlanScore, SuggestedPlane
-from .request import Context, ReconstructionInputs, build_mask_request, build_question, build_request
+from .request import (
+    Context,
+    ReconstructionInputs,
+    build_mask_request,
+    build_question,
+    build_request,
+    slice_grids,
+)
 from .result_files import RECONSTRUCT, ResultFiles, read_made, read_result, window_of
 from .results import ResultNodes, add_result
 from .segments import add_mask
 
+Answer = TypeVar("Answer")
 _QUICK_S = 0.03  # a live update is read in this time
 
 
@@ -146,13 +156,37 @@ class SparseVolumeReconstructionLogic:
         Raises:
             InputError: at once, for nodes that cannot be used.
         """
-        with _new_folder() as folder:
-            request = build_question(inputs, folder) | {"sequence": False}
+        return self._question(
+            "next-plane",
+            inputs,
+            {"sequence": False},
+            lambda told: list(map(SuggestedPlane.of, told["planes"])),
+        )
 
-        def steps() -> Steps[list[SuggestedPlane]]:
+    def locate(self, inputs: ReconstructionInputs) -> Job[list[LikelyPlace]]:
+        """Begin to look for the places where the slices may lie, the most probable first.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
+        """
+        slices = slice_grids(inputs)
+        return self._question("locate", inputs, {}, lambda told: LikelyPlace.all_of(told, slices))
+
+    def surprise(self, inputs: ReconstructionInputs) -> Job[tuple[list[SurprisingSlice], Volume]]:
+        """Begin to look for what is improbable in the slices: each of them, and the map of all.
+
+        Raises:
+            InputError: at once, for nodes that cannot be used.
+        """
+        slices = slice_grids(inputs)
+        with _new_folder() as folder:
+            request = build_question(inputs, folder) | {"output": str(folder / "surprise")}
+
+        def steps() -> Steps[tuple[list[SurprisingSlice], Volume]]:
             with _removed(folder):
-                answer = yield from self._ask("next-plane", request)
-                return [SuggestedPlane.of(told) for told in answer["result"]["planes"]]
+                answer = yield from self._ask("surprise", request)
+                volume = yield self._aside(lambda: read_volume(answer["files"]["surprise.nrrd"]))
+                return surprising_slices(answer["result"], slices), volume
 
         return self._begin(steps())
 
@@ -163,12 +197,25 @@ class SparseVolumeReconstructionLogic:
             InputError: at once, for nodes that cannot be used.
         """
         wanted = [{"point": plane[:3, 3].tolist(), "normal": plane[:3, 2].tolist()} for plane in planes]
-        with _new_folder() as folder:
-            request = build_question(inputs, folder) | {"plan": wanted, "count": len(planes)}
+        return self._question("next-plane", inputs, {"plan": wanted, "count": len(planes)}, PlanScore.of)
 
-        def steps() -> Steps[PlanScore]:
+    def _question(
+        self, operation: str, inputs: ReconstructionInputs, more: dict, read: Callable[[dict], Answer]
+    ) -> Job[Answer]:
+        """Begin to ask about the slices of inputs.
+
+        Args:
+            operation: its name.
+            inputs: see `build_question`.
+            more: other fields of the request.
+            read: makes the answer of what is told.
+        """
+        with _new_folder() as folder:
+            request = build_question(inputs, folder) | more
+
+        def steps() -> Steps[Answer]:
             with _removed(folder):
-                return PlanScore.of((yield from self._ask("next-plane", request))["result"])
+                return read((yield from self._ask(operation, request))["result"])
 
         return self._begin(steps())
 

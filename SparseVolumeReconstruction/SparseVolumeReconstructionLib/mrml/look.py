@@ -20,6 +20,7 @@ def unit_of(role: str) -> str:
     """What the values of a volume of a result are, in words; "" for grey values of the patient."""
     return {
         "std": _("sd, grey values"),
+        "surprise": _("-log10 of p"),
         "csf": _("share of fluid"),
         "gm": _("share of grey matter"),
         "wm": _("share of white matter"),

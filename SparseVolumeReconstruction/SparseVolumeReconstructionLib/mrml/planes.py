@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..geometry import Grid
-from .drawing import draw_slice, new_outline, outlines, remove_outlines
+from .drawing import box_faces, draw_sheets, new_outline, outlines, remove_outlines
 from .i18n import _
 
-ROLE = "suggestion"
+ROLE, GHOST = "suggestion", "ghost"
 COLOUR = (0.1, 0.85, 1.0)  # no view has it, nor the slice that moves
+GHOST_COLOUR = (0.45, 0.6, 0.66)
 _AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
 _SIDES = ("LR", "PA", "IS")
 _THICKNESS_MM = 1.0  # of the outline
@@ -55,21 +56,17 @@ class SuggestedPlane:
         width, height = told["size_mm"]
         return cls(matrix, (width, height), told["gain"])
 
-    @property
-    def normal(self) -> np.ndarray:
-        """(3,), of length 1."""
-        return self.matrix[:3, 2]
-
-    @property
-    def middle(self) -> np.ndarray:
-        """(3,), mm."""
-        return self.matrix[:3, 3]
+    def faces(self) -> np.ndarray:
+        """(6, 4, 3) of the outline, world RAS mm."""
+        matrix = self.matrix.copy()
+        matrix[:3, :3] *= [*self.size_mm, _THICKNESS_MM]
+        return box_faces(Grid((1, 1, 1), matrix))
 
     def words(self) -> str:
         """Orientation, middle and gain, as in "Axial at R 3 A 12 S 40 mm: 9.1 % less variance"."""
-        place = place_words(self.middle)
+        place = place_words(self.matrix[:3, 3])
         return _("{orientation} at {place} mm: {gain:.1f}\u00a0% less variance").format(
-            orientation=orientation_of(self.normal).capitalize(), place=place, gain=100 * self.gain
+            orientation=orientation_of(self.matrix[:3, 2]).capitalize(), place=place, gain=100 * self.gain
         )
 
 
@@ -94,15 +91,21 @@ class PlanScore:
         return cls(taken, best, tuple(map(SuggestedPlane.of, told["sequence"])))
 
 
-def show_suggestion(plane: SuggestedPlane | None) -> None:
-    """Outline a plane in all views instead of the one before; None: no plane any more.
+def show_outlines(chosen: np.ndarray | None, others: np.ndarray | None = None) -> None:
+    """Outline planes in all views instead of those before; None: none any more.
 
-    The outline is not saved with the scene.
+    Outlines are not saved with the scene.
+
+    Args:
+        chosen: (n, 4, 3), faces in RAS mm.
+        others: the same of what is not chosen, thin and pale.
     """
-    if plane is None:
-        remove_outlines(ROLE)
-        return
-    node = next(iter(outlines(ROLE)), None) or new_outline(_("Suggested plane"), ROLE, COLOUR, 3)
-    matrix = plane.matrix.copy()
-    matrix[:3, :3] *= [*plane.size_mm, _THICKNESS_MM]
-    draw_slice(node, Grid((1, 1, 1), matrix), np.eye(4))
+    for role, faces, colour, width in (
+        (ROLE, chosen, COLOUR, 3),
+        (GHOST, others, GHOST_COLOUR, 1),
+    ):
+        if faces is None:
+            remove_outlines(role)
+        else:
+            node = next(iter(outlines(role)), None) or new_outline(_("Outlined plane"), role, colour, width)
+            draw_sheets(node, faces)

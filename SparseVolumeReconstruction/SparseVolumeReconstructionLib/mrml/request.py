@@ -14,7 +14,7 @@ from ..geometry.image import to_image
 from ..geometry.io import write_affine
 from .loaded import check_against_files, check_is_no_result
 from .nodes import affine_of, file_stem, volume_of, world_grid
-from .reslice import reslice_plane
+from .reslice import plane_grid, reslice_plane
 from .segments import mask_of
 
 
@@ -135,6 +135,19 @@ def build_question(inputs: ReconstructionInputs, folder: Path) -> dict:
     """
     request = build_request(inputs, folder, folder / "result")
     return {name: request[name] for name in ("prior", "contexts", "frame", "covariate", "mask", "device")}
+
+
+def slice_grids(inputs: ReconstructionInputs) -> list[Grid]:
+    """Where the slices of all contexts that are planes lie, one slice each, world RAS.
+
+    Raises:
+        InputError: for a plane that misses its volume.
+    """
+    return [
+        plane_grid(world_grid(context.node), context.plane, context.thickness_mm, context.node.GetName())
+        for context in inputs.contexts
+        if context.plane is not None
+    ]
 
 
 def build_mask_request(stack, prior: str, folder: Path) -> dict:

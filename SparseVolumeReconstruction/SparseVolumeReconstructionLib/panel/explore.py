@@ -10,6 +10,7 @@ from ..mrml.i18n import _
 from ..mrml.results import ATTRIBUTE
 from ..workflow.explorer import BLINK_S, FRAME_S
 from ..workflow.quality import compare
+from ..workflow.questions import KINDS
 from .mark import InferredMark
 from .section import Section, say_it
 
@@ -33,11 +34,14 @@ class ExploreSection(Section):
         ui.playButton.connect("toggled(bool)", self._play)
         ui.blinkButton.connect("toggled(bool)", self._blink)
         ui.deleteButton.connect("clicked(bool)", lambda _on: self._delete())
-        self._suggest_tip = ui.suggestButton.toolTip
-        planes = self.presenter.next_plane
-        ui.suggestButton.connect("clicked(bool)", lambda _on: self.attempt(planes.ask))
-        ui.goButton.connect("clicked(bool)", lambda _on: self.attempt(planes.go))
-        ui.planeList.connect("currentRowChanged(int)", lambda n: self.attempt(lambda: planes.choose(n)))
+        questions = self.presenter.questions
+        self._askers = {kind: getattr(ui, f"{kind}Button") for kind in KINDS}
+        self._tips = {kind: button.toolTip for kind, button in self._askers.items()}
+        for kind, button in self._askers.items():
+            button.connect("clicked(bool)", lambda _on, kind=kind: self.attempt(lambda: questions.ask(kind)))
+        ui.goButton.connect("clicked(bool)", lambda _on: self.attempt(questions.go))
+        ui.clearButton.connect("clicked(bool)", lambda _on: questions.forget())
+        ui.planeList.connect("currentRowChanged(int)", lambda n: self.attempt(lambda: questions.choose(n)))
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
 
     def before_parameters(self) -> None:
@@ -82,27 +86,29 @@ class ExploreSection(Section):
             explorer.result is not None and explorer.result.mean is not None and p.reference is not None
         )
 
-        self._list_planes()
+        self._list_answer()
 
     def show_note(self):
-        """As of every section; planes that have just been suggested are to be seen, too."""
+        """As of every section; an answer that has just come is to be seen, too."""
         return super().show_note() or self._new_list
 
-    def _list_planes(self) -> None:
-        """The planes that are suggested, in words, and what can be done with them."""
-        ui, planes = self.ui, self.presenter.next_plane
-        why = planes.reason()
-        ui.suggestButton.enabled = why is None and not self.presenter.runner.running
-        ui.suggestButton.toolTip = why or self._suggest_tip
-        ui.goButton.enabled = planes.chosen is not None
-        self._new_list = ui.planeList if planes.planes and not ui.planeList.count else None
-        ui.planeList.visible = bool(planes.planes)
+    def _list_answer(self) -> None:
+        """What can be asked, the answer in words, and what can be done with it."""
+        ui, questions = self.ui, self.presenter.questions
+        for kind, button in self._askers.items():
+            why = questions.reason(kind)
+            button.enabled = why is None and not self.presenter.runner.running
+            button.toolTip = why or self._tips[kind]
+        ui.goButton.enabled = ui.clearButton.enabled = questions.chosen is not None
+        self._new_list = ui.planeList if questions.listed and not ui.planeList.count else None
+        ui.planeList.visible = bool(questions.listed)
         ui.planeList.blockSignals(True)
         ui.planeList.clear()
-        for words in planes.words():
+        for words in questions.words():
             ui.planeList.addItem(words)
-        ui.planeList.setCurrentRow(-1 if planes.chosen is None else planes.chosen)
+        ui.planeList.setCurrentRow(-1 if questions.chosen is None else questions.chosen)
         ui.planeList.blockSignals(False)
+        say_it(ui.answerLabel, questions.note(), "warning" if questions.doubtful else "said")
 
     def leave(self) -> None:
         """Blink no more: the views are another module's."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
+
 from ..geometry import InputError
 from ..mrml import views
 from ..mrml.i18n import _
@@ -24,10 +26,15 @@ _ATLAS_OPACITY = 0.5  # the slices that it is to be compared with lie below
 
 
 class Explorer:
-    """Shows a result in the slice views as the parameters say."""
+    """Shows a result in the slice views as the parameters say.
+
+    Attributes:
+        over: a volume node that is shown over everything instead, as long as it is there.
+    """
 
     def __init__(self, parameters):
         self._parameters = parameters
+        self.over = None
         self._alone = None
         self._behind = {}
         self._away = False
@@ -166,6 +173,8 @@ class Explorer:
     def shown(self):
         """The volume that the views are to show: of the result, or the atlas; None for nothing."""
         p = self._parameters
+        if self.over is not None and slicer.mrmlScene.IsNodePresent(self.over):
+            return self.over
         if p.showAtlas and p.atlas:
             return p.atlas
         layers = {} if p.layer == Layer.NOTHING else self.layers()

@@ -26,7 +26,7 @@ from .context_list import ContextList
 from .explorer import Explorer
 from .live import Live
 from .merged import MergedSlices
-from .next_plane import NextPlane
+from .questions import Questions
 from .requirements import why_missing
 from .runner import Runner
 from .stack_masks import StackMasks
@@ -53,7 +53,7 @@ class Presenter(VTKObservationMixin):
         self._left = False
         self.contexts = ContextList(self._contexts_changed)
         self.masks = StackMasks(self)
-        self.next_plane = NextPlane(self, on_change)
+        self.questions = Questions(self, on_change)
         self.merged = MergedSlices(self, on_change)
         self.tools = {tool.name: ToolUse(tool, self, on_change) for tool in tools()}
         self._observed = self._observation()
@@ -274,7 +274,7 @@ class Presenter(VTKObservationMixin):
         self._observe_frame()
         self.explorer.show()
         self.contexts.hide(self.explorer.alone or not self.parameters.showFrames, "frames")
-        self.next_plane.refresh()
+        self.questions.refresh()
         self.merged.refresh()
         if not self._left and self._request != self._key():
             self._request = self._key()
@@ -332,7 +332,7 @@ class Presenter(VTKObservationMixin):
         if not self._left and self._observed != (now := self._observation()):
             self._observed = now
             self.update_live()
-        self.next_plane.refresh()
+        self.questions.refresh()
         self._on_change()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -359,7 +359,7 @@ class Presenter(VTKObservationMixin):
 
     def _frame_moved(self, *_args) -> None:
         if self.parameters.frameMode == FrameMode.TRANSFORM:
-            self.next_plane.forget()
+            self.questions.forget()
             self.update_live()
 
     def show_result(self, result: ResultNodes) -> None:

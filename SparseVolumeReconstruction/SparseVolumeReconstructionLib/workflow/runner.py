@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..geometry import InputError
+from ..geometry import InputError, Volume
+from ..mrml.answers import LikelyPlace, SurprisingSlice
 from ..mrml.i18n import _
 from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..mrml.making import Making
@@ -143,6 +144,18 @@ class Runner:
             InputError: when a job runs already or the inputs cannot be used.
         """
         return self._begin(lambda: self._logic.suggest(inputs), on_done, _("looking for planes"))
+
+    def locate(self, inputs: ReconstructionInputs, on_done: Callable[[list[LikelyPlace]], None]) -> Job:
+        """Look for the places where slices may lie, as a job like any other; see `suggest`."""
+        return self._begin(lambda: self._logic.locate(inputs), on_done, _("looking for the place"))
+
+    def surprise(
+        self,
+        inputs: ReconstructionInputs,
+        on_done: Callable[[tuple[list[SurprisingSlice], Volume]], None],
+    ) -> Job:
+        """Look for what is improbable in slices, as a job like any other; see `suggest`."""
+        return self._begin(lambda: self._logic.surprise(inputs), on_done, _("comparing the slices"))
 
     def judge(
         self, inputs: ReconstructionInputs, planes: list, on_done: Callable[[PlanScore], None]

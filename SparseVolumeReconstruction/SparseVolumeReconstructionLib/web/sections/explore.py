@@ -14,6 +14,7 @@ from ...workflow.choices import Layer, ShowAs
 from ...workflow.explorer import BLINK_S, FRAME_S
 from ...workflow.export import as_nifti, file_name, files_of
 from ...workflow.quality import Comparison, chart_of
+from ...workflow.questions import KINDS
 from ..plot import chart_drawing
 from .section import Action, Section, option
 
@@ -34,16 +35,17 @@ class ExploreSection(Section):
         self._comparing: asyncio.Task | None = None
 
     def actions(self) -> dict[str, Action]:
-        """Choose a sample, play them, compare, delete the result; which plane to scan next."""
+        """Choose a sample, play them, compare, delete the result; ask about the slices."""
         return {
             "sample": lambda index: self.presenter.explorer.choose_sample(int(index)),
             "play": self._play,
             "blink": self._blink,
             "compare": self._compare,
             "delete": self.presenter.explorer.delete,
-            "suggest": self.presenter.next_plane.ask,
-            "plane": lambda number: self.presenter.next_plane.choose(int(number)),
-            "go": self.presenter.next_plane.go,
+            "ask": self.presenter.questions.ask,
+            "choose": lambda number: self.presenter.questions.choose(int(number)),
+            "go": self.presenter.questions.go,
+            "clear": self.presenter.questions.forget,
         }
 
     def state(self) -> dict:
@@ -68,7 +70,7 @@ class ExploreSection(Section):
             and result.mean is not None
             and p.reference is not None,
             "name": result.main.GetName() if result is not None else "",
-            "next": self._next_planes(),
+            "asked": self._answer(),
             "chart": self._svg(chart_of(result)),
             "files": [
                 {"name": name, "file": file_name(result, name), "what": what, "nifti": as_nifti(name)}
@@ -76,15 +78,17 @@ class ExploreSection(Section):
             ],
         }
 
-    def _next_planes(self) -> dict:
-        """The planes that are suggested, in words, the one that is outlined, and why none can be."""
-        planes = self.presenter.next_plane
-        why = planes.reason() or ""
+    def _answer(self) -> dict:
+        """What was asked and answered, in words, what is outlined, and why something cannot be asked."""
+        questions = self.presenter.questions
         return {
-            "planes": planes.words(),
-            "chosen": planes.chosen,
-            "why": why,
-            "can_ask": not why and not self.presenter.runner.running,
+            "kind": questions.kind,
+            "words": questions.words(),
+            "chosen": questions.chosen,
+            "note": questions.note(),
+            "doubtful": questions.doubtful,
+            "why": {kind: questions.reason(kind) or "" for kind in KINDS},
+            "busy": self.presenter.runner.running,
         }
 
     def close(self) -> None:

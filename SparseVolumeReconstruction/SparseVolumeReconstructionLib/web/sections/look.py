@@ -26,6 +26,7 @@ _WORDS = {
     "wm_std": "white matter (sd)",
     "atlas": "atlas",
     "template": "template",
+    "surprise": "surprise",
 }
 
 

@@ -1,13 +1,20 @@
-"""Which plane to scan next, by clicks: asked for, listed, outlined, gone to; dropped when slices change."""
+"""Questions to the model by clicks: planes to scan next, where slices lie, what is improbable in them.
+
+Asked for, listed, outlined, gone to; dropped when slices change.
+"""
 
 import re
 
 import numpy as np
 import pytest
 
+from host.planes import distance
+
 pytestmark = pytest.mark.slow
 
 VIEWS = ("Red", "Green", "Yellow")
+PLACE = r"\d+.%: (axial|coronal|sagittal|oblique.+) at .+ mm in the model, within [\d.]+ mm, [\d.]+°"
+SURPRISE = r"Least probable at .+ mm: p = [\d.e-]+, (nothing stands out|\d+ mm² stand out)"
 WORDS = r"(Axial|Coronal|Sagittal|Oblique.+) at [LR] \d+ [PA] \d+ [IS] \d+ mm: [\d.]+.% less variance"
 
 
@@ -45,7 +52,7 @@ def off_plane(plane) -> float:
 
     (node,) = outlines()
     points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
-    return float(np.abs((points - plane.middle) @ plane.normal).max())
+    return float(np.abs((points - plane.matrix[:3, 3]) @ plane.matrix[:3, 2]).max())
 
 
 def facing(plane) -> list[str]:
@@ -61,16 +68,16 @@ def test_planes_are_suggested_in_the_frame_that_was_found(planned):
     found = desk.result.provenance["frame"]
     assert found["found_from_slices"]
     np.testing.assert_allclose(inputs.frame, found["patient_to_canonical"])
-    planes = desk.panel.presenter.next_plane
+    planes = desk.panel.presenter.questions
     assert [desk.ui.planeList.item(n).text() for n in range(3)] == planes.words()
     assert all(re.fullmatch(WORDS, words) for words in planes.words()), planes.words()
-    gains = [plane.gain for plane in planes.planes]
+    gains = [plane.gain for plane in planes.listed]
     assert gains == sorted(gains, reverse=True) and gains[-1] > 0 and gains[0] < 0.5
 
 
 def test_the_chosen_plane_is_outlined_and_gone_to(planned):
     desk, _ = planned
-    planes = desk.panel.presenter.next_plane.planes
+    planes = desk.panel.presenter.questions.listed
     assert off_plane(planes[0]) < 1 < off_plane(planes[1])  # the best is chosen at first
     desk.host.key(desk.ui.planeList, "Down")
     assert off_plane(planes[1]) < 1 < off_plane(planes[0])
@@ -79,16 +86,63 @@ def test_the_chosen_plane_is_outlined_and_gone_to(planned):
     assert len(facing(planes[1])) == 1
 
 
+def test_places_are_listed_with_their_probabilities(planned):
+    import slicer.util
+
+    from SparseVolumeReconstructionLib.mrml.nodes import world_grid
+
+    desk, _ = planned
+    desk.host.click(desk.ui.locateButton)
+    desk.wait()
+    questions = desk.panel.presenter.questions
+    assert [desk.ui.planeList.item(n).text() for n in range(desk.ui.planeList.count)] == questions.words()
+    assert all(re.fullmatch(PLACE, words) for words in questions.words()), questions.words()
+    likely = [place.probability for place in questions.listed]
+    assert likely == sorted(likely, reverse=True) and likely[0] > 0.5
+    assert "90 %" in desk.ui.answerLabel.text and desk.ui.answerLabel.isVisible()
+    best = questions.listed[0]  # the anatomy stands where this place has it, so the slices lie where they are
+    sample = world_grid(slicer.util.getNode("Sparse brain, 4 slices"))
+    heights = [
+        (np.linalg.inv(sample.ijk_to_ras) @ [*each.corners_ras().mean(0), 1])[2] for each in best.slices
+    ]
+    assert np.allclose(heights, np.arange(4), atol=0.02) and len(outlines()) == 1
+    desk.host.click(desk.ui.goButton)
+    assert len(facing(best)) == 1
+
+
+def test_the_map_of_surprise_says_what_it_cannot_do(planned):
+    from SparseVolumeReconstructionLib.mrml.views import shown_volumes
+
+    desk, _ = planned
+    before = shown_volumes("Red")[-1]
+    desk.host.click(desk.ui.surpriseButton)
+    desk.wait()
+    questions = desk.panel.presenter.questions
+    assert len(questions.listed) == 4 and all(re.fullmatch(SURPRISE, each) for each in questions.words())
+    p = [each.p for each in questions.listed]
+    assert p == sorted(p) and 0 < p[0] < 1
+    assert "does not find lesions" in desk.ui.answerLabel.text
+    over = shown_volumes("Red")[-1]
+    assert over.GetName() == "Map of surprise" and not over.GetSaveWithScene()
+    desk.host.key(desk.ui.planeList, "Down")
+    desk.host.click(desk.ui.goButton)
+    (view,) = facing(questions.listed[1])
+    assert distance(desk, view, questions.listed[1].peak) < 0.1
+    desk.host.click(desk.ui.clearButton)
+    assert shown_volumes("Red")[-1] is before and questions.listed == [] == outlines()
+    assert not desk.ui.clearButton.enabled and not desk.ui.answerLabel.isVisible()
+
+
 def test_suggestions_end_with_what_they_were_made_for(planned):
     desk, _ = planned
-    ui, planes, runner = desk.ui, desk.panel.presenter.next_plane, desk.panel.presenter.runner
+    ui, planes, runner = desk.ui, desk.panel.presenter.questions, desk.panel.presenter.runner
     desk.tick_cell(0)
-    assert planes.planes == [] == outlines() and not ui.planeList.isVisible() and not ui.goButton.enabled
+    assert planes.listed == [] == outlines() and not ui.planeList.isVisible() and not ui.goButton.enabled
     desk.host.click(ui.suggestButton)
     assert runner.running and not ui.suggestButton.enabled
     desk.tick_cell(0)  # another slice: what is being looked for is of no use any more
     desk.wait()
-    assert planes.planes == [] == outlines() and not runner.status.error and ui.suggestButton.enabled
+    assert planes.listed == [] == outlines() and not runner.status.error and ui.suggestButton.enabled
     desk.parameters.prior = "brain-t1-slice-vae"
     desk.host.process(0.05)
     assert not ui.suggestButton.enabled and "structured Gaussian" in ui.suggestButton.toolTip
