@@ -22,6 +22,7 @@ from ..progress import Progress
 LEVEL = 0.9
 _MODES, _PARTICLES = 12, 400
 _FREE_RAD = 10.0  # an orientation that says nothing
+_SAME_MM = 1.0  # root mean square over the points; modes so near have ended in one place
 _MIN_PROBABILITY = 1e-3  # of a mode that is told
 
 
@@ -105,10 +106,12 @@ def pose_posterior(
     found = finalists(slices, model, progress, covariate, _MODES)
     covariances = [_covariance(found, n, calibration) for n in range(len(found.evidence))]
     volume = torch.stack([torch.linalg.slogdet(c)[1] / 2 for c in covariances])
-    weight = torch.softmax((found.evidence.double() + volume) / calibration.temperature, 0)
-    order = weight.argsort(descending=True)
     matcher = found.matcher
     points = matcher.points[matcher.foreground()].double().numpy()
+    mass = found.evidence.double() + volume
+    order = torch.tensor(_distinct(found.matrices.double().numpy(), mass, points))
+    weight = torch.zeros_like(mass)
+    weight[order] = torch.softmax(mass[order] / calibration.temperature, 0)
     generator = torch.Generator().manual_seed(0)
     drawn = {int(n): _drawn(found, int(n), covariances[int(n)], generator) for n in order}
     best = found.matrices[order[0]].double().numpy()
@@ -122,6 +125,15 @@ def pose_posterior(
             at = found.matrices[n].double().numpy()
             modes.append(Mode(float(weight[n]), at, *_region(drawn[n], at, points)))
     return PosePosterior(modes, particles, points, *_region(particles, best, points))
+
+
+def _distinct(matrices: np.ndarray, mass: torch.Tensor, points: np.ndarray) -> list[int]:
+    """Numbers of the modes (n, 4, 4), the heaviest first; of those that ended in one place, only that."""
+    kept: list[int] = []
+    for n in mass.argsort(descending=True).tolist():
+        if not kept or _apart_mm(matrices[kept], matrices[n], points).min() > _SAME_MM:
+            kept.append(n)
+    return kept
 
 
 def _covariance(found: Finalists, number: int, calibration: Calibration) -> torch.Tensor:

@@ -32,7 +32,7 @@ class Quadratic(Matcher):
 @pytest.fixture
 def found(monkeypatch):
     """found(mm, degrees, evidence, calibration): the posterior of modes with standard deviations along every
-    axis, all in one place.
+    axis, turned by a quarter from one to the next.
     """
 
     def posterior(mm, degrees, evidence, *calibration):
@@ -40,7 +40,8 @@ def found(monkeypatch):
         sds = np.full((count, 9), NARROW)
         sds[:, :3] = np.radians(degrees)[:, None] / UNITS[0]
         sds[:, 3:6] = np.array(mm)[:, None] / UNITS[3]
-        starts = torch.eye(3).expand(count, 3, 3)
+        quarter = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+        starts = torch.stack([torch.linalg.matrix_power(quarter, n) for n in range(count)])
         family = PoseFamily(torch.zeros(3), torch.zeros(3), starts, torch.zeros(count), 1e3, 1e3)
         theta = torch.zeros(count, 9)
         number = torch.arange(count).float()
@@ -49,6 +50,12 @@ def found(monkeypatch):
         return pose_posterior([], None, Progress(), calibration=Calibration(*calibration))
 
     return posterior
+
+
+def test_modes_that_ended_in_one_place_count_once(found):
+    """Four quarters later a mode is where the first is: however many starts led there, it is one place."""
+    modes = found([2.0] * 5, [1.0] * 5, [0.0, -50.0, np.log(0.5), -50.0, 0.0]).modes
+    assert [mode.probability for mode in modes] == pytest.approx([2 / 3, 1 / 3], rel=0.01)
 
 
 def test_a_region_is_that_of_the_gaussian(found):

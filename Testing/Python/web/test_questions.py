@@ -64,7 +64,7 @@ def test_the_map_of_surprise_says_what_it_cannot_do(slices, screenshots):
     page.screenshot(screenshots / "web-surprise.png")
     page.click("clear-button")
     page.wait(lambda: not page.there("planes") and page.text("asked-note") == "", "the end of the map")
-    assert "surprise" not in page.driver.find_element(By.CSS_SELECTOR, ".view.Red").text
+    page.wait(lambda: "surprise" not in shown.text, "the views as before")
 
 
 def test_the_places_of_a_slice_are_listed_with_their_probabilities(slices, screenshots):
