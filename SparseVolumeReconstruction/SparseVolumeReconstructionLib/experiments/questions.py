@@ -176,8 +176,10 @@ def located(setting: Setting) -> Findings:
             off = abs(float(moved.mean(0) @ normal) / float(np.linalg.norm(normal)))
             middle = [*posterior.points.mean(0), 1.0]
             fifths = [int(_FIFTHS * ((m @ middle)[2] - low) / (high - low)) for m in (true, best)]
-            same, probable = float(fifths[0] == fifths[1]), posterior.modes[0].probability
-            measured.append((posterior.apart_mm(true), off, posterior.region_mm, probable, same))
+            probable = posterior.modes[0].probability
+            measured.append(
+                (posterior.apart_mm(true), off, posterior.region_mm, probable, float(fifths[0] == fifths[1]))
+            )
     rows: list[list[Cell]] = []
     for kind, measured in found.items():
         error, off, region, probability, same = np.array(measured).T

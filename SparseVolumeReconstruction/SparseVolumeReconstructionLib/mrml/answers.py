@@ -18,7 +18,7 @@ from .results import ATTRIBUTE
 
 SURPRISE = "surprise"  # role of the node of a map
 _FAINTEST, _BRIGHTEST = 1.0, 4.0  # -log10 of the p-values between which the map has colours
-_LEAST = 0.005  # probability of a place that is told
+_MIN_PROBABILITY = 0.005  # probability of a place that is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class LikelyPlace:
             told: see `Docs/analysis.md`.
             slices: where the slices lie, world RAS.
         """
-        modes = [mode for mode in told["modes"] if mode["probability"] >= _LEAST]
+        modes = [mode for mode in told["modes"] if mode["probability"] >= _MIN_PROBABILITY]
         first = np.linalg.inv(np.array(modes[0]["patient_to_canonical"]))
         places = []
         for mode in modes:

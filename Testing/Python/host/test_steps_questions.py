@@ -86,30 +86,6 @@ def test_the_chosen_plane_is_outlined_and_gone_to(planned):
     assert len(facing(planes[1])) == 1
 
 
-def test_places_are_listed_with_their_probabilities(planned):
-    import slicer.util
-
-    from SparseVolumeReconstructionLib.mrml.nodes import world_grid
-
-    desk, _ = planned
-    desk.host.click(desk.ui.locateButton)
-    desk.wait()
-    questions = desk.panel.presenter.questions
-    assert [desk.ui.planeList.item(n).text() for n in range(desk.ui.planeList.count)] == questions.words()
-    assert all(re.fullmatch(PLACE, words) for words in questions.words()), questions.words()
-    likely = [place.probability for place in questions.listed]
-    assert likely == sorted(likely, reverse=True) and likely[0] > 0.5
-    assert "90 %" in desk.ui.answerLabel.text and desk.ui.answerLabel.isVisible()
-    best = questions.listed[0]  # the anatomy stands where this place has it, so the slices lie where they are
-    sample = world_grid(slicer.util.getNode("Sparse brain, 4 slices"))
-    heights = [
-        (np.linalg.inv(sample.ijk_to_ras) @ [*each.corners_ras().mean(0), 1])[2] for each in best.slices
-    ]
-    assert np.allclose(heights, np.arange(4), atol=0.02) and len(outlines()) == 1
-    desk.host.click(desk.ui.goButton)
-    assert len(facing(best)) == 1
-
-
 def test_the_map_of_surprise_says_what_it_cannot_do(planned):
     from SparseVolumeReconstructionLib.mrml.views import shown_volumes
 
@@ -133,14 +109,39 @@ def test_the_map_of_surprise_says_what_it_cannot_do(planned):
     assert not desk.ui.clearButton.enabled and not desk.ui.answerLabel.isVisible()
 
 
+def test_places_are_listed_with_their_probabilities(planned):
+    import slicer.util
+
+    from SparseVolumeReconstructionLib.mrml.nodes import world_grid
+
+    desk, _ = planned
+    for row in range(1, 4):
+        desk.tick_cell(row)
+    desk.host.click(desk.ui.locateButton)
+    desk.wait()
+    questions = desk.panel.presenter.questions
+    assert [desk.ui.planeList.item(n).text() for n in range(desk.ui.planeList.count)] == questions.words()
+    assert all(re.fullmatch(PLACE, words) for words in questions.words()), questions.words()
+    likely = [place.probability for place in questions.listed]
+    assert likely == sorted(likely, reverse=True) and likely[0] >= 0.3
+    assert "90 %" in desk.ui.answerLabel.text and desk.ui.answerLabel.isVisible()
+    best = questions.listed[0]  # the anatomy stands where this place has it, so the slice lies where it is
+    sample = world_grid(slicer.util.getNode("Sparse brain, 4 slices"))
+    (moved,) = best.slices
+    height = (np.linalg.inv(sample.ijk_to_ras) @ [*moved.corners_ras().mean(0), 1])[2]
+    assert height == pytest.approx(0, abs=0.02) and len(outlines()) == 1
+    desk.host.click(desk.ui.goButton)
+    assert len(facing(best)) == 1
+
+
 def test_suggestions_end_with_what_they_were_made_for(planned):
     desk, _ = planned
     ui, planes, runner = desk.ui, desk.panel.presenter.questions, desk.panel.presenter.runner
-    desk.tick_cell(0)
+    desk.tick_cell(1)
     assert planes.listed == [] == outlines() and not ui.planeList.isVisible() and not ui.goButton.enabled
     desk.host.click(ui.suggestButton)
     assert runner.running and not ui.suggestButton.enabled
-    desk.tick_cell(0)  # another slice: what is being looked for is of no use any more
+    desk.tick_cell(1)  # another slice: what is being looked for is of no use any more
     desk.wait()
     assert planes.listed == [] == outlines() and not runner.status.error and ui.suggestButton.enabled
     desk.parameters.prior = "brain-t1-slice-vae"

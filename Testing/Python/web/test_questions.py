@@ -18,8 +18,17 @@ SURPRISE = r"Least probable at .+ mm: p = [\d.e-]+, (nothing stands out|\d+ mm²
 WORDS = r"(Axial|Coronal|Sagittal|Oblique.+) at [LR] \d+ [PA] \d+ [IS] \d+ mm: [\d.]+.% less variance"
 
 
-def test_planes_are_suggested_outlined_and_gone_to(slices, screenshots):
-    page = slices
+@pytest.fixture(scope="module")
+def page_of_one(slices):
+    """The page with one of the slices in use: every frame is found in a third of the time."""
+    for row in slices.rows()[1:]:
+        row.find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
+    slices.wait(lambda: slices.text("context-count") == "1 of 4 slices used", "one slice")
+    return slices
+
+
+def test_planes_are_suggested_outlined_and_gone_to(page_of_one, screenshots):
+    page = page_of_one
     page.resize(1280, 800)
     assert not page.there("planes") and not page.there("go-button").is_enabled()
     before = page.wait(lambda: page.picture("ThreeD"), "picture")
@@ -45,20 +54,17 @@ def test_planes_are_suggested_outlined_and_gone_to(slices, screenshots):
     page.resize(1400, 900)
 
 
-def test_the_map_of_surprise_says_what_it_cannot_do(slices, screenshots):
-    page = slices
+def test_the_map_of_surprise_says_what_it_cannot_do(page_of_one, screenshots):
+    page = page_of_one
     before = page.picture("Red")
     page.click("surprise-button")
     page.wait(lambda: "does not find lesions" in page.text("asked-note"), "the map", 300)
     page.wait(lambda: page.picture("Red") != before, "its overlay")
     words = page.text("planes").splitlines()
-    assert len(words) == 4 and all(re.fullmatch(SURPRISE, each) for each in words), words
-    page.press("plane-0", page.keys.ARROW_DOWN)
-    page.wait(lambda: page.there("plane-1").is_selected(), "the second slice")
+    assert len(words) == 1 and re.fullmatch(SURPRISE, words[0]), words
     page.press("go-button", page.keys.ENTER)
-    page.wait(
-        lambda: "surprise" in page.driver.find_element(By.CSS_SELECTOR, ".view.Red").text, "what is shown"
-    )
+    shown = page.driver.find_element(By.CSS_SELECTOR, ".view.Red")
+    page.wait(lambda: "surprise" in shown.text, "what is shown")
     assert page.violations() == []
     page.driver.execute_script("document.getElementById('planes').scrollIntoView({block: 'center'})")
     page.screenshot(screenshots / "web-surprise.png")
@@ -67,11 +73,8 @@ def test_the_map_of_surprise_says_what_it_cannot_do(slices, screenshots):
     page.wait(lambda: "surprise" not in shown.text, "the views as before")
 
 
-def test_the_places_of_a_slice_are_listed_with_their_probabilities(slices, screenshots):
-    page = slices
-    for row in page.rows()[1:]:
-        row.find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
-    page.wait(lambda: page.text("context-count") == "1 of 4 slices used", "one slice")
+def test_the_places_of_a_slice_are_listed_with_their_probabilities(page_of_one, screenshots):
+    page = page_of_one
     page.press("locate-button", page.keys.ENTER)
     page.wait(lambda: page.there("planes"), "the places", 300)
     words = page.text("planes").splitlines()
@@ -82,7 +85,8 @@ def test_the_places_of_a_slice_are_listed_with_their_probabilities(slices, scree
     page.screenshot(screenshots / "web-locate.png")
 
 
-def test_suggestions_end_with_what_they_were_made_for(slices):
+def test_suggestions_end_with_what_they_were_made_for(page_of_one):
+    slices = page_of_one
     slices.rows()[1].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
     slices.wait(lambda: not slices.there("planes"), "end of the suggestions")
     assert not slices.there("go-button").is_enabled() and slices.complaints() == []
