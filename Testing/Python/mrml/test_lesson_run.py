@@ -24,6 +24,7 @@ from SparseVolumeReconstructionLib.workflow.lesson import (
 )
 from SparseVolumeReconstructionLib.workflow.lesson_draft import Draft
 from SparseVolumeReconstructionLib.workflow.lesson_run import LessonRun
+from SparseVolumeReconstructionLib.workflow.plan_run import PlanRun
 from SparseVolumeReconstructionLib.workflow.presenter import Presenter
 from SparseVolumeReconstructionLib.workflow.slice_quiz import acquired_planes
 
@@ -36,6 +37,7 @@ LESSON = Lesson(
     steps=[AskSlice(plane=HIGH), GiveSlices(planes=[HIGH, SIDE]), AskSlice(plane=SIDE), GiveSlices()],
 )
 TURNED = np.array([[0, 0.6, -0.8, 1], [-1, 0, 0, 2], [0, 0.8, 0.6, 3], [0, 0, 0, 1]], float)
+SHEARED = np.array([[0.95, 0.1, 0.05, 5], [-0.1, 1.02, -0.2, -7], [-0.05, 0.2, 0.9, 14], [0, 0, 0, 1]], float)
 
 
 @pytest.fixture
@@ -150,9 +152,11 @@ def test_a_line_follows_the_pointer(presenter, scout):
     run = LessonRun(presenter, LESSON.model_copy(update={"steps": [PlanSlices()]}))
     run.start()
     finish(presenter)
+    run.frame = SHEARED  # where a patient might lie, and how large he might be
     run.next()
     planning, seen = run.planning, run.planning.scouts[scout]
     planning.put(["axial", "axial", "coronal"][scout])
+    assert planning.words().startswith(["Axial", "Axial", "Coronal"][scout]), "in the patient's own axes"
     for turn, start, end in ((False, (0.5, 0.5), (0.56, 0.41)), (True, (0.9, 0.5), (0.8, 0.3))):
         before = seen.line(planning.plane)
         planning.drag(scout, turn, start, end)
@@ -217,6 +221,8 @@ def test_a_sparse_patient_is_asked_for_what_was_acquired_and_goes_without_a_trac
         run.nearest(coronal)
     with pytest.raises(InputError, match="no slice where the lesson asks"):
         run.placed(LessonPlane(normal=asked.normal, offset_mm=asked.offset_mm + 15.0))
+    with pytest.raises(InputError, match="has only some slices"):
+        PlanRun(run, PlanSlices())
     run.close()
     until = time.monotonic() + 60
     while presenter.runner.busy and time.monotonic() < until:
@@ -229,9 +235,7 @@ def test_a_sparse_patient_is_asked_for_what_was_acquired_and_goes_without_a_trac
 def test_planes_go_to_the_patient_and_back(presenter):
     run = LessonRun(presenter, LESSON)
     run.patient = slicer.util.getNode("Scan")
-    run.frame = np.array(
-        [[0.95, 0.1, 0.05, 5], [-0.1, 1.02, -0.2, -7], [-0.05, 0.2, 0.9, 14], [0, 0, 0, 1]], float
-    )
+    run.frame = SHEARED
     for plane in (HIGH, SIDE, LessonPlane(normal=(0.6, 0, 0.8), offset_mm=-20.0)):
         there = run.placed(plane)
         points = there[:3, 3] + np.array([[0, 0], [50, 0], [0, 50]]) @ there[:3, :2].T
