@@ -28,7 +28,6 @@ from .transfer import (
     Learner,
     Site,
     Transfer,
-    maker,
     measuring_network,
     rows,
     scores,
@@ -122,7 +121,7 @@ def measure(sites: dict[str, Site], config: TrainConfig, seed: int, out: Path, p
         if (direction, row) in done or (_of_figure4(row) and seed):
             continue
         train = rows(learner)[row]
-        make = maker(train(part)) if train else None
+        make = train(part) if train else None
         network = measuring_network(learner.transfer, config, seed, run / "tissues")
         values = scores(learner.transfer, make, network)
         if make and not seed and direction == "one to two" and not _of_figure4(row):

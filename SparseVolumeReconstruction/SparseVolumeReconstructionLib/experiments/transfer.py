@@ -19,6 +19,7 @@ from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..progress import Progress
 from ..synthesis.adaptation.adapt import adapt
+from ..synthesis.adaptation.greys import grey_quantiles, matched
 from ..synthesis.pix2pix.task import SynthesisTask
 from ..synthesis.scans import Field, load_visits
 from ..synthesis.simulated import SCANNERS, Anatomy, write_site
@@ -28,6 +29,7 @@ from ..training.loop.task import make_task
 from .tissue_network import tissue_dice, tissue_network
 
 LOWER, VOLUMES, SLICES = "without adaptation", "3D-VAE adaptation", "2D s-VAE adaptation"
+MATCHED = "grey values matched, without training"
 AUGMENTED, NO_SHIFT, REAL = "without adaptation, with augmentation", "without domain shift", "real images"
 BATCHES, COUNTS = (8, 16, 32), (2, 5, 10)  # slices in a step of the s-VAE, and target volumes, of Figure 4
 _MORE = {"gamma": 0.3, "bias": 0.2, "noise": 0.03}
@@ -157,6 +159,19 @@ class Learner:
         adapt(task, self._source.to(device), target, settings, progress.part(0.8, 1.0))
         return task
 
+    def matched(self, progress: Progress) -> Make:
+        """`lower`, given scans of the target with the grey values of the source."""
+        make = maker(self.lower(progress))
+        pairs = [
+            [grey_quantiles(scans[:, n]) for scans in (self._target, self._source)]
+            for n in range(self._source.shape[1] - 1)
+        ]
+
+        def on_matched(scans: torch.Tensor) -> torch.Tensor:
+            return make(torch.stack([matched(scans[:, n], *pair) for n, pair in enumerate(pairs)], 1))
+
+        return on_matched
+
     def _learned(
         self,
         name: str,
@@ -175,23 +190,34 @@ class Learner:
         return task
 
 
-def rows(learner: Learner) -> dict[str, Callable[[Progress], SynthesisTask] | None]:
+def rows(learner: Learner) -> dict[str, Callable[[Progress], Make] | None]:
     """Every row of Table 2 and of Figure 4, most important first, and what trains it; None: real images."""
     every = len(learner.transfer.fit_target)
-    found: dict[str, Callable[[Progress], SynthesisTask] | None] = {
+    trained: dict[str, Callable[[Progress], SynthesisTask]] = {
         LOWER: learner.lower,
         AUGMENTED: learner.augmented,
         VOLUMES: partial(learner.adapted, codes="volumes"),
         SLICES: learner.adapted,
     }
     for count in sorted({max(1, every // 4), every}):
-        found[f"supervised adaptation, n = {count}"] = partial(learner.supervised, count=count)
-    found |= {NO_SHIFT: learner.no_shift, REAL: None}
+        trained[f"supervised adaptation, n = {count}"] = partial(learner.supervised, count=count)
+    trained[NO_SHIFT] = learner.no_shift
     for batch in BATCHES:
-        found[f"{SLICES}, {batch} slices a step"] = partial(learner.adapted, batch=batch)
+        trained[f"{SLICES}, {batch} slices a step"] = partial(learner.adapted, batch=batch)
     for count in COUNTS:
-        found[f"{SLICES}, {count} volumes"] = partial(learner.adapted, count=count)
+        trained[f"{SLICES}, {count} volumes"] = partial(learner.adapted, count=count)
+    found: dict[str, Callable[[Progress], Make] | None] = {}
+    for row, train in trained.items():
+        found[row] = _made_by(train)
+        if row == SLICES:
+            found[MATCHED] = learner.matched
+        elif row == NO_SHIFT:
+            found[REAL] = None
     return found
+
+
+def _made_by(train: Callable[[Progress], SynthesisTask]) -> Callable[[Progress], Make]:
+    return lambda progress: maker(train(progress))
 
 
 def scores(transfer: Transfer, make: Make | None, network: UNet) -> list[list[float | None]]:

@@ -15,6 +15,7 @@ from SparseVolumeReconstructionLib.experiments.transfer import (
     BATCHES,
     COUNTS,
     LOWER,
+    MATCHED,
     NO_SHIFT,
     REAL,
     SLICES,
@@ -51,7 +52,16 @@ def test_every_row_stands_beside_the_printed_ones(tmp_path, capsys):
         part = text.split(f"## Simulated scanners, {direction}")[1].split("## ")[0]
         for row in PRINTED:
             assert f"| printed: {row} |" in part
-        for row in (LOWER, AUGMENTED, VOLUMES, SLICES, "supervised adaptation, n = 2", NO_SHIFT, REAL):
+        for row in (
+            LOWER,
+            AUGMENTED,
+            VOLUMES,
+            SLICES,
+            MATCHED,
+            "supervised adaptation, n = 2",
+            NO_SHIFT,
+            REAL,
+        ):
             assert f"| {row} | " in part
     assert "| one to two: 8 slices a step | " in text and "| two to one: 2 volumes | " in text
     assert "| one to two, Dice: minus without adaptation | " in text
@@ -63,7 +73,7 @@ def _check_resume(out, words, text, capsys):
     """Rows that are there are kept, one that is cut off is made again alike, other ones are refused."""
     rows = out / "rows.jsonl"
     lines = rows.read_text().splitlines()[1:]
-    assert len(lines) == 2 * (8 + len(BATCHES) + len(COUNTS))
+    assert len(lines) == 2 * (9 + len(BATCHES) + len(COUNTS))
     rows.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40])
     assert main(["experiment", "004-table2", *words]) == 0
     assert rows.read_text().splitlines() == [*lines[:-1], lines[-1][:40], lines[-1]]

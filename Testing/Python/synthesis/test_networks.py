@@ -11,6 +11,7 @@ from SparseVolumeReconstructionLib.evaluation.metrics import ssim_map
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.synthesis.adaptation.adapt import adapt, aggregate, train_vae
 from SparseVolumeReconstructionLib.synthesis.adaptation.config import AdaptationConfig
+from SparseVolumeReconstructionLib.synthesis.adaptation.greys import apart, grey_quantiles, matched
 from SparseVolumeReconstructionLib.synthesis.adaptation.moments import Aggregate
 from SparseVolumeReconstructionLib.synthesis.adaptation.vae import Vae, VaeSettings
 from SparseVolumeReconstructionLib.synthesis.pix2pix.network import Generator, SynthesisShape
@@ -118,6 +119,18 @@ def test_patches_are_of_the_head_and_stay_in_the_box():
     for seed in range(5):
         batch = task.batch(scans, torch.Generator().manual_seed(seed))
         assert batch.shape == (2, 2, 16, 16, 16) and (batch[:, 1] > 0).flatten(1).any(1).all()
+
+
+def test_grey_values_of_a_scanner_are_matched_and_people_stay_different():
+    """A rising map between scanners is undone; a head that is darker than the others stays so."""
+    one = torch.rand(3, 20, 20, 20) * torch.tensor([0.9, 0.9, 0.7])[:, None, None, None] + 0.05
+    one[:, :5] = 0
+    other = torch.where(one > 0, 0.3 + 0.5 * one**2, one)
+    own, wanted = grey_quantiles(other), grey_quantiles(one)
+    found = matched(other, own, wanted)
+    assert apart(grey_quantiles(found), wanted) < 0.1 * apart(own, wanted)
+    assert not found[:, :5].any() and (found - one).abs().mean() < 0.03
+    assert found[2].mean() < 0.9 * found[0].mean()
 
 
 @pytest.mark.slow
