@@ -12,7 +12,8 @@ from .display import shown_progress
 from .options import Command, device, image_format, json_progress, strict
 
 EXAMPLES = """
-synthesize --model runs/t1/t1.safetensors --input FLAIR=flair.nii.gz --input T2=t2.nii.gz --output out"""
+synthesize --model runs/t1/t1.safetensors --input FLAIR=flair.nii.gz --input T2=t2.nii.gz --output out
+synthesize --model brain-flair-to-t1 --input FLAIR=flair.nii.gz --adapt others --output out"""
 _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word in (name, written)}
 
 
@@ -32,13 +33,20 @@ _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word i
     help="a scan of the head (T1, T2, FLAIR, PD); skull-stripped, background 0; may be repeated",
 )
 @click.option(
+    "--adapt",
+    type=Path,
+    metavar="DIR",
+    help="other scans of your own scanner in the contrasts of the input, three or more of each: the network "
+    "is carried to its grey values first; OUTPUT/adapted.safetensors is the model for further scans of it",
+)
+@click.option(
     "--output", required=True, type=Path, metavar="DIR", help="folder for mean, std and result.json"
 )
 @image_format
 @device
 @strict
 @json_progress
-def synthesize(model, inputs, output, strict, json_progress, **same):
+def synthesize(model, inputs, adapt, output, strict, json_progress, **same):
     """A contrast that was not scanned, from others of the same head; inferred, not for diagnosis."""
     from ..synthesis.request import SynthesisRequest
     from ..synthesis.run import run_synthesis
@@ -46,6 +54,7 @@ def synthesize(model, inputs, output, strict, json_progress, **same):
     request = SynthesisRequest(
         model=str(Path(model).absolute()) if Path(model).suffix else model,
         inputs=_parsed(inputs),
+        adapt=str(adapt.absolute()) if adapt else None,
         output=str(output.absolute()),
         **same,
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.image import LPS, to_image
 from ..geometry.resample import resample
+
+_TURN = (0.1, 0.15, 0.2)  # rad
+_CLEARLY = 0.03  # of pairs that lie on one another it falls by 0.2 to 2 %
+_GREYS, _SHOWN = 32, 0.02
 
 
 def register_affine(
@@ -79,6 +84,46 @@ def register_rigid(fixed: Volume, moving: Volume, *, seed: int = 1) -> np.ndarra
     out[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
     out[:3, 3] = np.array(rigid.TransformPoint((0.0, 0.0, 0.0)))
     return LPS @ out @ LPS
+
+
+def pose_of(fixed: Volume, moving: Volume) -> np.ndarray:
+    """4x4 RAS-to-RAS matrix (mm) from points of `fixed` to points of `moving`, whose headers nearly say it.
+
+    That of `register_rigid` where with it the volumes tell clearly more of each other (mutual information);
+    else the identity, as the headers say.
+    Both poses are compared on voxels that are those of neither volume: interpolation alone raises it.
+
+    Args:
+        fixed, moving: in [0, 1], background 0, two scans of one head in nearly the same place.
+
+    Raises:
+        InputError: as `register_rigid`.
+    """
+    matrix = register_rigid(fixed, moving)
+    turned = fixed.grid.ijk_to_ras.copy()
+    spacing = float(fixed.grid.spacing_ijk.mean())
+    middle = turned @ [*(n / 2 for n in fixed.grid.shape_kji[::-1]), 1]
+    grid = Grid.centred(fixed.grid.shape_kji, spacing, middle[:3])
+    rotation = np.eye(4)
+    rotation[:3, :3] = Rotation.from_rotvec(_TURN).as_matrix()
+    rotation[:3, 3] = middle[:3] - rotation[:3, :3] @ middle[:3]
+    grid = Grid(grid.shape_kji, rotation @ grid.ijk_to_ras)
+    first = resample(fixed, grid).array
+    before, after = (told_by(first, resample(moving, grid, each).array) for each in (np.eye(4), matrix))
+    return matrix if after > (1 + _CLEARLY) * before else np.eye(4)
+
+
+def told_by(first: np.ndarray, other: np.ndarray) -> float:
+    """Mutual information of grey values, nats, of two volumes of one shape in [0, 1], where both show any."""
+    inside = (first > _SHOWN) & (other > _SHOWN)
+    if not inside.any():
+        return 0.0
+    greys = [(each[inside].clip(0, 1) * (_GREYS - 1)).astype(int) for each in (first, other)]
+    joint = np.bincount(greys[0] * _GREYS + greys[1], minlength=_GREYS**2).reshape(_GREYS, _GREYS)
+    joint = joint / joint.sum()
+    alone = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    both = joint > 0
+    return float((joint[both] * np.log(joint[both] / alone[both])).sum())
 
 
 def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray, *, cubic: bool = False) -> np.ndarray:

@@ -82,7 +82,7 @@ def simulated_site(people: dict[str, Anatomy], name: str, folder: Path, config: 
     task = _task(config)
     field = Field(task.settings.shape_kji, task.settings.spacing_mm)
     write_site(people, SCANNERS[name], folder, seed=list(SCANNERS).index(name))
-    scans = load_visits(folder, task.settings.contrasts, field, Progress())
+    scans = load_visits(folder, task.settings.contrasts, field, Progress(), aligned=True)
     first = WRITTEN[task.settings.contrasts[0]]
     tissues = {}
     for person in scans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..geometry import Grid, InputError, Volume
 from ..observation import Slice
 from ..observation.slices import slice_of
 from ..priors.card import ModelCard
+from ..reconstruction.result import inferred_by
 
 _SHARES = (0.35, 0.45, 0.5, 0.55, 0.65)  # of the way through a head, where slices are looked at
 _LARGER, _THICK_MM = 1.75, 2.5
@@ -40,12 +42,37 @@ def check_scans(
                 f"{WRITTEN[name]}: slices are {spacing.max():.1f} mm apart; the model learned of voxels of "
                 f"{spacing_mm:g} mm. Between the slices the scan is interpolated, and the result smooth."
             )
-        if card.anatomy == "brain":
-            _look(name, scan, warn)
+        if card.anatomy == "brain" and (doubt := doubt_of(name, scan)):
+            warn(doubt)
 
 
-def _look(name: str, scan: Volume, warn: Callable[[str], None]) -> None:
-    """Read some axial slices: a whole head is refused, another contrast than named is told."""
+def check_observed(name: str, path: Path) -> None:
+    """Refuse what this program has made: it was inferred, not scanned.
+
+    Args:
+        name: contrast.
+        path: of the file or the DICOM folder.
+
+    Raises:
+        InputError: says what tells.
+    """
+    if how := inferred_by(path):
+        raise InputError(
+            f"{WRITTEN[name]}: {path.name} was made by this program, not scanned ({how} says so); give a "
+            "scan."
+        )
+
+
+def doubt_of(name: str, scan: Volume) -> str | None:
+    """Why a skull-stripped scan seems to be of another contrast than named, one line; None where it does not.
+
+    Args:
+        name: contrast.
+        scan: some of its axial slices are read.
+
+    Raises:
+        InputError: it shows a whole head.
+    """
     slices, reader = _axial(scan), head_reader()
     if reader.brain_of(slices) is not None:
         raise InputError(
@@ -54,11 +81,12 @@ def _look(name: str, scan: Volume, warn: Callable[[str], None]) -> None:
         )
     found = contrast_of(reader.read(slices))
     named = WRITTEN[name]
-    if found is not None and found.probabilities.get(named, 1.0) < _MAX_OTHER.get(named, MAX_OTHER):
-        warn(
-            f"{named}: its grey values are {found.words}; was another contrast given than named? "
-            "The model makes nothing useful of another one."
-        )
+    if found is None or found.probabilities.get(named, 1.0) >= _MAX_OTHER.get(named, MAX_OTHER):
+        return None
+    return (
+        f"{named}: its grey values are {found.words}; was another contrast given than named? "
+        "The model makes nothing useful of another one."
+    )
 
 
 def _axial(scan: Volume) -> list[Slice]:

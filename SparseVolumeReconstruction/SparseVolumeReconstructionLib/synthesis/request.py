@@ -12,6 +12,7 @@ class SynthesisRequest(BaseModel):
 
     model: id of a network, or path of a weights file. inputs: {contrast: path}, contrasts as
     `data.bids.contrast_of` calls them. output: folder of the result, on the grid of the first input.
+    adapt: folder of other scans of the same scanner, to which the network is carried first; none if None.
     format: of its images. device: "auto", "cpu", "cuda:0".
     """
 
@@ -19,5 +20,6 @@ class SynthesisRequest(BaseModel):
     model: str
     inputs: dict[str, str] = Field(min_length=1)
     output: str
+    adapt: str | None = None
     format: ImageFormat = "nrrd"
     device: str = "auto"

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import __version__
 from ..data.bids import WRITTEN
-from ..data.registration import register_rigid
+from ..data.cohort import normalised
+from ..data.registration import pose_of
 from ..geometry import Volume
 from ..geometry.io import read_volume, written_whole
 from ..geometry.resample import resample
@@ -20,14 +21,16 @@ from ..progress import Progress
 from ..reconstruction.formats import FORMATS
 from ..reconstruction.images import check_can_be_written, image_names, write_images
 from ..zoo.weights import sha256
-from .checks import check_scans
+from .adaptation.own_scanner import adapted_to, save_adapted
+from .checks import check_observed, check_scans
 from .models import weights_of
 from .pix2pix.synthesiser import Synthesiser
 from .request import SynthesisRequest
 from .scans import shown_on
 
 _MOVED_MM = 1.0
-FILES = (*(name for each in FORMATS for name in image_names(("mean", "std"), each)), "result.json")
+ADAPTED = "adapted.safetensors"
+FILES = (*(name for each in FORMATS for name in image_names(("mean", "std"), each)), "result.json", ADAPTED)
 
 
 def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     weights = weights_of(request.model)
     network = Synthesiser.load(weights, resolve_device(request.device))
     progress.update("reading", 0.1)
+    for one, path in request.inputs.items():
+        check_observed(one, Path(path))
     scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
     network.ordered(scans)  # refused before anything is computed
     first = next(iter(scans.values()))
@@ -65,7 +70,10 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     check_scans(scans, network.card, network.settings.spacing_mm, warn)
     progress.update("laying the scans on one another", 0.2)
     scans, moved = laid_on_first(scans, warn)
-    part = progress.part(0.4, 0.9)
+    adapted = None
+    if request.adapt:
+        network, adapted = adapted_to(network, Path(request.adapt), progress.part(0.4, 0.7), warn)
+    part = progress.part(0.7, 0.9)
     made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
     progress.update("writing", 0.9)
     said = {
@@ -81,10 +89,13 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         "inferred": "every voxel; none was observed in this contrast",
         "units": network.card.units,
         "moved_mm": moved,
+        "adapted to": adapted,
         "warnings": warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
     with written_whole(request.output, FILES) as folder:
+        if adapted and adapted["used"]:
+            save_adapted(network, weights, adapted, folder / ADAPTED)
         write_images(folder, vars(made), None, request.format, True, said)
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
@@ -107,7 +118,7 @@ def laid_on_first(scans: dict[str, Volume], warn: Any) -> tuple[dict[str, Volume
     inside = np.argwhere(fixed.array > 0)[::997, ::-1]
     points = inside @ fixed.grid.ijk_to_ras[:3, :3].T + fixed.grid.ijk_to_ras[:3, 3]
     for name, scan in others:
-        matrix = register_rigid(fixed, scan)
+        matrix = pose_of(normalised(fixed), normalised(scan))
         shift = points @ matrix[:3, :3].T + matrix[:3, 3] - points
         moved[name] = round(float(np.linalg.norm(shift, axis=1).mean()), 2)
         if moved[name] > _MOVED_MM:

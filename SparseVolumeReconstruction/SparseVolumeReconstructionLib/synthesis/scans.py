@@ -12,13 +12,14 @@ from scipy.ndimage import binary_fill_holes
 
 from ..data.bids import contrast_of, without_contrast
 from ..data.cohort import FOREGROUND, list_cohort, normalised, subject_name, told_by_cohort
+from ..data.registration import pose_of, told_by
 from ..geometry import Grid, InputError, Volume
 from ..geometry.io import read_volume
 from ..geometry.resample import resample
 from ..progress import Progress
 
 _DARKEST = 1e-3  # of what is shown, so that networks know it from the background
-_GREYS, _APART = 32, 0.2  # of two cohorts 0.02 and 0.05 nats where scans lie apart, 0.13 to 0.62 where not
+_APART = 0.2  # of two cohorts 0.02 and 0.05 nats where scans lie apart, 0.13 to 0.62 where not
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,20 @@ def _mm(extent: np.ndarray) -> str:
     return " x ".join(f"{value:.0f}" for value in extent)
 
 
-def stacked(volumes: Sequence[Volume], grid: Grid) -> torch.Tensor:
-    """Volumes in [0, 1] on one grid, (C, K, J, I) float32; above 0 where, and only where, they show any."""
-    pairs = [(resample(each, grid).array, shown_on(each, grid)) for each in volumes]
-    return torch.as_tensor(np.stack([np.where(shown, array.clip(_DARKEST, 1), 0) for array, shown in pairs]))
+def stacked(
+    volumes: Sequence[Volume], grid: Grid, matrices: Sequence[np.ndarray | None] | None = None
+) -> torch.Tensor:
+    """Volumes in [0, 1] on one grid, (C, K, J, I) float32; above 0 where, and only where, they show any.
+
+    Args:
+        volumes, grid: any.
+        matrices: 4x4 from points of the grid to points of each volume; they lie on one another if None.
+    """
+    found = []
+    for volume, matrix in zip(volumes, matrices or [None] * len(volumes), strict=True):
+        array, shown = resample(volume, grid, matrix).array, shown_on(volume, grid, matrix)
+        found.append(np.where(shown, array.clip(_DARKEST, 1), 0))
+    return torch.as_tensor(np.stack(found))
 
 
 def shown_on(volume: Volume, grid: Grid, matrix: np.ndarray | None = None) -> np.ndarray:
@@ -118,7 +129,7 @@ def visits(folder: Path, contrasts: Sequence[str]) -> dict[str, dict[str, Path]]
 
 
 def load_visits(
-    folder: Path, contrasts: Sequence[str], field: Field, progress: Progress
+    folder: Path, contrasts: Sequence[str], field: Field, progress: Progress, aligned: bool = False
 ) -> dict[str, torch.Tensor]:
     """Scans (C, K, J, I) in [0, 1] of every visit, in the order of `contrasts`; what cannot be used is told.
 
@@ -126,6 +137,8 @@ def load_visits(
         folder, contrasts: as in `visits`.
         field: what is seen of a head; placed by the first contrast.
         progress: told of steps and warnings, asked whether to stop.
+        aligned: the scans of a visit are known to lie on one another; else each is registered rigidly to the
+            first, where that is clearly better than the poses of their headers.
 
     Visits whose scans tell little of each other against those of the others are left out: they do not lie on
     one another.
@@ -140,7 +153,8 @@ def load_visits(
         try:
             read = [read_volume(files[one], warn=told_by_cohort) for one in contrasts]
             volumes = [normalised(each, name) for each in read]
-            found[name] = stacked(volumes, field.grid(volumes[0]))
+            poses = [None if aligned else pose_of(volumes[0], each) for each in volumes[1:]]
+            found[name] = stacked(volumes, field.grid(volumes[0]), [None, *poses])
         except InputError as error:
             progress.warn(f"{name} is left out: {error}")
     for name in _apart(found):
@@ -154,22 +168,9 @@ def load_visits(
 def _apart(found: Mapping[str, torch.Tensor]) -> list[str]:
     """Visits whose scans (C, K, J, I) tell far less of each other than those of most visits do."""
     told = {
-        name: min(_told_by(scans[0], each) for each in scans[1:])
+        name: min(told_by(scans[0].numpy(), each.numpy()) for each in scans[1:])
         for name, scans in found.items()
         if len(scans) > 1
     }
     usual = float(np.median(list(told.values()))) if told else 0.0
     return [name for name, share in told.items() if share < _APART * usual]
-
-
-def _told_by(first: torch.Tensor, other: torch.Tensor) -> float:
-    """Mutual information of the grey values of two volumes in the head, nats."""
-    inside = (first > FOREGROUND) & (other > FOREGROUND)
-    if not inside.any():
-        return 0.0
-    greys = [(each[inside].numpy() * (_GREYS - 1)).astype(int) for each in (first, other)]
-    joint = np.bincount(greys[0] * _GREYS + greys[1], minlength=_GREYS**2).reshape(_GREYS, _GREYS)
-    joint = joint / joint.sum()
-    alone = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    both = joint > 0
-    return float((joint[both] * np.log(joint[both] / alone[both])).sum())

@@ -16,6 +16,7 @@ from ...geometry.resample import resample
 from ...priors.card import ModelCard
 from ...priors.stored import network_state, settings_text
 from ...zoo.weights import opened_network
+from ..adaptation.greys import matched
 from ..scans import Field, shown_on, stacked
 from .network import Generator
 from .task import SynthesisConfig
@@ -42,6 +43,9 @@ class Synthesiser:
         factor: on the errors that it expects.
         card: what it is.
         device: where it computes.
+        greys: quantiles of the contrasts that it learned of, the output last, (C, LEVELS).
+        scanner: those of the inputs of the scanner that it is given scans of, (C - 1, LEVELS); those that it
+            learned of if None.
     """
 
     def __init__(
@@ -51,7 +55,10 @@ class Synthesiser:
         factor: float,
         card: ModelCard,
         device: torch.device,
+        greys: torch.Tensor | None = None,
+        scanner: torch.Tensor | None = None,
     ):
+        self.greys, self.scanner = greys, scanner
         self.generator = generator.to(device).eval()
         self.settings, self.card, self.device = settings, card, device
         self._factor = factor
@@ -70,7 +77,17 @@ class Synthesiser:
             generator = Generator(len(settings.inputs), settings)
             generator.load_state_dict(network_state(tensors))
             factor = float(tensors["error_factor"])
-        return cls(generator.float(), settings, factor, card, device)
+            greys, scanner = tensors.get("greys"), tensors.get("scanner_greys")
+        return cls(generator.float(), settings, factor, card, device, greys, scanner)
+
+    def for_scanner(self, scanner: torch.Tensor) -> Synthesiser:
+        """The same network for scans of a scanner with other grey values.
+
+        Args:
+            scanner: quantiles of the inputs, (C - 1, LEVELS).
+        """
+        same = (self.generator, self.settings, self._factor, self.card, self.device, self.greys)
+        return Synthesiser(*same, scanner)
 
     def ordered(self, scans: Mapping[str, Volume]) -> list[Volume]:
         """The scans in the network's order. Raises InputError where one is missing or not known.
@@ -118,7 +135,11 @@ class Synthesiser:
         """
         volumes = [normalised(each) for each in self.ordered(scans)]
         own = self.field.grid_of_any(volumes[0])
-        given = stacked(volumes, own)[None].to(self.device)
+        given = stacked(volumes, own)
+        if self.greys is not None and self.scanner is not None:
+            pairs = zip(given, self.scanner, self.greys, strict=False)
+            given = torch.stack([matched(*each) for each in pairs])
+        given = given[None].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             mean, error = tiled(self.generator, given, self.settings.tile, step)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())

@@ -15,6 +15,7 @@ from ...priors.stored import settings_tensor, stored_state
 from ...training.loop.config import Count, TrainConfig, validated
 from ...training.loop.task import Task
 from ..adaptation.config import AdaptationConfig
+from ..adaptation.greys import grey_quantiles
 from .network import Critic, Generator, SynthesisShape
 from .similarity import ssim_of_slices
 from .tiles import tiled
@@ -153,9 +154,10 @@ class SynthesisTask(Task):
         return {"score": mean["l1"] / self.settings.l1, "foretold": mean["foretold"]}
 
     def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The generator as `Synthesiser` reads it; nothing depends on the volumes."""
+        """The generator as `Synthesiser` reads it, and the grey values of what it learned of."""
         stored = stored_state(self.networks.generator.state_dict())
-        return {**stored, "settings": settings_tensor(self.settings)}
+        greys = torch.stack([grey_quantiles(volumes[:, n]) for n in range(volumes.shape[1])])
+        return {**stored, "settings": settings_tensor(self.settings), "greys": greys}
 
 
 def _patch(volume: torch.Tensor, size: tuple[int, int, int], generator: torch.Generator) -> torch.Tensor:
