@@ -114,7 +114,7 @@ def pose_of(fixed: Volume, moving: Volume) -> np.ndarray:
 
 
 def told_by(first: np.ndarray, other: np.ndarray) -> float:
-    """Mutual information of grey values, nats, of two volumes of one shape in [0, 1], where both show any."""
+    """Mutual information of grey values, nats, of two volumes (K, J, I) in [0, 1], where both show any."""
     inside = (first > _SHOWN) & (other > _SHOWN)
     if not inside.any():
         return 0.0

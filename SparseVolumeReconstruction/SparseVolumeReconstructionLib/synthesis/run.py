@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     weights = weights_of(request.model)
     network = Synthesiser.load(weights, resolve_device(request.device))
     progress.update("reading", 0.1)
-    for one, path in request.inputs.items():
-        check_observed(one, Path(path))
-    scans = {one: read_volume(path, warn=warn) for one, path in request.inputs.items()}
+    scans = _read(request.inputs, warn)
     network.ordered(scans)  # refused before anything is computed
     first = next(iter(scans.values()))
     made_of = WRITTEN[network.settings.output]
@@ -101,6 +100,13 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}
     return {"files": {n: path for n, path in files.items() if Path(path).exists()}, "result": said}
+
+
+def _read(inputs: dict[str, str], warn: Callable[[str], None]) -> dict[str, Volume]:
+    """The scans of a request. Raises InputError, also for what was inferred."""
+    for one, path in inputs.items():
+        check_observed(one, Path(path))
+    return {one: read_volume(path, warn=warn) for one, path in inputs.items()}
 
 
 def laid_on_first(scans: dict[str, Volume], warn: Any) -> tuple[dict[str, Volume], dict[str, float]]:

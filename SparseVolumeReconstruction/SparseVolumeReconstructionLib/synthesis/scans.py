@@ -88,8 +88,8 @@ def stacked(
     """
     found = []
     for volume, matrix in zip(volumes, matrices or [None] * len(volumes), strict=True):
-        array, shown = resample(volume, grid, matrix).array, shown_on(volume, grid, matrix)
-        found.append(np.where(shown, array.clip(_DARKEST, 1), 0))
+        array = resample(volume, grid, matrix).array.clip(_DARKEST, 1)
+        found.append(np.where(shown_on(volume, grid, matrix), array, 0))
     return torch.as_tensor(np.stack(found))
 
 
