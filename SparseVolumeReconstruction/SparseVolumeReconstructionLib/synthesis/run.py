@@ -75,18 +75,7 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     part = progress.part(0.7, 0.9)
     made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
     progress.update("writing", 0.9)
-    said = {
-        "notice": network.card.notice,
-        "software": {"version": __version__},
-        "model": {
-            "id": network.card.id,
-            "sha256": sha256(weights),
-            "licence": network.card.licence,
-        },
-        "request": request.model_dump(),
-        "made": made_of,
-        "inferred": "every voxel; none was observed in this contrast",
-        "units": network.card.units,
+    said = _provenance(request, network, sha256(weights)) | {
         "moved_mm": moved,
         "adapted to": adapted,
         "warnings": warnings,
@@ -100,6 +89,18 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}
     return {"files": {n: path for n, path in files.items() if Path(path).exists()}, "result": said}
+
+
+def _provenance(request: SynthesisRequest, network: Synthesiser, digest: str) -> dict[str, Any]:
+    return {
+        "notice": network.card.notice,
+        "software": {"version": __version__},
+        "model": {"id": network.card.id, "sha256": digest, "licence": network.card.licence},
+        "request": request.model_dump(),
+        "made": WRITTEN[network.settings.output],
+        "inferred": "every voxel; none was observed in this contrast",
+        "units": network.card.units,
+    }
 
 
 def _read(inputs: dict[str, str], warn: Callable[[str], None]) -> dict[str, Volume]:
