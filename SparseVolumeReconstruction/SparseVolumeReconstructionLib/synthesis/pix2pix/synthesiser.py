@@ -140,8 +140,7 @@ class Synthesiser:
             pairs = zip(given, self.scanner, self.greys, strict=False)
             given = torch.stack([matched(*each) for each in pairs])
         given = given[None].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            mean, error = tiled(self.generator, given, self.settings.tile, step)
+        mean, error = tiled(self.generator, given, self.settings.tile, step)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
         first, second = (Volume(array.astype(np.float32), own) for array in made)
         if grid is not None:
