@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 _DIRECTIONS, _ROLLS = 150, 4  # looked at where the view is unknown
 _PIXELS, _DEPTHS = (18, 28), (20, 28)  # of the comparison, rough and fine
 _STEPS = (25, 15)  # how far poses are followed, rough and fine
-_FOLLOWED, _FOLLOWED_NAMED = (12, 3), (2, 1)  # how many of them: of an unknown view, and of a named one
+_FOLLOWED = 12, 3  # how many of them, where the view is unknown
 _MODES = 12
 _NOISE = 0.12  # of the pixels, as a share of the spread of the radiograph
 _TURN_SD, _SHIFT_SD, _FREE = 0.05, 0.06, 3.0  # rad; of the body's size; rad where the view is unknown
@@ -40,7 +40,7 @@ class Placed:
     """A radiograph whose detector has its place in canonical space.
 
     explained: share of its variance that the model explains. margin: nats between the best place and the best
-    one that is turned by more than 15 degrees, mirrored ones aside; None where the place was given.
+    one that is turned by more than 15 degrees, mirrored ones aside; None where the view is known.
     gain: attenuation per mm that fits best. mirrored: by how many nats the mirrored body from the mirrored
     side is less probable; None where that is the same view, or the place was given.
     """
@@ -94,24 +94,34 @@ def place(seen: Radiograph, model: AlignmentModel, frame: np.ndarray, check: Cal
 
 def _found(
     seen: Radiograph, model: AlignmentModel, fine: _Search, check: Callable[[], None]
-) -> tuple[np.ndarray, float, float | None]:
+) -> tuple[np.ndarray, float | None, float | None]:
     """4x4 pose from the detector's space to canonical, and by how many nats no other direction is better.
 
-    Of a body whose sides mirror each other, the mirrored body shows the same from the mirrored side. The last
-    number is by how many nats that is worse; where neither is told by the evidence, the view is taken that is
-    nearer to the named one, or from in front or above.
+    A named view is only adjusted; which side is up comes from the picture. Of a body whose sides mirror each
+    other, the mirrored body shows the same from the mirrored side. The last number is by how many nats that is
+    worse; where the evidence tells neither, the view is taken that is nearer to the named one, or from in
+    front or above.
     """
-    free = (seen.view or UNKNOWN) == UNKNOWN
-    rough = _Search(seen, model, 0)
-    many, few = _FOLLOWED if free else _FOLLOWED_NAMED
-    start = rough.nearest(_starts(seen.view or UNKNOWN), many)
-    turn, shift, score = rough.refined(start, torch.zeros(len(start), 3), free, check)
+    view = seen.view or UNKNOWN
+    free = view == UNKNOWN
+    if free:
+        turn, shift, margin = _followed(_Search(seen, model, 0), check)
+    else:
+        turn, shift, margin = fine.nearest(_starts(view), 1), torch.zeros(1, 3), None
+    turn, shift, _ = fine.refined(turn, shift, free, check)
+    best, moved, ahead = _of_two_sides(turn[0], shift[0], fine, VIEWS.get(view, USUAL))
+    return fine.pose(best, moved), margin, ahead
+
+
+def _followed(rough: _Search, check: Callable[[], None]) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """The best of all directions: turns (B, 3, 3), shifts (B, 3) mm, and the margin of the first."""
+    many, few = _FOLLOWED
+    start = rough.nearest(_starts(UNKNOWN), many)
+    turn, shift, score = rough.refined(start, torch.zeros(len(start), 3), True, check)
     same = torch.stack([turn[0, :, 2], _mirrored(turn[0])[:, 2]])
     apart = torch.rad2deg(torch.arccos((turn[:, :, 2] @ same.T).abs().amax(1).clamp(max=1))) > _OTHER_DEG
     margin = float(score[0] - score[apart].max()) if bool(apart.any()) else float("inf")
-    turn, shift, _ = fine.refined(turn[:few], shift[:few], free, check)
-    best, moved, ahead = _of_two_sides(turn[0], shift[0], fine, VIEWS.get(str(seen.view), USUAL))
-    return fine.pose(best, moved), margin, ahead
+    return turn[:few], shift[:few], margin
 
 
 def _of_two_sides(
