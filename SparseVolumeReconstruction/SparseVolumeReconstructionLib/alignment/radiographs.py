@@ -98,8 +98,8 @@ def _found(
     """4x4 pose from the detector's space to canonical, and by how many nats no other direction is better.
 
     A named view is only adjusted; which side is up comes from the picture. Of a body whose sides mirror each
-    other, the mirrored body shows the same from the mirrored side. The last number is by how many nats that is
-    worse; where the evidence tells neither, the view is taken that is nearer to the named one, or from in
+    other, the mirrored body shows the same from the mirrored side. The last number says by how many nats it
+    is worse; where the evidence tells neither, the view is taken that is nearer to the named one, or from in
     front or above.
     """
     view = seen.view or UNKNOWN

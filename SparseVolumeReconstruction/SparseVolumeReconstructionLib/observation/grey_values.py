@@ -18,6 +18,7 @@ _BORDER = 0.35  # a collimator's border is not wider than this share of the imag
 _OVER = 1.08  # more than the open field: letters and marks
 _FULL = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _FEW = 12  # pixels at the darkest level make a saturated patch
+_PILE, _NEXT = 8, 4  # the darkest level has so many times the pixels of the next levels: it was cut off there
 _MAX_INTEGRAL = 12.0  # -ln of the least transparency that a film can tell
 
 
@@ -63,6 +64,7 @@ def integrals_of(
         air = open_field or float(np.percentile(pixels[ring], 75))
         share = pixels / max(air, 1e-9)
         dark = share <= max(level / max(air, 1e-9), np.exp(-_MAX_INTEGRAL)) / 2 + 1e-9
+        dark |= inside & _piled_up(pixels, inside)
         valid = inside & ~_patches(dark) & ~binary_dilation(share > _OVER, iterations=1) & (share > 0)
         share = np.clip(share, np.exp(-_MAX_INTEGRAL), 1.0)
         integrals = -np.log(share) / gamma
@@ -126,6 +128,13 @@ def _level(pixels: np.ndarray) -> float:
     """The step between neighbouring grey values."""
     greys = np.unique(pixels)
     return float(np.diff(greys).min()) if len(greys) > 1 else 1.0
+
+
+def _piled_up(pixels: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Pixels at the darkest level of the field where darker ones were cut off to it, (rows, columns) bool."""
+    levels, counts = np.unique(pixels[inside], return_counts=True)
+    cut = len(levels) > _NEXT and counts[0] > _PILE * counts[1 : 1 + _NEXT].mean()
+    return (pixels <= levels[0]) & cut
 
 
 def _patches(dark: np.ndarray) -> np.ndarray:

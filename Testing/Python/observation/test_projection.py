@@ -176,6 +176,19 @@ def test_borders_letters_and_saturated_pixels_are_masked(tmp_path):
     assert kept.mean() > 0.6 and len(reading.warnings) == 2 and "was masked" in reading.warnings[0]
 
 
+@pytest.mark.parametrize("bone_is_bright", [False, True])
+def test_what_the_detector_could_not_tell_any_darker_is_masked(tmp_path, bone_is_bright):
+    grey = 220 * np.exp(-disc(96))
+    cut = np.quantile(grey, 0.1)
+    for lowest, masked in ((cut, 0.1), (0, 0.0)):
+        shown = np.rint(np.maximum(grey, lowest))
+        shown = (255 - shown if bone_is_bright else shown).astype(np.uint8)
+        reading = RadiographSpec(path=written(tmp_path, shown, f"{masked}.png"), pixel_mm=1).read()
+        kept = reading.observations[0].kept_pixels
+        assert kept[grey > 1.2 * cut].all() and (~kept).mean() == pytest.approx(masked, abs=0.03)
+        assert bool(masked) == any("saturated" in told for told in reading.warnings)
+
+
 def test_what_is_no_radiograph_is_refused_in_one_line(tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
     cases = {
