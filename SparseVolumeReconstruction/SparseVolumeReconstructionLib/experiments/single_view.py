@@ -315,5 +315,5 @@ def _notes(names: list[str], networks: list[str], seconds: float) -> list[str]:
         "Radiographs are made of the heads: 64 x 64 pixels, parallel rays, chi 10, no scatter; views known.",
         network,
         f"{seconds:.0f} s for each head and view, all methods, on a CPU that others may have used too.",
-        "The number of depth slices of the network: Docs/xray.md.",
+        "The number of depth slices was not varied.",
     ]
