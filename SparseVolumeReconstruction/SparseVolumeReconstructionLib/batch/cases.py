@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.bids import BidsName, contrast_of, parse_bids
+from ..data.bids import WRITTEN, BidsName, contrast_of, parse_bids
 from ..geometry import InputError, file_errors
 from ..observation import SliceSpec
+from ..synthesis.models import weights_of
 from .recipe import FILES, Recipe
 
 _COLUMNS = {"context": "contexts", "stack": "stacks", "input": "inputs"}
@@ -123,16 +124,28 @@ def cases_of_bids(folder: Path, recipe: Recipe) -> list[Case]:
             f"{folder}: no scan sub-*/anat/sub-*_{recipe.select}.nii[.gz]; see select in the recipe."
         )
     field = FILES[recipe.operation]
+    wanted, suffix = _contrasts(recipe)
     cases = []
     for name, files in groups.items():
         if field == "inputs":
-            contrasts = {scans[file].contrast: str(file) for file in files if scans[file].contrast}
-            cases.append(Case(name, recipe.select, {field: contrasts}))
+            there = {scans[file].contrast: str(file) for file in files if scans[file].contrast}
+            used = {contrast: there[contrast] for contrast in there if contrast in wanted}
+            cases.append(Case(name, suffix, {field: used or there}))  # or what is refused by name
             continue
         specs = [SliceSpec(path=str(file), slices=recipe.slices).model_dump() for file in files]
         truth = str(files[0]) if recipe.operation == "evaluate" else None
         cases.append(Case(name, recipe.select, {field: specs}, truth))
     return checked(cases, str(folder))
+
+
+def _contrasts(recipe: Recipe) -> tuple[tuple[str, ...], str]:
+    """The contrasts that a recipe's network takes (it refuses more), and the BIDS suffix of what it makes."""
+    if recipe.operation != "synthesize" or "model" not in recipe.options:
+        return (), recipe.select
+    from ..synthesis.pix2pix.synthesiser import contrasts_of
+
+    taken, made = contrasts_of(weights_of(str(recipe.options["model"])))
+    return taken, WRITTEN.get(made, recipe.select)
 
 
 def _group(parsed: BidsName, recipe: Recipe) -> str:

@@ -43,7 +43,8 @@ def run_batch(
         source: the data set or table.
         progress: told of every case, asked whether to stop.
         scheduler: "local", or the address of a Dask scheduler, "tcp://host:8786".
-        workers: processes of the local cluster; as many as processors and memory allow if None.
+        workers: processes of the local cluster; if None one for each GPU, or without GPUs as many as
+            processors and memory allow.
         resume: leave alone what is done already, of the same inputs by the same recipe.
 
     Returns:
@@ -57,7 +58,7 @@ def run_batch(
     derivatives.prepare(source)
     records: dict[str, dict[str, Any]] = {}
     started = time.monotonic()
-    with _cluster(scheduler, workers or fitting_workers(recipe.memory_gb)) as client:
+    with _cluster(scheduler, workers, recipe) as client:
         _do_all(client, cases, recipe, derivatives, resume, records, progress)
     if scheduler == LOCAL:
         derivatives.clear_attempts()
@@ -115,7 +116,7 @@ def _do_all(
 
 
 @contextmanager
-def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
+def _cluster(scheduler: str, workers: int | None, recipe: Recipe) -> Iterator[Any]:
     """A client of a cluster of this machine, or of the one at an address. Raises InputError."""
     try:
         import dask
@@ -136,9 +137,13 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
         with client:
             yield client
         return
+    from . import gpus
+
+    found = [] if recipe.options.get("device") == "cpu" else gpus.visible_gpus()
+    fitting = fitting_workers(recipe.memory_gb)
     with (
         LocalCluster(
-            n_workers=workers,
+            n_workers=workers or (min(fitting, len(found)) if found else fitting),
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
@@ -146,4 +151,6 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
         ) as cluster,
         Client(cluster) as client,
     ):
+        if found:
+            client.register_plugin(gpus.OneGpu(found))
         yield client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import time
 import traceback
 import uuid
@@ -180,10 +181,11 @@ def _scores(mean: Volume, path: str) -> dict[str, float]:
 
 
 def _cost(started: float) -> dict[str, Any]:
-    """Seconds of the case, when it ended, and the most memory that its process has held so far."""
+    """Seconds of the case, when it ended, the most memory that its process has held so far, and its GPU."""
     peak = peak_mib()
     return {
         "seconds": round(time.perf_counter() - started, 3),
         "ended": round(time.time(), 3),
         "peak_mb": peak and round(peak),
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }

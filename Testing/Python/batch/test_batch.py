@@ -5,11 +5,14 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
+from SparseVolumeReconstructionLib.batch import gpus
 from SparseVolumeReconstructionLib.batch.cases import Case, cases_of_bids, cases_of_table
 from SparseVolumeReconstructionLib.batch.recipe import Recipe, read_recipe
 from SparseVolumeReconstructionLib.batch.task import digest_of
@@ -65,8 +68,25 @@ def kill_a_worker_when_a_case_is_done(records, killed):
     os.kill(workers[0].pid, signal.SIGKILL)
 
 
+def test_processes_see_one_gpu_each(monkeypatch):
+    """By their numbers; more processes than GPUs share them; none is shown what this process may not use."""
+    monkeypatch.setenv(gpus.VARIABLE, "5, 7,9")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    found = gpus.visible_gpus()
+    assert found == ["5", "7"]
+    shown = []
+    for number in range(3):
+        gpus.OneGpu(found).setup(SimpleNamespace(name=number))
+        shown.append(os.environ[gpus.VARIABLE])
+    assert shown == ["5", "7", "5"]
+    monkeypatch.delenv(gpus.VARIABLE)
+    assert gpus.visible_gpus() == ["0", "1"]
+
+
 @pytest.mark.slow
-def test_a_cohort_with_a_failed_case_and_a_killed_worker(cohort, batch):
+def test_a_cohort_with_a_failed_case_and_a_killed_worker(cohort, batch, monkeypatch):
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: ["0", "1"])
     killed = []
     records = cohort / "out" / ".batch"
     killer = threading.Thread(target=kill_a_worker_when_a_case_is_done, args=(records, killed))
@@ -76,6 +96,8 @@ def test_a_cohort_with_a_failed_case_and_a_killed_worker(cohort, batch):
     assert killed and code == 2 and "5 done, 0 kept, 1 failed" in said.out, said
     assert "sub-06_ses-1" in said.err and "1 of 6 cases failed" in said.err
     check_files(cohort)
+    told = [json.loads(file.read_text()) for file in records.glob("sub-*.json")]
+    assert {said["gpu"] for said in told} <= {"0", "1"}  # of the process that was started again, too
     page = (cohort / "out" / "cohort.html").read_text()
     ranked = [page.index(f"<h3>sub-0{n}_ses-1</h3>") for n in by_score(records)]
     assert ranked == sorted(ranked) and "Not for diagnosis" in page and page.count("data:image/png") >= 7
@@ -179,6 +201,9 @@ def test_visits_are_the_cases_of_svr_and_synthesis(cohort, tmp_path):
     assert merged.name == "sub-1_ses-a" and len(merged.given["stacks"]) == 2
     (made,) = cases_of_bids(tmp_path, Recipe(operation="synthesize"))
     assert set(made.given["inputs"]) == {"t1", "t2", "flair"}
+    named = Recipe(operation="synthesize", select="T2w", options={"model": "brain-flair-to-t1"})
+    (made,) = cases_of_bids(tmp_path, named)
+    assert set(made.given["inputs"]) == {"flair"} and made.suffix == "T1w"
     runs = cases_of_bids(tmp_path, Recipe(operation="reconstruct", select="T2w"))
     assert [each.name for each in runs] == ["sub-1_ses-a_run-1", "sub-1_ses-a_run-2"]
     with pytest.raises(InputError, match="no scan sub-"):

@@ -42,6 +42,15 @@ def test_the_workflow_runs_the_test_command_and_the_self_test(workflow, reposito
     assert all(job["timeout-minutes"] <= 90 for job in workflow["jobs"].values())
 
 
+def test_packages_are_audited_every_week(repository):
+    audit = yaml.safe_load((repository / ".github/workflows/audit.yml").read_text(encoding="utf-8"))
+    assert len(audit[True]["schedule"][0]["cron"].split()) == 5 and audit["permissions"] == {
+        "contents": "read"
+    }
+    told = "\n".join(step.get("run", "") for step in audit["jobs"]["audit"]["steps"])
+    assert "./run web" in told and "pip-audit --path" in told and "cyclonedx-py environment .venv" in told
+
+
 def test_the_workflow_tests_every_python_that_is_supported(workflow, repository):
     versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert all(isinstance(version, str) for version in versions)  # 3.10 is no number

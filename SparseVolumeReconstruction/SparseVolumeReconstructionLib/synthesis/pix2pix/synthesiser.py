@@ -34,6 +34,17 @@ class Synthesised:
     std: Volume
 
 
+def contrasts_of(path: Path) -> tuple[tuple[str, ...], str]:
+    """The contrasts that the network of a file takes, and the one that it makes.
+
+    Raises:
+        InputError: for any other file.
+    """
+    with opened_network(path, SYSTEM) as (_, tensors):
+        settings = SynthesisConfig.model_validate_json(settings_text(tensors["settings"]))
+    return tuple(settings.inputs), settings.output
+
+
 class Synthesiser:
     """A network that makes a missing contrast.
 
