@@ -188,6 +188,7 @@ def sparse_tensor(sparse: csr_array, device: torch.device | str) -> torch.Tensor
     rows, columns, values = (torch.as_tensor(part) for part in (sparse.indptr, sparse.indices, sparse.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
         return torch.sparse_csr_tensor(
             rows, columns, values, sparse.shape, device=device, check_invariants=False
         )
