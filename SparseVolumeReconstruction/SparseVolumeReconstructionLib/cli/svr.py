@@ -94,6 +94,14 @@ svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
     help="of the voxels of the volume (0.8)",
 )
 @click.option(
+    "--length",
+    "length_mm",
+    type=above_0,
+    default=5.0,
+    metavar="MM",
+    help="over which voxels are alike, 2 to 50 (5); 20 is smoother, for few directions or thick slices",
+)
+@click.option(
     "--outputs",
     type=words,
     default="volume,std,poses",

@@ -19,9 +19,9 @@ from scipy.ndimage import gaussian_filter
 from ..geometry import Grid
 from ..observation.planes import PlaneOperator, plane_operator
 from ..solvers import conjugate_gradients
+from .lengths import SMOOTH_MM
 from .pixels import Pixels
 
-SMOOTH_MM, SHARP_MM = 20.0, 5.0  # correlation lengths: while poses are unsure, and of the volume itself
 _DEGREES, _EDGE_MM = 0.3, 1.5  # of freedom of Student's distribution, and over which its scale changes
 
 

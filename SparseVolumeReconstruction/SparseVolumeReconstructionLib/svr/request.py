@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ..observation import SliceSpec
 from ..reconstruction.formats import ImageFormat
 from .acquisition import Acquisition
+from .lengths import SHARP_MM
 
 MAX_STACKS = 12
 NONE, AUTO = "none", "auto"  # models
@@ -33,6 +34,7 @@ class SvrRequest(BaseModel):
     in their order; above 0 in what moves as one; without any, fetal brains are masked where they are found.
     prior: a model whose posterior, given slices that belong together, is tried as the first volume beside the
     stacks as they lie; "auto" is the fetal one where fetal brains are seen, and else, as "none", these alone.
+    length_mm: over which voxels of the volume are alike; more is smoother.
     acquisition: how the stacks were acquired, none (slice after slice in order of place), one for all, or one
     for each stack in their order.
     exclude, include: slices that are left out of the volume, or belong whatever is found of them; the
@@ -47,6 +49,7 @@ class SvrRequest(BaseModel):
     masks: list[str] = []
     prior: str = AUTO
     spacing_mm: float = Field(default=0.8, gt=0)
+    length_mm: float = Field(default=SHARP_MM, ge=2, le=50)
     acquisition: list[Acquisition] = []
     exclude: list[SliceChoice] = []
     include: list[SliceChoice] = []

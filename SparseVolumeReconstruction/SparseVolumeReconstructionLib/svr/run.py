@@ -65,12 +65,12 @@ def run_svr(request: SvrRequest, store: ModelStore, progress: Progress) -> dict[
     with _timed(seconds, "motion"):
         found, first = _found(request, stacks, store, device, progress.part(0.03, 0.6))
     with _timed(seconds, "volume"):
-        count = request.samples if "samples" in request.outputs else 0
         merged = merged_volume(
             stacks.slices,
             found,
             request.spacing_mm,
-            samples=count,
+            length_mm=request.length_mm,
+            samples=request.samples if "samples" in request.outputs else 0,
             seed=request.seed,
             device=device,
             progress=progress.part(0.6, 0.87),

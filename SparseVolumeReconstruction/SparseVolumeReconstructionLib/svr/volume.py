@@ -10,7 +10,8 @@ from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
 
 from ..geometry import Volume
 from ..progress import Progress
-from .field import SHARP_MM, FieldPosterior, field_prior
+from .field import FieldPosterior, field_prior
+from .lengths import SHARP_MM
 from .outliers import Judged, judge
 from .pixels import MaskedSlice, pixels_of
 from .registration import GAIN_PULL, Fit
@@ -50,6 +51,7 @@ def merged_volume(
     found: Found,
     spacing_mm: float,
     *,
+    length_mm: float = SHARP_MM,
     samples: int = 0,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -62,6 +64,7 @@ def merged_volume(
     Args:
         slices: in scanner space, stacks in one unit.
         spacing_mm: of the voxels.
+        length_mm: over which voxels are alike; more is smoother, and tells more of what lies between slices.
         samples: so many are kept.
         seed: of the first sample; the next ones count from there.
         device: that computes; what is returned is on the CPU.
@@ -71,7 +74,7 @@ def merged_volume(
         InputError: too many voxels.
     """
     progress = progress or Progress()
-    field, judged, gain, owner = _weighted(slices, found, spacing_mm, seed, device, progress)
+    field, judged, gain, owner = _weighted(slices, found, spacing_mm, length_mm, seed, device, progress)
     progress.update("the volume itself", 0.55)
     best = field.solve([], tolerance=_FINE, check=progress.check)[0].cpu()
     drawn = []
@@ -104,13 +107,14 @@ def _weighted(
     slices: list[MaskedSlice],
     found: Found,
     spacing_mm: float,
+    length_mm: float,
     seed: int,
     device: torch.device | str,
     progress: Progress,
 ) -> tuple[FieldPosterior, Judged, torch.Tensor, torch.Tensor]:
     """The posterior with the weights, gains and noise that agree with it; owner of each pixel."""
     pixels = pixels_of(slices, 0.0, device)
-    prior = field_prior(pixels, SHARP_MM)
+    prior = field_prior(pixels, length_mm)
     grid = covering(pixels, found.poses, spacing_mm)
     gain = found.gain.to(pixels.device)
     precision = first_precision(pixels, prior)

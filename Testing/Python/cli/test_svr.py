@@ -69,6 +69,7 @@ def test_options_that_make_no_sense_are_refused(paths, tmp_path, refused):
     refused("svr", first, *others, "--order", "ascending:3", *out, says=["ascending:3", "interleaved:3"])
     orders = ["--order", "ascending", "--order", "descending"]
     refused("svr", first, *others, *orders, *out, says=["2 orders of acquisition for 3 stacks"])
+    refused("svr", first, *others, "--length", 80, *out, says=["length_mm", "50"])
     refused("svr", first, *others, "--device", "cuda:7", *out, says=["cuda:7", "use auto or cpu"])
     refused("svr", first, *others, "--outputs", "", *out, says=["nothing is asked for"])
     refused("svr", first, *others, "--prior", "brian", *out, says=["brian"])

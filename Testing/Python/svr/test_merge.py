@@ -165,6 +165,8 @@ def test_gaps_between_slices_are_inferred_and_said_to_be_so():
     gap = ~seen & (truth > 0.3)
     assert gap.sum() > 500
     assert np.abs(made.mean.array - truth)[gap].mean() < 0.12
+    smooth = merged_volume(slices, still, 1.0, length_mm=20.0).mean.array
+    assert np.abs(smooth - truth)[gap].mean() < 0.9 * np.abs(made.mean.array - truth)[gap].mean()
     assert made.std.array[gap].mean() > 1.1 * made.std.array[seen & (truth > 0.3)].mean()
     assert not made.mean.array[0].any()
 
