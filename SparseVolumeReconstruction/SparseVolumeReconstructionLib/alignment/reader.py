@@ -27,6 +27,8 @@ _AXES = (
     ((1, 0, 0), (0, 1, 0)),
 )  # of sagittal, coronal, axial
 _RIM_MM, _RIM = 4.0, 0.9  # the outer layer of what is shown; this share of it is no brain in whole scans
+_MIN_LAYER = 0.6  # of that layer; 4 slices of stripped heads have up to 0.53
+_MIN_BESIDE = 0.6  # of the brain's area; these have up to 0.18
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +221,20 @@ class Field:
 def surrounded(slices: list[Slice], masks: list[np.ndarray]) -> bool:
     """Whether there is something around the brain that the masks say.
 
-    The outer layer of what is shown is none of it. masks: bool (rows, columns) each.
+    The outer layer of what is shown is none of it; or most of that layer, and much besides is not 0, as where
+    the scalp is so dark that the brain reaches the outer layer.
 
     Args:
         slices: not masked yet.
         masks: bool (rows, columns) each.
     """
+    pairs = list(zip(slices, masks, strict=True))
     rims = [_rim(s) for s in slices]
-    around = sum(area_mm2(s, r & ~m) for s, r, m in zip(slices, rims, masks, strict=True))
-    return around >= _RIM * sum(area_mm2(s, r) for s, r in zip(slices, rims, strict=True))
+    layer = sum(area_mm2(s, r) for s, r in zip(slices, rims, strict=True))
+    around = sum(area_mm2(s, r & ~m) for r, (s, m) in zip(rims, pairs, strict=True))
+    beside = sum(area_mm2(s, (s.pixels != 0) & ~m) for s, m in pairs)
+    much = beside >= _MIN_BESIDE * sum(area_mm2(s, m) for s, m in pairs)
+    return around >= _RIM * layer or (much and around >= _MIN_LAYER * layer)
 
 
 def one_piece(mask: np.ndarray) -> np.ndarray:

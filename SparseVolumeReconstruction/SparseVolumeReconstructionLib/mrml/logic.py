@@ -126,27 +126,28 @@ class SparseVolumeReconstructionLogic:
 
         return self._begin(steps())
 
-    def find_mask(self, stack, prior: str) -> Job:
-        """Begin to look for the brain in every slice of a volume node.
+    def find_masks(self, stacks: list, prior: str) -> Job[list]:
+        """Begin to look for one brain in every slice of volume nodes.
 
         Args:
-            stack: the volume node.
+            stacks: the volume nodes, of one visit.
             prior: id of the model.
 
         Returns:
-            A job that gives a segmentation node, to be corrected.
+            A job that gives a segmentation node for each, to be corrected.
 
         Raises:
             InputError: at once, for a node that cannot be used.
         """
         with _new_folder() as folder:
-            request = build_mask_request(stack, prior, folder)
+            request = build_mask_request(stacks, prior, folder)
 
-        def steps() -> Steps:
+        def steps() -> Steps[list]:
             with _removed(folder):
                 answer = yield from self._ask("mask", request)
-                mask = yield self._aside(lambda: read_volume(answer["files"]["mask"]))
-                return add_mask(mask, stack, answer["result"])
+                paths, found = answer["files"].values(), answer["result"]["masks"]
+                masks = yield self._aside(lambda: [read_volume(path) for path in paths])
+                return [add_mask(*each) for each in zip(masks, stacks, found, strict=True)]
 
         return self._begin(steps())
 

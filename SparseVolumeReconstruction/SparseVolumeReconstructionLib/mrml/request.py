@@ -150,19 +150,21 @@ def slice_grids(inputs: ReconstructionInputs) -> list[Grid]:
     ]
 
 
-def build_mask_request(stack, prior: str, folder: Path) -> dict:
-    """Write a volume node into `folder` and return the request for the brain in its slices, as plain data.
+def build_mask_request(stacks: list, prior: str, folder: Path) -> dict:
+    """Write volume nodes into `folder` and return the request for the brain in their slices, as plain data.
 
     Args:
-        stack: the volume node.
+        stacks: the volume nodes, of one visit.
         prior: id of the model.
-        folder: exists; the mask is to be written there, too.
+        folder: exists; the masks are to be written there, too.
 
     Raises:
         InputError: for a node that cannot be used.
     """
-    context = write_context(Context(stack), stack.GetName(), folder / "stack", 0.0)
-    return {"prior": prior, "stack": context, "output": str(folder / "mask.nrrd")}
+    named = enumerate(zip(stacks, names_of(stacks), strict=True))
+    contexts = [write_context(Context(node), name, folder / f"stack-{n}", 0.0) for n, (node, name) in named]
+    outputs = [str(folder / f"mask-{n}.nrrd") for n in range(len(stacks))]
+    return {"prior": prior, "stacks": contexts, "outputs": outputs}
 
 
 def names_of(nodes: list) -> list[str]:

@@ -42,6 +42,9 @@ class ToolSection(Section):
         ui, use = self.ui, self.use
         ui.toolAddButton.connect("clicked(bool)", lambda _on: self.attempt(self._add))
         ui.toolButton.connect("clicked(bool)", lambda _on: self.attempt(use.start_or_cancel))
+        ui.toolMasksButton.connect("clicked(bool)", lambda _on: self.attempt(use.find_masks))
+        ui.toolMasksButton.visible = use.tool.masked_for is not None
+        self._masks_tip = ui.toolMasksButton.toolTip
         ui.toolInputs.connect("cellClicked(int,int)", self._clicked)
         labels = [use.tool.input, *(field.label for field in use.tool.fields), ""]
         ui.toolInputs.setColumnCount(len(labels))
@@ -78,6 +81,8 @@ class ToolSection(Section):
         ui.toolButton.text = use.button()
         ui.toolButton.enabled = use.running or why is None
         ui.toolButton.toolTip = _("Stop; nothing is changed.") if use.running else why or use.tool.line
+        ui.toolMasksButton.enabled = why is None
+        ui.toolMasksButton.toolTip = why or self._masks_tip
         self._fill_slices()
 
     def _slices(self) -> list:

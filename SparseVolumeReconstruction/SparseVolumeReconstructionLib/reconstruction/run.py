@@ -199,8 +199,8 @@ def understand(request: ReconstructionRequest, prior: Prior, progress: Progress,
     trusted = frame_probability(found, contrasts.slices, contrasts.readings)
     if request.frame == "auto":
         check_thinkable(trusted, prior.alignment_model())
-    warnings += [*doubt_about_frame(trusted), *doubt_about_sides(found, contrasts, trusted)]
-    warnings += placing.warnings
+    gravest = [*doubt_about_frame(trusted), *doubt_about_sides(found, contrasts, trusted)]
+    warnings = [*gravest, *warnings, *placing.warnings]
     return Understood(
         seen.slices, placing, seen.brain, contrasts, found, view, trusted, seen.given.like, warnings
     )

@@ -14,7 +14,7 @@ from ..progress import Progress
 from ..reconstruction.request import ReconstructionRequest
 from ..svr.request import SvrRequest
 from ..synthesis.request import SynthesisRequest
-from .masking import MaskRequest, find_mask
+from .masking import MaskRequest, find_masks
 from .merging import merge_stacks
 from .reading import ReadRequest, read_upload
 
@@ -140,7 +140,7 @@ def operations(reconstructions: Reconstructions | None = None) -> dict[str, Oper
         Operation("locate", LocateRequest, reconstruct.locate),
         Operation("surprise", SurpriseRequest, reconstruct.surprise),
         Operation("read", ReadRequest, read_upload),
-        Operation("mask", MaskRequest, find_mask),
+        Operation("mask", MaskRequest, find_masks),
         Operation("svr", SvrRequest, merge_stacks),
         Operation("synthesize", SynthesisRequest, make_contrast),
     )

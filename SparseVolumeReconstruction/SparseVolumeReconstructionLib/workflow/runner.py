@@ -120,19 +120,19 @@ class Runner:
         what = _("reading {name}").format(name=name)
         self._begin(lambda: self._logic.read(files, name, series), on_done, what, on_error)
 
-    def find_mask(self, stack, prior: str, on_done: Callable) -> None:
-        """Look for the brain in a volume node, as a job like any other; on_done gets a segmentation node.
+    def find_masks(self, stacks: list, prior: str, on_done: Callable[[list], None]) -> None:
+        """Look for one brain in volume nodes, as a job like any other.
 
         Args:
-            stack: the volume node.
+            stacks: the volume nodes, of one visit.
             prior: id of the model.
-            on_done: not called where the job failed or was cancelled.
+            on_done: gets a segmentation node for each; not called where the job failed or was cancelled.
 
         Raises:
-            InputError: when a job runs already or the node cannot be used.
+            InputError: when a job runs already or a node cannot be used.
         """
         what = _("looking for the brain")
-        self._begin(lambda: self._logic.find_mask(stack, prior), on_done, what)
+        self._begin(lambda: self._logic.find_masks(stacks, prior), on_done, what)
 
     def suggest(self, inputs: ReconstructionInputs, on_done: Callable[[list[SuggestedPlane]], None]) -> Job:
         """Look for planes to scan next, as a job like any other.

@@ -31,7 +31,7 @@ class StackMasks:
         """
         p = self._presenter.parameters
         check_is_observed(p.allVolume)
-        self._presenter.runner.find_mask(p.allVolume, p.prior, self._take_mask)
+        self._presenter.runner.find_masks([p.allVolume], p.prior, lambda found: self._take_mask(found[0]))
 
     def use(self, volume) -> None:
         """Make a mask volume, such as one that was corrected elsewhere, the mask. Raises InputError."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MIN_SLICES = 3  # of a stack
 _MIN_PIXELS = 16  # of a radiograph
+_FETAL = "fetal-t2"  # whose brain is looked for in stacks where no model is chosen
 
 
 def _observed(node) -> bool:
@@ -161,6 +162,7 @@ def _merge_tool() -> Tool:
         guess=_guess_stack,
         making=_merge,
         has_slices=True,
+        masked_for=lambda use: _FETAL if use.values["prior"] in ("auto", "none") else use.values["prior"],
     )
 
 

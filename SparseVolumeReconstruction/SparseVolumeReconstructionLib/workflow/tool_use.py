@@ -136,6 +136,25 @@ class ToolUse:
         else:
             self.start()
 
+    def find_masks(self) -> None:
+        """Look for one brain in all inputs, which are of one visit; what is found becomes the mask of each.
+
+        Raises InputError.
+        """
+        if self.tool.masked_for is None:
+            raise InputError(_("no masks are used here."))
+        if why := self.reason():
+            raise InputError(why)
+        inputs = self.inputs
+
+        def take(masks: list) -> None:
+            for each, mask in zip(inputs, masks, strict=True):
+                each.values["mask"] = mask.GetID()
+            self._on_change()
+
+        stacks = [each.node for each in inputs]
+        self.presenter.runner.find_masks(stacks, self.tool.masked_for(self), take)
+
     def _take(self, result: ResultNodes) -> None:
         """Show the result over what it was made of; alone where that lies elsewhere."""
         ours = [each.node for each in self.inputs]

@@ -55,6 +55,8 @@ class Tool:
         in_place: whether its results lie where the inputs do, and are shown over them.
         note: what is to be known of what was chosen.
         has_slices: whether its results list slices, which can be switched off.
+        masked_for: id of the model whose anatomy can be looked for in all inputs, to fill their field "mask";
+            None where inputs have none.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Tool:
     has_slices: bool = False
     in_place: bool = True
     note: Callable[[ToolUse], str] = lambda use: ""
+    masked_for: Callable[[ToolUse], str] | None = None
     defaults: dict[str, Any] = field(init=False)
 
     def __post_init__(self):

@@ -97,6 +97,17 @@ def test_thick_slices_of_other_scanners_are_whole_heads_too(shared_data, file):
     assert len(areas) >= 3 and 100 < max(areas) < 220  # cm2
 
 
+@pytest.mark.parametrize(("person", "numbers"), [("02", (7, 12, 17, 22)), ("03", (12, 13, 14, 16))])
+def test_a_dark_scalp_does_not_make_a_head_look_stripped(shared_data, person, numbers):
+    """A third of what is outermost above a tenth of the brightest is brain in these T2w."""
+    volume = read_volume(shared_data / "real_scans" / f"ds000011_sub-{person}_inplaneT2.nii.gz")
+    slices = [slice_of(volume, k) for k in numbers]
+    found = head_reader().brain_of(slices)
+    assert found is not None and len(found.slices) == 4
+    masked = [replace(s, pixels=np.where(m, s.pixels, 0)) for s, m in zip(slices, found.masks, strict=True)]
+    assert head_reader().brain_of(masked) is None
+
+
 @pytest.mark.parametrize("name", ["sub-04", "sub-32", "sub-60"])
 def test_stripped_brains_stay_as_they_are(shared_data, name):
     volume = read_volume(next((shared_data / "brain_t1").glob(f"{name}*.nii.gz")))

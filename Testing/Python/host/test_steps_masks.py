@@ -58,6 +58,41 @@ def test_the_brain_of_a_stack_is_found_corrected_and_used(desk, stack):
     _check_the_corrected_mask_is_used(desk, proposal)
 
 
+def test_the_brain_of_a_visit_is_found_in_all_its_stacks(desk, stack):
+    """One request for all stacks of the list, whose masks are then those of the merge."""
+    import slicer
+
+    from SparseVolumeReconstructionLib.geometry import Grid, Volume
+    from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
+    from SparseVolumeReconstructionLib.mrml.segments import mask_of, stack_of
+
+    host, form, use = desk.host, desk.tools["merge"], desk.panel.presenter.tools["merge"]
+    whole = volume_of(stack)
+    half = Volume(
+        whole.array[::2].copy(), Grid((12, 144, 144), whole.grid.ijk_to_ras @ np.diag([1, 1, 2, 1]))
+    )
+    nodes = [stack, add_volume(half, "Stack")]  # two series of one name
+    host.click(form.toolSection)
+    assert form.toolMasksButton.isVisible() and not form.toolMasksButton.enabled
+    assert not desk.tools["contrast"].toolMasksButton.isVisible()
+    for node in nodes:
+        use.add(node)
+    host.process(0.05)
+    asked, submit = [], desk.panel.logic.client.submit
+    with pytest.MonkeyPatch.context() as patch:
+        client = desk.panel.logic.client
+        patch.setattr(
+            client, "submit", lambda request, **words: asked.append(request) or submit(request, **words)
+        )
+        host.click(form.toolMasksButton)
+        desk.wait()
+    assert [len(request["stacks"]) for request in asked] == [2]
+    masks = [slicer.mrmlScene.GetNodeByID(each.values["mask"]) for each in use.inputs]
+    assert [stack_of(mask) for mask in masks] == nodes
+    sizes = [int(mask_of(mask).array.sum()) * spacing for mask, spacing in zip(masks, (4, 8), strict=True)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+
+
 def _check_all_slices_say_how_still_they_were(desk):
     """A column of the table, amber in the slice in which the head had moved."""
     ui = desk.ui

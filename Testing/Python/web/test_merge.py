@@ -91,3 +91,6 @@ def test_slices_are_switched_off_for_the_next_merge_which_can_be_cancelled(merge
     page.press("merge-spacing_mm", page.keys.CONTROL + "a")
     page.there("merge-spacing_mm").send_keys("99", page.keys.TAB)
     page.wait(lambda: page.there("merge-spacing_mm").get_attribute("value") == "5", "what is used")
+    page.click("merge-masks")  # these bodies are no brains
+    page.wait(lambda: "brain" in page.text("run-error"), "refusal", 60)
+    assert page.there("merge-masks").is_enabled() and not page.there("contrast-masks")

@@ -24,6 +24,7 @@ class ToolSection(Section):
             "remove": lambda name, row: self._use(name).remove(int(row)),
             "field": lambda name, row, field, value: self._use(name).set_field(int(row), field, value),
             "option": self._set_option,
+            "masks": lambda name: self._use(name).find_masks(),
             "go": lambda name: self._use(name).start_or_cancel(),
             "draw": lambda on: merged.draw(bool(on)),
             "slice": lambda row: merged.choose(int(row)),
@@ -81,6 +82,7 @@ class ToolSection(Section):
             "options": options,
             "note": use.note(),
             "slices": tool.has_slices,
+            "masked": tool.masked_for is not None,
         }
 
     def _field(self, field: Field, value: object) -> dict:
