@@ -39,13 +39,28 @@ class MeanTempering(BaseModel):
     power: int = Field(ge=1)
 
 
+class MeanWarping(BaseModel):
+    """How donors are deformed to slices, and how much of what that changes of their average is a mean's.
+
+    nodes_mm: distance of the nodes of a field of displacements. neighbours_mm: standard deviation of the
+    difference of displacements that lie 20 mm apart, before anything was observed. gain: share of the change
+    that counts where slices are. reach_mm: distance to the nearest slice at which e times less counts.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    nodes_mm: float = Field(ge=5)
+    neighbours_mm: float = Field(gt=0)
+    gain: float = Field(gt=0, le=2)
+    reach_mm: float = Field(gt=0)
+
+
 class ModelCard(BaseModel):
     """Everything a user should know before trusting a prior.
 
     quality, time and memory are measured values with the command that prints them. training: how a deep prior
     came about (config, config_sha256, device, date, minutes, parameters). base: the model that this one is
-    built on, None for most. tempering: of the mean that a structured Gaussian infers from parallel slices,
-    None for the exact mean.
+    built on, None for most. tempering, warping: of the mean that a structured Gaussian infers from parallel
+    slices, by way of its donors where there is warping; None for the exact mean.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -63,6 +78,7 @@ class ModelCard(BaseModel):
     covariate: Covariate | None = None
     base: BaseModelReference | None = None
     tempering: MeanTempering | None = None
+    warping: MeanWarping | None = None
     quality: dict[str, Any] = {}
     time_and_memory: str = ""
     training: dict[str, Any] = {}

@@ -53,11 +53,13 @@ def amended(card: ModelCard, known: ModelCard) -> ModelCard:
 
     Args:
         card: in the file.
-        known: in the manifest, of the same file; says how the mean is tempered, or no more than the file.
+        known: in the manifest, of the same file; says how the mean is tempered or warped, or no more than
+            the file.
     """
-    if known.tempering is None:
+    found_out = {"tempering": known.tempering, "warping": known.warping}
+    if not any(found_out.values()):
         return card
-    return card.model_copy(update={"tempering": known.tempering, "quality": known.quality})
+    return card.model_copy(update={**found_out, "quality": known.quality})
 
 
 def read_card(path: Path) -> ModelCard:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from SparseVolumeReconstructionLib.geometry import InputError
-from SparseVolumeReconstructionLib.priors.card import MeanTempering
+from SparseVolumeReconstructionLib.priors.card import MeanTempering, MeanWarping
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.zoo import ModelStore, weights
 from SparseVolumeReconstructionLib.zoo.manifest import EMBEDDED, write_manifest
@@ -197,10 +197,12 @@ def test_manifest_cannot_name_files_elsewhere(store, tiny):
     refuses(lambda: store.load(tiny), "is not the name of a file beside it")
 
 
-def test_a_manifest_may_say_how_the_mean_of_an_unchanged_file_is_tempered(store, tiny):
+def test_a_manifest_may_say_how_the_mean_of_an_unchanged_file_is_tempered_and_warped(store, tiny):
     """With the quality that this gives; of another file it says nothing."""
     entry = store.entry(tiny)
-    found_out = {"tempering": MeanTempering(shared=0.5, power=2), "quality": {"SSIM": 0.9}}
+    warping = MeanWarping(nodes_mm=20, neighbours_mm=30, gain=1, reach_mm=20)
+    tempering = MeanTempering(shared=0.5, power=2)
+    found_out = {"tempering": tempering, "warping": warping, "quality": {"SSIM": 0.9}}
     known = entry.model_copy(update={"card": entry.card.model_copy(update=found_out)})
     write_manifest(store.user_dir, [known])
     assert ModelStore(store.user_dir).load(tiny, "cpu").card == known.card

@@ -102,6 +102,16 @@ class Donors:
         shown = self._shown(self.volume(seed, covariate), person, field, self.near(covariate), wider, blur_mm)
         return shown if self._bank.unshown is None else shown + self._unshown(seed, field)
 
+    def around(self, covariate: float | None = None) -> torch.Tensor:
+        """People near the covariate, then their mirror images, less what all have in common.
+
+        Returns:
+            (n, K, J, I) on the canonical grid, canonical units.
+        """
+        near = self.near(covariate)
+        people = torch.stack([self._filled(self._bank.values(n)) for n in near]) - self._common(near)
+        return torch.cat([people, people.flip(-1)]) if self._bank.mirror else people
+
     def undeformed(self, field_at: Callable[[float | None], GaussianField]) -> torch.Tensor:
         """All people and their mirror images as samples of their own covariate take them, (n, K, J, I).
 

@@ -21,7 +21,7 @@ from ...observation.planes import PlaneOperator, plane_operator
 from ...observation.slices import are_parallel, resample_slice, split_slices
 from ..alignment_model import AlignmentModel
 from ..base import Conditions, Posterior, Prior, Seen
-from ..card import ModelCard
+from ..card import MeanTempering, MeanWarping, ModelCard
 from ..gaussian.contrast_fit import Pixels, fit_contrast, own_evidence
 from ..gaussian.donors import Donors
 from ..gaussian.field import GaussianField, widening
@@ -31,6 +31,7 @@ from ..gaussian.seen import seen_in, tissue_maps
 from ..gaussian.sharpness import blur_between
 from ..gaussian.stack import StackPosterior
 from ..gaussian.tissues import TISSUES, TissueContrast
+from ..gaussian.warping import NOTHING, SeenPixels, counting, warped_change
 from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
@@ -176,17 +177,18 @@ class StructuredGaussian(Prior):
         return self._process.alignment_model(self.card)
 
     def _condition(self, given: Conditions) -> Posterior:
-        """The exact posterior; with the tempered mean of parallel slices where the card says how to temper.
+        """The exact posterior; with a mean of parallel slices that is tempered and warped as the card says.
 
         Of slices across each other the tempered mean was measured to be further from the truth; that of
         another contrast, or of slices with noise of their own, was not measured.
         """
-        exact, how = self.exact(given), self.card.tempering
+        exact, how, warping = self.exact(given), self.card.tempering, self.card.warping
         slices, others = split_slices(given.observations)
         unlike = given.fast or others or self.parameters.contrast or any(s.noise for s in slices)
-        if how is None or unlike or not are_parallel(slices):
+        if not (how or warping) or unlike or not are_parallel(slices):
             return exact
-        return TemperedPosterior(exact, lambda: self.tempered(given, how.shared, how.power).mean())
+        tempering = how or MeanTempering(shared=1, power=1)
+        return TemperedPosterior(exact, lambda: self._nearer_mean(given, tempering, warping))
 
     def exact(self, given: Conditions) -> StackPosterior | OperatorPosterior:
         """The posterior of the process itself, for `condition`'s arguments and any linear operators.
@@ -219,7 +221,9 @@ class StructuredGaussian(Prior):
         sd, loadings = wider * scale * field.sd, wider * field.loadings
         return observe(replace(field, sd=sd, loadings=loadings, widened=wider))
 
-    def tempered(self, given: Conditions, shared: float, power: float) -> Posterior:
+    def tempered(
+        self, given: Conditions, shared: float, power: float, change: torch.Tensor | None = None
+    ) -> Posterior:
         """The posterior of slices that are trusted less about what people share, and more about what is near.
 
         Its mean is nearer to the truth of people who were left out; its standard deviations are not theirs.
@@ -229,6 +233,7 @@ class StructuredGaussian(Prior):
             shared: factor on the loadings.
             power: of the residual's correlation along the axes that no slice looks along; an integer keeps it
                 positive definite (Schur).
+            change: of the mean before anything was observed, (K, J, I); 0 outside the anatomy.
         """
         field = self.field(given.grid, given.covariate)
         axes = field.grid.ijk_to_ras[:3, :3] / field.grid.spacing_ijk
@@ -236,7 +241,31 @@ class StructuredGaussian(Prior):
         along = {2 - int(np.abs(s.plane.normal @ axes).argmax()) for s in slices}
         k, j, i = (c if n in along else c**power for n, c in enumerate(field.correlations))
         weaker = replace(field, loadings=shared * field.loadings, correlations=(k, j, i), widened=shared)
+        if change is not None:
+            weaker = replace(weaker, mean=field.mean + change)
         return self._observation(given, field)(weaker)
+
+    def _nearer_mean(
+        self, given: Conditions, how: MeanTempering, warping: MeanWarping | None
+    ) -> torch.Tensor:
+        """The tempered mean, (K, J, I); near slices, by some of what deforming the donors to them changes."""
+        mean = self.tempered(given, how.shared, how.power).mean()
+        if warping is None or self.parameters.donors is None:
+            return mean
+        slices, _ = split_slices(given.observations)
+        *_, anatomy = self._process.on(given.grid or self.grid)
+        counts = counting(slices, given.grid or self.grid, warping)
+        change = warped_change(
+            self._donors.around(given.covariate),
+            self.grid,
+            SeenPixels.of(slices, self.parameters),
+            given.grid or self.grid,
+            anatomy.cpu() & (counts > NOTHING),
+            warping,
+            given.check,
+        ).to(mean)
+        changed = self.tempered(given, how.shared, how.power, change).mean()
+        return mean + counts.to(mean) * (changed - mean)
 
     def _observation(
         self, given: Conditions, field: GaussianField, tolerance: float = TOLERANCE
