@@ -59,8 +59,8 @@ class ModelCard(BaseModel):
 
     quality, time and memory are measured values with the command that prints them. training: how a deep prior
     came about (config, config_sha256, device, date, minutes, parameters). base: the model that this one is
-    built on, None for most. tempering, warping: of the mean that a structured Gaussian infers from parallel
-    slices, by way of its donors where there is warping; None for the exact mean.
+    built on, None for most. tempering, warping: of the mean that a structured Gaussian infers from slices,
+    tempered of parallel ones alone, warped by way of its donors; None for the exact mean.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -177,15 +177,16 @@ class StructuredGaussian(Prior):
         return self._process.alignment_model(self.card)
 
     def _condition(self, given: Conditions) -> Posterior:
-        """The exact posterior; with a mean of parallel slices that is tempered and warped as the card says.
+        """The exact posterior; with a mean of slices that is tempered and warped as the card says.
 
-        Of slices across each other the tempered mean was measured to be further from the truth; that of
-        another contrast, or of slices with noise of their own, was not measured.
+        Of slices across each other the tempered mean was measured to be further from the truth, the warped
+        one nearer; that of another contrast, or of slices with noise of their own, was not measured.
         """
-        exact, how, warping = self.exact(given), self.card.tempering, self.card.warping
+        exact, warping = self.exact(given), self.card.warping
         slices, others = split_slices(given.observations)
+        how = self.card.tempering if are_parallel(slices) else None
         unlike = given.fast or others or self.parameters.contrast or any(s.noise for s in slices)
-        if not (how or warping) or unlike or not are_parallel(slices):
+        if unlike or not slices or not (how or warping):
             return exact
         tempering = how or MeanTempering(shared=1, power=1)
         return TemperedPosterior(exact, lambda: self._nearer_mean(given, tempering, warping))

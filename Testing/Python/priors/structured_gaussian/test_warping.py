@@ -102,15 +102,16 @@ def test_slices_as_expected_and_slices_outside_move_nothing(parameters):
     assert torch.equal(warped.condition(outside).mean(), tempered.condition(outside).mean())
 
 
-def test_only_a_full_look_at_parallel_slices_by_a_model_with_donors_is_warped(parameters):
-    """Alone, too, without tempering; not of several directions, nor in a hurry."""
+def test_only_a_full_look_by_a_model_with_donors_is_warped(parameters):
+    """Alone, too, without tempering, and of slices across each other, which are not tempered."""
     alone = CARD.model_copy(update={"warping": WARPING})
-    warped, plain = (StructuredGaussian(parameters, card) for card in (alone, CARD))
+    both, warped, plain = (StructuredGaussian(parameters, card) for card in (WARPED, alone, CARD))
     slices = slices_of(head((3.0, -4.0, 2.0)), tilted=False)
-    across = slice_of(Volume(head((3.0, -4.0, 2.0)).transpose(2, 1, 0).copy(), _turned()), 12)
-    for given, fast, same in ((slices, False, False), (slices, True, True), ([*slices, across], False, True)):
+    across = [*slices, slice_of(Volume(head((3.0, -4.0, 2.0)).transpose(2, 1, 0).copy(), _turned()), 12)]
+    for given, fast, same in ((slices, False, False), (slices, True, True), (across, False, False)):
         means = [prior.condition(given, fast=fast).mean() for prior in (warped, plain)]
         assert torch.equal(*means) is same
+    assert torch.equal(both.condition(across).mean(), means[0])
     without = StructuredGaussian(replace(parameters, donors=None), alone)
     torch.testing.assert_close(without.condition(slices).mean(), plain.condition(slices).mean())
     assert torch.equal(warped.tempered(Conditions(slices), 1, 1).mean(), without.condition(slices).mean())
