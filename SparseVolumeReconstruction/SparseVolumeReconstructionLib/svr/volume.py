@@ -19,7 +19,7 @@ from .search import Found, covering, first_precision, normal_gain
 
 SPREAD_SAMPLES = 4  # from which standard deviations are estimated
 _SMOOTH_MM = 2.0  # over which variances hardly change
-_FINE, _ROUGH = 4e-3, 2e-2  # tolerances of the mean, and of samples around it
+_FINE, _ROUGH = 1e-3, 2e-2  # tolerances of the mean, and of samples around it
 _ROUNDS = 3  # of volume and weights
 _GAP_MM = 4.0  # between slices that moved apart; what is inferred there is worth something
 
