@@ -16,6 +16,7 @@ from ..synthesis.pix2pix.task import SynthesisTask
 from ..synthesis.simulated import SCANNERS, Anatomy, read_anatomies
 from ..training.loop.config import TrainConfig, digest, read_config
 from ..training.loop.task import make_task
+from ..training.presets import merged
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
 from .transfer import (
@@ -84,8 +85,11 @@ def table2(setting: Setting) -> Findings:
 def experiment_config(scale: str) -> TrainConfig:
     """Of the networks of an experiment of a scale: "tiny", "cpu" or "gpu"."""
     config = read_config(CONFIGS[scale])
-    few = {"steps": 8, "validate_every": 4, "checkpoint_every": 4}
-    return config.model_copy(update=few) if scale == "tiny" else config
+    if scale != "tiny":
+        return config
+    model = merged(config.model, {"adaptation": {"vae_steps": 4}})
+    few = {"steps": 8, "validate_every": 4, "checkpoint_every": 4, "model": model}
+    return config.model_copy(update=few)
 
 
 def simulated_sites(people: dict[str, Anatomy], out: Path, config: TrainConfig) -> dict[str, Site]:

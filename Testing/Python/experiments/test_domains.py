@@ -90,7 +90,7 @@ def test_dice_of_tissues_as_a_network_sees_them(tmp_path):
         one[2:14, 2:14, 2 + n % 2 : 14] = (1 + torch.arange(12) // 2 % 3)[:, None, None]
     grey = torch.tensor([0, 0.2, 0.55, 0.85])[tissues.long()]
     pairs = torch.stack([grey, tissues], 1)
-    config = read_config("pix2pix-tiny").model_copy(update={"steps": 120})
+    config = read_config("pix2pix-tiny").model_copy(update={"steps": 50})
     network = tissue_network(pairs[:3], pairs[3:], config, tmp_path / "tissues")
     assert tissue_dice(network, grey[3], tissues[3]) > 0.9
     assert tissue_dice(network, torch.where(grey[3] > 0, 1.05 - grey[3], 0), tissues[3]) < 0.7
