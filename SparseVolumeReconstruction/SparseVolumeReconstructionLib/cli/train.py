@@ -37,6 +37,7 @@ HEAD_EXAMPLES = (
 )
 FETAL_EXAMPLES = "train fetal-reader --cohort atlas --config fetal-reader-cpu --out runs/fetal-reader"
 _REFINER = "train refiner --base brain-t1 --cohort heads --config refiner-64-cpu --out runs/refiner"
+_FLOW = "train flow --base brain-t1 --cohort heads --config flow-64-gpu --out runs/flow"
 _XRAY = (
     "train xray-cnn --base mouse-xray --cohort mouse-heads --config xray-cnn-64-cpu --out runs/mouse-xray-cnn"
 )
@@ -281,23 +282,41 @@ def fetal_reader(cohorts, strict, **setting):
     _run(train_reader, list(cohorts), strict, _training("fetal-reader", **setting))
 
 
+def _on_gaussian(function: Callable) -> Callable:
+    """What a network on a structured Gaussian is trained on."""
+    base = click.option(
+        "--base",
+        required=True,
+        metavar="ID",
+        help="the structured Gaussian that it is built on, e.g. brain-t1",
+    )
+    return options((cohorts_option, base, strip_option, match_option, *RUN, *CARD))(function)
+
+
 @train.command(help=all_systems()["refiner"].summary, examples=f"{_REFINER}\n{_REFINER} --resume")
-@cohorts_option
-@click.option(
-    "--base", required=True, metavar="ID", help="the structured Gaussian that is refined, e.g. brain-t1"
-)
-@strip_option
-@match_option
-@options(RUN)
-@options(CARD)
+@_on_gaussian
 def refiner(cohorts, base, strip, match, strict, **words):
     """Train the network that refines a posterior, on the people that the base was fitted on."""
-    from ..priors.refiner.training import RefinerData
     from ..priors.refiner.training import train_refiner as fit
 
-    settings, out, resume, card, split = _training("refiner", **words)
-    data = RefinerData(base, tuple("" if word == "-" else word for word in strip), match, split)
-    _run(fit, list(cohorts), strict, (settings, out, resume, card, data))
+    _run(fit, list(cohorts), strict, _training_on("refiner", base, strip, match, words))
+
+
+@train.command(help=all_systems()["flow"].summary, examples=f"{_FLOW}\n{_FLOW} --resume")
+@_on_gaussian
+def flow(cohorts, base, strip, match, strict, **words):
+    """Train the network that carries samples to anatomy, on the people that the base was fitted on."""
+    from ..priors.flow.training import train_flow as fit
+
+    _run(fit, list(cohorts), strict, _training_on("flow", base, strip, match, words))
+
+
+def _training_on(system: str, base: str, strip: list[str], match: bool, words: dict) -> tuple:
+    """As `_training`, with what a model on a structured Gaussian learns from."""
+    from ..training.on_base import BaseData
+
+    *setting, split = _training(system, **words)
+    return (*setting, BaseData(base, tuple("" if word == "-" else word for word in strip), match, split))
 
 
 @train.command("xray-cnn", help=all_systems()["xray-cnn"].summary, examples=f"{_XRAY}\n{_XRAY} --resume")

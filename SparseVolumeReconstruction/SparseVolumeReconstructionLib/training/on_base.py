@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ..data.registration import on_grid
-from ..data.subjects import Subjects
-from ..geometry import Grid, Volume
+from ..data.subjects import Subjects, list_subjects
+from ..geometry import Grid, InputError, Volume
 from ..priors.base import Prior
 from ..priors.card import BaseModelReference, ModelCard, ModelEntry
 from ..priors.systems import prior_systems
+from ..progress import Progress
 from .facts import CardFacts
-from .loop.config import validated
+from .loop.config import TrainConfig, validated
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,58 @@ class RegisteredSubjects:
     def truth(self, name: str, grid: Grid) -> Volume:
         """A subject on a canonical grid, (K, J, I), [0, 1]."""
         return Volume(on_grid(self.subjects.volume(name), grid, self.matrices[name]), grid)
+
+
+@dataclass(frozen=True)
+class BaseData:
+    """What a model on a structured Gaussian is trained on, and of what base.
+
+    base: id of the model. strip, match: as for the structured Gaussian. split: {"fit": [...], "test": [...]};
+    that of the base's card if None.
+    """
+
+    base: str
+    strip: tuple[str, ...] = ("",)
+    match: bool = False
+    split: dict[str, list[str]] | None = None
+
+
+def people_of_base(
+    folders: list[Path],
+    base: Prior,
+    config: TrainConfig,
+    facts: CardFacts,
+    data: BaseData,
+    progress: Progress,
+) -> RegisteredSubjects:
+    """Registered to the reference of the base; a share of those to fit is kept for validation.
+
+    Args:
+        folders: of the people that the base was fitted on.
+        base: in whose space they lie.
+        config: seed, share for validation, and how many folds there are.
+        facts: their modality.
+        data: see BaseData.
+        progress: told of each.
+
+    Raises:
+        InputError: too few can be used.
+    """
+    subjects = list_subjects(folders, facts.modality, (0,), None, config.seed, data.strip)
+    cohort = subjects.cohort
+    split = data.split or base.card.split
+    wanted = [name for part in ("fit", "test") for name in split.get(part, []) if name in cohort.files]
+    matrices = cohort.registered(base.reference, wanted, lambda step, done: progress.update(step, done))
+    cohort.warn(progress)
+    names, test = ([n for n in split.get(part, []) if n in matrices] for part in ("fit", "test"))
+    count = max(1, round(config.validation * len(names)))
+    if len(names) < 2 * count + config.model.get("folds", 2):
+        raise InputError(
+            f"{len(names)} people to fit; more are needed ({len(cohort.skipped)} files skipped)."
+        )
+    kept = set(np.random.default_rng(config.seed).permutation(names)[:count])
+    fitted = [name for name in names if name not in kept]
+    return RegisteredSubjects(subjects, matrices, fitted, [name for name in names if name in kept], test)
 
 
 def card_on_base(

@@ -6,7 +6,6 @@ observed, and adds the same to the mean and to all samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Protocol, cast
@@ -16,14 +15,14 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from ...geometry import Grid, InputError
-from ...observation import Observation, Slice, split_slices
-from ...observation.base import IntensityMap, observed_voxels
+from ...observation import split_slices
+from ...observation.base import observed_voxels
 from ...observation.slices import are_parallel
-from ..alignment_model import AlignmentModel
-from ..base import Conditions, Posterior, Prior, Seen
+from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
 from ..device import placed
 from ..gaussian.field import along_axes, axis_operators
+from ..on_base import PriorOnBase
 from ..stored import network_state, stored_state
 from .network import RefinerNetwork, inputs_of
 
@@ -66,8 +65,8 @@ def to_tensors(network: RefinerNetwork, refinement: Refinement) -> dict[str, tor
     }
 
 
-class RefinedPrior(Prior):
-    """The prior of the base with another posterior mean; frames, contrasts and evidence are the base's.
+class RefinedPrior(PriorOnBase):
+    """The prior of the base with another posterior mean.
 
     Where slices lie across each other, where something else was observed, and where slices are of another
     contrast, the posterior is the base's, too.
@@ -80,8 +79,6 @@ class RefinedPrior(Prior):
         device: where it computes.
     """
 
-    observes = (Observation,)
-
     def __init__(
         self,
         network: RefinerNetwork,
@@ -90,16 +87,7 @@ class RefinedPrior(Prior):
         card: ModelCard,
         device: torch.device | str = "cpu",
     ):
-        super().__init__(
-            card,
-            base.grid,
-            anatomy_mask=base.anatomy_mask,
-            reference=base.reference,
-            intervals=base.intervals,
-            evaluation_grid=base.evaluation_grid,
-            device=device,
-        )
-        self.base, self.draws = base, base.draws
+        super().__init__(base, card, device)
         placed(network, self.device).eval().requires_grad_(False)
         self.network = network
         self.refinement = refinement
@@ -121,37 +109,6 @@ class RefinedPrior(Prior):
         shared, power = tensors["tempering"].tolist()
         distances, widths = (tuple(tensors[name].tolist()) for name in ("distances_mm", "widths"))
         return cls(network, Refinement(shared, power, distances, widths), base, card, device)
-
-    def drawing(self, draws: str | None) -> RefinedPrior:
-        """This prior with samples that start from what those of the base then do, see `Prior`."""
-        other = super().drawing(draws)
-        if other is not self:
-            other.base = self.base.drawing(draws)
-        return other
-
-    def _make_alignment_model(self) -> AlignmentModel:
-        return self.base.alignment_model()
-
-    @property
-    def knows_tissues(self) -> bool:
-        """Whether the base does."""
-        return self.base.knows_tissues
-
-    def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
-        """The base in the contrast of slices, which is not refined, see `Prior`."""
-        return self.base.seen_by(slices, intensity)
-
-    def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
-        """The base in a contrast that was found before, see `Prior`."""
-        return self.base.seen_in(shades)
-
-    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
-        """By the base, which is not refined, see `Prior`."""
-        return self.base.shown_in(self.base if seen is self else seen, shades)
-
-    def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Those of the base's posterior, (K, J, I), see `Prior`."""
-        return self.base.tissues(posterior.base if isinstance(posterior, RefinedPosterior) else posterior)
 
     def _condition(self, given: Conditions) -> Posterior:
         """The base's posterior, refined where slices of one direction were given and time to look.

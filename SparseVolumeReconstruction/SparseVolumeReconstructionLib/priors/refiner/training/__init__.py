@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ....data.subjects import list_subjects
-from ....geometry import InputError
 from ....observation.base import observed_voxels
 from ....progress import Progress
 from ....training.calibration import COUNTS
@@ -20,7 +18,7 @@ from ....training.loop.checkpoint import prepare_folder
 from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
-from ....training.on_base import RegisteredSubjects, card_on_base
+from ....training.on_base import BaseData, RegisteredSubjects, card_on_base, people_of_base
 from ....training.quality import measured_quality
 from ....zoo.store import ModelStore
 from ....zoo.weights import save_weights
@@ -37,27 +35,13 @@ _ENOUGH = 2000
 _LEVEL = 0.9
 
 
-@dataclass(frozen=True)
-class RefinerData:
-    """What a refiner is trained on, and of what base.
-
-    base: id of the model. strip, match: as for the structured Gaussian. split: {"fit": [...], "test": [...]};
-    that of the base's card if None.
-    """
-
-    base: str
-    strip: tuple[str, ...] = ("",)
-    match: bool = False
-    split: dict[str, list[str]] | None = None
-
-
 def train_refiner(
     folders: list[Path],
     config: TrainConfig,
     out: Path,
     resume: bool,
     facts: CardFacts,
-    data: RefinerData,
+    data: BaseData,
     progress: Progress,
 ) -> Path | None:
     """Make cases, train, measure widths and quality; returns the weights file in `out`.
@@ -67,7 +51,7 @@ def train_refiner(
         config: how to train.
         out, resume: as in `train_deep`.
         facts: for the card.
-        data: see RefinerData.
+        data: see BaseData.
         progress: told of steps.
 
     Raises:
@@ -80,7 +64,7 @@ def train_refiner(
     assert isinstance(task, RefinerTask)
     task.slice_mm = float(base.evaluation_grid.spacing_ijk[2])
     prepare_folder(out, resume)
-    people = _people(folders, base, config, facts, data, progress.part(0.0, 0.1))
+    people = people_of_base(folders, base, config, facts, data, progress.part(0.0, 0.1))
     rows = rows_of(people, parameters, data.match, progress.part(0.1, 0.15))
     learnt, kept, distances = _cases(base, rows, people, task, config, progress.part(0.15, 0.4))
     minutes = fit(task, learnt, kept, config, out, resume, progress.part(0.4, 0.95))
@@ -100,32 +84,6 @@ def train_refiner(
     save_weights(to_tensors(network, refinement), card, path)
     progress.update("done", 1.0)
     return path
-
-
-def _people(
-    folders: list[Path],
-    base: Prior,
-    config: TrainConfig,
-    facts: CardFacts,
-    data: RefinerData,
-    progress: Progress,
-) -> RegisteredSubjects:
-    """Registered to the reference of the base; a share of those to fit is kept for validation."""
-    subjects = list_subjects(folders, facts.modality, (0,), None, config.seed, data.strip)
-    cohort = subjects.cohort
-    split = data.split or base.card.split
-    wanted = [name for part in ("fit", "test") for name in split.get(part, []) if name in cohort.files]
-    matrices = cohort.registered(base.reference, wanted, lambda step, done: progress.update(step, done))
-    cohort.warn(progress)
-    names, test = ([n for n in split.get(part, []) if n in matrices] for part in ("fit", "test"))
-    count = max(1, round(config.validation * len(names)))
-    if len(names) < 2 * count + config.model.get("folds", 2):
-        raise InputError(
-            f"{len(names)} people to fit; more are needed ({len(cohort.skipped)} files skipped)."
-        )
-    kept = set(np.random.default_rng(config.seed).permutation(names)[:count])
-    fitted = [name for name in names if name not in kept]
-    return RegisteredSubjects(subjects, matrices, fitted, [name for name in names if name in kept], test)
 
 
 def _cases(

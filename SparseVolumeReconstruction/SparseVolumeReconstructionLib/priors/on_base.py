@@ -1,0 +1,77 @@
+"""A prior on a prior: all but the posterior is the base's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..geometry import Grid
+from ..observation import Observation, Slice
+from ..observation.base import IntensityMap
+from .alignment_model import AlignmentModel
+from .base import Posterior, Prior, Seen
+from .card import ModelCard
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class PriorOnBase(Prior):
+    """The prior of the base with another posterior; frames, contrasts and evidence are the base's.
+
+    Args:
+        base: what it is built on.
+        card: what it is.
+        device: where it computes.
+    """
+
+    observes = (Observation,)
+
+    def __init__(self, base: Prior, card: ModelCard, device: torch.device | str = "cpu"):
+        super().__init__(
+            card,
+            base.grid,
+            anatomy_mask=base.anatomy_mask,
+            reference=base.reference,
+            intervals=base.intervals,
+            evaluation_grid=base.evaluation_grid,
+            device=device,
+        )
+        self.base, self.draws = base, base.draws
+
+    def drawing(self, draws: str | None) -> Self:
+        """This prior with samples that start from what those of the base then do, see `Prior`."""
+        other = super().drawing(draws)
+        if other is not self:
+            other.base = self.base.drawing(draws)
+        return other
+
+    def donors(self, grid: Grid) -> torch.Tensor:
+        """Those of the base, see `Prior`."""
+        return self.base.donors(grid)
+
+    def _make_alignment_model(self) -> AlignmentModel:
+        return self.base.alignment_model()
+
+    @property
+    def knows_tissues(self) -> bool:
+        """Whether the base does."""
+        return self.base.knows_tissues
+
+    def seen_by(self, slices: Sequence[Slice], intensity: IntensityMap) -> Seen | None:
+        """The base in the contrast of slices, see `Prior`."""
+        return self.base.seen_by(slices, intensity)
+
+    def seen_in(self, shades: dict[str, list[float]]) -> Seen | None:
+        """The base in a contrast that was found before, see `Prior`."""
+        return self.base.seen_in(shades)
+
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+        """By the base, see `Prior`."""
+        return self.base.shown_in(self.base if seen is self else seen, shades)
+
+    def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Those of the base's posterior, (K, J, I), see `Prior`."""
+        return self.base.tissues(getattr(posterior, "base", posterior))
