@@ -11,6 +11,7 @@ from torch.nn.functional import leaky_relu, softplus
 from ..network import coarser
 
 _SLOPE = 0.2
+_HAZE = 0.01
 _CLOSE = 1e-6
 _SHAPES = (  # means over blocks, then blocks whose voxels belong together, and weight
     ((1, 1, 1), (1, 1, 1), 0.5),
@@ -54,13 +55,18 @@ class Critics(nn.Module):
 
 
 def views_of(volumes: torch.Tensor, count: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Random axial, coronal and sagittal slices of volumes (B, K, H, W), (B * count, ...) each."""
+    """Random axial, coronal and sagittal slices of volumes (B, K, H, W), (B * count, ...) each.
+
+    A little noise hides steps of stored grey values and what is not quite 0 around the anatomy.
+    """
     body = torch.arange(len(volumes), device=volumes.device).repeat_interleave(count)
     views = []
     for axis in (1, 2, 3):
         size = volumes.shape[axis]
         place = torch.randint(size, (len(body),), generator=generator, device=volumes.device)
-        views.append(volumes.movedim(axis, 1)[body, place])
+        chosen = volumes.movedim(axis, 1)[body, place]
+        haze = torch.randn(chosen.shape, generator=generator, device=chosen.device)
+        views.append(chosen + _HAZE * haze)
     return views
 
 
