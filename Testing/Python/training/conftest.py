@@ -2,15 +2,19 @@
 the age.
 """
 
+import json
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from training.label_maps import head
 
+from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 
 AGES = (20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31)
+BODIES = {"fit": [f"age{n}" for n in AGES[:10]], "test": ["age30", "age31"]}
 
 
 def body(age: float, seed: int) -> Volume:
@@ -87,3 +91,15 @@ def label_dir(tmp_path_factory):
     empty = head(0)
     write_volume(Volume(np.where(empty.array > 500, empty.array, 0), empty.grid), folder / "skull_seg.nii.gz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bodies_file(cohort_dir, tmp_path_factory):
+    """The command's options for the people, and the weights file of a structured Gaussian of them."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "split.json").write_text(json.dumps(BODIES))
+    words = ["--cohort", str(cohort_dir), "--split", str(folder / "split.json")]
+    base = folder / "bodies.safetensors"
+    fit = ["--rank", "4", "--spacing-mm", "6", "--protocol-slices", "24", "--out", str(base)]
+    assert main(["train", "structured-gaussian", *words, *fit]) == 0
+    return words, base

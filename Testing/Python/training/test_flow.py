@@ -1,11 +1,9 @@
 """./run train flow, from a base and its people to a model that is built on it."""
 
-import json
-
 import pytest
 import torch
+from training.conftest import BODIES
 from training.tasks import check_resume
-from training.test_refiner import SPLIT
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.priors.flow.prior import FlowPosterior, FlowPrior
@@ -99,13 +97,9 @@ def test_a_stopped_run_goes_on_as_if_it_was_not(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_command_makes_a_model_on_a_model(cohort_dir, tmp_path, monkeypatch, capsys):
+def test_one_command_makes_a_model_on_a_model(bodies_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SVR_MODELS_DIR", str(tmp_path / "models"))
-    (tmp_path / "split.json").write_text(json.dumps(SPLIT))
-    words = ["--cohort", str(cohort_dir), "--split", str(tmp_path / "split.json")]
-    base = tmp_path / "bodies.safetensors"
-    fit = ["--rank", "4", "--spacing-mm", "6", "--protocol-slices", "24", "--out", str(base)]
-    assert main(["train", "structured-gaussian", *words, *fit]) == 0
+    words, base = bodies_file
     store = ModelStore()
     store.import_file(base)
     out = tmp_path / "run"
@@ -115,6 +109,6 @@ def test_one_command_makes_a_model_on_a_model(cohort_dir, tmp_path, monkeypatch,
     assert capsys.readouterr().out.strip().endswith(str(file))
     entry = store.import_file(file)
     assert entry.card.base.sha256 == store.entry("bodies").sha256
-    assert len(entry.card.split["validation"]) == 2 and entry.card.quality["subjects"] == SPLIT["test"]
+    assert len(entry.card.split["validation"]) == 2 and entry.card.quality["subjects"] == BODIES["test"]
     prior = store.load("carried", "cpu")
     assert isinstance(prior, FlowPrior) and isinstance(prior.condition([]), FlowPosterior)

@@ -1,9 +1,8 @@
 """./run train refiner, from a base and its people to a model that is built on it."""
 
-import json
-
 import pytest
 import torch
+from training.conftest import BODIES
 from training.tasks import check_resume, trained
 
 from SparseVolumeReconstructionLib.cli import main
@@ -11,8 +10,6 @@ from SparseVolumeReconstructionLib.priors.refiner.prior import RefinedPosterior,
 from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.training.loop.task import make_task
 from SparseVolumeReconstructionLib.zoo import ModelStore
-
-SPLIT = {"fit": [f"age{n}" for n in range(20, 30)], "test": ["age30", "age31"]}
 
 
 def cases(count: int, seed: int) -> torch.Tensor:
@@ -50,23 +47,9 @@ def test_a_stopped_run_goes_on_as_if_it_was_not(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_command_makes_a_model_on_a_model(cohort_dir, tmp_path, monkeypatch, capsys):
+def test_one_command_makes_a_model_on_a_model(bodies_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SVR_MODELS_DIR", str(tmp_path / "models"))
-    (tmp_path / "split.json").write_text(json.dumps(SPLIT))
-    words = ["--cohort", str(cohort_dir), "--split", str(tmp_path / "split.json")]
-    base = tmp_path / "bodies.safetensors"
-    fit = [
-        "structured-gaussian",
-        "--rank",
-        "4",
-        "--spacing-mm",
-        "6",
-        "--protocol-slices",
-        "24",
-        "--out",
-        str(base),
-    ]
-    assert main(["train", *fit, *words]) == 0
+    words, base = bodies_file
     store = ModelStore()
     store.import_file(base)
     out = tmp_path / "run"
@@ -77,8 +60,8 @@ def test_one_command_makes_a_model_on_a_model(cohort_dir, tmp_path, monkeypatch,
     entry = store.import_file(file)
     assert entry.card.base.sha256 == store.entry("bodies").sha256
     parts = entry.card.split
-    assert sorted(parts["fit"] + parts["validation"]) == SPLIT["fit"] and len(parts["validation"]) == 2
-    assert entry.card.quality["subjects"] == SPLIT["test"]
+    assert sorted(parts["fit"] + parts["validation"]) == BODIES["fit"] and len(parts["validation"]) == 2
+    assert entry.card.quality["subjects"] == BODIES["test"]
     assert entry.card.quality["coverage of 90 % intervals"]["4"] > 0.6
     prior = store.load("refined", "cpu")
     assert isinstance(prior, RefinedPrior) and prior.base is store.load("bodies", "cpu")
