@@ -15,8 +15,9 @@ from ..stored import group_norm
 _TOGETHER = 4  # slices in the channels of one
 _SIZES = 4  # rows, columns and groups of slices are a multiple of this inside
 _STD_GAIN = 4.0  # standard deviations are a quarter of the grey values
-_GAIN = 2.0
-_INPUTS = 5
+_LEAST_STD = 1e-3
+_FAR = 6.0  # standard deviations from the mean
+_INPUTS = 6
 REACH_MM = 10.0  # of what is called close to something that was observed
 
 
@@ -80,7 +81,8 @@ class FlowNetwork(nn.Module):
         slices, rows, columns = volumes.shape[1:]
         std = known[:, 1]
         clock = time[:, None, None, None].expand_as(volumes)
-        x = torch.stack([volumes, known[:, 0], _STD_GAIN * std, known[:, 2], clock], 1)
+        away = ((volumes - known[:, 0]) / std.clamp(min=_LEAST_STD)).clamp(-_FAR, _FAR)
+        x = torch.stack([away, volumes, known[:, 0], _STD_GAIN * std, known[:, 2], clock], 1)
         x = pad(x, (0, -columns % _SIZES, 0, -rows % _SIZES, 0, -slices % (_TOGETHER * _SIZES)))
         x = x.unflatten(2, (-1, _TOGETHER)).movedim(3, 2).flatten(1, 2)
         kept: list[torch.Tensor] = []
@@ -91,7 +93,7 @@ class FlowNetwork(nn.Module):
         for block in self.up:
             x = block(torch.cat([_finer(x), kept.pop()], 1))
         out = self.end(x).float().movedim(1, 2).flatten(1, 2)
-        return out[:, :slices, :rows, :columns] * (_GAIN * std)
+        return out[:, :slices, :rows, :columns] * std
 
 
 def carried(network: FlowNetwork, start: torch.Tensor, known: torch.Tensor, steps: int) -> torch.Tensor:
