@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from ..geometry import Grid
 from ..observation import Observation, Slice
@@ -16,6 +18,8 @@ from .card import ModelCard
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_FAR_MM = 1e3
 
 
 class PriorOnBase(Prior):
@@ -75,3 +79,14 @@ class PriorOnBase(Prior):
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Those of the base's posterior, (K, J, I), see `Prior`."""
         return self.base.tissues(getattr(posterior, "base", posterior))
+
+
+def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:
+    """Distance of every voxel to the nearest one of `seen`, mm, (K, J, I); far where there is none.
+
+    Args:
+        seen: (K, J, I) bool.
+        grid: of both.
+    """
+    spacing = tuple(float(mm) for mm in grid.spacing_ijk[::-1])
+    return distance_transform_edt(~seen, sampling=spacing) if seen.any() else np.full(seen.shape, _FAR_MM)

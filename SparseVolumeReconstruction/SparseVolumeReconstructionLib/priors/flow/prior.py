@@ -15,8 +15,7 @@ from ..base import Conditions, Posterior, Prior, seeded_generator
 from ..card import ModelCard
 from ..device import placed
 from ..gaussian.field import along_axes, axis_operators
-from ..on_base import PriorOnBase
-from ..refiner.prior import distance_mm
+from ..on_base import PriorOnBase, distance_mm
 from ..stored import network_state, stored_state
 from .network import FlowNetwork, carried, known_of
 

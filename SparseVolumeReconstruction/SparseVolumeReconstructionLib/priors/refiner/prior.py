@@ -12,7 +12,6 @@ from typing import Protocol, cast
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 
 from ...geometry import Grid, InputError
 from ...observation import split_slices
@@ -22,12 +21,11 @@ from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
 from ..device import placed
 from ..gaussian.field import along_axes, axis_operators
-from ..on_base import PriorOnBase
+from ..on_base import PriorOnBase, distance_mm
 from ..stored import network_state, stored_state
 from .network import RefinerNetwork, inputs_of
 
 _TOGETHER = 20  # slices: few fit into the cache of a processor
-_FAR_MM = 1e3
 _KEPT = 2
 
 
@@ -219,17 +217,6 @@ class RefinedPosterior(Posterior):
 def tempered_mean(base: Prior, given: Conditions, refinement: Refinement) -> torch.Tensor:
     """Mean of the tempered posterior of a base, (K, J, I), canonical units."""
     return cast(Tempering, base).tempered(given, refinement.shared, refinement.power).mean()
-
-
-def distance_mm(seen: np.ndarray, grid: Grid) -> np.ndarray:
-    """Distance of every voxel to the nearest one of `seen`, mm, (K, J, I); far where there is none.
-
-    Args:
-        seen: (K, J, I) bool.
-        grid: of both.
-    """
-    spacing = tuple(float(mm) for mm in grid.spacing_ijk[::-1])
-    return distance_transform_edt(~seen, sampling=spacing) if seen.any() else np.full(seen.shape, _FAR_MM)
 
 
 def _with_slices_of(grid: Grid, lattice: Grid) -> Grid:

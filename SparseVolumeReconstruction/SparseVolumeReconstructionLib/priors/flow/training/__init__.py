@@ -17,13 +17,12 @@ from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
 from ....training.on_base import BaseData, RegisteredSubjects, card_on_base, people_of_base
+from ....training.on_gaussian import base_parameters, even_slices, folds, rows_of
 from ....training.quality import measured_quality
 from ....zoo.store import ModelStore
 from ....zoo.weights import save_weights
 from ...base import Prior
 from ...gaussian.fit import Rows
-from ...refiner.training.cases import base_parameters, even_slices, folds, rows_of
-from ...structured_gaussian.prior import StructuredGaussian
 from ..prior import FlowPrior
 from .cases import case_of, cases_of_fold, with_donors
 from .task import FlowTask
@@ -99,7 +98,6 @@ def _cases(
     learnt: list[torch.Tensor] = []
     kept: list[torch.Tensor] = []
     for prior, left_out in folds(base, rows, settings.folds):
-        assert isinstance(prior, StructuredGaussian)
         own = {names[n]: (people.truth(names[n], grid), rows.values[n]) for n in left_out}
         fitted = {name: one for name, one in own.items() if name in people.fit}
         for name, case in cases_of_fold(prior, fitted, settings.cases, settings.draws, chance):

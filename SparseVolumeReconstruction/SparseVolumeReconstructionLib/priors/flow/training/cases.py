@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,25 +13,25 @@ from ....geometry import Volume
 from ....observation import Slice
 from ....observation.base import observed_voxels
 from ....reconstruction.patient_posterior import condition_registered
+from ....training.on_gaussian import base_parameters, random_slices
+from ...base import Prior
 from ...gaussian.parameters import DonorBank
-from ...refiner.prior import distance_mm
-from ...refiner.training.cases import random_slices
-from ...structured_gaussian.prior import StructuredGaussian
+from ...on_base import distance_mm
 from ..network import known_of
 
 _NOTHING = 0.08  # share of the cases in which nothing was observed
 _LEVELS = (200.0, 800.0, 250.0, 200.0)  # of mean, standard deviation, closeness and grey values in 8 bits
 
 
-def with_donors(prior: StructuredGaussian, people: np.ndarray) -> StructuredGaussian:
+def with_donors(prior: Prior, people: np.ndarray) -> Prior:
     """The prior with samples that start from other people, masked voxels (n, v) in canonical units."""
     bank = DonorBank.of(people, np.zeros(len(people)), mirror=True)
-    return StructuredGaussian(replace(prior.parameters, donors=bank), prior.card, prior.device)
+    like: type[Any] = type(prior)
+    made: Prior = like(replace(base_parameters(prior), donors=bank), prior.card, prior.device)
+    return made
 
 
-def case_of(
-    prior: StructuredGaussian, truth: Volume, slices: list[Slice], seeds: Iterable[int]
-) -> torch.Tensor:
+def case_of(prior: Prior, truth: Volume, slices: list[Slice], seeds: Iterable[int]) -> torch.Tensor:
     """What is known given slices, the truth and samples of the posterior, (4 + seeds, K, H, W) uint8.
 
     Args:
@@ -65,7 +66,7 @@ def _levels(count: int, device: torch.device) -> torch.Tensor:
 
 
 def cases_of_fold(
-    prior: StructuredGaussian,
+    prior: Prior,
     people: dict[str, tuple[Volume, np.ndarray]],
     count: int,
     draws: int,

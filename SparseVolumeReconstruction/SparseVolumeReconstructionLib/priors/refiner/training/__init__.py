@@ -19,6 +19,7 @@ from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
 from ....training.on_base import BaseData, RegisteredSubjects, card_on_base, people_of_base
+from ....training.on_gaussian import base_parameters, even_slices, folds, random_slices, rows_of
 from ....training.quality import measured_quality
 from ....zoo.store import ModelStore
 from ....zoo.weights import save_weights
@@ -26,8 +27,9 @@ from ...alignment_model import ANATOMY
 from ...base import Prior
 from ...card import ModelCard, ModelEntry
 from ...gaussian.fit import Rows
-from ..prior import RefinedPrior, distance_mm, to_tensors
-from .cases import base_parameters, case_of, even_slices, folds, random_slices, rows_of
+from ...on_base import distance_mm
+from ..prior import RefinedPrior, to_tensors
+from .cases import case_of
 from .task import RefinerTask
 
 _DISTANCES_MM = (1.5, 4.5, 8.0, 12.5, 17.5, 25.0, 40.0)
