@@ -53,7 +53,7 @@ class PriorOnBase(Prior):
         return other
 
     def donors(self, grid: Grid) -> torch.Tensor:
-        """Those of the base, see `Prior`."""
+        """Those of the base, (n, K, J, I), see `Prior`."""
         return self.base.donors(grid)
 
     def _make_alignment_model(self) -> AlignmentModel:

@@ -45,7 +45,8 @@ def rows_of(
         match: bring the grey values of all folders to those of the first.
         progress: told of each.
     """
-    names, grid = people.fit + people.validation, parameters.grid
+    grid = parameters.grid
+    names = people.fit + people.validation
     whole = np.empty((len(names), *grid.shape_kji), np.float16)
     for n, name in enumerate(names):
         progress.update(f"resampling {name}", n / len(names))

@@ -15,7 +15,7 @@ from ..stored import group_norm
 _TOGETHER = 4  # slices in the channels of one
 _SIZES = 4  # rows, columns and groups of slices are a multiple of this inside
 _STD_GAIN = 4.0  # standard deviations are a quarter of the grey values
-_LEAST_STD = 1e-3
+_MIN_STD = 1e-3
 _FAR = 6.0  # standard deviations from the mean
 _INPUTS = 6
 REACH_MM = 10.0  # of what is called close to something that was observed
@@ -81,7 +81,7 @@ class FlowNetwork(nn.Module):
         slices, rows, columns = volumes.shape[1:]
         std = known[:, 1]
         clock = time[:, None, None, None].expand_as(volumes)
-        away = ((volumes - known[:, 0]) / std.clamp(min=_LEAST_STD)).clamp(-_FAR, _FAR)
+        away = ((volumes - known[:, 0]) / std.clamp(min=_MIN_STD)).clamp(-_FAR, _FAR)
         x = torch.stack([away, volumes, known[:, 0], _STD_GAIN * std, known[:, 2], clock], 1)
         x = pad(x, (0, -columns % _SIZES, 0, -rows % _SIZES, 0, -slices % (_TOGETHER * _SIZES)))
         x = x.unflatten(2, (-1, _TOGETHER)).movedim(3, 2).flatten(1, 2)
@@ -111,9 +111,11 @@ def carried(network: FlowNetwork, start: torch.Tensor, known: torch.Tensor, step
 
 
 def coarser(x: torch.Tensor, sizes: tuple[int, int, int]) -> torch.Tensor:
-    """Means of blocks of the last three axes (..., D, H, W), as large as these at most.
+    """Means of blocks of volumes (..., D, H, W); what fills no block is left out, (..., d, h, w).
 
-    What fills no block is left out.
+    Args:
+        x: volumes (..., D, H, W), in any unit.
+        sizes: of a block, voxels; as large as the volume at most.
     """
     a, b, c = (min(pair) for pair in zip(x.shape[-3:], sizes, strict=True))
     d, h, w = (n // size for n, size in zip(x.shape[-3:], (a, b, c), strict=True))

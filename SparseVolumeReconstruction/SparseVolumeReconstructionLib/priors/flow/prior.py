@@ -23,7 +23,7 @@ _FIRST_SEED = 2**42  # of the noise at the start: not that of the base's samples
 
 
 def to_tensors(network: FlowNetwork, steps: int, noise: float) -> dict[str, torch.Tensor]:
-    """Tensors to store: float16 weights, and how ways begin and go on."""
+    """Tensors to store: float16 weights, and numbers (1,) of how ways begin and go on."""
     numbers = {"width": torch.tensor(network.width), "steps": torch.tensor(steps)}
     return {**stored_state(network.state_dict()), **numbers, "noise": torch.tensor(noise)}
 
@@ -64,7 +64,7 @@ class FlowPrior(PriorOnBase):
         device: torch.device,
         base: Prior | None = None,
     ) -> FlowPrior:
-        """The prior from the tensors of a weights file, see `to_tensors`, and its base."""
+        """The prior from the tensors (n, ...) of a weights file, see `to_tensors`, and its base."""
         if base is None:
             raise ValueError("the card names no base")
         network = FlowNetwork(int(tensors["width"]))

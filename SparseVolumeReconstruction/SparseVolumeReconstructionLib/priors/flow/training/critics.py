@@ -76,7 +76,7 @@ def critics_loss(
     """Cross-entropy of what critics say of scans and samples, and their slope (Mescheder et al. 2018).
 
     Args:
-        real, made: see `views_of`.
+        real, made: see `views_of`, (n, H, W) each.
         penalty: weight of the squared slope.
     """
     terms = [softplus(judged).mean() for judged in critics.judged(made)]
@@ -90,7 +90,7 @@ def critics_loss(
 
 
 def doubt(critics: Critics, made: list[torch.Tensor]) -> torch.Tensor:
-    """What a maker loses by the judgement of its samples."""
+    """What a maker loses by the judgement of `views_of` its samples, (n, H, W) each."""
     return torch.stack([softplus(-judged).mean() for judged in critics.judged(made)]).mean()
 
 

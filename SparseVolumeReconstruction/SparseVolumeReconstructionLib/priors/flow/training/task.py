@@ -18,7 +18,7 @@ from .cases import decoded
 from .critics import Critics, critics_loss, doubt, energy_score, views_of
 
 _SLOWEST = 0.05  # share of the learning rate at the end
-_LEAST_STD = 0.03
+_MIN_STD = 0.03
 _RINGS, _TINY = 8, 1e-9
 _KNOWN = 3
 
@@ -128,7 +128,7 @@ class FlowTask(Task):
         time = _random((len(truth),), truth, generator)
         x = torch.lerp(start, truth, time[:, None, None, None])
         error = self.networks.flow(x, known, time) - (truth - start)
-        loss = (error / known[:, 1].clamp(min=_LEAST_STD)).square().mean()
+        loss = (error / known[:, 1].clamp(min=_MIN_STD)).square().mean()
         return loss, {"way": loss.detach()}
 
     def _makers(
