@@ -63,6 +63,8 @@ DIGESTS = {
     "refiner-64-tiny": "a591dd4bc489b8ce",
     "pix2pix-1mm-gpu": "39af6c984c91cc2b",
     "pix2pix-2mm-cpu": "dd9be8145367ca8b",
+    "pix2pix-2mm-flair-gpu": "81cbada4bae0d6ef",
+    "pix2pix-4mm-gpu": "d3d3a8337b8da972",
     "pix2pix-2mm-flair-cpu": "495a0280f52f1059",
     "pix2pix-6mm-cpu": "ddbb73c33d6fb3d8",
     "pix2pix-tiny": "ec8f6ac66123ac39",
