@@ -134,7 +134,7 @@ def _piled_up(pixels: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Pixels at the darkest level of the field where darker ones were cut off to it, (rows, columns) bool."""
     levels, counts = np.unique(pixels[inside], return_counts=True)
     cut = len(levels) > _NEXT and counts[0] > _PILE * counts[1 : 1 + _NEXT].mean()
-    return (pixels <= levels[0]) & cut
+    return pixels <= levels[0] if cut else np.zeros(pixels.shape, bool)
 
 
 def _patches(dark: np.ndarray) -> np.ndarray:
