@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.files import read_file
 from SparseVolumeReconstructionLib.geometry.io import read_scan, write_volume
+from SparseVolumeReconstructionLib.geometry.scan import Scan
+from SparseVolumeReconstructionLib.reconstruction.result import inferred_by
 
 EXAMPLES = int(os.environ.get("SVR_FUZZ", "40"))
 fuzzed = settings(
@@ -116,18 +118,22 @@ def place_of_scans(folder: Path) -> Path:
 
 
 def scans(suffix: str, valid: list[bytes], place: Path) -> Target:
-    """The readers of scans, by path and of uploads; `place` as `place_of_scans` makes it."""
+    """The readers of scans, by path and of uploads, and who asks before them whether a file is a result.
+
+    place: as `place_of_scans` makes it.
+    """
     path = place / f"changed{suffix}"
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
-        for read in (lambda: read_scan(path), lambda: read_file(path, path.name, 10**6)):
+        for read in (inferred_by, read_scan, lambda path: read_file(path, path.name, 10**6)):
             try:
-                scan = read()
+                found = read(path)
             except InputError as error:
                 one_line(error)
                 continue
-            assert not any((part.volume.array == SECRET).any() for part in scan.parts)
+            parts = found.parts if isinstance(found, Scan) else ()
+            assert not any((part.volume.array == SECRET).any() for part in parts)
 
     return Target(suffix, valid, WORDS, check)
 

@@ -137,7 +137,8 @@ def _of_two_sides(
         return turn, shift, None
     ahead = fine.evidence(turn, shift) - fine.evidence(other, moved)
     nearer = (other[:, 2] - turn[:, 2]) @ torch.tensor(towards)
-    return (other, moved, -ahead) if ahead < _TOLD_NATS and nearer > 0 else (turn, shift, ahead)
+    is_other = bool(nearer > 0) if abs(ahead) < _TOLD_NATS else ahead < 0
+    return (other, moved, -ahead) if is_other else (turn, shift, ahead)
 
 
 def _mirrored(turn: torch.Tensor) -> torch.Tensor:

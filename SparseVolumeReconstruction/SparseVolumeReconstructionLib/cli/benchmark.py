@@ -12,8 +12,6 @@ from ..reconstruction.request import ReconstructionRequest
 from .display import shown_progress
 from .options import Command, device, positive
 
-_SOAK_SPACING_MM = 4.0
-
 
 @click.command(cls=Command, examples="benchmark --prior brain-t1 --device cpu\nbenchmark --soak 2000")
 @click.option("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
@@ -30,7 +28,7 @@ _SOAK_SPACING_MM = 4.0
 def benchmark(prior, runs, soak, device):
     """Time and memory on this machine."""
     if soak:
-        return print(_soak_table(prior, soak))
+        return print(_soak_table(prior, soak, device))
     from ..evaluation.benchmark import benchmark as measure
     from ..evaluation.benchmark import table
     from ..evaluation.merge_benchmark import merge_benchmark, merge_table
@@ -59,11 +57,11 @@ def benchmark(prior, runs, soak, device):
     print(_page_table(prior))
 
 
-def _soak_table(prior: str, count: int) -> str:
+def _soak_table(prior: str, count: int, device: str) -> str:
     from ..worker import soak
 
     with shown_progress() as progress:
-        return soak.soak_table(soak.soak(prior, count, _SOAK_SPACING_MM, progress))
+        return soak.soak_table(soak.soak(prior, count, device, progress))
 
 
 def _live_table(prior_id: str) -> str:

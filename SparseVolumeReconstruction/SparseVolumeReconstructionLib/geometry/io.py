@@ -14,14 +14,14 @@ import SimpleITK as sitk
 from .dicom import DIRECTORY, is_dicom, read_header, stated_thickness_of_file
 from .dicom_source import Source
 from .errors import FileWarning, InputError, file_errors
-from .files import image_suffix, read_file
+from .files import read_file
 from .files import stated_grids as files_grids
 from .grid import Grid, Volume
 from .image import LPS, to_image
-from .nifti import sidecar_thickness
+from .nifti import nifti_header, sidecar_thickness
 from .scan import Scan, dicom_grids, read_dicom, series_source
 from .staging import staging
-from .text_headers import NRRD, nrrd_thickness
+from .text_headers import META, NRRD, free_texts, nrrd_thickness
 
 NOTE = "ITK_FileNotes"
 """What ITK calls the free text of a header: a key of NRRD and MetaImage, `descrip` of NIfTI."""
@@ -191,7 +191,6 @@ def written_whole(directory: str | Path, names: Collection[str], told: str = "re
 
 def _move_into(directory: Path, made: Path, names: Collection[str], told: str) -> None:
     """Move what was made into a folder that is there, and remove what else of `names` it holds."""
-    directory.mkdir(exist_ok=True)
     (made.parent / told).write_text(_UNFINISHED, encoding="utf-8")
     os.replace(made.parent / told, directory / told)
     for name in sorted(names, key=told.__eq__):  # told last
@@ -232,17 +231,15 @@ def write_volume(volume: Volume, path: str | Path, compress: bool = True, note: 
 def stated_texts(path: Path) -> dict[str, str]:
     """Free texts in the header of an image file, by their keys; of NIfTI its description, under NOTE.
 
-    None of files that are not read here; the voxels are not read.
+    None of other files. ITK is not asked: this is looked at before anybody has checked the header.
     """
-    if image_suffix(path.name) is None and path.suffix.lower() not in (".nhdr", ".mhd"):
-        return {}
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # damaged: who reads the voxels says so
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            description = nifti_header(path, path.name)["descrip"].item()
+            return {NOTE: description.partition(b"\0")[0].decode("latin-1")}
+        return free_texts(path) if path.suffix.lower() in (*NRRD, *META) else {}
+    except (InputError, OSError):  # who reads the voxels says so
         return {}
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
 
 
 def _write_with_itk(path: str | Path, write) -> None:

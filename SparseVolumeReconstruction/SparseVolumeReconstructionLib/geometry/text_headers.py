@@ -232,6 +232,14 @@ def stated_unit(path: Path, suffix: str) -> str:
     return found[1].decode("latin-1") if found and suffix in META else ""
 
 
+def free_texts(path: Path) -> dict[str, str]:
+    """Fields of an NRRD or MetaImage header that have a word as key, free texts among them, as they stand."""
+    with open(path, "rb") as file:
+        head = re.split(rb"\n\r?\n|ElementDataFile", file.read(LONGEST_HEADER), maxsplit=1)[0]
+    found = re.findall(rb"^([^\s:=]+)(?: *= *|:=)(.*?)\r?$", head, re.MULTILINE)
+    return {key.decode("latin-1"): text.decode("latin-1") for key, text in found}
+
+
 def _nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
     """The fields of an NRRD header, and where the voxels begin (bytes)."""
     with open(path, "rb") as file:

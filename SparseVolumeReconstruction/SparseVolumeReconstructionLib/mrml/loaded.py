@@ -17,7 +17,7 @@ from ..geometry import Grid, InputError
 from ..geometry.io import stated_grids
 from ..reconstruction.result import inferred_by
 from .i18n import _
-from .nodes import NOTICE
+from .nodes import INFERRED, NOTICE
 
 _SAME_MM = 0.5
 
@@ -53,13 +53,15 @@ def check_against_files(volume) -> tuple[str, ...]:
 
 def check_is_no_result(volume) -> None:
     """Raise InputError where the file of a volume node is a result of this program: that was not observed."""
+    how = volume.GetAttribute(INFERRED)
     for file in _files_of(volume)[:1]:
-        if how := inferred_by(file):
-            raise InputError(
-                _(
-                    "{name} was reconstructed, not observed ({how} says how); give slices of the scan itself."
-                ).format(name=volume.GetName(), how=how)
-            )
+        how = how or inferred_by(file)
+    if how:
+        raise InputError(
+            _(
+                "{name} was reconstructed, not observed ({how} says how); give slices of the scan itself."
+            ).format(name=volume.GetName(), how=how)
+        )
 
 
 def _files_of(volume) -> tuple[Path, ...]:

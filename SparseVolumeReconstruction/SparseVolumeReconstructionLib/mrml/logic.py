@@ -25,7 +25,7 @@ from .answers import LikelyPlace, SurprisingSlice, surprising_slices
 from .i18n import _
 from .look import Look
 from .making import Making, tie
-from .nodes import NOTICE, SCAN, THICKNESS, add_volume
+from .nodes import INFERRED, NOTICE, SCAN, THICKNESS, add_volume
 from .planes import PlanScore, SuggestedPlane
 from .request import (
     Context,
@@ -325,6 +325,8 @@ def _load_parts(said: dict, volumes: list[tuple[Volume, tuple[float, float]]], n
     name = said["title"] or name
     nodes = []
     attributes = {NOTICE: "\n".join(said["notices"])} if said["notices"] else {}
+    if said["inferred"]:
+        attributes[INFERRED] = said["inferred"]
     if len(volumes) > 1:
         attributes[SCAN] = uuid.uuid4().hex
     for n, ((volume, window), thickness) in enumerate(zip(volumes, said["thicknesses_mm"], strict=True)):

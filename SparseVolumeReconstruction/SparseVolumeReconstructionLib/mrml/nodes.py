@@ -19,6 +19,8 @@ from ..geometry.text_headers import positive
 THICKNESS = "SparseVolumeReconstruction.sliceThickness"
 # attribute of a volume node: what was not as usual in its files, a line each
 NOTICE = "SparseVolumeReconstruction.notice"
+# attribute of a volume node whose file is gone: what said in it that this program has made it
+INFERRED = "SparseVolumeReconstruction.inferred"
 # attribute of the volume nodes that are parts of one scan: the same text for all of them
 SCAN = "SparseVolumeReconstruction.scan"
 _PARALLEL = 0.999

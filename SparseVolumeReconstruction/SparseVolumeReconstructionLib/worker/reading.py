@@ -11,11 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ..geometry.dicom_writing import NOTICE
 from ..geometry.errors import InputError
 from ..geometry.files import image_suffix, read_file
 from ..geometry.io import write_volume
 from ..geometry.scan import Scan, SeveralSeries, read_dicom
 from ..progress import Progress
+from ..reconstruction.result import inferred_by
 
 MAX_VOLUME_BYTES = 1 << 30  # of the voxels, unpacked
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha) or the files of one DICOM series"
@@ -49,7 +51,8 @@ def read_upload(request: ReadRequest, progress: Progress) -> dict[str, Any]:
 
     Returns:
         {"files": {"part-1": path, ...}, "result": {"thicknesses_mm": [number or None, ...], "notices": [text,
-        ...], "title": text, "choices": [{"key", "description", "slices"}, ...]}}.
+        ...], "title": text, "inferred": what says that this program has made it or None, "choices": [{"key",
+        "description", "slices"}, ...]}}.
 
     Raises:
         InputError: what is no image, is damaged, is larger than MAX_VOLUME_BYTES, or names another file.
@@ -62,8 +65,7 @@ def read_upload(request: ReadRequest, progress: Progress) -> dict[str, Any]:
         scan = _read(files, name, request.series)
     except SeveralSeries as several:
         progress.finish()
-        choices = [asdict(each) for each in several.choices]
-        return {"files": {}, "result": {"thicknesses_mm": [], "notices": [], "title": "", "choices": choices}}
+        return {"files": {}, "result": _said(Scan(()), None, several)}
     if len(scan.parts) > MAX_PARTS:
         raise InputError(f"{name}: {scan.notices[0]} At most {MAX_PARTS} parts are taken.")
     progress.update("checking the image", 0.7)
@@ -71,9 +73,24 @@ def read_upload(request: ReadRequest, progress: Progress) -> dict[str, Any]:
     for path, part in zip(written.values(), scan.parts, strict=True):
         write_volume(part.volume, path, compress=False)
     progress.finish()
-    stated = [part.thickness_mm for part in scan.parts]
-    said = {"thicknesses_mm": stated, "notices": list(scan.notices), "title": scan.title, "choices": []}
-    return {"files": written, "result": said}
+    return {"files": written, "result": _said(scan, _inferred_by(files, scan))}
+
+
+def _said(scan: Scan, inferred: str | None, several: SeveralSeries | None = None) -> dict[str, Any]:
+    return {
+        "thicknesses_mm": [part.thickness_mm for part in scan.parts],
+        "notices": list(scan.notices),
+        "title": scan.title,
+        "inferred": inferred,
+        "choices": [asdict(each) for each in several.choices] if several else [],
+    }
+
+
+def _inferred_by(files: dict[Path, str], scan: Scan) -> str | None:
+    """As `inferred_by`; of the files of several series, the one that was read counts."""
+    if scan.title.endswith(NOTICE):
+        return "its Series Description"
+    return inferred_by(next(iter(files))) if len(files) == 1 else None
 
 
 def _read(files: dict[Path, str], name: str, series: str | None) -> Scan:

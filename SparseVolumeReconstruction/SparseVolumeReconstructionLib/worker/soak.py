@@ -18,6 +18,7 @@ from ..progress import Progress
 from .client import WorkerClient
 
 WARM, WINDOW = 50, 20
+_SPACING_MM = 4.0  # of the results
 _MIB = 2**20
 
 
@@ -44,13 +45,13 @@ class Soak:
         return statistics.median(self.memory_mib[-WINDOW:]) / statistics.median(then) - 1.0
 
 
-def soak(prior: str, count: int, spacing_mm: float, progress: Progress) -> Soak:
+def soak(prior: str, count: int, device: str, progress: Progress) -> Soak:
     """Do reconstructions in one process, each of other slices, into the same folder.
 
     Args:
         prior: id of the model; its own mean is the scan, with a known frame.
         count: how many, at least WARM + 2 * WINDOW.
-        spacing_mm: of the results.
+        device: "auto", "cpu", "cuda:0".
         progress: told of every one.
 
     Raises:
@@ -61,7 +62,8 @@ def soak(prior: str, count: int, spacing_mm: float, progress: Progress) -> Soak:
     if not Path("/proc/self/statm").exists():
         raise InputError("--soak: this system does not tell what a process holds; run it on Linux.")
     with TemporaryDirectory() as folder, _temporary_files(Path(folder) / "temporary") as temporary:
-        asked = {"prior": prior, "frame": "registered", "spacing_mm": spacing_mm, "samples": 1}
+        asked = {"prior": prior, "frame": "registered", "spacing_mm": _SPACING_MM, "samples": 1}
+        asked["device"] = device
         with closing(WorkerClient()) as client:
             start = time.monotonic()
             memory, descriptors = _run(client, asked, Path(folder), count, progress)

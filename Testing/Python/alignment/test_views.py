@@ -1,14 +1,16 @@
 """Views of radiographs by evidence, on the embedded model of heads whose sides mirror each other."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from SparseVolumeReconstructionLib.alignment.radiographs import place
+from SparseVolumeReconstructionLib.alignment.radiographs import USUAL, _mirrored, _of_two_sides, place
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.observation.rays import radiograph_of
-from SparseVolumeReconstructionLib.observation.views import VIEWS, detector
+from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, view_axes
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 
@@ -52,3 +54,14 @@ def test_an_unknown_view_is_found_up_to_the_mirrored_side_and_that_is_told(prior
     assert degrees(at, direction) < 10  # from in front or above, as is usual
     assert abs(at.mirrored) < 1 and at.provenance()["mirrored_nats"] == pytest.approx(at.mirrored, abs=0.01)
     assert at.margin > 0
+
+
+@pytest.mark.parametrize("nats", [0.0, 10.0])
+def test_the_evidence_chooses_the_side_where_it_tells_and_what_is_usual_where_not(nats):
+    """Whichever of the two sides was found first; nats: by which the unusual one is better."""
+    usual = torch.as_tensor(view_axes((-0.6, 0.5, -0.9)).T, dtype=torch.float32)
+    other = _mirrored(usual)
+    fine = SimpleNamespace(evidence=lambda turn, shift: nats if turn[1, 2] < 0 else 0.0)
+    for first in (usual, other):
+        chosen, _, ahead = _of_two_sides(first, torch.zeros(3), fine, USUAL)
+        assert torch.equal(chosen, other if nats else usual) and ahead == nats

@@ -6,6 +6,8 @@ from hypothesis import given
 
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import read_scan
+from SparseVolumeReconstructionLib.observation import SliceSpec
+from SparseVolumeReconstructionLib.reconstruction.contexts import read_contexts
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_what_fuzzing_has_found_is_refused(files, place, case):
     path = place / f"found{suffix}"
     path.write_bytes(content.replace(there, instead))
     with pytest.raises(InputError) as refused:
-        read_scan(path)
+        read_contexts([SliceSpec(path=str(path))])
     assert len(str(refused.value).splitlines()) == 1
 
 

@@ -22,6 +22,7 @@ from SparseVolumeReconstructionLib.mrml.making import StackInput, merge_request
 from SparseVolumeReconstructionLib.mrml.masks import apply_mask
 from SparseVolumeReconstructionLib.mrml.nodes import NOTICE, add_transform, add_volume, volume_of
 from SparseVolumeReconstructionLib.mrml.sample_data import FILE
+from SparseVolumeReconstructionLib.reconstruction.images import DESCRIPTION
 
 
 def load(*files):
@@ -180,6 +181,21 @@ def test_slicer_reads_a_result_in_dicom_in_place(scene, tmp_path):
             add_context(result, plane_of(result), "Red", (1, 0, 0))
         with pytest.raises(InputError, match="loaded was reconstructed, not observed"):
             merge_request((StackInput(result),), "none", 1.0, tmp_path)
+
+
+def test_an_uploaded_result_is_not_observed(scene, tiny_logic, tmp_path):
+    """Its node has no file, and no other name in its header than a scan."""
+    volume = voxels_of_noise()
+    write_volume(volume, tmp_path / "head.nrrd", note=DESCRIPTION)
+    write_volume(volume, tmp_path / "scan.nrrd")
+    series = write_dicom(volume, tmp_path / "mean", "Mean", Study((), "model", "0.2", "made"), 9001)
+    assert len(series) > 1
+    for files in ([tmp_path / "head.nrrd"], sorted((tmp_path / "mean").iterdir())):
+        (node,) = tiny_logic.read({file: file.name for file in files}, "Head").result().nodes
+        with pytest.raises(InputError, match="was reconstructed, not observed"):
+            add_context(node, plane_of(node), "Red", (1, 0, 0))
+    (scan,) = tiny_logic.read({tmp_path / "scan.nrrd": "scan.nrrd"}, "Scan").result().nodes
+    assert add_context(scan, plane_of(scan), "Red", (1, 0, 0)).volume is scan
 
 
 def voxels_of_noise() -> Volume:
