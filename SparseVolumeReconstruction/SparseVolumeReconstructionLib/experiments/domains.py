@@ -53,8 +53,10 @@ PRINTED = {  # SSIM, PSNR, Dice of CBICA to TCIA and back
 }
 ROWS = "rows.jsonl"
 HEADER = ["row", "SSIM", "PSNR dB", "Dice"]
-Found = dict[tuple[str, str], list[list[float]]]
-"""Scores (SSIM, PSNR, Dice) of all people and seeds, by direction and row; nan where there is none."""
+Scores = dict[tuple[int, str], list[float]]
+"""SSIM, PSNR and Dice by seed and person; nan where there is none."""
+Found = dict[tuple[str, str], Scores]
+"""By direction and row."""
 
 
 def table2(setting: Setting) -> Findings:
@@ -140,8 +142,9 @@ def finished(out: Path, config: TrainConfig) -> Found:
     """The scores that a folder has. Raises InputError where they are of another configuration."""
     found: Found = {}
     for line in _lines(out, config):
-        values = [[np.nan if v is None else float(v) for v in each] for each in line["scores"]]
-        found.setdefault((line["direction"], line["row"]), []).extend(values)
+        of_row = found.setdefault((line["direction"], line["row"]), {})
+        for who, values in zip(line["people"], line["scores"], strict=True):
+            of_row[line["seed"], who] = [np.nan if v is None else float(v) for v in values]
     return found
 
 
@@ -169,9 +172,10 @@ def _keep(made: torch.Tensor, out: Path, row: str) -> None:
     np.save(folder / f"{row}.npy", made.numpy().astype(np.float16))
 
 
-def _cells(row: str, values: list[list[float]]) -> list[Cell]:
+def _cells(row: str, values: Scores) -> list[Cell]:
     """Mean and deviation over people and seeds."""
-    pairs = zip(np.mean(values, 0), np.std(values, 0), strict=True)
+    each = list(values.values())
+    pairs = zip(np.mean(each, 0), np.std(each, 0), strict=True)
     return [row, *(f"{m:.3f} (± {s:.3f})" if np.isfinite(m) else None for m, s in pairs)]
 
 
@@ -193,14 +197,15 @@ def _table(direction: str, found: Found, number: int) -> Table:
 
 
 def _differences(found: Found) -> Table:
-    """The s-VAE against the other rows, person by person."""
+    """The s-VAE against the other rows, person by person, of seeds that both have."""
     cells: list[list[Cell]] = []
     for (where, row), values in found.items():
         if (where, SLICES) not in found or row in (SLICES, REAL) or _of_figure4(row):
             continue
-        if len(values) != len(found[where, SLICES]):
-            continue  # not every seed is done
-        apart = np.array(found[where, SLICES]) - np.array(values)
+        ours = found[where, SLICES]
+        apart = np.array([np.subtract(ours[who], values[who]) for who in values if who in ours])
+        if not len(apart):
+            continue
         for number, measure_of in enumerate(("SSIM", "PSNR dB", "Dice")):
             one = apart[:, number]
             test = wilcoxon(one).pvalue if one.any() else 1.0

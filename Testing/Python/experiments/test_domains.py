@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.experiments.domains import PRINTED
+from SparseVolumeReconstructionLib.experiments.domains import PRINTED, ROWS, _differences, finished
 from SparseVolumeReconstructionLib.experiments.real_sites import grey_map
 from SparseVolumeReconstructionLib.experiments.tissue_network import tissue_dice, tissue_network
 from SparseVolumeReconstructionLib.experiments.transfer import (
@@ -23,7 +23,7 @@ from SparseVolumeReconstructionLib.experiments.transfer import (
 )
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
-from SparseVolumeReconstructionLib.training.loop.config import read_config
+from SparseVolumeReconstructionLib.training.loop.config import digest, read_config
 
 
 def labels(folder, numbers, count):
@@ -81,6 +81,24 @@ def _check_resume(out, words, text, capsys):
     rows.write_text(json.dumps(json.loads(lines[0]) | {"config": "another"}))
     assert main(["experiment", "004-table2", *words]) == 2
     assert "rows.jsonl: made with another configuration" in capsys.readouterr().err
+
+
+def test_differences_are_those_of_one_person_and_seed(tmp_path):
+    """In whatever order processes wrote their rows; of seeds that both rows have."""
+    config = read_config("pix2pix-tiny")
+    about = {"direction": "one to two", "people": ["a", "b"], "config": digest(config)}
+    seeds = {LOWER: (0, 2, 1), SLICES: (1, 0)}
+    lines = [
+        about
+        | {"row": row, "seed": seed, "scores": [[0.1 * seed + 0.01 * (row == SLICES), 20, n] for n in (0, 1)]}
+        for row, chosen in seeds.items()
+        for seed in chosen
+    ]
+    (tmp_path / ROWS).write_text("\n".join(map(json.dumps, lines)))
+    ssim, psnr, dice = _differences(finished(tmp_path, config)).rows
+    assert ssim[0] == f"one to two, SSIM: minus {LOWER}" and ssim[4:6] == [4, 4]
+    assert ssim[1:4] == [pytest.approx(0.01)] * 3
+    assert psnr[1] == dice[1] == 0
 
 
 def test_dice_of_tissues_as_a_network_sees_them(tmp_path):
