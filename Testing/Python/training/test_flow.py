@@ -112,3 +112,7 @@ def test_one_command_makes_a_model_on_a_model(bodies_file, tmp_path, monkeypatch
     assert len(entry.card.split["validation"]) == 2 and entry.card.quality["subjects"] == BODIES["test"]
     prior = store.load("carried", "cpu")
     assert isinstance(prior, FlowPrior) and isinstance(prior.condition([]), FlowPosterior)
+    many = tmp_path / "many.yaml"
+    many.write_text("preset: flow-64-tiny\nmodel: {folds: 5}\n")
+    assert main(["train", "flow", *words, *rest, "--config", str(many), "--out", f"{out}2"]) == 2
+    assert "8 people to fit in 5 folds; expected two in each at least" in capsys.readouterr().err

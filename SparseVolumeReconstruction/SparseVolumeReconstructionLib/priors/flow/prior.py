@@ -128,9 +128,9 @@ class FlowPosterior(Posterior):
         for seed in seeds:
             draw = self.base.sample([seed])
             white = torch.randn(known.shape[1:], generator=seeded_generator(_FIRST_SEED + seed)).to(mean)
-            start = (draw if same else along_axes(there, draw)) + prior.noise * known[1] * white
-            end = carried(prior.network, start, known[None], prior.steps)
-            moved = end - (draw if same else along_axes(there, draw))
+            shown = draw if same else along_axes(there, draw)
+            start = shown + prior.noise * known[1] * white
+            moved = carried(prior.network, start, known[None], prior.steps) - shown
             moved = moved if same else along_axes(back, moved)
             out.append((draw + moved.masked_fill(seen, 0.0)).clamp(min=0))
         return torch.cat(out)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ....geometry import InputError
 from ....progress import Progress
 from ....training.calibration import COUNTS
 from ....training.deep import how_trained
@@ -48,7 +49,7 @@ def train_flow(
         progress: told of steps.
 
     Raises:
-        InputError: the base is no structured Gaussian, or as in `train_deep`.
+        InputError: the base is no structured Gaussian, a fold would have one person, or as in `train_deep`.
     """
     store = ModelStore()
     base, entry = store.load(data.base, "cpu"), store.entry(data.base)
@@ -57,6 +58,11 @@ def train_flow(
     assert isinstance(task, FlowTask)
     prepare_folder(out, resume)
     people = people_of_base(folders, base, config, facts, data, progress.part(0.0, 0.1))
+    if len(people.fit) < 2 * task.settings.folds:
+        raise InputError(
+            f"{len(people.fit)} people to fit in {task.settings.folds} folds; expected two in each at least, "
+            "as draws start from others of the fold. Give more people, or fewer folds in the configuration."
+        )
     rows = rows_of(people, parameters, data.match, progress.part(0.1, 0.15))
     learnt, kept = _cases(base, rows, people, task, config, progress.part(0.15, 0.4))
     minutes = fit(task, learnt, kept, config, out, resume, progress.part(0.4, 0.95))
@@ -104,8 +110,7 @@ def _cases(
             progress.update(f"cases of {name}", len(learnt) / (len(names) * settings.cases))
             learnt.append(case)
         able = with_donors(prior, np.stack([voxels for _, voxels in fitted.values()]))
-        for name in own.keys() - fitted.keys():
-            truth = own[name][0]
+        for truth in (truth for name, (truth, _) in own.items() if name not in fitted):
             for count in (count for count in COUNTS if count <= grid.shape_kji[0] // 2):
                 kept.append(case_of(able, truth, even_slices(truth, count), range(settings.draws)))
     return torch.stack(learnt), torch.stack(kept)
