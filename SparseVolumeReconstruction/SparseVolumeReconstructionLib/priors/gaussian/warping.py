@@ -28,7 +28,7 @@ _MIN_NODES = 4
 _STIFF = 0.1  # of a displacement itself, beside the differences between neighbours
 _NODES_MM = 20.0  # for which the deviation of differences is meant: those of one field go with the distance
 _TOGETHER = 5  # donors
-NOTHING = 0.02  # share of a change that does not matter
+MIN_SHARE = 0.02  # of a change: less does not matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +111,10 @@ def counting(slices: Sequence[Slice], grid: Grid, how: MeanWarping) -> torch.Ten
         how: gain and reach.
     """
     points = grid.points_ras()
-    away = [np.abs((points - s.plane.centre) @ s.plane.normal) for s in slices]
-    share = how.gain * np.exp(-np.min(away, axis=0) / how.reach_mm)
+    away = np.full(len(points), np.inf)
+    for plane in (s.plane for s in slices):
+        np.minimum(away, np.abs(points @ plane.normal - plane.centre @ plane.normal), out=away)
+    share = how.gain * np.exp(-away / how.reach_mm)
     return torch.as_tensor(share, dtype=torch.float32).reshape(grid.shape_kji)
 
 

@@ -31,7 +31,7 @@ from ..gaussian.seen import seen_in, tissue_maps
 from ..gaussian.sharpness import blur_between
 from ..gaussian.stack import StackPosterior
 from ..gaussian.tissues import TISSUES, TissueContrast
-from ..gaussian.warping import NOTHING, SeenPixels, counting, warped_change
+from ..gaussian.warping import MIN_SHARE, SeenPixels, counting, warped_change
 from ..intervals import IntervalScale
 from .planes import PlanesPosterior, measured_planes
 from .posterior import TOLERANCE, Measured, OperatorPosterior
@@ -254,14 +254,15 @@ class StructuredGaussian(Prior):
         if warping is None or self.parameters.donors is None:
             return mean
         slices, _ = split_slices(given.observations)
-        *_, anatomy = self._process.on(given.grid or self.grid)
-        counts = counting(slices, given.grid or self.grid, warping)
+        grid = given.grid or self.grid
+        *_, anatomy = self._process.on(grid)
+        counts = counting(slices, grid, warping)
         change = warped_change(
             self._donors.around(given.covariate),
             self.grid,
             SeenPixels.of(slices, self.parameters),
-            given.grid or self.grid,
-            anatomy.cpu() & (counts > NOTHING),
+            grid,
+            anatomy.cpu() & (counts > MIN_SHARE),
             warping,
             given.check,
         ).to(mean)

@@ -1,4 +1,4 @@
-"""An exact posterior whose mean is that of a tempered one, which is nearer to the truth of other people."""
+"""An exact posterior with another mean, tempered or warped, which is nearer to the truth of other people."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class TemperedPosterior(Posterior):
 
     Args:
         exact: the posterior.
-        mean: gives the tempered mean, (K, J, I) on its grid; asked when it is needed.
+        mean: gives the other mean, (K, J, I) on its grid; asked when it is needed.
     """
 
     def __init__(self, exact: StackPosterior | OperatorPosterior, mean: Callable[[], torch.Tensor]):
         self.exact, self.grid, self.intervals = exact, exact.grid, exact.intervals
-        self._tempered = mean
+        self._nearer = mean
 
     @cached_property
     def _mean(self) -> torch.Tensor:
-        return self._tempered()
+        return self._nearer()
 
     def mean(self) -> torch.Tensor:
-        """The tempered mean."""
+        """The other mean, which is tempered, warped or both."""
         return self._mean
 
     def std(self) -> torch.Tensor:
