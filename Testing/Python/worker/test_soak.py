@@ -27,5 +27,5 @@ def test_many_reconstructions_leave_nothing(tmp_path, write_weights, monkeypatch
     assert f"{least} reconstructions in one process" in said and "temporary files left: 0" in said
     growth = float(said.split("MiB: ")[1].split("%")[0])
     first, last = said.split("open files: ")[1].split(" then, ")[0], said.split(" then, ")[1].split(" ")[0]
-    assert growth < 5.0 and first == last, said
+    assert growth < 2.0 and first == last, said
     assert main(["benchmark", "--prior", "tiny", "--soak", "9"]) == 2
