@@ -1,7 +1,8 @@
-"""Where slices may lie, and what is improbable in them, as answers of the computing process for the views."""
+"""What the computing process answers to questions, for the views."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from .drawing import box_faces
 from .i18n import _
 from .look import colour_node_of
 from .nodes import add_volume
-from .planes import orientation_of, place_words
+from .planes import SuggestedPlane, orientation_of, place_words
 from .results import ATTRIBUTE
 
 SURPRISE = "surprise"  # role of the node of a map
@@ -116,6 +117,24 @@ class SurprisingSlice:
         return _("Least probable at {place} mm: p = {p:.1g}, {found}").format(
             place=place_words(self.peak), p=self.p, found=found
         )
+
+
+Listed = SuggestedPlane | LikelyPlace | SurprisingSlice
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model says to a question.
+
+    Attributes:
+        listed: planes, places or slices, the best first.
+        warnings: what is doubtful about the slices and their frame, one sentence each.
+        surprise: map of what is improbable; None of other questions.
+    """
+
+    listed: Sequence[Listed]
+    warnings: Sequence[str]
+    surprise: Volume | None = None
 
 
 def surprising_slices(told: dict[str, Any], slices: list[Grid]) -> list[SurprisingSlice]:

@@ -21,7 +21,7 @@ from ..geometry import InputError, Volume
 from ..geometry.io import read_volume
 from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
-from .answers import LikelyPlace, SurprisingSlice, surprising_slices
+from .answers import Answer, LikelyPlace, surprising_slices
 from .i18n import _
 from .look import Look
 from .making import Making, tie
@@ -39,7 +39,7 @@ from .result_files import RECONSTRUCT, ResultFiles, read_made, read_result, wind
 from .results import ResultNodes, add_result
 from .segments import add_mask
 
-Answer = TypeVar("Answer")
+Read = TypeVar("Read")
 _QUICK_S = 0.03  # a live update is read in this time
 
 
@@ -151,7 +151,7 @@ class SparseVolumeReconstructionLogic:
 
         return self._begin(steps())
 
-    def suggest(self, inputs: ReconstructionInputs) -> Job[list[SuggestedPlane]]:
+    def suggest(self, inputs: ReconstructionInputs) -> Job[Answer]:
         """Begin to look for the planes that would tell the most beside the slices, the best first.
 
         Raises:
@@ -161,19 +161,24 @@ class SparseVolumeReconstructionLogic:
             "next-plane",
             inputs,
             {"sequence": False},
-            lambda told: list(map(SuggestedPlane.of, told["planes"])),
+            lambda told: Answer(list(map(SuggestedPlane.of, told["planes"])), told["warnings"]),
         )
 
-    def locate(self, inputs: ReconstructionInputs) -> Job[list[LikelyPlace]]:
+    def locate(self, inputs: ReconstructionInputs) -> Job[Answer]:
         """Begin to look for the places where the slices may lie, the most probable first.
 
         Raises:
             InputError: at once, for nodes that cannot be used.
         """
         slices = slice_grids(inputs)
-        return self._question("locate", inputs, {}, lambda told: LikelyPlace.all_of(told, slices))
+        return self._question(
+            "locate",
+            inputs,
+            {},
+            lambda told: Answer(LikelyPlace.all_of(told, slices), told["warnings"]),
+        )
 
-    def surprise(self, inputs: ReconstructionInputs) -> Job[tuple[list[SurprisingSlice], Volume]]:
+    def surprise(self, inputs: ReconstructionInputs) -> Job[Answer]:
         """Begin to look for what is improbable in the slices: each of them, and the map of all.
 
         Raises:
@@ -183,11 +188,12 @@ class SparseVolumeReconstructionLogic:
         with _new_folder() as folder:
             request = build_question(inputs, folder) | {"output": str(folder / "surprise")}
 
-        def steps() -> Steps[tuple[list[SurprisingSlice], Volume]]:
+        def steps() -> Steps[Answer]:
             with _removed(folder):
                 answer = yield from self._ask("surprise", request)
                 volume = yield self._aside(lambda: read_volume(answer["files"]["surprise.nrrd"]))
-                return surprising_slices(answer["result"], slices), volume
+                told = answer["result"]
+                return Answer(surprising_slices(told, slices), told["warnings"], volume)
 
         return self._begin(steps())
 
@@ -201,8 +207,8 @@ class SparseVolumeReconstructionLogic:
         return self._question("next-plane", inputs, {"plan": wanted, "count": len(planes)}, PlanScore.of)
 
     def _question(
-        self, operation: str, inputs: ReconstructionInputs, more: dict, read: Callable[[dict], Answer]
-    ) -> Job[Answer]:
+        self, operation: str, inputs: ReconstructionInputs, more: dict, read: Callable[[dict], Read]
+    ) -> Job[Read]:
         """Begin to ask about the slices of inputs.
 
         Args:
@@ -214,7 +220,7 @@ class SparseVolumeReconstructionLogic:
         with _new_folder() as folder:
             request = build_question(inputs, folder) | more
 
-        def steps() -> Steps[Answer]:
+        def steps() -> Steps[Read]:
             with _removed(folder):
                 return read((yield from self._ask(operation, request))["result"])
 

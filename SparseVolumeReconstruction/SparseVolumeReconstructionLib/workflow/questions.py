@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -10,9 +10,9 @@ import slicer
 
 from ..geometry import InputError
 from ..mrml import views
-from ..mrml.answers import LikelyPlace, SurprisingSlice, show_surprise
+from ..mrml.answers import Answer, Listed, show_surprise
 from ..mrml.i18n import _
-from ..mrml.planes import SuggestedPlane, show_outlines
+from ..mrml.planes import show_outlines
 from ..worker import Job
 from .choices import FrameMode
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .presenter import Presenter
 
 Kind = Literal["suggest", "locate", "surprise"]
-Listed = SuggestedPlane | LikelyPlace | SurprisingSlice
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _EXACT = "structured-gaussian"  # system of the models that know the covariance of all voxels
 _CALIBRATED = "brain-t1"  # whose p-values were compared with healthy people
@@ -39,7 +38,8 @@ class Questions:
     def __init__(self, presenter: Presenter, on_change: Callable[[], None]):
         self._presenter, self._on_change = presenter, on_change
         self.kind: Kind | None = None
-        self.listed: list[Listed] = []
+        self.listed: Sequence[Listed] = []
+        self._warnings: Sequence[str] = []
         self.chosen: int | None = None
         self._asked: tuple | None = None
         self._job: Job | None = None
@@ -81,8 +81,10 @@ class Questions:
 
     def note(self) -> str:
         """What has to be known of the answer that is listed; "" without one."""
-        if not self.listed:
-            return ""
+        return " ".join(filter(None, (self._limits(), *self._warnings))) if self.listed else ""
+
+    def _limits(self) -> str:
+        """What such an answer does not say."""
         if self.kind == "locate":
             return _(
                 "Outlined is where the slices would lie in the anatomy as the likeliest place has it. 90 % "
@@ -96,7 +98,7 @@ class Questions:
     @property
     def doubtful(self) -> bool:
         """Whether what has to be known is a warning."""
-        return self.kind == "surprise" and bool(self.listed)
+        return bool(self.listed) and (self.kind == "surprise" or bool(self._warnings))
 
     def choose(self, number: int) -> None:
         """Outline an entry in the views. Raises InputError for a number that none has."""
@@ -135,7 +137,7 @@ class Questions:
         self._on_change()
 
     def _drop(self) -> None:
-        self.listed = []
+        self.listed = self._warnings = []
         self.kind = self.chosen = self._asked = None
         show_outlines(None)
         node, self._map = self._map, None
@@ -145,13 +147,12 @@ class Questions:
                 slicer.mrmlScene.RemoveNode(node)
             self._presenter.explorer.show()
 
-    def _take(self, answer) -> None:
-        listed = answer[0] if self.kind == "surprise" else answer
-        if not listed or self._asked is None:
+    def _take(self, answer: Answer) -> None:
+        if not answer.listed or self._asked is None:
             return
-        self.listed = listed
-        if self.kind == "surprise":
-            self._map = self._presenter.explorer.over = show_surprise(answer[1])
+        self.listed, self._warnings = answer.listed, answer.warnings
+        if answer.surprise is not None:
+            self._map = self._presenter.explorer.over = show_surprise(answer.surprise)
             self._presenter.explorer.show()
         self.choose(0)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..geometry import InputError, Volume
-from ..mrml.answers import LikelyPlace, SurprisingSlice
+from ..geometry import InputError
+from ..mrml.answers import Answer
 from ..mrml.i18n import _
 from ..mrml.logic import LoadedScan, ReconstructionInputs, SparseVolumeReconstructionLogic
 from ..mrml.making import Making
-from ..mrml.planes import PlanScore, SuggestedPlane
+from ..mrml.planes import PlanScore
 from ..mrml.results import ResultNodes
 from ..progress import ProgressEvent
 from ..worker import Job, WorkerError
@@ -134,7 +134,7 @@ class Runner:
         what = _("looking for the brain")
         self._begin(lambda: self._logic.find_masks(stacks, prior), on_done, what)
 
-    def suggest(self, inputs: ReconstructionInputs, on_done: Callable[[list[SuggestedPlane]], None]) -> Job:
+    def suggest(self, inputs: ReconstructionInputs, on_done: Callable[[Answer], None]) -> Job[Answer]:
         """Look for planes to scan next, as a job like any other.
 
         Args:
@@ -145,15 +145,11 @@ class Runner:
         """
         return self._begin(lambda: self._logic.suggest(inputs), on_done, _("looking for planes"))
 
-    def locate(self, inputs: ReconstructionInputs, on_done: Callable[[list[LikelyPlace]], None]) -> Job:
+    def locate(self, inputs: ReconstructionInputs, on_done: Callable[[Answer], None]) -> Job[Answer]:
         """Look for the places where slices may lie, as a job like any other; see `suggest`."""
         return self._begin(lambda: self._logic.locate(inputs), on_done, _("looking for the place"))
 
-    def surprise(
-        self,
-        inputs: ReconstructionInputs,
-        on_done: Callable[[tuple[list[SurprisingSlice], Volume]], None],
-    ) -> Job:
+    def surprise(self, inputs: ReconstructionInputs, on_done: Callable[[Answer], None]) -> Job[Answer]:
         """Look for what is improbable in slices, as a job like any other; see `suggest`."""
         return self._begin(lambda: self._logic.surprise(inputs), on_done, _("comparing the slices"))
 
