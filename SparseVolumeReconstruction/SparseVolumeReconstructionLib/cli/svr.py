@@ -99,7 +99,7 @@ svr --continue merged --exclude 2:4,7 --include 1:12 --output corrected"""
     type=above_0,
     default=5.0,
     metavar="MM",
-    help="over which voxels are alike, 2 to 50 (5); 20 is smoother, for few directions or thick slices",
+    help="over which voxels are alike, 2 to 50 (5); 20 is smoother, for stacks of one direction",
 )
 @click.option(
     "--outputs",
@@ -172,7 +172,8 @@ def _request(given: dict[str, Any], typed: set[str]) -> SvrRequest:
             return SvrRequest(**asked)
         asked["continue_from"] = str(Path(given["continue_from"]).absolute())
         earlier = earlier_request(asked["continue_from"])
-        request = SvrRequest(**earlier | {name: asked[name] for name in {*typed, "exclude", "include"}})
+        ours = {*typed, "exclude", "include", "device"}  # it may have been merged on another machine
+        request = SvrRequest(**earlier | {name: asked[name] for name in ours})
         return request.deciding(SvrRequest(**earlier).choices() | request.choices())
     except ValidationError as error:
         raise InputError(f"{first_problem(error)}.") from error

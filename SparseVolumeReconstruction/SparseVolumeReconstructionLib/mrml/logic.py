@@ -235,7 +235,7 @@ class SparseVolumeReconstructionLogic:
         with _new_folder() as folder:
             first = making.sources[0]
             look = Look.like(first) if making.same_units else Look(sibling=first)
-            request = making.build(folder)
+            request = making.build(folder) | {"device": making.device}
 
         def steps() -> Steps[ResultNodes]:
             with _removed(folder):

@@ -38,6 +38,7 @@ class Making:
         sources: the nodes.
         same_units: whether the result has the grey values of the first of them.
         made_of: fingerprint of what is merged; "" where nothing is.
+        device: that computes, as a request takes it.
     """
 
     operation: str
@@ -46,6 +47,7 @@ class Making:
     sources: tuple
     same_units: bool = True
     made_of: str = ""
+    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,9 @@ class ToolUse:
             for name, value in values.items():
                 self._checked(fields, name, value)  # a mask that was chosen may be gone
         making = self.tool.making(self)
-        named = replace(making, name=f"{making.name} {time.strftime('%H:%M:%S')}")
-        self._job = self.presenter.runner.make(named, self._take, self.tool.runs)
+        name = f"{making.name} {time.strftime('%H:%M:%S')}"
+        chosen = replace(making, name=name, device=self.presenter.parameters.device.value)
+        self._job = self.presenter.runner.make(chosen, self._take, self.tool.runs)
         self._on_change()
 
     def start_or_cancel(self) -> None:

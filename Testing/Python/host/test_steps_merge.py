@@ -67,7 +67,7 @@ def test_a_merge_comes_back_as_a_result(merged, form):
     assert [each["source"] for each in request["stacks"]] == ["Stack 1", "Stack 2", "Stack 3"]
     chosen = [slicer.util.getNode(f"Stack {n} mask").GetID() for n in (1, 2, 3)]  # found by their names
     assert [each.values["mask"] for each in desk.panel.presenter.tools["merge"].inputs] == chosen
-    assert len(request["masks"]) == 3
+    assert len(request["masks"]) == 3 and request["device"] == desk.panel.presenter.parameters.device.value
     assert result.operation == "svr" and set(result.roles) == {"mean", "std", "seen"}
     assert result.mean.GetSpacing() == pytest.approx((3, 3, 3))
     bounds, stack = [0.0] * 6, [0.0] * 6
