@@ -14,12 +14,16 @@
   async function pump() {
     if (sending) return;
     sending = true;
-    while (held && held.now !== held.sent) {
-      const [from, to] = [held.sent, held.now];
-      held.sent = to;
-      await window.trame.trigger("plan_drag", [number(held.scout), held.turn, ...from, ...to]);
+    try {
+      while (held && held.now !== held.sent) {
+        const [from, to] = [held.sent, held.now];
+        held.sent = to;
+        await window.trame.trigger("plan_drag", [number(held.scout), held.turn, ...from, ...to]);
+      }
+    } finally {
+      sending = false;
+      if (held?.released) held = null;
     }
-    sending = false;
   }
   addEventListener("pointerdown", (event) => {
     const scout = scoutOf(event), line = scout && lineOf(scout);
@@ -31,12 +35,12 @@
     event.preventDefault();
   });
   addEventListener("pointermove", (event) => {
-    if (held) { held.now = placeOf(held.scout, event); pump(); return; }
+    if (held) { if (!held.released) { held.now = placeOf(held.scout, event); pump(); } return; }
     const scout = scoutOf(event);
     for (const each of document.querySelectorAll(".scout .named")) if (each.parentElement !== scout) each.hidden = true;
     if (scout) name(scout, placeOf(scout, event));
   });
-  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { if (held) pump().finally(() => { held = null; }); });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { if (held) { held.released = true; pump(); } });
 
   function name(scout, [x, y]) {
     const box = scout.querySelector(".named");

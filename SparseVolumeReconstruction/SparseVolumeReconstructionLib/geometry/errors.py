@@ -53,4 +53,5 @@ def first_problem(error: ValidationError, whole: str = "request") -> str:
         One line without a full stop.
     """
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
+    why = first["msg"].removeprefix("Value error, ")  # of a validator of ours
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {why}"

@@ -6,7 +6,7 @@ import base64
 
 from pydantic import ValidationError
 
-from ..geometry import InputError
+from ..geometry import InputError, first_problem
 from ..mrml.i18n import _
 from .lesson import AskSlice, GiveSlices, Lesson, LessonPlane, PlanSlices, to_link, write
 
@@ -152,8 +152,7 @@ class Draft:
         try:
             return Lesson.model_validate({**fields, "steps": steps})
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+            raise InputError(f"{first_problem(error, _('the lesson'))}.") from None
 
 
 def _what(step) -> str:

@@ -303,15 +303,20 @@ class LessonRun:
         Raises:
             InputError: while something runs, or where the slice cannot be used.
         """
-        given = self._given[: len(self._steps) - 1]  # without one whose job has failed
+        given = self._known
         contexts = [*(each for _plane, each in given), context]
         self._steps.make(tuple(contexts), lambda _step: then())
         self._given = [*given, (plane, context)]
 
+    @property
+    def _known(self) -> list[tuple[LessonPlane, Context]]:
+        """What was given, without a slice whose job has failed or was cancelled."""
+        return self._given[: len(self._steps) - 1]
+
     def show_known(self) -> None:
         """Show the mean of what is known, and in blue where its slices lie."""
         self.stage.show(self._steps[-1].result.mean)
-        self.stage.mark_slices(self.patient, [self.placed(plane) for plane, _context in self._given])
+        self.stage.mark_slices(self.patient, [self.placed(plane) for plane, _context in self._known])
 
     def judge(self, planes: list[LessonPlane], then: Callable[[PlanScore], None]) -> None:
         """Ask how much planes take, the last that were given, and how much the best ones would have taken.
@@ -319,7 +324,7 @@ class LessonRun:
         Raises:
             InputError: while something runs.
         """
-        before = tuple(context for _plane, context in self._given[: -len(planes)])
+        before = tuple(context for _plane, context in self._known[: -len(planes)])
         inputs = self._inputs(contexts=before, **self._found)
         self._presenter.runner.judge(inputs, [self.placed(plane) for plane in planes], then)
 

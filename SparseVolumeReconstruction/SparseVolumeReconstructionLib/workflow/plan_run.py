@@ -147,9 +147,7 @@ class PlanRun:
         plane = self.plane
         first, last = seen.point(*start), seen.point(*end)
         if not turn:
-            shifted = plane.point + plane.normal * (plane.normal @ (last - first))
-            off = np.clip(shifted - self._middle, -_REACH_MM, _REACH_MM)
-            self.plane = PlaneInHand(self._middle + off, plane.normal)
+            self._move(plane.point + plane.normal * (plane.normal @ (last - first)), plane.normal)
             return
         line = seen.line(plane)
         if line is None:
@@ -173,7 +171,13 @@ class PlanRun:
         if line is None:
             return
         turned = Rotation.from_rotvec(seen.normal * np.radians(degrees)).apply(plane.normal)
-        self.plane = PlaneInHand(seen.point(*line[-2:]), turned / np.linalg.norm(turned))
+        self._move(seen.point(*line[-2:]), turned / np.linalg.norm(turned))
+
+    def _move(self, point: np.ndarray, normal: np.ndarray) -> None:
+        """Take the plane through a point (3,), RAS mm, or the nearest that is not beside every head."""
+        off = normal @ (point - self._middle)
+        within = np.clip(off, -_REACH_MM, _REACH_MM)
+        self.plane = PlaneInHand(point + normal * (within - off), normal)
 
     def words(self) -> str:
         """The plane in hand: orientation, place, and what lies near it."""

@@ -38,6 +38,7 @@ class Stage:
     def open(self) -> None:
         """Remember how everything stands."""
         if self._before is None:
+            self._presenter.questions.forget()  # outlines and maps would lie over the lesson
             self._before = Snapshot(self._presenter)
             self._presenter.parameters.live = False
             self._presenter.contexts.hide(True)  # they would give the answer away

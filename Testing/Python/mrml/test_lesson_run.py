@@ -11,6 +11,7 @@ from mrml.jobs import finish
 
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.mrml import views
+from SparseVolumeReconstructionLib.mrml.answers import Answer
 from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
 from SparseVolumeReconstructionLib.mrml.reslice import read_plane
 from SparseVolumeReconstructionLib.workflow.choices import Choices
@@ -24,7 +25,7 @@ from SparseVolumeReconstructionLib.workflow.lesson import (
 )
 from SparseVolumeReconstructionLib.workflow.lesson_draft import Draft
 from SparseVolumeReconstructionLib.workflow.lesson_run import LessonRun
-from SparseVolumeReconstructionLib.workflow.plan_run import PlanRun
+from SparseVolumeReconstructionLib.workflow.plan_run import PlaneInHand, PlanRun
 from SparseVolumeReconstructionLib.workflow.presenter import Presenter
 from SparseVolumeReconstructionLib.workflow.slice_quiz import acquired_planes
 
@@ -106,8 +107,15 @@ def test_slices_are_planned_scanned_and_judged(presenter):
     before = names()
     plan = PlanSlices(count=2, thickness_mm=8.0, noise=0.1)
     lesson = Lesson(title="Plan", prior="tiny", seed=3, steps=[GiveSlices(planes=[SIDE]), plan])
+    presenter.questions.ask("suggest")
+    finish(presenter)
+    asked = presenter.questions
+    assert asked.listed and names() != before and asked.note() == "" and not asked.doubtful
+    asked._take(Answer(asked.listed, ["Slices may be of another head."]))
+    assert asked.note() == "Slices may be of another head." and asked.doubtful
     run = LessonRun(presenter, lesson)
     run.start()
+    assert not asked.listed, "outlines of what was asked before lie over no lesson"
     finish(presenter)
     for _step in lesson.steps:
         run.next()
@@ -117,6 +125,11 @@ def test_slices_are_planned_scanned_and_judged(presenter):
         planning.judge()
     with pytest.raises(InputError, match="sagittal, coronal or axial"):
         planning.put("upside down")
+    far = planning._middle + np.array([0, 300.0, 0])  # by many turns
+    planning.plane = PlaneInHand(far, planning.plane.normal)
+    planning.tilt(0, 90.0)
+    assert planning.words(), "a plane through a head"
+    planning.put("axial")
     planning.nudge(0, 0.0, -20.0)  # up on the sagittal scout
     assert planning.words().startswith("Axial at ")
     assert run.canonical(planning.plane.matrix).offset_mm == pytest.approx(
@@ -129,6 +142,14 @@ def test_slices_are_planned_scanned_and_judged(presenter):
     assert read_plane(volume_of(node), volume_of(node).grid).max() > 0  # of a single slice, too
     planning.tilt(0, 30.0)
     assert "oblique" in planning.words().lower()
+    planning.scan()
+    presenter.runner.cancel()
+    finish(presenter)
+    judged = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presenter.runner, "judge", lambda inputs, *_words: judged.append(inputs))
+        planning.judge()
+    assert planning.left == 1 and len(judged[0].contexts) == 1, "a scan that was cancelled is none"
     planning.scan()
     finish(presenter)
     with pytest.raises(InputError, match="all slices of this plan are scanned"):
