@@ -36,8 +36,9 @@ _CONTRASTS = {word.upper(): name for name, written in WRITTEN.items() for word i
     "--adapt",
     type=Path,
     metavar="DIR",
-    help="other scans of your own scanner in the contrasts of the input, three or more of each: the network "
-    "is carried to its grey values first; OUTPUT/adapted.safetensors is the model for further scans of it",
+    help="other scans of your own scanner in the contrasts of the input, three or more of each: its grey "
+    "values are matched to those that the network learned of, where a check does not speak against it (not "
+    "always for the better); OUTPUT/adapted.safetensors is then the model for further scans",
 )
 @click.option(
     "--output", required=True, type=Path, metavar="DIR", help="folder for mean, std and result.json"

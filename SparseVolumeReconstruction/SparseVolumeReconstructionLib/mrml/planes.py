@@ -14,7 +14,7 @@ from .i18n import _
 ROLE, GHOST = "suggestion", "ghost"
 COLOUR = (0.1, 0.85, 1.0)  # no view has it, nor the slice that moves
 GHOST_COLOUR = (0.45, 0.6, 0.66)
-_AXES = (("sagittal", (1, 0, 0)), ("coronal", (0, 1, 0)), ("axial", (0, 0, 1)))
+_AXES = ((_("sagittal"), (1, 0, 0)), (_("coronal"), (0, 1, 0)), (_("axial"), (0, 0, 1)))
 _SIDES = ("LR", "PA", "IS")
 _THICKNESS_MM = 1.0  # of the outline
 
@@ -24,7 +24,8 @@ def orientation_of(normal: np.ndarray) -> str:
     cosines = [abs(float(normal @ axis)) for _name, axis in _AXES]
     best = int(np.argmax(cosines))
     angle = np.degrees(np.arccos(min(cosines[best], 1.0)))
-    return _AXES[best][0] if angle < 0.5 else f"oblique ({_AXES[best][0]} {angle:.0f}°)"
+    name = _AXES[best][0]
+    return name if angle < 0.5 else _("oblique ({axis} {angle:.0f}°)").format(axis=name, angle=angle)
 
 
 def place_words(point: np.ndarray) -> str:

@@ -36,7 +36,7 @@ def adapted_to(
 
     What it makes of some heads of the folder is compared with the grey values of the real contrast that the
     network brings; where it is not clearly nearer to them than before, the network stays as it is, and
-    that is told.
+    that is told. Where no head has all contrasts, it is adapted without that, which is told, too.
 
     Args:
         network: with the grey values that it learned of.
@@ -76,8 +76,8 @@ def adapted_to(
     }
     if not whole:
         warn(
-            f"{folder}: nobody in it was scanned in all of the contrasts; whether the adaptation helps could "
-            "not be looked at."
+            f"{folder}: nobody in it was scanned in all of the contrasts; the adaptation is used, but "
+            "whether it helps could not be looked at."
         )
     elif not said["used"]:
         warn(
