@@ -198,7 +198,7 @@ def class_csv(lesson: Lesson, handed_in: list[Results]) -> str:
     """
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    plans = [f"plan {n + 1} (% of the best, as handed in)" for n in range(len(lesson.plans))]
+    plans = [f"plan {n + 1} (% of the best as handed in)" for n in range(len(lesson.plans))]
     questions = [f"question {n + 1} (mm)" for n in range(len(lesson.questions))]
     table.writerow(["name", *questions, "placed", "mean (mm)", *plans])
     for row in class_table(lesson, handed_in):

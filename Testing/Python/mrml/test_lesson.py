@@ -201,7 +201,7 @@ def test_plans_are_scored_in_per_cent_of_the_best():
     ]
     assert class_csv(lesson, handed_in).splitlines()[:3] == [
         "name,question 1 (mm),placed,mean (mm),"
-        "plan 1 (% of the best, as handed in),plan 2 (% of the best, as handed in)",
+        "plan 1 (% of the best as handed in),plan 2 (% of the best as handed in)",
         "Cy,0.0,1,0.0,95,25",
         "Ada,0.0,1,0.0,90,",
     ]

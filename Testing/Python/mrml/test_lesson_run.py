@@ -14,7 +14,7 @@ from SparseVolumeReconstructionLib.mrml import views
 from SparseVolumeReconstructionLib.mrml.answers import Answer
 from SparseVolumeReconstructionLib.mrml.nodes import add_volume, volume_of
 from SparseVolumeReconstructionLib.mrml.reslice import read_plane
-from SparseVolumeReconstructionLib.workflow.choices import Choices
+from SparseVolumeReconstructionLib.workflow.choices import Choices, FrameMode
 from SparseVolumeReconstructionLib.workflow.class_scores import scores
 from SparseVolumeReconstructionLib.workflow.lesson import (
     AskSlice,
@@ -107,6 +107,7 @@ def test_slices_are_planned_scanned_and_judged(presenter):
     before = names()
     plan = PlanSlices(count=2, thickness_mm=8.0, noise=0.1)
     lesson = Lesson(title="Plan", prior="tiny", seed=3, steps=[GiveSlices(planes=[SIDE]), plan])
+    presenter.parameters.frameMode = FrameMode.REGISTERED
     presenter.questions.ask("suggest")
     finish(presenter)
     asked = presenter.questions
