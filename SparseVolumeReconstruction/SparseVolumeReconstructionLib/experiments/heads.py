@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..reconstruction.run import reconstruct
 from ..reconstruction.whole_head import find_brain
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
+from .kept import ROWS, finished, keep
 from .models import GAUSSIAN
 from .views import Shown, sheet
 
@@ -47,6 +48,8 @@ _HEADER = [
     "told as doubtful",
     f"beyond {RIGHT_MM:g} mm and not told",
 ]
+_EACH = ["slices given", "mean displacement mm", "told as doubtful"]
+_KEY = ("head", "slices")  # of a row that is kept
 _BRAIN = ["Dice, observed slices", "lowest person", "Dice, whole volume", "lowest person"]
 
 
@@ -79,24 +82,37 @@ class Found:
 
 
 def heads(setting: Setting) -> Findings:
-    """T1w heads with label maps of their brains beside them. Raises InputError where none can be used."""
+    """T1w heads with label maps of their brains beside them. Raises InputError where none can be used.
+
+    Every measured head is kept in OUT/rows.jsonl, and not measured again.
+    """
     prior = setting.models.get(GAUSSIAN)
-    found: dict[str, list[Found]] = {}
+    found: dict[str, list[Found]] = {row: [] for row in HEADS}
+    cells: list[list[Cell]] = []
     shown: list[tuple[str, list[Shown]]] = []
+    done = finished(setting.out / ROWS, _KEY)
     for head in _labelled(setting, prior):
         for row, wanted in HEADS.items():
-            found.setdefault(row, []).append(measured(head, wanted, prior, setting.progress.quiet()))
+            key = (head.name, row)
+            if key not in done:
+                one = measured(head, wanted, prior, setting.progress.quiet())
+                done[key] = [dict(zip(_KEY, key, strict=True)) | asdict(one)]
+                keep(done[key], setting.out / ROWS)
+            one = Found(**{name: done[key][0][name] for name in Found.__dataclass_fields__})
+            found[row].append(one)
+            cells.append([*key, one.error_mm, "yes" if one.told else "no", one.dice_slices, one.dice])
         if len(shown) < _PICTURES:
             shown.append((head.name, [(normalised(head.scan).array, head.brain.astype(int))]))
         spacing = head.scan.grid.spacing_ijk
-    table = Table(
-        "Whole T1w heads", [*_HEADER, *_BRAIN], [_row(*each, True) for each in found.items()], _how()
-    )
+    rows = [_row(*each, True) for each in found.items()]
     return Findings(
         "frames-of-heads",
         "Frames and brains of whole heads",
         "Do a few slices of a head as scanned tell where it lies, and where the brain is in it?",
-        [table],
+        [
+            Table("Whole T1w heads", [*_HEADER, *_BRAIN], rows, _how()),
+            Table("Each of them", ["head", *_EACH, "Dice, observed slices", "Dice, whole volume"], cells),
+        ],
         [Figure("Heads", sheet(shown, spacing), "The first ones, with the brains of their label maps.")],
         ["Nobody who is measured was learned of by the model, the reader of slices or the judge of frames."],
     )
@@ -126,14 +142,13 @@ def stacks(setting: Setting) -> Findings:
         if len(shown) < _PICTURES:
             grid = stack.scan.grid
             shown.append((name, [(normalised(stack.scan).array, None), (there, None)]))
-    header = ["stack", "slices given", "mean displacement mm", "told as doubtful"]
     return Findings(
         "frames-of-stacks",
         "Frames of stacks in other contrasts",
         "Do four thick slices of another contrast lie where the T1w volume of the visit says?",
         [
             Table("Stacks beside T1w heads", _HEADER, [_row(*each, False) for each in found.items()], _how()),
-            Table("Each of them", header, cells),
+            Table("Each of them", ["stack", *_EACH], cells),
         ],
         [
             Figure(
@@ -227,6 +242,11 @@ def _labelled(setting: Setting, prior: Prior) -> Iterator[Head]:
         raise InputError(f"{setting.data['cohort']}: all heads were learned of; expected others.")
     matrices = cohort.registered(prior.reference, names, setting.progress.part(0, 0.3).update)
     cohort.warn(setting.progress)
+    if not matrices:
+        raise InputError(
+            f"{setting.data['cohort']}: none of {len(names)} heads can be used; expected whole heads with "
+            "their own label maps."
+        )
     for done, (name, matrix) in enumerate(matrices.items()):
         setting.progress.update(name, 0.3 + 0.7 * done / len(matrices))
         scan, brain = axial(cohort.as_scanned(name)), axial(cohort.volume(name))

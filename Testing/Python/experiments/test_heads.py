@@ -1,6 +1,7 @@
 """Frames and brains of whole heads against whole volumes, end to end, on bodies; and how they are counted."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -39,13 +40,31 @@ def run(name, option, visits, models_dir, folders, out) -> list[dict]:
 
 
 def test_heads(visits, models_dir, folders, tmp_path):
-    """Those that were fitted are not measured."""
-    (table,) = run("frames-of-heads", "cohort", visits, models_dir, folders, tmp_path)
+    """Those that were fitted are not measured; what was measured is kept."""
+    table, each = run("frames-of-heads", "cohort", visits, models_dir, folders, tmp_path)
     rows = {row[0]: dict(zip(table["header"][1:], row[1:], strict=False)) for row in table["rows"]}
     assert set(rows) == {"4 axial", "1 coronal, 1 sagittal"}
     for row in rows.values():
         assert row["people"] == 1 and row["refused"] == 0
         assert 0 < row["median mm"] <= row["largest mm"] < 12
+    assert [row[:2] for row in each["rows"]] == [["age23_T1w", name] for name in rows]
+    kept = tmp_path / "rows.jsonl"
+    changed = [json.loads(line) | {"error_mm": 7.5} for line in kept.read_text().splitlines()]
+    kept.write_text("".join(json.dumps(row) + "\n" for row in changed))
+    again, _ = run("frames-of-heads", "cohort", visits, models_dir, folders, tmp_path)
+    assert [row[3] for row in again["rows"]] == [7.5, 7.5]
+
+
+def test_heads_of_which_none_can_be_used(visits, models_dir, folders, tmp_path, capsys):
+    for file in visits.glob("*_dlmuse.nii.gz"):
+        empty = read_volume(file)
+        write_volume(Volume(0 * empty.array, empty.grid), tmp_path / file.name)
+        shutil.copy(str(file).replace("dlmuse", "T1w"), tmp_path)
+    words = ["--cohort", tmp_path, "--split", folders / "split.json", "--scale", "tiny", "--no-training"]
+    words += ["--models", models_dir, "--device", "cpu", "--out", tmp_path / "out"]
+    assert main([str(word) for word in ["experiment", "frames-of-heads", *words]]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "none of 1 heads can be used; expected whole heads" in said and "Traceback" not in said
 
 
 def test_a_stack_lies_where_the_head_of_its_visit_says(visits, models_dir, folders, tmp_path):
