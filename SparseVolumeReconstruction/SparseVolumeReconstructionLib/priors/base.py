@@ -211,12 +211,13 @@ class Prior(ABC):
         """The prior in a contrast that `seen_by` found before."""
         return None
 
-    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None, wider: float = 1.0) -> Prior:
         """A prior that takes slices as one of its views does, and shows the same body in another contrast.
 
         Args:
             seen: itself, or what `seen_by` or `seen_in` made of it.
             shades: of the contrast that is shown, as in `Seen`; its own if None.
+            wider: factor on what it does not know there, as was measured of the two contrasts.
 
         Raises:
             InputError: where the prior knows no contrast but its own.

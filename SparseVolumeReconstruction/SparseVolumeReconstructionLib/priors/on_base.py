@@ -72,9 +72,9 @@ class PriorOnBase(Prior):
         """The base in a contrast that was found before, see `Prior`."""
         return self.base.seen_in(shades)
 
-    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None, wider: float = 1.0) -> Prior:
         """By the base, see `Prior`."""
-        return self.base.shown_in(self.base if seen is self else seen, shades)
+        return self.base.shown_in(self.base if seen is self else seen, shades, wider)
 
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Those of the base's posterior, (K, J, I), see `Prior`."""

@@ -15,7 +15,7 @@ from ..alignment.intensity import MonotoneMap
 from ..alignment.tissues import T1W
 from ..observation import Slice
 from ..priors.base import Prior, Seen
-from ..priors.gaussian.tissues import USUAL, ZONES
+from ..priors.gaussian.tissues import SHOWN_WIDENING, USUAL, ZONES
 from .other_contrast import KNOWN, Contrasts
 
 _GUESSED = 0.15  # noise of what is known by another contrast, of the brightest tissue
@@ -83,7 +83,8 @@ def view_of(
         return view
     shades = None if contrasts.wanted == KNOWN else USUAL[contrasts.wanted]
     shown = replace(view.alignment, shown=MonotoneMap(np.array([0.0, _UNITS]), np.array([0.0, 1.0])))
-    return replace(view, prior=prior.shown_in(view.prior, shades), alignment=shown, shown=[])
+    wider = SHOWN_WIDENING.get((own, contrasts.wanted), 1.0)
+    return replace(view, prior=prior.shown_in(view.prior, shades, wider), alignment=shown, shown=[])
 
 
 def _by_pictures(prior: Prior, contrasts: Contrasts, found: Alignment) -> View:

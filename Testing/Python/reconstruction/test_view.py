@@ -11,7 +11,7 @@ from SparseVolumeReconstructionLib.alignment.contrast import Contrast
 from SparseVolumeReconstructionLib.alignment.intensity import MonotoneMap
 from SparseVolumeReconstructionLib.alignment.tissues import T1W as PICTURED
 from SparseVolumeReconstructionLib.priors.card import ModelCard
-from SparseVolumeReconstructionLib.priors.gaussian.tissues import TissueContrast
+from SparseVolumeReconstructionLib.priors.gaussian.tissues import SHOWN_WIDENING, TissueContrast
 from SparseVolumeReconstructionLib.priors.structured_gaussian.prior import StructuredGaussian
 from SparseVolumeReconstructionLib.reconstruction import view as view_module
 from SparseVolumeReconstructionLib.reconstruction.other_contrast import Contrasts
@@ -61,6 +61,7 @@ def test_what_one_contrast_tells_is_shown_in_another(prior, monkeypatch, scanned
     first = replace(series("scan", scanned, said), show_as=wanted)
     view = view_of(prior, first, FOUND)
     assert view.shown == [] and first.observed(FOUND) == [] and view.prior is not prior
+    assert view.prior.wider == SHOWN_WIDENING.get((said, first.wanted), 1.0)
     mean = condition_aligned(view.prior, view.slices, view.alignment, grid=prior.grid).mean()
     shows = T2W if wanted == "t2w" else T1W_SCAN
     truth, mask = scan(head(100), shows)[0], prior.parameters.mask

@@ -35,6 +35,10 @@ USUAL = {
 
 Medians of five patients (T2w) and of ten people of two sites (FLAIR), found from nine slices of each.
 """
+SHOWN_WIDENING = {("T2w", "T1w"): 1.3}
+"""Factor on standard deviations by the contrast of the slices and that which is shown, where the process says
+too little of what it does not know.
+"""
 _RIM_MM, _DEEP_MM, _SHARP_MM = 5.0, 25.0, 4.0
 _SUM = len(TISSUES) + 1  # what the process itself shows, and the tissues
 _PAIRS = torch.triu_indices(_SUM, _SUM)

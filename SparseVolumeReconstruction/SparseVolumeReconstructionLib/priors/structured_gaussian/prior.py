@@ -156,13 +156,13 @@ class StructuredGaussian(Prior):
         prior = StructuredGaussian(seen_in(self.parameters, contrast), self.card, self.device)
         return Seen(prior, contrast.unit, None, contrast.to_dict())
 
-    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None) -> Prior:
+    def shown_in(self, seen: Prior, shades: dict[str, list[float]] | None, wider: float = 1.0) -> Prior:
         """The process in two contrasts at once, see `Prior`."""
         if self.parameters.tissues is None:
-            return super().shown_in(seen, shades)
+            return super().shown_in(seen, shades, wider)
         shown = self if shades is None else self._drawn_alike(shades).prior
         assert isinstance(seen, StructuredGaussian) and isinstance(shown, StructuredGaussian)
-        return ShownPrior(seen, shown)
+        return ShownPrior(seen, shown, wider)
 
     def tissues(self, posterior: Posterior) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Shares of fluid, grey and white matter given one of its posteriors, see `Prior`."""

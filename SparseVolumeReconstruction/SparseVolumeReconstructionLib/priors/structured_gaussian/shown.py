@@ -35,9 +35,10 @@ class ShownPrior(Prior):
     Args:
         seen: the process in the contrast of the slices.
         shown: the same process in that of the result; canonical units are its own.
+        wider: factor on standard deviations and the spread of samples.
     """
 
-    def __init__(self, seen: StructuredGaussian, shown: StructuredGaussian):
+    def __init__(self, seen: StructuredGaussian, shown: StructuredGaussian, wider: float = 1.0):
         super().__init__(
             shown.card,
             shown.grid,
@@ -48,12 +49,12 @@ class ShownPrior(Prior):
             device=shown.device,
         )
         self.observes, self.draws = seen.observes, seen.draws  # type: ignore[misc]
-        self.seen, self.shown = seen, shown
+        self.seen, self.shown, self.wider = seen, shown, wider
         self._told = _correlation(seen.parameters, shown.parameters).to(shown.device)
 
     def drawing(self, draws: str | None) -> Self:
         """See `Prior`."""
-        return type(self)(self.seen.drawing(draws), self.shown)
+        return type(self)(self.seen.drawing(draws), self.shown, self.wider)
 
     def donors(self, grid: Grid) -> torch.Tensor:
         """In the contrast that is shown, see `Prior`."""
@@ -88,7 +89,7 @@ class ShownPosterior(Posterior):
         before, field: the process on the grid of `seen`, in the contrast of the slices and in that which is
             shown.
         told: correlation of their residuals, (K, J, I).
-        prior: whose intervals they are.
+        prior: whose intervals they are, and how much wider than the process says.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class ShownPosterior(Posterior):
         told: torch.Tensor,
         prior: ShownPrior,
     ):
-        self.seen, self.grid, self.intervals = seen, seen.grid, prior.intervals
+        self.seen, self.grid, self.intervals, self._wider = seen, seen.grid, prior.intervals, prior.wider
         self._field, self._told = field, told
         self._known = known = seen.latents()
         self._slope = told * field.sd / before.sd
@@ -134,7 +135,7 @@ class ShownPosterior(Posterior):
         own = torch.tensordot(self._known.factor[:shared].T, self._loadings[:shared], 1)
         unknown = (own**2).sum(0) + (self._loadings[shared:] ** 2).sum(0) + self._left
         residual = residual_variance(self._known, self.seen.std())
-        return (unknown + self._slope**2 * residual).clamp(min=1e-12).sqrt()
+        return self._wider * (unknown + self._slope**2 * residual).clamp(min=1e-12).sqrt()
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         """Samples of what was seen, carried over, and chance where that tells nothing, (n, K, J, I)."""
@@ -148,7 +149,8 @@ class ShownPosterior(Posterior):
         chance = self._field.draw_residual([generator])[0] * (self._left.sqrt() / self._field.sd)
         unseen = self._loadings[self._shared :]
         rest = torch.randn(len(unseen), generator=generator).to(unseen)
-        return self._mean + self._carried(z, residual) + torch.tensordot(rest, unseen, 1) + chance
+        far = self._carried(z, residual) + torch.tensordot(rest, unseen, 1) + chance
+        return self._mean + self._wider * far
 
     def _latents_of(self, difference: torch.Tensor) -> torch.Tensor:
         """The latents of a whole volume (K, J, I) that is known, (rank,)."""

@@ -142,6 +142,22 @@ def test_a_tempered_mean_leaves_tissues_and_other_contrasts_exact(parameters, ca
     assert all(map(torch.equal, others, same))
 
 
+@pytest.mark.parametrize("wanted", [None, T1W_SCAN.to_dict()])
+def test_what_is_shown_is_as_uncertain_as_was_measured(parameters, card, wanted):
+    """A factor on what is not known: deviations, intervals and samples go with it, the mean does not."""
+    prior = StructuredGaussian(parameters, card)
+    seen = prior.seen_in(T2W.to_dict()).prior
+    scale = MonotoneMap(np.array([0, T2W.unit]), np.array([0, 1.0]))
+    slices = [s.with_intensity(scale) for s in scan(head(103), T2W)[1]]
+    plain, wider = (prior.shown_in(seen, wanted, by).condition(slices) for by in (1.0, 1.5))
+    mean = plain.mean()
+    torch.testing.assert_close(wider.mean(), mean)
+    torch.testing.assert_close(wider.std(), 1.5 * plain.std())
+    torch.testing.assert_close(wider.interval(0.9)[1] - mean, 1.5 * (plain.interval(0.9)[1] - mean))
+    torch.testing.assert_close(wider.sample([2, 5]) - mean, 1.5 * (plain.sample([2, 5]) - mean))
+    assert prior.shown_in(seen, wanted, 1.5).drawing(prior.draws[0]).wider == 1.5
+
+
 def test_slices_of_one_contrast_are_shown_in_another(parameters, card):
     """T2w slices of somebody else as T1w would show the head, and the reverse: mean, sd, samples."""
     prior = StructuredGaussian(parameters, card)
