@@ -10,6 +10,7 @@ import click
 
 from .. import __version__
 from ..geometry import InputError
+from .attenuation import attenuation
 from .batch import batch
 from .benchmark import benchmark
 from .demo import demo
@@ -39,7 +40,7 @@ def run():
 
 _COMMANDS = (
     *(reconstruct, next_plane, locate, surprise, svr, xray, synthesize, mask, evaluate, batch, models),
-    *(train, experiment, benchmark, worker, demo, web),
+    *(attenuation, train, experiment, benchmark, worker, demo, web),
 )
 for _command in _COMMANDS:
     run.add_command(_command)

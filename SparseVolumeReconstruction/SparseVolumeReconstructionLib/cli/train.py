@@ -189,9 +189,8 @@ def train():
     help="specimens in any pose: align them by the landmarks in VOLUME.mrk.json beside each; labels of the "
     "one at the front and the one at the top. Intervals and quality are then those of radiographs",
 )
-@click.option(
-    "--voxels", type=positive, default=64, metavar="N", help="of the cube with --landmarks, along a side (64)"
-)
+@click.option("--rigid", is_flag=True, help="the same for volumes in patient axes, such as CT of heads")
+@click.option("--voxels", type=positive, default=64, metavar="N", help="of that cube, along a side (64)")
 @click.option("--seed", type=int, default=0, metavar="S", help="the same seed gives the same model (0)")
 @options(CARD)
 def structured_gaussian(cohorts, out, model_id, split, augment, strip, covariate, landmarks, strict, **same):

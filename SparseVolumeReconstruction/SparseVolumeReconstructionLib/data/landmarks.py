@@ -210,11 +210,15 @@ def _likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-def register_any_pose(reference: Volume, volume: Volume) -> np.ndarray:
+def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | None = None) -> np.ndarray:
     """4x4 (RAS mm) from points of a mean to points of a volume in any pose, without a change of size.
 
     The best of many turns about the centres of mass by correlation on a coarse grid, then refined from the
     best few; deterministic.
+
+    Args:
+        reference, volume: [0, 1], background 0.
+        turns: to begin from, rotation vectors (n, 3) in rad; 1500 in all directions if None.
     """
     field = reference.grid.with_spacing(float(np.ptp(reference.grid.corners_ras()[:, 0])) / _COARSE)
     coarse = [_blurred(v, float(field.spacing_ijk[0])) for v in (reference, volume)]
@@ -223,11 +227,14 @@ def register_any_pose(reference: Volume, volume: Volume) -> np.ndarray:
     ]
     target = torch.as_tensor(_sampled(coarse[0], field))
     moving = _Moving(coarse[1], field, centres[0])
-    turns = Rotation.random(_TURNS, random_state=0).as_rotvec()
-    poses = torch.as_tensor(np.concatenate([turns, np.tile(centres[1], (_TURNS, 1))], 1), dtype=torch.float32)
+    if turns is None:
+        turns = Rotation.random(_TURNS, random_state=0).as_rotvec()
+    poses = torch.as_tensor(
+        np.concatenate([turns, np.tile(centres[1], (len(turns), 1))], 1), dtype=torch.float32
+    )
     with torch.no_grad():
         score = torch.cat([moving.agreement(part, target) for part in poses.split(100)])
-    poses = poses[score.topk(_KEPT).indices].requires_grad_()
+    poses = poses[score.topk(min(_KEPT, len(score))).indices].requires_grad_()
     adam = torch.optim.Adam([poses], lr=0.05)
     for _ in range(_STEPS):
         adam.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from ..geometry import Grid
 from ..observation import Observation, Slice
 from ..observation.base import IntensityMap
 from .alignment_model import AlignmentModel
-from .base import Posterior, Prior, Seen
+from .base import Conditions, Posterior, Prior, Seen
 from .card import ModelCard
+from .intervals import IntervalScale
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,21 +30,34 @@ class PriorOnBase(Prior):
         base: what it is built on.
         card: what it is.
         device: where it computes.
+        intervals: of its posteriors; the base's if None.
     """
 
-    observes = (Observation,)
+    observes: ClassVar[tuple[type[Observation], ...]] = (Observation,)
 
-    def __init__(self, base: Prior, card: ModelCard, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        base: Prior,
+        card: ModelCard,
+        device: torch.device | str = "cpu",
+        intervals: IntervalScale | None = None,
+    ):
         super().__init__(
             card,
             base.grid,
             anatomy_mask=base.anatomy_mask,
             reference=base.reference,
-            intervals=base.intervals,
+            intervals=intervals or base.intervals,
             evaluation_grid=base.evaluation_grid,
             device=device,
         )
         self.base, self.draws = base, base.draws
+
+    def base_given(self, given: Conditions) -> Posterior:
+        """The base's posterior of what this prior is conditioned on."""
+        return self.base.condition(
+            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
+        )
 
     def drawing(self, draws: str | None) -> Self:
         """This prior with samples that start from what those of the base then do, see `Prior`."""

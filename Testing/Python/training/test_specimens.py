@@ -10,6 +10,7 @@ from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS
+from SparseVolumeReconstructionLib.priors.on_base import PriorOnBase
 from SparseVolumeReconstructionLib.priors.xray_cnn.prior import XrayNetworkPrior
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -79,7 +80,8 @@ def test_specimens_become_a_network_of_radiographs_that_beats_their_mean(
     assert main([str(w) for w in [*words, "--base", "bones", "--id", "seer"]]) == 0, capfd.readouterr().err
     store.import_file(out / "seer.safetensors")
     prior = store.load("seer", "cpu")
-    assert isinstance(prior, XrayNetworkPrior) and prior.base is store.load("bones", "cpu")
+    assert isinstance(prior, XrayNetworkPrior) and isinstance(prior, PriorOnBase)
+    assert prior.base is store.load("bones", "cpu")
     errors = prior.card.quality["RMSE by the view of one radiograph"]
     assert np.mean([errors[view] for view in VIEWS]) < 0.95 * errors["none"]
     held = prior.card.quality["coverage of 90 % intervals on validation subjects by radiographs"]

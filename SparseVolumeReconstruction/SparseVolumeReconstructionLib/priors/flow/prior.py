@@ -73,9 +73,7 @@ class FlowPrior(PriorOnBase):
 
     def _condition(self, given: Conditions) -> Posterior:
         """The base's posterior, with samples that are carried where slices of one direction were given."""
-        posterior = self.base.condition(
-            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
-        )
+        posterior = self.base_given(given)
         slices, others = split_slices(given.observations)
         grid, lattice = posterior.grid, self.evaluation_grid
         axes = grid.ijk_to_ras[:3, :3] / grid.spacing_ijk - lattice.ijk_to_ras[:3, :3] / lattice.spacing_ijk

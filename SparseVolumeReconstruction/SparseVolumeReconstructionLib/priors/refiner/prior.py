@@ -113,9 +113,7 @@ class RefinedPrior(PriorOnBase):
 
         Of slices across each other the tempered mean was measured to be further from the truth.
         """
-        posterior = self.base.condition(
-            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
-        )
+        posterior = self.base_given(given)
         slices, others = split_slices(given.observations)
         if given.fast or others or not are_parallel(slices):
             return posterior

@@ -14,6 +14,7 @@ from scipy.ndimage import binary_dilation
 from ...data.fractions import tissue_fractions
 from ...data.landmarks import Directions, landmark_space
 from ...data.registration import on_grid
+from ...data.rigid import rigid_space
 from ...data.space import CanonicalSpace, canonical_space
 from ...data.subjects import CovariateRule, Subjects, chance_split, list_subjects
 from ...evaluation.benchmark import peak_mib
@@ -53,7 +54,8 @@ class TrainingOptions(CardFacts):
     that the mean follows, with knots every `knot_step`. interval_margin: factor on the widths of all
     intervals, for voxels far from every slice. landmarks: labels of the landmarks at the front and at the top
     of specimens in any pose, whose files lie beside the volumes; the canonical space is then a cube of
-    `voxels` along each side, and intervals and quality are those of radiographs. split: {"fit": [...],
+    `voxels` along each side, and intervals and quality are those of radiographs. rigid: the same of
+    volumes in patient axes, aligned by themselves. split: {"fit": [...],
     "test": [...], "donors": [...]} of subject names, by chance (every fourth, shuffled with `seed`) and
     without donors if None; donors are others, or templates of the fit that have copies. limits: text for the
     card.
@@ -73,9 +75,15 @@ class TrainingOptions(CardFacts):
     knot_step: float = 2.0
     interval_margin: float = 1.0
     landmarks: Directions | None = None
+    rigid: bool = False
     voxels: int = 64
     seed: int = 0
     split: dict[str, list[str]] | None = None
+
+    @property
+    def rays(self) -> bool:
+        """Whether the model is one of radiographs: no size is changed, and rays measure it."""
+        return self.rigid or self.landmarks is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +126,8 @@ def _register(folders: list[Path], options: TrainingOptions, progress: Progress)
         space, matrices = landmark_space(
             cohort, names, options.landmarks, options.spacing_mm, options.voxels, on_step
         )
+    elif options.rigid:
+        space, matrices = rigid_space(cohort, names, options.spacing_mm, options.voxels, on_step)
     else:
         space = canonical_space(
             options.reference, cohort, options.spacing_mm, options.protocol_slices, warn=progress.warn
@@ -155,14 +165,14 @@ def _fitted(
         rank=options.rank,
         knots=cohort.knots,
         scale_knots=scale_statistics([cohort.matrices[name] for name in cohort.fit], design),
-        noise=_RAY_NOISE if options.landmarks else _SLICE_NOISE,
+        noise=_RAY_NOISE if options.rays else _SLICE_NOISE,
         on_step=lambda step, fraction: progress.update(step, 0.7 + 0.1 * fraction),
     )
     return replace(
         parameters,
         reference=torch.as_tensor(cohort.space.reference.array),
         rotation_sd=_ANY_ORIENTATION if options.any_orientation else parameters.rotation_sd,
-        min_score=_BONE_SCORE if options.landmarks else parameters.min_score,
+        min_score=_BONE_SCORE if options.rays else parameters.min_score,
     )
 
 
@@ -185,9 +195,12 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
     started = time.perf_counter()
     if options.tissues and options.covariate:
         raise InputError("tissues are fitted of adult brains, without a covariate; leave out one of both.")
-    if options.landmarks and (options.reference or options.any_orientation):
+    if options.rays and (
+        options.reference or options.any_orientation or (options.landmarks and options.rigid)
+    ):
         raise InputError(
-            "landmarks give a space of their own; leave out the reference and any orientation, or them."
+            "landmarks and rigid volumes give a space of their own; give one of both, and leave out the "
+            "reference and any orientation."
         )
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: the folder to write into does not exist.")
@@ -199,7 +212,7 @@ def train(cohort_dirs: list[Path], out: Path, options: TrainingOptions, progress
         if options.tissues:
             fractions = _fraction_rows(cohort, options, mask, Path(folder), progress)
             parameters = replace(parameters, tissues=fit_tissues(rows, fractions, options.tissues))
-        rays, part = options.landmarks is not None, progress.part(0.8, 0.9)
+        rays, part = options.rays, progress.part(0.8, 0.9)
         parameters, calibration = _calibrated(parameters, card, rows, cohort, rays, part)
         count = len(rows.values)
     margin = options.interval_margin

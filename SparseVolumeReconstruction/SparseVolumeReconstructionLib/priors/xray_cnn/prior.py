@@ -11,11 +11,11 @@ from torch.nn.functional import grid_sample
 from ...geometry import Grid
 from ...observation import Radiograph
 from ...observation.views import facing, middle_of, view_axes
-from ..alignment_model import AlignmentModel
 from ..base import Conditions, Posterior, Prior
 from ..card import ModelCard
 from ..device import placed
 from ..intervals import IntervalScale
+from ..on_base import PriorOnBase
 from ..stored import network_state, settings_tensor, settings_text, stored_state
 from .cube import side_mm, turned
 from .network import XrayNetwork, XraySettings, in_depth
@@ -41,7 +41,7 @@ def to_tensors(
     }
 
 
-class XrayNetworkPrior(Prior):
+class XrayNetworkPrior(PriorOnBase):
     """A network's volume as the posterior mean; frame, views and the shape of deviations are the base's.
 
     Of several radiographs it is the mean of what each one alone gives; without any, the base's.
@@ -68,16 +68,8 @@ class XrayNetworkPrior(Prior):
         card: ModelCard,
         device: torch.device | str = "cpu",
     ):
-        super().__init__(
-            card,
-            base.grid,
-            anatomy_mask=base.anatomy_mask,
-            reference=base.reference,
-            intervals=IntervalScale(multipliers) if multipliers else base.intervals,
-            evaluation_grid=base.evaluation_grid,
-            device=device,
-        )
-        self.base, self.width, self.network = base, width, network
+        super().__init__(base, card, device, IntervalScale(multipliers) if multipliers else None)
+        self.width, self.network = width, network
         self.atlas = atlas.to(self.device)
         placed(network, self.device).eval().requires_grad_(False)
 
@@ -98,13 +90,8 @@ class XrayNetworkPrior(Prior):
         atlas = tensors["atlas"].float() / 255
         return cls(network.float(), atlas, float(tensors["width"]), multipliers, base, card, device)
 
-    def _make_alignment_model(self) -> AlignmentModel:
-        return self.base.alignment_model()
-
     def _condition(self, given: Conditions) -> Posterior:
-        base = self.base.condition(
-            given.observations, grid=given.grid, covariate=given.covariate, check=given.check, fast=given.fast
-        )
+        base = self.base_given(given)
         seen = [one for one in given.observations if isinstance(one, Radiograph)]
         return XrayPosterior(base, self, seen) if seen else base
 

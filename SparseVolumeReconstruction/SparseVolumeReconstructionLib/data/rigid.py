@@ -1,0 +1,119 @@
+"""Rigid canonical spaces of volumes in patient axes, such as heads of CT: aligned by the volumes alone.
+
+Size is kept: no volume is scaled, so that rays through a canonical body are as long as through a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from scipy.linalg import fractional_matrix_power
+from scipy.ndimage import center_of_mass
+
+from ..geometry import Grid, InputError, Volume
+from ..geometry.resample import resample
+from .cache import kept
+from .cohort import Cohort
+from .landmarks import register_any_pose
+from .registration import on_grid
+from .space import CanonicalSpace
+
+_BODY = 0.05
+_MIN_SUBJECTS = 3
+_UPRIGHT = np.zeros((1, 3))
+
+
+def rigid_space(
+    cohort: Cohort,
+    names: Sequence[str],
+    spacing_mm: float,
+    voxels: int,
+    on_step: Callable[[str, float], None] = lambda step, fraction: None,
+) -> tuple[CanonicalSpace, dict[str, np.ndarray]]:
+    """A cubic canonical grid around the mean of a cohort, and how every subject lies in it.
+
+    All are registered to the first, then to the mean of what came of it, which is turned so that its sides
+    mirror each other about the middle.
+
+    Args:
+        cohort: volumes in patient axes, more or less upright. Files that cannot be used are added to its
+            `skipped`.
+        names: of the subjects; those of the first rows of a fit first.
+        spacing_mm: of the canonical grid.
+        voxels: along each of its axes.
+        on_step: called with a text and the fraction done; may raise to cancel.
+
+    Returns:
+        The space, and 4x4 matrices (RAS mm) from its points to those of each subject.
+
+    Raises:
+        InputError: fewer than three volumes can be used.
+    """
+    volumes = {}
+    for name in names:
+        try:
+            volumes[name] = _coarse(cohort.volume(name), spacing_mm / 2)
+        except InputError as error:
+            cohort.skipped[cohort.files[name].name] = str(error)
+    if len(volumes) < _MIN_SUBJECTS:
+        raise InputError(f"{len(volumes)} volumes can be used; at least {_MIN_SUBJECTS} are needed.")
+    first = next(iter(volumes.values()))
+    grid = Grid.centred((voxels,) * 3, spacing_mm, _mass(first))
+    template = Volume(on_grid(first, grid, np.eye(4)), grid)
+    matrices: dict[str, np.ndarray] = {}
+    for turn in range(2):
+        for done, (name, volume) in enumerate(volumes.items()):
+            on_step(f"registering {name}", (turn + done / len(volumes)) / 2)
+            parts = [template.array.tobytes(), grid.ijk_to_ras.tobytes(), cohort.files[name].read_bytes()]
+            matrices[name] = kept("upright", parts, partial(register_any_pose, template, volume, _UPRIGHT))
+        template = Volume(_mean(volumes, matrices, grid), grid)
+    upright = _symmetric(template)
+    matrices = {name: matrix @ upright for name, matrix in matrices.items()}
+    grid = Grid.centred((voxels,) * 3, spacing_mm)
+    for _ in range(2):  # the first looks for the middle
+        average = _mean(volumes, matrices, grid)
+        grid = Grid.centred((voxels,) * 3, spacing_mm, np.array([0.0, *_middle(average, grid)[1:]]))
+    average = _mean(volumes, matrices, grid)
+    heads = [on_grid(volume, grid, matrices[name]) for name, volume in volumes.items()]
+    best = min(heads, key=lambda head: float(((head - average) ** 2).sum()))
+    reference = np.round(best * 255).astype(np.float32) / 255
+    return CanonicalSpace(f"rigid space of {len(volumes)} volumes", Volume(reference, grid), grid), matrices
+
+
+def _coarse(volume: Volume, spacing_mm: float) -> Volume:
+    """A volume whose voxels are not smaller: it is looked at again and again."""
+    if volume.grid.spacing_ijk.max() >= spacing_mm:
+        return volume
+    return resample(volume, volume.grid.with_spacing(spacing_mm))
+
+
+def _mean(volumes: dict[str, Volume], matrices: dict[str, np.ndarray], grid: Grid) -> np.ndarray:
+    mean: np.ndarray = np.mean([on_grid(v, grid, matrices[n]) for n, v in volumes.items()], 0)
+    return mean
+
+
+def _symmetric(mean: Volume) -> np.ndarray:
+    """4x4 after which a mean volume is the mirror image of itself about the middle of R."""
+    middle = _mass(mean)
+    centred = np.eye(4)
+    centred[:3, 3] = middle
+    grid = Grid.centred(mean.grid.shape_kji, float(mean.grid.spacing_ijk[0]))
+    own = on_grid(mean, grid, centred)
+    to_mirror = register_any_pose(Volume(own, grid), Volume(own[..., ::-1].copy(), grid), _UPRIGHT)
+    return centred @ np.real(fractional_matrix_power(to_mirror, -0.5))
+
+
+def _mass(volume: Volume) -> np.ndarray:
+    """Centre of mass, RAS mm (3,)."""
+    middle: np.ndarray = np.array(center_of_mass(volume.array))[::-1]
+    found: np.ndarray = volume.grid.ijk_to_ras[:3, :3] @ middle + volume.grid.ijk_to_ras[:3, 3]
+    return found
+
+
+def _middle(array: np.ndarray, grid: Grid) -> np.ndarray:
+    """Middle of the box around a body in a mean volume, RAS mm (3,)."""
+    kji = np.argwhere(array > _BODY)[:, ::-1]
+    middle: np.ndarray = grid.ijk_to_ras[:3, :3] @ ((kji.min(0) + kji.max(0)) / 2) + grid.ijk_to_ras[:3, 3]
+    return middle
