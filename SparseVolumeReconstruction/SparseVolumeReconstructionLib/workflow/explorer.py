@@ -131,11 +131,10 @@ class Explorer:
             "show_as", "own"
         ):
             lines.append(_("Reconstruct again to see it so: {contrast}.").format(contrast=chosen.label()))
-        lines.append(
-            _("{share:.1%} of the voxels were observed, all others are inferred.").format(
-                share=voxels.get("observed", 0) / total
-            )
-        )
+        observed = _("{share:.1%} of the voxels were observed, all others are inferred.")
+        none = _("No voxel of it was observed, all are inferred.")
+        share = voxels.get("observed", 0) / total
+        lines.append(observed.format(share=share) if share else none)
         if self.sample_count and result.provenance.get("draws") == "donors":
             lines.append(_("Samples start from real anatomy and are corrected by what was observed."))
         if result.live:

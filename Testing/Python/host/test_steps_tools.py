@@ -56,7 +56,7 @@ def test_a_radiograph_becomes_a_volume(radiograph):
     np.testing.assert_allclose(result.mean.GetSpacing(), 0.4, atol=1e-6)
     truth = prior.condition([]).mean().numpy()
     assert np.corrcoef(mean.ravel(), truth.ravel())[0, 1] > 0.9
-    assert "0.0% of the voxels were observed" in desk.ui.noticeLabel.text
+    assert "No voxel of it was observed, all are inferred" in desk.ui.noticeLabel.text
     assert "explains 9" in desk.ui.frameLabel.text
     assert desk.host.views["Red"].composite.GetBackgroundVolumeID() == result.mean.GetID()  # no radiograph
     request = result.provenance["request"]["contexts"][0]
