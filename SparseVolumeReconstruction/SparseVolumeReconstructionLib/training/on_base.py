@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..data.registration import on_grid
 from ..data.subjects import Subjects, list_subjects
@@ -14,6 +15,8 @@ from ..priors.base import Prior
 from ..priors.card import BaseModelReference, ModelCard, ModelEntry
 from ..priors.systems import prior_systems
 from ..progress import Progress
+from ..zoo.weights import save_weights
+from .deep import how_trained
 from .facts import CardFacts
 from .loop.config import TrainConfig, validated
 
@@ -118,3 +121,35 @@ def card_on_base(
         "limits": f"{limits} {known.limits} {facts.limits}".strip(),
     }
     return validated(ModelCard, words, "the model's card")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network that was trained in `out` by `config`, with what the user says of it and how long it took.
+
+    minutes: as `fit` gives them.
+    """
+
+    network: torch.nn.Module
+    config: TrainConfig
+    facts: CardFacts
+    minutes: float
+    out: Path
+
+
+def stored(trained: Trained, tensors: dict[str, torch.Tensor], card: ModelCard, quality: dict) -> Path:
+    """Write a model whose card says what its training took and how good it is; returns the file.
+
+    Args:
+        trained: its network.
+        tensors: the weights, as the prior reads them.
+        card: see `card_on_base`.
+        quality: as measured on subjects that were not fitted.
+    """
+    training = how_trained(trained.network, trained.config, trained.facts, trained.minutes)
+    fitted = len(card.split["fit"])
+    spent = f"Trained on {fitted} subjects; {training['minutes']} min on {training['device']}."
+    words = {"quality": quality, "time_and_memory": spent, "training": training}
+    path = trained.out / f"{trained.facts.model_id}.safetensors"
+    save_weights(tensors, card.model_copy(update=words), path)
+    return path

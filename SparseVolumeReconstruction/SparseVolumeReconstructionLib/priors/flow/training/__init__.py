@@ -11,17 +11,15 @@ import torch
 from ....geometry import InputError
 from ....progress import Progress
 from ....training.calibration import COUNTS
-from ....training.deep import how_trained
 from ....training.facts import CardFacts
 from ....training.loop.checkpoint import prepare_folder
 from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
-from ....training.on_base import BaseData, RegisteredSubjects, card_on_base, people_of_base
+from ....training.on_base import BaseData, RegisteredSubjects, Trained, card_on_base, people_of_base, stored
 from ....training.on_gaussian import base_parameters, even_slices, folds, rows_of
 from ....training.quality import measured_quality
 from ....zoo.store import ModelStore
-from ....zoo.weights import save_weights
 from ...base import Prior
 from ...gaussian.fit import Rows
 from ..prior import FlowPrior
@@ -77,12 +75,8 @@ def train_flow(
     tensors = task.weights(learnt)
     prior = FlowPrior.from_weights(tensors, card, torch.device("cpu"), base)
     tests = {name: people.truth(name, base.evaluation_grid) for name in people.test}
-    training = how_trained(task.networks, config, facts, minutes)
-    spent = f"Trained on {len(people.fit)} subjects; {training['minutes']} min on {training['device']}."
     quality = measured_quality(prior, tests, progress.part(0.95, 1.0).update)
-    card = card.model_copy(update={"quality": quality, "time_and_memory": spent, "training": training})
-    path = out / f"{facts.model_id}.safetensors"
-    save_weights(tensors, card, path)
+    path = stored(Trained(task.networks, config, facts, minutes, out), tensors, card, quality)
     progress.update("done", 1.0)
     return path
 

@@ -16,16 +16,14 @@ from ....geometry import Grid, InputError, Volume
 from ....observation import Radiograph
 from ....progress import Progress
 from ....training.calibration import errors_by_radiograph, multipliers_of
-from ....training.deep import how_trained
 from ....training.facts import CardFacts
 from ....training.loop.checkpoint import prepare_folder
 from ....training.loop.config import TrainConfig
 from ....training.loop.loop import fit
 from ....training.loop.task import make_task
-from ....training.on_base import RegisteredSubjects, card_on_base
+from ....training.on_base import RegisteredSubjects, Trained, card_on_base, stored
 from ....training.quality import quality_by_radiograph
 from ....zoo.store import ModelStore
-from ....zoo.weights import save_weights
 from ...base import Prior
 from ...card import ModelCard, ModelEntry
 from ..cube import cube_grid
@@ -87,11 +85,7 @@ def train_xray(
     prior = XrayNetworkPrior.from_weights(tensors, card, torch.device("cpu"), base)
     tests = {name: people.truth(name, base.grid) for name in people.test}
     quality = quality_by_radiograph(prior, tests, progress.part(0.95, 1.0).update)
-    training = how_trained(network, config, facts, minutes)
-    spent = f"Trained on {len(people.fit)} subjects; {training['minutes']} min on {training['device']}."
-    words = {"quality": quality | told, "time_and_memory": spent, "training": training}
-    path = out / f"{facts.model_id}.safetensors"
-    save_weights(tensors, card.model_copy(update=words), path)
+    path = stored(Trained(network, config, facts, minutes, out), tensors, card, quality | told)
     progress.update("done", 1.0)
     return path
 
