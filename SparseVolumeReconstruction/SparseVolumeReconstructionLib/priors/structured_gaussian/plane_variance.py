@@ -54,7 +54,8 @@ def foot_point_variance(
 
     As in the approximation of Vecchia (J. R. Stat. Soc. B 50, 1988), few neighbours stand for all pixels.
     The residual's kriging weights w from those pixels give Var r = sd^2 (1 - k'w) and B = W - w (sd / sd_p)
-    W_p, so the variance is Var r + |M^-1/2 B|^2.
+    W_p, so the variance is Var r + |M^-1/2 B|^2. Around the anatomy, where no loading reaches, it is that of
+    the prior.
 
     Args:
         field: the process.
@@ -68,9 +69,8 @@ def foot_point_variance(
     """
     feet = _PlaneFeet(planes, operator, field)
     flat_w, flat_sd = field.loadings.flatten(1), field.sd.flatten()
-    variance = torch.empty_like(flat_sd)
-    whitened = torch.linalg.solve_triangular(m_factor, flat_w.new_zeros(len(m_factor), 0), upper=False)
-    for index in torch.arange(field.grid.size, device=flat_sd.device).split(_CHUNK):
+    variance = prior_variance(field).flatten()
+    for index in flat_w.any(0).nonzero()[:, 0].split(_CHUNK):
         check()
         voxels = feet.voxel_positions(index)
         pixel, points, valid = feet.nearest(voxels)
