@@ -84,8 +84,8 @@ class Browser:
         return element.text if element is not None else ""
 
     def click(self, name: str) -> None:
-        """Click an element once it can be clicked."""
-        self.wait(lambda: self.there(name) is not None and self.there(name).is_enabled(), name)
+        """Click an element once a person can: it is shown and enabled."""
+        self.wait(lambda: self.there(name).is_displayed() and self.there(name).is_enabled(), name)
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'nearest'})", self.there(name))
         self.there(name).click()
 
@@ -97,7 +97,8 @@ class Browser:
         Select(self.there(name)).select_by_visible_text(label)
 
     def press(self, name: str, *keys: str) -> None:
-        """Give an element the focus and press keys there."""
+        """Give an element the focus, once it is shown, and press keys there."""
+        self.wait(lambda: self.there(name).is_displayed(), name)
         self.driver.execute_script("arguments[0].focus()", self.there(name))
         self.there(name).send_keys(*keys)
 
