@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from markers import pytest_collection_modifyitems, pytest_runtest_setup  # noqa: F401
+from workers import pytest_xdist_make_scheduler  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 

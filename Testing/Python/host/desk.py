@@ -154,10 +154,13 @@ class Desk:
         option.features |= QtWidgets.QStyleOptionViewItem.HasCheckIndicator
         return option
 
-    def quick(self, spacing: str = "4", samples: str = "2") -> None:
-        """Type a coarse grid and few samples, so that a run takes a second."""
+    def quick(self, spacing: str = "4", samples: str = "2", mean_alone: bool = False) -> None:
+        """Type a coarse grid and few samples, or ask for the mean alone, so that a run takes a second."""
         self.host.type(self.ui.spacingSpinBox, spacing)
-        self.host.type(self.ui.samplesSpinBox, samples)
+        self.host.type(self.ui.samplesSpinBox, "0" if mean_alone else samples)
+        for box in (self.ui.stdCheckBox, self.ui.templateCheckBox):
+            if mean_alone and box.checked:
+                self.host.click(box)
 
     def apply(self) -> None:
         """Click Apply and wait for the result."""

@@ -56,7 +56,7 @@ class RandomUser(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.host, self.inputs, self.saved, self.added, self.patience = self.desk.host, {}, False, False, 2
+        self.host, self.inputs, self.saved, self.added, self.patience = self.desk.host, {}, False, False, 1
         self.desk.clear()
         self.load()
 

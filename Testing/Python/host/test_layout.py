@@ -81,7 +81,7 @@ def test_a_refusal_stands_beside_its_control(desk, tmp_path):
     (tmp_path / "svr").write_text("a file where a folder should be")
     desk.add_all(desk.sample())
     host.choose(ui.frameModeBox, "Already registered")
-    desk.quick()
+    desk.quick(samples="0")
     desk.apply()
     far = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(desk.result.mean), name="Far away")
     far.SetOrigin(2000, 2000, 2000)

@@ -107,7 +107,7 @@ def test_the_frame_is_edited_by_hand(desk, sample, atlas):
     assert likeness(sample, atlas) < 0.9
     desk.host.click(desk.ui.editButton)
     assert not display.GetEditorVisibility() and not display.GetEditorSliceIntersectionVisibility()
-    desk.quick()
+    desk.quick(mean_alone=True)
     desk.apply()
     np.testing.assert_allclose(affine(desk.result.frame), affine(transform), atol=1e-4)
     assert not desk.result.provenance["frame"]["found_from_slices"] and desk.shown() is desk.result.mean
@@ -121,9 +121,7 @@ def test_a_hand_made_frame_starts_at_the_slices(desk, sample):
 
 
 def test_the_result_moves_with_the_frame(desk):
-    desk.host.click(desk.ui.stdCheckBox)
-    desk.host.click(desk.ui.templateCheckBox)
-    desk.quick(samples="0")
+    desk.quick(mean_alone=True)
     desk.host.click(desk.ui.editButton)
     desk.apply()
     first = bounds(desk.result.mean)
@@ -152,6 +150,6 @@ def test_already_registered_needs_no_frame(desk, sample):
     desk.add_all(sample)
     desk.host.choose(desk.ui.frameModeBox, "Already registered")
     assert not desk.ui.editButton.enabled and not desk.ui.frameTransformSelector.enabled
-    desk.quick()
+    desk.quick(mean_alone=True)
     desk.apply()
     np.testing.assert_allclose(affine(desk.result.frame), np.eye(4), atol=1e-9)

@@ -28,7 +28,7 @@ def planned(bench):
     assert not bench.ui.suggestButton.enabled and "take a slice first" in bench.ui.suggestButton.toolTip
     assert not bench.ui.planeList.isVisible() and not bench.ui.goButton.enabled
     bench.add_all(bench.sample())
-    bench.quick(samples="0")
+    bench.quick(mean_alone=True)
     bench.apply()
     asked, suggest = [], bench.panel.logic.suggest
     with pytest.MonkeyPatch.context() as patch:

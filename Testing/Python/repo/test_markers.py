@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from markers import MARKERS, markers_of
+from workers import TOGETHER, share_of
 
 ALL_MARKERS = {*MARKERS, "slow"}
 
@@ -54,6 +55,16 @@ def test_fast_leaves_out_every_marker(fast_words):
 )
 def test_markers_follow_from_folder_file_and_fixtures(room, file, fixtures, expected):
     assert markers_of(room, file, fixtures) == expected
+
+
+def test_what_tests_share_is_made_in_one_process(request):
+    """A file is not torn apart, and of a room whose files share a model no file."""
+    for item in request.session.items:
+        file, room = item.nodeid.split("::")[0], item.path.parent.name
+        assert share_of(item.nodeid) == (file.rpartition("/")[0] if room in TOGETHER else file)
+    shares = {share_of(f"Testing/Python/experiments/test_{name}.py::test[a/b]") for name in "ab"}
+    assert shares == {"Testing/Python/experiments"}
+    assert share_of("Testing/Python/web/test_a.py::test[b::c]") == "Testing/Python/web/test_a.py"
 
 
 def test_every_collected_test_has_the_markers_of_its_fixtures(request):
