@@ -142,7 +142,7 @@ def stored(trained: Trained, tensors: dict[str, torch.Tensor], card: ModelCard, 
 
     Args:
         trained: its network.
-        tensors: the weights, as the prior reads them.
+        tensors: the weights by name, float32, as the prior reads them.
         card: see `card_on_base`.
         quality: as measured on subjects that were not fitted.
     """
