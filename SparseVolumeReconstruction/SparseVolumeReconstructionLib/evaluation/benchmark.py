@@ -16,7 +16,10 @@ import torch
 
 from ..geometry import Grid, Volume
 from ..geometry.resample import resample
+from ..observation.rays import radiograph_of
 from ..observation.slices import slice_of
+from ..observation.views import half_directions
+from ..priors.card import ModelCard
 from ..progress import Progress
 from ..zoo.store import ModelStore
 from .cases import as_array, context_positions
@@ -27,6 +30,8 @@ PROTOCOL_CONTEXTS = 4
 SAMPLES = 16
 SAMPLE_COUNTS = (1, 16, 64)
 RUNS = 7
+MAX_RAYS = 128  # of larger cubes the sums along rays need more memory than most machines have
+_RAY_NOISE = 0.005
 
 
 def benchmark(
@@ -43,6 +48,8 @@ def benchmark(
 ) -> dict:
     """Measure warm calls, each setting in a fresh process, medians of `runs` calls.
 
+    A prior of CT is given radiographs, any other one axial slices.
+
     Seconds and MiB. Every row has voxels, contexts, condition_mean_s, sample_s (one sample), loaded_mib
     (before) and peak_mib; rows with several samples also samples_N_s (all at once).
 
@@ -56,10 +63,9 @@ def benchmark(
         InputError: for an unknown prior.
     """
     store.verify(prior_id)
-    settings: dict[str, tuple[int | None, int, int]] = {"protocol": (None, PROTOCOL_CONTEXTS, SAMPLES)}
-    settings |= {f"{n} contexts": (None, n, 1) for n in contexts}
-    settings |= {f"{n}^3 voxels": (n, PROTOCOL_CONTEXTS, 1) for n in sizes}
-    settings |= {f"{n} samples": (None, PROTOCOL_CONTEXTS, n) for n in sample_counts}
+    of_rays = _of_rays(store.find(prior_id).entry.card)
+    sizes = tuple(n for n in sizes if n <= MAX_RAYS) if of_rays else sizes
+    settings = settings_of(of_rays, contexts, sizes, sample_counts)
     rows = {}
     spawn = multiprocessing.get_context("spawn")
     for step, (name, (size, count, samples)) in enumerate(settings.items()):
@@ -75,7 +81,7 @@ def benchmark(
         "rows": rows,
         "growth": _growth(
             rows,
-            [f"{n} contexts" for n in contexts],
+            [name for name in settings if name.endswith(("contexts", "radiographs"))],
             [f"{n}^3 voxels" for n in sizes],
             [f"{n} samples" for n in sample_counts],
         ),
@@ -84,6 +90,28 @@ def benchmark(
         progress.update("measuring the worker", len(settings) / (len(settings) + 1))
         result["worker_round_trip_s"] = median_seconds(round_trip, runs)
     return result
+
+
+def settings_of(
+    of_rays: bool, counts: tuple[int, ...], sizes: tuple[int, ...], samples: tuple[int, ...]
+) -> dict[str, tuple[int | None, int, int]]:
+    """Voxels along a side (None: of the protocol), number of observations and of samples, by what is told.
+
+    Args:
+        of_rays: radiographs are given, one where their number does not vary; else slices.
+        counts: numbers of observations.
+        sizes: voxels along each side.
+        samples: numbers of samples.
+    """
+    word, usual = ("radiographs", 1) if of_rays else ("contexts", PROTOCOL_CONTEXTS)
+    settings: dict[str, tuple[int | None, int, int]] = {"protocol": (None, usual, SAMPLES)}
+    settings |= {f"{n} {word}": (None, n, 1) for n in counts}
+    settings |= {f"{n}^3 voxels": (n, usual, 1) for n in sizes}
+    return settings | {f"{n} samples": (None, usual, n) for n in samples}
+
+
+def _of_rays(card: ModelCard) -> bool:
+    return "CT" in card.modality
 
 
 def _measure(
@@ -97,19 +125,22 @@ def _measure(
     own = prior.evaluation_grid
     body = Volume(as_array(prior.condition([], grid=own).sample([0]))[0], own)
     grid = own if size is None else own.with_spacing(own.spacing_ijk * own.shape_kji[::-1] / size)
-    slices = _slices(body, grid, count)
+    given = _given(body, grid, count, _of_rays(prior.card))
     loaded = peak_mib()
-    seconds = median_seconds(lambda: as_array(prior.condition(slices, grid=grid).mean()), runs)
+    seconds = median_seconds(lambda: as_array(prior.condition(given, grid=grid).mean()), runs)
     row: dict[str, float | None] = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
-    posterior = prior.condition(slices, grid=grid)
+    posterior = prior.condition(given, grid=grid)
     seconds = median_seconds(lambda: as_array(posterior.sample(list(range(samples)))), min(3, runs))
     row |= {"sample_s": seconds / samples, "loaded_mib": loaded, "peak_mib": peak_mib()}
     return row | ({f"samples_{samples}_s": seconds} if samples > 1 else {})
 
 
-def _slices(body: Volume, grid: Grid, count: int) -> list:
-    """Axial contexts of a sample of the prior itself: no data is needed."""
+def _given(body: Volume, grid: Grid, count: int, rays: bool) -> list:
+    """Axial contexts, or radiographs, of a sample of the prior itself: no data is needed."""
     volume = body if grid is body.grid else resample(body, grid)
+    if rays:
+        pixels = max(grid.shape_kji)
+        return [radiograph_of(volume, each, pixels, _RAY_NOISE) for each in half_directions(count)]
     return [slice_of(volume, k) for k in context_positions(count, grid.shape_kji[0])]
 
 
@@ -176,7 +207,7 @@ def table(result: dict) -> str:
     lines = [
         f"{result['prior']}: medians of {result['runs']} warm calls, {machine['threads']} threads, torch "
         f"{machine['torch']}",
-        f"{'':<16}{'contexts':>9}{'voxels':>10}{'condition + mean':>18}{'one sample':>12}{'peak memory':>13}",
+        f"{'':<16}{'given':>9}{'voxels':>10}{'condition + mean':>18}{'one sample':>12}{'peak memory':>13}",
     ]
     for name, row in result["rows"].items():
         peak = f"{row['peak_mib']:.0f} MiB" if row["peak_mib"] else "unknown"

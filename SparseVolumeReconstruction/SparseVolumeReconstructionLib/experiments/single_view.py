@@ -23,6 +23,7 @@ from ..priors.base import Posterior, Prior
 from ..reconstruction.fusion import fuse
 from ..training.calibration import RADIOGRAPH_NOISE
 from .base import Setting
+from .depth_slices import depth_slices
 from .findings import Figure, Findings, Table
 from .found_views import found_views
 from .surfaces import Studio, dssim, turned_about
@@ -120,6 +121,8 @@ def single_view(setting: Setting) -> Findings:
     seconds = (time.perf_counter() - began) / max(len(held), 1)
     tables = [_overall(errors), _by_view(errors), _more(bench, kept, setting), _intervals(held)]
     tables.append(found_views(prior, kept, setting.progress))
+    if network is not None:
+        tables.append(depth_slices(network, kept, setting.progress))
     figures = [_figure(pictures, list(found)), _applications(bench, truth, fused, seen)]
     return Findings(
         "003-single-view",
@@ -315,5 +318,4 @@ def _notes(names: list[str], networks: list[str], seconds: float) -> list[str]:
         "Radiographs are made of the heads: 64 x 64 pixels, parallel rays, chi 10, no scatter; views known.",
         network,
         f"{seconds:.0f} s for each head and view, all methods, on a CPU that others may have used too.",
-        "The number of depth slices was not varied.",
     ]

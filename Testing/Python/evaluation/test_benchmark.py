@@ -14,8 +14,10 @@ from SparseVolumeReconstructionLib.evaluation.merge_benchmark import (
     merge_benchmark,
     merge_table,
 )
-from SparseVolumeReconstructionLib.geometry import InputError
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
+from SparseVolumeReconstructionLib.observation import Radiograph
 from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.zoo import ModelStore
 
 pytestmark = pytest.mark.slow  # it measures, each size in a process of its own
 
@@ -51,6 +53,19 @@ def test_rows_hold_what_was_asked(measured):
     assert result["rows"]["96^3 voxels"]["voxels"] == 96**3 and result["rows"]["protocol"]["samples_16_s"] > 0
     assert len(calls) == 4 and result["worker_round_trip_s"] >= 0
     json.dumps(result, allow_nan=False)
+
+
+def test_models_of_radiographs_are_given_radiographs():
+    settings = benchmark.settings_of(True, (1, 4), (16,), (8,))
+    assert list(settings) == ["protocol", "1 radiographs", "4 radiographs", "16^3 voxels", "8 samples"]
+    assert settings["4 radiographs"] == (None, 4, 1) and settings["16^3 voxels"] == (16, 1, 1)
+    row = benchmark._measure(ModelStore().user_dir, "mouse-xray", "cpu", 16, 2, 1, 1)
+    assert row["voxels"] == 16**3 and row["condition_mean_s"] > 0
+    prior = ModelStore().load("mouse-xray", "cpu")
+    body = Volume(prior.condition([]).mean().numpy(), prior.grid)
+    given = benchmark._given(body, body.grid.with_spacing(3.2), 3, benchmark._of_rays(prior.card))
+    assert len(given) == 3 and all(isinstance(one, Radiograph) for one in given)
+    assert len({tuple(one.plane.normal.round(3)) for one in given}) == 3
 
 
 def test_larger_volumes_take_more_memory(measured):

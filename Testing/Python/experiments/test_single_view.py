@@ -6,6 +6,7 @@ import torch
 from reconstruction.conftest import GRID, head, models_dir, store
 
 from SparseVolumeReconstructionLib.experiments import found_views
+from SparseVolumeReconstructionLib.experiments.depth_slices import depth_slices, thinned
 from SparseVolumeReconstructionLib.experiments.single_view import (
     ATLAS,
     EXACT,
@@ -42,6 +43,16 @@ def test_methods_keep_their_order_and_the_smear_its_sum(store, bodies):
     assert float(operator.forward(found[SMEAR][None]).sum()) == pytest.approx(float(values.sum()), rel=1e-4)
     known = Bench(bench.prior, None, bodies, None).volumes(truth, seen, operator, values, exact)
     assert torch.equal(known[NEAREST], bodies[0]) and torch.equal(known[ORACLE], bodies[0])
+
+
+def test_fewer_slices_lose_what_lies_along_the_rays(store, bodies):
+    prior, body = store.load("tiny-head", "cpu"), bodies[0]
+    for axis in range(3):
+        flat = thinned(body, axis, 1)
+        assert torch.allclose(flat, body.mean(axis, keepdim=True).expand_as(body), atol=1e-6)
+        assert torch.equal(thinned(body, axis, body.shape[axis]), body)
+    few, *_, all_of_them = depth_slices(prior, {"one": body.numpy()}, Progress()).rows
+    assert few[0] == 8 and few[3] > 0.01 > all_of_them[3] and few[2] < few[1]
 
 
 def test_surfaces_are_alike_only_where_bodies_are():
