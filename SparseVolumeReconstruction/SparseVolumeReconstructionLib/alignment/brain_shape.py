@@ -17,6 +17,7 @@ from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from ..observation.rotations import rotation_matrices
+from ..solvers.adam import Adam
 from ..zoo import ModelStore
 
 _WEEKS = 28.0  # the canonical brain has one size, and nearly one outline, at all ages
@@ -162,7 +163,7 @@ def _climbed(
     As they stand where `likely` gives one number for all of them.
     """
     units = (start / _UNITS).requires_grad_(True)
-    climber = torch.optim.Adam([units], lr=0.05)
+    climber = Adam([units], lr=0.05)
     for step in range(steps):
         climber.param_groups[0]["lr"] = 0.05 * (1 - step / steps) + 0.005
         each = likely(units * _UNITS)

@@ -19,6 +19,7 @@ from ..observation.projection import CHI, Radiograph
 from ..observation.rotations import rotation_matrices
 from ..observation.views import VIEWS, half_directions, rolled, view_axes
 from ..priors.alignment_model import AlignmentModel
+from ..solvers.adam import Adam
 
 UNKNOWN = "unknown"
 _DIRECTIONS, _ROLLS = 150, 4  # looked at where the view is unknown
@@ -229,7 +230,7 @@ class _Search:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Turns (B, 3, 3), shifts (B, 3) mm and log evidence (B,) after some steps uphill, best first."""
         theta = torch.cat([torch.zeros(len(turn), 3), shift / self._size], 1).requires_grad_()
-        adam = torch.optim.Adam([theta], lr=0.04 if self._level == 0 else 0.015, betas=(0.8, 0.95))
+        adam = Adam([theta], lr=0.04 if self._level == 0 else 0.015, betas=(0.8, 0.95))
         for _ in range(_STEPS[self._level]):
             check()
             adam.zero_grad()

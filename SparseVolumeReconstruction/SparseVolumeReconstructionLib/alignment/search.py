@@ -15,6 +15,7 @@ import torch
 from ..observation import Slice
 from ..priors.alignment_model import AlignmentModel
 from ..progress import Progress
+from ..solvers.adam import Adam
 from .finalists import distinct
 from .intensity import MonotoneMap
 from .match import Matcher
@@ -193,7 +194,7 @@ class _Descent:
         groups = [{"params": [self.theta], "lr": rate}]
         if with_covariate:
             groups.append({"params": [self.value], "lr": rate})
-        self._adam = torch.optim.Adam(groups, betas=(0.8, 0.95))
+        self._adam = Adam(groups, betas=(0.8, 0.95))
 
     def step(self, loss: torch.Tensor, rate: float = 1.0) -> None:
         for group in self._adam.param_groups:

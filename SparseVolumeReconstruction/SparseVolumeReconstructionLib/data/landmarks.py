@@ -21,6 +21,7 @@ from torch.nn.functional import grid_sample
 
 from ..geometry import Grid, InputError, Volume
 from ..observation.rotations import rotation_matrices
+from ..solvers.adam import Adam
 from .cache import kept
 from .cohort import Cohort, subject_name
 from .registration import on_grid
@@ -235,7 +236,7 @@ def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | Non
     with torch.no_grad():
         score = torch.cat([moving.agreement(part, target) for part in poses.split(100)])
     poses = poses[score.topk(min(_KEPT, len(score))).indices].requires_grad_()
-    adam = torch.optim.Adam([poses], lr=0.05)
+    adam = Adam([poses], lr=0.05)
     for _ in range(_STEPS):
         adam.zero_grad()
         (-moving.agreement(poses, target)).sum().backward()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtri
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
@@ -24,13 +24,13 @@ class IntervalScale:
     fit.
     """
 
-    multipliers: tuple[float, ...] = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
+    multipliers: tuple[float, ...] = tuple(float(ndtri(0.5 + level / 2)) for level in LEVELS)
 
     def half_width(self, level: float) -> float:
         """Half-width in standard deviations for a level in (0, 1), interpolated between the measured ones."""
-        gaussian = norm.ppf(0.5 + np.array(LEVELS) / 2)
+        gaussian = ndtri(0.5 + np.array(LEVELS) / 2)
         ratio = np.interp(level, LEVELS, np.array(self.multipliers) / gaussian)
-        return float(ratio * norm.ppf(0.5 + level / 2))
+        return float(ratio * ndtri(0.5 + level / 2))
 
     def interval(
         self, mean: torch.Tensor, std: torch.Tensor, level: float

@@ -1,5 +1,7 @@
 """Solvers against dense references in float64."""
 
+import subprocess
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from SparseVolumeReconstructionLib.solvers import (
     conjugate_gradients,
     log_determinant,
 )
+from SparseVolumeReconstructionLib.solvers.adam import Adam
 
 
 def covariance(size: int, seed: int, floor: float = 0.1) -> torch.Tensor:
@@ -98,3 +101,34 @@ def check_inverse(inverse, residual, low_rank):
     torch.testing.assert_close(inverse.residual_inverse(right), right / residual)
     m = torch.eye(3, dtype=torch.float64) + low_rank @ torch.diag(1 / residual) @ low_rank.T
     torch.testing.assert_close(inverse.m_factor @ inverse.m_factor.T, m)
+
+
+def adam_steps(kind: type[torch.optim.Optimizer]) -> torch.Tensor:
+    """Where some steps of two rates lead, (8,)."""
+    ends = [torch.linspace(-1, 2, n).requires_grad_() for n in (5, 3)]
+    groups = [{"params": [end], "lr": rate} for end, rate in zip(ends, (0.1, 0.01), strict=True)]
+    optimiser = kind(groups, betas=(0.8, 0.95))
+    for _ in range(5):
+        optimiser.zero_grad()
+        (ends[0].square().sum() * (ends[1] + 1).square().sum()).backward()
+        optimiser.step()
+    return torch.cat(ends).detach()
+
+
+def test_adam_steps_as_torch_does():
+    assert torch.equal(adam_steps(Adam), adam_steps(torch.optim.Adam))
+
+
+@pytest.mark.slow
+def test_a_run_imports_neither_a_compiler_nor_all_distributions(python, library_environment):
+    """Each takes a process a second or half of one before it computes."""
+    code = (
+        "import sys, torch, SparseVolumeReconstructionLib.reconstruction.run\n"
+        "from SparseVolumeReconstructionLib.solvers.adam import Adam\n"
+        "at = torch.ones(2, requires_grad=True)\n"
+        "adam = Adam([at])\n"
+        "adam.zero_grad(), at.sum().backward(), adam.step()\n"
+        "assert at[0] < 1 and not {'torch._dynamo', 'scipy.stats'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([python, "-c", code], env=library_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from torch.nn.functional import grid_sample
 from ...geometry import Grid
 from ...observation.points import PointOperator
 from ...observation.slices import Slice
+from ...solvers.adam import Adam
 from ..card import MeanWarping
 from .parameters import GaussianParameters
 
@@ -132,7 +133,7 @@ def _fitted(
     extent = np.array(source.shape_kji) * source.spacing_ijk[::-1]
     counts = [max(_MIN_NODES, round(float(mm) / how.nodes_mm) + 1) for mm in extent]
     nodes = torch.zeros(len(donors), 3, *counts, requires_grad=True)
-    adam = torch.optim.Adam([nodes], lr=_RATE_MM)
+    adam = Adam([nodes], lr=_RATE_MM)
     where, per_mm = _unit(source, seen.points), _per_mm(source)
     variance = how.neighbours_mm**2 * _NODES_MM / how.nodes_mm
     parts = -(-len(where) // _PIXELS)
