@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from ..geometry import InputError
+from ..geometry import InputError, first_problem
 from ..progress import Progress
 from .outliers import Judged
 from .request import SvrRequest
@@ -16,15 +17,23 @@ from .search import LEVELS, Found, find_motion, middle_of
 from .stacks import Stacks
 
 _LEVELS = LEVELS[-1:]  # poses are near already
+_USED = ("stack_number", "index", "included_by_user", "weight", "scanner_to_body_ras", "gain")
 
 
 def earlier_request(folder: str | Path) -> dict[str, Any]:
     """What was asked for in the merge that a folder holds, as plain data.
 
     Raises:
-        InputError: the folder holds no merge.
+        InputError: the folder holds no finished merge.
     """
-    return dict(_read(folder, "result.json").get("request", {}))
+    said = _read(folder, "result.json")
+    request = said.get("request") if isinstance(said, dict) else None
+    if request is None:
+        raise _unfinished(folder, "result.json does not say what was asked for")
+    try:
+        return SvrRequest.model_validate(request).model_dump()
+    except ValidationError as error:
+        raise _unfinished(folder, f"result.json is of something else: {first_problem(error)}") from error
 
 
 def continued(
@@ -33,12 +42,12 @@ def continued(
     """The motion, refined from what an earlier merge found, and what is told of the first volume.
 
     Raises:
-        InputError: the folder holds no merge, or one of other slices.
+        InputError: the folder holds no finished merge, or one of other slices.
     """
     assert request.continue_from is not None
-    entries = _read(request.continue_from, "poses.json")
+    entries = _entries(request.continue_from)
     slices = stacks.slices
-    then = [(entry.get("stack_number"), entry.get("index")) for entry in entries]
+    then = [(entry["stack_number"], entry["index"]) for entry in entries]
     now = [(each.stack + 1, each.image.volume_index) for each in slices]
     if then != now:
         raise InputError(
@@ -65,6 +74,21 @@ def continued(
 
 def _stacks(slices: list[tuple[int, int | None]]) -> int:
     return len({stack for stack, _ in slices})
+
+
+def _entries(folder: str | Path) -> list[dict[str, Any]]:
+    """Of every slice, what is used of poses.json. Raises InputError."""
+    entries = _read(folder, "poses.json")
+    try:
+        return [{name: entry[name] for name in _USED} for entry in entries]
+    except (KeyError, TypeError) as error:
+        raise _unfinished(folder, f"poses.json does not say {' and '.join(_USED)} of every slice") from error
+
+
+def _unfinished(folder: str | Path, why: str) -> InputError:
+    return InputError(
+        f"{folder}: holds no finished merge ({why}); expected a folder that ./run svr or Merge stacks wrote."
+    )
 
 
 def _read(folder: str | Path, name: str) -> Any:

@@ -164,6 +164,17 @@ def test_the_user_has_the_last_word_on_slices_and_goes_on_from_there(merged, tmp
     assert last[good]["weight"] == last[bad]["weight"] == 1
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["{}", "[]", '{"request": {}}', '{"request": {"contexts": [], "output": "/a"}}', '{"request": 7}', "{"],
+)
+def test_a_folder_without_a_finished_merge_is_refused_in_one_clear_line(tmp_path, refused, said):
+    """One that was left unfinished, or that another command wrote: no word of fields of a data model alone."""
+    (tmp_path / "result.json").write_text(said)
+    says = [str(tmp_path), "result.json", "expected", "merge"]
+    refused("svr", "--continue", tmp_path, "--output", tmp_path / "out", says=says)
+
+
 def test_choices_of_slices_that_are_not_there_are_refused(merged, paths, tmp_path, refused):
     go_on, out = ["svr", "--continue", merged], ["--output", tmp_path / "out"]
     refused(*go_on, "--exclude", "4:2", *out, says=["no stack 4", "1 to 3"])
@@ -173,9 +184,11 @@ def test_choices_of_slices_that_are_not_there_are_refused(merged, paths, tmp_pat
     refused("svr", "--continue", tmp_path, *out, says=["result.json", "earlier merge"])
     refused("svr", "--stack", merged / "volume.nrrd", *out, says=["reconstructed, not observed"])
     older = [{"slice": entry["slice"]} for entry in poses_in(merged).values()]  # by a version before this
-    (tmp_path / "poses.json").write_text(json.dumps(older))
     (tmp_path / "result.json").write_bytes((merged / "result.json").read_bytes())
-    refused("svr", "--continue", tmp_path, *out, says=["merge of other slices"])
+    for poses in (older, [], {}, [1]):
+        (tmp_path / "poses.json").write_text(json.dumps(poses))
+        says = ["merge of other slices" if poses in ([], {}) else "no finished merge"]
+        refused("svr", "--continue", tmp_path, *out, says=says)
     refused(*go_on, "--stack", paths[0], *out, says=["other slices", "of 3 stacks", "of 1)"])
     every: dict[int, list[str]] = {}
     for stack, index in poses_in(merged):
