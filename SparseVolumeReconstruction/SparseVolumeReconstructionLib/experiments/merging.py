@@ -18,7 +18,7 @@ from ..geometry.resample import resample
 from ..priors.base import Prior
 from ..priors.device import device_name, resolve_device
 from ..progress import Progress
-from ..svr.first_volume import agreement, template_from
+from ..svr.first_volume import agreement, by_template, template_from
 from ..svr.search import LEVELS, Found, find_motion
 from ..svr.simulate import NOISE, Scan, Simulated, simulate
 from ..svr.volume import merged_volume
@@ -180,10 +180,11 @@ def merges(
     for number, name in enumerate(names):
         part = progress.part(number / len(names), (number + 1) / len(names))
         start = time.perf_counter()
-        first = None
         if prior is not None and name == TEMPLATE:
-            first = template_from([given.slices[n] for n in given.still], prior, progress.quiet())
-        coarse = search(first, levels=LEVELS[:1], progress=part.part(0, 0.3))
+            template = template_from([given.slices[n] for n in given.still], prior, progress.quiet())
+            coarse = by_template(given.slices, template, seed=0, device=device, progress=part.part(0, 0.3))
+        else:
+            coarse = search(levels=LEVELS[:1], progress=part.part(0, 0.3))
         coarse_s = time.perf_counter() - start
         found = search(known=coarse, levels=LEVELS[1:], progress=part.part(0.3, 0.7))
         values = measured(body, given, found, device, part.part(0.7, 1.0))
@@ -257,7 +258,7 @@ def _notes(names: list[str], devices: list[str]) -> list[str]:
         "slice, independently: uniform angle and distance up to those of the row, any axis and direction.",
         f"The template is the posterior mean of fetal-t2 given {_CONTEXTS} slices of the first stack that "
         "did not move; they are among the slices of all rows. Evidence: how well slices agree with the "
-        "volume after the coarsest level.",
+        "volume after the coarsest level; it also says whether (b) searches near by or far around.",
         "TRE: mean distance of a slice's pixels from the truth after one rigid movement of the whole, over "
         "slices that are not spoiled. The volume is scaled by one factor. SSIM: 7 x 7 of axial slices, mean "
         "in the brain. NCC in the brain, PSNR over the whole box. Coverage: voxels of the brain within 1.645 "

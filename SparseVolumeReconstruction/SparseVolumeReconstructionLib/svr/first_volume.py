@@ -15,7 +15,7 @@ from ..priors.base import Prior
 from ..progress import Progress
 from ..reconstruction.patient_posterior import condition_patient
 from .pixels import MaskedSlice
-from .search import LEVELS, Found, find_motion
+from .search import FAR, LEVELS, Found, find_motion
 
 _SPACING_MM = 1.6
 _MARGIN_MM = 15.0
@@ -79,6 +79,19 @@ def agreement(slices: list[MaskedSlice], found: Found) -> float:
     return float(np.average(np.nan_to_num(found.judged.ncc.numpy()), weights=area))
 
 
+def by_template(
+    slices: list[MaskedSlice], template: Volume, *, seed: int, device: torch.device | str, progress: Progress
+) -> Found:
+    """Coarse poses by a template: searched near by, or far around, whichever slices agree with better."""
+    found = [
+        find_motion(
+            slices, template, levels=(level,), seed=seed, device=device, progress=progress.part(*told)
+        )
+        for level, told in ((LEVELS[0], (0.0, 0.4)), (FAR, (0.4, 1.0)))
+    ]
+    return max(found, key=lambda each: agreement(slices, each))
+
+
 def chosen_by_evidence(
     slices: list[MaskedSlice], template: Volume, seed: int, device: torch.device | str, progress: Progress
 ) -> tuple[Found, bool, tuple[float, float]]:
@@ -88,10 +101,10 @@ def chosen_by_evidence(
         What was found, whether by the template, and how well slices agree (correlation, their mean weighted
         by pixels) from the stacks and from the template.
     """
-    average, seeded = (
-        find_motion(slices, first, levels=LEVELS[:1], seed=seed, device=device, progress=progress.part(*told))
-        for first, told in ((None, (0.0, 0.5)), (template, (0.5, 1.0)))
+    average = find_motion(
+        slices, levels=LEVELS[:1], seed=seed, device=device, progress=progress.part(0.0, 0.3)
     )
-    scores = [agreement(slices, found) for found in (average, seeded)]
-    by_template = scores[1] > scores[0]
-    return (seeded if by_template else average), by_template, (scores[0], scores[1])
+    seeded = by_template(slices, template, seed=seed, device=device, progress=progress.part(0.3, 1.0))
+    scores = (agreement(slices, average), agreement(slices, seeded))
+    chosen = scores[1] > scores[0]
+    return (seeded if chosen else average), chosen, scores

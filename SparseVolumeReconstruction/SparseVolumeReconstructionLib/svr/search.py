@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from ..geometry import Grid, InputError, Volume
 from ..progress import Progress
@@ -19,6 +21,7 @@ _MARGIN_MM = 5.0
 _FIRST_NOISE = 0.3  # of the spread of grey values, before anything is known
 _DOUBTED = 0.05  # a slice that is doubted weighs at least so much when it is looked for
 _TOLERANCE = 1e-2  # of volumes on the way
+_RIM_MM = 6.0  # around slices that are looked for far around
 MAX_VOXELS = 60_000_000
 
 
@@ -30,6 +33,8 @@ class Level:
         grid_mm, pixel_mm: of the volume and, at least, of the slices.
         rounds: of volume and poses in turn.
         started: rounds that try several starts for every slice.
+        far_rounds: so many of the first rounds go by a first volume, with starts of `_FAR_STARTS`, up to 30
+            degrees and 20 mm; if 0, one round does, with the usual starts.
         starts: so many, of up to `degrees` and `mm`.
         parts: in the first round the slices are placed by a volume of the others, one of so many parts after
             the other, so that none holds itself where it is; 1: by a volume of all.
@@ -43,13 +48,17 @@ class Level:
     degrees: float = 0.0
     mm: float = 0.0
     parts: int = 1
+    far_rounds: int = 0
 
 
+# How many, degrees, mm; and by how many mm a first volume is blurred: from afar nothing sharp is found.
+_FAR_STARTS = (((120, 30.0, 20.0), 3.0), ((40, 15.0, 10.0), 1.0))
 LEVELS = (
     Level(3.2, 3.3, 8, started=6, starts=40, degrees=20.0, mm=12.0),
     Level(2.0, 2.2, 4, started=1, starts=40, degrees=20.0, mm=12.0, parts=5),
     Level(1.2, 1.1, 4),
 )
+FAR = replace(LEVELS[0], far_rounds=3)  # instead of the first one, where slices moved far
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +120,7 @@ def find_motion(
         at = _AtLevel(slices, level, found, device)
         for turn in range(level.rounds):
             progress.update(f"motion, {level.grid_mm:g} mm, round {turn + 1} of {level.rounds}", done / total)
-            by_first = known is None and first is not None and number == turn == 0
+            by_first = known is None and first is not None and number == 0 and turn < max(level.far_rounds, 1)
             found = at.round(found, turn, seed, by_first, progress)
             done += 1
     return found
@@ -154,7 +163,11 @@ class _AtLevel:
             start = found.poses
             if turn < level.started:
                 tried = spread_starts(level.starts, level.degrees, level.mm, seed + turn)
-                start = best_of_starts(target, own, start, weight, tried, self.groups, check=progress.check)
+                start = (
+                    self._far_around(volume, found, seed + turn, progress)
+                    if by_first and level.far_rounds
+                    else best_of_starts(target, own, start, weight, tried, self.groups, check=progress.check)
+                )
             done = register(
                 target, own, start, weight, self.groups, motion=motion, steps=8, check=progress.check
             )
@@ -165,6 +178,22 @@ class _AtLevel:
         self._learn(judged)
         judged = judged.cpu()
         return Found(poses, sd, normal_gain(gain, judged), judged, volume, found.centre)
+
+    def _far_around(self, volume: Volume, found: Found, seed: int, progress: Progress) -> torch.Tensor:
+        """Poses (S, 4, 4) by a first volume, which is blurred, and then less."""
+        poses, pixels = found.poses, self._with_rims
+        weight = first_precision(pixels, self.prior)
+        for number, (starts, blur_mm) in enumerate(_FAR_STARTS):
+            blurred = gaussian_filter(volume.array, blur_mm / volume.grid.spacing_ijk[0])
+            target = self._target(Volume(blurred, volume.grid), found)
+            tried = spread_starts(*starts, seed + 1000 * number)
+            poses = best_of_starts(target, pixels, poses, weight, tried, self.groups, check=progress.check)
+        return poses
+
+    @cached_property
+    def _with_rims(self) -> Pixels:
+        """Pixels of slices that are 0 around their masks: the outline tells where they lie from afar."""
+        return pixels_of([_with_rim(s) for s in self.slices], self.level.pixel_mm, self.pixels.device)
 
     def _learn(self, judged: Judged) -> None:
         self.certainty = judged.certainty(self.pixels.owner)
@@ -199,6 +228,13 @@ class _AtLevel:
     def _target(self, volume: Volume, found: Found) -> Target:
         array = torch.as_tensor(volume.array, device=self.pixels.device)
         return Target.of(array, volume.grid, found.centre)
+
+
+def _with_rim(each: MaskedSlice) -> MaskedSlice:
+    """A slice that is 0 around its mask, with a rim of that in the mask."""
+    width = int(np.rint(_RIM_MM / each.image.plane.spacing_ij.min()))
+    alone = replace(each.image, pixels=np.where(each.mask, each.image.pixels, 0).astype(np.float32))
+    return replace(each, image=alone, mask=binary_dilation(each.mask, iterations=max(width, 1)))
 
 
 def still_poses(count: int) -> torch.Tensor:

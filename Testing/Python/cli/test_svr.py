@@ -169,7 +169,7 @@ def test_the_user_has_the_last_word_on_slices_and_goes_on_from_there(merged, tmp
     ["{}", "[]", '{"request": {}}', '{"request": {"contexts": [], "output": "/a"}}', '{"request": 7}', "{"],
 )
 def test_a_folder_without_a_finished_merge_is_refused_in_one_clear_line(tmp_path, refused, said):
-    """One that was left unfinished, or that another command wrote: no word of fields of a data model alone."""
+    """One that was left unfinished, or that another command wrote: it says so, and which file."""
     (tmp_path / "result.json").write_text(said)
     says = [str(tmp_path), "result.json", "expected", "merge"]
     refused("svr", "--continue", tmp_path, "--output", tmp_path / "out", says=says)

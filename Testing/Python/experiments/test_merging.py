@@ -17,6 +17,7 @@ from SparseVolumeReconstructionLib.experiments.without_model import interpolated
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.geometry.io import write_volume
 from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.svr import first_volume
 from SparseVolumeReconstructionLib.svr.first_volume import chosen_by_evidence
 from SparseVolumeReconstructionLib.svr.search import Found, Level, middle_of
 from SparseVolumeReconstructionLib.svr.simulate import random_pose
@@ -91,7 +92,10 @@ def test_finished_simulations_are_kept_and_not_made_again(tmp_path, monkeypatch)
 
 def test_a_simulation_is_scored_from_each_first_volume_and_by_evidence(tmp_path, monkeypatch):
     """On coarse levels; its rows are plain numbers, those of the choice are of one of the others."""
-    monkeypatch.setattr(merging, "LEVELS", (Level(8.0, 6.0, 1), Level(6.0, 6.0, 1)))
+    levels = (Level(8.0, 6.0, 1), Level(6.0, 6.0, 1))
+    monkeypatch.setattr(merging, "LEVELS", levels)
+    monkeypatch.setattr(first_volume, "LEVELS", levels)
+    monkeypatch.setattr(first_volume, "FAR", replace(levels[0], far_rounds=1))
     monkeypatch.setattr(merging, "Scan", lambda: replace(SCAN, pixel_mm=6.0, thickness_mm=8.0))
     monkeypatch.setattr(merging, "template_from", lambda *_: body(14, 4.0))
     write_volume(body(14, 4.0), tmp_path / "one.nii.gz")

@@ -17,7 +17,7 @@ from SparseVolumeReconstructionLib.svr.pixels import pixels_of
 from SparseVolumeReconstructionLib.svr.registration import Target, exp_rigid, log_rigid, register
 from SparseVolumeReconstructionLib.svr.request import SvrRequest
 from SparseVolumeReconstructionLib.svr.run import run_svr
-from SparseVolumeReconstructionLib.svr.search import Found, middle_of, still_poses
+from SparseVolumeReconstructionLib.svr.search import FAR, Found, find_motion, middle_of, still_poses
 from SparseVolumeReconstructionLib.svr.simulate import simulate
 from SparseVolumeReconstructionLib.svr.volume import merged_volume
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -108,6 +108,18 @@ def test_slices_of_a_group_move_together():
     done = register(target, pixels, start, precision, torch.zeros(pixels.count, dtype=torch.long), steps=20)
     assert len(done.sd) == 1 and float((done.poses - torch.eye(4)).abs().max()) < 0.1
     assert float((done.poses - done.poses[0]).abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize("seed", [6, 7])
+def test_slices_that_moved_far_are_found_by_a_first_volume(seed):
+    """By up to half the width of the body, in one round: starts near by alone found .56 and .59."""
+    found = moving(20.0, 30.0, seed=seed)
+    placed = find_motion(found.slices, body(), levels=(replace(FAR, rounds=1),)).poses.numpy()
+    away = []
+    for each, wrong in zip(found.slices, placed - found.poses, strict=True):
+        points = each.image.plane.points_ras()[each.mask.ravel()]
+        away.append(np.linalg.norm(points @ wrong[:3, :3].T + wrong[:3, 3], axis=1).mean())
+    assert (np.array(away)[~found.spoiled] < 2).mean() > 0.8
 
 
 def request(paths, output, **words) -> SvrRequest:
