@@ -35,12 +35,13 @@ USUAL = {
 
 Medians of five patients (T2w) and of ten people of two sites (FLAIR), found from nine slices of each.
 """
-SHOWN_WIDENING = {("T2w", "T1w"): 1.2, ("FLAIR", "T1w"): 1.2, ("unclear", "T1w"): 1.2, ("T1w", "T2w"): 0.6}
+SHOWN_WIDENING = {("T2w", "T1w"): 1.3, ("FLAIR", "T1w"): 1.15, ("unclear", "T1w"): 1.3, ("T1w", "T2w"): 0.6}
 """Factor on standard deviations by the contrast of the slices and that which is shown, where what the process
 says of its ignorance is too little or too much.
 
-So that 90 % intervals hold 0.90 of the T1w scans of five people nobody is tested on (four of ds000011, one
-with multiple sclerosis; FLAIR of the latter alone; an unclear contrast like these), and 0.93 of their T2w.
+So that 90 % intervals hold 0.90 of the scan that was not given, on average over ten people of each pair: four
+of ds000011, one with multiple sclerosis and five patients, of FLAIR the one and nine of the NiChart sites. A
+person who is left out changes it by 0.07 at most. An unclear contrast is taken to be like T2w.
 """
 _RIM_MM, _DEEP_MM, _SHARP_MM = 5.0, 25.0, 4.0
 _SUM = len(TISSUES) + 1  # what the process itself shows, and the tissues
