@@ -69,6 +69,7 @@ def test_an_environment_of_two_checkouts_runs_the_code_of_each(repository, tmp_p
         (tmp_path / name).mkdir(exist_ok=True)
         for file in ("run", "pyproject.toml"):
             shutil.copy(repository / file, tmp_path / name / file)
+        shutil.copytree(repository / "requirements", tmp_path / name / "requirements", dirs_exist_ok=True)
         done = run(tmp_path / name, "models", SVR_VENV=str(tmp_path / "env"))
         assert done.returncode == 0, done.stderr
         said.append("installing" in done.stderr)
