@@ -65,6 +65,8 @@ class Operation:
             parsed = self.request_model.model_validate(request)
         except ValidationError as error:
             raise InputError(f"{first_problem(error)}.") from error
+        except UnicodeEncodeError as error:  # half a pair of surrogates, which JSON may name
+            raise InputError(f"request: a text that is none ({ascii(error.object)[:80]}).") from error
         return self.load_result(self.run(parsed, progress)).model_dump()
 
 

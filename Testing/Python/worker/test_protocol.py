@@ -103,9 +103,10 @@ def test_lines_that_nobody_writes_get_one_answer_each_and_end_nothing(job_comman
 def test_changed_requests_are_answered_in_one_line():
     """Of all operations, up to their data models."""
     target = lines()
-    target.check(
-        b'{"op": "reconstruct", "id": "a", "request": {"output": "o", "contexts": [{"kind": [2, 5]}]}}'
-    )
+    for kind in (b"[2, 5]", b'"sl\\ud800ice"'):
+        target.check(
+            b'{"op": "reconstruct", "id": "a", "request": {"output": "o", "contexts": [{"kind": %s}]}}' % kind
+        )
     fuzzed(given(changed(target.valid, target.words))(target.check))()
 
 
