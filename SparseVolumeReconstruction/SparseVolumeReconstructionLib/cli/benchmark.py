@@ -13,7 +13,11 @@ from .display import shown_progress
 from .options import Command, device, positive
 
 
-@click.command(cls=Command, examples="benchmark --prior brain-t1 --device cpu\nbenchmark --soak 2000")
+@click.command(
+    cls=Command,
+    examples="benchmark --prior brain-t1 --device cpu\nbenchmark --soak 2000\n"
+    "benchmark --soak 500 --visitors 8",
+)
 @click.option("--prior", default="brain-t1", metavar="ID", help="the model (brain-t1)")
 @click.option(
     "--runs", type=int, default=7, metavar="N", help="repetitions, of which the median is shown (7)"
@@ -24,11 +28,19 @@ from .options import Command, device, positive
     metavar="N",
     help="instead: whether N reconstructions in one process leave memory, open files or temporary files",
 )
+@click.option(
+    "--visitors",
+    type=positive,
+    metavar="N",
+    help="with --soak: they are done in the page, by N visitors at once (about 1 GB each)",
+)
 @device
-def benchmark(prior, runs, soak, device):
+def benchmark(prior, runs, soak, visitors, device):
     """Time and memory on this machine."""
+    if visitors and not soak:
+        raise InputError("--visitors: goes with --soak N.")
     if soak:
-        return print(_soak_table(prior, soak, device))
+        return print(_soak_table(prior, soak, visitors, device))
     from ..evaluation.benchmark import benchmark as measure
     from ..evaluation.benchmark import table
     from ..evaluation.merge_benchmark import merge_benchmark, merge_table
@@ -57,11 +69,17 @@ def benchmark(prior, runs, soak, device):
     print(_page_table(prior))
 
 
-def _soak_table(prior: str, count: int, device: str) -> str:
+def _soak_table(prior: str, count: int, visitors: int | None, device: str) -> str:
     from ..worker import soak
 
     with shown_progress() as progress:
-        return soak.soak_table(soak.soak(prior, count, device, progress))
+        if not visitors:
+            return soak.soak_table(soak.soak(prior, count, device, progress))
+        try:
+            from ..web.soak import web_soak
+        except ImportError as error:
+            raise InputError(f"--visitors: {error.name} is missing: ./run web installs it.") from error
+        return soak.soak_table(web_soak(prior, count, visitors, progress))
 
 
 def _live_table(prior_id: str) -> str:

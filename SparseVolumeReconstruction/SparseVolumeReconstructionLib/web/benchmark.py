@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import InputError
-from ..geometry.io import read_volume, write_volume
 from ..worker import WorkerClient
+from ..worker.measured import mean_as_scan, resident_mib
 from .chromium import headless_chromium, missing
 from .watchdog import SAID, VARIABLE
 
@@ -95,7 +96,7 @@ class PageSpeed:
         frames_per_s: pictures of the axial view while it is scrolled.
         samples_per_s: samples that were shown there while they were played; nan where none were made.
         update_s: of every slice that was added, to the shown posterior.
-        memory_mb: resident memory of the server's process at the start and after each of RESULTS
+        memory_mib: resident memory of the server's process at the start and after each of RESULTS
             reconstructions with two samples, of which the last two are kept; empty where the system does not
             tell.
         blocked_ms: the longest that one thing computed on the event loop.
@@ -104,7 +105,7 @@ class PageSpeed:
     frames_per_s: float
     samples_per_s: float
     update_s: list[float]
-    memory_mb: list[float]
+    memory_mib: list[float]
     blocked_ms: float
 
 
@@ -119,9 +120,10 @@ def page_speed(prior_id: str) -> PageSpeed:
     if why := missing():
         raise InputError(why)
     with tempfile.TemporaryDirectory(prefix="svr-page-") as folder:
-        scan = _scan(prior_id, Path(folder))
-        log = Path(folder) / "log.txt"
-        with _served(scan, log) as (address, process):
+        scan, log = Path(folder) / "scan.nrrd", Path(folder) / "log.txt"
+        with closing(WorkerClient()) as client:
+            mean_as_scan(client, prior_id, _SPACING_MM, scan)
+        with served(log, "--input", str(scan)) as (address, process):
             driver = headless_chromium(Path(folder) / "browser", *_SIZE)
             try:
                 frames, updates = _measure(driver, address, prior_id)
@@ -163,17 +165,17 @@ def _samples_per_s(driver) -> float:
 
 
 def _memory(driver, process: int) -> list[float]:
-    """MB of a process (id) now and after every reconstruction.
+    """MiB of a process (id) now and after every reconstruction.
 
     Older results than the last two are removed.
     """
-    if resident_mb(process) is None:
+    if resident_mib(process) is None:
         return []
     driver.find_element("id", "live").click()
     state = "return window.trame.state.state"
     _until(driver, f"{state}.p_live === false")
     _set(driver, "out-samples", str(_SAMPLES))
-    measured = [resident_mb(process)]
+    measured = [resident_mib(process)]
     for _ in range(RESULTS):
         known = driver.execute_script(f"{state}.scan.results.map((each) => each.id)")
         driver.execute_script("window.trame.trigger('run_apply')")
@@ -182,16 +184,8 @@ def _memory(driver, process: int) -> list[float]:
             driver.execute_script("window.trame.trigger('scan_remove', [arguments[0]])", old)
         _until(driver, f"{state}.scan.results.length <= 2 && !window.trame.state.state.run.running")
         time.sleep(_SETTLED_S)
-        measured.append(resident_mb(process))
+        measured.append(resident_mib(process))
     return measured
-
-
-def resident_mb(process: int) -> float | None:
-    """Resident memory of a process (id) in MB, None where the system does not tell."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, ValueError):
-        return None
 
 
 def _blocked_ms(log: Path) -> float:
@@ -219,35 +213,18 @@ def _until(driver, script: str, seconds: float = _TIMEOUT_S) -> None:
         time.sleep(0.1)
 
 
-def _scan(prior_id: str, folder: Path) -> Path:
-    """The prior's mean as a file."""
-    request = {
-        "prior": prior_id,
-        "frame": "registered",
-        "spacing_mm": _SPACING_MM,
-        "outputs": ["mean"],
-        "output": str(folder / "scan"),
-    }
-    with closing(WorkerClient()) as client:
-        mean = read_volume(client.run(request)["files"]["mean.nrrd"])
-    scan = folder / "scan.nrrd"
-    write_volume(mean, scan)  # which does not say that it was inferred: here it plays the scan
-    return scan
-
-
 @contextmanager
-def _served(scan: Path, log: Path):
-    """Address and process id of a server in a process of its own, which shows the scan."""
-    command = [
-        sys.executable,
-        "-m",
-        "SparseVolumeReconstructionLib.cli",
-        "web",
-        "--port",
-        "0",
-        "--input",
-        str(scan),
-    ]
+def served(log: Path, *words: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of a server in a process of its own, on any port.
+
+    Args:
+        log: file for what it says, which is watched for what keeps its event loop.
+        words: of the command line, after `web`.
+
+    Raises:
+        InputError: it did not start.
+    """
+    command = [sys.executable, "-m", "SparseVolumeReconstructionLib.cli", "web", "--port", "0", *words]
     watched = {**os.environ, VARIABLE: str(_BLOCKED_MS)}
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -275,20 +252,20 @@ def table(speed: PageSpeed) -> str:
         f"a slice added until its posterior is shown: median {np.median(speed.update_s):.2f} s, "
         f"slowest of {len(speed.update_s)} {max(speed.update_s):.2f} s{_load()}\n"
         f"the longest that one thing computed on the event loop: {speed.blocked_ms:.0f} "
-        f"ms{_memory_text(speed.memory_mb)}"
+        f"ms{_memory_text(speed.memory_mib)}"
     )
 
 
-def _memory_text(memory_mb: list[float]) -> str:
-    if not memory_mb:
+def _memory_text(memory_mib: list[float]) -> str:
+    if not memory_mib:
         return ""
-    first = memory_mb[0]
-    last = memory_mb[-1]
-    most = max(memory_mb)
-    count = len(memory_mb) - 1
+    first = memory_mib[0]
+    last = memory_mib[-1]
+    most = max(memory_mib)
+    count = len(memory_mib) - 1
     return (
-        f"; memory of the session: {first:.0f} MB, after {count} reconstructions, the last two kept, "
-        f"{last:.0f} MB, most {most:.0f} MB"
+        f"; memory of the session: {first:.0f} MiB, after {count} reconstructions, the last two kept, "
+        f"{last:.0f} MiB, most {most:.0f} MiB"
     )
 
 
