@@ -26,7 +26,8 @@ from .access import ENTER, SOCKET
 from .benchmark import served
 
 _READY_S, _STEP_S, _SAMPLES = 300.0, 0.05, 2
-_VIEWS, _SIZE = ("Red", "Green", "Yellow"), {"w": 400, "h": 300, "p": 1}
+_VIEWS = ("Red", "Green", "Yellow")
+_SIZE = {"w": 400, "h": 300, "p": 1}
 
 
 class Visitor:
@@ -43,7 +44,8 @@ class Visitor:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse):
         self.state: dict[str, Any] = {}
         self.pictures = 0
-        self._socket, self._number = socket, 0
+        self._socket = socket
+        self._number = 0
         self._answers: dict[str, asyncio.Future] = {}
         self._listening = asyncio.ensure_future(self._listen())
 
@@ -158,7 +160,9 @@ async def _visit(
     address: str, process: int, prior: str, count: int, visitors: int, progress: Progress
 ) -> tuple[list[float], list[int]]:
     """Memory (MiB) and open files of all processes after every reconstruction."""
-    memory, files, numbers = [], [], iter(range(count))
+    memory: list[float] = []
+    files: list[int] = []
+    numbers = iter(range(count))
 
     async def work(visitor: Visitor) -> None:
         for number in numbers:

@@ -87,7 +87,8 @@ def _run(
 ) -> tuple[list[float], list[int]]:
     """Memory (MiB) and the number of open files after every reconstruction."""
     mean = mean_as_scan(client, asked["prior"], SPACING_MM, folder / "scan.nrrd")
-    scan, depth = str(folder / "scan.nrrd"), mean.grid.shape_kji[0]
+    scan = str(folder / "scan.nrrd")
+    depth = mean.grid.shape_kji[0]
     memory, descriptors = [], []
     for n in range(count):
         moving = depth // 4 + 1 + n % max(1, depth // 2 - 1)  # as a view that is scrolled
