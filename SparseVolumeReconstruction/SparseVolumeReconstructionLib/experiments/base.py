@@ -142,6 +142,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         {"visits": "folder of skull-stripped scans, SITE_PERSON_T1w beside SITE_PERSON_FLAIR"},
         (),
     ),
+    "samples": Experiment(
+        "samples:samples",
+        "Samples of the structured Gaussian: likeness to scans, spread, donors.",
+        "brain-t1",
+    ),
     "next-plane": Experiment(
         "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
     ),

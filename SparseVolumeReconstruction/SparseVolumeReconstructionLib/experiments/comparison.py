@@ -16,6 +16,7 @@ from ..evaluation import figures
 from ..evaluation.cases import context_positions
 from ..evaluation.protocol import BASELINES, METRICS, Evaluation, evaluate_priors
 from ..geometry import Grid, InputError, Volume
+from ..priors.base import Prior
 from .base import Setting
 from .findings import Cell, Figure, Table
 from .models import GAUSSIAN
@@ -100,6 +101,13 @@ def measure(setting: Setting, keys: list[str], counts: list[int], pictured: list
     priors = setting.models.several(keys)
     if not priors:
         raise InputError(f"no system is left: {'; '.join(setting.models.left_out.values())}.")
+    return measure_priors(setting, priors, counts, pictured)
+
+
+def measure_priors(
+    setting: Setting, priors: dict[str, Prior], counts: list[int], pictured: list[int]
+) -> Measured:
+    """The same for priors by any name, at least one; the first gives reference and grid."""
     first = next(iter(priors.values()))
     cohort = list_subjects(setting.models.cohorts, first.card.modality, (0,), None, 0).cohort
     options: dict[str, Any] = {"samples": setting.samples, "subjects": setting.subjects, "pictured": pictured}
@@ -132,12 +140,13 @@ def metric_tables(measured: Measured, printed: Printed | None = None) -> list[Ta
             rows.append([printed.name, *(values.get(n) for n in measured.counts)])
         if rows:
             tables.append(
-                Table(title, _header("system", measured.counts), rows, METRICS if key == "ssim" else "")
+                Table(title, header_of("system", measured.counts), rows, METRICS if key == "ssim" else "")
             )
     return [*tables, _seconds(measured)]
 
 
-def _header(first: str, counts: list[int]) -> list[str]:
+def header_of(first: str, counts: list[int]) -> list[str]:
+    """The columns of a table by number of slices, the first of which is called `first`."""
     return [first, *(f"{n} slice{'' if n == 1 else 's'}" for n in counts)]
 
 
@@ -161,7 +170,7 @@ def _seconds(measured: Measured) -> Table:
     machine = measured.scores["_about"]["machine"]
     return Table(
         "Seconds",
-        _header("system", measured.counts),
+        header_of("system", measured.counts),
         rows,
         f"Medians; {machine['threads']} thread(s), {machine['system']}.",
     )
@@ -181,7 +190,7 @@ def gain_tables(measured: Measured, others: list[str]) -> list[Table]:
             if name != other
         ]
         note = "Mean difference of SSIM (all slices), and subjects for whom it is positive."
-        tables.append(Table(f"Gain over {other}", _header("system", measured.counts), rows, note))
+        tables.append(Table(f"Gain over {other}", header_of("system", measured.counts), rows, note))
     return tables
 
 

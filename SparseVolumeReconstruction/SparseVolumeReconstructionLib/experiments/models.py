@@ -123,8 +123,11 @@ class Models:
     used: dict[str, ModelEntry] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     _loaded: dict[str, Prior] = field(default_factory=dict)
+    _drawing: dict[tuple[str, str | None], Prior] = field(default_factory=dict)
 
-    def get(self, key: str, size: int = 64, progress: Progress | None = None) -> Prior:
+    def get(
+        self, key: str, size: int = 64, progress: Progress | None = None, draws: str | None = "gaussian"
+    ) -> Prior:
         """The prior of a system for slices of size x size pixels.
 
         Samples of the Gaussian are its own: the papers know no donors.
@@ -133,6 +136,7 @@ class Models:
             key: of the system, as above; a model is loaded once.
             size: in the names of configurations and, where it is not 64, of models.
             progress: of a training; `self.progress` if None.
+            draws: what samples start from where the prior has a choice; what the model's do if None.
 
         Raises:
             LeftOut: the model is not there and is not to be, or cannot be, trained.
@@ -142,8 +146,13 @@ class Models:
         if name not in self._loaded:
             path = self._path(key, size, progress or self.progress)
             self.used[name], prior = self.store.load_file(path, self.device)
-            self._loaded[name] = prior.drawing("gaussian") if "gaussian" in prior.draws else prior
-        return self._loaded[name]
+            self._loaded[name] = prior
+        prior = self._loaded[name]
+        if draws not in prior.draws or draws == prior.draws[0]:
+            return prior
+        if (name, draws) not in self._drawing:
+            self._drawing[name, draws] = prior.drawing(draws)
+        return self._drawing[name, draws]
 
     def several(self, keys: list[str]) -> dict[str, Prior]:
         """The priors that can be had; `left_out` names the others."""

@@ -1,10 +1,16 @@
 """The experiments on questions to a posterior end to end, on bodies."""
 
 import json
+from copy import copy
 
 import pytest
+import torch
 
 from SparseVolumeReconstructionLib.cli import main
+from SparseVolumeReconstructionLib.experiments.models import GAUSSIAN
+from SparseVolumeReconstructionLib.experiments.questions import untempered
+from SparseVolumeReconstructionLib.observation.slices import slice_of
+from SparseVolumeReconstructionLib.priors.card import MeanTempering
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +34,16 @@ def test_suggested_planes_leave_less_variance(run):
         assert rows["any", count][0] < rows["even", count][0]
         assert rows["even", count][4:] == [None] * 3
         assert rows["any", count][4] == int(rows["any", count][1] < rows["even", count][1])
+
+
+def test_no_planes_gain_by_a_mean_that_is_tempered_for_parallel_ones_alone(trained):
+    prior = copy(trained.get(GAUSSIAN))
+    axial = [slice_of(prior.reference, k) for k in (4, 9)]
+    plain = prior.condition(axial).mean()
+    prior.card = prior.card.model_copy(update={"tempering": MeanTempering(shared=0.5, power=2)})
+    assert not torch.equal(prior.condition(axial).mean(), plain)
+    assert torch.equal(untempered(prior).condition(axial).mean(), plain)
+    assert prior.card.tempering is not None
 
 
 def test_single_slices_are_located(run):
