@@ -40,5 +40,6 @@ def test_no_room_that_is_checked_has_a_type_error(python, repository, tmp_path):
         check=False,
     )
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert done.returncode == 1 and len(errors) == 1, done.stdout + done.stderr
-    assert str(wrong.name) in errors[0] and '"Prior" has no attribute "protocol_grid"' in errors[0], errors
+    assert done.returncode == 1 and not done.stderr, done.stdout + done.stderr
+    assert all(f"/{wrong.name}:5: " in line for line in errors), errors
+    assert any('"Prior" has no attribute "protocol_grid"' in line for line in errors), errors
