@@ -44,7 +44,7 @@ def degrees(at, direction) -> float:
 def test_a_named_view_is_nearly_there_and_never_its_opposite(prior, head, view):
     """From behind, the mirrored head looks the same as the head does from the front."""
     at = found(prior, head, view, VIEWS[view])
-    assert degrees(at, VIEWS[view]) < 10
+    assert degrees(at, VIEWS[view]) < 4  # steps that do not end left it half a step beside
     assert at.mirrored is None or abs(at.mirrored) < 1
 
 
