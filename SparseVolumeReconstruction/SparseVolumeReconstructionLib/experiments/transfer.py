@@ -16,7 +16,6 @@ from ..data.bids import WRITTEN
 from ..data.cohort import FOREGROUND, normalised
 from ..evaluation.metrics import masked_mean, psnr, ssim_map
 from ..geometry.io import read_volume
-from ..geometry.resample import resample
 from ..progress import Progress
 from ..synthesis.adaptation.adapt import adapt
 from ..synthesis.adaptation.greys import grey_quantiles, matched
@@ -87,7 +86,7 @@ def simulated_site(people: dict[str, Anatomy], name: str, folder: Path, config: 
     tissues = {}
     for person in scans:
         own = field.grid(normalised(read_volume(folder / f"{person}_{first}.nii.gz")))
-        tissues[person] = torch.as_tensor(resample(people[person].tissues, own, labels=True).array).float()
+        tissues[person] = torch.as_tensor(people[person].on(own).tissues.array).float()
     return Site(scans, tissues)
 
 

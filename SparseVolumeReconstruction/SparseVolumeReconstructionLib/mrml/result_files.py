@@ -16,7 +16,7 @@ from ..reconstruction.result import TISSUE_VOLUMES, VOLUMES
 from ..reconstruction.result import read_result as read_result_folder
 from .look import WHOLE_SHARE
 
-MASKS = (*WRITTEN_MASKS, "outline", "seen")
+MASKS = (*WRITTEN_MASKS, "outline", "seen", "lost")
 RECONSTRUCT = "reconstruct"
 OPERATION = "operation"
 """What of the computing process made a result, as a word of its provenance; without it, RECONSTRUCT."""
@@ -88,8 +88,8 @@ def read_made(files: dict[str, str], operation: str, private: Path | None = None
     said = {**json.loads(Path(files["result.json"]).read_text(encoding="utf-8")), OPERATION: operation}
     if "poses.json" in files:
         said["slices"] = json.loads(Path(files["poses.json"]).read_text(encoding="utf-8"))
-    if "seen" in volumes:
-        volumes["seen"] = Volume((volumes["seen"].array > 0).astype(np.uint8), volumes["seen"].grid)
+    for role in volumes.keys() & {"seen", "lost"}:
+        volumes[role] = Volume((volumes[role].array > 0).astype(np.uint8), volumes[role].grid)
     return ResultFiles(_without(private, said), volumes, None, None, _windows(volumes))
 
 

@@ -25,6 +25,7 @@ _NAMES = {
     "template_mask": "template mask",
     "brain_mask": "brain mask (inferred)",
     "seen": "seen by slices",
+    "lost": "may be missing",
     "csf": "fluid",
     "gm": "grey matter",
     "wm": "white matter",
@@ -61,6 +62,7 @@ class ResultNodes:
     observed: Any = None
     brain_mask: Any = None
     seen: Any = None
+    lost: Any = None
     template: Any = None
     template_mask: Any = None
     csf: Any = None

@@ -40,6 +40,7 @@ _SEGMENTS = {  # label of what is 1, and of what is 0, where that is a thing of 
     "seen": ("seen by a slice", "inferred"),
     "brain_mask": ("brain", None),
     "template_mask": ("anatomy", None),
+    "lost": ("may be missing in what was made", None),
 }
 IMAGES = {*_TITLES, *_SEGMENTS, "samples"}
 """Names of the images of all results."""

@@ -24,14 +24,16 @@ from ..reconstruction.images import check_can_be_written, image_names, write_ima
 from ..zoo.weights import sha256
 from .adaptation.own_scanner import adapted_to, save_adapted
 from .checks import check_observed, check_scans
+from .lost import CONTRAST, Lost, lost_of
 from .models import weights_of
-from .pix2pix.synthesiser import Synthesiser
+from .pix2pix.synthesiser import Synthesised, Synthesiser
 from .request import SynthesisRequest
 from .scans import shown_on
 
 _MOVED_MM = 1.0
 ADAPTED = "adapted.safetensors"
-FILES = (*(name for each in FORMATS for name in image_names(("mean", "std"), each)), "result.json", ADAPTED)
+_IMAGES = ("mean", "std", "lost")
+FILES = (*(name for each in FORMATS for name in image_names(_IMAGES, each)), "result.json", ADAPTED)
 
 
 def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, Any]:
@@ -74,21 +76,37 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         network, adapted = adapted_to(network, Path(request.adapt), progress.part(0.4, 0.7), warn)
     part = progress.part(0.7, 0.9)
     made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
-    progress.update("writing", 0.9)
+    progress.update("looking for what is missing", 0.9)
+    lost = _lost(network, scans, made, warn)
+    progress.update("writing", 0.95)
     said = _provenance(request, network, sha256(weights)) | {
         "moved_mm": moved,
         "adapted to": adapted,
+        "lost": lost and {"ml": lost.millilitres, "places": lost.places, "threshold": lost.threshold},
         "warnings": warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
     with written_whole(request.output, FILES) as folder:
         if adapted and adapted["used"]:
             save_adapted(network, weights, adapted, folder / ADAPTED)
-        write_images(folder, vars(made), None, request.format, True, said)
+        images = {"mean": made.mean, "std": made.std}
+        if lost and lost.places:
+            images["lost"] = resample(lost.mask, first.grid, labels=True)
+        write_images(folder, images, None, request.format, True, said)
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}
     return {"files": {n: path for n, path in files.items() if Path(path).exists()}, "result": said}
+
+
+def _lost(network: Synthesiser, scans: dict[str, Volume], made: Synthesised, warn: Any) -> Lost | None:
+    """What may be lost of the contrast in which lesions are looked for; None where it was not given."""
+    if CONTRAST not in scans:
+        return None
+    lost = lost_of(scans[CONTRAST], made.mean, network.field)
+    if told := lost.told(WRITTEN[network.settings.output]):
+        warn(told)
+    return lost
 
 
 def _provenance(request: SynthesisRequest, network: Synthesiser, digest: str) -> dict[str, Any]:

@@ -63,6 +63,11 @@ class Anatomy:
         brain: np.ndarray = self.shares.sum(0) > _EDGE
         return brain
 
+    def on(self, grid: Grid) -> Anatomy:
+        """The same shares on another grid, resampled as images are; tissues would jump by half a voxel."""
+        each = [resample(Volume(share, self.grid), grid).array for share in self.shares]
+        return Anatomy(np.stack(each), grid)
+
     @property
     def tissues(self) -> Volume:
         """The tissue that most of each voxel is, 1 to TISSUES; 0 outside."""
@@ -109,8 +114,8 @@ def anatomy_of(tissue: Volume, spacing_mm: float) -> Anatomy:
     matrix = tissue.grid.ijk_to_ras
     points = np.argwhere(tissue.array > 0)[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
     grid = Grid.covering(points, spacing_mm)
-    each = [Volume((tissue.array == n + 1).astype(np.float32), tissue.grid) for n in range(TISSUES)]
-    return Anatomy(np.stack([resample(share, grid).array for share in each]), grid)
+    whole = np.stack([(tissue.array == n + 1).astype(np.float32) for n in range(TISSUES)])
+    return Anatomy(whole, tissue.grid).on(grid)
 
 
 def scanned(anatomy: Anatomy, scanner: Scanner, seed: list[int]) -> dict[str, Volume]:

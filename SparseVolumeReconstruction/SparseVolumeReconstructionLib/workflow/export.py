@@ -36,6 +36,7 @@ _VOLUMES = {
     "observed": "mask: 1 where a voxel was observed, 0 where it was inferred",
     "brain_mask": "mask: 1 in the brain, as found in the slices of whole heads and inferred between them",
     "seen": "mask: 1 where a slice of the merge reaches",
+    "lost": "mask: 1 where FLAIR is brighter than what was made of it tells",
     "csf": "share of fluid in every voxel",
     "csf_std": "its standard deviation",
     "gm": "share of grey matter in every voxel",

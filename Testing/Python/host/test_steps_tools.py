@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthesis.conftest import model, visits_dir  # noqa: F401 - fixtures
+from synthesis.conftest import blind, model, visits_dir  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.slow
 
@@ -63,15 +63,16 @@ def test_a_radiograph_becomes_a_volume(radiograph):
     assert request["view"] == "side" and request["source"] == "Lateral"
 
 
-def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa: F811
+def test_a_contrast_is_converted_by_a_network_of_the_user(bench, blind):  # noqa: F811
     """Named by its file; the contrast of a scan is guessed by its name, and asked for once."""
-    from synthesis.conftest import visit
+    import slicer.util
+    from synthesis.conftest import with_a_spot
 
     from SparseVolumeReconstructionLib.mrml.nodes import add_volume
 
     bench.clear()
     desk, form, host = bench, bench.tools["contrast"], bench.host
-    scan = visit(20)["FLAIR"]
+    scan = with_a_spot(20)
     for name in ("Patient FLAIR", "Patient FLAIR again"):
         add_volume(scan, name)
     host.process(0.05)
@@ -88,7 +89,7 @@ def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa
     (menu,) = (one for one in form.toolOptions.children() if one.className() == "QComboBox")
     assert menu.currentText == "T1w from FLAIR" and menu.currentText in form.toolCard.text
     (edit,) = (one for one in form.toolOptions.children() if one.className() == "ctkPathLineEdit")
-    edit.currentPath = str(model)
+    edit.currentPath = str(blind)
     host.process(0.05)
     host.click(form.toolButton)
     assert "a network and a file are chosen" in desk.status.error
@@ -96,7 +97,10 @@ def test_a_contrast_is_converted_by_a_network_of_the_user(bench, model):  # noqa
     host.click(form.toolButton)
     desk.wait()
     result = desk.result
-    assert not desk.status.error and result.operation == "synthesize" and set(result.roles) == {"mean", "std"}
+    assert not desk.status.error and result.operation == "synthesize"
+    assert set(result.roles) == {"mean", "std", "lost"}
+    assert slicer.util.arrayFromVolume(result.lost).max() == 1
+    assert "lesions there may be missing in the T1w" in str(result.provenance["warnings"])
     assert "T1w made from other contrasts" in desk.ui.noticeLabel.text
     assert "Every voxel is inferred" in desk.ui.noticeLabel.text
     assert result.mean.GetImageData().GetDimensions() == scan.array.shape[::-1]

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Grid, Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
+from SparseVolumeReconstructionLib.zoo.weights import read_tensors, save_weights, stored_card
 
 SPACING = 6.0
 
@@ -46,3 +48,22 @@ def model(visits_dir, tmp_path_factory):
     words = ["--cohort", str(visits_dir), "--config", "pix2pix-tiny", "--out", str(out), "--modality", "MRI"]
     assert main(["train", "synthesis", *words]) == 0
     return out / "tiny.safetensors"
+
+
+@pytest.fixture(scope="session")
+def blind(model):
+    """The file of a network that makes the same grey value of everything."""
+    tensors = read_tensors(model)
+    last = [name for name in tensors if "head." in name]
+    assert last
+    path = model.with_name("blind.safetensors")
+    save_weights(tensors | {n: torch.zeros_like(tensors[n]) for n in last}, stored_card(model), path)
+    return path
+
+
+def with_a_spot(seed: int) -> Volume:
+    """A FLAIR as grey as white matter everywhere but in a spot of 18 mm."""
+    scan = visit(seed)["FLAIR"]
+    array = (scan.array > 0) * np.random.default_rng(seed).normal(0.6, 0.02, scan.array.shape)
+    array[9:12, 13:16, 13:16] = 1
+    return Volume(array.astype(np.float32), scan.grid)

@@ -43,3 +43,17 @@ def test_two_scanners_show_the_same_people_differently_and_always_alike(label_ma
                 assert np.argmax([shown[each].mean() for each in pure]) == bright
     scans = load_visits(tmp_path / "one", ["flair", "t2", "t1"], Field((24, 24, 24), 6.0), Progress())
     assert {name: tuple(each.shape) for name, each in scans.items()} == dict.fromkeys(people, (3, 24, 24, 24))
+
+
+def test_tissues_on_another_grid_lie_where_the_images_do(label_maps):
+    """Half a voxel further, where the nearest voxel of a map of names would be half a voxel off."""
+    (anatomy, *_) = read_anatomies({"freesurfer": label_maps}, 6.0, Progress(), most=1).values()
+    matrix = anatomy.grid.ijk_to_ras.copy()
+    matrix[:3, 3] += 2.99
+    moved = anatomy.on(Grid(anatomy.grid.shape_kji, matrix)).tissues
+    for number in range(1, 4):
+        centres = []
+        for volume in (anatomy.tissues, moved):
+            voxels = np.argwhere(volume.array == number)[:, ::-1]
+            centres.append(voxels.mean(0) @ volume.grid.ijk_to_ras[:3, :3].T + volume.grid.ijk_to_ras[:3, 3])
+        np.testing.assert_allclose(*centres, atol=1.0)

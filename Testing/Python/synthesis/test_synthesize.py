@@ -25,7 +25,7 @@ from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
 from SparseVolumeReconstructionLib.synthesis.scans import Field, _apart, load_visits, shown_on, visits
 from SparseVolumeReconstructionLib.zoo.weights import read_tensors, save_weights, sha256, stored_card
 
-from .conftest import visit
+from .conftest import visit, with_a_spot
 
 pytestmark = pytest.mark.slow
 
@@ -56,17 +56,23 @@ def test_the_missing_contrast_on_the_grid_of_the_scan(model, made, visits_dir, t
     assert np.corrcoef(truth["FLAIR"].array[inside], truth["T1w"].array[inside])[0, 1] < 0
     result = json.loads((folder / "result.json").read_text())
     assert result["made"] == "T1w" and "inferred" in result and "Not for diagnosis" in result["notice"]
-    assert result["model"]["sha256"] and result["moved_mm"] == {}
+    assert result["model"]["sha256"] and result["moved_mm"] == {} and result["lost"]["places"] == []
     card = Synthesiser.load(model, torch.device("cpu")).card
     assert card.quality["heads"] == len(card.split["test"]) == 2 and card.title == "T1w from FLAIR"
     assert not {"sub-08", "sub-09"} & {name for names in card.split.values() for name in names}
 
 
-def test_the_missing_contrast_in_dicom(made, tmp_path):
-    write_volume(visit(20)["FLAIR"], tmp_path / "flair.nii.gz")
-    code, folder, _ = made(f"FLAIR={tmp_path / 'flair.nii.gz'}", image_format="dicom")
-    assert code == 0 and {path.name for path in folder.iterdir()} == {"dicom", "result.json"}
-    assert {path.name for path in (folder / "dicom").iterdir()} == {"mean", "std", "std_map.dcm"}
+def test_what_stands_out_and_is_not_made_is_told_and_marked_in_dicom(blind, tmp_path, capsys):
+    write_volume(with_a_spot(20), tmp_path / "flair.nii.gz")
+    words = ["--model", str(blind), "--input", f"FLAIR={tmp_path / 'flair.nii.gz'}", "--format", "dicom"]
+    assert main(["synthesize", *words, "--output", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dicom", "result.json"}
+    files = {path.name for path in (tmp_path / "out" / "dicom").iterdir()}
+    assert files == {"mean", "std", "std_map.dcm", "lost.dcm"}
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert len(result["lost"]["places"]) == 1 and result["lost"]["ml"] > 5
+    assert any("brighter in FLAIR than what was made tells" in text for text in result["warnings"])
+    assert "lesions there may be missing in the T1w" in capsys.readouterr().err
 
 
 def test_a_head_that_is_turned_and_moved_gives_the_same(model):
