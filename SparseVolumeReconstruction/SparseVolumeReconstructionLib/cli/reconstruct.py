@@ -72,7 +72,7 @@ reconstruct --prior brain-t1 --samples 4 --seed 7 --output out        (no contex
     type=click.Choice(["own", "t1w", "t2w", "flair"]),
     default="own",
     help="contrast of the result: that of the slices (own), or another one, made from what they tell of the "
-    "tissues if none of them show it",
+    "tissues if none of them show it (of a whole FLAIR, ./run synthesize makes a nearer T1w)",
 )
 @draws
 @click.option("--alter-observed", is_flag=True, help="do not reproduce the observed pixels in the mean")

@@ -147,6 +147,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Samples of the structured Gaussian: likeness to scans, spread, donors.",
         "brain-t1",
     ),
+    "004-lost": Experiment(
+        "lost_lesions:lost_lesions",
+        "Domain-adaptive synthesis: lesions that FLAIR shows and the made T1w does not.",
+        "brain-t1",
+        {
+            "visits": "folder of skull-stripped scans, SITE_PERSON_FLAIR",
+            "patients": "folder of skull-stripped scans of patients, NAME_FLAIR beside NAME_T2w",
+        },
+        (),
+    ),
     "next-plane": Experiment(
         "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
     ),

@@ -18,16 +18,22 @@ from ..evaluation.metrics import masked_mean, psnr, ssim_map
 from ..geometry import Volume
 from ..geometry.io import read_volume
 from ..observation.slices import slice_of
+from ..progress import Progress
+from ..reconstruction.request import ReconstructionRequest, SliceSpec
+from ..reconstruction.run import run_request
 from ..synthesis.models import weights_of
 from ..synthesis.pix2pix.synthesiser import Synthesiser
 from ..synthesis.run import laid_on_first
 from ..synthesis.scans import visits
+from ..zoo.store import ModelStore
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
 from .views import Shown, sheet
 
 NETWORK, TISSUES, VOXELWISE = "network", "tissues shown as T1w", "voxelwise regression"
-MODEL = "brain-flair-to-t1"
+MODEL, PRIOR = "brain-flair-to-t1", "brain-t1"
+SLICES = 9
+SHOWN = f"{PRIOR} --show-as t1w, of {SLICES} slices"
 _BINS, _FEW = 64, 50
 _LEARNERS = 4  # people whose tissues are read to fit the grey values of a row
 
@@ -36,18 +42,19 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """FLAIR and T1w of one person, [0, 1], on the grid of the former."""
+    """FLAIR and T1w of one person, [0, 1], on the grid of the former; `file` of the FLAIR."""
 
     name: str
     flair: Volume
     t1: Volume
+    file: Path
 
     @classmethod
     def read(cls, name: str, files: dict[str, Path]) -> Visit:
         """From files; T1w is registered rigidly where it lies elsewhere."""
         scans = {one: read_volume(files[one], warn=told_by_cohort) for one in ("flair", "t1")}
         laid, _ = laid_on_first(scans, told_by_cohort)
-        return cls(name, normalised(laid["flair"]), normalised(laid["t1"]))
+        return cls(name, normalised(laid["flair"]), normalised(laid["t1"]), files["flair"])
 
 
 def real_sites(setting: Setting) -> Findings:
@@ -77,7 +84,7 @@ def real_sites(setting: Setting) -> Findings:
         found: dict[str, list[list[float]]] = {}
         for name in names[:subjects]:
             visit = Visit.read(name, every[name])
-            made = estimates(visit, network, voxelwise, by_tissues)
+            made = estimates(visit, network, voxelwise, by_tissues, setting.out / "shown" / name)
             for row, (volume, seconds) in made.items():
                 found.setdefault(row, []).append([*_scores(visit, volume), seconds])
             if name == names[0]:
@@ -92,7 +99,7 @@ def real_sites(setting: Setting) -> Findings:
     figure = Figure(
         "Real sites",
         sheet(shown, people[0].flair.grid.spacing_ijk),
-        "First person of each site: FLAIR, real T1w, network, tissues shown as T1w, voxelwise regression.",
+        "First person of each site: FLAIR, real T1w, and the rows in their order.",
     )
     return Findings(
         "004-domains",
@@ -105,9 +112,9 @@ def real_sites(setting: Setting) -> Findings:
 
 
 def estimates(
-    visit: Visit, network: Synthesiser, voxelwise: Map, by_tissues: Map
+    visit: Visit, network: Synthesiser, voxelwise: Map, by_tissues: Map, folder: Path
 ) -> dict[str, tuple[Volume, float]]:
-    """T1w of a visit's FLAIR by every row, and the seconds that it took."""
+    """T1w of a visit's FLAIR by every row, and the seconds that it took; that of the prior into `folder`."""
 
     def timed(make: Callable[[], Volume]) -> tuple[Volume, float]:
         start = time.perf_counter()
@@ -117,9 +124,32 @@ def estimates(
     inside = visit.flair.array > FOREGROUND
     return {
         NETWORK: timed(lambda: network({"flair": visit.flair}, grid).mean),
+        SHOWN: timed(lambda: shown_by_prior(visit, folder)),
         TISSUES: timed(lambda: Volume(by_tissues(read_tissues(visit.flair).array) * inside, grid)),
         VOXELWISE: timed(lambda: Volume(voxelwise(visit.flair.array) * inside, grid)),
     }
+
+
+def shown_by_prior(visit: Visit, folder: Path) -> Volume:
+    """What the prior infers from axial slices of a FLAIR, spread evenly, shown as T1w, [0, 1].
+
+    Args:
+        visit: gives the slices, and the grid of the result.
+        folder: of the result.
+    """
+    shown = np.flatnonzero((visit.flair.array > FOREGROUND).any((1, 2)))
+    chosen = np.linspace(shown[0], shown[-1], SLICES + 2)[1:-1].round().astype(int)
+    given = SliceSpec(path=str(visit.file), slices=chosen.tolist())
+    request = ReconstructionRequest(
+        prior=PRIOR,
+        contexts=[given],
+        like=str(visit.file),
+        outputs=["mean"],
+        show_as="t1w",
+        output=str(folder),
+    )
+    run_request(request, ModelStore(), Progress())
+    return normalised(read_volume(folder / "mean.nrrd", warn=told_by_cohort))
 
 
 def read_tissues(scan: Volume) -> Volume:
@@ -166,8 +196,9 @@ def _seen(visit: Visit, made: dict[str, tuple[Volume, float]]) -> list[Volume]:
 def _notes(learned: int) -> list[str]:
     flair = WRITTEN["flair"]
     return [
-        f"{MODEL} and both other rows learned of the same {learned} people of one scanner; tissues were read "
-        f"in {_LEARNERS} of them. Nobody who is measured was learned from. Seconds: on a shared machine.",
+        f"{MODEL} and the last two rows learned of the same {learned} people of one scanner; tissues were "
+        f"read in {_LEARNERS} of them. Nobody who is measured was learned from by them; {PRIOR} learned of "
+        "T1w of siteA 19 and 22, siteB 05 and 08. Seconds: on a shared machine.",
         f"Measured on the grid of {flair}, as users get it. The card's numbers are of the network's grid, "
         "on which the truth is interpolated as well, so that both are smoother and SSIM is higher.",
         f"T1w was registered rigidly to {flair} where it lay elsewhere. Where that fails, as an SSIM of all "

@@ -28,7 +28,7 @@ _SMOOTH_MM = 2.0
 _SHOWN = 0.3  # of the brightest of the made contrast; darker is fluid
 _DEEP_MM, _FAR_MM = 8.0, 30.0  # nearer to the rim, folds are not made well
 _FROM, _TO, _STEP = 3.0, 12.0, 0.25  # thresholds that are tried, in usual differences
-_SMALLEST_ML = 0.1
+_MIN_ML = 0.1
 _ALIKE = 12  # parts of the voxels by what was made
 _MAD, _TUKEY, _ROUNDS, _EVERY = 1.4826, 4.685, 8, 5
 
@@ -50,6 +50,11 @@ class Lost:
     def millilitres(self) -> float:
         """Of all places."""
         return round(float(sum(place["ml"] for place in self.places)), 2)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What result.json says."""
+        return {"ml": self.millilitres, "places": self.places, "threshold": self.threshold}
 
     def told(self, made_of: str) -> str | None:
         """A warning, one line; None where nothing stands out.
@@ -97,7 +102,7 @@ def lost_in(scan: Volume, made: Volume) -> Lost:
     voxel_ml = float(np.prod(spacing)) / 1000
     parts, count = label(score > threshold) if threshold else (mask, 0)
     sizes = np.bincount(parts.astype(int).ravel(), minlength=count + 1) * voxel_ml
-    for number in (n for n in range(1, count + 1) if sizes[n] >= _SMALLEST_ML):
+    for number in (n for n in range(1, count + 1) if sizes[n] >= _MIN_ML):
         mask[parts == number] = 1
         centre = made.grid.ijk_to_ras @ [*center_of_mass(parts == number)[::-1], 1]
         places.append({"ml": round(float(sizes[number]), 2), "ras_mm": centre[:3].round(1).tolist()})

@@ -14,7 +14,7 @@ from .. import __version__
 from ..data.bids import WRITTEN
 from ..data.cohort import normalised
 from ..data.registration import pose_of
-from ..geometry import Volume
+from ..geometry import Grid, Volume
 from ..geometry.io import read_volume, written_whole
 from ..geometry.resample import resample
 from ..priors.device import resolve_device
@@ -76,23 +76,19 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
         network, adapted = adapted_to(network, Path(request.adapt), progress.part(0.4, 0.7), warn)
     part = progress.part(0.7, 0.9)
     made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
-    progress.update("looking for what is missing", 0.9)
     lost = _lost(network, scans, made, warn)
-    progress.update("writing", 0.95)
+    progress.update("writing", 0.9)
     said = _provenance(request, network, sha256(weights)) | {
         "moved_mm": moved,
         "adapted to": adapted,
-        "lost": lost and {"ml": lost.millilitres, "places": lost.places, "threshold": lost.threshold},
+        "lost": lost and lost.facts,
         "warnings": warnings,
         "seconds": round(time.perf_counter() - start, 3),
     }
     with written_whole(request.output, FILES) as folder:
         if adapted and adapted["used"]:
             save_adapted(network, weights, adapted, folder / ADAPTED)
-        images = {"mean": made.mean, "std": made.std}
-        if lost and lost.places:
-            images["lost"] = resample(lost.mask, first.grid, labels=True)
-        write_images(folder, images, None, request.format, True, said)
+        write_images(folder, vars(made) | _marked(lost, first.grid), None, request.format, True, said)
         (folder / "result.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n")
     progress.finish()
     files = {name: str(Path(request.output) / name) for name in FILES}
@@ -107,6 +103,11 @@ def _lost(network: Synthesiser, scans: dict[str, Volume], made: Synthesised, war
     if told := lost.told(WRITTEN[network.settings.output]):
         warn(told)
     return lost
+
+
+def _marked(lost: Lost | None, grid: Grid) -> dict[str, Volume]:
+    """The mask of what may be lost on a grid, where there is anything."""
+    return {"lost": resample(lost.mask, grid, labels=True)} if lost and lost.places else {}
 
 
 def _provenance(request: SynthesisRequest, network: Synthesiser, digest: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.cli import main
-from SparseVolumeReconstructionLib.experiments.domains import PRINTED, ROWS, _differences, finished
+from SparseVolumeReconstructionLib.experiments.domains import PRINTED, _differences, _over_seeds, finished
+from SparseVolumeReconstructionLib.experiments.kept import ROWS
 from SparseVolumeReconstructionLib.experiments.real_sites import grey_map
 from SparseVolumeReconstructionLib.experiments.tissue_network import tissue_dice, tissue_network
 from SparseVolumeReconstructionLib.experiments.transfer import (
@@ -72,9 +73,9 @@ def test_every_row_stands_beside_the_printed_ones(tmp_path, capsys):
 def _check_resume(out, words, text, capsys):
     """Rows that are there are kept, one that is cut off is made again alike, other ones are refused."""
     rows = out / "rows.jsonl"
-    lines = rows.read_text().splitlines()[1:]
+    lines = rows.read_text().splitlines()
     assert len(lines) == 2 * (9 + len(BATCHES) + len(COUNTS))
-    rows.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40])
+    rows.write_text("\n".join([*lines[:-1], lines[-1][:40]]))
     assert main(["experiment", "004-table2", *words]) == 0
     assert rows.read_text().splitlines() == [*lines[:-1], lines[-1][:40], lines[-1]]
     assert (out / "report.md").read_text() == text
@@ -99,6 +100,8 @@ def test_differences_are_those_of_one_person_and_seed(tmp_path):
     assert ssim[0] == f"one to two, SSIM: minus {LOWER}" and ssim[4:6] == [4, 4]
     assert ssim[1:4] == [pytest.approx(0.01)] * 3
     assert psnr[1] == dice[1] == 0
+    ((name, seeds, ssim, *_),) = _over_seeds(finished(tmp_path, config)).rows
+    assert (name, seeds, ssim) == (f"one to two: {SLICES}", 2, "+0.010 (+0.010 to +0.010)")
 
 
 def test_dice_of_tissues_as_a_network_sees_them(tmp_path):

@@ -21,8 +21,10 @@ from SparseVolumeReconstructionLib.synthesis.models import synthesis_models, wei
 from SparseVolumeReconstructionLib.synthesis.pix2pix.network import Generator
 from SparseVolumeReconstructionLib.synthesis.pix2pix.synthesiser import Synthesiser
 from SparseVolumeReconstructionLib.synthesis.pix2pix.task import SynthesisConfig
+from SparseVolumeReconstructionLib.synthesis.pix2pix.train import _parts
 from SparseVolumeReconstructionLib.synthesis.run import laid_on_first
 from SparseVolumeReconstructionLib.synthesis.scans import Field, _apart, load_visits, shown_on, visits
+from SparseVolumeReconstructionLib.training.loop.config import read_config
 from SparseVolumeReconstructionLib.zoo.weights import read_tensors, save_weights, sha256, stored_card
 
 from .conftest import visit, with_a_spot
@@ -232,6 +234,15 @@ def test_the_network_of_the_extension_is_known_by_its_id(capsys):
     for each in (made.mean.array, made.std.array):
         assert not each[reach > 33].any() and each[reach < 28].min() > 0
     assert main(["models", "list"]) == 0 and card.id in capsys.readouterr().out
+
+
+def test_the_documented_command_chooses_the_people_of_the_card():
+    """Given those who were fitted and tested, as is documented, the same two choose the best step."""
+    (entry,) = synthesis_models()
+    config, split = read_config(entry.card.training["config"]), entry.card.split
+    given = {"fit": [*split["fit"], *split["validation"], "siteA_sub-15"], "test": split["test"]}
+    names = [name for people in split.values() for name in people]
+    assert _parts(names, given, config) == split
 
 
 def test_an_unknown_model_is_refused_with_those_that_are_known():
