@@ -161,7 +161,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "questions:next_planes", "Planes that were suggested, and axial ones spread evenly.", "brain-t1"
     ),
     "locate": Experiment(
-        "questions:located", "Single slices: where they are found, and how sure that is.", "brain-t1"
+        "places:located", "Single slices: where they are found, and how sure that is.", "brain-t1"
     ),
     "surprise": Experiment(
         "questions:surprising",

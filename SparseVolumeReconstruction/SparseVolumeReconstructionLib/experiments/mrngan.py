@@ -27,7 +27,7 @@ from ..training.loop.config import read_config
 from ..training.loop.task import make_task
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
-from .models import GAUSSIAN
+from .models import GAUSSIAN, Models
 from .neighbours import (
     MEASURES,
     PSNR_OF_255,
@@ -48,7 +48,7 @@ from .views import Shown, sheet, strips
 _COUNTS = (1, 3, 5, 9)
 _INTERVALS = 10
 _BINS = ((1, 1), (2, 5), (6, 15), (16, 30), (31, 60))
-_NAMES = {"ffn": "FFN", "cnn": "CNN", "deep": "deep CNN", "deep-skips": "deep CNN with skips"}
+NAMES = {"ffn": "FFN", "cnn": "CNN", "deep": "deep CNN", "deep-skips": "deep CNN with skips"}
 _PRINTED_PLACES = {
     "ffn": (0.1269, 0.6662, 0.8287, 0.3856, 0.4865),
     "cnn": (0.0807, 0.9559, 0.9562, 0.9554, 0.9558),
@@ -137,16 +137,8 @@ def _trial(setting: Setting) -> Trial:
     """The models, and the registered test people. Raises InputError."""
     prior = setting.models.get("mrngan", progress=setting.models.progress)
     gaussian = setting.models.several([GAUSSIAN]).get(GAUSSIAN)
-    config = f"mrngan-64-{setting.models.scale}"
-    best = setting.models.folder / config / checkpoint.BEST
-    if not best.is_file():
-        raise InputError(
-            f"{best}: is not there; tables 1 and 2 need all networks of the training: give the folder in "
-            f"which ./run train mrngan --config {config} --out FOLDER/{config} ran as --models FOLDER."
-        )
-    task = make_task(read_config(config))
-    assert isinstance(prior, MrnganPrior) and isinstance(task, MrnganTask)
-    task.networks.load_state_dict(checkpoint.load(best)[0])
+    assert isinstance(prior, MrnganPrior)
+    networks = trained_networks(setting.models)
     cohort = list_subjects(setting.models.cohorts, prior.card.modality, (0,), None, 0).cohort
     names = [n for n in setting.models.split["test"] if n in cohort.files][: setting.subjects]
     matrices = cohort.registered(prior.reference, names, setting.progress.part(0, 0.3).update)
@@ -157,8 +149,24 @@ def _trial(setting: Setting) -> Trial:
     grid = prior.evaluation_grid
     stacks = [on_grid(cohort.volume(name), grid, matrices[name]) for name in names]
     volumes = torch.stack([torch.as_tensor(stack) for stack in stacks]).float().clamp(0, 1)
-    networks = task.networks.eval().requires_grad_(False)
     return Trial(prior, networks.to(prior.device), volumes.to(prior.device), names, grid, gaussian)
+
+
+def trained_networks(models: Models) -> Networks:
+    """All networks of the training, in evaluation mode. Raises InputError where only the prior was kept."""
+    config = f"mrngan-64-{models.scale}"
+    best = models.folder / config / checkpoint.BEST
+    if not best.is_file():
+        raise InputError(
+            f"{best}: is not there; what localises and generates needs all networks of the training: give "
+            f"the folder in which ./run train mrngan --config {config} --out FOLDER/{config} ran as --models "
+            "FOLDER."
+        )
+    task = make_task(read_config(config))
+    assert isinstance(task, MrnganTask)
+    task.networks.load_state_dict(checkpoint.load(best)[0])
+    networks: Networks = task.networks.eval().requires_grad_(False)
+    return networks
 
 
 def _places(trial: Trial) -> Table:
@@ -166,8 +174,8 @@ def _places(trial: Trial) -> Table:
     header = ["network", "MSE", "accuracy", "precision", "recall", "F1", "within a tenth"]
     rows: list[list[Cell]] = []
     for kind, network in trial.networks.localisers().items():
-        rows.append([_NAMES[kind], *localised(network, trial.volumes).values()])
-        rows.append([f"{_NAMES[kind]} (printed)", *_PRINTED_PLACES[kind], None])
+        rows.append([NAMES[kind], *localised(network, trial.volumes).values()])
+        rows.append([f"{NAMES[kind]} (printed)", *_PRINTED_PLACES[kind], None])
         rows[-2][1] = f"{rows[-2][1]:.5f}"
     note = (
         "Of the right fifth of the stack; precision, recall and F1: means over the fifths. Within a tenth: "

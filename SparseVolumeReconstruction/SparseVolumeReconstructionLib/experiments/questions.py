@@ -1,4 +1,4 @@
-"""What the questions to a posterior are worth: suggested planes, places of single slices, surprise."""
+"""What the questions to a posterior are worth: suggested planes, and what is improbable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import mannwhitneyu
 
-from ..analysis.locate import LEVEL, pose_posterior
 from ..analysis.next_plane import Planner
 from ..analysis.patient import exact
 from ..analysis.surprise import RATE, SliceScore, discoveries, scores
@@ -32,15 +31,16 @@ from .models import GAUSSIAN
 
 _COUNTS = (2, 3, 4)
 _MEASURES = ("RMSE", "RMSE after gain and bias", "SSIM")
-_GRID_MM, _PIXEL_MM, _CUT_MM = 3.0, 2.0, 1.5
+CUT_MM = 1.5  # pixels of slices
+_GRID_MM, _PIXEL_MM = 3.0, 2.0
 _ANATOMY, _BRAIN = 0.1, 0.02
-_SLICES, _FIFTHS = 9, 5
+_SLICES = 9
 _LESION_SD, _MIN_PIXELS = 3.0, 20
 _SMOOTH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Person:
+class Person:
     """volume: as scanned, [0, 1]. matrix: canonical to patient, mm."""
 
     name: str
@@ -49,17 +49,18 @@ class _Person:
 
     def cut(self, plane: Plane) -> Slice:
         """What a plane (canonical mm) shows of the registered volume."""
-        return _cut(self.volume, plane.transformed(self.matrix), plane, self.name)
+        return cut(self.volume, plane.transformed(self.matrix), plane, self.name)
 
 
-def _cut(volume: Volume, there: Plane, plane: Plane, name: str) -> Slice:
+def cut(volume: Volume, there: Plane, plane: Plane, name: str) -> Slice:
+    """What a plane `there`, mm of the volume, shows of it, as a slice on `plane`."""
     to_ijk = volume.grid.ras_to_ijk
     ijk = there.points_ras() @ to_ijk[:3, :3].T + to_ijk[:3, 3]
     pixels = map_coordinates(volume.array, ijk[:, ::-1].T, order=1).reshape(plane.shape_ji)
     return Slice(pixels, plane, name, source=name)
 
 
-def _people(setting: Setting, prior: StructuredGaussian) -> Iterator[_Person]:
+def registered_people(setting: Setting, prior: StructuredGaussian) -> Iterator[Person]:
     """The test subjects of the folder, registered. Raises InputError where there is none."""
     cohort = list_cohort(setting.data["cohort"], modality=prior.card.modality)
     names = [name for name in setting.models.split["test"] if name in cohort.files][: setting.subjects]
@@ -69,7 +70,7 @@ def _people(setting: Setting, prior: StructuredGaussian) -> Iterator[_Person]:
     for done, name in enumerate(names):
         setting.progress.update(name, 0.4 + 0.6 * done / len(names))
         if name in matrices:
-            yield _Person(name, cohort.volume(name), matrices[name])
+            yield Person(name, cohort.volume(name), matrices[name])
 
 
 def untempered(prior: StructuredGaussian) -> StructuredGaussian:
@@ -90,7 +91,7 @@ def next_planes(setting: Setting) -> Findings:
     found: dict[tuple[str, int], list[tuple[float, float, float]]] = {key: [] for key in plans}
     names = []
     grid = prior.grid.with_spacing(max(_GRID_MM, float(prior.grid.spacing_ijk.max())))
-    for person in _people(setting, prior):
+    for person in registered_people(setting, prior):
         names.append(person.name)
         truth = on_grid(person.volume, grid, person.matrix)
         for key, planes in plans.items():
@@ -143,7 +144,7 @@ def _plans(prior: StructuredGaussian) -> dict[tuple[str, int], list[Plane]]:
     """Planes by strategy and number: evenly spaced axial ones, and sequences of suggestions."""
     field, up = prior.field(), np.array([0.0, 0.0, 1.0])
     planner = Planner(field, prior.anatomy_mask)
-    heights = _heights(prior)
+    heights = anatomy_heights(prior)
     middle = planner.plane(up, 0.0).centre[2]
     plans = {}
     for count in _COUNTS:
@@ -156,7 +157,7 @@ def _plans(prior: StructuredGaussian) -> dict[tuple[str, int], list[Plane]]:
     return plans
 
 
-def _heights(prior: StructuredGaussian) -> tuple[float, float]:
+def anatomy_heights(prior: StructuredGaussian) -> tuple[float, float]:
     """The lowest and the highest slice of the model's space that shows anatomy, mm."""
     shown = np.flatnonzero((prior.field().mean > _ANATOMY).any(2).any(1).cpu().numpy())
     low, high = (float((prior.grid.ijk_to_ras @ [0, 0, k, 1])[2]) for k in (shown[0], shown[-1]))
@@ -170,85 +171,11 @@ def _left(prior: StructuredGaussian, planes: list[Plane]) -> float:
     return float(np.sqrt(after / before))
 
 
-def located(setting: Setting) -> Findings:
-    """Single slices whose place is found: errors, and how often the region holds the truth."""
-    prior = exact(setting.models.get(GAUSSIAN))
-    model = prior.alignment_model()
-    low, high = _heights(prior)
-    found: dict[str, list[tuple[float, ...]]] = {"axial": [], "any orientation": []}
-    for person in _people(setting, prior):
-        generator = np.random.default_rng(sum(map(ord, person.name)))
-        for kind, measured in found.items():
-            image = _random_slice(person, generator, kind == "axial")
-            posterior = pose_posterior([image], model, setting.progress.quiet())
-            true = np.linalg.inv(person.matrix)
-            best = posterior.modes[0].patient_to_canonical
-            normal = person.matrix[:3, :3].T @ image.plane.normal
-            moved = posterior.points @ (best - true)[:3, :3].T + (best - true)[:3, 3]
-            off = abs(float(moved.mean(0) @ normal) / float(np.linalg.norm(normal)))
-            middle = [*posterior.points.mean(0), 1.0]
-            fifths = [int(_FIFTHS * ((m @ middle)[2] - low) / (high - low)) for m in (true, best)]
-            probable = posterior.modes[0].probability
-            measured.append(
-                (posterior.apart_mm(true), off, posterior.region_mm, probable, float(fifths[0] == fifths[1]))
-            )
-    rows: list[list[Cell]] = []
-    for kind, measured in found.items():
-        error, off, region, probability, same = np.array(measured).T
-        held = float((error <= region).mean())
-        rows.append([kind, float(np.median(error)), float(np.median(off)), float(np.median(region)), held])
-        rows[-1] += [float(probability.mean()), float(same.mean()) if kind == "axial" else None]
-    number = len(found["axial"])
-    header = [
-        "slice",
-        "median error, mm",
-        "along the normal, mm",
-        "median region, mm",
-        f"held by {LEVEL:.0%}",
-    ]
-    note = (
-        f"One slice of each kind of {number} test people, in their own position; where the files say left, "
-        f"front and top is used. The region is that of {LEVEL:.0%}. Errors are root mean squares over the "
-        "pixels, in the model's space, against the affine registration of the whole volume. Right fifth: of "
-        "the height of the anatomy, by the middle of the slice; the localisers of 002-mrngan are asked the "
-        "same of registered stacks."
-    )
-    header += ["probability of the first mode", "right fifth"]
-    return Findings(
-        "locate",
-        "Where a single slice lies",
-        "How far off is the most probable place, and does the region hold the true one as often as it says?",
-        [Table("Single slices", header, rows, note)],
-        [],
-        [],
-    )
-
-
-def _random_slice(person: _Person, generator: np.random.Generator, axial: bool) -> Slice:
-    """A slice through the brain, at chance; patient mm."""
-    grid = person.volume.grid
-    points = np.argwhere(person.volume.array > 0.05)[:, ::-1] @ grid.ijk_to_ras[:3, :3].T
-    points = points + grid.ijk_to_ras[:3, 3]
-    normal = np.array([0.0, 0.0, 1.0]) if axial else generator.normal(size=3)
-    normal /= np.linalg.norm(normal)
-    low, high = np.quantile(points @ normal, [0.02, 0.98])
-    at = low + (high - low) * generator.uniform(0.2, 0.85 if axial else 0.8)
-    centre = points.mean(0) + (at - points.mean(0) @ normal) * normal
-    first = np.cross([0, 0, 1.0] if abs(normal[2]) < 0.9 else [0, 1.0, 0], normal)
-    first /= np.linalg.norm(first)
-    size = int(1.3 * np.ptp(points, axis=0).max() / _CUT_MM)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([_CUT_MM * first, _CUT_MM * np.cross(normal, first), normal], 1)
-    matrix[:3, 3] = centre - matrix[:3, :2] @ [(size - 1) / 2, (size - 1) / 2]
-    plane = Plane((size, size), matrix, 1.0)
-    return _cut(person.volume, plane, plane, person.name)
-
-
 def surprising(setting: Setting) -> Findings:
     """False alarms in healthy people, and lesions of patients."""
     prior = exact(setting.models.get(GAUSSIAN))
     healthy = []
-    for person in _people(setting, prior):
+    for person in registered_people(setting, prior):
         p, inside, _ = _p_values(prior, person.volume)
         healthy.append(_standing_out(p, inside))
     alarms = [share for share in healthy if share > 0]
@@ -296,11 +223,11 @@ def _p_values(
     extent = (high - low)[:2] + 40
     slices = []
     for height in np.linspace(low[2], high[2], _SLICES + 2)[1:-1]:
-        matrix = np.diag([_CUT_MM, _CUT_MM, 1.0, 1.0])
+        matrix = np.diag([CUT_MM, CUT_MM, 1.0, 1.0])
         matrix[:3, 3] = [*(low[:2] - 20), height]
-        columns, rows = (extent / _CUT_MM).astype(int)
+        columns, rows = (extent / CUT_MM).astype(int)
         plane = Plane((rows, columns), matrix, 1.0)
-        slices.append(_cut(volume, plane, plane, f"{height:.0f}"))
+        slices.append(cut(volume, plane, plane, f"{height:.0f}"))
     found = align_patient(prior, slices, progress=Progress())
     matrix = found.patient_to_canonical
     seen = [one.transformed(matrix).with_intensity(found.intensity) for one in slices]
@@ -324,5 +251,5 @@ def _bright(file: Path, scored: list[SliceScore]) -> list[np.ndarray]:
     middle = np.median(brain)
     spread = 1.4826 * np.median(np.abs(brain - middle))
     smooth = Volume(gaussian_filter(volume.array.astype(float), _SMOOTH), volume.grid)
-    shown = [_cut(smooth, one.image.plane, one.image.plane, "FLAIR").pixels for one in scored]
+    shown = [cut(smooth, one.image.plane, one.image.plane, "FLAIR").pixels for one in scored]
     return [each > middle + _LESION_SD * spread for each in shown]

@@ -32,6 +32,7 @@ class LikelyPlace:
         slices: grids of the slices, moved to this place, world RAS.
         matrix: 4x4, the first of them: unit vectors in its rows and columns, normal, middle (mm).
         canonical: the same in the model's space.
+        frame: 4x4, places the atlas on the patient (canonical to patient, RAS mm) as this place has it.
     """
 
     probability: float
@@ -40,6 +41,7 @@ class LikelyPlace:
     slices: tuple[Grid, ...]
     matrix: np.ndarray
     canonical: np.ndarray
+    frame: np.ndarray
 
     @classmethod
     def all_of(cls, told: dict[str, Any], slices: list[Grid]) -> list[LikelyPlace]:
@@ -63,6 +65,7 @@ class LikelyPlace:
                     tuple(Grid(each.shape_kji, rigid(moved @ each.ijk_to_ras)) for each in slices),
                     _plane(slices[0], moved),
                     _plane(slices[0], to_canonical),
+                    np.linalg.inv(to_canonical),
                 )
             )
         return places

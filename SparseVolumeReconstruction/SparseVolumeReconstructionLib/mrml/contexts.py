@@ -20,6 +20,7 @@ from ..geometry import Grid, InputError
 from ..geometry.plane import check_thickness
 from . import hierarchy, views
 from .drawing import draw_slice, dress
+from .fingerprints import fingerprint
 from .i18n import _
 from .loaded import check_against_files, check_is_no_result
 from .logic import Context
@@ -119,12 +120,13 @@ class ContextSlice:
         return Context(self.volume, plane=self.plane, thickness_mm=self.stated_thickness_mm)
 
     def observed(self) -> tuple:
-        """Volume, place and thickness as one value: another where something else is observed."""
+        """Voxels, place and thickness as one value: another where something else is observed."""
+        volume = self.volume
         try:
-            plane = self.plane.tobytes()
+            seen = self.plane.tobytes(), volume and fingerprint(volume)
         except InputError:
-            plane = b""
-        return self.node.GetID(), self.volume, plane, self.stated_thickness_mm
+            seen = ()
+        return self.node.GetID(), volume, seen, self.stated_thickness_mm
 
     def problem(self) -> str | None:
         """Why the slice cannot be used; None when it can."""

@@ -22,6 +22,7 @@ from ..geometry.io import read_volume
 from ..progress import ProgressEvent
 from ..worker import Job, JobInSteps, Steps, WorkerClient, WorkerError
 from .answers import Answer, LikelyPlace, surprising_slices
+from .fingerprints import fingerprints
 from .i18n import _
 from .look import Look
 from .making import Making, tie
@@ -36,7 +37,7 @@ from .request import (
     slice_grids,
 )
 from .result_files import RECONSTRUCT, ResultFiles, read_made, read_result, window_of
-from .results import ResultNodes, add_result
+from .results import SCANS, ResultNodes, add_result
 from .segments import add_mask
 
 Read = TypeVar("Read")
@@ -95,12 +96,14 @@ class SparseVolumeReconstructionLogic:
             look = Look.like(inputs.contexts[0].node) if inputs.contexts else Look()
             result = Path(output).absolute() if output else folder / "result"
             request = build_request(inputs, folder, result)
+            scans = fingerprints([context.body or context.node for context in inputs.contexts])
 
         def steps() -> Steps[ResultNodes]:
             with _removed(folder):
                 yield from self._ask("reconstruct", request)
                 yield ProgressEvent(_("loading the result"), 1.0, None)
                 files = yield self._aside(lambda: self._read_result(result, folder))
+                files.provenance[SCANS] = scans
                 return add_result(files, inputs.name, look, into)
 
         return self._begin(steps())

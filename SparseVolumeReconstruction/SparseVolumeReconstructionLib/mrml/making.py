@@ -15,6 +15,7 @@ import slicer
 from ..geometry import InputError, Volume
 from ..geometry.image import to_image
 from ..geometry.io import write_affine, write_text
+from .fingerprints import digest
 from .i18n import _
 from .loaded import check_against_files
 from .nodes import affine_of, volume_of
@@ -72,7 +73,7 @@ def fingerprint(stacks: tuple[StackInput, ...]) -> str:
     for stack in stacks:
         found.update(f"{stack.thickness_mm}, {stack.mask is not None}".encode())
         for part in (volume_of(stack.node), *([mask_of(stack.mask)] if stack.mask is not None else [])):
-            found.update(part.array.tobytes() + part.grid.ijk_to_ras.tobytes())
+            found.update(digest(part).encode())
     return found.hexdigest()
 
 

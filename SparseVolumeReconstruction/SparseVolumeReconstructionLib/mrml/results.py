@@ -34,6 +34,7 @@ _NAMES = {
     "wm_std": "white matter sd",
 }
 _MAIN_ROLES = ("mean", "std", "observed", "template", "atlas")  # the first that there is stands for a result
+SCANS = "scans"  # field of what nodes say of a result: fingerprints of the scans that it was made of
 _WORDS = ("Result", "Role", "Notice", "Provenance")
 
 

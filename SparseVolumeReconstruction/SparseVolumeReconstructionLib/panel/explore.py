@@ -40,6 +40,7 @@ class ExploreSection(Section):
         for kind, button in self._askers.items():
             button.connect("clicked(bool)", lambda _on, kind=kind: self.attempt(lambda: questions.ask(kind)))
         ui.goButton.connect("clicked(bool)", lambda _on: self.attempt(questions.go))
+        ui.adoptButton.connect("clicked(bool)", lambda _on: self.attempt(questions.adopt))
         ui.clearButton.connect("clicked(bool)", lambda _on: questions.forget())
         ui.planeList.connect("currentRowChanged(int)", lambda n: self.attempt(lambda: questions.choose(n)))
         ui.compareButton.connect("clicked(bool)", lambda _on: self.attempt(self._compare))
@@ -99,6 +100,7 @@ class ExploreSection(Section):
             why = questions.reason(kind)
             button.enabled = why is None and not self.presenter.runner.running
             button.toolTip = why or self._tips[kind]
+        ui.adoptButton.enabled = questions.offers_frame
         ui.goButton.enabled = ui.clearButton.enabled = questions.chosen is not None
         self._new_list = ui.planeList if questions.listed and not ui.planeList.count else None
         ui.planeList.visible = bool(questions.listed)

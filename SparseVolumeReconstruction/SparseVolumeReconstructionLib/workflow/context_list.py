@@ -288,9 +288,10 @@ class ContextList(VTKObservationMixin):
             context.node.GetDisplayNode().SetVisibility(False)
 
     def _observe(self, volume) -> None:
-        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-        if not self.hasObserver(volume, event, self._volume_moved):
-            self.addObserver(volume, event, self._volume_moved)
+        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        for event in (moved, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent):
+            if not self.hasObserver(volume, event, self._volume_changed):
+                self.addObserver(volume, event, self._volume_changed)
 
     def _remove(self, context: ContextSlice) -> None:
         if self.selected == context:
@@ -328,7 +329,7 @@ class ContextList(VTKObservationMixin):
             self._draw(self.moving)
             self._on_change()
 
-    def _volume_moved(self, volume, _event) -> None:
+    def _volume_changed(self, volume, _event) -> None:
         for context in self:
             if context.volume is volume:
                 self._draw(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..mrml.fingerprints import fingerprint
 from ..mrml.i18n import _
 from ..mrml.logic import ReconstructionInputs
 from ..mrml.results import ResultNodes, add_to_provenance
@@ -19,13 +20,14 @@ LIVE_SPACING_MM = 2.0
 class Live:
     """Asks for rough means where live updates are on and possible.
 
-    Frame and intensities are searched anew when other slices are used, not while one of them moves: then the
-    result keeps what the last search said of its frame, marked as of that search.
+    Frame and intensities are searched anew when other slices are used, and when a scan itself has changed or
+    was moved, not while a slice of it moves: then the result keeps what the last search said of its frame,
+    marked as of that search.
     """
 
     def __init__(self, presenter: Presenter):
         self._presenter = presenter
-        self._slices: tuple[str, ...] | None = None
+        self._slices: list[tuple[str, str]] | None = None
         self._search: dict = {}
         self._known = False
 
@@ -51,7 +53,7 @@ class Live:
         presenter = self._presenter
         p, shown = presenter.parameters, presenter.explorer.result
         into = shown if shown and shown.live else None
-        used = tuple(context.node.GetID() for context in presenter.contexts.enabled())
+        used = [(each.node.GetID(), fingerprint(each.volume)) for each in presenter.contexts.enabled()]
         self._known = into is not None and used == self._slices and p.frameMode != FrameMode.TRANSFORM
         self._slices = used
         wanted = {

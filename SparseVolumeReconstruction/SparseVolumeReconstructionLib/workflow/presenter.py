@@ -359,7 +359,7 @@ class Presenter(VTKObservationMixin):
 
     def _frame_moved(self, *_args) -> None:
         if self.parameters.frameMode == FrameMode.TRANSFORM:
-            self.questions.forget()
+            self.questions.frame_moved()
             self.update_live()
 
     def show_result(self, result: ResultNodes) -> None:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import slicer
+import slicer.util
 
 from ..geometry import InputError
 from ..mrml import views
-from ..mrml.answers import Answer, Listed, show_surprise
+from ..mrml.answers import Answer, LikelyPlace, Listed, show_surprise
+from ..mrml.fingerprints import are_of_one_body, fingerprints
 from ..mrml.i18n import _
+from ..mrml.nodes import add_transform
 from ..mrml.planes import show_outlines
+from ..mrml.results import SCANS
 from ..worker import Job
 from .choices import FrameMode
 
@@ -44,6 +48,7 @@ class Questions:
         self._asked: tuple | None = None
         self._job: Job | None = None
         self._map: Any = None
+        self._frame: Any = None
 
     def reason(self, kind: Kind) -> str | None:
         """Why this cannot be asked now; None when it can."""
@@ -123,6 +128,34 @@ class Questions:
             raise InputError(_("no slice view is shown in this layout; choose a layout that has one."))
         views.jump(matrix, matrix[:3, 3], view)
 
+    @property
+    def offers_frame(self) -> bool:
+        """Whether what is chosen says where the anatomy lies."""
+        return self.kind == "locate" and self.chosen is not None
+
+    def adopt(self) -> None:
+        """Let the anatomy lie as the chosen place has it: a transform that the user may edit is the frame.
+
+        The places stay listed, so that another one can be tried.
+
+        Raises InputError where no place is chosen.
+        """
+        place = self.listed[self.chosen] if self.chosen is not None else None
+        if not isinstance(place, LikelyPlace):
+            raise InputError(_("ask where the slice is first, and choose one of its places."))
+        node = self._frame
+        if node is None or not slicer.mrmlScene.IsNodePresent(node):
+            node = self._frame = add_transform(place.frame, _("Atlas to patient, as located"))
+        else:
+            node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(place.frame))
+        self._presenter.parameters.frameTransform = node
+        self._presenter.edit_frame()
+
+    def frame_moved(self) -> None:
+        """The transform that is the frame was edited: what was asked in it is of no use any more."""
+        if self.kind != "locate":
+            self.forget()
+
     def refresh(self) -> None:
         """Drop what was answered, or is being looked for, where it was asked of something else."""
         if self._asked is not None and self._asked != self._key():
@@ -170,24 +203,29 @@ class Questions:
         return _("The p-values of {prior} were never compared with healthy people.").format(prior=prior)
 
     def _key(self) -> tuple:
-        """What the answer depends on; a map is put away by the choice of another layer or result, too."""
+        """What the answer depends on.
+
+        Places depend on no frame; a map is put away by the choice of another layer or result, too.
+        """
         presenter, p = self._presenter, self._presenter.parameters
         observed = [context.observed() for context in presenter.contexts.enabled()]
-        nodes = [node and node.GetID() for node in (p.frameTransform, p.mask)]
+        frame = (p.frameMode, p.frameTransform and p.frameTransform.GetID()) if self.kind != "locate" else ()
         shown = (p.layer, p.result and p.result.GetID(), p.showAtlas) if self.kind == "surprise" else ()
-        return p.prior, p.frameMode, p.covariateKnown, p.covariate, *nodes, observed, shown
+        mask = p.mask and p.mask.GetID()
+        return p.prior, p.covariateKnown, p.covariate, frame, mask, observed, shown
 
     def _known(self) -> dict:
         """Frame and covariate that were found for the chosen result, so that nothing is searched again.
 
-        Empty where the frame is chosen, or the result shows another body or is another model's.
+        Empty where the frame is chosen, the result shows another body or is another model's, and where a
+        scan was moved or changed since.
         """
         presenter, result = self._presenter, self._presenter.explorer.result
         if result is None or result.frame is None or presenter.parameters.frameMode != FrameMode.AUTO:
             return {}
         request = result.provenance["request"]
-        seen = {context.get("source") for context in request["contexts"]}
-        same = seen & {context.volume.GetName() for context in presenter.contexts.enabled()}
+        now = fingerprints([context.volume for context in presenter.contexts.enabled()])
+        same = are_of_one_body(result.provenance.get(SCANS, {}), now)
         searched = request["frame"] == "auto" or "search" in result.provenance
         if not (same and searched and request["prior"] == presenter.parameters.prior):
             return {}

@@ -86,6 +86,39 @@ def test_the_chosen_plane_is_outlined_and_gone_to(planned):
     assert len(facing(planes[1])) == 1
 
 
+def test_the_frame_is_searched_again_for_a_scan_that_has_changed(planned, monkeypatch):
+    """Moved by a transform, or with other voxels under its name; put back, what was found holds again."""
+    import slicer
+    import slicer.util
+
+    from SparseVolumeReconstructionLib.geometry import InputError
+
+    desk, _ = planned
+    frames = []
+
+    def asked(inputs):
+        frames.append(inputs.frame)
+        raise InputError("enough is known")
+
+    monkeypatch.setattr(desk.panel.logic, "suggest", asked)
+    scan, listed = slicer.util.getNode("Sparse brain, 4 slices"), desk.panel.presenter.questions
+    assert listed.listed
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    voxels = slicer.util.arrayFromVolume(scan)
+    for moved, factor in ((30.0, 1.0), (0.0, 0.5), (0.0, 2.0)):
+        matrix = np.eye(4)
+        matrix[2, 3] = moved
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        voxels *= factor
+        slicer.util.arrayFromVolumeModified(scan)
+        assert listed.listed == [], "an answer goes with what it was asked of"
+        desk.host.click(desk.ui.suggestButton)
+    scan.SetAndObserveTransformNodeID(None)
+    slicer.mrmlScene.RemoveNode(transform)
+    assert [isinstance(frame, str) for frame in frames] == [True, True, False]
+
+
 def test_the_map_of_surprise_says_what_it_cannot_do(planned):
     from SparseVolumeReconstructionLib.mrml.views import shown_volumes
 
@@ -106,6 +139,7 @@ def test_the_map_of_surprise_says_what_it_cannot_do(planned):
     assert distance(desk, view, questions.listed[1].peak) < 0.1
     desk.host.click(desk.ui.clearButton)
     assert shown_volumes("Red")[-1] is before and questions.listed == [] == outlines()
+    assert not desk.ui.adoptButton.enabled, "slices of a map say nothing of where the anatomy lies"
     assert not desk.ui.clearButton.enabled and not desk.ui.answerLabel.isVisible()
 
 
@@ -132,6 +166,26 @@ def test_places_are_listed_with_their_probabilities(planned):
     assert height == pytest.approx(0, abs=0.02) and len(outlines()) == 1
     desk.host.click(desk.ui.goButton)
     assert len(facing(best)) == 1
+
+
+def test_a_place_is_used_as_frame(planned):
+    from SparseVolumeReconstructionLib.mrml.nodes import affine_of
+    from SparseVolumeReconstructionLib.workflow.choices import FrameMode
+
+    desk, _ = planned
+    questions = desk.panel.presenter.questions
+    best, p = questions.listed[0], desk.parameters
+    desk.host.click(desk.ui.adoptButton)
+    assert p.frameMode == FrameMode.TRANSFORM and questions.listed[0] is best, "another one can be tried"
+    np.testing.assert_allclose(affine_of(p.frameTransform), best.frame)
+    in_model = np.linalg.inv(affine_of(p.frameTransform)) @ best.matrix
+    np.testing.assert_allclose(in_model[:3, 3], best.canonical[:3, 3], atol=1e-6)
+    first = p.frameTransform
+    desk.host.click(desk.ui.adoptButton)
+    assert p.frameTransform is first, "one transform serves all places"
+    p.frameMode = FrameMode.AUTO
+    desk.host.process(0.05)
+    assert questions.listed and desk.ui.adoptButton.enabled
 
 
 def test_suggestions_end_with_what_they_were_made_for(planned):

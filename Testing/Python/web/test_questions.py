@@ -83,6 +83,10 @@ def test_the_places_of_a_slice_are_listed_with_their_probabilities(page_of_one, 
     page.click("go-button")
     page.driver.execute_script("document.getElementById('planes').scrollIntoView({block: 'center'})")
     page.screenshot(screenshots / "web-locate.png")
+    page.press("adopt-button", page.keys.ENTER)
+    frame = page.driver.find_element(By.ID, "frame-mode")
+    page.wait(lambda: frame.get_property("value") == "transform", "the place as the frame")
+    assert page.there("planes") and page.complaints() == []
 
 
 def test_suggestions_end_with_what_they_were_made_for(page_of_one):

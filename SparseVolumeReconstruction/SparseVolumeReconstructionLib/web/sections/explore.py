@@ -45,6 +45,7 @@ class ExploreSection(Section):
             "ask": self.presenter.questions.ask,
             "choose": lambda number: self.presenter.questions.choose(int(number)),
             "go": self.presenter.questions.go,
+            "adopt": self.presenter.questions.adopt,
             "clear": self.presenter.questions.forget,
         }
 
@@ -85,6 +86,7 @@ class ExploreSection(Section):
             "kind": questions.kind,
             "words": questions.words(),
             "chosen": questions.chosen,
+            "offers_frame": questions.offers_frame,
             "note": questions.note(),
             "doubtful": questions.doubtful,
             "why": {kind: questions.reason(kind) or "" for kind in KINDS},
