@@ -29,7 +29,7 @@ _OWN, _REGISTERED = "as scanned", "registered in its plane"
 
 @dataclass(frozen=True)
 class _Found:
-    """A height that was found: mm above the true one, whether in the right fifth, seconds it took."""
+    """A height that was found: mm above the true one, whether in the right fifth, processor seconds."""
 
     off_mm: float
     same_fifth: bool
@@ -59,14 +59,14 @@ class _Localisers:
         return cls(dict(trained_networks(setting.models).localisers()), grid, middle)
 
     def asked(self, kind: str, image: Slice, to_patient: np.ndarray) -> tuple[float, float]:
-        """Height (canonical mm) of an axial slice, and the seconds that took.
+        """Height (canonical mm) of an axial slice, and the processor seconds that took.
 
         Args:
             kind: of network.
             image: patient mm.
             to_patient: 4x4 from canonical to patient mm; what leads out of the slice's plane does not count.
         """
-        start = time.perf_counter()
+        start = time.process_time()
         matrix = self.grid.ijk_to_ras
         flat = np.eye(4)
         flat[:3, :3] -= np.outer(image.plane.normal, image.plane.normal)
@@ -77,7 +77,7 @@ class _Localisers:
         with torch.no_grad():
             place = float(self.networks[kind](torch.as_tensor(pixels).clamp(0, 1))[0])
         height = matrix[2, 3] + place * (self.grid.shape_kji[0] - 1) * matrix[2, 2]
-        return float(height), time.perf_counter() - start
+        return float(height), time.process_time() - start
 
     def moved(self, image: Slice) -> np.ndarray:
         """4x4, canonical to patient: shifted in its plane, middle onto middle; nothing else is known."""
@@ -105,9 +105,9 @@ def located(setting: Setting) -> Findings:
         generator = np.random.default_rng(sum(map(ord, person.name)))
         for kind, rows in measured.items():
             image = _random_slice(person, generator, kind == "axial")
-            start = time.perf_counter()
+            start = time.process_time()
             posterior = pose_posterior([image], model, setting.progress.quiet())
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             rows.append(_errors(posterior, image, person))
             if kind == "axial":
                 found = _heights(posterior, seconds, person, image, localisers, heights)
@@ -189,7 +189,7 @@ def _compared(by_height: dict[tuple[str, str], list[_Found]]) -> Table:
         same = sum(one.same_fifth for one in found)
         seconds = float(np.median([one.seconds for one in found]))
         rows.append([who, shown, float(np.median(off)), float(off.max()), same, f"{seconds:.2g}"])
-    header = ["who", "shown", "median error, mm", "largest, mm", "right fifth", "seconds"]
+    header = ["who", "shown", "median error, mm", "largest, mm", "right fifth", "processor seconds"]
     note = (
         "How high the same axial slices lie, all of them; error: of the height of the slice's middle in the "
         "model's space. Right fifth: slices in the right fifth of the anatomy's height. The networks are "

@@ -91,6 +91,19 @@ def test_all_tables_and_figures_are_there(out):
         assert (out / figure["file"]).stat().st_size > 2000
 
 
+def test_localisers_are_asked_the_slices_that_the_posterior_places(out, folders, tmp_path):
+    words = ["--cohort", folders / "some", "--split", folders / "split.json", "--scale", "tiny"]
+    words += ["--no-training", "--subjects", 1, "--models", out.parent / "models", "--out", tmp_path]
+    assert main([str(word) for word in ["experiment", "locate", *words, "--device", "cpu"]]) == 0
+    _, compared = json.loads((tmp_path / "findings.json").read_text())["tables"]
+    rows = {tuple(row[:2]): row[2:] for row in compared["rows"]}
+    ways = ("as scanned", "registered in its plane")
+    networks = ("FFN", "CNN", "deep CNN", "deep CNN with skips")
+    assert set(rows) == {("posterior", ways[0]), *((name, way) for name in networks for way in ways)}
+    assert all(0 <= row[0] <= row[1] < 150 and row[2] in (0, 1) for row in rows.values())
+    assert float(rows["CNN", ways[0]][3]) < float(rows["posterior", ways[0]][3])
+
+
 def test_a_model_without_its_training_is_refused_with_the_way_out(out, folders, tmp_path, capsys):
     models = tmp_path / "models"
     models.mkdir()

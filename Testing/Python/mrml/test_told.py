@@ -1,5 +1,6 @@
 """What front ends say of a result's frame and slices; and that live moves do not silence the last search."""
 
+import numpy as np
 import pytest
 from mrml.jobs import finish
 
@@ -80,6 +81,21 @@ def presenter(contexts, echo_client):
     made.close()
 
 
+def moved(volume) -> None:
+    import slicer.util
+
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([1.0, -1, -1, 1])))
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def brightened(volume) -> None:
+    import slicer.util
+
+    slicer.util.arrayFromVolume(volume)[:] *= 2
+    slicer.util.arrayFromVolumeModified(volume)
+
+
 def test_what_the_search_has_said_stays_while_a_slice_moves(presenter):
     explorer, p = presenter.explorer, presenter.parameters
     for view in ("Red", "Green"):
@@ -99,6 +115,14 @@ def test_what_the_search_has_said_stays_while_a_slice_moves(presenter):
     presenter.contexts.edit(list(presenter.contexts)[1], lambda one: one.set_enabled(False))
     finish(presenter)  # other slices are used, so the frame is searched again
     assert "two bodies" in explorer.warnings() and "as of" not in explorer.frame().text
+    one = next(iter(presenter.contexts))
+    for change in (moved, brightened):
+        presenter.contexts.edit(one, lambda one: one.set_offset(one.offset_mm + 1))
+        finish(presenter)
+        assert "as of the search" in explorer.frame().text
+        change(one.volume)
+        finish(presenter)  # the scan is not what the frame was found of
+        assert explorer.result.provenance["request"]["frame"] == "auto", change.__name__
     p.showAs = ShowAs.T1W
     presenter.parameters_changed()
     finish(presenter)

@@ -2,6 +2,7 @@
 left at the end.
 """
 
+import base64
 import http.client
 import os
 import signal
@@ -13,6 +14,8 @@ import pytest
 from web.served import command_line
 
 from SparseVolumeReconstructionLib.mrml.sample_data import FILE
+from SparseVolumeReconstructionLib.workflow.class_scores import Results
+from SparseVolumeReconstructionLib.workflow.lesson import Lesson, PlanSlices, read, to_link
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +110,55 @@ def test_uploads_reach_the_visitors_own_process(server, visitors):
     assert status == 422 and b"no image of the format" in text
 
 
-def test_the_page_works_through_the_one_address(server, visitors, browse):
-    name, value = visitors[0].split("=", 1)
-    page = browse()
-    page.driver.get(f"http://127.0.0.1:{server.port}/")
-    page.driver.add_cookie({"name": name, "value": value})
-    page.open(f"http://127.0.0.1:{server.port}/")
+@pytest.fixture(scope="module")
+def pages(server, visitors, browse):
+    """The pages of both."""
+    opened = []
+    for cookie in visitors:
+        name, value = cookie.split("=", 1)
+        opened.append(browse())
+        opened[-1].driver.get(f"http://127.0.0.1:{server.port}/")
+        opened[-1].driver.add_cookie({"name": name, "value": value})
+        opened[-1].open(f"http://127.0.0.1:{server.port}/")
+    return opened
+
+
+def test_the_page_works_through_the_one_address(pages):
+    page = pages[0]
     page.wait(lambda: "scan" in page.text("all-volume"), "the volume that was uploaded")
     page.wait(lambda: page.picture("Red"), "picture")
+
+
+def test_two_students_plan_at_once_and_each_has_a_score_of_his_own(pages):
+    """One slice each, of which a sagittal one is worth another share than an axial one at the edge."""
+    students = list(zip(pages, ("Ada", "Bob"), ("sagittal", "axial"), strict=True))
+    link = to_link(Lesson(title="Plan", seed=5, steps=[PlanSlices(text="Where?", count=1)]))
+    for page, name, _ in students:
+        page.driver.execute_script("window.trame.trigger('teach_link', [arguments[0]])", link)
+        page.wait(lambda page=page: page.there("lesson-begin"), "the lesson")
+        page.there("lesson-name").send_keys(name, page.keys.ENTER)
+    for page, _, orientation in students:
+        page.wait(lambda page=page: page.there("scout-2"), "the scouts", 300)
+        page.click(f"put-{orientation}")
+    pages[1].press("scout-0", *[pages[1].keys.PAGE_UP] * 6)
+    for page, _, orientation in students:
+        words = orientation.capitalize()
+        page.wait(lambda page=page, words=words: page.text("plan-words").startswith(words), "the plane")
+        page.click("plan-scan")
+    for page, _, _ in students:
+        page.wait(lambda page=page: "1 of 1 scanned" in page.text("plan-scan"), "the slice", 300)
+        page.click("plan-judge")
+    handed_in = []
+    for page, _, _ in students:
+        page.wait(lambda page=page: page.text("plan-verdict"), "the score", 300)
+        page.click("lesson-next")
+        page.wait(lambda page=page: page.there("lesson-results"), "the end")
+        coded = page.there("lesson-results").get_attribute("href").split("base64,")[1]
+        handed_in.append(read(Results, base64.b64decode(coded).decode(), "results"))
+    assert [each.name for each in handed_in] == ["Ada", "Bob"]
+    ada, bob = (each.plans for each in handed_in)
+    assert len(ada) == len(bob) == 1 and ada[0].best == pytest.approx(bob[0].best, rel=1e-3)
+    assert ada[0].taken > 1.5 * bob[0].taken > 0
 
 
 def test_secrets_are_not_in_the_process_list(server, visitors):
