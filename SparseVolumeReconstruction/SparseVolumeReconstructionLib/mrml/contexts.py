@@ -8,6 +8,7 @@ with the scene, follow their volume's transforms, and are gone when their node i
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -122,10 +123,9 @@ class ContextSlice:
     def observed(self) -> tuple:
         """Voxels, place and thickness as one value: another where something else is observed."""
         volume = self.volume
-        try:
+        seen: tuple = ()
+        with suppress(InputError):
             seen = self.plane.tobytes(), volume and fingerprint(volume)
-        except InputError:
-            seen = ()
         return self.node.GetID(), volume, seen, self.stated_thickness_mm
 
     def problem(self) -> str | None:

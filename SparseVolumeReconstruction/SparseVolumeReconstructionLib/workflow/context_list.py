@@ -289,7 +289,8 @@ class ContextList(VTKObservationMixin):
 
     def _observe(self, volume) -> None:
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-        for event in (moved, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent):
+        filled = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
+        for event in (moved, filled, vtk.vtkCommand.ModifiedEvent):
             if not self.hasObserver(volume, event, self._volume_changed):
                 self.addObserver(volume, event, self._volume_changed)
 
