@@ -20,14 +20,11 @@ from ..observation.slices import slice_of
 from ..priors.base import Prior
 from ..priors.mrngan.prior import MrnganPrior
 from ..priors.mrngan.stages import Networks
-from ..priors.mrngan.training import MrnganTask
 from ..reconstruction.patient_posterior import condition_registered
-from ..training.loop import checkpoint
-from ..training.loop.config import read_config
-from ..training.loop.task import make_task
 from .base import Setting
 from .findings import Cell, Figure, Findings, Table
-from .models import GAUSSIAN, Models
+from .localisers import NAMES, trained_networks
+from .models import GAUSSIAN
 from .neighbours import (
     MEASURES,
     PSNR_OF_255,
@@ -48,7 +45,6 @@ from .views import Shown, sheet, strips
 _COUNTS = (1, 3, 5, 9)
 _INTERVALS = 10
 _BINS = ((1, 1), (2, 5), (6, 15), (16, 30), (31, 60))
-NAMES = {"ffn": "FFN", "cnn": "CNN", "deep": "deep CNN", "deep-skips": "deep CNN with skips"}
 _PRINTED_PLACES = {
     "ffn": (0.1269, 0.6662, 0.8287, 0.3856, 0.4865),
     "cnn": (0.0807, 0.9559, 0.9562, 0.9554, 0.9558),
@@ -150,23 +146,6 @@ def _trial(setting: Setting) -> Trial:
     stacks = [on_grid(cohort.volume(name), grid, matrices[name]) for name in names]
     volumes = torch.stack([torch.as_tensor(stack) for stack in stacks]).float().clamp(0, 1)
     return Trial(prior, networks.to(prior.device), volumes.to(prior.device), names, grid, gaussian)
-
-
-def trained_networks(models: Models) -> Networks:
-    """All networks of the training, in evaluation mode. Raises InputError where only the prior was kept."""
-    config = f"mrngan-64-{models.scale}"
-    best = models.folder / config / checkpoint.BEST
-    if not best.is_file():
-        raise InputError(
-            f"{best}: is not there; what localises and generates needs all networks of the training: give "
-            f"the folder in which ./run train mrngan --config {config} --out FOLDER/{config} ran as --models "
-            "FOLDER."
-        )
-    task = make_task(read_config(config))
-    assert isinstance(task, MrnganTask)
-    task.networks.load_state_dict(checkpoint.load(best)[0])
-    networks: Networks = task.networks.eval().requires_grad_(False)
-    return networks
 
 
 def _places(trial: Trial) -> Table:

@@ -17,8 +17,8 @@ from ..observation import Slice
 from ..priors.mrngan.prior import MrnganPrior
 from .base import Setting
 from .findings import Cell, Findings, Table
+from .localisers import NAMES, trained_networks
 from .models import GAUSSIAN
-from .mrngan import NAMES, trained_networks
 from .questions import CUT_MM, Person, anatomy_heights, cut, registered_people
 
 _FIFTHS = 5
@@ -127,7 +127,8 @@ def located(setting: Setting) -> Findings:
 
 def _errors(posterior: PosePosterior, image: Slice, person: Person) -> tuple[float, ...]:
     """Distance from the truth, that along the slice's normal, the region, probability of the first mode."""
-    true, best = np.linalg.inv(person.matrix), posterior.modes[0].patient_to_canonical
+    true = np.linalg.inv(person.matrix)
+    best = posterior.modes[0].patient_to_canonical
     normal = person.matrix[:3, :3].T @ image.plane.normal
     moved = posterior.points @ (best - true)[:3, :3].T + (best - true)[:3, 3]
     off = abs(float(moved.mean(0) @ normal) / float(np.linalg.norm(normal)))
@@ -144,7 +145,8 @@ def _heights(
 ) -> dict[tuple[str, str], _Found]:
     """Of one axial slice, by who was asked and how it was shown."""
     middle = [*posterior.points.mean(0), 1.0]
-    true, best = np.linalg.inv(person.matrix), posterior.modes[0].patient_to_canonical
+    true = np.linalg.inv(person.matrix)
+    best = posterior.modes[0].patient_to_canonical
     said = {(_POSTERIOR, _OWN): (float((best @ middle)[2]), seconds)}
     for kind in localisers.networks if localisers else ():
         assert localisers
