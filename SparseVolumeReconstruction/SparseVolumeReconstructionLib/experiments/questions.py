@@ -86,8 +86,7 @@ def untempered(prior: StructuredGaussian) -> StructuredGaussian:
 def next_planes(setting: Setting) -> Findings:
     """Planes that were suggested, against axial slices that are spread evenly."""
     prior = untempered(exact(setting.models.get(GAUSSIAN)))
-    plans = _plans(prior)
-    expected = {key: _left(prior, planes) for key, planes in plans.items()}
+    plans, expected = _plans(prior)
     found: dict[tuple[str, int], list[tuple[float, float, float]]] = {key: [] for key in plans}
     names = []
     grid = prior.grid.with_spacing(max(_GRID_MM, float(prior.grid.spacing_ijk.max())))
@@ -140,10 +139,17 @@ def _quality(truth: np.ndarray, mean: np.ndarray) -> tuple[float, float, float]:
     return error, float(left), float(np.mean(metrics.slice_ssim(metrics.ssim_map(truth, mean))))
 
 
-def _plans(prior: StructuredGaussian) -> dict[tuple[str, int], list[Plane]]:
-    """Planes by strategy and number: evenly spaced axial ones, and sequences of suggestions."""
-    field, up = prior.field(), np.array([0.0, 0.0, 1.0])
-    planner = Planner(field, prior.anatomy_mask)
+def _plans(
+    prior: StructuredGaussian,
+) -> tuple[dict[tuple[str, int], list[Plane]], dict[tuple[str, int], float]]:
+    """Planes by strategy and number: evenly spaced axial ones, and sequences of suggestions.
+
+    Returns:
+        With the standard deviation that is expected to be left of each, over that before.
+    """
+    field, mask, up = prior.field(), prior.anatomy_mask, np.array([0.0, 0.0, 1.0])
+    planner = Planner(field, mask)
+    before = planner.remaining
     heights = anatomy_heights(prior)
     middle = planner.plane(up, 0.0).centre[2]
     plans = {}
@@ -152,9 +158,10 @@ def _plans(prior: StructuredGaussian) -> dict[tuple[str, int], list[Plane]]:
         at = heights[0] + share * (heights[1] - heights[0]) - middle
         plans["even", count] = [planner.plane(up, float(offset)) for offset in at]
     for among in ("any", "orthogonal"):
-        sequence = Planner(field, prior.anatomy_mask).sequence(among, max(_COUNTS))
+        sequence = Planner(field, mask).sequence(among, max(_COUNTS))
         plans |= {(among, count): [one.plane for one in sequence[:count]] for count in _COUNTS}
-    return plans
+    left = {key: Planner(field, mask, observed=planes).remaining for key, planes in plans.items()}
+    return plans, {key: float(np.sqrt(after / before)) for key, after in left.items()}
 
 
 def anatomy_heights(prior: StructuredGaussian) -> tuple[float, float]:
@@ -162,13 +169,6 @@ def anatomy_heights(prior: StructuredGaussian) -> tuple[float, float]:
     shown = np.flatnonzero((prior.field().mean > _ANATOMY).any(2).any(1).cpu().numpy())
     low, high = (float((prior.grid.ijk_to_ras @ [0, 0, k, 1])[2]) for k in (shown[0], shown[-1]))
     return low, high
-
-
-def _left(prior: StructuredGaussian, planes: list[Plane]) -> float:
-    """Expected standard deviation that planes leave, over that before."""
-    before = Planner(prior.field(), prior.anatomy_mask).remaining
-    after = Planner(prior.field(), prior.anatomy_mask, observed=planes).remaining
-    return float(np.sqrt(after / before))
 
 
 def surprising(setting: Setting) -> Findings:
