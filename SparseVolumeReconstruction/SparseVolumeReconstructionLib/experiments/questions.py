@@ -147,7 +147,9 @@ def _plans(
     Returns:
         With the standard deviation that is expected to be left of each, over that before.
     """
-    field, mask, up = prior.field(), prior.anatomy_mask, np.array([0.0, 0.0, 1.0])
+    field = prior.field()
+    mask = prior.anatomy_mask
+    up = np.array([0.0, 0.0, 1.0])
     planner = Planner(field, mask)
     before = planner.remaining
     heights = anatomy_heights(prior)
