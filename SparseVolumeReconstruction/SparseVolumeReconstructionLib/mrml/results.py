@@ -45,7 +45,7 @@ class ResultNodes:
     Attributes:
         mean, std, template: scalar volumes; observed, template_mask, brain_mask: label maps (1 where
             observed, in the anatomy, in the brain of whole heads); all in world RAS, no parent transform.
-        seen: label map, 1 where a slice of a merge reaches.
+        seen, lost: label maps, 1 where a slice of a merge reaches; where what was seen may be missing.
         csf, gm, wm: scalar volumes, shares 0..1 of fluid, grey and white matter in every voxel.
         csf_std, gm_std, wm_std: their standard deviations.
         samples, browser, current: sequence, its browser and the sample that is shown.
@@ -82,10 +82,8 @@ class ResultNodes:
     @property
     def roles(self) -> dict[str, Any]:
         """{role: node} of all nodes that there are."""
-        named = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("provenance", "folder")
-        }
-        return {role: node for role, node in named.items() if node is not None}
+        no_nodes = ("provenance", "folder")
+        return {role: node for role, node in vars(self).items() if node is not None and role not in no_nodes}
 
     @property
     def nodes(self) -> list:
