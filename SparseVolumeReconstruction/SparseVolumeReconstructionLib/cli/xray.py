@@ -15,7 +15,7 @@ from .display import shown_progress
 from .options import Command, above_0, device, draws, image_format, json_progress, like, strict
 
 EXAMPLES = """
-xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --output out
+xray --prior head-xray --radiograph lateral.dcm --view side --output out
 xray --prior mouse-xray --radiograph a.dcm --view unknown --samples 8 --output out
 xray --prior mouse-xray --radiograph a.png --view side --radiograph b.png --view top --pixel 0.1 --output out
 xray --prior mouse-xray --radiograph side.png --view side --pixel 0.1 --context ct.nrrd:32 --output out"""

@@ -244,7 +244,7 @@ def _radiograph_tool() -> Tool:
                 "prior",
                 _("Model:"),
                 _("Of the anatomy that it shows"),
-                default="mouse-xray",
+                default="head-xray",
                 menu=_xray_models,
             ),
             Field(

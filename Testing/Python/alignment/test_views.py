@@ -8,10 +8,17 @@ import pytest
 import torch
 
 from SparseVolumeReconstructionLib.alignment.radiographs import USUAL, _mirrored, _of_two_sides, place
-from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.observation.rays import radiograph_of
-from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, view_axes
+from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
 from SparseVolumeReconstructionLib.zoo import ModelStore
+
+HAND = [((x, 0, 0), (1.3 * x, 0, long), 9) for x, long in ((-30, 75), (-10, 90), (10, 85), (30, 65))] + [
+    ((-25, 0, -40), (25, 0, -40), 25),
+    ((-25, 0, -10), (25, 0, -10), 22),
+    ((40, 0, -40), (80, 0, 10), 10),
+    ((0, 0, -60), (0, 0, -125), 25),
+]  # RAS mm: ends and radius of fingers, palm, thumb and wrist
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,22 @@ def test_an_unknown_view_is_found_up_to_the_mirrored_side_and_that_is_told(prior
     assert degrees(at, direction) < 10  # from in front or above, as is usual
     assert abs(at.mirrored) < 1 and at.provenance()["mirrored_nats"] == pytest.approx(at.mirrored, abs=0.01)
     assert at.margin > 0
+
+
+def test_a_human_head_is_placed_and_a_hand_is_refused():
+    """Rods of soft tissue with bone in them, as long and as thick as those of a hand, are half explained."""
+    prior = ModelStore().load("head-xray", "cpu")
+    head = prior.condition([]).sample([4])[0].clamp(min=0).numpy()
+    assert degrees(found(prior, head, "side", VIEWS["side"]), VIEWS["side"]) < 10
+    points = prior.grid.points_ras() - middle_of(prior.grid)
+    hand = np.zeros(len(points), np.float32)
+    for grey, share in ((0.45, 1.0), (1.0, 0.5)):
+        for start, end, radius in HAND:
+            along = np.subtract(end, start)
+            part = np.clip((points - start) @ along / (along @ along), 0, 1)
+            hand[np.linalg.norm(points - start - part[:, None] * along, axis=1) < share * radius] = grey
+    with pytest.raises(InputError, match="explains"):
+        found(prior, hand.reshape(prior.grid.shape_kji), "front", VIEWS["front"])
 
 
 @pytest.mark.parametrize("nats", [0.0, 10.0])

@@ -44,7 +44,10 @@ def test_a_radiograph_becomes_a_volume(radiograph):
     host.process(0.05)
     host.choose(form.toolInputs.cellWidget(0, 1), "lateral")
     models = next(one for one in form.toolOptions.children() if one.className() == "QComboBox")
-    assert [models.itemText(row) for row in range(models.count)] == ["mouse-xray", "mouse-xray-cnn"]
+    ids = ["head-xray", "mouse-xray", "mouse-xray-cnn"]
+    assert [models.itemText(row) for row in range(models.count)] == ids
+    assert models.currentText == "head-xray" and "no CT and no radiograph was seen" in form.toolCard.text
+    host.choose(models, "mouse-xray")
     of_slices = [desk.ui.priorBox.itemText(row) for row in range(desk.ui.priorBox.count)]
     assert any("(mouse-xray)" in text for text in of_slices) and "X-ray network" not in str(of_slices)
     assert "mouse" in form.toolCard.text and "not for diagnosis" in form.toolLine.text
