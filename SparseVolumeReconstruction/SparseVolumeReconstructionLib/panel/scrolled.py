@@ -5,6 +5,7 @@ from __future__ import annotations
 import qt
 
 _MIN_HEIGHT = 150
+_SETTLING_MS = 300  # after which a change of heights is no longer what was revealed
 
 
 class Scrolled:
@@ -27,9 +28,11 @@ class Scrolled:
         self._column.addStretch(1)
         self.area.setWidget(contents)
         self._wanted = None
-        self._soon = qt.QTimer(self.area)
-        self._soon.setSingleShot(True)
-        self._soon.connect("timeout()", self._scroll)
+        self._soon, self._settled = qt.QTimer(self.area), qt.QTimer(self.area)
+        for timer, then in ((self._soon, self._scroll), (self._settled, self._settle)):
+            timer.setSingleShot(True)
+            timer.connect("timeout()", then)
+        self.area.verticalScrollBar().connect("rangeChanged(int,int)", self._range_changed)
 
     def add(self, widget) -> None:
         """Put a widget below the others."""
@@ -50,8 +53,18 @@ class Scrolled:
             self._soon.start(0)
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Stop the timers."""
         self._soon.stop()
+        self._settled.stop()
 
     def _scroll(self) -> None:
         self.area.ensureWidgetVisible(self._wanted, 0, 0)
+        self._settled.start(_SETTLING_MS)
+
+    def _settle(self) -> None:
+        self._wanted = None
+
+    def _range_changed(self, _low: int, _high: int) -> None:
+        if self._wanted is not None:  # the footer, or a text above, has grown since
+            self._settled.start(_SETTLING_MS)
+            self._soon.start(0)
