@@ -118,14 +118,6 @@ def test_warnings_are_counted(desk):
     desk.apply()
     label = ui.noticeLabel  # the panel scrolls once all has its place
     host.wait_until(lambda: label.height >= label.heightForWidth(label.width) and in_sight(label))
-    desk.panel._scrolled.reveal(ui.exploreContents)
-    host.process(0.02)
-    shown = ui.errorLabel.text, ui.errorLabel.isVisible()
-    ui.errorLabel.text = "The footer grows after the panel has scrolled. " * 8
-    ui.errorLabel.show()
-    host.wait_until(lambda: in_sight(label), 5)
-    ui.errorLabel.text = shown[0]
-    ui.errorLabel.setVisible(shown[1])
     warnings = desk.panel.presenter.explorer.warnings()
     assert len(warnings) >= 2 and ui.warningButton.text == f"Done – {len(warnings)} warnings"
     assert ui.warningLabel.isVisible() and all(words in ui.warningLabel.text for words in warnings)
