@@ -211,6 +211,12 @@ def _likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
+def centre_of_mass(array: np.ndarray, grid: Grid) -> np.ndarray:
+    """Of a volume (K, J, I) on its grid, RAS mm (3,)."""
+    centre: np.ndarray = grid.ijk_to_ras[:3, :3] @ np.array(center_of_mass(array))[::-1]
+    return centre + grid.ijk_to_ras[:3, 3]
+
+
 def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | None = None) -> np.ndarray:
     """4x4 (RAS mm) from points of a mean to points of a volume in any pose, without a change of size.
 
@@ -223,9 +229,7 @@ def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | Non
     """
     field = reference.grid.with_spacing(float(np.ptp(reference.grid.corners_ras()[:, 0])) / _COARSE)
     coarse = [_blurred(v, float(field.spacing_ijk[0])) for v in (reference, volume)]
-    centres = [
-        g.ijk_to_ras[:3, :3] @ np.array(center_of_mass(a))[::-1] + g.ijk_to_ras[:3, 3] for a, g in coarse
-    ]
+    centres = [centre_of_mass(*each) for each in coarse]
     target = torch.as_tensor(_sampled(coarse[0], field))
     moving = _Moving(coarse[1], field, centres[0])
     if turns is None:

@@ -10,13 +10,12 @@ from functools import partial
 
 import numpy as np
 from scipy.linalg import fractional_matrix_power
-from scipy.ndimage import center_of_mass
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
 from .cache import kept
 from .cohort import Cohort
-from .landmarks import register_any_pose
+from .landmarks import centre_of_mass, register_any_pose
 from .registration import on_grid
 from .space import CanonicalSpace
 
@@ -60,7 +59,7 @@ def rigid_space(
     if len(volumes) < _MIN_SUBJECTS:
         raise InputError(f"{len(volumes)} volumes can be used; at least {_MIN_SUBJECTS} are needed.")
     first = next(iter(volumes.values()))
-    grid = Grid.centred((voxels,) * 3, spacing_mm, _mass(first))
+    grid = Grid.centred((voxels,) * 3, spacing_mm, centre_of_mass(first.array, first.grid))
     template = Volume(on_grid(first, grid, np.eye(4)), grid)
     matrices: dict[str, np.ndarray] = {}
     for turn in range(2):
@@ -96,20 +95,13 @@ def _mean(volumes: dict[str, Volume], matrices: dict[str, np.ndarray], grid: Gri
 
 def _symmetric(mean: Volume) -> np.ndarray:
     """4x4 after which a mean volume is the mirror image of itself about the middle of R."""
-    middle = _mass(mean)
+    middle = centre_of_mass(mean.array, mean.grid)
     centred = np.eye(4)
     centred[:3, 3] = middle
     grid = Grid.centred(mean.grid.shape_kji, float(mean.grid.spacing_ijk[0]))
     own = on_grid(mean, grid, centred)
     to_mirror = register_any_pose(Volume(own, grid), Volume(own[..., ::-1].copy(), grid), _UPRIGHT)
     return centred @ np.real(fractional_matrix_power(to_mirror, -0.5))
-
-
-def _mass(volume: Volume) -> np.ndarray:
-    """Centre of mass, RAS mm (3,)."""
-    middle: np.ndarray = np.array(center_of_mass(volume.array))[::-1]
-    found: np.ndarray = volume.grid.ijk_to_ras[:3, :3] @ middle + volume.grid.ijk_to_ras[:3, 3]
-    return found
 
 
 def _middle(array: np.ndarray, grid: Grid) -> np.ndarray:

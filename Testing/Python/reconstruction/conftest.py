@@ -120,6 +120,15 @@ def models_dir(tmp_path_factory) -> Path:
     return folder / "store"
 
 
+@pytest.fixture(scope="module")
+def brain_t1(tmp_path_factory):
+    """The embedded prior of brains."""
+    store = ModelStore(tmp_path_factory.mktemp("none"))
+    if not store.is_embedded("brain-t1"):
+        pytest.skip("needs the embedded model brain-t1")
+    return store.load("brain-t1", "cpu")
+
+
 @pytest.fixture(scope="session")
 def store(models_dir) -> ModelStore:
     """The store of the tiny models; loaded once."""

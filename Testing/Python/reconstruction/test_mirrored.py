@@ -8,18 +8,14 @@ import pytest
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import Volume
 from SparseVolumeReconstructionLib.geometry.io import write_volume
-from SparseVolumeReconstructionLib.zoo import ModelStore
 
 SLICES = {"nine": range(14, 68, 6), "one": [40]}
 
 
 @pytest.fixture(scope="module")
-def person() -> Volume:
+def person(brain_t1) -> Volume:
     """A real brain that the embedded model carries for its samples."""
-    if not ModelStore().is_embedded("brain-t1"):
-        pytest.skip("needs the embedded model brain-t1")
-    prior = ModelStore().load("brain-t1", "cpu")
-    return Volume(prior.donors(prior.grid)[0].clamp(min=0).numpy(), prior.grid)
+    return Volume(brain_t1.donors(brain_t1.grid)[0].clamp(min=0).numpy(), brain_t1.grid)
 
 
 def told(folder, volume: Volume, count: str) -> bool:

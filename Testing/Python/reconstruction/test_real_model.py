@@ -19,15 +19,6 @@ from SparseVolumeReconstructionLib.reconstruction.run import run_request
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 
-@pytest.fixture(scope="module")
-def brain(tmp_path_factory):
-    """The embedded prior."""
-    store = ModelStore(tmp_path_factory.mktemp("none"))
-    if not store.is_embedded("brain-t1"):
-        pytest.skip("needs the embedded model brain-t1")
-    return store.load("brain-t1", "cpu")
-
-
 def middle_slices(path) -> list:
     """Three slices through the middle of what a file shows."""
     volume = read_volume(path)
@@ -35,20 +26,20 @@ def middle_slices(path) -> list:
     return [slice_of(volume, int(k)) for k in np.quantile(shown, [0.35, 0.5, 0.65])]
 
 
-def test_another_anatomy_is_refused(brain, shared_data):
+def test_another_anatomy_is_refused(brain_t1, shared_data):
     with pytest.raises(InputError, match="do not look like|lie in the anatomy"):
         align(
             middle_slices(sorted(shared_data.glob("mouse_ct/*.nii.gz"))[0]),
-            brain.alignment_model(),
+            brain_t1.alignment_model(),
             Progress(),
         )
 
 
-def test_a_fetus_in_its_mother_is_refused_or_doubted(brain, shared_data):
+def test_a_fetus_in_its_mother_is_refused_or_doubted(brain_t1, shared_data):
     try:
         score = align(
             middle_slices(shared_data / "fetal_stacks" / "sub-01_run-1_T2w.nii.gz"),
-            brain.alignment_model(),
+            brain_t1.alignment_model(),
             Progress(),
         ).score
     except InputError:
@@ -56,36 +47,38 @@ def test_a_fetus_in_its_mother_is_refused_or_doubted(brain, shared_data):
     assert score < DOUBTFUL
 
 
-def test_slices_of_two_people_are_told_from_slices_of_one(brain, shared_data):
-    names = brain.card.split["test"]
+def test_slices_of_two_people_are_told_from_slices_of_one(brain_t1, shared_data):
+    names = brain_t1.card.split["test"]
     first, second = (
         next((shared_data / "brain_t1").glob(f"{name}*.nii.gz")) for name in (names[0], names[2])
     )
     slices = middle_slices(first)
     one = align(
-        [slices[0], slices[2], replace(slices[1], source="another file")], brain.alignment_model(), Progress()
+        [slices[0], slices[2], replace(slices[1], source="another file")],
+        brain_t1.alignment_model(),
+        Progress(),
     )
     two = align(
         [slices[0], slices[2], replace(middle_slices(second)[1], source="another file")],
-        brain.alignment_model(),
+        brain_t1.alignment_model(),
         Progress(),
     )
     assert one.apart < TWO_BODIES < two.apart
 
 
-def test_people_who_were_not_fitted_are_not_refused(brain, shared_data):
-    for name in brain.card.split["test"][:2]:
+def test_people_who_were_not_fitted_are_not_refused(brain_t1, shared_data):
+    for name in brain_t1.card.split["test"][:2]:
         file = next((shared_data / "brain_t1").glob(f"{name}*.nii.gz"))
-        found = align(middle_slices(file), brain.alignment_model(), Progress())
+        found = align(middle_slices(file), brain_t1.alignment_model(), Progress())
         assert found.score > 0.7
 
 
-def test_flair_is_told_from_t1w_and_each_is_shown_as_the_other(brain, shared_data, tmp_path, capsys):
+def test_flair_is_told_from_t1w_and_each_is_shown_as_the_other(brain_t1, shared_data, tmp_path, capsys):
     """On the terminal, in result.json, and as an error where warnings are errors."""
     scans = {
         kind: shared_data / "multimodal_t1_flair" / f"siteA_sub-11_{kind}.nii.gz" for kind in ("T1w", "FLAIR")
     }
-    found = align(middle_slices(scans["T1w"]), brain.alignment_model(), Progress())
+    found = align(middle_slices(scans["T1w"]), brain_t1.alignment_model(), Progress())
     write_affine(found.patient_to_canonical, tmp_path / "frame.h5")
     cases = (
         ("T1w", ["--show-as", "flair"], 0),

@@ -19,18 +19,8 @@ from SparseVolumeReconstructionLib.observation import SliceSpec
 from SparseVolumeReconstructionLib.progress import Progress
 from SparseVolumeReconstructionLib.reconstruction.request import ReconstructionRequest
 from SparseVolumeReconstructionLib.reconstruction.run import Clock, Understood, understand
-from SparseVolumeReconstructionLib.zoo import ModelStore
 
 PERSON = "IXI274"  # of the validation
-
-
-@pytest.fixture(scope="module")
-def prior(tmp_path_factory):
-    """brain-t1, loaded once."""
-    store = ModelStore(tmp_path_factory.mktemp("models"))
-    if not store.is_embedded("brain-t1"):
-        pytest.skip("needs the embedded model brain-t1")
-    return store.load("brain-t1", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +45,12 @@ def run(folder, file, indices, *more) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
-def understood(prior, folder, volume, indices) -> Understood:
+def understood(brain_t1, folder, volume, indices) -> Understood:
     """What is found in slices of a volume before anything is inferred from them."""
     write_volume(volume, folder / "scan.nrrd", compress=False)
     context = SliceSpec(path=str(folder / "scan.nrrd"), slices=indices, thickness_mm=2.0)
     request = ReconstructionRequest(prior="brain-t1", contexts=[context], output=str(folder))
-    return understand(request, prior, Progress(), Clock())
+    return understand(request, brain_t1, Progress(), Clock())
 
 
 def apart_mm(inside: np.ndarray, grid: Grid, a: np.ndarray, b: np.ndarray) -> float:
@@ -69,14 +59,14 @@ def apart_mm(inside: np.ndarray, grid: Grid, a: np.ndarray, b: np.ndarray) -> fl
     return float(np.linalg.norm(points @ (np.asarray(a) - np.asarray(b))[:3].T, axis=1).mean())
 
 
-def test_a_whole_head_gives_the_frame_and_the_brain_of_the_stripped_one(prior, head, tmp_path, capsys):
+def test_a_whole_head_gives_the_frame_and_the_brain_of_the_stripped_one(brain_t1, head, tmp_path, capsys):
     volume, brain = head
     file = tmp_path / "head.nrrd"
     write_volume(volume, file, compress=False)
     whole = run(tmp_path / "whole", file, spread(brain), "--spacing", "4")
     assert any("whole head" in warning for warning in whole["warnings"]) and len(whole["warnings"]) == 1
     stripped = Volume(np.where(brain, volume.array, 0), volume.grid)
-    bare = understood(prior, tmp_path, stripped, spread(brain))
+    bare = understood(brain_t1, tmp_path, stripped, spread(brain))
     assert bare.warnings == [] and bare.brain is None
     assert min(whole["frame_probability"], bare.trusted) > 0.9
     found = whole["frame"]["patient_to_canonical"], bare.alignment.patient_to_canonical
@@ -86,7 +76,7 @@ def test_a_whole_head_gives_the_frame_and_the_brain_of_the_stripped_one(prior, h
     assert dice(mask.array > 0, truth) > 0.92
 
 
-def test_a_head_of_another_contrast_is_shown_in_its_own(prior, shared_data, tmp_path, capsys):
+def test_a_head_of_another_contrast_is_shown_in_its_own(brain_t1, shared_data, tmp_path, capsys):
     file, t1 = (
         shared_data / "real_scans" / f"ms_patient12_study1_{kind}.nii.gz" for kind in ("FLAIR", "T1W")
     )
@@ -96,7 +86,7 @@ def test_a_head_of_another_contrast_is_shown_in_its_own(prior, shared_data, tmp_
     assert "the contrast of the slices" in " ".join(result["warnings"])
     mask = read_volume(tmp_path / "FLAIR" / "brain_mask.nrrd")
     assert 1000 < mask.array.sum() * 4**3 / 1000 < 2000  # ml
-    other = understood(prior, tmp_path, read_volume(t1), places).alignment.patient_to_canonical
+    other = understood(brain_t1, tmp_path, read_volume(t1), places).alignment.patient_to_canonical
     assert apart_mm(mask.array > 0, mask.grid, result["frame"]["patient_to_canonical"], other) < 6.0
     mean, flair = read_volume(tmp_path / "FLAIR" / "mean.nrrd"), read_volume(file)
     inside, brain = mean.array[mask.array > 0], flair.array[22][flair.array[22] > 0.3 * flair.array.max()]
@@ -159,7 +149,7 @@ def test_what_cannot_be_placed_is_told(shared_data, head, tmp_path, capsys, show
     assert (code, "error:" in said) in ((2, True), (0, False))
 
 
-def test_heads_that_look_unusual_are_placed_all_the_same(prior, head, tmp_path):
+def test_heads_that_look_unusual_are_placed_all_the_same(brain_t1, head, tmp_path):
     """A contrast agent in vessels and skin of the brain, heavy shading, dark and bright exchanged (told)."""
     volume, brain = head
     array, top = volume.array.astype(np.float32), float(np.quantile(volume.array[brain], 0.99))
@@ -175,7 +165,7 @@ def test_heads_that_look_unusual_are_placed_all_the_same(prior, head, tmp_path):
     frames = {}
     for name, look in looks.items():
         looked = Volume(look.astype(np.float32), volume.grid)
-        done = understood(prior, tmp_path, looked, spread(brain, 0.3, 0.5, 0.7))
+        done = understood(brain_t1, tmp_path, looked, spread(brain, 0.3, 0.5, 0.7))
         frames[name] = done.alignment.patient_to_canonical
         away = apart_mm(brain, volume.grid, frames[name], frames["plain"])
         assert away < RIGHT_MM or done.trusted < MIN_PROBABILITY, (name, away)
