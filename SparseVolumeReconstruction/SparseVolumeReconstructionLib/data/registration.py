@@ -13,6 +13,8 @@ from ..geometry.resample import resample
 _TURN = (0.1, 0.15, 0.2)  # rad
 _CLEARLY = 0.03  # of pairs that lie on one another it falls by 0.2 to 2 %
 _GREYS, _SHOWN = 32, 0.02
+_STARTS_MM = (0.0, 12.0, -12.0)  # along the body
+_RIM_MM = 6.0
 
 
 def register_affine(
@@ -65,21 +67,29 @@ def register_affine(
 def register_rigid(fixed: Volume, moving: Volume, *, seed: int = 1) -> np.ndarray:
     """4x4 RAS-to-RAS matrix (mm) from points of `fixed` to points of `moving`, two scans of one head.
 
-    From where both lie, by Mattes mutual information, coarse to fine, as `register_affine`.
+    From where both lie and from somewhat above and below, by Mattes mutual information, coarse to fine, as
+    `register_affine`. The rim of `fixed` is not looked at: where one mask was put on both scans, it would
+    hold them where they lie.
 
     Args:
-        fixed, moving: any units, contrasts and grids, in nearly the same place.
+        fixed, moving: any units, contrasts and grids, background 0, less than about 3 cm from one another.
         seed: of the sampling of voxels.
 
     Raises:
         InputError: the volumes do not overlap, or one shows nothing to register.
     """
     fixed_image, moving_image = (sitk.Cast(to_image(v), sitk.sitkFloat32) for v in (fixed, moving))
-    rigid = sitk.Euler3DTransform()
-    rigid.SetCenter(
-        fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()])
-    )
-    rigid = _optimise(fixed_image, moving_image, rigid, [6, 3], 150, seed)
+    inside = _without_rim(fixed_image)
+    found = []
+    for start in _STARTS_MM:
+        rigid = sitk.Euler3DTransform()
+        rigid.SetCenter(
+            fixed_image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in fixed_image.GetSize()])
+        )
+        rigid.SetTranslation((0.0, 0.0, start))
+        found.append(_optimised(fixed_image, moving_image, rigid, [6], 150, seed, inside))
+    _, rigid = min(found, key=lambda each: each[0])
+    _, rigid = _optimised(fixed_image, moving_image, rigid, [3], 150, seed, inside)
     out = np.eye(4)
     out[:3, :3] = np.array(rigid.GetMatrix()).reshape(3, 3)
     out[:3, 3] = np.array(rigid.TransformPoint((0.0, 0.0, 0.0)))
@@ -138,10 +148,27 @@ def on_grid(volume: Volume, grid: Grid, matrix: np.ndarray, *, cubic: bool = Fal
     return np.clip(resample(volume, grid, matrix, cubic=cubic).array, 0.0, 1.0)
 
 
+def _without_rim(image):
+    """Voxels of a scan that are deeper than its rim; all that it shows where there are none."""
+    shown = image > 0
+    deep = sitk.BinaryErode(shown, [round(_RIM_MM / mm) for mm in image.GetSpacing()])
+    return deep if sitk.GetArrayViewFromImage(deep).any() else shown
+
+
 def _optimise(fixed, moving, transform, levels_mm, iterations, seed):
-    """One multi-resolution run; `levels_mm` are the sampling distances."""
+    """The transform of `_optimised`."""
+    return _optimised(fixed, moving, transform, levels_mm, iterations, seed)[1]
+
+
+def _optimised(fixed, moving, transform, levels_mm, iterations, seed, inside=None):
+    """Negative mutual information and transform of one multi-resolution run.
+
+    `levels_mm` are the sampling distances; `inside`: voxels of `fixed` that are looked at, all if None.
+    """
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(48)
+    if inside is not None:
+        method.SetMetricFixedMask(inside)
     method.SetMetricSamplingStrategy(method.REGULAR)
     spacing = max(fixed.GetSpacing())
     method.SetMetricSamplingPercentagePerLevel([min(1.0, (spacing / mm) ** 3 * 2) for mm in levels_mm], seed)
@@ -159,4 +186,4 @@ def _optimise(fixed, moving, transform, levels_mm, iterations, seed):
             f"the volumes could not be registered ({str(error).strip().splitlines()[-1]}); do they show the "
             "same?"
         ) from error
-    return transform
+    return method.GetMetricValue(), transform

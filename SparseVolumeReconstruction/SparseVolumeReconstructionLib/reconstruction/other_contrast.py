@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ SHOWN = {"t1w": KNOWN, "t2w": "T2w", "flair": "FLAIR"}
 """Contrasts in which a result can be shown besides that of the slices, as requests name them."""
 _SURE, _SEVERAL = 0.9, 2  # that single slices of one series are of another contrast
 _LARGE = 0.6  # of the slice with most brain
+_WHOLE = 20  # slices of a series that show nearly all of a head
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ class Contrasts:
         if left_out and (self.wanted or not self.is_other(self.first)):
             told.append(
                 f"What was inferred is shown as {self.wanted or KNOWN}; no voxel of {', '.join(left_out)} is "
-                "in it."
+                f"in it.{self._nearer(left_out)}"
             )
         elif other:
             told.append(
@@ -161,6 +163,16 @@ class Contrasts:
             for source in self.inverted
         ]
         return told
+
+    def _nearer(self, sources: list[str]) -> str:
+        """A hint where a whole FLAIR among series is shown as T1w, beginning with a space; else empty."""
+        slices = Counter(s.source for s in self.slices)
+        whole = [s for s in sources if self.words(s) == "FLAIR-like" and slices[s] >= _WHOLE]
+        if self.wanted != KNOWN or not whole:
+            return ""
+        return (
+            " Of a whole FLAIR, Convert contrast (./run synthesize) makes a T1w that is nearer to a real one."
+        )
 
     def provenance(self) -> dict[str, object]:
         """What was found, for result.json."""

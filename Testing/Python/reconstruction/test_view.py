@@ -80,6 +80,15 @@ def test_what_one_contrast_tells_is_shown_in_another(prior, monkeypatch, scanned
     assert both.provenance()["found"] == f"{said}-like" and both.provenance()["shown_as"] == both.wanted
 
 
+def test_of_a_whole_flair_the_network_is_told_once():
+    """Where it is shown as T1w; not of few slices, nor where it is shown as it is."""
+    few = replace(series("scan", T2W, "FLAIR"), show_as="t1w")
+    whole = replace(few, slices=few.slices * 5)
+    others = [few, replace(whole, show_as="own"), replace(whole, found={"scan": Contrast({"T2w": 1.0})})]
+    told = [" ".join(each.told()).count("Convert contrast") for each in (whole, *others)]
+    assert told == [1, 0, 0, 0]
+
+
 def test_a_lesion_stays_where_it_was_observed(prior):
     """A spot as bright as fluid in white matter of one slice: kept there, and hardly copied further off."""
     scanned = series("scan", T2W, "T2w", (3,))
