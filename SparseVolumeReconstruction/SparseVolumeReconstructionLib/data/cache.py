@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from ..folders import cache_folder
 from ..geometry.io import write_atomically
 
 
-def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array (n, ...) that `compute()` gives, from the folder where it is there already.
+def kept_file(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> Path:
+    """The file (.npy) in the folder with the array (n, ...) that `compute()` gives.
 
     Args:
         name: what it is; begins the name of the file.
@@ -26,4 +27,9 @@ def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np
     if not path.exists():
         array = compute()
         write_atomically(path, lambda temporary: np.save(temporary, array))
-    return np.load(path, allow_pickle=False)
+    return path
+
+
+def kept(name: str, parts: list[bytes], compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array (n, ...) in that file. Arguments as of `kept_file`."""
+    return np.load(kept_file(name, parts, compute), allow_pickle=False)

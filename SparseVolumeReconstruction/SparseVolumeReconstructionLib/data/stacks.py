@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..geometry import Grid, InputError, Volume
 from ..progress import Progress
-from .cache import kept
+from .cache import kept_file
 from .cohort import Cohort
 from .config import DataConfig
 from .registration import on_grid
 from .space import CanonicalSpace, canonical_space
+from .stored import StoredVolumes
 from .subjects import chance_split, list_subjects
 
 
@@ -22,33 +23,44 @@ from .subjects import chance_split, list_subjects
 class Stacks:
     """Volumes as stacks of axial slices, in three parts.
 
-    space: where the stacks lie. names: {"fit", "validation", "test": subjects}. volumes: (N, K, H, W) of each
-    part, [0, 1].
-
-    matrices: canonical to patient points, mm, by name. skipped: {file: why}.
+    space: where the stacks lie. names: {"fit", "validation", "test": subjects}. matrices: canonical to
+    patient points, mm, by name. files: of the stacks, by name, see `_stack_file`.
     """
 
     space: CanonicalSpace
     cohort: Cohort
     names: dict[str, list[str]]
     matrices: dict[str, np.ndarray]
+    files: dict[str, Path]
 
     @property
     def grid(self) -> Grid:
         """Of every stack."""
         return self.space.protocol
 
-    def volumes(self, part: str) -> torch.Tensor:
-        """Stacks of a part, (N, K, H, W)."""
-        arrays = [_stack(self.cohort, name, self.grid, self.matrices[name]) for name in self.names[part]]
-        return torch.as_tensor(np.stack(arrays)) if arrays else torch.zeros(0, *self.grid.shape_kji)
+    def volumes(self, part: str) -> StoredVolumes:
+        """Stacks of a part, (N, K, H, W), [0, 1]."""
+        return StoredVolumes([self.files[name] for name in self.names[part]], self.grid.shape_kji)
 
-    def subjects(self, part: str) -> dict[str, Volume]:
-        """The same by name."""
-        return {
-            name: Volume(array.numpy(), self.grid)
-            for name, array in zip(self.names[part], self.volumes(part), strict=True)
-        }
+    def subjects(self, part: str) -> Mapping[str, Volume]:
+        """The same by name, each read when it is asked for."""
+        return _Subjects(self.names[part], self.volumes(part), self.grid)
+
+
+class _Subjects(Mapping[str, Volume]):
+    """Volumes by name, on one grid."""
+
+    def __init__(self, names: list[str], volumes: StoredVolumes, grid: Grid):
+        self._numbers, self._volumes, self._grid = {name: n for n, name in enumerate(names)}, volumes, grid
+
+    def __getitem__(self, name: str) -> Volume:
+        return Volume(self._volumes[self._numbers[name]].numpy(), self._grid)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def load_stacks(
@@ -84,16 +96,15 @@ def load_stacks(
     space = replace(space, protocol=stack_grid(space.protocol, data))
     wanted = [name for name in split["fit"] + split["test"] if name in cohort.files]
     matrices = cohort.registered(space.reference, wanted, lambda step, done: progress.update(step, 0.0))
-    usable = []
+    files = {}
     for name in matrices:
         progress.update(f"preparing {name}", 0.0)
         try:
-            _stack(cohort, name, space.protocol, matrices[name])
-            usable.append(name)
+            files[name] = _stack_file(cohort, name, space.protocol, matrices[name])
         except InputError as error:
             cohort.skipped[cohort.files[name].name] = str(error)
     cohort.warn(progress)
-    fit, test = ([n for n in split[part] if n in usable] for part in ("fit", "test"))
+    fit, test = ([n for n in split[part] if n in files] for part in ("fit", "test"))
     if len(fit) < 3:
         why = "".join(f" {file}: {reason}" for file, reason in list(cohort.unusable.items())[:1])
         raise InputError(
@@ -107,7 +118,7 @@ def load_stacks(
         "validation": [fit[i] for i in left],
         "test": test,
     }
-    return Stacks(space, cohort, names, matrices)
+    return Stacks(space, cohort, names, matrices, files)
 
 
 def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
@@ -125,10 +136,10 @@ def stack_grid(protocol: Grid, data: DataConfig) -> Grid:
     return Grid.centred(shape, (field / data.size, field / data.size, height / data.slices), centre)
 
 
-def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndarray:
-    """One subject on the grid, (K, H, W) float32.
+def _stack_file(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> Path:
+    """The file of one subject on the grid, (K, H, W) float16.
 
-    Kept as float16 in $SVR_CACHE under a digest of all it depends on.
+    In $SVR_CACHE, under a digest of all it depends on.
     """
     parts = [
         cohort.files[name].read_bytes(),
@@ -136,6 +147,4 @@ def _stack(cohort: Cohort, name: str, grid: Grid, matrix: np.ndarray) -> np.ndar
         grid.ijk_to_ras.tobytes(),
         str(grid.shape_kji).encode(),
     ]
-    return kept("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16)).astype(
-        np.float32
-    )
+    return kept_file("stack", parts, lambda: on_grid(cohort.volume(name), grid, matrix).astype(np.float16))

@@ -10,6 +10,7 @@ from monai.networks.nets import UNet
 
 from ..data.augment import augment
 from ..data.config import AugmentationConfig
+from ..data.stored import Volumes
 from ..progress import Progress
 from ..synthesis.simulated import TISSUES
 from ..training.loop.config import TrainConfig
@@ -45,7 +46,7 @@ class TissueTask(Task):
         return self._off(scores, batch[:, 1:]), {}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """One minus the mean Dice."""
         found = [tissue_dice(self.networks, *one) for one in volumes]
         return {"score": 1 - sum(found) / len(found)}

@@ -7,7 +7,7 @@ guaranteed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ RADIOGRAPH_NOISE = 0.005  # of line integrals
 
 
 def measured_multipliers(
-    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+    prior: Prior, subjects: Mapping[str, Volume], on_step: Callable[[str, float], None]
 ) -> tuple[tuple, dict]:
     """Interval multipliers of a prior and what was measured, for the card.
 

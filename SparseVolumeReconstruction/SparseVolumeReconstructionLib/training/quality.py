@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -23,7 +23,7 @@ MEASURES = ("SSIM", "SSIM of the prior mean", "coverage of 90 % intervals")
 
 def measured_quality(
     prior: Prior,
-    subjects: dict[str, Volume],
+    subjects: Mapping[str, Volume],
     on_step: Callable[[str, float], None],
     cohort: dict[str, str] | None = None,
 ) -> dict:
@@ -66,7 +66,7 @@ def measured_quality(
 
 
 def quality_by_radiograph(
-    prior: Prior, subjects: dict[str, Volume], on_step: Callable[[str, float], None]
+    prior: Prior, subjects: Mapping[str, Volume], on_step: Callable[[str, float], None]
 ) -> dict:
     """Root mean square error over the field of the prior's mean, and of the mean given one radiograph.
 

@@ -80,7 +80,6 @@ class Server:
             getattr(operation, "warm", lambda: None)()
         while (entry := self._next()) is not None:
             self._work(*entry)
-            _return_memory()
         return 0
 
     def _next(self) -> tuple[str, str, dict[str, Any]] | None:
@@ -99,14 +98,16 @@ class Server:
                 job_id, "progress", step=event.step, fraction=event.fraction, remaining_s=event.remaining_s
             )
 
+        answer: dict[str, Any]
         try:
             result = self._operations[operation](request, Progress(report, lambda: self._cancelled))
         except Exception as error:
-            self._answer(
-                job_id, "error", kind=_kind(error), message=_message(error), log=traceback.format_exc()
-            )
+            answer = {"event": "error", "kind": _kind(error), "message": _message(error)}
+            answer["log"] = traceback.format_exc()
         else:
-            self._answer(job_id, "done", result=result)
+            answer = {"event": "done", "result": result}
+        _return_memory()  # before the answer: whoever looks at this process then sees what it keeps
+        self._answer(job_id, **answer)
 
     def _read(self) -> None:
         for line in self._requests:

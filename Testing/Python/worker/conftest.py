@@ -14,6 +14,8 @@ JOBS = """
     from SparseVolumeReconstructionLib.geometry import InputError
     from SparseVolumeReconstructionLib.worker.server import Server, take_stdin, take_stdout
 
+    kept = []
+
     def job(request, progress):
         kind = request["do"]
         print("noise on stdout")
@@ -31,6 +33,9 @@ JOBS = """
             raise KeyError("pose")
         elif kind == "memory":
             raise MemoryError("12 GB")
+        elif kind == "free":
+            held = [b"x" * 100_000 for _ in range(request["mb"] * 10)]
+            kept.append(b"x" * 1000)  # lies above them
         elif kind == "die":
             print("the device is gone", file=sys.stderr)
             sys.stderr.flush()

@@ -14,6 +14,7 @@ import pytest
 
 from SparseVolumeReconstructionLib.progress import ProgressEvent
 from SparseVolumeReconstructionLib.worker import JobInSteps, WorkerClient, WorkerError
+from SparseVolumeReconstructionLib.worker.measured import resident_mib
 
 
 def wait_until(condition, seconds: float) -> bool:
@@ -63,6 +64,15 @@ def test_submit_does_not_block_and_keeps_the_order(client):
     assert done == list("abc")
     job.when_ended(done.append)
     assert done.pop() is job  # at once, where it has ended
+
+
+@pytest.mark.skipif(resident_mib(os.getpid()) is None, reason="the system does not tell what a process holds")
+def test_what_a_job_freed_is_given_back_before_its_answer(client):
+    """Or measurements would see it, or not, by chance."""
+    client.run({"do": "say"})
+    before = resident_mib(client.pid)
+    client.run({"do": "free", "mb": 200})
+    assert resident_mib(client.pid) - before < 50
 
 
 @pytest.mark.parametrize(("do", "kind"), [("input", "input"), ("bug", "internal"), ("memory", "memory")])

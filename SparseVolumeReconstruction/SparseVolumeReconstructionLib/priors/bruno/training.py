@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ...data.stored import Volumes
 from ...geometry import InputError
 from ...training.loop.config import TrainConfig, validated
 from ...training.loop.task import Task
@@ -79,7 +80,7 @@ class BrunoTask(Task):
         return self._nats(images, index, contexts, generator), {"contexts": float(contexts)}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Nats per pixel of slices of volumes (N, K, H, W) given 3, and the decoded mean's error."""
         nats, errors = [], []
         for volume in volumes:
@@ -94,7 +95,7 @@ class BrunoTask(Task):
             )
         return {"score": float(torch.stack(nats).mean()), "error": float(torch.stack(errors).mean().sqrt())}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network as the prior reads it; nothing depends on the volumes (N, K, H, W)."""
         return to_tensors(self.networks, self._config.mean_of)
 

@@ -8,7 +8,7 @@ import torch
 
 from .network import Mrngan, State
 
-_MEASURED = 16  # bodies, at most, that the error by distance is measured on
+MEASURED = 16  # bodies, at most, that the error by distance is measured on
 
 
 class Outwards:
@@ -115,10 +115,9 @@ def chain_errors(model: Mrngan, volumes: torch.Tensor, spread: torch.Tensor) -> 
 
     Args:
         model: in evaluation mode.
-        volumes: (N, K, H, W) on its device.
+        volumes: (N, K, H, W) on its device; MEASURED of them are enough.
         spread: standard deviation of people, (K, H, W).
     """
-    volumes = volumes[:_MEASURED]
     slices = volumes.shape[1]
     starts = torch.tensor([slices // 4, slices // 2, 3 * slices // 4], device=volumes.device)
     body = torch.arange(len(volumes), device=volumes.device).repeat_interleave(2 * len(starts))

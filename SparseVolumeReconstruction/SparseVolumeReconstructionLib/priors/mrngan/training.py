@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from ...data.stored import Volumes
 from ...training.loop.config import TrainConfig, validated
 from ...training.loop.task import Task
-from .chains import Outwards, chain_errors
+from .chains import MEASURED, Outwards, chain_errors
 from .localisers import place_scores
 from .network import MrnganSettings, MrnganShape
 from .prior import to_tensors
@@ -190,11 +191,11 @@ class MrnganTask(Task):
         return {"l1": config.l1 * torch.stack(l1).mean(), "l2": config.l2 * torch.stack(l2).mean()}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Of volumes (N, K, H, W): the error of the stage; its score is below that of the stage before."""
         number = self._stage.number
         found = (self._validate_localisers, self._validate_general, self._validate_general)
-        measured = [*found, self._validate_flow, self._validate_chains][number](volumes)
+        measured = [*found, self._validate_flow, self._validate_chains][number](volumes[:])
         error = measured["error"]
         return {"score": len(STAGES) - 1 - number + error / (1 + error), **measured}
 
@@ -238,7 +239,7 @@ class MrnganTask(Task):
         return {"error": float(torch.stack(errors).mean().sqrt())}
 
     @torch.no_grad()
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The networks that the prior keeps, how people differ, and the error of chains by distance.
 
         Measured on volumes (N, K, H, W).
@@ -246,7 +247,7 @@ class MrnganTask(Task):
         model = self.networks.eval().requires_grad_(False).model
         device = model.general.device
         sd = volumes.std(0) if len(volumes) > 1 else torch.zeros_like(volumes[0])
-        return to_tensors(model, sd.cpu(), chain_errors(model, volumes.to(device), sd))
+        return to_tensors(model, sd.cpu(), chain_errors(model, volumes[:MEASURED].to(device), sd))
 
 
 def _directions(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

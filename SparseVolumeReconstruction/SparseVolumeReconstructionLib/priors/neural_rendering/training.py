@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 
+from ...data.stored import Volumes
 from ...geometry import InputError
 from ...training.loop.config import Section, TrainConfig, validated
 from ...training.loop.task import Task
@@ -86,7 +87,7 @@ class _NeuralRenderingTask(Task):
         return self._nats(error, kl, pixels, sigma), values
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Nats per pixel of all slices of volumes (N, K, H, W) given 3, and an error.
 
         The error is that of what the latents' prior mean shows.
@@ -94,7 +95,7 @@ class _NeuralRenderingTask(Task):
         scores = []
         errors = []
         count = min(_VALIDATED_CONTEXTS, volumes.shape[1] - 1)
-        for volume in volumes[:, None]:
+        for volume in (each[None] for each in volumes):
             chance = torch.rand(volume.shape[:2], generator=generator, device=volume.device)
             index = chance.argsort(1)
             error, kl, pixels = self._terms(volume, index, count, generator)
@@ -107,7 +108,7 @@ class _NeuralRenderingTask(Task):
             errors.append(((shown - volume[0, asked]) ** 2).mean())
         return {"score": float(torch.stack(scores).mean()), "error": float(torch.stack(errors).mean().sqrt())}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network as the prior reads it; nothing depends on the volumes (N, K, H, W)."""
         return to_tensors(self.networks, self._config.coherent)
 

@@ -5,10 +5,13 @@ The latter is fitted when the networks are trained.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch.nn.functional import avg_pool3d
 
+from ...data.stored import Volumes
 from ...training.loop.config import Count, Section, TrainConfig, validated
 from ...training.loop.task import Task
 from ..alignment_model import ANATOMY
@@ -63,7 +66,7 @@ class SliceVaeTask(Task):
             "divergence": divergence.detach(),
         }
 
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """The loss and its terms over all slices of volumes (N, K, H, W)."""
         terms = torch.stack([torch.stack(self._terms(volume, generator)) for volume in volumes]).mean(0)
         error, divergence = terms.tolist()
@@ -78,24 +81,36 @@ class SliceVaeTask(Task):
         return ((decoded - slices) ** 2).sum() / len(slices), divergence / len(slices)
 
     @torch.no_grad()
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """Networks, the Gaussian over the codes of volumes (N, K, H, W), and the decoder's error.
 
         Mirror images are among the volumes where the configuration says so.
         """
         self.networks.eval()
         device = next(self.networks.parameters()).device
-        codes, errors = [], []
-        for volume in volumes:
-            for image in (volume.to(device), volume.to(device).flip(-1))[: 2 if self._mirror else 1]:
-                codes.append(torch.cat([self.networks.encode(part)[0] for part in image.split(_CHUNK)]))
-                decoded = torch.cat([self.networks.decode(part) for part in codes[-1].split(_CHUNK)])
-                errors.append((image - decoded).cpu().half())
-        square = sum(error.float() ** 2 for error in errors) / len(errors)
+
+        def images() -> Iterator[torch.Tensor]:
+            for volume in volumes:
+                yield volume.to(device)
+                if self._mirror:
+                    yield volume.to(device).flip(-1)
+
+        def errors() -> Iterator[torch.Tensor]:  # made again where they are wanted, or memory would hold all
+            for image, code in zip(images(), codes, strict=True):
+                decoded = torch.cat([self.networks.decode(part) for part in code.split(_CHUNK)])
+                yield (image - decoded).cpu().half().float()
+
+        codes = [
+            torch.cat([self.networks.encode(part)[0] for part in image.split(_CHUNK)]) for image in images()
+        ]
+        square = torch.zeros(volumes.shape[1:])
+        for error in errors():
+            square += error**2
+        square /= len(codes)
         sd = avg_pool3d(square[None, None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[0, 0].sqrt()
         inside = (volumes.mean(0) > ANATOMY).cpu() & (sd > SD_FLOOR)
         curves = correlation_curves(
-            (torch.where(inside, e.float() / sd, 0).numpy() for e in errors), inside.numpy()
+            (torch.where(inside, e / sd, 0).numpy() for e in errors()), inside.numpy()
         )
         gaussian = SliceCodes.fit(torch.stack(codes).cpu(), self._config.rank)
         return to_tensors(

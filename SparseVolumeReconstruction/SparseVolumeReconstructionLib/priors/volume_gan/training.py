@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.nn.functional import softplus
 
+from ...data.stored import Volumes
 from ...training.loop.config import Count, TrainConfig, validated
 from ...training.loop.task import Task
 from .codes import closest_codes
@@ -216,13 +217,13 @@ class VolumeGanTask(Task):
         return softplus(-judged).mean() if self._config.adversary == "bce" else -judged.mean()
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Of volumes (N, K, H, W).
 
         Without an adversary: the loss. With one: energy distance between samples and volumes, and the error
         of decoded codes where there is an encoder; both in root mean square intensity per voxel.
         """
-        volumes, found = self._resampled(volumes), {}
+        volumes, found = self._resampled(volumes[:]), {}
         if self.networks.encoder:
             terms = [self._validation_terms(part, generator) for part in volumes.split(1)]
             found = {name: float(torch.stack([t[name] for t in terms]).mean()) for name in terms[0]}
@@ -242,7 +243,7 @@ class VolumeGanTask(Task):
         return terms | {"error": (decoded - volumes).square().mean().sqrt()}
 
     @torch.no_grad()
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The generator, and the error it leaves of volumes (N, K, H, W).
 
         Where codes are drawn to N(0, I) by the divergence alone, which a few thousand steps do not finish,
@@ -254,18 +255,19 @@ class VolumeGanTask(Task):
         stretch = along_stack(self._settings.depth, self._settings.slices).to(device)
         squares = torch.zeros(volumes.shape[1:], device=device)
         found = []
-        images = torch.cat([volumes, volumes.flip(-1)]) if self._mirror else volumes
-        for part in images.split(_CHUNK):
-            wanted = self._resampled(part.to(device))
+        order = torch.arange(len(volumes) * (2 if self._mirror else 1))
+        for numbers in order.split(_CHUNK):
+            part = torch.stack([self._image(volumes, int(n)).to(device) for n in numbers])
+            wanted = self._resampled(part)
             found.append(
                 networks.encoder(wanted)
                 if networks.encoder
                 else closest_codes(networks.generator, wanted, self._settings.latent)
             )
             codes = found[-1][:, : self._settings.latent]
-            squares += (
-                (torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - part.to(device)) ** 2
-            ).sum(0)
+            squares += ((torch.einsum("kd,bdhw->bkhw", stretch, networks.generator(codes)) - part) ** 2).sum(
+                0
+            )
         generator = networks.generator
         if self._config.codes == "kl":
             mean, log_variance = torch.cat(found).double().chunk(2, 1)
@@ -273,7 +275,13 @@ class VolumeGanTask(Task):
             generator = generator.with_codes(
                 mean.mean(0), torch.cov(mean.T, correction=0) + torch.diag(variance)
             )
-        return to_tensors(generator, (squares / len(images)).sqrt().cpu())
+        return to_tensors(generator, (squares / len(order)).sqrt().cpu())
+
+    @staticmethod
+    def _image(volumes: Volumes, number: int) -> torch.Tensor:
+        """A volume, or from N on the mirror image of one, (K, H, W)."""
+        mirrored, number = divmod(number, len(volumes))
+        return volumes[number].flip(-1) if mirrored else volumes[number]
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...data.augment import augment
 from ...data.cohort import FOREGROUND
+from ...data.stored import Volumes
 from ...priors.stored import settings_tensor, stored_state
 from ...training.loop.config import Count, TrainConfig, validated
 from ...training.loop.task import Task
@@ -142,10 +143,10 @@ class SynthesisTask(Task):
         return terms
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Mean absolute error in the heads of (N, C, K, J, I), and how badly it was foretold."""
         found = []
-        for one in volumes.split(1):
+        for one in (each[None] for each in volumes):
             scans, truth = one[:, :-1], one[:, -1]
             found.append(
                 self.errors(scans, truth, *tiled(self.networks.generator, scans, self.settings.tile))
@@ -153,10 +154,10 @@ class SynthesisTask(Task):
         mean = {name: float(torch.stack([each[name] for each in found]).mean()) for name in found[0]}
         return {"score": mean["l1"] / self.settings.l1, "foretold": mean["foretold"]}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The generator as `Synthesiser` reads it, and the grey values of what it learned of."""
         stored = stored_state(self.networks.generator.state_dict())
-        greys = torch.stack([grey_quantiles(volumes[:, n]) for n in range(volumes.shape[1])])
+        greys = torch.stack([grey_quantiles(volumes[:][:, n]) for n in range(volumes.shape[1])])
         return {**stored, "settings": settings_tensor(self.settings), "greys": greys}
 
 

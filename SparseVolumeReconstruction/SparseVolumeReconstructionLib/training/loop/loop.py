@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from ...data.stored import Volumes
 from ...geometry import InputError
 from ...priors.device import placed
 from ...progress import Progress
@@ -25,6 +26,7 @@ from .checkpoint import BEST, CHECKPOINT, Average
 from .config import TrainConfig
 from .log import Log
 from .optimisers import Optimisers
+from .reading import Reading
 from .task import Task
 
 _LOG_EVERY = 10
@@ -32,8 +34,8 @@ _LOG_EVERY = 10
 
 def fit(
     task: Task,
-    volumes: torch.Tensor,
-    validation: torch.Tensor,
+    volumes: Volumes,
+    validation: Volumes,
     config: TrainConfig,
     out: Path,
     resume: bool,
@@ -45,7 +47,7 @@ def fit(
     torchrun, on several: each takes `config.batch` volumes, gradients are averaged.
 
     Args:
-        volumes: (N, K, H, W), or what else the task learns of, such as label maps.
+        volumes: (N, K, H, W), or what else the task learns of, such as label maps; on the CPU, or in files.
         validation: (M, K, H, W), not trained on.
         out: folder of the run.
         resume: continue from its checkpoint, if there is one.
@@ -55,8 +57,8 @@ def fit(
         The minutes it took, those before a resume included.
 
     Raises:
-        InputError: the folder is of another run, the loss is not finite, the disk or the memory is full, or
-            the device is lost.
+        InputError: the folder is of another run, a file cannot be read, the loss is not finite, the disk or
+            the memory is full, or the device is lost.
         Cancelled: when asked to stop; the last checkpoint stays.
     """
     fabric = make_fabric(config)
@@ -77,7 +79,7 @@ def fit(
             "is kept: continue with --resume."
         ) from error
     finally:
-        run.log.close()
+        run.close()
     return run.seconds / 60
 
 
@@ -117,11 +119,18 @@ class _Run:
     """A run at `step` steps after `seconds`; `saved`: step of the last checkpoint."""
 
     def __init__(
-        self, fabric: Fabric, task: Task, volumes, validation, config: TrainConfig, out: Path, resume: bool
+        self,
+        fabric: Fabric,
+        task: Task,
+        volumes: Volumes,
+        validation: Volumes,
+        config: TrainConfig,
+        out: Path,
+        resume: bool,
     ):
         self.fabric, self.task, self.config, self.out = fabric, task, config, out
         placed(task.networks, fabric.device)
-        self.volumes, self.validation = volumes.to(fabric.device), validation.to(fabric.device)
+        self.count, self.validation = len(volumes), validation.to(fabric.device)
         self.data = _digest(volumes, validation)
         self.optimisers = Optimisers(task, config)
         self.average = Average(task.networks, config.ema)
@@ -132,6 +141,12 @@ class _Run:
         self._began = time.perf_counter()
         self._restore(resume)
         self.log = Log(out, self.step) if fabric.is_global_zero else _Silent()
+        self.reading = Reading(volumes, self._choose, fabric.device)
+
+    def close(self) -> None:
+        """Let go of the log and of what is being read."""
+        self.reading.close()
+        self.log.close()
 
     def _restore(self, resume: bool) -> None:
         checkpoint.prepare_folder(self.out, resume)
@@ -202,7 +217,7 @@ class _Run:
     def _train_step(self) -> dict[str, float | torch.Tensor]:
         config, networks = self.config, self.task.networks
         chance = self._generator(self.step)
-        batch = self.task.batch(self.volumes[self._choose()], chance)
+        batch = self.task.batch(self.reading.batch(self.step), chance)
         networks.train()
         self.optimisers.begin(self.step)
         with self.fabric.autocast():
@@ -251,16 +266,15 @@ class _Run:
         torch.manual_seed(seed)
         return torch.Generator(self.fabric.device).manual_seed(seed)
 
-    def _choose(self) -> torch.Tensor:
-        """Numbers (batch,) of the volumes of this step: every volume once before any comes again."""
-        size = self.config.batch
-        count = len(self.volumes)
-        place = (self.step * self.fabric.world_size + self.fabric.global_rank) * size + np.arange(size)
+    def _choose(self, step: int) -> torch.Tensor:
+        """Numbers (batch,) of the volumes of a step: every volume once before any comes again."""
+        size, count = self.config.batch, self.count
+        place = (step * self.fabric.world_size + self.fabric.global_rank) * size + np.arange(size)
         orders = {
             epoch: np.random.default_rng([self.config.seed, epoch]).permutation(count)
             for epoch in np.unique(place // count)
         }
-        return torch.as_tensor([orders[p // count][p % count] for p in place], device=self.fabric.device)
+        return torch.as_tensor([orders[p // count][p % count] for p in place])
 
     def _average_over_processes(self, tensors: list[torch.Tensor]) -> None:
         """Gradients become their mean over all processes, as do the statistics that layers keep."""
@@ -282,11 +296,13 @@ class _Silent:
         pass
 
 
-def _digest(*parts: torch.Tensor) -> str:
+def _digest(*parts: Volumes) -> str:
     """Digest of the volumes of a run."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(str(tuple(part.shape)).encode() + np.ascontiguousarray(part.cpu().numpy()).tobytes())
+        digest.update(str(tuple(part.shape)).encode())
+        for volume in part:
+            digest.update(volume.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

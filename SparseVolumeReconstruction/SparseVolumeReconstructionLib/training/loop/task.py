@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...data.augment import augment
+from ...data.stored import Volumes
 from ...geometry import InputError
 from ...priors.systems import all_systems
 from .config import TrainConfig
@@ -62,11 +63,12 @@ class Task:
         """
         raise NotImplementedError
 
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Measures of volumes (N, K, H, W) that are not trained on; "score" decides, lower is better.
 
         Args:
-            volumes: on the device of the networks, which are in evaluation mode.
+            volumes: on the device of the networks, which are in evaluation mode; those in files are read one
+                after the other where the measures allow it.
             generator: on the same device; gives the same numbers at every validation.
 
         Returns:
@@ -74,7 +76,7 @@ class Task:
         """
         raise NotImplementedError
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """Tensors of the prior as its class reads them.
 
         From the networks and the training volumes (N, K, H, W).

@@ -10,6 +10,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 
 from ...alignment.head_network import CLASSES, HeadNetwork
 from ...data.config import AugmentationConfig
+from ...data.stored import Volumes
 from ...geometry import Grid, InputError
 from ..loop.config import Count, Section, TrainConfig, validated
 from ..loop.task import Task
@@ -83,9 +84,9 @@ class ReaderTask(Task):
         return loss, {"entropy": entropy.detach(), "dice": dice.mean().detach(), "off": off.detach()}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """One minus Dice of the brain in slices of bodies (N, 2, K, H, W), and how far places are off, mm."""
-        batch = self.batch(volumes.repeat_interleave(self._config.images, 0), generator)
+        batch = self.batch(volumes[:].repeat_interleave(self._config.images, 0), generator)
         logits, places, _ = self.networks(batch["images"][:, None], batch["offsets"])
         found, brain = logits.argmax(1) > 0, batch["classes"] > 0
         weight = avg_pool2d(brain.float()[:, None], 2)[:, 0]
@@ -97,7 +98,7 @@ class ReaderTask(Task):
             "places_mm": 100 * float((away * weight).sum() / weight.sum().clamp(min=1)),
         }
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network in half precision, as readers load it; nothing depends on the volumes."""
         state = self.networks.state_dict().items()
         return {name: t.half() if t.is_floating_point() else t for name, t in state}

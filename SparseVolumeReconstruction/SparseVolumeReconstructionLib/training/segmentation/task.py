@@ -8,6 +8,7 @@ from monai.networks.nets import BasicUNet
 from pydantic import Field
 from torch import nn
 
+from ...data.stored import Volumes
 from ...geometry import InputError
 from ...priors.stored import stored_state
 from ..loop.config import Count, Section, TrainConfig, validated
@@ -92,12 +93,12 @@ class SegmentationTask(Task):
         ), {}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """One minus the mean Dice over structures, and the Dice of each.
 
         On images of label maps (N, K, H, W).
         """
-        scores = self.measure(volumes, generator, _VALIDATION_IMAGES)
+        scores = self.measure(volumes[:], generator, _VALIDATION_IMAGES)
         mean = scores.nanmean(0)
         return {
             "score": 1 - float(mean.nanmean()),
@@ -122,7 +123,7 @@ class SegmentationTask(Task):
             found.append(dice(self.networks(image)[0], classes[0]))
         return torch.stack(found)
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network as `Segmenter` reads it; nothing depends on the volumes (N, K, H, W)."""
         return {
             **stored_state(self.networks.state_dict()),

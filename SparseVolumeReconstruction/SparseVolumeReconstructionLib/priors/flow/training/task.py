@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from ....data.config import Count, Section
+from ....data.stored import Volumes
 from ....training.loop.config import TrainConfig, validated
 from ....training.loop.task import Task
 from ..network import FlowNetwork, carried
@@ -171,7 +172,7 @@ class FlowTask(Task):
         return torch.stack(found)
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Of cases (N, 4 + n, K, H, W): energy score over that of the draws, and decibels of the spectrum."""
         scores, before, decibels = [], [], []
         for case in volumes:
@@ -184,7 +185,7 @@ class FlowTask(Task):
         off = float(torch.stack(decibels).mean(0).abs().mean())
         return {"score": score + off / 10, "energy": score, "decibels": off}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network of the flow; the base's standard deviations hold until they are measured."""
         return to_tensors(self.networks.flow.cpu(), self.settings.steps, self.settings.noise)
 

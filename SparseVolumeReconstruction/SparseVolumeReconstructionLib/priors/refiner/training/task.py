@@ -7,6 +7,7 @@ from monai.losses import SSIMLoss
 from pydantic import Field, field_validator
 from torch.nn.functional import l1_loss
 
+from ....data.stored import Volumes
 from ....training.loop.config import Count, Section, TrainConfig, validated
 from ....training.loop.task import Task
 from ..network import RefinerNetwork, inputs_of
@@ -113,12 +114,13 @@ class RefinerTask(Task):
         return case[0] + torch.cat(added)
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """The loss and its terms over all slices of cases (N, 5, K, H, W)."""
-        terms = [torch.stack(self._terms(self.refined(case), case[4])) for case in volumes.float()]
+        cases = (case.float() for case in volumes)
+        terms = [torch.stack(self._terms(self.refined(case), case[4])) for case in cases]
         error, unlike = torch.stack(terms).mean(0).tolist()
         return {"score": self.settings.error * error + unlike, "error": error, "unlike": unlike}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network; the base's standard deviations hold until they are measured."""
         return to_tensors(self.networks.cpu(), self.tempering)

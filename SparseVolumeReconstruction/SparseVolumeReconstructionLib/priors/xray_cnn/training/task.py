@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ....data.augment import augment
+from ....data.stored import Volumes
 from ....observation.views import VIEWS, facing, rolled, view_axes
 from ....training.loop.config import TrainConfig, validated
 from ....training.loop.task import Task
@@ -72,7 +73,7 @@ class XrayTask(Task):
         return error, {"error": error.detach()}
 
     @torch.no_grad()
-    def validate(self, volumes: torch.Tensor, generator: torch.Generator) -> dict[str, float]:
+    def validate(self, volumes: Volumes, generator: torch.Generator) -> dict[str, float]:
         """Root mean square error over front, side, top and two oblique directions, and of the atlas.
 
         Of all voxels of the cube, whatever the depth of the network: depths can be compared.
@@ -80,7 +81,7 @@ class XrayTask(Task):
         errors, blind = [], []
         for direction in (*VIEWS.values(), *_OBLIQUE):
             axes = torch.as_tensor(view_axes(facing(np.array(direction))), device=volumes.device)[None]
-            for volume in volumes.split(1):
+            for volume in (each[None] for each in volumes):
                 truth, atlas = turned(volume, axes), self._atlas(axes)
                 picture = transparency(truth, self.settings.chi)
                 found = self.found(picture, atlas, self.settings.size).clamp(min=0)
@@ -88,6 +89,6 @@ class XrayTask(Task):
                 blind.append(float(((atlas - truth) ** 2).mean()))
         return {"score": float(np.mean(errors)) ** 0.5, "atlas": float(np.mean(blind)) ** 0.5}
 
-    def weights(self, volumes: torch.Tensor) -> dict[str, torch.Tensor]:
+    def weights(self, volumes: Volumes) -> dict[str, torch.Tensor]:
         """The network and the atlas; its deviations are 1 until they are measured."""
         return to_tensors(self.networks.cpu(), self.atlas, 1.0, ())

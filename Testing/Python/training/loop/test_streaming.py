@@ -1,0 +1,77 @@
+"""Cohorts that stay in files: the same weights, and memory that does not grow with the cohort."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from SparseVolumeReconstructionLib.data.stored import StoredVolumes
+from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.training.loop.checkpoint import BEST, CHECKPOINT
+from SparseVolumeReconstructionLib.training.loop.loop import fit
+from SparseVolumeReconstructionLib.training.loop.task import Task, make_task
+
+STATUS = Path("/proc/self/status")
+LARGE, PEOPLE = (64, 128, 128), 48  # 4 MiB each, 192 MiB together
+
+
+def in_files(volumes, folder) -> StoredVolumes:
+    """Volumes (N, K, H, W) of half precision as the cache keeps them."""
+    folder.mkdir()
+    files = [folder / f"{n}.npy" for n in range(len(volumes))]
+    for file, volume in zip(files, volumes, strict=True):
+        np.save(file, volume.half().numpy())
+    return StoredVolumes(files, tuple(volumes.shape[1:]))
+
+
+def test_the_weights_are_those_of_a_run_in_memory(make_config, volumes, tmp_path):
+    stored = in_files(volumes[:4], tmp_path / "fit"), in_files(volumes[4:], tmp_path / "validation")
+    config, made = make_config(), []
+    for name, parts in (("files", stored), ("memory", tuple(part[:] for part in stored))):
+        task = make_task(config)
+        fit(task, *parts, config, tmp_path / name, False, Progress())
+        written = [load_file(tmp_path / name / file) for file in (BEST, CHECKPOINT)]
+        made.append([*written, task.weights(parts[0])])
+    for one, other in zip(*made, strict=True):
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+class Brightness(Task):
+    """One number, and what the process held at most in its steps and validations, MiB."""
+
+    def __init__(self, config):
+        self.config, self.networks, self.most = config, torch.nn.Linear(1, 1), 0.0
+
+    def batch(self, volumes, generator):
+        self.most = max(self.most, held_mib())
+        return volumes.mean((1, 2, 3))[:, None]
+
+    def loss(self, batch, generator, step):
+        return (self.networks(batch) ** 2).mean(), {}
+
+    def validate(self, volumes, generator):
+        score = sum(float(self.batch(volume[None], generator)) for volume in volumes)
+        return {"score": score}
+
+
+def held_mib() -> float:
+    """Memory of this process that is no file's."""
+    return int(re.search(r"RssAnon:\s+(\d+) kB", STATUS.read_text())[1]) / 1024
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not tell what a process holds")
+def test_memory_does_not_grow_with_the_cohort(make_config, tmp_path):
+    files = [tmp_path / f"{n}.npy" for n in range(PEOPLE)]
+    for file in files:
+        np.lib.format.open_memmap(file, "w+", np.float16, LARGE).flush()  # of zeros, which take no room
+    config, most = make_config(validate_every=6), []
+    for name, read in (("some", files[:8]), ("all", files), ("in memory", files)):
+        volumes, task = StoredVolumes(read, LARGE), Brightness(config)
+        parts = volumes[:] if name == "in memory" else volumes
+        fit(task, parts, parts, config, tmp_path / name, False, Progress())
+        volumes.mean(0)
+        most.append(max(task.most, held_mib()))
+    assert most[1] - most[0] < 64 and most[2] - most[1] > 128, most
