@@ -51,7 +51,9 @@ class _Subjects(Mapping[str, Volume]):
     """Volumes by name, on one grid."""
 
     def __init__(self, names: list[str], volumes: StoredVolumes, grid: Grid):
-        self._numbers, self._volumes, self._grid = {name: n for n, name in enumerate(names)}, volumes, grid
+        self._numbers = {name: n for n, name in enumerate(names)}
+        self._volumes = volumes
+        self._grid = grid
 
     def __getitem__(self, name: str) -> Volume:
         return Volume(self._volumes[self._numbers[name]].numpy(), self._grid)

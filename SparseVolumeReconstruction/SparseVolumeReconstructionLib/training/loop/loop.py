@@ -130,7 +130,8 @@ class _Run:
     ):
         self.fabric, self.task, self.config, self.out = fabric, task, config, out
         placed(task.networks, fabric.device)
-        self.count, self.validation = len(volumes), validation.to(fabric.device)
+        self.count = len(volumes)
+        self.validation = validation.to(fabric.device)
         self.data = _digest(volumes, validation)
         self.optimisers = Optimisers(task, config)
         self.average = Average(task.networks, config.ema)
