@@ -154,6 +154,8 @@ class ModelStore:
     def load_file(self, path: Path, device: str = "auto") -> tuple[ModelEntry, Prior]:
         """A weights file that need not be in the store; what it is built on must be.
 
+        What a manifest says of the use of the same file holds for it as well.
+
         Args:
             path: of the file.
             device: "auto", "cpu", "cuda:0".
@@ -168,8 +170,9 @@ class ModelStore:
         from ..priors.device import resolve_device
 
         entry = describe(path)
-        base = self._base(entry.card, device)
-        return entry, load_prior(path, entry.card, resolve_device(device), base)
+        known = (each.card for each in self.entries() if each.sha256 == entry.sha256)
+        card = amended(entry.card, next(known, entry.card))
+        return entry, load_prior(path, card, resolve_device(device), self._base(card, device))
 
     def _base(self, card: ModelCard, device: str) -> Prior | None:
         """The prior that a model is built on, loaded; None for a model without one. Raises InputError."""

@@ -206,8 +206,10 @@ def test_a_manifest_may_say_how_the_mean_of_an_unchanged_file_is_tempered_and_wa
     known = entry.model_copy(update={"card": entry.card.model_copy(update=found_out)})
     write_manifest(store.user_dir, [known])
     assert ModelStore(store.user_dir).load(tiny, "cpu").card == known.card
+    assert store.load_file(store.path(tiny), "cpu")[1].card == known.card
     assert weights.described(store.user_dir) == [known]
     write_manifest(store.user_dir, [known.model_copy(update={"sha256": "0" * 64})])
+    assert store.load_file(store.path(tiny), "cpu")[1].card == entry.card
     assert weights.described(store.user_dir) == [entry]
 
 
