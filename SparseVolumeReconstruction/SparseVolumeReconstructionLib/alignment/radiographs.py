@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn.functional import grid_sample
+from torch.nn.functional import avg_pool3d, grid_sample
 
 from ..geometry import InputError
 from ..geometry.io import read_affine
@@ -22,11 +22,14 @@ from ..priors.alignment_model import AlignmentModel
 from ..solvers.adam import Adam
 
 UNKNOWN = "unknown"
-_DIRECTIONS, _ROLLS = 150, 4  # looked at where the view is unknown
+_DIRECTIONS, _ROLLS = 150, 12  # looked at where the view is unknown
+_QUARTERS = 4  # of a named view
 _PIXELS, _DEPTHS = (18, 28), (20, 28)  # of the comparison, rough and fine
 _STEPS = (25, 15)  # how far poses are followed, rough and fine
 _PACE = (0.04, 0.015)  # rad, and of the body's size, in the first of them
+_COMPARED = 120  # of all starts, by their modes as well
 _FOLLOWED = 12, 3  # how many of them, where the view is unknown
+_APART_DEG = 12.0  # starts that are followed
 _MODES = 12
 _NOISE = 0.12  # of the pixels, as a share of the spread of the radiograph
 _TURN_SD, _SHIFT_SD, _FREE = 0.035, 0.06, 3.0  # rad; of the body's size; rad where the view is unknown
@@ -151,9 +154,10 @@ def _mirrored(turn: torch.Tensor) -> torch.Tensor:
 def _starts(view: str) -> torch.Tensor:
     """Turns (B, 3, 3) from the detector's axes (columns, rows, rays) to canonical ones."""
     half = half_directions(_DIRECTIONS) if view == UNKNOWN else np.array([VIEWS[view]])
-    quarters = [2 * np.pi * n / _ROLLS for n in range(_ROLLS)]
-    both = itertools.product(np.concatenate([half, -half]), quarters)
-    starts = [rolled(view_axes(direction), quarter).T for direction, quarter in both]
+    count = _ROLLS if view == UNKNOWN else _QUARTERS
+    rolls = [2 * np.pi * n / count for n in range(count)]
+    both = itertools.product(np.concatenate([half, -half]), rolls)
+    starts = [rolled(view_axes(direction), roll).T for direction, roll in both]
     return torch.as_tensor(np.stack(starts), dtype=torch.float32)
 
 
@@ -170,10 +174,12 @@ class _Search:
         self._middle = torch.as_tensor((corners[0] + corners[-1]) / 2, dtype=torch.float32)
         self._size = model.size
         maps = torch.cat([model.maps[:1], model.maps[2 + len(model.knots) - 1 :][:_MODES]])
-        self._maps = maps
+        pixel = float(self._seen.plane.spacing_ij.max())
+        block = max(1, int(pixel / float(model.grid.spacing_ijk.max()) + 1e-6))  # as smooth as the pixels
+        self._maps = avg_pool3d(maps, block, ceil_mode=True)
         unit = torch.as_tensor(model.grid.ras_to_ijk, dtype=torch.float32)
-        scale = 2 / (torch.tensor(model.grid.shape_kji[::-1]) - 1)
-        self._unit = unit[:3, :3] * scale[:, None], unit[:3, 3] * scale - 1
+        scale = 2 / (torch.tensor(self._maps.shape[:0:-1]) - 1) / block
+        self._unit = unit[:3, :3] * scale[:, None], (unit[:3, 3] - (block - 1) / 2) * scale - 1
         self._points, self._lengths = self._rays()
 
     def _rays(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -219,12 +225,28 @@ class _Search:
         return -0.5 * share * misfit, explained, gain
 
     def nearest(self, turns: torch.Tensor, many: int) -> torch.Tensor:
-        """Those `many` of some turns (B, 3, 3) from which the mean looks most like the radiograph."""
+        """At most `many` of some turns (B, 3, 3) that are apart, mirrored ones aside.
+
+        Those from which the mean looks most like the radiograph, and of them the most probable ones.
+        """
         with torch.no_grad():
-            parts = [self._shown(t, t.new_zeros(len(t), 3), self._maps[:1]) for t in turns.split(60)]
-        values, shown = self._values - self._values.mean(), torch.cat(parts)[:, 0]
-        alike = (shown - shown.mean(1, keepdim=True)) @ values / shown.std(1).clamp(min=1e-9)
-        return turns[alike.topk(min(many, len(turns))).indices]
+            shown = torch.cat([self._from(part, self._maps[:1]) for part in turns.split(60)])[:, 0]
+            values = self._values - self._values.mean()
+            alike = (shown - shown.mean(1, keepdim=True)) @ values / shown.std(1).clamp(min=1e-9)
+            turns = turns[alike.topk(min(_COMPARED, len(turns))).indices]
+            score = torch.cat([self._evidence(self._from(t, self._maps))[0] for t in turns.split(20)])
+        left = turns[score.argsort(descending=True)]
+        taken: list[torch.Tensor] = []
+        while len(left) and len(taken) < many:
+            taken.append(left[0])
+            both = torch.stack([left[0], _mirrored(left[0])])
+            cosine = (torch.einsum("bij,nij->bn", both, left).amax(0) - 1) / 2
+            left = left[cosine < np.cos(np.deg2rad(_APART_DEG))]
+        return torch.stack(taken)
+
+    def _from(self, turns: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+        """What maps show from turns (B, 3, 3) about the middle, (B, maps, n)."""
+        return self._shown(turns, turns.new_zeros(len(turns), 3), maps)
 
     def refined(
         self, turn: torch.Tensor, shift: torch.Tensor, free: bool, check: Callable[[], None]

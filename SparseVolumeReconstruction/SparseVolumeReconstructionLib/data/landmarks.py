@@ -231,11 +231,12 @@ def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | Non
     coarse = [_blurred(v, float(field.spacing_ijk[0])) for v in (reference, volume)]
     centres = [centre_of_mass(*each) for each in coarse]
     target = torch.as_tensor(_sampled(coarse[0], field))
-    moving = _Moving(coarse[1], field, centres[0])
+    cell = float(field.spacing_ijk[0])
+    moving = _Moving(coarse[1], field, centres[0], cell)
     if turns is None:
         turns = Rotation.random(_TURNS, random_state=0).as_rotvec()
     poses = torch.as_tensor(
-        np.concatenate([turns, np.tile(centres[1], (len(turns), 1))], 1), dtype=torch.float32
+        np.concatenate([turns, np.tile(centres[1] / cell, (len(turns), 1))], 1), dtype=torch.float32
     )
     with torch.no_grad():
         score = torch.cat([moving.agreement(part, target) for part in poses.split(100)])
@@ -249,7 +250,7 @@ def register_any_pose(reference: Volume, volume: Volume, turns: np.ndarray | Non
         best = poses[moving.agreement(poses, target).argmax()].detach().double().numpy()
     out = np.eye(4)
     out[:3, :3] = Rotation.from_rotvec(best[:3]).as_matrix()
-    out[:3, 3] = best[3:] - out[:3, :3] @ centres[0]
+    out[:3, 3] = best[3:] * cell - out[:3, :3] @ centres[0]
     return out
 
 
@@ -264,10 +265,11 @@ def _sampled(volume: tuple[np.ndarray, Grid], grid: Grid) -> np.ndarray:
 
 
 class _Moving:
-    """A volume seen on a grid after turns about a point, and shifts of that point."""
+    """A volume seen on a grid after turns about a point, and shifts of that point in units of some mm."""
 
-    def __init__(self, volume: tuple[np.ndarray, Grid], grid: Grid, centre: np.ndarray):
+    def __init__(self, volume: tuple[np.ndarray, Grid], grid: Grid, centre: np.ndarray, unit_mm: float):
         array, own = volume
+        self._unit_mm = unit_mm
         self._array = torch.as_tensor(array, dtype=torch.float32)[None, None]
         size = np.array(own.shape_kji[::-1])
         scale = np.diag([*(2 / (size - 1)), 1.0])
@@ -278,8 +280,9 @@ class _Moving:
         self._points = torch.as_tensor(points, dtype=torch.float32)
 
     def agreement(self, poses: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Correlation (n,) with a target for poses (n, 6): rotation vector, and where the point lies, mm."""
-        at = self._points @ rotation_matrices(poses[:, :3]).transpose(1, 2) + poses[:, None, 3:]
+        """Correlation (n,) with a target for poses (n, 6): rotation vector, where the point lies, units."""
+        at = self._points @ rotation_matrices(poses[:, :3]).transpose(1, 2)
+        at = at + poses[:, None, 3:] * self._unit_mm
         unit = at @ self._to_unit[:3, :3].T + self._to_unit[:3, 3]
         seen = grid_sample(
             self._array.expand(len(poses), -1, -1, -1, -1), unit[:, None, None], align_corners=True

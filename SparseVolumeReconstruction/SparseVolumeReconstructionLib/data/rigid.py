@@ -5,11 +5,12 @@ Size is kept: no volume is scaled, so that rays through a canonical body are as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 from scipy.linalg import fractional_matrix_power
+from scipy.spatial.transform import Rotation
 
 from ..geometry import Grid, InputError, Volume
 from ..geometry.resample import resample
@@ -21,6 +22,7 @@ from .space import CanonicalSpace
 
 _BODY = 0.05
 _MIN_SUBJECTS = 3
+_SOFT = 0.5  # bone is above; how much of the neck a volume shows must not turn the head
 _UPRIGHT = np.zeros((1, 3))
 
 
@@ -33,8 +35,8 @@ def rigid_space(
 ) -> tuple[CanonicalSpace, dict[str, np.ndarray]]:
     """A cubic canonical grid around the mean of a cohort, and how every subject lies in it.
 
-    All are registered to the first, then to the mean of what came of it, which is turned so that its sides
-    mirror each other about the middle.
+    The bone of all is registered to that of the first, then to the mean of what came of it, which is turned
+    as the patients lay on average, and so that its sides mirror each other about the middle.
 
     Args:
         cohort: volumes in patient axes, more or less upright. Files that cannot be used are added to its
@@ -58,18 +60,21 @@ def rigid_space(
             cohort.skipped[cohort.files[name].name] = str(error)
     if len(volumes) < _MIN_SUBJECTS:
         raise InputError(f"{len(volumes)} volumes can be used; at least {_MIN_SUBJECTS} are needed.")
+    bones = {name: Volume((v.array - _SOFT).clip(0), v.grid) for name, v in volumes.items()}
     first = next(iter(volumes.values()))
     grid = Grid.centred((voxels,) * 3, spacing_mm, centre_of_mass(first.array, first.grid))
-    template = Volume(on_grid(first, grid, np.eye(4)), grid)
+    template = Volume(on_grid(next(iter(bones.values())), grid, np.eye(4)), grid)
     matrices: dict[str, np.ndarray] = {}
     for turn in range(2):
-        for done, (name, volume) in enumerate(volumes.items()):
+        for done, (name, bone) in enumerate(bones.items()):
             on_step(f"registering {name}", (turn + done / len(volumes)) / 2)
             parts = [template.array.tobytes(), grid.ijk_to_ras.tobytes(), cohort.files[name].read_bytes()]
-            matrices[name] = kept("upright", parts, partial(register_any_pose, template, volume, _UPRIGHT))
-        template = Volume(_mean(volumes, matrices, grid), grid)
-    upright = _symmetric(template)
+            matrices[name] = kept("bones", parts, partial(register_any_pose, template, bone, _UPRIGHT))
+        template = Volume(_mean(bones, matrices, grid), grid)
+    upright = _as_they_lie(matrices.values(), centre_of_mass(template.array, grid))
     matrices = {name: matrix @ upright for name, matrix in matrices.items()}
+    symmetric = _symmetric(Volume(_mean(bones, matrices, grid), grid))
+    matrices = {name: matrix @ symmetric for name, matrix in matrices.items()}
     grid = Grid.centred((voxels,) * 3, spacing_mm)
     for _ in range(2):  # the first looks for the middle
         average = _mean(volumes, matrices, grid)
@@ -91,6 +96,15 @@ def _coarse(volume: Volume, spacing_mm: float) -> Volume:
 def _mean(volumes: dict[str, Volume], matrices: dict[str, np.ndarray], grid: Grid) -> np.ndarray:
     mean: np.ndarray = np.mean([on_grid(v, grid, matrices[n]) for n, v in volumes.items()], 0)
     return mean
+
+
+def _as_they_lie(matrices: Iterable[np.ndarray], centre: np.ndarray) -> np.ndarray:
+    """4x4 about a point (RAS mm) after which the turns of some matrices (4, 4) are none on average."""
+    mean = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean()
+    out = np.eye(4)
+    out[:3, :3] = mean.inv().as_matrix()
+    out[:3, 3] = centre - out[:3, :3] @ centre
+    return out
 
 
 def _symmetric(mean: Volume) -> np.ndarray:

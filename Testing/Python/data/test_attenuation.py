@@ -83,3 +83,24 @@ def test_volumes_in_patient_axes_come_to_lie_on_one_another_and_symmetric(tmp_pa
     for matrix in matrices.values():
         assert np.linalg.svd(matrix[:3, :3])[1] == pytest.approx(1, abs=1e-3)
     assert space.name == "rigid space of 3 volumes" and space.grid.shape_kji == (36, 36, 36)
+
+
+def test_a_head_that_ends_at_the_skull_base_lies_as_the_others_do(tmp_path):
+    """A neck is long, short or not there at all; the bone of the skull says how the head lies."""
+    grid = Grid.centred((40, 36, 32), 4.0)
+    r, a, s = grid.points_ras().T.reshape(3, *grid.shape_kji)
+    within = (r / 44) ** 2 + (a / 56) ** 2 + ((s - 24) / 46) ** 2
+    bony = ((within > 0.8) & (within < 1)) | ((abs(r) < 30) & (abs(a - 46) < 8) & (abs(s + 36) < 6))
+    neck = (abs(r) < 32) & (abs(a) < 50) & (s < 0)
+    whole = np.where(bony, 1.0, (0.45 - s / 1000) * ((within < 1) | neck)).astype(np.float32)
+    for number, ends in enumerate((2, 7, 18)):  # the last one below the brain
+        part = whole.copy()
+        part[:ends] = 0
+        write_volume(Volume(part, grid), tmp_path / f"m{number}.nii.gz")
+    cohort = list_cohort(tmp_path)
+    _, matrices = rigid_space(cohort, list(cohort.files), 4.0, 48)
+    first, *others = matrices.values()
+    for other in others:
+        off = np.linalg.inv(first) @ other
+        assert np.rad2deg(Rotation.from_matrix(off[:3, :3]).magnitude()) < 4
+        assert np.linalg.norm(off[:3, 3]) < 4
