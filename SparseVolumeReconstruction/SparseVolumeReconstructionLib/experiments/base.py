@@ -125,6 +125,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         {"cohort": "folder of micro-CT heads with landmarks beside them"},
         (),
     ),
+    "003-heads": Experiment(
+        "single_view_heads:single_view_heads",
+        "Single-image tomography: human heads from one radiograph.",
+        "head-xray",
+        {"cohort": "folder of volumes of heads, as ./run attenuation makes them"},
+        (),
+    ),
     "004-table2": Experiment(
         "domains:table2",
         "Domain-adaptive synthesis: Table 2 on two simulated scanners.",

@@ -87,6 +87,14 @@ POPULATIONS = {
         "GPL-3 (data)",
         "Micro-CT heads of 43 mouse strains, Maga et al. 2017",
     ),
+    "head-xray": Population(
+        "head-xray",
+        "",
+        "head",
+        "CT",
+        "Apache-2.0",
+        "Label maps of 20 whole heads of SynthSeg, made into attenuation volumes; no CT was seen",
+    ),
     "fetal-t2": Population(
         "fetal-t2",
         "fetal-",

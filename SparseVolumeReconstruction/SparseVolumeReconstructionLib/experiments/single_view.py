@@ -113,13 +113,13 @@ def single_view(setting: Setting) -> Findings:
             views = [np.array(d) for d in (direction, *_NOVEL)]
             unlike = partial(_unlike, bench.studio, bench.studio.pictures(truth, views), views)
             for method, volume in found.items():
-                scores = [(_rmse(v, truth), unlike(v.numpy())) for v in (volume, fused[method])]
+                scores = [(rmse(v, truth), unlike(v.numpy())) for v in (volume, fused[method])]
                 errors.setdefault((method, view), []).append((*scores[0], *scores[1]))
-            held.append(_held(exact, truth))
+            held.append(held_share(exact, truth))
             if view == "side" and len(pictures) < _SHOWN:
                 pictures.append((name.split("_")[0], _row(bench.studio, seen, truth, found, fused)))
     seconds = (time.perf_counter() - began) / max(len(held), 1)
-    tables = [_overall(errors), _by_view(errors), _more(bench, kept, setting), _intervals(held)]
+    tables = [_overall(errors), _by_view(errors), _more(bench, kept, setting), intervals(held)]
     tables.append(found_views(prior, kept, setting.progress))
     if network is not None:
         tables.append(depth_slices(network, kept, setting.progress))
@@ -182,7 +182,8 @@ def _other(number: int) -> tuple[float, ...]:
     return tuple(facing(np.random.default_rng(number).normal(size=3)).tolist())
 
 
-def _rmse(volume: torch.Tensor, truth: np.ndarray) -> float:
+def rmse(volume: torch.Tensor, truth: np.ndarray) -> float:
+    """Root mean square difference of two (K, J, I), canonical units."""
     return float(np.sqrt(((volume.numpy() - truth) ** 2).mean()))
 
 
@@ -194,7 +195,7 @@ def _unlike(
     return float(np.mean([dssim(*pair) for pair in shown]))
 
 
-def _held(exact: Posterior, truth: np.ndarray) -> float:
+def held_share(exact: Posterior, truth: np.ndarray) -> float:
     """Share of the head's voxels that 90 % intervals of the exact posterior hold."""
     low, high = (t.cpu().numpy() for t in exact.interval(0.9))
     inside = (truth >= np.maximum(low, 0)) & (truth <= np.maximum(high, 0))
@@ -246,7 +247,7 @@ def _more(bench: Bench, kept: dict[str, np.ndarray], setting: Setting) -> Table:
         }
         for given, observations in cases.items():
             mean = bench.prior.condition(observations).mean().cpu().clamp(min=0)
-            rows.setdefault(given, []).append(_rmse(mean, truth))
+            rows.setdefault(given, []).append(rmse(mean, truth))
     return Table(
         "Exact posterior: what more observations bring",
         ["given", "RMSE"],
@@ -255,7 +256,8 @@ def _more(bench: Bench, kept: dict[str, np.ndarray], setting: Setting) -> Table:
     )
 
 
-def _intervals(held: list[float]) -> Table:
+def intervals(held: list[float]) -> Table:
+    """Of the shares that `held_share` gives."""
     return Table(
         "90 % intervals of the exact posterior",
         ["", "share of voxels held", "least", "most"],
