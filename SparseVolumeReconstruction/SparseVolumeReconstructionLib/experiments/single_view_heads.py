@@ -81,7 +81,8 @@ def single_view_heads(setting: Setting) -> Findings:
 
 def _heads(setting: Setting, prior: Prior) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
     """Fitted heads and their mirror images (n, K, J, I), and those kept, by name, in the prior's space."""
-    cohort, split, grid = list_cohort(setting.data["cohort"]), setting.models.split, prior.grid
+    cohort = list_cohort(setting.data["cohort"])
+    split, grid = setting.models.split, prior.grid
     names = [n for part in ("fit", "test") for n in split[part] if n in cohort.files]
     space, matrices = rigid_space(
         cohort, names, float(grid.spacing_ijk[0]), grid.shape_kji[0], setting.progress.update
