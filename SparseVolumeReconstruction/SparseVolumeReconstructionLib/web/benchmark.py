@@ -241,7 +241,10 @@ def served(log: Path, *words: str) -> Iterator[tuple[str, int]]:
         yield found[1], process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:  # what went wrong before is what must be told
+            process.kill()
 
 
 def table(speed: PageSpeed) -> str:
