@@ -63,7 +63,7 @@ def single_view_heads(setting: Setting) -> Findings:
     figure = Figure(
         "The middle of heads from the radiograph of the side",
         strips(rows, ["radiograph", "truth", *_METHODS, _FUSED]),
-        "Face to the right.",
+        "Face to the right, in the radiograph, taken from the other side, to the left.",
     )
     return Findings(
         "003-heads",

@@ -5,7 +5,8 @@ import pytest
 import torch
 from reconstruction.conftest import GRID, head, models_dir, store
 
-from SparseVolumeReconstructionLib.experiments import found_views
+from SparseVolumeReconstructionLib.experiments import found_views, single_view_heads
+from SparseVolumeReconstructionLib.experiments.base import Setting
 from SparseVolumeReconstructionLib.experiments.depth_slices import depth_slices, thinned
 from SparseVolumeReconstructionLib.experiments.single_view import (
     ATLAS,
@@ -80,3 +81,21 @@ def test_views_that_are_found_are_measured_by_their_rays(store, bodies, monkeypa
     monkeypatch.setattr(found_views, "angle_found", lambda *words: next(angles))
     table = found_views.found_views(prior, {"one": body}, Progress())
     assert table.rows == [["unknown", 3, pytest.approx(2 / 3), 4.0, 180.0], ["named", 3, 1.0, 1.0, 3.0]]
+
+
+def test_heads_are_measured_by_every_method(store, bodies, monkeypatch, tmp_path):
+    """By a tiny model in place of that of human heads, and views as if they were found."""
+    heads = bodies[1:], {"one": bodies[0].numpy()}
+    monkeypatch.setattr("SparseVolumeReconstructionLib.zoo.ModelStore", lambda: store)
+    monkeypatch.setattr(store, "load", lambda name, device, load=store.load: load("tiny-head", device))
+    monkeypatch.setattr(single_view_heads, "_heads", lambda setting, prior: heads)
+    monkeypatch.setattr(found_views, "angle_found", lambda *words: 1.0)
+    setting = Setting({}, tmp_path, "cpu", None, True, Progress())
+    found = single_view_heads.single_view_heads(setting)
+    off = {(method, given): row[0] for method, given, *row in found.tables[0].rows}
+    for view in ("front", "side", "top"):
+        assert off[EXACT, view] < off[ATLAS, view] and off[ORACLE, view] <= off[NEAREST, view]
+    assert off[EXACT, "front and side"] < off[EXACT, "side"]
+    assert off[EXACT, "side and the slice"] < min(off[EXACT, "side"], off[EXACT, "one axial slice"])
+    assert 0.7 < found.tables[1].rows[0][1] <= 1 and found.tables[2].rows[0][2] == 1
+    assert len(found.figures) == 1
