@@ -162,11 +162,15 @@ class Browser:
             return words.getBoundingClientRect().bottom - button.getBoundingClientRect().top""")
 
     def complaints(self) -> list[str]:
-        """What the console of the browser says, without what is only information."""
+        """What the console of the browser says, without what is only information.
+
+        And without what a page that is being left says of its views, whose sizes it can tell nobody any more.
+        """
         return [
             entry["message"]
             for entry in self.driver.get_log("browser")
             if entry["level"] in ("WARNING", "SEVERE")
+            and "trame.rca.size unsuccessful: connection not open" not in entry["message"]
         ]
 
     def screenshot(self, path: Path) -> None:

@@ -68,7 +68,7 @@ class Task:
 
         Args:
             volumes: on the device of the networks, which are in evaluation mode; those in files are read one
-                after the other where the measures allow it.
+                after the other where the measures allow it, and all at once as `volumes[:]`.
             generator: on the same device; gives the same numbers at every validation.
 
         Returns:
