@@ -24,6 +24,10 @@ from .greys import apart, grey_quantiles
 MIN_SCANS = 3
 _CLEARLY = 0.9  # of two simulated scanners 0.72, where SSIM rose, and 0.93, where it fell
 _TRIED = 4  # heads of the folder that are made before and after
+_UNSURE = (
+    "{}: the adaptation is used because of grey values alone, which were wrong about one real scanner; compare "
+    "with a real {} where there is one."
+)
 
 Scans = dict[str, dict[str, Volume]]
 """Volumes in [0, 1] by contrast, of every visit."""
@@ -85,6 +89,8 @@ def adapted_to(
             f"{WRITTEN[network.settings.output]} (grey values off by {far[0]:.3f} before, {far[1]:.3f} "
             "after); the network is used as it is."
         )
+    else:
+        warn(_UNSURE.format(folder, WRITTEN[network.settings.output]))
     return (adapted if said["used"] else network), said
 
 
