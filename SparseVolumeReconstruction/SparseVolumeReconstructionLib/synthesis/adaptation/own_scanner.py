@@ -25,8 +25,8 @@ MIN_SCANS = 3
 _CLEARLY = 0.9  # of two simulated scanners 0.72, where SSIM rose, and 0.93, where it fell
 _TRIED = 4  # heads of the folder that are made before and after
 _UNSURE = (
-    "{}: the adaptation is used because of grey values alone, which were wrong about one real scanner; compare "
-    "with a real {} where there is one."
+    "{}: the adaptation is used because of grey values alone, which were wrong about one real scanner; "
+    "compare with a real {} where there is one."
 )
 
 Scans = dict[str, dict[str, Volume]]
