@@ -230,22 +230,29 @@ def _by_view(errors: Errors) -> Table:
     return Table("RMSE after fusion, by view", ["method", *views], rows)
 
 
+def what_is_given(bench: Bench, truth: np.ndarray, height: float) -> dict[str, list[Observation]]:
+    """Observations of a head (K, J, I), none to two together, by what they are called.
+
+    The slice lies at a `height` of 0..1.
+    """
+    front, side = (bench.seen(truth, VIEWS[view]) for view in ("front", "side"))
+    cut = slice_of(Volume(truth, bench.grid), int(height * bench.grid.shape_kji[0]))
+    return {
+        "nothing": [],
+        "front": [front],
+        "side": [side],
+        "front and side": [front, side],
+        "one axial slice": [cut],
+        "side and the slice": [side, cut],
+    }
+
+
 def _more(bench: Bench, kept: dict[str, np.ndarray], setting: Setting) -> Table:
     """The exact posterior of one radiograph, of two, and of one with a slice."""
     rows: dict[str, list[float]] = {}
     for name, truth in kept.items():
         setting.progress.update(f"{name}, two observations", 1.0)
-        front, side = (bench.seen(truth, VIEWS[view]) for view in ("front", "side"))
-        cut = slice_of(Volume(truth, bench.grid), int(_SLICE * bench.grid.shape_kji[0]))
-        cases: dict[str, list[Observation]] = {
-            "nothing": [],
-            "front": [front],
-            "side": [side],
-            "front and side": [front, side],
-            "one axial slice": [cut],
-            "side and the slice": [side, cut],
-        }
-        for given, observations in cases.items():
+        for given, observations in what_is_given(bench, truth, _SLICE).items():
             mean = bench.prior.condition(observations).mean().cpu().clamp(min=0)
             rows.setdefault(given, []).append(rmse(mean, truth))
     return Table(

@@ -9,20 +9,19 @@ from ..data.cohort import list_cohort
 from ..data.registration import on_grid
 from ..data.rigid import rigid_space
 from ..evaluation.metrics import slice_ssim, ssim_map
-from ..geometry import InputError, Volume
-from ..observation import Observation
-from ..observation.slices import slice_of
+from ..geometry import InputError
 from ..observation.views import VIEWS
 from ..priors.base import Prior
 from ..reconstruction.fusion import fuse
 from .base import Setting
 from .findings import Figure, Findings, Table
 from .found_views import found_views
-from .single_view import ATLAS, EXACT, NEAREST, ORACLE, Bench, held_share, intervals, rmse
+from .single_view import ATLAS, EXACT, NEAREST, ORACLE, Bench, held_share, intervals, rmse, what_is_given
 from .surfaces import Studio
 from .views import strips
 
 _SLICE = 0.6  # of the height, of the slice that is given besides: through the brain
+_ELSEWHERE = ("nothing", *VIEWS)  # measured with the other methods
 _METHODS = (EXACT, NEAREST, ORACLE, ATLAS)
 _FUSED = f"{EXACT}, fused"
 
@@ -57,7 +56,9 @@ def single_view_heads(setting: Setting) -> Findings:
                 cuts = [truth, *(volume.numpy() for volume in shown.values())]
                 middle = truth.shape[2] // 2
                 rows.append((name, [np.exp(-seen.values)[::-1], *(c[:, :, middle] for c in cuts)]))
-        for given, observations in _given(bench, truth).items():
+        for given, observations in what_is_given(bench, truth, _SLICE).items():
+            if given in _ELSEWHERE:
+                continue
             mean = prior.condition(observations).mean().cpu().clamp(min=0)
             scores.setdefault((EXACT, given), []).append(_scores(mean, truth))
     figure = Figure(
@@ -93,13 +94,6 @@ def _heads(setting: Setting, prior: Prior) -> tuple[torch.Tensor, dict[str, np.n
     fitted = torch.as_tensor(np.stack([heads[n] for n in split["fit"] if n in heads]))
     test = [n for n in split["test"] if n in heads][: setting.subjects]
     return torch.cat([fitted, fitted.flip(-1)]), {n: heads[n] for n in test}
-
-
-def _given(bench: Bench, truth: np.ndarray) -> dict[str, list[Observation]]:
-    """What more than one radiograph is given of a head (K, J, I)."""
-    front, side = (bench.seen(truth, VIEWS[view]) for view in ("front", "side"))
-    cut = slice_of(Volume(truth, bench.grid), int(_SLICE * bench.grid.shape_kji[0]))
-    return {"front and side": [front, side], "one axial slice": [cut], "side and the slice": [side, cut]}
 
 
 def _scores(volume: torch.Tensor, truth: np.ndarray) -> tuple[float, float]:
