@@ -38,9 +38,9 @@
     window.trame.trigger("contexts_add", [hovered || viewAt(event.target) || ""]);
   });
 
-  // A closed menu cuts a long name: all of it is read over it.
-  document.addEventListener("pointerover", (event) => {
-    const menu = event.target.closest?.("select");
+  // A closed menu cuts a long name: all of it is read over it, also when the choice changes under a resting mouse.
+  document.addEventListener("pointermove", (event) => {
+    const menu = event.target.closest?.("select:not(.explained)");
     if (menu) menu.title = menu.selectedOptions[0]?.text || "";
   });
 

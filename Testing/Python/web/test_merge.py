@@ -6,6 +6,7 @@ pytest.importorskip(
     "selenium", reason="NO TEST OF THE PAGE: selenium is not installed; ./run test installs it"
 )
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -61,6 +62,10 @@ def test_a_merge_is_a_result_with_its_slices(merged, screenshots):
     page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
     page.screenshot(screenshots / "web-merge-1280x800.png")
     assert page.violations() == []
+    menu = page.there("merge-mask-0")
+    tip = menu.get_property("title")
+    ActionChains(page.driver).move_to_element(menu).perform()
+    assert tip and menu.get_property("title") == tip  # what it is for, and not what is chosen
     page.resize(420, 900)
     page.driver.execute_script("document.getElementById('tool-merge').scrollIntoView()")
     page.screenshot(screenshots / "web-merge-420x900.png")

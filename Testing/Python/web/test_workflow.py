@@ -164,13 +164,13 @@ def test_a_result_is_brought_into_view_and_marked_in_every_picture(result):
     inside = lambda box: top["height"] < box["y"] and box["y"] + box["height"] < run["y"]  # noqa: E731
     result.wait(lambda: inside(result.there("result-menu").rect), "menu of results")
     result.wait(lambda: result.there("result-menu").get_property("value"), "choice of the result")
-    ActionChains(result.driver).move_to_element(result.there("result-menu")).perform()
-    assert result.there("result-menu").get_property("title").startswith("Reconstruction brain-t1 4 slices")
+    menu = result.there("result-menu")
+    ActionChains(result.driver).move_to_element_with_offset(menu, 3, 3).move_to_element(menu).perform()
+    assert menu.get_property("title").startswith("Reconstruction brain-t1 4 slices")
     result.wait(lambda: step(result) == "", "end of the steps")
     result.wait(result.sliders_agree, "sliders of the result")
-    assert [each.text for each in result.driver.find_elements(By.CSS_SELECTOR, ".badge")] == [
-        "INFERRED mean"
-    ] * 3
+    badges = result.driver.find_elements(By.CSS_SELECTOR, ".badge")
+    assert [each.text for each in badges] == ["INFERRED mean"] * 3
     assert not result.driver.find_elements(By.CSS_SELECTOR, ".legend")
 
 
