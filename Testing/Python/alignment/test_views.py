@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from SparseVolumeReconstructionLib.alignment.radiographs import USUAL, _mirrored, _of_two_sides, place
+from SparseVolumeReconstructionLib.alignment.radiographs import USUAL, _of_two_sides, place
+from SparseVolumeReconstructionLib.alignment.view_search import mirrored
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
 from SparseVolumeReconstructionLib.observation.rays import radiograph_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
@@ -83,7 +84,7 @@ def test_a_human_head_is_placed_and_a_hand_is_refused():
 def test_the_evidence_chooses_the_side_where_it_tells_and_what_is_usual_where_not(nats):
     """Whichever of the two sides was found first; nats: by which the unusual one is better."""
     usual = torch.as_tensor(view_axes((-0.6, 0.5, -0.9)).T, dtype=torch.float32)
-    other = _mirrored(usual)
+    other = mirrored(usual)
     fine = SimpleNamespace(evidence=lambda turn, shift: nats if turn[1, 2] < 0 else 0.0)
     for first in (usual, other):
         chosen, _, ahead = _of_two_sides(first, torch.zeros(3), fine, USUAL)

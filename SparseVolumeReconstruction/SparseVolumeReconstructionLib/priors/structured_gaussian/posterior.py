@@ -29,7 +29,7 @@ _VARIANCE_TOLERANCE = 0.1  # what is left after it is squared
 DENSE_COST = 5e8
 _DRAWS = 16  # of the residual, behind the standard deviation of large problems
 _FIRST_SEED = 2**40  # of these
-_TOGETHER = 2**25  # voxels of the right sides that are solved at once
+_TOGETHER = 2**21, 2**25  # voxels of the right sides that are solved at once: what caches hold, and on a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ class OperatorPosterior(Posterior):
         drawn, seen = self._residual_draws()
         right = torch.cat([self._low_rank, seen])
         left = torch.cat([self._field.loadings, drawn])
-        many = max(1, _TOGETHER // self.grid.size)
+        many = max(1, _TOGETHER[right.is_cuda] // self.grid.size)
         for part in torch.arange(len(right)).split(many):
             right[part] = self._solve(right[part], _VARIANCE_TOLERANCE, residual=True)
             left[part] -= self._field.residual_covariance(self._operator.adjoint(right[part]))

@@ -69,16 +69,17 @@ def ray_spectrum(field: GaussianField, seen: Radiograph) -> torch.Tensor:
         start = seen.source_ras
         nearer = float((middle - start) @ plane.normal / ((plane.centre - start) @ plane.normal))
     step = float(field.grid.spacing_ijk.min()) / 2
-    count = int(np.linalg.norm(corners[-1] - corners[0]) / step)
-    along = torch.arange(-count, count + 1) * step
+    extent = np.abs(plane.normal @ field.grid.ijk_to_ras[:3, :3]) @ field.grid.shape_kji[::-1]
+    along = torch.arange(-int(extent / step), int(extent / step) + 1) * step
     rows, columns = (2 * next_fast_len((n + _PAD + 1) // 2) for n in plane.shape_ji)
-    j, i = (torch.as_tensor(np.fft.fftfreq(n, 1 / n)) for n in (rows, columns))
+    j, i = torch.as_tensor(np.fft.fftfreq(rows, 1 / rows)), torch.arange(columns // 2 + 1)
     steps = np.column_stack([plane.ij_to_ras[:3, :2] * nearer, plane.normal])
     lags = field.grid.ras_to_ijk[:3, :3] @ steps  # voxels per column, row and mm along the rays
-    correlation = torch.ones(rows, columns, len(along), device=field.mean.device)
+    correlation = torch.ones(rows, len(i), len(along), device=field.mean.device)
     for axis in range(3):
         column, row, ray = lags[2 - axis]
         lag = (j[:, None] * row + i * column)[..., None] + ray * along
         correlation *= axis_correlation(field, axis, lag.to(correlation))
-    covariance = correlation.sum(2) * step * seen.attenuation_per_mm
+    half = correlation.sum(2) * step * seen.attenuation_per_mm
+    covariance = torch.cat([half, half.flip(0).roll(1, 0)[:, 1:-1].flip(1)], 1)  # of the opposite lags
     return torch.fft.rfft2(covariance).real.clamp(min=0)
