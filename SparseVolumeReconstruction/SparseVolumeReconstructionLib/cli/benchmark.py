@@ -42,7 +42,7 @@ def benchmark(prior, runs, soak, visitors, device):
     if soak:
         return print(_soak_table(prior, soak, visitors, device))
     from ..evaluation.benchmark import benchmark as measure
-    from ..evaluation.benchmark import table
+    from ..evaluation.benchmark import of_rays, table
     from ..evaluation.merge_benchmark import merge_benchmark, merge_table
     from ..worker import WorkerClient
     from ..zoo import ModelStore
@@ -54,19 +54,22 @@ def benchmark(prior, runs, soak, visitors, device):
             prior=prior, frame="registered", spacing_mm=8, device=device, output=f"{folder}/out"
         )
         request = small.model_dump()
+        store = ModelStore()
         result = measure(
             prior,
-            ModelStore(),
+            store,
             progress,
             device=device,
             round_trip=lambda: client.run(request),
             runs=runs,
         )
-        merges = merge_benchmark(progress, device=device)
+        about_slices = not of_rays(store.find(prior).entry.card)
+        merges = merge_benchmark(progress, device=device) if about_slices else {}
     print(table(result))
-    print(merge_table(merges))
-    print(_live_table(prior))
-    print(_page_table(prior))
+    if about_slices:
+        print(merge_table(merges))
+        print(_live_table(prior))
+        print(_page_table(prior))
 
 
 def _soak_table(prior: str, count: int, visitors: int | None, device: str) -> str:

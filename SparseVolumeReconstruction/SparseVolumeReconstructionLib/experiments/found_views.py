@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..alignment.radiographs import UNKNOWN, USUAL, place
 from ..geometry import InputError, Volume
-from ..observation.rays import radiograph_of
-from ..observation.views import VIEWS, detector
+from ..observation.rays import radiograph_of, unplaced
+from ..observation.views import VIEWS
 from ..priors.base import Prior
 from ..progress import Progress
 from ..training.calibration import RADIOGRAPH_NOISE
@@ -62,10 +60,10 @@ def angle_found(prior: Prior, head: np.ndarray, view: str, direction: np.ndarray
     """
     grid = prior.grid
     seen = radiograph_of(Volume(head, grid), direction, max(grid.shape_kji), RADIOGRAPH_NOISE, roll)
-    plane = detector(np.eye(3), np.zeros(3), seen.plane.shape_ji, float(seen.plane.spacing_ij[0]))
-    blind = replace(seen, plane=plane, view=view, attenuation_per_mm=0.0)
     try:
-        found = place(blind, prior.alignment_model(), np.eye(4), lambda: None).radiograph.plane.normal
+        found = place(
+            unplaced(seen, view), prior.alignment_model(), np.eye(4), lambda: None
+        ).radiograph.plane.normal
     except InputError:
         return 180.0
     cosine = found @ direction / np.linalg.norm(direction)

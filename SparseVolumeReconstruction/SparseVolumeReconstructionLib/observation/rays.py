@@ -120,6 +120,12 @@ def radiograph_of(
     return replace(blank, integrals=shown.reshape(pixels, pixels).numpy())
 
 
+def unplaced(seen: Radiograph, view: str) -> Radiograph:
+    """A radiograph in the space of its own detector, of which no more is said than a view's word."""
+    plane = detector(np.eye(3), np.zeros(3), seen.plane.shape_ji, float(seen.plane.spacing_ij[0]))
+    return replace(seen, plane=plane, view=view, attenuation_per_mm=0.0)
+
+
 def moved_rays(seen: Radiograph, grid: Grid, pose: torch.Tensor) -> RayOperator:
     """The operator of a radiograph that is moved with its source, differentiable in the movement.
 

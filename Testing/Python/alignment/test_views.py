@@ -1,6 +1,5 @@
 """Views of radiographs by evidence, on the embedded model of heads whose sides mirror each other."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from SparseVolumeReconstructionLib.alignment.radiographs import USUAL, _of_two_sides, place
 from SparseVolumeReconstructionLib.alignment.view_search import mirrored
 from SparseVolumeReconstructionLib.geometry import InputError, Volume
-from SparseVolumeReconstructionLib.observation.rays import radiograph_of
-from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
+from SparseVolumeReconstructionLib.observation.rays import radiograph_of, unplaced
+from SparseVolumeReconstructionLib.observation.views import VIEWS, middle_of, view_axes
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
 HAND = [((x, 0, 0), (1.3 * x, 0, long), 9) for x, long in ((-30, 75), (-10, 90), (10, 85), (30, 65))] + [
@@ -37,9 +36,7 @@ def head(prior):
 def found(prior, head, view, direction):
     """Where a picture from a direction was placed."""
     seen = radiograph_of(Volume(head, prior.grid), np.array(direction), 64)
-    plane = detector(np.eye(3), np.zeros(3), seen.plane.shape_ji, float(seen.plane.spacing_ij[0]))
-    unplaced = replace(seen, plane=plane, view=view, attenuation_per_mm=0.0)
-    return place(unplaced, prior.alignment_model(), np.eye(4), lambda: None)
+    return place(unplaced(seen, view), prior.alignment_model(), np.eye(4), lambda: None)
 
 
 def degrees(at, direction) -> float:

@@ -60,12 +60,22 @@ def test_models_of_radiographs_are_given_radiographs():
     assert list(settings) == ["protocol", "1 radiographs", "4 radiographs", "16^3 voxels", "8 samples"]
     assert settings["4 radiographs"] == (None, 4, 1) and settings["16^3 voxels"] == (16, 1, 1)
     row = benchmark._measure(ModelStore().user_dir, "mouse-xray", "cpu", 16, 2, 1, 1)
-    assert row["voxels"] == 16**3 and row["condition_mean_s"] > 0
+    assert row["voxels"] == 16**3 and row["condition_mean_std_s"] > 0.2 * row["condition_mean_s"] > 0
     prior = ModelStore().load("mouse-xray", "cpu")
     body = Volume(prior.condition([]).mean().numpy(), prior.grid)
-    given = benchmark._given(body, body.grid.with_spacing(3.2), 3, benchmark._of_rays(prior.card))
+    given = benchmark._given(body, body.grid.with_spacing(3.2), 3, benchmark.of_rays(prior.card))
     assert len(given) == 3 and all(isinstance(one, Radiograph) for one in given)
     assert len({tuple(one.plane.normal.round(3)) for one in given}) == 3
+
+
+def test_the_search_for_views_is_measured():
+    seconds = benchmark._views(ModelStore().user_dir, "mouse-xray", "cpu", 1)
+    assert list(seconds) == ["side", "unknown"] and all(s > 0 for s in seconds.values())
+    row = {"contexts": 1, "voxels": 8, "condition_mean_s": 1.0, "condition_mean_std_s": 2.0, "sample_s": 1.0}
+    row |= {"peak_mib": None, "samples_16_s": 16.0}
+    told = {"prior": "x", "runs": 1, "machine": {"threads": 1, "torch": "2"}, "growth": {}}
+    text = benchmark.table(told | {"rows": {"protocol": row}, "views_s": {"side": 0.1, "unknown": 0.5}})
+    assert "2.000 s" in text and "views: side 0.10 s, unknown 0.50 s" in text
 
 
 def test_larger_volumes_take_more_memory(measured):
