@@ -20,6 +20,7 @@ _BETA = 2.0  # of the paper: shares of a ray's error by density to this power
 _SWEEPS = 20  # of the paper's policy, since voxels that reach 0 take no more
 _FLOOR = 2e-3  # of the densest voxel: what is thought empty may take a little
 _ROUNDS, _INNER, _INNER_TOLERANCE = 60, 30, 0.1
+_PATIENCE = 8  # rounds that come no nearer to the radiographs; the nearest is kept
 _SOFT = 3e-7  # what a multiplier may leave of a line integral, so that contradictory rays have an answer
 
 
@@ -75,19 +76,24 @@ def _nearest(
     Newton's method with steps as long as an exponential allows (Bach, Electron. J. Stat. 4, 2010).
     """
     multipliers = torch.zeros_like(wanted)
-    fused = start
+    fused = best = start
+    least, worse = float("inf"), 0
     for _ in range(_ROUNDS):
         check()
         reached = operator.forward(fused[None])[0]
         off = torch.exp(-reached) - torch.exp(-wanted)
         missing = wanted - reached - _SOFT * multipliers
         if min(float(off.abs().max()), float(missing.abs().max())) < TOLERANCE / 3:
-            break  # the radiographs are met, or nothing more can be done for contradictory ones
+            return fused  # the radiographs are met, or nothing more can be done for contradictory ones
+        error = float((off**2).sum())
+        best, least, worse = (fused, error, 0) if error < least else (best, least, worse + 1)
+        if worse == _PATIENCE:
+            break
         step = _newton_step(operator, fused, missing, check)
         growth = float(operator.adjoint(step[None])[0].max())
         multipliers += step * (torch.log1p(torch.tensor(growth)) / growth if growth > 1 else 1.0)
         fused = start * torch.exp(operator.adjoint(multipliers[None])[0])
-    return fused
+    return best
 
 
 def _newton_step(
