@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,13 +77,9 @@ def benchmark(
     sample_counts = sample_counts or (RAY_SAMPLE_COUNTS if rays else SAMPLE_COUNTS)
     settings = settings_of(rays, contexts or (RADIOGRAPHS if rays else CONTEXTS), sizes, sample_counts)
     rows = {}
-    spawn = multiprocessing.get_context("spawn")
     for step, (name, (size, count, samples)) in enumerate(settings.items()):
         progress.update(f"measuring {name}", step / (len(settings) + 1))
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            rows[name] = pool.submit(
-                _measure, store.user_dir, prior_id, device, size, count, samples, runs
-            ).result()
+        rows[name] = _apart(_measure, store.user_dir, prior_id, device, size, count, samples, runs)
     result = {
         "prior": prior_id,
         "runs": runs,
@@ -97,12 +94,17 @@ def benchmark(
     }
     if rays:
         progress.update("measuring the search for views", len(settings) / (len(settings) + 1))
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            result["views_s"] = pool.submit(_views, store.user_dir, prior_id, device, runs).result()
+        result["views_s"] = _apart(_views, store.user_dir, prior_id, device, runs)
     if round_trip:
         progress.update("measuring the worker", len(settings) / (len(settings) + 1))
         result["worker_round_trip_s"] = median_seconds(round_trip, runs)
     return result
+
+
+def _apart(measure: Callable[..., Any], *arguments: object) -> Any:
+    """What a function gives in a process of its own, whose memory is its alone."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
 
 
 def settings_of(
