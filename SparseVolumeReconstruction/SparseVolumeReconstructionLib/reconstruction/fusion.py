@@ -77,7 +77,8 @@ def _nearest(
     """
     multipliers = torch.zeros_like(wanted)
     fused = best = start
-    least, worse = float("inf"), 0
+    least = float("inf")
+    worse = 0
     for _ in range(_ROUNDS):
         check()
         reached = operator.forward(fused[None])[0]
