@@ -37,8 +37,8 @@ NETWORK, ADAPTED = "network", "network, grey values of the site matched"
 TISSUES, VOXELWISE = "tissues shown as T1w", "voxelwise regression"
 MODEL, PRIOR = "brain-flair-to-t1", "brain-t1"
 SLICES = 9
-CHECK = ["site", "scans", "grey values off before", "after", "used"]
-_OWN = "Distance of the grey values of what is made to those of T1w that the network learned of."
+CHECK = ["site", "scans", "grey values of the scans off", "of what is made before", "after", "used"]
+_OWN = "Distance of grey values deep in heads to those that the network learned of: FLAIR, and what is made."
 SHOWN = f"{PRIOR} --show-as t1w, of {SLICES} slices"
 _BINS, _FEW = 64, 50
 _LEARNERS = 4  # people whose tissues are read to fit the grey values of a row
@@ -140,8 +140,9 @@ def checked(
     for file in files:
         shutil.copy(file, folder)
     _, said = adapted_to(network, folder, progress.part(0.0, 0.0), progress.warn)
-    off = said["grey values off before and after"]
-    return [[site, len(said["visits"]), *off, "yes" if said["used"] else "no"]]
+    off = max(said["grey values of the scans off"].values())
+    made = said["before and after"].get("grey values off", [None, None])
+    return [[site, len(said["visits"]), off, *made, "yes" if said["used"] else "no"]]
 
 
 def estimates(

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.data.bids import WRITTEN
@@ -271,7 +272,8 @@ def test_a_network_is_carried_to_another_scanner(model, visits_dir, tmp_path):
 
 def test_a_network_is_carried_to_ones_own_scanner(model, tmp_path, monkeypatch):
     """By scans of other people: it makes of a head what it makes of its scan at home; the card says how."""
-    monkeypatch.setattr(own_scanner, "_CLEARLY", 2.0)  # what a tiny network makes has grey values of its own
+    for limit in ("_CLEARLY", "_UNLIKE"):  # what a tiny network makes has grey values and sides of its own
+        monkeypatch.setattr(own_scanner, limit, 2.0)
     folder = tmp_path / "other"
     folder.mkdir()
     for seed in (30, 31, 32, 33, 20):
@@ -295,7 +297,7 @@ def test_a_network_is_carried_to_ones_own_scanner(model, tmp_path, monkeypatch):
     assert card.base and card.base.sha256 == sha256(model) and card.id == "tiny-adapted"
     assert card.split["adapted to"] == ["sub-30", "sub-31", "sub-32", "sub-33"]
     said = json.loads((tmp_path / "adapted" / "result.json").read_text())["adapted to"]
-    assert said["used"] and len(said["grey values off before and after"]) == 2
+    assert said["used"] and {len(pair) for pair in said["before and after"].values()} == {2}
     assert said["scans"] == {"FLAIR": 4}
     assert not (tmp_path / "plain" / "adapted.safetensors").exists()
 
@@ -309,6 +311,34 @@ def test_an_adaptation_that_makes_nothing_better_is_not_used(model, visits_dir):
     told = []
     same, said = adapted_to(network, visits_dir, Progress(), told.append)
     assert same is network and not said["used"] and any("used as it is" in text for text in told)
+
+
+def test_an_adaptation_that_makes_a_mirrored_head_another_one_is_not_used(model, tmp_path, monkeypatch):
+    """Told with both numbers, which are those of a network that is as it was and of one that is adapted."""
+    monkeypatch.setattr(own_scanner, "_CLEARLY", 2.0)
+    monkeypatch.setattr(own_scanner, "_UNLIKE", 0.0)
+    for seed in range(30, 33):
+        scan = visit(seed)["FLAIR"]
+        write_volume(Volume(scan.array**0.5, scan.grid), tmp_path / f"sub-{seed}_FLAIR.nrrd")
+    told = []
+    network = Synthesiser.load(model, torch.device("cpu"))
+    same, said = adapted_to(network, tmp_path, Progress(), told.append)
+    before, after = said["before and after"]["unlike mirror images"]
+    assert same is network and not said["used"] and 0 < before != after > 0
+    assert f"{before:.3f} deviations before, {after:.3f} after" in told[-1]
+
+
+def test_a_network_is_not_adapted_to_the_scanner_that_it_learned_of(model, tmp_path):
+    """Other people of it, whose heads were cut out with a dark rim around them; both are told."""
+    for seed in range(30, 34):
+        scan = visit(seed)["FLAIR"]
+        rim = binary_dilation(scan.array > 0, iterations=1) & (scan.array == 0)
+        write_volume(Volume(np.where(rim, 0.1, scan.array), scan.grid), tmp_path / f"sub-{seed}_FLAIR.nrrd")
+    told = []
+    network = Synthesiser.load(model, torch.device("cpu"))
+    same, said = adapted_to(network, tmp_path, Progress(), told.append)
+    assert same is network and not said["used"] and not said["before and after"]
+    assert said["grey values of the scans off"]["FLAIR"] < 0.05 and "nothing to adapt" in told[-1]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...data.bids import WRITTEN, contrast_of, without_contrast
@@ -19,14 +18,32 @@ from ...zoo.weights import read_tensors, save_weights, sha256
 from ..checks import check_observed, doubt_of
 from ..pix2pix.synthesiser import Synthesiser
 from ..scans import stacked
-from .greys import apart, grey_quantiles
+from .greys import apart, deep_in, grey_quantiles
 
 MIN_SCANS = 3
-_CLEARLY = 0.9  # of two simulated scanners 0.72, where SSIM rose, and 0.93, where it fell
+_OTHER = 0.05  # groups of three people of one scanner differ by up to 0.045, scanners by 0.11 and more
+_CLEARLY = 0.9  # at most 0.61 of it is left where SSIM rises by 0.01 or more, at least 0.93 where it does not
+_UNLIKE = 1.05  # at most 1.03 times as unlike where SSIM rises; 1.03 to 1.18 where it does not
 _TRIED = 4  # heads of the folder that are made before and after
+_ALIKE = (
+    "its grey values are those that the network learned of (off by {:.3f}, as those of other people of one "
+    "scanner are); there is nothing to adapt, and the network is used as it is."
+)
+_UNCHECKED = (
+    "nobody in it was scanned in all of the contrasts; the adaptation is used, but whether it helps could "
+    "not be looked at."
+)
 _UNSURE = (
-    "{}: the adaptation is used because of grey values alone, which were wrong about one real scanner; "
-    "compare with a real {} where there is one."
+    "the adaptation is used because of grey values and mirror images alone; compare with a real {} where "
+    "there is one."
+)
+_NO_NEARER = (
+    "the adaptation does not bring what is made clearly nearer to real {} (grey values off by {:.3f} before, "
+    "{:.3f} after); the network is used as it is."
+)
+_UNSTABLE = (
+    "with the adaptation, {} of mirrored heads is less like that of the heads (unlike by {:.3f} deviations "
+    "before, {:.3f} after); the network is used as it is."
 )
 
 Scans = dict[str, dict[str, Volume]]
@@ -38,9 +55,10 @@ def adapted_to(
 ) -> tuple[Synthesiser, dict[str, Any]]:
     """The network for scans of the scanner of a folder: their grey values become those it learned of.
 
-    What it makes of some heads of the folder is compared with the grey values of the real contrast that the
-    network brings; where it is not clearly nearer to them than before, the network stays as it is, and
-    that is told. Where no head has all contrasts, it is adapted without that, which is told, too.
+    The network stays as it is where they are so already but for what differs between people, or where what it
+    makes of some heads of the folder does not come clearly nearer to the grey values of the real contrast,
+    which the network brings, or is less like what it makes of their mirror images. Where no head has all
+    contrasts, it is adapted without these two. All is told.
 
     Args:
         network: with the grey values that it learned of.
@@ -65,33 +83,43 @@ def adapted_to(
         for name in network.settings.inputs
     ]
     adapted = network.for_scanner(torch.stack(quantiles))
-    whole = [one for one in scans.values() if len(one) == len(quantiles)][:_TRIED]
-    far = [
-        _off(each, whole, progress.part(0.6 + 0.2 * n, 0.8 + 0.2 * n))
-        for n, each in enumerate((network, adapted))
-    ]
-    contrasts = network.settings.inputs
+    contrasts = [WRITTEN[name] for name in network.settings.inputs]
+    pairs = zip(quantiles, network.greys, strict=False)
+    scanner = dict(zip(contrasts, (round(apart(*pair), 4) for pair in pairs), strict=True))
+    looked: dict[str, list[float]] = {}
+    used = False
+    text = _ALIKE.format(max(scanner.values()))
+    if max(scanner.values()) >= _OTHER:
+        looked, used, text = _judged(network, adapted, list(scans.values()), progress.part(0.6, 1.0))
+    warn(f"{folder}: {text}")
     said: dict[str, Any] = {
         "folder": str(folder),
-        "scans": {WRITTEN[name]: sum(name in one for one in scans.values()) for name in contrasts},
+        "scans": {WRITTEN[n]: sum(n in one for one in scans.values()) for n in network.settings.inputs},
         "visits": list(scans),
-        "grey values off before and after": far if whole else None,
-        "used": not whole or far[1] < _CLEARLY * far[0],
+        "grey values of the scans off": scanner,
+        "before and after": looked,
+        "used": used,
     }
+    return (adapted if used else network), said
+
+
+def _judged(
+    network: Synthesiser, adapted: Synthesiser, scans: list[dict[str, Volume]], progress: Progress
+) -> tuple[dict[str, list[float]], bool, str]:
+    """What is made before and after (`_looked_at`), whether to adapt, and what is told."""
+    made = WRITTEN[network.settings.output]
+    whole = [one for one in scans if len(one) == len(network.settings.inputs)][:_TRIED]
     if not whole:
-        warn(
-            f"{folder}: nobody in it was scanned in all of the contrasts; the adaptation is used, but "
-            "whether it helps could not be looked at."
-        )
-    elif not said["used"]:
-        warn(
-            f"{folder}: the adaptation does not bring what is made clearly nearer to real "
-            f"{WRITTEN[network.settings.output]} (grey values off by {far[0]:.3f} before, {far[1]:.3f} "
-            "after); the network is used as it is."
-        )
-    else:
-        warn(_UNSURE.format(folder, WRITTEN[network.settings.output]))
-    return (adapted if said["used"] else network), said
+        return {}, True, _UNCHECKED
+    parts = progress.part(0.0, 0.5), progress.part(0.5, 1.0)
+    each = [_looked_at(one, whole, part) for one, part in zip((network, adapted), parts, strict=True)]
+    off, unlike = (list(values) for values in zip(*each, strict=True))
+    looked = {"grey values off": off, "unlike mirror images": unlike}
+    if off[1] >= _CLEARLY * off[0]:
+        return looked, False, _NO_NEARER.format(made, *off)
+    if unlike[1] > _UNLIKE * unlike[0]:
+        return looked, False, _UNSTABLE.format(made, *unlike)
+    return looked, True, _UNSURE.format(made)
 
 
 def save_adapted(network: Synthesiser, weights: Path, said: dict[str, Any], path: Path) -> None:
@@ -160,11 +188,27 @@ def _quantiles(network: Synthesiser, scan: Volume) -> torch.Tensor:
     return grey_quantiles(stacked([scan], network.field.grid_of_any(scan)))
 
 
-def _off(network: Synthesiser, heads: list[dict[str, Volume]], progress: Progress) -> float:
-    """How far the grey values of what is made of heads are from those of the real contrast; nan for none."""
+def _looked_at(
+    network: Synthesiser, heads: list[dict[str, Volume]], progress: Progress
+) -> tuple[float, float]:
+    """How far grey values of what is made of heads are off, and it is unlike that of their mirror images.
+
+    Returns:
+        Distance from the grey values of the real contrast, [0, 1]; mean absolute difference deep in heads, in
+        standard deviations of what is made there.
+    """
     assert network.greys is not None
-    made = []
+    greys, unlike = [], []
     for number, scans in enumerate(heads):
         progress.update("looking at what is made", number / len(heads))
-        made.append(grey_quantiles(torch.as_tensor(network(scans).mean.array)[None]))
-    return round(apart(torch.stack(made).mean(0), network.greys[-1]), 4) if made else float(np.nan)
+        made = network(scans).mean
+        turned = {
+            name: Volume(stacked([scan], made.grid)[0].flip(-1).numpy(), made.grid)
+            for name, scan in scans.items()
+        }
+        one, other = (torch.as_tensor(v) for v in (made.array, network(turned, made.grid).mean.array))
+        deep = deep_in(one)
+        greys.append(grey_quantiles(one[None]))
+        unlike.append(float((one - other.flip(-1))[deep].abs().mean() / one[deep].std()))
+    off = apart(torch.stack(greys).mean(0), network.greys[-1])
+    return round(off, 4), round(sum(unlike) / len(unlike), 4)
