@@ -88,8 +88,10 @@ class Donors:
         """The draw of a seed, (1, K, J, I) on the grid of `field`.
 
         The field's mean, and by how much the donor differs from what the prior expects of the donor's
-        covariate, `wider` times. What all donors in question have in common is left out, so that the mean of
-        many samples is that of the posterior; the rest is stretched by what that takes from its variance.
+        covariate, `wider` times. Of a contrast that was not scanned, what all donors in question have in
+        common is left out, as their grey values were made; the rest is stretched by what that takes from its
+        variance. Of scanned ones it stays: taken from all, it would be in every sample, and samples are told
+        from scans by it.
 
         Args:
             seed: 0, 1, ...; see `volume`.
@@ -144,9 +146,11 @@ class Donors:
         blur_mm: float,
     ) -> torch.Tensor:
         """A volume of a person as a draw, see `draw`; without what the bank does not show."""
-        difference = volume - self._filled(self._expected[person]) - self._common(near)
+        difference = volume - self._filled(self._expected[person])
+        if self._bank.unshown is not None:
+            difference = difference - self._common(near)
+            wider = wider * (len(near) / max(len(near) - 1, 1)) ** 0.5 * self._bank.stretch
         operators = axis_operators(self._grid, field.grid)
-        wider = wider * (len(near) / max(len(near) - 1, 1)) ** 0.5 * self._bank.stretch
         if blur_mm > 0:
             operators = [
                 operator @ blur_operator(n, mm, blur_mm)

@@ -13,7 +13,9 @@ from .posterior import OperatorPosterior
 
 
 class TemperedPosterior(Posterior):
-    """Deviations, evidence and what samples differ by are those of the exact posterior.
+    """Deviations, evidence and samples are those of the exact posterior.
+
+    Samples are not moved by what the means differ by: all alike, it would give them away.
 
     Args:
         exact: the posterior.
@@ -37,8 +39,8 @@ class TemperedPosterior(Posterior):
         return self.exact.std()
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
-        """The exact posterior's, moved alike."""
-        return self.exact.sample(seeds) + (self._mean - self.exact.mean())
+        """The exact posterior's."""
+        return self.exact.sample(seeds)
 
     def log_evidence(self) -> float:
         """The exact posterior's."""

@@ -85,7 +85,7 @@ def test_samples_of_enough_donors_have_the_mean_and_spread_of_the_posterior(prio
     samples = posterior.sample(range(PEOPLE))[:, inside]
     mean, std = posterior.mean()[inside], posterior.std()[inside]
     away = (samples.mean(0) - mean).square().mean() / std.square().mean() * PEOPLE
-    assert away < 0.2, "far nearer than by chance: what all donors have in common is left out"
+    assert away < 3, "as near as by chance"
     assert ((samples - mean).square().mean() / std.square().mean()).sqrt() == pytest.approx(1, abs=0.06)
     known = posterior.std() < 0.5 * prior.condition([]).std()
     assert known[inside].any() and (samples - mean)[:, known[inside]].std() < 0.05, "what was seen stays so"
@@ -156,11 +156,8 @@ def test_without_slices_samples_differ_as_donors_do_and_mirror_images_double_the
     heads = StructuredGaussian(stored, CARD).condition([]).sample(range(8))
     people = torch.zeros(2, *GRID.shape_kji)
     people[:, torch.as_tensor(parameters.mask)] = torch.stack([few.values(1), few.values(2)])
-    differ = (4 / 3) ** 0.5 * (people[1] - people[0])
-    assert torch.allclose(heads[2] - heads[1], differ, atol=1e-3)
+    assert torch.allclose(heads[1:3], people, atol=1e-3), "the people themselves"
     assert torch.allclose(heads[6], heads[2].flip(-1), atol=1e-3)
-    mean = StructuredGaussian(stored, CARD).condition([]).mean()
-    assert torch.allclose(heads.mean(0), mean, atol=1e-3), "what donors have in common is left out"
     assert torch.pdist(heads.flatten(1)).min() > 0.02 * GRID.size**0.5
 
 
