@@ -29,7 +29,7 @@ _MIN_NODES = 4
 _STIFF = 0.1  # of a displacement itself, beside the differences between neighbours
 _NODES_MM = 20.0  # for which the deviation of differences is meant: those of one field go with the distance
 _TOGETHER = 5  # donors
-_MOST = 30  # of them, those nearest to the slices: more are no better
+_MAX_DONORS = 30  # of them, those nearest to the slices: more are no better
 MIN_SHARE = 0.02  # of a change: less does not matter
 
 
@@ -78,7 +78,8 @@ def warped_change(
 ) -> torch.Tensor:
     """What deforming donors to slices changes of their average, (K, J, I) on `grid`, canonical units.
 
-    Of many donors those are taken who differ least from the slices as they are. On the CPU, so that it is the same, bit by bit, on every device.
+    Of many donors those are taken who differ least from the slices as they are. On the CPU, so that it is the
+    same, bit by bit, on every device.
 
     Args:
         donors: (n, K', J', I') on `source`.
@@ -93,7 +94,7 @@ def warped_change(
     if not len(seen.values):
         return change
     away = (_looked(donors, _unit(source, seen.points).expand(len(donors), -1, -1)) - seen.values).square()
-    donors = donors[away.mean(1).argsort(stable=True)[:_MOST]]
+    donors = donors[away.mean(1).argsort(stable=True)[:_MAX_DONORS]]
     nodes = _fitted(donors, source, seen, how, check)
     where = _unit(source, torch.as_tensor(grid.points_ras()[wanted.flatten().numpy()]).float())
     total = -len(donors) * _looked(donors.mean(0, keepdim=True), where[None])[0]
