@@ -20,6 +20,7 @@ from .recipe import Recipe
 from .task import run_case
 
 LOCAL = "local"
+_ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 _RETRIES = 10  # a case is tried again so often when the worker that has it dies
 _WAIT_S = 30.0
 
@@ -126,6 +127,7 @@ def _cluster(scheduler: str, workers: int | None, recipe: Recipe) -> Iterator[An
             "./run batch needs the package distributed; install it (pip install distributed)."
         ) from error
     dask.config.set({"distributed.scheduler.allowed-failures": _RETRIES})
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.{_ITK_THREADS}": 1})  # of torch it sees to that
     if scheduler != LOCAL:
         try:
             client = Client(scheduler, timeout=_WAIT_S)
