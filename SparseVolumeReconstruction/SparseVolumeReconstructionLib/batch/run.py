@@ -20,7 +20,12 @@ from .recipe import Recipe
 from .task import run_case
 
 LOCAL = "local"
-_ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+_KEPT_BYTES = 2**30
+_OF_PROCESSES = {  # torch computes on one thread; Dask sees to that
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": 1,
+    "MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES,  # Dask's own makes the system clear pages anew for every array
+    "MALLOC_MMAP_THRESHOLD_": _KEPT_BYTES,
+}
 _RETRIES = 10  # a case is tried again so often when the worker that has it dies
 _WAIT_S = 30.0
 
@@ -127,7 +132,7 @@ def _cluster(scheduler: str, workers: int | None, recipe: Recipe) -> Iterator[An
             "./run batch needs the package distributed; install it (pip install distributed)."
         ) from error
     dask.config.set({"distributed.scheduler.allowed-failures": _RETRIES})
-    dask.config.set({f"distributed.nanny.pre-spawn-environ.{_ITK_THREADS}": 1})  # of torch it sees to that
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in _OF_PROCESSES.items()})
     if scheduler != LOCAL:
         try:
             client = Client(scheduler, timeout=_WAIT_S)
