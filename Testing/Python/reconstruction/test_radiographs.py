@@ -21,6 +21,7 @@ from SparseVolumeReconstructionLib.observation.slices import slice_of
 from SparseVolumeReconstructionLib.observation.views import VIEWS, detector, middle_of, view_axes
 from SparseVolumeReconstructionLib.priors.structured_gaussian import posterior
 from SparseVolumeReconstructionLib.progress import Progress
+from SparseVolumeReconstructionLib.reconstruction import fusion
 from SparseVolumeReconstructionLib.reconstruction.fusion import fuse
 from SparseVolumeReconstructionLib.reconstruction.patient_posterior import align_patient
 from SparseVolumeReconstructionLib.zoo import ModelStore
@@ -259,6 +260,26 @@ def test_what_is_doubtful_is_told(xray, places, store, tmp_path):
     words = (*places["side"], "--radiograph", tmp_path / "other.png", "--view", given_place(tmp_path, "top"))
     code, told, _ = xray(*words, "--spacing", "16", "--fusion", "none")
     assert code == 0 and "other.png: contradicts" in told, told
+
+
+def test_a_fusion_that_goes_astray_ends_with_the_nearest_volume(monkeypatch):
+    """Steps that lead away, after one that leads nearer."""
+    side = seen_from(VIEWS["side"])
+    operator, values = side.operator(GRID), torch.as_tensor(side.values.ravel())
+    start = torch.as_tensor(head(GRID.points_ras(), 7).reshape(GRID.shape_kji))
+    right, rounds = fusion._newton_step, []
+
+    def astray(*given):
+        rounds.append(right(*given))
+        return rounds[-1] if len(rounds) == 1 else -rounds[-1]
+
+    monkeypatch.setattr(fusion, "_newton_step", astray)
+    fused = fuse(start, [operator], values)
+    off, before = (
+        (torch.exp(-operator.forward(volume[None])[0]) - torch.exp(-values)).norm()
+        for volume in (fused, start)
+    )
+    assert off < 0.5 * before and 1 < len(rounds) < 20
 
 
 @pytest.mark.parametrize("source", [None, 600.0], ids=["parallel", "cone"])

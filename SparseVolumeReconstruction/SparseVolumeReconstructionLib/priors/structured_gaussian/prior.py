@@ -120,7 +120,7 @@ class StructuredGaussian(Prior):
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
     def donors(self, grid: Grid) -> torch.Tensor:
-        """See `Prior`; as the samples of the bank's own covariate take them, less what all have in common."""
+        """See `Prior`; as samples of their own covariate take them."""
         if self.draws[0] != DONORS:
             return super().donors(grid)
         return self._donors.undeformed(lambda covariate: self.field(grid, covariate))
