@@ -58,22 +58,54 @@ def test_a_folder_with_other_files_is_left_alone(repository, tmp_path):
     assert [path.name for path in precious.parent.iterdir()] == ["thesis.txt"]
 
 
-def test_an_environment_of_two_checkouts_runs_the_code_of_each(repository, tmp_path):
-    """The packages of one environment are those of the checkout that installed last."""
+@pytest.fixture
+def checkout(repository, tmp_path):
+    """Function of a name: a checkout in that folder, and the environment `env` of a Python that only
+    notes its words in `words`.
+    """
     python = tmp_path / "env" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\n")
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\n')
     python.chmod(0o755)
-    said = []
-    for name in ("one", "other", "one", "one"):
-        (tmp_path / name).mkdir(exist_ok=True)
+
+    def make(name: str) -> Path:
+        (tmp_path / name).mkdir()
         for file in ("run", "pyproject.toml"):
             shutil.copy(repository / file, tmp_path / name / file)
-        shutil.copytree(repository / "requirements", tmp_path / name / "requirements", dirs_exist_ok=True)
-        done = run(tmp_path / name, "models", SVR_VENV=str(tmp_path / "env"))
+        shutil.copytree(repository / "requirements", tmp_path / name / "requirements")
+        return tmp_path / name
+
+    return make
+
+
+def test_an_environment_of_two_checkouts_runs_the_code_of_each(checkout, tmp_path):
+    """The packages of one environment are those of the checkout that installed last."""
+    one, other, said = checkout("one"), checkout("other"), []
+    for each in (one, other, one, one):
+        done = run(each, "models", SVR_VENV=str(tmp_path / "env"))
         assert done.returncode == 0, done.stderr
         said.append("installing" in done.stderr)
     assert said == [True, True, True, False]
+
+
+def test_only_where_it_is_said_others_than_the_checked_versions_are_installed(checkout, tmp_path):
+    root, words = checkout("one"), tmp_path / "words"
+    editable = f"--editable {root}"
+    for unlocked in ("", "1"):
+        done = run(root, "models", SVR_VENV=str(tmp_path / "env"), SVR_UNLOCKED=unlocked)
+        assert done.returncode == 0 and ("nobody has checked" in done.stderr) is bool(unlocked), done.stderr
+        installs = [line for line in words.read_text().splitlines() if " install " in line]
+        if unlocked:  # with what they need, but for torch, which stays
+            (install,) = installs
+            assert f"--constraint {tmp_path}/env/constraints.txt {editable}[demo]" in install
+            assert not {"--no-deps", "--require-hashes"} & {*install.split()}
+        else:
+            packages, own = installs
+            assert f"--no-deps --require-hashes --requirement {root}/requirements/demo.txt" in packages
+            assert "--no-deps --no-build-isolation" in own and own.endswith(editable)
+        assert run(root, "models", SVR_VENV=str(tmp_path / "env")).stderr == "", "it is ready"
+        words.unlink()
+        (tmp_path / "env" / "ready").unlink()
 
 
 def test_an_environment_that_is_ready_is_used_at_once(repository):

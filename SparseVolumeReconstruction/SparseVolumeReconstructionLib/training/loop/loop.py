@@ -26,6 +26,7 @@ from .checkpoint import BEST, CHECKPOINT, Average
 from .config import TrainConfig
 from .log import Log
 from .optimisers import Optimisers
+from .processes import meet
 from .reading import Reading
 from .task import Task
 
@@ -101,6 +102,7 @@ def deterministic() -> Iterator[None]:
 def make_fabric(config: TrainConfig) -> Fabric:
     """One GPU or the CPU; all processes of torchrun where it started this one."""
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    meet(accelerator)
     nodes = max(1, int(os.environ.get("WORLD_SIZE", 1)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     strategy = "ddp" if nodes * devices > 1 else "auto"
