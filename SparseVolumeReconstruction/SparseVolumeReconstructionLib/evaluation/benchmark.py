@@ -144,10 +144,8 @@ def _measure(
     given = _given(body, grid, count, of_rays(prior.card))
     loaded = peak_mib()
 
-    def condition() -> Posterior:
-        return prior.condition(
-            [replace(one) for one in given], grid=grid
-        )  # new ones: nothing is kept of them
+    def condition() -> Posterior:  # on new ones: nothing is kept of them
+        return prior.condition([replace(one) for one in given], grid=grid)
 
     seconds = median_seconds(lambda: as_array(condition().mean()), runs)
     row: dict[str, float | None] = {"voxels": grid.size, "contexts": count, "condition_mean_s": seconds}
