@@ -71,6 +71,10 @@ _LABELLED = {
     "cohort": "folder of skull-stripped T1w heads",
     "labels": "folder of label maps with FreeSurfer's numbers, one per person",
 }
+_MAPS = {
+    "labels": "folder of label maps with FreeSurfer's numbers, one per person",
+    "tissues": "folder of label maps with BrainWeb's numbers",
+}
 EXPERIMENTS: dict[str, Experiment] = {
     "000-exp1": Experiment(
         "mental_maps:brains", "Mental maps: brains from 0 to 9 axial slices, all systems.", "brain-t1"
@@ -136,10 +140,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "domains:table2",
         "Domain-adaptive synthesis: Table 2 on two simulated scanners.",
         "brain-t1",
-        {
-            "labels": "folder of label maps with FreeSurfer's numbers, one per person",
-            "tissues": "folder of label maps with BrainWeb's numbers",
-        },
+        _MAPS,
         (),
     ),
     "004-domains": Experiment(
@@ -162,6 +163,13 @@ EXPERIMENTS: dict[str, Experiment] = {
             "visits": "folder of skull-stripped scans, SITE_PERSON_FLAIR",
             "patients": "folder of skull-stripped scans of patients, NAME_FLAIR beside NAME_T2w",
         },
+        (),
+    ),
+    "004-lost-healthy": Experiment(
+        "lost_lesions:healthy",
+        "Domain-adaptive synthesis: false alarms of lesions, in simulated and in real FLAIR.",
+        "brain-t1",
+        _MAPS | {"visits": "folder of skull-stripped scans, SITE_PERSON_FLAIR, _T1w and _dlmuse"},
         (),
     ),
     "next-plane": Experiment(

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 
-from ..data.cohort import normalised, told_by_cohort
+from ..data.cohort import labels_beside, normalised, told_by_cohort
+from ..data.registration import pose_of
 from ..geometry import Volume
 from ..geometry.io import read_volume
-from ..synthesis.lost import Lost, lost_in
+from ..geometry.resample import resample
+from ..synthesis.lost import CONTRAST, Lost, lost_in
 from ..synthesis.models import weights_of
 from ..synthesis.pix2pix.synthesiser import Synthesiser
 from ..synthesis.scans import stacked, visits
+from ..synthesis.simulated import SCANNERS, read_anatomies, scanned
+from ..training.readers.maps import WHITE, tissues_of
 from .base import Setting
 from .findings import Cell, Findings, Table
 from .real_sites import MODEL
@@ -27,6 +31,7 @@ _WHITE, _QUIET = 0.72, 2.0  # of the made T1w, and of the score, where lesions a
 _APART_MM = 8.0
 _TRIES = 500
 _BRIGHT_T2 = 0.95
+_MAP = "dlmuse"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,69 @@ def lost_lesions(setting: Setting) -> Findings:
             "looking at the patients.",
         ],
     )
+
+
+def healthy(setting: Setting) -> Findings:
+    """What is told of simulated people without lesions, and where in the brains of real ones.
+
+    Raises InputError as `read_anatomies` and `visits`, and where the network is missing.
+    """
+    network = Synthesiser.load(weights_of(MODEL), torch.device("cpu"))
+    notes = [
+        "Simulated: each tissue of a label map has one grey value, with shading and noise, so that nuclei "
+        "deep in the brain are as bright as cortex, which they are not in real FLAIR. No vessels, no flow.",
+        "Nobody of the real people is known to have no lesions: they are elderly, and bright white matter is "
+        f"told. Outside: most of a place is more than a voxel from white matter ({_MAP} map of the T1w, laid "
+        "on FLAIR), where such lesions do not lie.",
+    ]
+    return Findings(
+        "004-lost-healthy",
+        "False alarms of what may be lost",
+        "Is anything told where there are no lesions?",
+        [_simulated(setting, network), _real(setting, network)],
+        [],
+        notes,
+    )
+
+
+def _simulated(setting: Setting, network: Synthesiser) -> Table:
+    folders = {"freesurfer": setting.data["labels"], "brainweb": setting.data["tissues"]}
+    part = setting.progress.part(0.0, 0.1)
+    people = read_anatomies(folders, network.settings.spacing_mm, part, setting.subjects)
+    cells: list[list[Cell]] = []
+    for done, (name, scanner) in enumerate(SCANNERS.items()):
+        found = []
+        for number, (person, anatomy) in enumerate(people.items()):
+            share = (done + number / len(people)) / len(SCANNERS)
+            setting.progress.update(f"looking at {person} on scanner {name}", 0.1 + 0.6 * share)
+            lost = Looked.at(scanned(anatomy, scanner, [number])[CONTRAST], network).lost
+            found.append((len(lost.places), lost.millilitres))
+        places, ml = np.array(found).T
+        cells.append([name, len(people), int((places > 0).sum()), float(ml.mean()), float(ml.max())])
+    header = ["scanner", "people", "people with any told", "mean ml", "most ml"]
+    return Table("Simulated FLAIR of people without lesions", header, cells)
+
+
+def _real(setting: Setting, network: Synthesiser) -> Table:
+    every = visits(setting.data["visits"], (CONTRAST, "t1"))
+    roles = {name: role for role, names in network.card.split.items() for name in names}
+    cells: list[list[Cell]] = []
+    for done, (name, files) in enumerate(list(every.items())[: setting.subjects]):
+        setting.progress.update(f"looking at {name}", 0.7 + 0.3 * done / len(every))
+        if (labels := labels_beside(files["t1"], _MAP)) is None:
+            continue
+        scan, mapped = _read(files[CONTRAST]), _read(labels)
+        looked = Looked.at(scan, network)
+        pose = pose_of(normalised(scan), normalised(_read(files["t1"])))
+        white = Volume((tissues_of(mapped, _MAP) == WHITE).astype(np.float32), mapped.grid)
+        there = resample(white, looked.scan.grid, pose, labels=True).array > 0
+        near = binary_dilation(there, np.ones((3, 3, 3)))
+        parts, count = label(looked.lost.mask.array)
+        outside = [number for number in range(1, count + 1) if near[parts == number].mean() < 0.5]
+        ml = float((np.isin(parts, outside) * np.prod(looked.scan.grid.spacing_ijk)).sum()) / 1000
+        cells.append([name, roles.get(name), count, looked.lost.millilitres, len(outside), ml])
+    header = ["person", "of the network", "places", "ml", "places outside white matter", "ml outside"]
+    return Table("Real people", header, cells)
 
 
 def planted(looked: Looked, network: Synthesiser, seed: int) -> list[tuple[float, list[float]]]:

@@ -75,8 +75,10 @@ def run_synthesis(request: SynthesisRequest, progress: Progress) -> dict[str, An
     if request.adapt:
         network, adapted = adapted_to(network, Path(request.adapt), progress.part(0.4, 0.7), warn)
     part = progress.part(0.7, 0.9)
-    made = network(scans, first.grid, lambda done: part.update(f"making {made_of}: {told}", done))
+    made = network(scans, step=lambda done: part.update(f"making {made_of}: {told}", done))
     lost = _lost(network, scans, made, warn)
+    std = lost.widened(made.std) if lost else made.std
+    made = Synthesised(made.mean, std).on(first.grid, scans.values())
     progress.update("writing", 0.9)
     said = _provenance(request, network, sha256(weights)) | {
         "moved_mm": moved,

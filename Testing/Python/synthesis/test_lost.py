@@ -52,5 +52,13 @@ def test_what_was_made_what_is_dark_and_noise_are_not_told(seed):
         assert not lost.places and not lost.mask.array.any() and lost.told("T1w") is None
 
 
+def test_a_place_that_stands_out_no_more_than_shading_does_is_not_told_beside_one_that_does():
+    flair, t1w, _ = head(0)
+    faint = np.linalg.norm(POINTS - [-14.0, 10.0, -8.0], axis=-1) < 7
+    lost = found(flair + 0.25 * SPOT + 0.02 * faint, t1w)
+    assert lost.score.array[faint].max() > lost.threshold and len(lost.places) == 1
+    assert not lost.mask.array[faint].any()
+
+
 def test_a_scan_too_small_to_look_into_has_nothing():
     assert not found(np.zeros(GRID.shape_kji), np.zeros(GRID.shape_kji)).places

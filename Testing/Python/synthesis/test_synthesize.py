@@ -9,6 +9,7 @@ from scipy.ndimage import binary_dilation
 
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.data.bids import WRITTEN
+from SparseVolumeReconstructionLib.experiments.lost_lesions import Looked
 from SparseVolumeReconstructionLib.geometry import Grid, InputError, Volume
 from SparseVolumeReconstructionLib.geometry.io import read_volume, write_affine, write_volume
 from SparseVolumeReconstructionLib.geometry.resample import resample
@@ -74,6 +75,10 @@ def test_what_stands_out_and_is_not_made_is_told_and_marked_in_dicom(blind, tmp_
     assert files == {"mean", "std", "std_map.dcm", "lost.dcm"}
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert 5 < result["lost"]["places"][0]["ml"] <= result["lost"]["ml"] < 12  # of 27 voxels of 0.2 ml
+    looked = Looked.at(with_a_spot(20), Synthesiser.load(blind, torch.device("cpu")))
+    assert result["lost"] == looked.lost.facts, "not what experiments measure"
+    std = read_volume(tmp_path / "out" / "dicom" / "std").array
+    assert std.max() / np.median(std[std > 0]) == pytest.approx(1.43, abs=0.15), "as sure as elsewhere"
     assert any("brighter in FLAIR than what was made tells" in text for text in result["warnings"])
     assert "lesions there may be missing in the T1w" in capsys.readouterr().err
 

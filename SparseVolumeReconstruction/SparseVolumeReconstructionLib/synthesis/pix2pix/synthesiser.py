@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from .task import SynthesisConfig
 from .tiles import tile_corners, tile_megabytes, tiled
 
 SYSTEM = "synthesis"
-_PROGRAM_MB, _VOLUMES = 350, 6  # without any scan, and volumes of its size that are held at once
+_PROGRAM_MB, _VOLUMES = 520, 10  # without any scan, and volumes of its size that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,16 @@ class Synthesised:
 
     mean: Volume
     std: Volume
+
+    def on(self, grid: Grid, scans: Iterable[Volume]) -> Synthesised:
+        """Both on another grid.
+
+        Args:
+            grid: any.
+            scans: that they were made of, background 0; voxels where none shows anything are 0.
+        """
+        inside = np.any([shown_on(each, grid) for each in scans], 0)
+        return Synthesised(*(Volume(resample(v, grid).array * inside, grid) for v in (self.mean, self.std)))
 
 
 def contrasts_of(path: Path) -> tuple[tuple[str, ...], str]:
@@ -153,8 +163,5 @@ class Synthesiser:
         given = given[None].to(self.device)
         mean, error = tiled(self.generator, given, self.settings.tile, step)
         made = (mean[0].cpu().numpy(), np.sqrt(2) * self._factor * error[0].cpu().numpy())
-        first, second = (Volume(array.astype(np.float32), own) for array in made)
-        if grid is not None:
-            inside = np.any([shown_on(each, grid) for each in volumes], 0)
-            first, second = (Volume(resample(v, grid).array * inside, grid) for v in (first, second))
-        return Synthesised(first, second)
+        found = Synthesised(*(Volume(array.astype(np.float32), own) for array in made))
+        return found if grid is None else found.on(grid, volumes)

@@ -190,11 +190,13 @@ def tissues_of(labels: Volume, kind: str) -> np.ndarray:
 
     Args:
         labels: the map.
-        kind: its numbers, "freesurfer" or "brainweb".
+        kind: its numbers, one of KINDS.
 
     Raises:
         InputError: there is no brain in it.
     """
+    if kind == "dlmuse":
+        return _muse_tissues(labels.array)
     tissue = _labelled(labels, kind)[2]
     return np.where(binary_fill_holes(tissue > 0) & (tissue == 0), FLUID, tissue)
 
@@ -222,10 +224,7 @@ def _muse(image: Path, labels: Path) -> tuple[Volume, Volume, np.ndarray]:
     """The brain of a T1w head, the shades of the head as codes, and the tissues in its brain."""
     head = read_volume(image, warn=told_by_cohort)
     regions = resample(read_volume(labels, warn=told_by_cohort), head.grid, labels=True).array
-    tissue = np.full(regions.shape, GREY, np.uint8)
-    tissue[np.isin(regions, _MUSE_FLUID)] = FLUID
-    tissue[np.isin(regions, _MUSE_WHITE)] = WHITE
-    tissue[regions == 0] = 0
+    tissue = _muse_tissues(regions)
     middles = [np.median(head.array[tissue == t]) for t in (FLUID, GREY, WHITE) if (tissue == t).any()]
     if len(middles) < 3 or np.diff(middles).min() <= 0:
         raise InputError("fluid, grey and white matter are not in order; expected a T1w head with its map.")
@@ -234,6 +233,14 @@ def _muse(image: Path, labels: Path) -> tuple[Volume, Volume, np.ndarray]:
     codes = np.where(tissue > 0, _shade(shades / 1.2, SHADES), _shade(head.array / top, OUTER))
     codes[head.array <= 0.02 * top] = 0
     return Volume(np.where(tissue > 0, head.array, 0), head.grid), Volume(codes, head.grid), tissue
+
+
+def _muse_tissues(regions: np.ndarray) -> np.ndarray:
+    tissue = np.full(regions.shape, GREY, np.uint8)
+    tissue[np.isin(regions, _MUSE_FLUID)] = FLUID
+    tissue[np.isin(regions, _MUSE_WHITE)] = WHITE
+    tissue[regions == 0] = 0
+    return tissue
 
 
 def _fetus(labels: Path, image: Path | None, grid: Grid) -> np.ndarray:
