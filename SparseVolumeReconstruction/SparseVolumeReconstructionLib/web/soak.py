@@ -101,7 +101,9 @@ class Visitor:
         end = time.monotonic() + _READY_S
         while not there(self.state):
             error = self.state.get("run", {}).get("error", "")
-            if error or time.monotonic() > end or self._listening.done():
+            if not error and self._listening.done():
+                error = "the server closed the connection, as it does where nobody answers for half a minute"
+            if error or time.monotonic() > end:
                 raise InputError(f"a visitor waited for {what} in vain: {error or 'the page gave none'}")
             await asyncio.sleep(_STEP_S)
 

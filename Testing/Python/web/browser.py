@@ -102,6 +102,10 @@ class Browser:
         self.driver.execute_script("arguments[0].focus()", self.there(name))
         self.there(name).send_keys(*keys)
 
+    def chosen(self, name: str) -> str:
+        """The text of the entry that a menu shows as chosen."""
+        return Select(self.there(name)).first_selected_option.text
+
     def rows(self) -> list:
         """Rows of the table of contexts."""
         return self.driver.find_elements(By.CSS_SELECTOR, ".table tbody tr")
@@ -179,7 +183,10 @@ class Browser:
 
     def download(self, name: str) -> Path:
         """Click the link to a file of the result and wait for it."""
-        link = self.driver.find_element(By.CSS_SELECTOR, f'a[href$="download/{name}"]')
+        link = self.wait(
+            lambda: self.driver.find_element(By.CSS_SELECTOR, f'a[href$="download/{name}"]'),
+            f"link to {name}",
+        )
         path = self.downloads / link.get_attribute("download")
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
         link.click()

@@ -103,7 +103,7 @@ def test_sliders_say_what_is_shown_and_arrows_move_by_a_slice(slices):
             ),
             "one step",
         )
-        assert slices.sliders_agree()
+        slices.wait(slices.sliders_agree, f"what is written beside the slider of {view}")
         slices.press(f"scroll-{view}", Keys.ARROW_LEFT)
         slices.wait(
             lambda view=view, value=value: thumb(slices, view)[0] == pytest.approx(value, abs=0.01),
@@ -384,7 +384,8 @@ def test_where_is_this_slice(slices, screenshots):
     )
     slices.click("quiz-done")
     slices.wait(lambda: not slices.there("quiz-done"), "end of the quiz")
-    assert slices.text("context-count") == "1 of 4 slices used", "as the mental map had left it"
+    as_before = "count of slices as the mental map had left it"
+    slices.wait(lambda: slices.text("context-count") == "1 of 4 slices used", as_before)
     slices.click("map-stop")
     slices.wait(
         lambda: slices.text("context-count") == "4 of 4 slices used", "all slices as before the mental map"

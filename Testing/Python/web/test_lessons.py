@@ -93,8 +93,7 @@ def test_a_lesson_comes_by_link_and_is_done_with_the_keyboard(slices, server, le
     results = read(Results, file_behind(slices, "lesson-results"), "results")
     assert results.name == "Ada" and scores(lesson, results)[0] > 3
     slices.click("lesson-leave")
-    slices.wait(lambda: slices.there("context-count").is_displayed(), "workbench")
-    assert slices.text("context-count") == "4 of 4 slices used"
+    slices.wait(lambda: slices.text("context-count") == "4 of 4 slices used", "workbench")
 
 
 def test_slices_are_planned_with_the_mouse(slices, screenshots):

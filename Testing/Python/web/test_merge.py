@@ -8,21 +8,20 @@ pytest.importorskip(
 
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select
 
 
 @pytest.fixture(scope="module")
 def merged(page, tmp_path_factory):
-    """The page after three small stacks with a mask each were merged."""
+    """The page after two small stacks with a mask each were merged."""
     from svr.phantom import moving, write_stacks
 
     folder, found = tmp_path_factory.mktemp("stacks"), moving()
-    paths = [*write_stacks(found, folder), *write_stacks(found, folder, masks=True)]
+    paths = [*write_stacks(found, folder)[:2], *write_stacks(found, folder, masks=True)[:2]]
     page.resize(1280, 800)
     for count, path in enumerate(paths, 1):
         page.there("upload-input").send_keys(path)
         page.wait(lambda n=count: len(page.driver.find_elements(By.CSS_SELECTOR, ".scans li")) == n, path)
-    for n in (1, 2, 3):
+    for n in (1, 2):
         page.choose("merge-add", f"stack-{n}")
         page.wait(lambda n=n: page.there(f"merge-mask-{n - 1}"), "row")
         page.choose(f"merge-mask-{n - 1}", f"mask-{n}")
@@ -47,9 +46,9 @@ def cells(page) -> list[str]:
 
 def test_a_merge_is_a_result_with_its_slices(merged, screenshots):
     page = merged
-    assert len(rows(page)) > 20 and "Every voxel is inferred" in page.text("summary")
-    assert "Merge of 3 stacks" in Select(page.there("result-menu")).first_selected_option.text
-    assert page.driver.find_elements(By.CSS_SELECTOR, 'a[href$="download/mean.nii.gz"]')
+    page.wait(lambda: len(rows(page)) > 15 and "Every voxel is inferred" in page.text("summary"), "summary")
+    page.wait(lambda: "Merge of 2 stacks" in page.chosen("result-menu"), "the merge as the choice")
+    page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, 'a[href$="download/mean.nii.gz"]'), "link")
     before = page.picture("ThreeD")
     rows(page)[2].find_element(By.CSS_SELECTOR, ".link").click()
     page.wait(lambda: page.picture("ThreeD") != before, "outline of the slice")

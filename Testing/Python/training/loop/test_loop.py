@@ -39,7 +39,7 @@ def slowly(self):
     return step(self)
 loop._Run._train_step = slowly
 volumes = load_file(folder / "volumes.safetensors")["volumes"]
-loop.fit(make_task(config), volumes[:4], volumes[4:], config, out, sys.argv[4] == "resume", Progress())
+loop.fit(make_task(config), volumes[:4], volumes[4:], config, out, False, Progress())
 """
 
 
@@ -117,9 +117,9 @@ def test_a_killed_process_continues_exactly(
 ):
     (tmp_path / "config.json").write_text(make_config().model_dump_json())
     save_file({"volumes": volumes}, tmp_path / "volumes.safetensors")
-    command = [python, "-c", PROGRAM, str(tmp_path), str(tmp_path / "out")]
+    command = [python, "-c", PROGRAM, str(tmp_path), str(tmp_path / "out"), "0.3"]
     environment = {**library_environment, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    process = subprocess.Popen([*command, "0.3", "new"], env=environment)
+    process = subprocess.Popen(command, env=environment)
     checkpoint, deadline = tmp_path / "out" / CHECKPOINT, time.monotonic() + 100
     while not (checkpoint.exists() and step_of(checkpoint) >= 6):
         assert time.monotonic() < deadline and process.poll() is None
@@ -128,7 +128,7 @@ def test_a_killed_process_continues_exactly(
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and 6 <= step_of(checkpoint) < 12
     minutes = load(checkpoint)[1]["minutes"]
-    subprocess.run([*command, "0", "resume"], env=environment, check=True, timeout=100)
+    train(make_config(), volumes, tmp_path / "out", resume=True)
     assert load(checkpoint)[1]["minutes"] > minutes > 6 * 0.3 / 60
     assert same(finished / CHECKPOINT, checkpoint) and same(finished / BEST, tmp_path / "out" / BEST)
     assert (finished / "log.csv").read_bytes() == (tmp_path / "out" / "log.csv").read_bytes()

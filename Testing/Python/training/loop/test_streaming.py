@@ -1,5 +1,6 @@
 """Cohorts that stay in files: the same weights, and memory that does not grow with the cohort."""
 
+import argparse
 import multiprocessing
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from streaming import SLICES, WAYS, held_mib, measure
 
 from SparseVolumeReconstructionLib.data.stored import StoredVolumes
 from SparseVolumeReconstructionLib.progress import Progress
@@ -59,11 +61,6 @@ class Brightness(Task):
         return {"score": score}
 
 
-def held_mib() -> float:
-    """Memory of this process that is no file's."""
-    return int(re.search(r"RssAnon:\s+(\d+) kB", STATUS.read_text())[1]) / 1024
-
-
 def held_in_runs(files: list[Path], config, folder: Path) -> list[float]:
     """What a run holds at most of some of the files, of all of them, and of all of them in memory."""
     most = []
@@ -85,3 +82,14 @@ def test_memory_does_not_grow_with_the_cohort(make_config, tmp_path):
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         most = pool.submit(held_in_runs, files, make_config(validate_every=6), tmp_path).result()
     assert most[1] - most[0] < 64 and most[2] - most[1] > 128, most
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not tell what a process holds")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_reading_costs_is_measured(way, tmp_path):
+    for n in range(4):
+        np.save(tmp_path / f"{n}.npy", np.random.default_rng(n).random((SLICES, 16, 16)).astype(np.float16))
+    words = argparse.Namespace(size=16, batch=2, steps=20, preset="slice-vae-64-tiny")
+    said = measure(tmp_path, way, words)
+    learnt, first, again, most = map(float, re.findall(r"[\d.]+", said))
+    assert said.startswith(f"in {way}: ") and 0 < learnt < min(first, again) and most > 50, said
