@@ -102,7 +102,7 @@ class Visitor:
         while not there(self.state):
             error = self.state.get("run", {}).get("error", "")
             if not error and self._listening.done():
-                error = "the server closed the connection, as it does where nobody answers for half a minute"
+                error = "its connection was closed"
             if error or time.monotonic() > end:
                 raise InputError(f"a visitor waited for {what} in vain: {error or 'the page gave none'}")
             await asyncio.sleep(_STEP_S)
