@@ -7,7 +7,7 @@ gain of every slice is solved for within. The curvature at the end gives standar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,8 @@ from .pixels import Pixels
 PROFILE_STEP_MM = 1.0
 GAIN_PULL = 1 / 0.2**2  # 1 / variance of the gains of slices around 1
 _DAMPING, _LESS, _MORE = 1e-2, 0.3, 8.0
-_SEARCHED = 100.0  # times a prior of poses counts as much in a search, see `Motion.searched`
+_ALONG_MM = tuple(way * 3.0 * n for n in range(1, 9) for way in (-1, 1))  # starts along a slice's normal
+_SEARCHED = 30.0  # times a prior of poses counts as much in a search, see `Motion.searched`
 _SEARCHED_SD = (0.035,) * 3 + (2.0,) * 3  # at least, rad and mm
 
 
@@ -233,7 +234,8 @@ def best_of_starts(
 ) -> torch.Tensor:
     """Poses (S, 4, 4) of every group by itself, after trying starts (B, 6) about each of the given ones.
 
-    All are looked at, the best `finalists` of each group are refined, the best is taken.
+    Places along the normals of slices are tried, too: a sagittal slice of one half of a brain looks much like
+    one of the other. All are looked at, the best `finalists` of each group are refined, the best is taken.
 
     Args:
         groups: (S,) as in `register`; every slice is one if None.
@@ -247,22 +249,34 @@ def best_of_starts(
         return _group_cost(fit, groups, count, at[first], motion, target)[groups]
 
     tried, costs = [], []
-    for matrix in exp_rigid(starts.double(), target.centre):
+    for moved in _placed(poses, starts, pixels.normals, target.centre):
         check()
-        moved = matrix @ poses
         costs.append(cost_of(fit_of(target, pixels, moved, precision)[0], moved))
         tried.append(moved)
     order = torch.stack(costs).argsort(dim=0, stable=True)  # the same for all slices of a group
     every, each = torch.stack(tried), torch.arange(pixels.count)
     best = poses
     lowest = torch.full((pixels.count,), math.inf, dtype=torch.float64)
-    for rank in range(min(finalists, len(starts))):
+    for rank in range(min(finalists, len(tried))):
         found = register(target, pixels, every[order[rank], each], precision, groups, steps=6, check=check)
         cost = cost_of(found.fit, found.poses)
         better = cost < lowest
         best = torch.where(better[:, None, None], found.poses, best)
         lowest = torch.where(better, cost, lowest)
     return best
+
+
+def _placed(
+    poses: torch.Tensor, starts: torch.Tensor, normals: torch.Tensor, centre: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Poses (S, 4, 4) after each start about the centre, and after shifts along the normals (S, 3)."""
+    for matrix in exp_rigid(starts.double(), centre):
+        yield matrix @ poses
+    way = torch.einsum("sij,sj->si", poses[:, :3, :3], normals.to(poses))
+    for mm in _ALONG_MM:
+        moved = poses.clone()
+        moved[:, :3, 3] += mm * way
+        yield moved
 
 
 def neighbours_in_time(
