@@ -18,7 +18,7 @@ from ..geometry.resample import resample
 from ..priors.base import Prior
 from ..priors.device import device_name, resolve_device
 from ..progress import Progress
-from ..svr.first_volume import agreement, by_template, by_template_is_better, template_from
+from ..svr.first_volume import agreement, by_template, template_from
 from ..svr.search import LEVELS, Found, find_motion
 from ..svr.simulate import NOISE, Scan, Simulated, simulate
 from ..svr.volume import merged_volume
@@ -192,8 +192,7 @@ def merges(
         scores.append((name, Score((*values, seconds), agreement(given.slices, coarse), coarse_s)))
     if prior is None:
         return scores
-    average, seeded = (score for _, score in scores)
-    chosen = seeded if by_template_is_better(average.agreement, seeded.agreement) else average
+    chosen = max((score for _, score in scores), key=lambda each: each.agreement)
     both_s = chosen.values[-1] + sum(score.coarse_s for _, score in scores) - chosen.coarse_s
     return [*scores, (EVIDENCE, replace(chosen, values=(*chosen.values[:-1], both_s)))]
 

@@ -20,7 +20,6 @@ from .search import FAR, LEVELS, Found, find_motion
 _SPACING_MM = 1.6
 _MARGIN_MM = 15.0
 _COUNT = 4  # slices of the template
-_TIE = 0.005  # of agreement: less does not tell the stacks as they lie from the template
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +92,6 @@ def by_template(
     return max(found, key=lambda each: agreement(slices, each))
 
 
-def by_template_is_better(average: float, seeded: float) -> bool:
-    """Whether what was found by a template is taken, from how well slices agree then and from the stacks.
-
-    Also in a tie: where the body moved, finer levels gain more from there; where it did not, it is the same.
-    """
-    return seeded > average - _TIE
-
-
 def chosen_by_evidence(
     slices: list[MaskedSlice], template: Volume, seed: int, device: torch.device | str, progress: Progress
 ) -> tuple[Found, bool, tuple[float, float]]:
@@ -115,5 +106,5 @@ def chosen_by_evidence(
     )
     seeded = by_template(slices, template, seed=seed, device=device, progress=progress.part(0.3, 1.0))
     scores = (agreement(slices, average), agreement(slices, seeded))
-    chosen = by_template_is_better(*scores)
+    chosen = scores[1] > scores[0]
     return (seeded if chosen else average), chosen, scores

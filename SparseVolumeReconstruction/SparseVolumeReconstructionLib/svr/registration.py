@@ -7,7 +7,7 @@ gain of every slice is solved for within. The curvature at the end gives standar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,6 @@ from .pixels import Pixels
 PROFILE_STEP_MM = 1.0
 GAIN_PULL = 1 / 0.2**2  # 1 / variance of the gains of slices around 1
 _DAMPING, _LESS, _MORE = 1e-2, 0.3, 8.0
-_ALONG_MM = tuple(way * 3.0 * n for n in range(1, 9) for way in (-1, 1))  # starts along a slice's normal
-_SEARCHED = 30.0  # times a prior of poses counts as much in a search, see `Motion.searched`
-_SEARCHED_SD = (0.035,) * 3 + (2.0,) * 3  # at least, rad and mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +83,6 @@ class Motion:
     def of(self, chosen: torch.Tensor) -> Motion:
         """That of some groups, by their numbers."""
         return Motion(self.expected[chosen], self.precision[chosen])
-
-    def searched(self) -> Motion:
-        """What weighs places that lie far from each other: wider, but counted many times.
-
-        Pixels are no independent witnesses: what a volume lacks is wrong in many of them, so that their
-        likelihood tells places by hundreds of nats that are alike, as those of the two halves of a brain are.
-        """
-        least = self.precision.new_tensor(_SEARCHED_SD) ** -2
-        return Motion(self.expected, _SEARCHED * torch.minimum(self.precision, least))
-
-    def away(self, poses: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        """How far poses (G, 4, 4) are from what is expected, (G, 6) rad and mm."""
-        return log_rigid(poses @ torch.linalg.inv(self.expected), centre)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +177,9 @@ def register(
         check()
         curvature, pull = _normal_equations(pixels, fit, slopes, precision, groups, count)
         if motion is not None:
+            away = log_rigid(poses[first] @ torch.linalg.inv(motion.expected), target.centre)
             curvature = curvature + torch.diag_embed(motion.precision)
-            pull = pull - motion.precision * motion.away(poses[first], target.centre)
+            pull = pull - motion.precision * away
         xi = _step(curvature, pull, damping)
         moved = exp_rigid(xi, target.centre)[groups] @ poses
         trial, trial_slopes = fit_of(target, pixels, moved, precision, slopes=True)
@@ -228,55 +213,42 @@ def best_of_starts(
     starts: torch.Tensor,
     groups: torch.Tensor | None = None,
     *,
-    motion: Motion | None = None,
     finalists: int = 3,
+    penalty: Callable[[torch.Tensor], torch.Tensor] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> torch.Tensor:
     """Poses (S, 4, 4) of every group by itself, after trying starts (B, 6) about each of the given ones.
 
-    Places along the normals of slices are tried, too: a sagittal slice of one half of a brain looks much like
-    one of the other. All are looked at, the best `finalists` of each group are refined, the best is taken.
+    All are looked at, the best `finalists` of each group are refined, the best is taken.
 
     Args:
         groups: (S,) as in `register`; every slice is one if None.
-        motion: a prior of the poses of groups, by which starts and what becomes of them are chosen.
+        penalty: minus the log prior (S,) of poses (S, 4, 4).
     """
+    centre = target.centre
     groups = torch.arange(pixels.count) if groups is None else groups
-    count = int(groups.max()) + 1
-    first = first_of(groups, count)
 
-    def cost_of(fit: Fit, at: torch.Tensor) -> torch.Tensor:
-        return _group_cost(fit, groups, count, at[first], motion, target)[groups]
+    def together(costs: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(costs).index_add_(0, groups, costs)[groups]
 
     tried, costs = [], []
-    for moved in _placed(poses, starts, pixels.normals, target.centre):
+    for matrix in exp_rigid(starts.double(), centre):
         check()
-        costs.append(cost_of(fit_of(target, pixels, moved, precision)[0], moved))
+        moved = matrix @ poses
+        cost = fit_of(target, pixels, moved, precision)[0].cost.double().cpu()
+        costs.append(together(cost + (penalty(moved) if penalty else 0)))
         tried.append(moved)
     order = torch.stack(costs).argsort(dim=0, stable=True)  # the same for all slices of a group
     every, each = torch.stack(tried), torch.arange(pixels.count)
     best = poses
     lowest = torch.full((pixels.count,), math.inf, dtype=torch.float64)
-    for rank in range(min(finalists, len(tried))):
+    for rank in range(min(finalists, len(starts))):
         found = register(target, pixels, every[order[rank], each], precision, groups, steps=6, check=check)
-        cost = cost_of(found.fit, found.poses)
+        cost = together(found.fit.cost.double().cpu() + (penalty(found.poses) if penalty else 0))
         better = cost < lowest
         best = torch.where(better[:, None, None], found.poses, best)
         lowest = torch.where(better, cost, lowest)
     return best
-
-
-def _placed(
-    poses: torch.Tensor, starts: torch.Tensor, normals: torch.Tensor, centre: torch.Tensor
-) -> Iterator[torch.Tensor]:
-    """Poses (S, 4, 4) after each start about the centre, and after shifts along the normals (S, 3)."""
-    for matrix in exp_rigid(starts.double(), centre):
-        yield matrix @ poses
-    way = torch.einsum("sij,sj->si", poses[:, :3, :3], normals.to(poses))
-    for mm in _ALONG_MM:
-        moved = poses.clone()
-        moved[:, :3, 3] += mm * way
-        yield moved
 
 
 def neighbours_in_time(
@@ -343,7 +315,8 @@ def _group_cost(
     total = torch.zeros(count, dtype=torch.float64).index_add_(0, groups, fit.cost.double().cpu())
     if motion is None:
         return total
-    return total + 0.5 * (motion.precision * motion.away(poses, target.centre) ** 2).sum(1)
+    away = log_rigid(poses @ torch.linalg.inv(motion.expected), target.centre)
+    return total + 0.5 * (motion.precision * away**2).sum(1)
 
 
 def _normal_equations(

@@ -149,8 +149,7 @@ class _AtLevel:
         parts = level.parts if turn == 0 and not by_first else 1
         poses, sd, gain = found.poses.clone(), found.sd.clone(), found.gain.clone()
         expected = torch.zeros_like(pixels.values)
-        motion = None if found.judged is None else self._motion(found)
-        searched = motion and motion.searched()
+        motion = self._motion(found) if turn else None
         volume = found.volume
         for part in range(parts):
             mine = self.shots % parts == part
@@ -165,15 +164,12 @@ class _AtLevel:
             if turn < level.started:
                 tried = spread_starts(level.starts, level.degrees, level.mm, seed + turn)
                 start = (
-                    self._far_around(volume, found, seed + turn, searched, progress)
+                    self._far_around(volume, found, seed + turn, progress)
                     if by_first and level.far_rounds
-                    else best_of_starts(
-                        target, own, start, weight, tried, self.groups, motion=searched, check=progress.check
-                    )
+                    else best_of_starts(target, own, start, weight, tried, self.groups, check=progress.check)
                 )
-            near = motion if turn else None
             done = register(
-                target, own, start, weight, self.groups, motion=near, steps=8, check=progress.check
+                target, own, start, weight, self.groups, motion=motion, steps=8, check=progress.check
             )
             poses[mine], sd[mine] = done.poses[mine], done.sd[self.groups][mine]
             gain[mine] = done.fit.gain.cpu()[mine]
@@ -183,9 +179,7 @@ class _AtLevel:
         judged = judged.cpu()
         return Found(poses, sd, normal_gain(gain, judged), judged, volume, found.centre)
 
-    def _far_around(
-        self, volume: Volume, found: Found, seed: int, motion: Motion | None, progress: Progress
-    ) -> torch.Tensor:
+    def _far_around(self, volume: Volume, found: Found, seed: int, progress: Progress) -> torch.Tensor:
         """Poses (S, 4, 4) by a first volume, which is blurred, and then less."""
         poses, pixels = found.poses, self._with_rims
         weight = first_precision(pixels, self.prior)
@@ -193,9 +187,7 @@ class _AtLevel:
             blurred = gaussian_filter(volume.array, blur_mm / volume.grid.spacing_ijk[0])
             target = self._target(Volume(blurred, volume.grid), found)
             tried = spread_starts(*starts, seed + 1000 * number)
-            poses = best_of_starts(
-                target, pixels, poses, weight, tried, self.groups, motion=motion, check=progress.check
-            )
+            poses = best_of_starts(target, pixels, poses, weight, tried, self.groups, check=progress.check)
         return poses
 
     @cached_property

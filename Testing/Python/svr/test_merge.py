@@ -14,14 +14,7 @@ from SparseVolumeReconstructionLib.geometry.resample import resample
 from SparseVolumeReconstructionLib.progress import Cancelled, Progress
 from SparseVolumeReconstructionLib.svr.field import FieldPosterior, FieldPrior
 from SparseVolumeReconstructionLib.svr.pixels import pixels_of
-from SparseVolumeReconstructionLib.svr.registration import (
-    Motion,
-    Target,
-    best_of_starts,
-    exp_rigid,
-    log_rigid,
-    register,
-)
+from SparseVolumeReconstructionLib.svr.registration import Target, exp_rigid, log_rigid, register
 from SparseVolumeReconstructionLib.svr.request import SvrRequest
 from SparseVolumeReconstructionLib.svr.run import run_svr
 from SparseVolumeReconstructionLib.svr.search import FAR, Found, find_motion, middle_of, still_poses
@@ -115,27 +108,6 @@ def test_slices_of_a_group_move_together():
     done = register(target, pixels, start, precision, torch.zeros(pixels.count, dtype=torch.long), steps=20)
     assert len(done.sd) == 1 and float((done.poses - torch.eye(4)).abs().max()) < 0.1
     assert float((done.poses - done.poses[0]).abs().max()) < 1e-9
-
-
-def test_of_two_places_that_look_alike_the_one_is_taken_where_slices_are_expected():
-    """Though a volume that errs says otherwise, in every pixel."""
-    found, truth = moving(0.0, 0.0, spoiled=0.0, seed=3), body()
-    pixels = pixels_of(found.slices, 0.0)
-    twice = np.concatenate([truth.array * np.linspace(0.8, 1.2, 32), truth.array], 2)
-    grid = Grid(twice.shape, truth.grid.ijk_to_ras)
-    target = Target.of(torch.as_tensor(twice.astype(np.float32)), grid, torch.tensor([5.0, -7.0, 11.0]))
-    starts = torch.tensor([[0.0] * 6, [0.0, 0, 0, 64, 0, 0]])
-    precision = torch.full_like(pixels.values, 1 / 0.03**2)
-    poses = still_poses(pixels.count)
-    motion = Motion(
-        poses, torch.tensor([0.1] * 3 + [3.0] * 3, dtype=torch.float64).expand(len(poses), 6) ** -2
-    )
-
-    def nearer(prior: Motion | None) -> float:
-        placed = best_of_starts(target, pixels, poses, precision, starts, motion=prior)
-        return float((placed[:, 0, 3] < 32).double().mean())
-
-    assert nearer(None) < 0.2 and nearer(motion.searched()) == 1
 
 
 @pytest.mark.parametrize("seed", [6, 7])
