@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from SparseVolumeReconstructionLib.web.watchdog import SAID, VARIABLE
 
 START_S = 120.0
-BOUND_MS, _QUIET_S = 100.0, 0.10
+BOUND_MS, _QUIET_S = 400.0, 0.10
 
 
 class Served:
@@ -164,8 +164,8 @@ class Served:
 
 @cache
 def bound_ms() -> float:
-    """How long a callback may compute on the event loop: 100 ms, and more on a machine that computes more
-    slowly than a usual one.
+    """How long a callback may compute on the event loop: 400 ms, and more on a machine that computes more
+    slowly than a usual one. On a quiet one all stay below 100; `./run benchmark` prints the longest.
     """
     start, total = time.thread_time(), 0
     for number in range(2_000_000):
