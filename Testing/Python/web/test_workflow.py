@@ -93,23 +93,18 @@ def test_slices_are_rows_and_can_be_edited(slices, screenshots):
     page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
     page.wait(lambda: page.text("context-count") == "3 of 4 slices used", "row that is not used")
     page.rows()[0].find_element(By.CSS_SELECTOR, "input[type=checkbox]").click()
-    thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
-    thickness.send_keys(Keys.CONTROL, "a")
-    thickness.send_keys("-3", Keys.TAB)
+    thickness = lambda: page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]  # noqa: E731
+    thickness().send_keys(Keys.CONTROL, "a")
+    thickness().send_keys("-3", Keys.TAB)
     page.wait(lambda: "expected 0.01 to 100 mm" in page.text("run-error"), "message")
     page.screenshot(screenshots / "web-error.png")
-    typed = lambda: page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]  # noqa: E731
-    page.wait(lambda: typed().get_property("value") == "1", "the thickness as before")
+    page.wait(lambda: thickness().get_property("value") == "1", "the thickness as before")
     page.click("run-dismiss")
     page.wait(lambda: not page.there("run-error"), "message put away")
     for typed in ("2.5", "1"):
-        thickness = page.rows()[1].find_elements(By.CSS_SELECTOR, "input[type=number]")[1]
-        thickness.send_keys(Keys.CONTROL, "a")
-        thickness.send_keys(typed, Keys.TAB)
-        page.wait(
-            lambda field=thickness, typed=typed: field.get_property("value") == typed,
-            f"thickness of {typed} mm",
-        )
+        thickness().send_keys(Keys.CONTROL, "a")
+        thickness().send_keys(typed, Keys.TAB)
+        page.wait(lambda typed=typed: thickness().get_property("value") == typed, f"thickness of {typed} mm")
 
 
 def test_a_slice_moves_only_when_told_and_comes_back(slices, screenshots):
