@@ -49,7 +49,8 @@ class Place:
         library = os.pathsep.join(
             filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")])
         )
-        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": library, "PYTHONUNBUFFERED": "1"}
+        environment = {**_few_threads(options.sessions), **os.environ}
+        environment |= {"TMPDIR": str(folder), "PYTHONPATH": library, "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "SparseVolumeReconstructionLib.web"]
         with open(folder / "log.txt", "wb") as output:
             self._process = subprocess.Popen(
@@ -100,3 +101,11 @@ class Place:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+def _few_threads(sessions: int) -> dict[str, str]:
+    """Variables by which the processes of all sessions together have a thread for each processor.
+
+    Threads of one step wait for the slowest: with more than there are processors, for turns of the scheduler.
+    """
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // sessions))}

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -91,6 +92,13 @@ def test_visitors_have_processes_of_their_own(server, visitors):
         assert status == 200 and b"<div id=" in body and "Set-Cookie" not in headers
         assert f"ws://127.0.0.1:{server.port};" in headers["Content-Security-Policy"]
     assert ask(server, visitors[0], "/alive", Origin="http://elsewhere.example")[0] == 403
+
+
+def test_visitors_at_work_share_the_processors(server, visitors):
+    """Eight of them with two threads each on two processors took more than ten times as long as with one."""
+    own = max(1, os.cpu_count() // 2)
+    for process in server.workers():
+        assert f"OMP_NUM_THREADS={own}\0".encode() in Path(f"/proc/{process}/environ").read_bytes()
 
 
 def test_a_third_visitor_finds_no_place(server, visitors):
