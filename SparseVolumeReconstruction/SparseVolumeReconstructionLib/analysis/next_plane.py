@@ -95,15 +95,15 @@ class Planner:
             count: how many at most.
             normal: (3,), for a stack.
         """
-        tried = []
+        tried: list[tuple[float, np.ndarray, float]] = []
         for one in _normals(among, normal):
             reach = np.abs(one) @ (self._high - self._low) / 2
-            for offset in np.arange(_STEP_MM / 2 - reach, reach, _STEP_MM):
-                tried.append((*self._rough_gain(one, offset), one, offset))
+            moves = [(one, offset) for offset in np.arange(_STEP_MM / 2 - reach, reach, _STEP_MM)]
+            tried += [(gain, *move) for gain, move in zip(self._rough_gains(moves), moves, strict=True)]
         tried.sort(key=lambda each: -each[0])
         wanted = max(count, _FINALISTS)
         chosen: list[tuple[np.ndarray, float]] = []
-        for _, _, one, offset in tried:
+        for _, one, offset in tried:
             if len(chosen) < wanted and all(_is_another(one, offset, *other) for other in chosen):
                 chosen.append((one, offset))
         best = [self._refined(*one, among == "any") for one in chosen]
@@ -125,7 +125,7 @@ class Planner:
 
     def gain(self, plane: Plane) -> float:
         """Share (0..1) of the variance that is left which a plane is expected to take."""
-        return self._fine.gain(plane.with_pixel_size(_FINE_MM)) / self._fine.total
+        return float(self._fine.gains([plane.with_pixel_size(_FINE_MM)])) / self._fine.total
 
     def plane(self, normal: np.ndarray, offset: float, pixel_mm: float = _FINE_MM) -> Plane:
         """The plane across all of the anatomy, at `offset` mm from its centre along a unit normal (3,)."""
@@ -147,23 +147,20 @@ class Planner:
         normal = normal / np.linalg.norm(normal)
         return self.plane(normal, float(normal @ (point - (self._low + self._high) / 2)))
 
-    def _rough_gain(self, normal: np.ndarray, offset: float) -> tuple[float, Plane]:
+    def _rough_gains(self, moves: Sequence[tuple[np.ndarray, float]]) -> list[float]:
+        """Of planes with a normal and an offset each."""
         self._check()
-        plane = self.plane(normal, offset, _ROUGH_MM)
-        return self._rough.gain(plane), plane
+        gains: list[float] = self._rough.gains([self.plane(*move, _ROUGH_MM) for move in moves]).tolist()
+        return gains
 
     def _refined(self, normal: np.ndarray, offset: float, tilts: bool) -> Plane:
         """The best of the planes around one, by two rounds of small moves."""
-        best = self._rough_gain(normal, offset)[0]
         for shift, tilt in ((_SHIFT_MM, _TILT_DEG), (_SHIFT_MM / 2, _TILT_DEG / 2)):
-            moves = [(normal, offset + sign * shift) for sign in (-1, 1)]
+            moves = [(normal, offset + sign * shift) for sign in (0, -1, 1)]
             if tilts:
                 turns = np.concatenate([np.eye(3), -np.eye(3)]) * np.radians(tilt)
                 moves += [(turned, offset) for turned in Rotation.from_rotvec(turns).apply(normal)]
-            for move in moves:
-                gain = self._rough_gain(*move)[0]
-                if gain > best:
-                    best, (normal, offset) = gain, move
+            normal, offset = moves[int(np.argmax(self._rough_gains(moves)))]
         return self.plane(normal, offset)
 
 
@@ -185,8 +182,8 @@ def spread_points(region: torch.Tensor, field: GaussianField, count: int) -> np.
 
 def _points(region: torch.Tensor, field: GaussianField) -> np.ndarray:
     """Voxel centres (n, 3) of a region, RAS mm."""
-    kji = region.nonzero().numpy()
-    points: np.ndarray = kji[:, ::-1] @ field.grid.ijk_to_ras[:3, :3].T + field.grid.ijk_to_ras[:3, 3]
+    ijk, matrix = region.nonzero().flip(1).double(), torch.tensor(field.grid.ijk_to_ras)
+    points: np.ndarray = (ijk @ matrix[:3, :3].T + matrix[:3, 3]).numpy()
     return points
 
 

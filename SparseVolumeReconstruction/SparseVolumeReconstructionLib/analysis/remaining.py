@@ -7,6 +7,7 @@ of its lattice. What one more plane takes then costs milliseconds, whatever its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +47,11 @@ class Anatomy:
 
     def __init__(self, field: GaussianField, anatomy: torch.Tensor):
         self.field = field
-        inside = anatomy.flatten()
-        sd = field.sd.flatten()[inside]
-        loadings = torch.stack([one.flatten()[inside] for one in field.loadings], 1)
-        self._table = torch.cat([sd[:, None], loadings / sd[:, None]], 1)
+        inside = anatomy.flatten().nonzero()[:, 0]
+        self._sd = field.sd.flatten()[inside]
+        self._loadings = field.loadings.flatten(1).index_select(1, inside).div_(self._sd).T.contiguous()
         self._row = torch.full((field.grid.size,), -1)
-        self._row[inside] = torch.arange(len(sd))
+        self._row[inside] = torch.arange(len(inside))
         self.to_ijk = torch.tensor(field.grid.ras_to_ijk, dtype=torch.float32)
 
     def __call__(self, points: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -61,8 +61,8 @@ class Anatomy:
         on_grid = ((ijk >= 0) & (ijk < size)).all(-1)
         i, j, k = ijk.clamp(min=torch.zeros(3, dtype=torch.long), max=size - 1).unbind(-1)
         row = self._row[(k * size[1] + j) * size[0] + i]
-        entries = self._table[row.clamp(min=0), : rank + 1]
-        return entries[..., 1:], entries[..., 0], on_grid & (row >= 0)
+        known = row.clamp(min=0)
+        return self._loadings[known, :rank], self._sd[known], on_grid & (row >= 0)
 
 
 class RemainingVariance:
@@ -93,7 +93,7 @@ class RemainingVariance:
 
     def add(self, plane: Plane) -> None:
         """Take a plane as observed; its pixels should be as far apart as the residual is correlated."""
-        self._information = self._information + self._told_of_latents(plane)
+        self._information = self._information + self._told_of_latents([plane])[0]
         self._planes.append(plane)
         self._known = self._given(self._points)
         self.total = self._total()
@@ -102,30 +102,33 @@ class RemainingVariance:
         low = self._known.loadings * self._sd[:, None]
         return float((self._sd**2 * self._known.left).sum() + self._spread(low, self._information))
 
-    def gain(self, plane: Plane) -> float:
-        """By how much `total` falls once a plane was observed, in expectation (whatever it shows)."""
+    def gains(self, planes: Sequence[Plane]) -> torch.Tensor:
+        """By how much `total` falls once one of the planes was observed, in expectation (whatever it shows).
+
+        (p,), each plane for itself.
+        """
         known, points = self._known, self._points
-        normal = torch.tensor(plane.normal, dtype=torch.float32)
-        centre = torch.tensor(plane.centre, dtype=torch.float32)
-        foot = points - ((points - centre) @ normal)[:, None] * normal
+        normals, centres = _normals_and_centres(planes)
+        off = points @ normals.T - (centres * normals).sum(1)
+        foot = points - off.T[..., None] * normals[:, None]
         of_foot, _, seen = self._anatomy(foot, self._rank)
-        seen &= _on(plane, foot)
-        between = self._correlation(foot[:, None] - known.feet)
+        seen &= torch.stack([_on(plane, each) for plane, each in zip(planes, foot, strict=True)])
+        between = self._correlation(foot[:, :, None] - known.feet)
         solved = (known.inverse @ between[..., None])[..., 0]
-        joint = self._correlation(points - foot) - (known.weight * between).sum(1)
-        own = 1 + self._field.noise - (solved * between).sum(1)
+        joint = self._correlation(points - foot) - (known.weight * between).sum(-1)
+        own = 1 + self._field.noise - (solved * between).sum(-1)
         weight = seen * joint / own.clamp(min=_JITTER)
         of_feet = self._anatomy(known.feet, self._rank)[0]
-        loadings = of_foot - torch.einsum("nm,nmr->nr", solved, of_feet)
-        low = (known.loadings - weight[:, None] * loadings) * self._sd[:, None]
-        information = self._information + self._told_of_latents(plane)
-        left = (self._sd**2 * (known.left - weight * joint)).sum() + self._spread(low, information)
-        return self.total - float(left)
+        loadings = of_foot - torch.einsum("pnm,nmr->pnr", solved, of_feet)
+        low = (known.loadings - weight[..., None] * loadings) * self._sd[:, None]
+        information = self._information + self._told_of_latents(planes)
+        left = (self._sd**2 * (known.left - weight * joint)).sum(1) + self._spread(low, information)
+        return self.total - left
 
     def _spread(self, low: torch.Tensor, information: torch.Tensor) -> torch.Tensor:
-        """Trace of B M^-1 B'."""
-        spread: torch.Tensor = torch.linalg.solve(information.double(), (low.T @ low).double())
-        return spread.diagonal().sum()
+        """Trace of B M^-1 B'; (...,)."""
+        spread: torch.Tensor = torch.linalg.solve(information.double(), (low.mT @ low).double())
+        return spread.diagonal(dim1=-2, dim2=-1).sum(-1)
 
     def _correlation(self, lag: torch.Tensor) -> torch.Tensor:
         """Of the residual between points that are `lag` (..., 3) mm apart."""
@@ -141,8 +144,7 @@ class RemainingVariance:
             none = points.new_zeros(len(points), 0)
             feet, inverse = points.new_zeros(len(points), 0, 3), points.new_zeros(len(points), 0, 0)
             return _Known(feet, inverse, none, torch.ones(len(points)), own)
-        normals = torch.as_tensor(np.stack([p.normal for p in self._planes]), dtype=torch.float32)
-        centres = torch.as_tensor(np.stack([p.centre for p in self._planes]), dtype=torch.float32)
+        normals, centres = _normals_and_centres(self._planes)
         off = (points @ normals.T) - (centres * normals).sum(1)
         feet = points[:, None] - off[..., None] * normals
         of_feet, _, seen = self._anatomy(feet, self._rank)
@@ -160,20 +162,24 @@ class RemainingVariance:
         loadings = own - torch.einsum("nm,nmr->nr", weight, of_feet)
         return _Known(feet, inverse, weight, 1 - (weight * correlation).sum(1), loadings)
 
-    def _told_of_latents(self, plane: Plane) -> torch.Tensor:
-        """(A W)' S^-1 A W of the pixels of a plane, less what other planes have told, (rank, rank)."""
-        points = torch.as_tensor(plane.points_ras(), dtype=torch.float32)
+    def _told_of_latents(self, planes: Sequence[Plane]) -> torch.Tensor:
+        """(A W)' S^-1 A W of the pixels of each plane, less what others have told, (p, rank, rank)."""
+        counts = [plane.shape_ji[0] * plane.shape_ji[1] for plane in planes]
+        points = torch.as_tensor(np.concatenate([p.points_ras() for p in planes]), dtype=torch.float32)
         seen = self._anatomy(points, 0)[2]
         loadings = points.new_zeros(len(points), self._rank)
         loadings[seen] = self._given(points[seen]).loadings
-        spectrum = self._spectrum(plane)
-        size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
-        waves = torch.fft.rfft2(loadings.T.reshape(-1, *plane.shape_ji), s=size).flatten(1)
-        twice = torch.full((spectrum.shape[1],), 2.0)
-        twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
-        weight = (twice / (spectrum + self._field.noise)).flatten() * self._temper / (size[0] * size[1])
-        real = torch.view_as_real(waves).movedim(2, 1).flatten(1)
-        return (real * weight.repeat(2)) @ real.T
+        told = []
+        for plane, own in zip(planes, loadings.split(counts), strict=True):
+            spectrum = self._spectrum(plane)
+            size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
+            waves = torch.fft.rfft2(own.T.reshape(-1, *plane.shape_ji), s=size).flatten(1)
+            twice = torch.full((spectrum.shape[1],), 2.0)
+            twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
+            weight = (twice / (spectrum + self._field.noise)).flatten() * self._temper / (size[0] * size[1])
+            real = torch.view_as_real(waves).movedim(2, 1).flatten(1)
+            told.append((real * weight.repeat(2)) @ real.T)
+        return torch.stack(told)
 
     def _spectrum(self, plane: Plane) -> torch.Tensor:
         """Of the residual's correlation on the lattice of a plane; kept for all that are parallel."""
@@ -181,6 +187,14 @@ class RemainingVariance:
         if key not in self._spectra:
             self._spectra[key] = plane_spectrum(self._field, plane)
         return self._spectra[key]
+
+
+def _normals_and_centres(planes: Sequence[Plane]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(p, 3) each; mm."""
+    return (
+        torch.as_tensor(np.stack([p.normal for p in planes]), dtype=torch.float32),
+        torch.as_tensor(np.stack([p.centre for p in planes]), dtype=torch.float32),
+    )
 
 
 def _on(plane: Plane, points: torch.Tensor) -> torch.Tensor:
