@@ -7,6 +7,7 @@ of its lattice. What one more plane takes then costs milliseconds, whatever its 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ class RemainingVariance:
         off = points @ normals.T - (centres * normals).sum(1)
         foot = points - off.T[..., None] * normals[:, None]
         of_foot, _, seen = self._anatomy(foot, self._rank)
-        seen &= torch.stack([_on(plane, each) for plane, each in zip(planes, foot, strict=True)])
+        seen &= _on(planes, foot)
         between = self._correlation(foot[:, :, None] - known.feet)
         solved = (known.inverse @ between[..., None])[..., 0]
         joint = self._correlation(points - foot) - (known.weight * between).sum(-1)
@@ -148,7 +149,7 @@ class RemainingVariance:
         off = (points @ normals.T) - (centres * normals).sum(1)
         feet = points[:, None] - off[..., None] * normals
         of_feet, _, seen = self._anatomy(feet, self._rank)
-        seen &= torch.stack([_on(plane, feet[:, n]) for n, plane in enumerate(self._planes)], 1)
+        seen &= _on(self._planes, feet.movedim(1, 0)).T
         nearest = (off.abs() + _FAR * ~seen).topk(count, dim=1, largest=False).indices
         feet = feet.gather(1, nearest[..., None].expand(-1, -1, 3))
         of_feet = of_feet.gather(1, nearest[..., None].expand(-1, -1, self._rank))
@@ -164,29 +165,35 @@ class RemainingVariance:
 
     def _told_of_latents(self, planes: Sequence[Plane]) -> torch.Tensor:
         """(A W)' S^-1 A W of the pixels of each plane, less what others have told, (p, rank, rank)."""
-        counts = [plane.shape_ji[0] * plane.shape_ji[1] for plane in planes]
         points = torch.as_tensor(np.concatenate([p.points_ras() for p in planes]), dtype=torch.float32)
         seen = self._anatomy(points, 0)[2]
         loadings = points.new_zeros(len(points), self._rank)
         loadings[seen] = self._given(points[seen]).loadings
-        told = []
-        for plane, own in zip(planes, loadings.split(counts), strict=True):
-            spectrum = self._spectrum(plane)
+        told, start = [], 0
+        for _, group in itertools.groupby(planes, _lattice):
+            parallel = list(group)
+            spectrum, shape = self._spectrum(parallel[0]), (len(parallel), *parallel[0].shape_ji)
+            own = loadings[start : start + np.prod(shape)].reshape(*shape, self._rank).movedim(3, 1)
+            start += int(np.prod(shape))
             size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
-            waves = torch.fft.rfft2(own.T.reshape(-1, *plane.shape_ji), s=size).flatten(1)
             twice = torch.full((spectrum.shape[1],), 2.0)
             twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
             weight = (twice / (spectrum + self._field.noise)).flatten() * self._temper / (size[0] * size[1])
-            real = torch.view_as_real(waves).movedim(2, 1).flatten(1)
-            told.append((real * weight.repeat(2)) @ real.T)
-        return torch.stack(told)
+            waves = torch.view_as_real(torch.fft.rfft2(own, s=size)).flatten(2)
+            told.append((waves * weight.repeat_interleave(2)) @ waves.mT)
+        return torch.cat(told)
 
     def _spectrum(self, plane: Plane) -> torch.Tensor:
         """Of the residual's correlation on the lattice of a plane; kept for all that are parallel."""
-        key = np.round(plane.ij_to_ras[:3, :2], 4).tobytes() + bytes(str(plane.shape_ji), "ascii")
+        key = _lattice(plane)
         if key not in self._spectra:
             self._spectra[key] = plane_spectrum(self._field, plane)
         return self._spectra[key]
+
+
+def _lattice(plane: Plane) -> bytes:
+    """The same for all planes whose pixels lie alike."""
+    return np.round(plane.ij_to_ras[:3, :2], 4).tobytes() + bytes(str(plane.shape_ji), "ascii")
 
 
 def _normals_and_centres(planes: Sequence[Plane]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,9 +204,9 @@ def _normals_and_centres(planes: Sequence[Plane]) -> tuple[torch.Tensor, torch.T
     )
 
 
-def _on(plane: Plane, points: torch.Tensor) -> torch.Tensor:
-    """Which points (n, 3) of a plane lie in its rectangle, bool (n,)."""
-    to_pixel = torch.as_tensor(np.linalg.inv(plane.ij_to_ras)[:2], dtype=torch.float32)
-    column, row = (points @ to_pixel[:, :3].T + to_pixel[:, 3]).unbind(1)
-    rows, columns = plane.shape_ji
+def _on(planes: Sequence[Plane], points: torch.Tensor) -> torch.Tensor:
+    """Which points (p, n, 3) of planes, as many of each, lie in its rectangle, bool (p, n)."""
+    to_pixel = torch.as_tensor(np.linalg.inv([p.ij_to_ras for p in planes])[:, :2], dtype=torch.float32)
+    column, row = (points @ to_pixel[..., :3].mT + to_pixel[:, None, :, 3]).unbind(-1)
+    rows, columns = torch.tensor([p.shape_ji for p in planes])[..., None].unbind(1)
     return (column >= -0.5) & (column <= columns - 0.5) & (row >= -0.5) & (row <= rows - 0.5)
