@@ -16,7 +16,10 @@ def screenshots(repository) -> Path:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory, library_environment):
-    """Function: start a server with words; all of them are ended at last. No models but the embedded ones."""
+    """Function: start a server with words; all of them are ended at last. No models but the embedded ones.
+
+    unset: a variable that it does not have.
+    """
     for name in ("trame_slicer", "slicer"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"NO TEST OF THE BROWSER EDITION: {name} is not installed; ./run test installs it")
@@ -26,10 +29,9 @@ def served(tmp_path_factory, library_environment):
     environment = {**library_environment, "SVR_MODELS_DIR": str(models)}
     running = []
 
-    def start(*words: str, token: str = "", folder: Path | None = None) -> Served:
-        running.append(
-            Served(tmp_path_factory.mktemp("served"), environment, *words, token=token, temporary=folder)
-        )
+    def start(*words: str, token: str = "", folder: Path | None = None, unset: str = "") -> Served:
+        own = {name: value for name, value in environment.items() if name != unset}
+        running.append(Served(tmp_path_factory.mktemp("served"), own, *words, token=token, temporary=folder))
         return running[-1]
 
     yield start

@@ -22,7 +22,7 @@ from SparseVolumeReconstructionLib.workflow.lesson import Lesson, PlanSlices, re
 @pytest.fixture(scope="module")
 def server(served):
     """Two places."""
-    return served("--sessions", "2", token="t")
+    return served("--sessions", "2", token="t", unset="OMP_NUM_THREADS")
 
 
 def ask(server, cookie: str, path: str, method: str = "GET", body: bytes | str | None = None, **headers: str):
