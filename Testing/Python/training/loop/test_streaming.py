@@ -77,8 +77,8 @@ def held_in_runs(files: list[Path], config, folder: Path) -> list[float]:
 def test_memory_does_not_grow_with_the_cohort(make_config, tmp_path, monkeypatch):
     """In a process of its own: what earlier tests freed would be taken first, and not be seen.
 
-    Every array there has pages of its own, which go back when it goes: what the allocator keeps can be as much
-    as what is sought.
+    Every array there has pages of its own, which go back when it goes: what the allocator keeps can be as
+    much as what is sought.
     """
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(2**16))
     files = [tmp_path / f"{n}.npy" for n in range(PEOPLE)]
