@@ -8,6 +8,7 @@ of its lattice. What one more plane takes then costs milliseconds, whatever its 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -172,9 +173,10 @@ class RemainingVariance:
         told, start = [], 0
         for _, group in itertools.groupby(planes, _lattice):
             parallel = list(group)
-            spectrum, shape = self._spectrum(parallel[0]), (len(parallel), *parallel[0].shape_ji)
-            own = loadings[start : start + np.prod(shape)].reshape(*shape, self._rank).movedim(3, 1)
-            start += int(np.prod(shape))
+            shape = (len(parallel), *parallel[0].shape_ji)
+            own = loadings[start : start + math.prod(shape)].reshape(*shape, self._rank).movedim(3, 1)
+            start += math.prod(shape)
+            spectrum = self._spectrum(parallel[0])
             size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
             twice = torch.full((spectrum.shape[1],), 2.0)
             twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
