@@ -170,18 +170,17 @@ class RemainingVariance:
         seen = self._anatomy(points, 0)[2]
         loadings = points.new_zeros(len(points), self._rank)
         loadings[seen] = self._given(points[seen]).loadings
-        told, start = [], 0
+        own = iter(loadings.split([math.prod(plane.shape_ji) for plane in planes]))
+        told = []
         for _, group in itertools.groupby(planes, _lattice):
             parallel = list(group)
-            shape = (len(parallel), *parallel[0].shape_ji)
-            own = loadings[start : start + math.prod(shape)].reshape(*shape, self._rank).movedim(3, 1)
-            start += math.prod(shape)
+            images = torch.stack([next(own) for _ in parallel]).mT.unflatten(2, parallel[0].shape_ji)
             spectrum = self._spectrum(parallel[0])
             size = (spectrum.shape[0], 2 * (spectrum.shape[1] - 1))
             twice = torch.full((spectrum.shape[1],), 2.0)
             twice[[0, -1]] = 1.0  # the other half of the spectrum is its mirror image
             weight = (twice / (spectrum + self._field.noise)).flatten() * self._temper / (size[0] * size[1])
-            waves = torch.view_as_real(torch.fft.rfft2(own, s=size)).flatten(2)
+            waves = torch.view_as_real(torch.fft.rfft2(images, s=size)).flatten(2)
             told.append((waves * weight.repeat_interleave(2)) @ waves.mT)
         return torch.cat(told)
 
