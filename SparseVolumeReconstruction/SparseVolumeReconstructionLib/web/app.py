@@ -172,7 +172,7 @@ class App(VTKObservationMixin):
         for field in fields(Choices):
             setattr(self.parameters, field.name, getattr(Choices(), field.name))
         for use in self.presenter.tools.values():
-            use.values = dict(use.tool.defaults)
+            use.forget()
         self.presenter.runner.say("")
         self.views.fit()
         self.logic.client.start()

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import slicer
 import slicer.util
 
 from ..geometry import InputError
 from ..mrml import views
 from ..mrml.i18n import _
 from ..mrml.results import ResultNodes
+from ..mrml.tool_choices import ToolChoices
 from ..worker import Job
 from .requirements import why_missing
 from .tools import Field, Tool
@@ -32,23 +32,35 @@ class ToolInput:
 
 
 class ToolUse:
-    """One tool in the hands of a user.
+    """One tool in the hands of a user; what is chosen is kept in the scene.
 
     Attributes:
-        tool: what it is. values: of its options.
+        tool: what it is.
     """
 
     def __init__(self, tool: Tool, presenter: Presenter, on_change: Callable[[], None]):
         self.tool, self.presenter, self._on_change = tool, presenter, on_change
-        self.values = dict(tool.defaults)
-        self._inputs: list[ToolInput] = []
+        self._chosen = ToolChoices(tool.name)
         self._job: Job | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of the options."""
+        return _known(self.tool.defaults, self._chosen.options)
 
     @property
     def inputs(self) -> list[ToolInput]:
         """What was chosen and is still in the scene."""
-        self._inputs = [each for each in self._inputs if slicer.mrmlScene.IsNodePresent(each.node)]
-        return self._inputs
+        blank = {each.name: each.default for each in self.tool.fields}
+        return [ToolInput(node, _known(blank, values)) for node, values in self._chosen.inputs]
+
+    def _keep(self, inputs: list[ToolInput]) -> None:
+        self._chosen.inputs = [(each.node, each.values) for each in inputs]
+        self._on_change()
+
+    def forget(self) -> None:
+        """Let nothing be chosen."""
+        self._chosen.forget()
 
     @property
     def running(self) -> bool:
@@ -71,24 +83,22 @@ class ToolUse:
             raise InputError(_("{name} cannot be used here; choose another.").format(name=node.GetName()))
         if len(self.inputs) >= self.tool.most:
             raise InputError(_("there are {n} already; more are not taken.").format(n=self.tool.most))
-        values = {each.name: each.default for each in self.tool.fields}
-        self._inputs.append(ToolInput(node, values | self.tool.guess(node)))
-        self._on_change()
+        self._keep([*self.inputs, ToolInput(node, self.tool.guess(node))])
 
     def remove(self, number: int) -> None:
         """Take one out of the list. Raises InputError without it."""
-        gone = self._at(number)
-        self._inputs = [each for each in self._inputs if each is not gone]
-        self._on_change()
+        gone = self._at(self.inputs, number)
+        self._keep([each for each in self.inputs if each.node is not gone.node])
 
     def set_field(self, number: int, name: str, value: object) -> None:
         """Choose a value of a field of an input. Raises InputError for what it cannot be."""
-        self._at(number).values[name] = self._checked(self.tool.fields, name, value)
-        self._on_change()
+        inputs = self.inputs
+        self._at(inputs, number).values[name] = self._checked(self.tool.fields, name, value)
+        self._keep(inputs)
 
     def set_option(self, name: str, value: object) -> None:
         """Choose a value of an option. Raises InputError for what it cannot be."""
-        self.values[name] = self._checked(self.tool.options, name, value)
+        self._chosen.options = self.values | {name: self._checked(self.tool.options, name, value)}
         self._on_change()
 
     def reason(self) -> str | None:
@@ -146,14 +156,15 @@ class ToolUse:
             raise InputError(_("no masks are used here."))
         if why := self.reason():
             raise InputError(why)
-        inputs = self.inputs
+        stacks = [each.node for each in self.inputs]
 
         def take(masks: list) -> None:
-            for each, mask in zip(inputs, masks, strict=True):
-                each.values["mask"] = mask.GetID()
-            self._on_change()
+            inputs = self.inputs
+            for each in inputs:
+                if each.node in stacks:
+                    each.values["mask"] = masks[stacks.index(each.node)].GetID()
+            self._keep(inputs)
 
-        stacks = [each.node for each in inputs]
         self.presenter.runner.find_masks(stacks, self.tool.masked_for(self), take)
 
     def _take(self, result: ResultNodes) -> None:
@@ -167,10 +178,10 @@ class ToolUse:
         if not self.tool.in_place:
             views.centre(result.main)
 
-    def _at(self, number: int) -> ToolInput:
-        if not 0 <= number < len(self.inputs):
+    def _at(self, inputs: list[ToolInput], number: int) -> ToolInput:
+        if not 0 <= number < len(inputs):
             raise InputError(_("that is not in the list any more; add it again."))
-        return self.inputs[number]
+        return inputs[number]
 
     def _checked(self, fields: tuple[Field, ...], name: str, value: object) -> Any:
         one = next((each for each in fields if each.name == name), None)
@@ -189,3 +200,8 @@ class ToolUse:
         if not math.isfinite(number):
             raise InputError(_("{label}: that is no number.").format(label=one.label))
         return round(min(max(number, one.low), one.high), one.decimals)
+
+
+def _known(defaults: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """What was chosen, else the defaults; a scene may have been saved with fields that are no more."""
+    return {name: chosen.get(name, default) for name, default in defaults.items()}

@@ -17,7 +17,8 @@ import numpy as np
 import slicer
 import slicer.util
 
-from SparseVolumeReconstructionLib.mrml.nodes import add_transform
+from SparseVolumeReconstructionLib.geometry import Volume
+from SparseVolumeReconstructionLib.mrml.nodes import add_transform, add_volume, volume_of
 from SparseVolumeReconstructionLib.workflow.choices import Device, FrameMode, Layer
 
 from .desk import THICKNESS, Desk
@@ -47,6 +48,7 @@ VALUES = {
     "linkViews": False,
     "svrFolder": "a folder",
 }
+TOOL = "merge"
 NODES = {"allVolume": "Stack", "likeVolume": "Grid", "frameTransform": "By hand", "reference": "Body"}
 
 
@@ -71,6 +73,7 @@ def facts(desk) -> dict:
             for name in VALUES
         },
         "nodes": {name: getattr(p, name).GetName() for name in (*NODES, "atlas", "result")},
+        "tool": tool_facts(desk),
         "provenance": result.provenance,
         "roles": {role: node.GetName() for role, node in result.roles.items()},
         "mean": digest(result.mean),
@@ -78,6 +81,16 @@ def facts(desk) -> dict:
             digest(result.samples.GetNthDataNode(n)) for n in range(result.samples.GetNumberOfDataNodes())
         ],
     }
+
+
+def tool_facts(desk) -> list:
+    """Options of a tool, and names of its inputs and of their masks, with their thickness."""
+    use = desk.panel.presenter.tools[TOOL]
+    masks = [slicer.mrmlScene.GetNodeByID(each.values["mask"]) for each in use.inputs]
+    return [use.values] + [
+        [each.node.GetName(), mask.GetName() if mask else "", each.values["thickness_mm"]]
+        for each, mask in zip(use.inputs, masks, strict=True)
+    ]
 
 
 def digest(volume) -> str:
@@ -109,6 +122,14 @@ def fill(desk) -> None:
         setattr(p, name, slicer.util.getNode(node))
     for name, value in VALUES.items():
         setattr(p, name, value)
+    use = desk.panel.presenter.tools[TOOL]
+    use.set_option("spacing_mm", 1.5)
+    for name in ("Body", "Stack"):
+        use.add(slicer.util.getNode(name))
+    use.set_field(1, "thickness_mm", 6.5)
+    stack = volume_of(slicer.util.getNode("Stack"))
+    inside = add_volume(Volume((stack.array > 0).astype(np.uint8), stack.grid), "Inside")
+    use.set_field(1, "mask", inside.GetID())
     desk.apply()
     for name in ("showAtlas", "layer"):  # a new result is shown
         setattr(p, name, VALUES[name])

@@ -128,6 +128,17 @@ def test_parameters_are_there_and_shown(restored, facts):
     assert ui.atlasButton.checked and restored.shown() is p.atlas and not ui.linkCheckBox.checked
 
 
+def test_what_was_chosen_for_a_tool_is_there_and_shown(restored, facts):
+    from host.saved_scene import TOOL, tool_facts
+
+    assert tool_facts(restored) == facts["tool"] and facts["tool"][2] == ["Stack", "Inside", 6.5]
+    form = restored.tools[TOOL]
+    restored.host.click(form.toolSection)
+    table = form.toolInputs
+    assert [table.item(row, 0).text() for row in range(2)] == ["Body", "Stack"]
+    assert table.cellWidget(1, 1).currentText == "Inside" and table.cellWidget(1, 2).value == 6.5
+
+
 def test_the_result_can_be_explored(restored, facts):
     import slicer
 
@@ -164,10 +175,12 @@ def test_the_same_run_gives_the_same(restored):
 
 def test_a_scene_is_added_to_contexts_that_are_there(desk, saved, facts):
     from host import scene_rules
+    from host.saved_scene import tool_facts
     from host.tiny_body import add_stack
 
     desk.add_all(add_stack("Other"))
     load(desk, saved / "scene.mrb", clear=False)
+    assert tool_facts(desk) == facts["tool"], "by the nodes' new ids"
     assert [context.volume.GetName() for context in desk.contexts[:5]] == ["Other"] * 5
     same_contexts(desk.contexts[5:], facts["contexts"])
     scene_rules.check_contexts(desk)
