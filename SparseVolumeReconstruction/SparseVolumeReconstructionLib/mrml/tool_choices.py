@@ -26,8 +26,8 @@ class ToolChoices:
         """Those that were chosen, JSON-ready."""
         return self._read(_OPTIONS) or {}
 
-    @options.setter
-    def options(self, values: dict[str, Any]) -> None:
+    def keep_options(self, values: dict[str, Any]) -> None:
+        """In place of those that were chosen; JSON-ready."""
         self._made().SetParameter(_OPTIONS, json.dumps(values))
 
     @property
@@ -41,8 +41,8 @@ class ToolChoices:
                 found.append((volume, values | {name: known for name, known in roles.items() if known}))
         return found
 
-    @inputs.setter
-    def inputs(self, inputs: list[tuple[Any, dict[str, Any]]]) -> None:
+    def keep_inputs(self, inputs: list[tuple[Any, dict[str, Any]]]) -> None:
+        """In place of those that were chosen; as `inputs`."""
         node = self._made()
         modified = node.StartModify()
         node.RemoveNodeReferenceIDs(None)

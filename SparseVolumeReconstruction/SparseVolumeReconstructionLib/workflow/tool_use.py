@@ -55,7 +55,7 @@ class ToolUse:
         return [ToolInput(node, _known(blank, values)) for node, values in self._chosen.inputs]
 
     def _keep(self, inputs: list[ToolInput]) -> None:
-        self._chosen.inputs = [(each.node, each.values) for each in inputs]
+        self._chosen.keep_inputs([(each.node, each.values) for each in inputs])
         self._on_change()
 
     def forget(self) -> None:
@@ -98,7 +98,7 @@ class ToolUse:
 
     def set_option(self, name: str, value: object) -> None:
         """Choose a value of an option. Raises InputError for what it cannot be."""
-        self._chosen.options = self.values | {name: self._checked(self.tool.options, name, value)}
+        self._chosen.keep_options(self.values | {name: self._checked(self.tool.options, name, value)})
         self._on_change()
 
     def reason(self) -> str | None:
