@@ -7,6 +7,7 @@ import pytest
 from SparseVolumeReconstructionLib.cli import main
 from SparseVolumeReconstructionLib.geometry import InputError
 from SparseVolumeReconstructionLib.web import benchmark, chromium
+from SparseVolumeReconstructionLib.web import soak as page_soak
 from SparseVolumeReconstructionLib.worker import soak
 from SparseVolumeReconstructionLib.zoo import ModelStore
 
@@ -41,6 +42,7 @@ def test_visitors_without_a_browser_leave_nothing(tiny, monkeypatch, capsys):
     """Each has views that are drawn, results and a computing process."""
     monkeypatch.setattr(soak, "WARM", 2)
     monkeypatch.setattr(soak, "WINDOW", 1)
+    monkeypatch.setattr(page_soak, "SPACING_MM", 8.0)
     assert main(["benchmark", "--prior", "tiny", "--soak", "6", "--visitors", "2"]) == 0
     said = capsys.readouterr().out
     assert "6 reconstructions in 2 sessions of the page" in said and "temporary files left: 0" in said
