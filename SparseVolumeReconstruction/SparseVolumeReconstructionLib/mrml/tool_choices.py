@@ -9,6 +9,7 @@ import slicer
 
 _CLASS = "vtkMRMLScriptedModuleNode"
 _OPTIONS, _FIELDS, _INPUT = "options", "fields", "input"
+_GONE = "gone"  # kept in place of a node's id, which a reference has as long as there is the node
 
 
 class ToolChoices:
@@ -44,14 +45,16 @@ class ToolChoices:
     def keep_inputs(self, inputs: list[tuple[Any, dict[str, Any]]]) -> None:
         """In place of those that were chosen; as `inputs`."""
         node = self._made()
+        kept: list[dict[str, Any]] = []
         modified = node.StartModify()
         node.RemoveNodeReferenceIDs(None)
         for number, (volume, values) in enumerate(inputs):
             node.SetNodeReferenceID(f"{_INPUT}{number}", volume.GetID())
-            for name, value in values.items():
-                if isinstance(value, str) and slicer.mrmlScene.GetNodeByID(value) is not None:
-                    node.SetNodeReferenceID(f"{_INPUT}{number}.{name}", value)
-        node.SetParameter(_FIELDS, json.dumps([values for _volume, values in inputs]))
+            named = [name for name, value in values.items() if _is_id(value)]
+            for name in named:
+                node.SetNodeReferenceID(f"{_INPUT}{number}.{name}", values[name])
+            kept.append(values | dict.fromkeys(named, _GONE))
+        node.SetParameter(_FIELDS, json.dumps(kept))
         node.EndModify(modified)
 
     def forget(self) -> None:
@@ -77,3 +80,7 @@ class ToolChoices:
         """What was kept; None where nothing was."""
         text = self._node.GetParameter(name) if self._node is not None else ""
         return json.loads(text) if text else None
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and slicer.mrmlScene.GetNodeByID(value) is not None

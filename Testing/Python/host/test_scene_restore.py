@@ -129,7 +129,11 @@ def test_parameters_are_there_and_shown(restored, facts):
 
 
 def test_what_was_chosen_for_a_tool_is_there_and_shown(restored, facts):
+    import slicer
+    import slicer.util
+
     from host.saved_scene import TOOL, tool_facts
+    from SparseVolumeReconstructionLib.geometry import InputError
 
     assert tool_facts(restored) == facts["tool"] and facts["tool"][2] == ["Stack", "Inside", 6.5]
     form = restored.tools[TOOL]
@@ -137,6 +141,16 @@ def test_what_was_chosen_for_a_tool_is_there_and_shown(restored, facts):
     table = form.toolInputs
     assert [table.item(row, 0).text() for row in range(2)] == ["Body", "Stack"]
     assert table.cellWidget(1, 1).currentText == "Inside" and table.cellWidget(1, 2).value == 6.5
+    use = restored.panel.presenter.tools[TOOL]
+    inside = slicer.util.getNode("Inside")
+    for mask in ("", inside.GetID()):
+        use.set_field(1, "mask", mask)
+        assert use.inputs[1].values == {"mask": mask, "thickness_mm": 6.5}
+    slicer.mrmlScene.RemoveNode(inside)
+    with pytest.raises(InputError, match="gone"):
+        use.start()
+    use.remove(0)
+    assert [each.node.GetName() for each in use.inputs] == ["Stack"]
 
 
 def test_the_result_can_be_explored(restored, facts):
