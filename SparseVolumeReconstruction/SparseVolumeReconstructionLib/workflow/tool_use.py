@@ -87,13 +87,14 @@ class ToolUse:
 
     def remove(self, number: int) -> None:
         """Take one out of the list. Raises InputError without it."""
-        gone = self._at(self.inputs, number)
-        self._keep([each for each in self.inputs if each.node is not gone.node])
+        inputs = self.inputs
+        inputs.remove(_at(inputs, number))
+        self._keep(inputs)
 
     def set_field(self, number: int, name: str, value: object) -> None:
         """Choose a value of a field of an input. Raises InputError for what it cannot be."""
         inputs = self.inputs
-        self._at(inputs, number).values[name] = self._checked(self.tool.fields, name, value)
+        _at(inputs, number).values[name] = self._checked(self.tool.fields, name, value)
         self._keep(inputs)
 
     def set_option(self, name: str, value: object) -> None:
@@ -178,11 +179,6 @@ class ToolUse:
         if not self.tool.in_place:
             views.centre(result.main)
 
-    def _at(self, inputs: list[ToolInput], number: int) -> ToolInput:
-        if not 0 <= number < len(inputs):
-            raise InputError(_("that is not in the list any more; add it again."))
-        return inputs[number]
-
     def _checked(self, fields: tuple[Field, ...], name: str, value: object) -> Any:
         one = next((each for each in fields if each.name == name), None)
         if one is None:
@@ -200,6 +196,12 @@ class ToolUse:
         if not math.isfinite(number):
             raise InputError(_("{label}: that is no number.").format(label=one.label))
         return round(min(max(number, one.low), one.high), one.decimals)
+
+
+def _at(inputs: list[ToolInput], number: int) -> ToolInput:
+    if not 0 <= number < len(inputs):
+        raise InputError(_("that is not in the list any more; add it again."))
+    return inputs[number]
 
 
 def _known(defaults: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
